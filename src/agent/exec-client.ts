@@ -1,0 +1,151 @@
+/** The host's side of running a command in the guest: ExecPipe over one connection. */
+import { VsockboxError } from "../errors.ts";
+import type { ByteSource } from "../net/pump.ts";
+import type { SocketStream } from "../net/stream.ts";
+import {
+  encodeFrame,
+  encodeJsonFrame,
+  frameName,
+  FrameType,
+  STREAM_FRAME_BYTES,
+} from "../protocols/agent/frame.ts";
+import {
+  decodeExecResponse,
+  decodeExit,
+  encodeExecRequest,
+  type ExecRequest,
+} from "../protocols/agent/messages.ts";
+import { REFUSED_TEXT } from "../protocols/agent/refused.ts";
+import { FrameConnection } from "./frame-connection.ts";
+
+/** Go's -1, which its agent reports for a command that a signal ended, as the u32 on the wire. */
+const GO_KILLED_BY_SIGNAL = 0xffff_ffff;
+
+/** Where a command's input comes from and its output goes. */
+export interface ExecStreams {
+  /** Undefined: the command gets an empty input. */
+  stdin: ByteSource | undefined;
+  /** Called one at a time; the command is slowed down to what these accept. */
+  onStdout(bytes: Uint8Array): Promise<void>;
+  onStderr(bytes: Uint8Array): Promise<void>;
+}
+
+/** A command that runs in the guest. */
+export class RemoteExec {
+  readonly #connection: FrameConnection;
+  #stderrHead = "";
+  #sawStdout = false;
+
+  constructor(stream: SocketStream) {
+    this.#connection = new FrameConnection(stream);
+  }
+
+  /** Sends the request; nothing runs before it. */
+  start(request: ExecRequest): Promise<void> {
+    return this.#connection.sendEncoded(
+      encodeJsonFrame(FrameType.ExecPipe, encodeExecRequest(request)),
+    );
+  }
+
+  /** Sends a signal to the command's process group. */
+  signal(signal: number): Promise<void> {
+    return this.#connection.send(FrameType.Signal, Uint8Array.of(signal));
+  }
+
+  /** Drops the connection: the agent ends the command. */
+  abort(reason: VsockboxError): void {
+    this.#connection.stream.abort(reason);
+  }
+
+  /**
+   * Moves input and output until the command has ended.
+   *
+   * @returns the exit code; 128 + N for signal N.
+   * @throws {VsockboxError} TRANSPORT where the connection ended before the exit code came, REFUSED
+   * where the agent does not let us in, BAD_DATA, and whatever the output callbacks throw.
+   */
+  async run(streams: ExecStreams): Promise<number> {
+    void this.#feed(streams.stdin);
+    for (;;) {
+      const frame = await this.#connection.next();
+      if (frame === undefined) throw this.#endedEarly();
+      switch (frame.type) {
+        case FrameType.Stdout:
+          this.#sawStdout = true;
+          await streams.onStdout(frame.payload);
+          break;
+        case FrameType.Stderr:
+          this.#noteStderr(frame.payload);
+          await streams.onStderr(frame.payload);
+          break;
+        case FrameType.Exit:
+          void this.#connection.stream.close();
+          return commandStatus(decodeExit(frame.payload));
+        case FrameType.ExecResult: {
+          void this.#connection.stream.close();
+          const { exitCode, error } = decodeExecResponse(frame.payload);
+          if (error !== undefined) await streams.onStderr(new TextEncoder().encode(`${error}\n`));
+          return commandStatus(exitCode >>> 0);
+        }
+        default:
+          throw new VsockboxError({
+            code: "BAD_DATA",
+            operation: "run command",
+            message: `the agent answered with an unexpected ${frameName(frame.type)} frame`,
+            hint: "is there an agent at this address? Another service may listen there",
+          });
+      }
+    }
+  }
+
+  async #feed(stdin: ByteSource | undefined): Promise<void> {
+    try {
+      for await (const chunk of stdin ?? []) {
+        for (let offset = 0; offset < chunk.length; offset += STREAM_FRAME_BYTES) {
+          const piece = chunk.subarray(offset, offset + STREAM_FRAME_BYTES);
+          await this.#connection.sendEncoded(encodeFrame(FrameType.Stdin, piece));
+        }
+      }
+      await this.#connection.send(FrameType.Stdin, new Uint8Array(0));
+    } catch (thrown) {
+      // A broken connection is reported by the reading side, which also knows how far it came. A
+      // broken local input must not look like its end.
+      if (!(thrown instanceof VsockboxError)) {
+        this.abort(
+          new VsockboxError({
+            code: "IO",
+            operation: "read standard input",
+            message: thrown instanceof Error ? thrown.message : String(thrown),
+            cause: thrown,
+          }),
+        );
+      }
+    }
+  }
+
+  #noteStderr(payload: Uint8Array): void {
+    if (this.#stderrHead.length < 256) this.#stderrHead += new TextDecoder().decode(payload);
+  }
+
+  #endedEarly(): VsockboxError {
+    const refused = !this.#sawStdout && this.#stderrHead.includes(REFUSED_TEXT);
+    return refused
+      ? new VsockboxError({
+          code: "REFUSED",
+          operation: "run command",
+          message: "the agent does not accept connections from this CID",
+          hint: "start the agent with --allow-cid naming this side's CID (1 for the same machine, 2 for the host)",
+        })
+      : new VsockboxError({
+          code: "TRANSPORT",
+          operation: "run command",
+          message: "the connection ended before the command's exit status came",
+          hint: "the agent or the guest may have been stopped; what the command did is not known",
+        });
+  }
+}
+
+function commandStatus(code: number): number {
+  // Which signal it was is not said; 128 alone is "ended by a signal" to shells.
+  return code === GO_KILLED_BY_SIGNAL ? 128 : code & 0xff;
+}

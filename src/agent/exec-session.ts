@@ -1,0 +1,301 @@
+/** Running one command for one connection: Exec, ExecStream and ExecPipe. */
+import { toVsockboxError, VsockboxError } from "../errors.ts";
+import { ownEnvironment } from "../process/environment.ts";
+import {
+  STATUS_NOT_EXECUTABLE,
+  STATUS_NOT_FOUND,
+  type ExitStatus,
+} from "../process/exit-status.ts";
+import type { PipeReader } from "../process/pipe.ts";
+import { type Child, shellCommand, spawnCommand } from "../process/spawn.ts";
+import { resolveUser, systemUsers, type User } from "../process/users.ts";
+import {
+  encodeFrame,
+  encodeJsonFrame,
+  encodeU32Frame,
+  frameName,
+  FrameType,
+} from "../protocols/agent/frame.ts";
+import {
+  decodeExecRequest,
+  decodeSignal,
+  encodeExecResponse,
+  type ExecRequest,
+} from "../protocols/agent/messages.ts";
+import type { FrameConnection } from "./frame-connection.ts";
+
+/** The three modes that run a command without a terminal, by the frame type that begins them. */
+export type ExecMode =
+  typeof FrameType.Exec | typeof FrameType.ExecStream | typeof FrameType.ExecPipe;
+
+/**
+ * After the command itself has ended, its output is read until its end; where a process that it left
+ * behind keeps the pipe open, until nothing has come for this long, in milliseconds.
+ */
+const OUTPUT_QUIET_MS = 250;
+
+/** Exit code where a command could not be started, as the Go agent has it. */
+const STATUS_NOT_STARTED = 1;
+
+/** Runs the requested command to its end, or until the host is gone. Never throws. */
+export async function runExecSession(
+  connection: FrameConnection,
+  mode: ExecMode,
+  payload: Uint8Array,
+  options: { maxOutputBytes: number },
+): Promise<void> {
+  let child: Child;
+  let request: ExecRequest;
+  try {
+    request = decodeExecRequest(payload);
+    child = startCommand(request);
+  } catch (thrown) {
+    await fail(connection, mode, toVsockboxError(thrown, "run command"));
+    return;
+  }
+  const session = new ExecSession(connection, mode, child, options.maxOutputBytes);
+  await session.run(request.stdin);
+}
+
+function startCommand(request: ExecRequest): Child {
+  const user = request.user === undefined ? undefined : resolveUser(request.user, systemUsers());
+  const [first, ...rest] = request.args;
+  return spawnCommand({
+    argv: first === undefined ? shellCommand(request.command) : [request.command, first, ...rest],
+    env: { ...inheritedEnvironment(user), ...request.env },
+    cwd: request.workingDir,
+    user,
+  });
+}
+
+function inheritedEnvironment(user: User | undefined): Record<string, string> {
+  const account = user?.account;
+  return account === undefined
+    ? ownEnvironment()
+    : {
+        ...ownEnvironment(),
+        HOME: account.home,
+        USER: account.name,
+        LOGNAME: account.name,
+        SHELL: account.shell,
+      };
+}
+
+/** Says in the mode's own reply frames that there is no result, and why; then closes. */
+async function fail(
+  connection: FrameConnection,
+  mode: ExecMode,
+  error: VsockboxError,
+): Promise<void> {
+  const exitCode = startStatus(error);
+  try {
+    if (mode !== FrameType.Exec) await connection.sendError(error);
+    await connection.sendEncoded(
+      mode === FrameType.ExecPipe
+        ? encodeU32Frame(FrameType.Exit, exitCode)
+        : resultFrame(exitCode, { error: error.message }),
+    );
+  } catch {
+    // The host is gone already.
+  }
+  await connection.finish();
+}
+
+function startStatus({ operation, errno }: VsockboxError): number {
+  if (operation !== "run") return STATUS_NOT_STARTED;
+  if (errno === "ENOENT") return STATUS_NOT_FOUND;
+  return errno === "EACCES" || errno === "ENOEXEC" ? STATUS_NOT_EXECUTABLE : STATUS_NOT_STARTED;
+}
+
+function resultFrame(
+  exitCode: number,
+  { stdout, stderr, error }: { stdout?: Uint8Array; stderr?: Uint8Array; error?: string } = {},
+): Uint8Array {
+  const none = new Uint8Array(0);
+  const response = encodeExecResponse({
+    exitCode,
+    stdout: stdout ?? none,
+    stderr: stderr ?? none,
+    error,
+  });
+  return encodeJsonFrame(FrameType.ExecResult, response);
+}
+
+/** Why a session ended before its command did. */
+type Cancellation = "host left" | VsockboxError;
+
+class ExecSession {
+  readonly #connection: FrameConnection;
+  readonly #mode: ExecMode;
+  readonly #child: Child;
+  readonly #stdout: OutputBuffer;
+  readonly #stderr: OutputBuffer;
+  readonly #cancelled = Promise.withResolvers<Cancellation>();
+
+  constructor(connection: FrameConnection, mode: ExecMode, child: Child, maxOutputBytes: number) {
+    this.#connection = connection;
+    this.#mode = mode;
+    this.#child = child;
+    this.#stdout = new OutputBuffer(maxOutputBytes);
+    this.#stderr = new OutputBuffer(maxOutputBytes);
+  }
+
+  async run(stdin: Uint8Array): Promise<void> {
+    void this.#connection.stream.peerEnded.then(() => this.#cancelled.resolve("host left"));
+    void this.#feed(stdin);
+    const outcome = await Promise.race([this.#output(), this.#cancelled.promise]);
+    if (outcome === "host left" || outcome instanceof VsockboxError) {
+      await this.#cancel(outcome);
+    } else {
+      await this.#report(outcome).catch(() => undefined);
+      void this.#child.closePipes();
+      await this.#connection.finish();
+    }
+  }
+
+  /** Kills the group, says why where somebody is left to hear it, closes the connection. */
+  async #cancel(reason: Cancellation): Promise<void> {
+    const gone = this.#child.terminateGroup();
+    if (reason === "host left") this.#connection.stream.abort();
+    // A pipe that nobody empties must not hold up the end of the session.
+    void this.#child.closePipes();
+    if (reason !== "host left") await fail(this.#connection, this.#mode, reason);
+    await gone;
+  }
+
+  /** The request's own stdin first, then, in pipe mode, what the host sends. */
+  async #feed(stdin: Uint8Array): Promise<void> {
+    try {
+      await this.#toChild(stdin);
+      if (this.#mode !== FrameType.ExecPipe) await this.#child.stdin.end();
+      for (;;) {
+        const frame = await this.#connection.next();
+        if (frame === undefined) return;
+        await this.#onFrame(frame.type, frame.payload, frame.frameBytes);
+      }
+    } catch (thrown) {
+      this.#cancelled.resolve(toVsockboxError(thrown, "read from the host"));
+    }
+  }
+
+  async #onFrame(type: number, payload: Uint8Array, frameBytes: number): Promise<void> {
+    if (this.#mode === FrameType.ExecPipe && type === FrameType.Stdin) {
+      return frameBytes === 0 ? this.#child.stdin.end() : this.#toChild(payload);
+    }
+    if (this.#mode === FrameType.ExecPipe && type === FrameType.Signal) {
+      return this.#child.signalGroup(decodeSignal(payload));
+    }
+    throw new VsockboxError({
+      code: "BAD_DATA",
+      operation: "read frame",
+      message: `a ${frameName(type)} frame has no place in an ${frameName(this.#mode)} session`,
+    });
+  }
+
+  /** A command may close its standard input and go on: what comes after is dropped, as in a shell. */
+  async #toChild(bytes: Uint8Array): Promise<void> {
+    if (bytes.length > 0) await this.#child.stdin.write(bytes).catch(() => undefined);
+  }
+
+  async #output(): Promise<ExitStatus> {
+    const outputs = [
+      new WatchedOutput(this.#child.stdout),
+      new WatchedOutput(this.#child.stderr),
+    ] as const;
+    void this.#child.exited.then(() => {
+      for (const output of outputs) output.endWhenQuiet();
+    });
+    try {
+      await Promise.all([
+        this.#forward(FrameType.Stdout, outputs[0], this.#stdout),
+        this.#forward(FrameType.Stderr, outputs[1], this.#stderr),
+      ]);
+    } catch (thrown) {
+      this.#cancelled.resolve(toVsockboxError(thrown, "send output"));
+    }
+    return this.#child.exited;
+  }
+
+  async #forward(type: number, output: WatchedOutput, buffer: OutputBuffer): Promise<void> {
+    for (;;) {
+      const chunk = await output.read();
+      if (chunk === undefined) return;
+      if (this.#mode === FrameType.Exec) buffer.push(chunk);
+      else await this.#connection.sendEncoded(encodeFrame(type, chunk));
+    }
+  }
+
+  async #report({ code }: ExitStatus): Promise<void> {
+    if (this.#mode === FrameType.ExecPipe) {
+      await this.#connection.sendEncoded(encodeU32Frame(FrameType.Exit, code));
+      return;
+    }
+    const dropped = this.#stdout.dropped + this.#stderr.dropped;
+    await this.#connection.sendEncoded(
+      resultFrame(code, {
+        stdout: this.#stdout.take(),
+        stderr: this.#stderr.take(),
+        ...(dropped === 0
+          ? {}
+          : { error: `the output is cut off: ${dropped} bytes more than this mode can carry` }),
+      }),
+    );
+  }
+}
+
+/** A command's output that can be given up once the command is gone and the pipe is silent. */
+class WatchedOutput {
+  readonly #pipe: PipeReader;
+  /** Since when a read waits for bytes; undefined while none does. */
+  #waitingSince: number | undefined;
+  #ended = false;
+
+  constructor(pipe: PipeReader) {
+    this.#pipe = pipe;
+  }
+
+  async read(): Promise<Uint8Array | undefined> {
+    this.#waitingSince = performance.now();
+    const chunk = await this.#pipe.read();
+    this.#waitingSince = undefined;
+    if (chunk === undefined) this.#ended = true;
+    return chunk;
+  }
+
+  /** From now on {@link OUTPUT_QUIET_MS} without a byte count as the end of the output. */
+  endWhenQuiet(): void {
+    const from = performance.now();
+    const timer = setInterval(() => {
+      const since = this.#waitingSince;
+      const quiet =
+        since !== undefined && performance.now() - Math.max(since, from) >= OUTPUT_QUIET_MS;
+      if (quiet) void this.#pipe.close();
+      if (quiet || this.#ended) clearInterval(timer);
+    }, OUTPUT_QUIET_MS / 5);
+  }
+}
+
+/** Collected output up to a limit; what is beyond is counted and dropped. */
+class OutputBuffer {
+  readonly #maxBytes: number;
+  #chunks: Uint8Array[] = [];
+  #bytes = 0;
+  dropped = 0;
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  push(chunk: Uint8Array): void {
+    const taken = chunk.subarray(0, this.#maxBytes - this.#bytes);
+    this.dropped += chunk.length - taken.length;
+    this.#bytes += taken.length;
+    if (taken.length > 0) this.#chunks.push(taken);
+  }
+
+  take(): Uint8Array {
+    const whole = Buffer.concat(this.#chunks);
+    this.#chunks = [];
+    return whole;
+  }
+}

@@ -1,0 +1,73 @@
+/** One connection of the agent protocol: frames in, frames out. */
+import { type VsockboxError } from "../errors.ts";
+import type { SocketStream } from "../net/stream.ts";
+import { encodeFrame, type Frame, FrameDecoder, FrameType } from "../protocols/agent/frame.ts";
+
+/** How long a finished connection waits for its peer to close, in milliseconds. */
+const LINGER_MS = 2000;
+
+/** Frames over a stream, for either end. */
+export class FrameConnection {
+  readonly stream: SocketStream;
+  readonly #decoder: FrameDecoder;
+  readonly #frames: AsyncGenerator<Frame, undefined, undefined>;
+
+  constructor(stream: SocketStream, options: { maxFrameBytes?: number } = {}) {
+    this.stream = stream;
+    this.#decoder = new FrameDecoder(options);
+    this.#frames = this.#read();
+  }
+
+  /**
+   * The next frame, or piece of a data frame; undefined at end of input.
+   *
+   * @throws {VsockboxError} BAD_DATA for a frame above the limit; TRANSPORT where the connection
+   * broke or ended inside a frame.
+   */
+  async next(): Promise<Frame | undefined> {
+    const { value, done } = await this.#frames.next();
+    return done ? undefined : value;
+  }
+
+  async *#read(): AsyncGenerator<Frame, undefined, undefined> {
+    for await (const chunk of this.stream) yield* this.#decoder.push(chunk);
+    this.#decoder.finish();
+    return undefined;
+  }
+
+  /** Sends one frame; resolves when the kernel has it. */
+  send(type: number, payload: Uint8Array): Promise<void> {
+    return this.stream.write(encodeFrame(type, payload));
+  }
+
+  /** Sends an encoded frame. */
+  sendEncoded(frame: Uint8Array): Promise<void> {
+    return this.stream.write(frame);
+  }
+
+  /** Tells the peer in words what went wrong, in a Stderr frame. */
+  sendError(error: VsockboxError): Promise<void> {
+    const text = `vsockbox agent: ${error.message}\n`;
+    return this.send(FrameType.Stderr, new TextEncoder().encode(text));
+  }
+
+  /**
+   * Ends the connection after the last frame. The peer's remaining input is read and dropped until
+   * it closes too: closing with unread input would reset the connection and could take the last
+   * frame with it.
+   */
+  async finish(): Promise<void> {
+    try {
+      await this.stream.end();
+      const timer = setTimeout(() => this.stream.abort(), LINGER_MS);
+      try {
+        while ((await this.stream.read()) !== undefined);
+      } finally {
+        clearTimeout(timer);
+      }
+    } catch {
+      // The peer is gone: nothing is left to be said to it.
+    }
+    await this.stream.close();
+  }
+}

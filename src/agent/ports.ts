@@ -1,0 +1,6 @@
+/** Ports of the agent's services in the guest, as in the Go vsock package. */
+
+/** Commands, streams, files, port forward. */
+export const EXEC_PORT = 5000;
+/** A successful connection means that the guest is ready. */
+export const READY_PORT = 5002;

@@ -1,0 +1,154 @@
+/** `vsockbox exec`: runs a command in the guest as if it were a local one. */
+import { RemoteExec } from "../agent/exec-client.ts";
+import { EXEC_PORT } from "../agent/ports.ts";
+import { resolveAddress } from "../config/profiles.ts";
+import { VsockboxError } from "../errors.ts";
+import { dial } from "../net/dial.ts";
+import { collectEnvironment } from "../process/env-file.ts";
+import { SIGNAL_STATUS_BASE, signalName, STATUS_TIMED_OUT } from "../process/exit-status.ts";
+import { rawArguments } from "../process/raw-arguments.ts";
+import { isBrokenPipe, standardInput, StandardOutput } from "../process/stdio.ts";
+import type { ExecRequest } from "../protocols/agent/messages.ts";
+import { quoteCommand } from "../protocols/agent/shell-quote.ts";
+import { parseDuration } from "../ui/arguments.ts";
+import type { Arguments, Command } from "../ui/command.ts";
+import { connectTimeoutArgument, dialOptions } from "./common.ts";
+import { ExecControl } from "./exec-control.ts";
+import { eventOutput, type ExecOutput } from "./exec-output.ts";
+
+export const command: Command = {
+  name: "exec",
+  description: "Run a command in a guest: its input, output and exit status become yours",
+  args: {
+    target: { type: "positional", required: true, description: "The agent's address" },
+    shell: {
+      type: "string",
+      alias: "c",
+      valueHint: "LINE",
+      description: "Run a line in the guest's shell instead of a command",
+    },
+    env: {
+      type: "string",
+      alias: "e",
+      valueHint: "NAME=VALUE",
+      repeatable: true,
+      description: "Set a variable for the command; NAME alone passes on your own value",
+    },
+    "env-file": {
+      type: "string",
+      valueHint: "FILE",
+      repeatable: true,
+      description: "Set the variables of a file, a NAME=VALUE each line",
+    },
+    cwd: { type: "string", alias: "w", valueHint: "DIR", description: "Run it in this directory" },
+    user: {
+      type: "string",
+      alias: "u",
+      valueHint: "USER",
+      description: "Run it as uid, uid:gid or a name of the guest",
+    },
+    timeout: {
+      type: "string",
+      alias: "t",
+      valueHint: "TIME",
+      description: "End it after this long (1.5, 500ms, 2m) and exit with 124",
+    },
+    "no-stdin": { type: "boolean", alias: "n", description: "Give it an empty input" },
+    ...connectTimeoutArgument,
+    json: { type: "boolean", description: "Print output and exit status as JSON lines" },
+  },
+  restName: "COMMAND…",
+  examples: [
+    { command: "vsockbox exec 3 -- uname -a", explanation: "In the VM with CID 3" },
+    {
+      command: "vsockbox exec hybrid:/run/vm4.vsock -- cat /etc/os-release",
+      explanation: "In a Firecracker or Cloud Hypervisor VM",
+    },
+    {
+      command: "vsockbox exec 3 --shell 'dmesg | tail -3'",
+      explanation: "A shell line instead of a command",
+    },
+    {
+      command: "tar c src | vsockbox exec 3 --user build --cwd /work -- tar x",
+      explanation: "Input, output and errors are streams of any size",
+    },
+    {
+      command: "vsockbox exec 3 --timeout 30 --json -- make test",
+      explanation: "For programs: JSON lines, and 124 when time runs out",
+    },
+  ],
+  async run(args) {
+    const target = resolveAddress(args.required("target"), EXEC_PORT);
+    const request = requestOf(args);
+    const timeout = args.string("timeout");
+    const timeoutMs = timeout === undefined ? undefined : parseDuration(timeout, "timeout");
+    using control = new ExecControl();
+    const output = args.flag("json") ? eventOutput(new StandardOutput(1)) : plainOutput();
+    const begin = performance.now();
+    try {
+      const stream = await dial(target, dialOptions(args, control.signal));
+      const remote = new RemoteExec(stream);
+      await remote.start(request);
+      control.attach(remote, timeoutMs);
+      const code = await remote.run({
+        stdin: args.flag("no-stdin") ? undefined : standardInput(),
+        ...output,
+      });
+      const status = control.timedOut ? STATUS_TIMED_OUT : code;
+      await output.onExit({
+        exit_code: status,
+        signal: code > SIGNAL_STATUS_BASE ? (signalName(code - SIGNAL_STATUS_BASE) ?? null) : null,
+        timed_out: control.timedOut,
+        duration_ms: Math.round(performance.now() - begin),
+      });
+      return status;
+    } catch (thrown) {
+      if (control.timedOut) return STATUS_TIMED_OUT;
+      if (control.interruptStatus !== undefined) return control.interruptStatus;
+      if (isBrokenPipe(thrown)) return 141;
+      if (args.flag("json") && thrown instanceof VsockboxError) {
+        await output.onError(thrown);
+      }
+      throw thrown;
+    }
+  },
+};
+
+function requestOf(args: Arguments): ExecRequest {
+  return {
+    command: commandLine(args),
+    args: [],
+    workingDir: args.string("cwd"),
+    env: collectEnvironment(args.list("env-file"), args.list("env"), process.env),
+    stdin: new Uint8Array(0),
+    user: args.string("user"),
+  };
+}
+
+function commandLine(args: Arguments): string {
+  const line = args.string("shell");
+  const fail = (message: string): never => {
+    throw new VsockboxError({
+      code: "USAGE",
+      operation: "exec",
+      message,
+      hint: "vsockbox exec TARGET -- COMMAND ARGS…, or vsockbox exec TARGET --shell 'LINE'",
+    });
+  };
+  if (line !== undefined) {
+    if (args.rest.length > 0) fail("--shell and a command exclude each other");
+    return line === "" ? fail("--shell has an empty line") : line;
+  }
+  if (args.rest.length === 0) fail("the command is missing");
+  return quoteCommand(rawArguments(args.rest.length, args.rest));
+}
+
+function plainOutput(): ExecOutput {
+  const [stdout, stderr] = [new StandardOutput(1), new StandardOutput(2)];
+  return {
+    onStdout: (bytes) => stdout.write(bytes),
+    onStderr: (bytes) => stderr.write(bytes),
+    onExit: () => Promise.resolve(),
+    onError: () => Promise.resolve(),
+  };
+}

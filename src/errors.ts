@@ -1,0 +1,119 @@
+/**
+ * The one error family of vsockbox.
+ *
+ * Every failure that a user can meet is a {@link VsockboxError}: what kind it is (which decides the
+ * exit status), what was tried, on which address, what the kernel answered, and what to do about it.
+ */
+
+/**
+ * What kind of failure it is. The exit status follows from it; the numbers are those of sysexits.h
+ * where one fits.
+ */
+export const EXIT_STATUS = {
+  /** The command line is wrong. EX_USAGE. */
+  USAGE: 64,
+  /** The peer sent something that its protocol does not allow. EX_DATAERR. */
+  BAD_DATA: 65,
+  /** Nobody listens, no such CID, no vsock in this kernel. EX_UNAVAILABLE. */
+  UNAVAILABLE: 69,
+  /** A defect of vsockbox itself. EX_SOFTWARE. */
+  SOFTWARE: 70,
+  /** An output (socket, file) could not be made. EX_CANTCREAT. */
+  CANNOT_CREATE: 73,
+  /** Reading or writing a local file, pipe or terminal failed. EX_IOERR. */
+  IO: 74,
+  /** A connect or a handshake did not finish in time; trying again may help. EX_TEMPFAIL. */
+  TIMEOUT: 75,
+  /** The other side, or this machine's policy, does not allow it. EX_NOPERM. */
+  REFUSED: 77,
+  /** A configuration file or the environment is wrong. EX_CONFIG. */
+  CONFIG: 78,
+  /** A connection broke after it was made. 255, as ssh has it. */
+  TRANSPORT: 255,
+  /** The user or a caller's AbortSignal ended it. 130 is 128 + SIGINT. */
+  ABORTED: 130,
+} as const;
+
+/** One of the kinds of failure in {@link EXIT_STATUS}. */
+export type ErrorCode = keyof typeof EXIT_STATUS;
+
+/** What a {@link VsockboxError} is made of. */
+export interface ErrorDetails {
+  code: ErrorCode;
+  /** What was tried, as a short verb phrase: "connect", "bind", "read frame". */
+  operation: string;
+  /** What went wrong, in words, without the operation and the address. */
+  message?: string | undefined;
+  /** The errno's name, such as ECONNRESET. */
+  errno?: string | undefined;
+  /** The address, path or command that it was tried on. */
+  address?: string | undefined;
+  /** What the user can do about it. */
+  hint?: string | undefined;
+  cause?: unknown;
+}
+
+/** Every error that vsockbox reports on purpose. */
+export class VsockboxError extends Error {
+  override readonly name = "VsockboxError";
+  readonly code: ErrorCode;
+  readonly operation: string;
+  readonly errno: string | undefined;
+  readonly address: string | undefined;
+  readonly hint: string | undefined;
+
+  constructor(details: ErrorDetails) {
+    super(describe(details), details.cause === undefined ? undefined : { cause: details.cause });
+    this.code = details.code;
+    this.operation = details.operation;
+    this.errno = details.errno;
+    this.address = details.address;
+    this.hint = details.hint;
+  }
+
+  /** The process exit status that this failure stands for. */
+  get exitStatus(): number {
+    return EXIT_STATUS[this.code];
+  }
+
+  /** The facts as plain data, for `--json`. */
+  toJSON(): Record<string, unknown> {
+    return {
+      code: this.code,
+      message: this.message,
+      operation: this.operation,
+      ...(this.errno === undefined ? {} : { errno: this.errno }),
+      ...(this.address === undefined ? {} : { address: this.address }),
+      ...(this.hint === undefined ? {} : { hint: this.hint }),
+    };
+  }
+}
+
+function describe({ operation, address, message, errno }: ErrorDetails): string {
+  const subject = address === undefined ? operation : `${operation} ${address}`;
+  const reason = message ?? "failed";
+  const named = errno === undefined || reason.includes(errno);
+  return named ? `${subject}: ${reason}` : `${subject}: ${reason} (${errno})`;
+}
+
+/**
+ * Any thrown value as a {@link VsockboxError}. What is not one already is a defect of ours unless
+ * it carries an errno name, as the errors of Bun's file and process calls do.
+ */
+export function toVsockboxError(thrown: unknown, operation = "vsockbox"): VsockboxError {
+  if (thrown instanceof VsockboxError) return thrown;
+  if (thrown instanceof Error) {
+    const code: unknown = Reflect.get(thrown, "code");
+    const errno = typeof code === "string" && /^E[A-Z0-9]+$/.test(code) ? code : undefined;
+    const path: unknown = Reflect.get(thrown, "path");
+    return new VsockboxError({
+      code: errno === undefined ? "SOFTWARE" : "IO",
+      operation,
+      message: thrown.message,
+      errno,
+      address: typeof path === "string" && !thrown.message.includes(path) ? path : undefined,
+      cause: thrown,
+    });
+  }
+  return new VsockboxError({ code: "SOFTWARE", operation, message: String(thrown) });
+}

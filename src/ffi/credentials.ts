@@ -1,0 +1,43 @@
+/** Changing the user of this process, and becoming another program. */
+import { systemError } from "./errno.ts";
+import { cString, lastErrno, libc, ptr } from "./libc.ts";
+
+/** Ids to take on. */
+export interface Credentials {
+  uid: number;
+  gid: number;
+  groups: readonly number[];
+}
+
+/**
+ * setgroups(2), setgid(2), setuid(2), in this order, since each takes away the right to the one
+ * before.
+ *
+ * @throws {VsockboxError} REFUSED (EPERM).
+ */
+export function becomeUser({ uid, gid, groups }: Credentials): void {
+  const list = Uint32Array.from(groups.length === 0 ? [0] : groups);
+  const address = `${uid}:${gid}`;
+  if (libc().setgroups(groups.length, ptr(list)) < 0) {
+    throw systemError(lastErrno(), { operation: "set the groups of", address });
+  }
+  if (libc().setgid(gid) < 0) throw systemError(lastErrno(), { operation: "setgid", address });
+  if (libc().setuid(uid) < 0) throw systemError(lastErrno(), { operation: "setuid", address });
+}
+
+/**
+ * execve(2): this process becomes `path`. Returns only by throwing.
+ *
+ * @throws {VsockboxError} CONFIG with the errno.
+ */
+export function replaceProcess(path: string, argv: string[], env: string[]): never {
+  const keep: Uint8Array[] = [];
+  const vector = (words: string[]) => {
+    const strings = words.map(cString);
+    keep.push(...strings);
+    return BigUint64Array.from([...strings.map((text) => BigInt(ptr(text))), 0n]);
+  };
+  const [arguments_, environment] = [vector(argv), vector(env)];
+  libc().execve(ptr(cString(path)), ptr(arguments_), ptr(environment));
+  throw systemError(lastErrno(), { operation: "run", address: path, code: "CONFIG" });
+}

@@ -1,0 +1,67 @@
+/** errno numbers, their names and words, and what a failed system call means to the user. */
+import { getSystemErrorMap } from "node:util";
+import { VsockboxError, type ErrorCode } from "../errors.ts";
+
+const SYSTEM_ERRORS = getSystemErrorMap();
+
+/** The numbers that the code itself decides by. errno(3); equal on x86-64 and arm64. */
+export const ERRNO = {
+  EINTR: 4,
+  EAGAIN: 11,
+  ENODEV: 19,
+  EADDRINUSE: 98,
+  ECONNRESET: 104,
+  ENOTCONN: 107,
+  ETIMEDOUT: 110,
+  ECONNREFUSED: 111,
+  EINPROGRESS: 115,
+} as const;
+
+/** The errno's name, such as ECONNRESET, or `errno 4711` for one that nobody knows. */
+export function errnoName(errno: number): string {
+  return SYSTEM_ERRORS.get(-errno)?.[0] ?? `errno ${errno}`;
+}
+
+/** The errno in words, as strerror(3) would say it. */
+export function errnoMessage(errno: number): string {
+  return SYSTEM_ERRORS.get(-errno)?.[1] ?? "unknown error";
+}
+
+/** What a failed system call was about, for {@link systemError}. */
+export interface SystemCall {
+  operation: string;
+  address?: string | undefined;
+  hint?: string | undefined;
+  code?: ErrorCode;
+}
+
+const CODE_OF_ERRNO: Readonly<Record<string, ErrorCode>> = {
+  EACCES: "REFUSED",
+  EPERM: "REFUSED",
+  EADDRINUSE: "CANNOT_CREATE",
+  EAFNOSUPPORT: "UNAVAILABLE",
+  ESOCKTNOSUPPORT: "UNAVAILABLE",
+  EPROTONOSUPPORT: "UNAVAILABLE",
+  ECONNREFUSED: "UNAVAILABLE",
+  ECONNRESET: "UNAVAILABLE",
+  EHOSTUNREACH: "UNAVAILABLE",
+  ENETUNREACH: "UNAVAILABLE",
+  ENODEV: "UNAVAILABLE",
+  ENOENT: "UNAVAILABLE",
+  ENOTSOCK: "UNAVAILABLE",
+  EADDRNOTAVAIL: "UNAVAILABLE",
+  ETIMEDOUT: "TIMEOUT",
+};
+
+/** A failed system call as the error that is shown to the user. */
+export function systemError(errno: number, call: SystemCall): VsockboxError {
+  const name = errnoName(errno);
+  return new VsockboxError({
+    code: call.code ?? CODE_OF_ERRNO[name] ?? "IO",
+    operation: call.operation,
+    message: errnoMessage(errno),
+    errno: name,
+    address: call.address,
+    hint: call.hint,
+  });
+}

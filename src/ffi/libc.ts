@@ -1,0 +1,102 @@
+/**
+ * libc, opened once. The only place that knows which file it is: glibc has it as `libc.so.6`, musl
+ * under the loader's name.
+ */
+import { dlopen, FFIType, ptr, read } from "bun:ffi";
+import { VsockboxError } from "../errors.ts";
+
+const { i32, u32, u64, pointer, i64_fast } = FFIType;
+
+const SYMBOLS = {
+  __errno_location: { args: [], returns: pointer },
+  accept4: { args: [i32, pointer, pointer, i32], returns: i32 },
+  bind: { args: [i32, pointer, u32], returns: i32 },
+  close: { args: [i32], returns: i32 },
+  connect: { args: [i32, pointer, u32], returns: i32 },
+  execve: { args: [pointer, pointer, pointer], returns: i32 },
+  fcntl: { args: [i32, i32, i32], returns: i32 },
+  getpeername: { args: [i32, pointer, pointer], returns: i32 },
+  getsockname: { args: [i32, pointer, pointer], returns: i32 },
+  getsockopt: { args: [i32, i32, i32, pointer, pointer], returns: i32 },
+  ioctl: { args: [i32, u64, pointer], returns: i32 },
+  listen: { args: [i32, i32], returns: i32 },
+  open: { args: [pointer, i32, i32], returns: i32 },
+  pipe2: { args: [pointer, i32], returns: i32 },
+  poll: { args: [pointer, u64, i32], returns: i32 },
+  read: { args: [i32, pointer, u64], returns: i64_fast },
+  send: { args: [i32, pointer, u64, i32], returns: i64_fast },
+  sendmsg: { args: [i32, pointer, i32], returns: i64_fast },
+  setgid: { args: [u32], returns: i32 },
+  setgroups: { args: [u64, pointer], returns: i32 },
+  setsockopt: { args: [i32, i32, i32, pointer, u32], returns: i32 },
+  setuid: { args: [u32], returns: i32 },
+  shutdown: { args: [i32, i32], returns: i32 },
+  socket: { args: [i32, i32, i32], returns: i32 },
+  write: { args: [i32, pointer, u64], returns: i64_fast },
+} as const;
+
+/** musl calls itself by the machine's name. */
+const MUSL_MACHINE = process.arch === "arm64" ? "aarch64" : "x86_64";
+
+/** Tried in order; dlopen searches the loader's own directories. */
+export const LIBC_NAMES = [
+  "libc.so.6",
+  `libc.musl-${MUSL_MACHINE}.so.1`,
+  `/lib/ld-musl-${MUSL_MACHINE}.so.1`,
+  "libc.so",
+] as const;
+
+function openLibc() {
+  const reasons: string[] = [];
+  for (const name of LIBC_NAMES) {
+    try {
+      return dlopen(name, SYMBOLS).symbols;
+    } catch (thrown) {
+      reasons.push(`${name}: ${thrown instanceof Error ? thrown.message : String(thrown)}`);
+    }
+  }
+  throw new VsockboxError({
+    code: "UNAVAILABLE",
+    operation: "load libc",
+    message: reasons.join("; "),
+    hint: "vsockbox needs glibc or musl as a shared library; pick the build that matches the root file system",
+  });
+}
+
+type Libc = ReturnType<typeof openLibc>;
+
+let opened: Libc | undefined;
+let errnoAddress: Parameters<typeof read.i32>[0] | undefined;
+
+/**
+ * The symbols of libc, opened at the first use so that `--help` and `--version` never pay for it.
+ *
+ * @throws {VsockboxError} UNAVAILABLE where no libc can be opened.
+ */
+export function libc(): Libc {
+  opened ??= openLibc();
+  return opened;
+}
+
+/**
+ * errno of this thread, as it was left by the last libc call. Read it right after that call: any
+ * file-system call of the runtime in between overwrites it.
+ */
+export function lastErrno(): number {
+  errnoAddress ??= libc().__errno_location() ?? undefined;
+  return errnoAddress === undefined ? 0 : read.i32(errnoAddress, 0);
+}
+
+/** A NUL-terminated copy of `text` in UTF-8, for a `const char *` argument. */
+export function cString(text: string): Uint8Array {
+  if (text.includes("\0")) {
+    throw new VsockboxError({
+      code: "USAGE",
+      operation: "pass a string to libc",
+      message: "it contains a NUL byte",
+    });
+  }
+  return new TextEncoder().encode(`${text}\0`);
+}
+
+export { ptr };

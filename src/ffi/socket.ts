@@ -1,0 +1,233 @@
+/**
+ * Socket system calls with their errors typed. Descriptors are plain numbers here; whoever opens
+ * one closes it.
+ */
+import { VsockboxError } from "../errors.ts";
+import { ERRNO, systemError, type SystemCall } from "./errno.ts";
+import { cString, lastErrno, libc, ptr } from "./libc.ts";
+import { AF_VSOCK, SOCKADDR_UN_BYTES } from "./sockaddr.ts";
+
+/** Socket types, bits/socket_type.h. */
+export const SOCK_STREAM = 1;
+export const SOCK_SEQPACKET = 5;
+/** Every socket of ours is non-blocking and not inherited by children. */
+const SOCK_NONBLOCK = 0o4000;
+const SOCK_CLOEXEC = 0o2000000;
+
+const SOL_SOCKET = 1;
+const SO_ERROR = 4;
+
+/** shutdown(2): no more sending from this side. */
+export const SHUT_WR = 1;
+
+/** poll(2) events. */
+export const POLLIN = 1;
+export const POLLOUT = 4;
+export const POLLERR = 8;
+export const POLLHUP = 16;
+/** The peer has ended its output. Linux. */
+export const POLLRDHUP = 0x2000;
+
+/** Setting this variable keeps vsockbox away from AF_VSOCK altogether: only unix: and hybrid: work. */
+export const NO_VSOCK_VARIABLE = "VSOCKBOX_NO_VSOCK";
+
+/** listen(2) backlog: bounded, so that a flood of connections is refused rather than queued. */
+export const LISTEN_BACKLOG = 128;
+
+function check(result: number, call: SystemCall): number {
+  if (result >= 0) return result;
+  throw systemError(lastErrno(), call);
+}
+
+/** Says no where {@link NO_VSOCK_VARIABLE} is set. Called before anything touches AF_VSOCK. */
+export function assertVsockAllowed(operation: string, address?: string): void {
+  const value = process.env[NO_VSOCK_VARIABLE];
+  if (value === undefined || value === "" || value === "0") return;
+  throw new VsockboxError({
+    code: "REFUSED",
+    operation,
+    address,
+    message: `AF_VSOCK is switched off by ${NO_VSOCK_VARIABLE}=${value}`,
+    hint: `unset ${NO_VSOCK_VARIABLE}, or use a unix: or hybrid: address`,
+  });
+}
+
+/**
+ * socket(2), non-blocking and close-on-exec.
+ *
+ * @throws {VsockboxError} UNAVAILABLE (EAFNOSUPPORT) where the kernel has no vsock.
+ */
+export function openSocket(family: number, type: number, address: string): number {
+  if (family === AF_VSOCK) assertVsockAllowed("open socket for", address);
+  return check(libc().socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), {
+    operation: "open socket for",
+    address,
+    hint:
+      family === AF_VSOCK
+        ? "the kernel has no vsock: load it with `modprobe vsock` (guest: vmw_vsock_virtio_transport, this machine alone: vsock_loopback)"
+        : undefined,
+  });
+}
+
+/** close(2). Errors are of no use to anybody here. */
+export function closeDescriptor(fd: number): void {
+  libc().close(fd);
+}
+
+/** bind(2). */
+export function bindSocket(fd: number, sockaddr: Uint8Array, call: SystemCall): void {
+  check(libc().bind(fd, ptr(sockaddr), sockaddr.length), call);
+}
+
+/** listen(2). */
+export function listenSocket(fd: number, call: SystemCall): void {
+  check(libc().listen(fd, LISTEN_BACKLOG), call);
+}
+
+/**
+ * connect(2) on a non-blocking socket.
+ *
+ * @returns 0 when connected, else the errno: EINPROGRESS means wait for {@link POLLOUT}.
+ */
+export function startConnect(fd: number, sockaddr: Uint8Array): number {
+  for (;;) {
+    if (libc().connect(fd, ptr(sockaddr), sockaddr.length) === 0) return 0;
+    const errno = lastErrno();
+    if (errno !== ERRNO.EINTR) return errno;
+  }
+}
+
+/**
+ * poll(2) on one descriptor.
+ *
+ * @param timeoutMs how long this thread may block, in milliseconds; 0 looks and returns.
+ * @returns the events that are true now; 0 when none is.
+ */
+export function pollDescriptor(fd: number, events: number, timeoutMs: number): number {
+  const pollfd = new DataView(new ArrayBuffer(8));
+  pollfd.setInt32(0, fd, true);
+  pollfd.setInt16(4, events, true);
+  const ready = libc().poll(ptr(pollfd), 1, timeoutMs);
+  return ready > 0 ? pollfd.getInt16(6, true) : 0;
+}
+
+/** SO_ERROR: how a non-blocking connect ended, as an errno; 0 is success. Reading it clears it. */
+export function socketError(fd: number): number {
+  const value = new Int32Array(1);
+  const length = new Uint32Array([4]);
+  const result = libc().getsockopt(fd, SOL_SOCKET, SO_ERROR, ptr(value), ptr(length));
+  return result < 0 ? lastErrno() : (value[0] ?? 0);
+}
+
+/** send(2): EPIPE as a return value, not as a signal. */
+const MSG_NOSIGNAL = 0x4000;
+
+/**
+ * Whether the peer takes no more bytes, asked by sending none: the kernel answers EPIPE or ENOTCONN
+ * for a peer that has closed, which on AF_VSOCK no poll event tells apart from a half-close.
+ */
+export function isPeerClosed(fd: number): boolean {
+  const nothing = new Uint8Array(1);
+  return Number(libc().send(fd, ptr(nothing), 0, MSG_NOSIGNAL)) < 0 && lastErrno() !== ERRNO.EAGAIN;
+}
+
+/** shutdown(2) of the sending side. */
+export function shutdownWrite(fd: number): void {
+  libc().shutdown(fd, SHUT_WR);
+}
+
+/** Raw sockaddr of the other end, or undefined where the socket has none any more. */
+export function peerSockaddr(fd: number): Uint8Array | undefined {
+  return sockaddrOf(fd, "getpeername");
+}
+
+/** Raw sockaddr of this end. */
+export function localSockaddr(fd: number): Uint8Array | undefined {
+  return sockaddrOf(fd, "getsockname");
+}
+
+function sockaddrOf(fd: number, call: "getpeername" | "getsockname"): Uint8Array | undefined {
+  const bytes = new Uint8Array(SOCKADDR_UN_BYTES);
+  const length = new Uint32Array([bytes.length]);
+  if (libc()[call](fd, ptr(bytes), ptr(length)) < 0) return undefined;
+  return bytes.subarray(0, Math.min(length[0] ?? 0, bytes.length));
+}
+
+/**
+ * setsockopt(2).
+ *
+ * @returns 0, or the errno: what to do about a refused option is the caller's business.
+ */
+export function setOption(fd: number, level: number, option: number, value: Uint8Array): number {
+  return libc().setsockopt(fd, level, option, ptr(value), value.length) < 0 ? lastErrno() : 0;
+}
+
+/** getsockopt(2) of a value of `bytes` bytes. */
+export function getOption(
+  fd: number,
+  level: number,
+  option: number,
+  bytes: number,
+  call: SystemCall,
+): Uint8Array {
+  const value = new Uint8Array(bytes);
+  const length = new Uint32Array([bytes]);
+  check(libc().getsockopt(fd, level, option, ptr(value), ptr(length)), call);
+  return value;
+}
+
+/**
+ * read(2) into `buffer` without waiting.
+ *
+ * @returns the count of bytes, 0 at end of input, or the errno as a negative number.
+ */
+export function readDescriptor(fd: number, buffer: Uint8Array): number {
+  const count = Number(libc().read(fd, ptr(buffer), buffer.length));
+  return count < 0 ? -lastErrno() : count;
+}
+
+/**
+ * write(2) from `buffer` without waiting.
+ *
+ * @returns the count of bytes taken, or the errno as a negative number.
+ */
+export function writeDescriptor(fd: number, buffer: Uint8Array): number {
+  const count = Number(libc().write(fd, ptr(buffer), buffer.length));
+  return count < 0 ? -lastErrno() : count;
+}
+
+const O_CLOEXEC = 0o2000000;
+const O_NONBLOCK = 0o4000;
+const F_GETFL = 3;
+const F_SETFL = 4;
+const F_SETPIPE_SZ = 1031;
+
+/** open(2) for reading, close-on-exec. */
+export function openForReading(path: string, call: SystemCall): number {
+  return check(libc().open(ptr(cString(path)), O_CLOEXEC, 0), call);
+}
+
+/** A pipe(2), close-on-exec at both ends. */
+export interface Pipe {
+  read: number;
+  write: number;
+}
+
+/** Room asked for in each pipe, in bytes; the kernel's 64 KiB costs bulk output twice the wake-ups. */
+export const PIPE_BYTES = 256 * 1024;
+
+/** pipe2(2) with O_CLOEXEC. Both ends block; see {@link setNonBlocking}. */
+export function openPipe(): Pipe {
+  const ends = new Int32Array(2);
+  check(libc().pipe2(ptr(ends), O_CLOEXEC), { operation: "open pipe", code: "IO" });
+  const [read = -1, write = -1] = ends;
+  // Refused beyond the user's quota (pipe(7)): then the pipe keeps its default size.
+  libc().fcntl(write, F_SETPIPE_SZ, PIPE_BYTES);
+  return { read, write };
+}
+
+/** Sets O_NONBLOCK on the open file description behind `fd`. */
+export function setNonBlocking(fd: number): void {
+  const flags = check(libc().fcntl(fd, F_GETFL, 0), { operation: "fcntl F_GETFL" });
+  check(libc().fcntl(fd, F_SETFL, flags | O_NONBLOCK), { operation: "fcntl F_SETFL" });
+}

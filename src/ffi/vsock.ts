@@ -1,0 +1,84 @@
+/** What is particular to AF_VSOCK: its constants, socket options and the local CID. */
+import { systemError } from "./errno.ts";
+import { lastErrno, libc, ptr } from "./libc.ts";
+import { AF_VSOCK } from "./sockaddr.ts";
+import {
+  assertVsockAllowed,
+  closeDescriptor,
+  getOption,
+  openForReading,
+  setOption,
+} from "./socket.ts";
+
+/** Socket options at level AF_VSOCK, linux/vm_sockets.h. */
+const SO_VM_SOCKETS_BUFFER_SIZE = 0;
+const SO_VM_SOCKETS_BUFFER_MAX_SIZE = 2;
+const SO_VM_SOCKETS_CONNECT_TIMEOUT = 6;
+
+/** IOCTL_VM_SOCKETS_GET_LOCAL_CID, linux/vm_sockets.h: _IO(7, 0xb9). */
+const IOCTL_VM_SOCKETS_GET_LOCAL_CID = 0x7b9;
+
+/**
+ * Receive buffer of every vsock socket of ours, in bytes: it is the credit (`buf_alloc`) that the
+ * peer gets. The kernel's 256 KiB halves bulk throughput and lets few small packets queue up.
+ */
+export const VSOCK_BUFFER_BYTES = 1024 * 1024;
+
+function u64(value: number): Uint8Array {
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(value), true);
+  return bytes;
+}
+
+/**
+ * Asks for a receive buffer of `bytes` bytes: the maximum first, since the kernel clamps the size to
+ * it. A refusal is no error: the socket works with the kernel's default.
+ */
+export function setVsockBufferSize(fd: number, bytes: number): void {
+  setOption(fd, AF_VSOCK, SO_VM_SOCKETS_BUFFER_MAX_SIZE, u64(bytes));
+  setOption(fd, AF_VSOCK, SO_VM_SOCKETS_BUFFER_SIZE, u64(bytes));
+}
+
+/** The receive buffer in bytes that the kernel settled on. */
+export function getVsockBufferSize(fd: number): number {
+  const value = getOption(fd, AF_VSOCK, SO_VM_SOCKETS_BUFFER_SIZE, 8, {
+    operation: "getsockopt SO_VM_SOCKETS_BUFFER_SIZE",
+  });
+  return Number(new DataView(value.buffer).getBigUint64(0, true));
+}
+
+/** How long the kernel waits for the peer's RESPONSE, in milliseconds; its default is 2,000. */
+export function setVsockConnectTimeout(fd: number, milliseconds: number): void {
+  const timeval = new Uint8Array(16);
+  const view = new DataView(timeval.buffer);
+  view.setBigInt64(0, BigInt(Math.floor(milliseconds / 1000)), true);
+  view.setBigInt64(8, BigInt(Math.floor((milliseconds % 1000) * 1000)), true);
+  setOption(fd, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT, timeval);
+}
+
+/**
+ * This machine's own CID, from the ioctl on /dev/vsock.
+ *
+ * @returns 4294967295 (VMADDR_CID_ANY) where no transport has given it one.
+ * @throws {VsockboxError} UNAVAILABLE where there is no /dev/vsock, REFUSED where it may not be opened.
+ */
+export function localCid(): number {
+  assertVsockAllowed("read the local CID from", "/dev/vsock");
+  const fd = openForReading("/dev/vsock", {
+    operation: "open",
+    address: "/dev/vsock",
+    hint: "load the module: `modprobe vsock` (in a guest: vmw_vsock_virtio_transport; on a host: vhost_vsock)",
+  });
+  try {
+    const cid = new Uint32Array(1);
+    if (libc().ioctl(fd, IOCTL_VM_SOCKETS_GET_LOCAL_CID, ptr(cid)) < 0) {
+      throw systemError(lastErrno(), {
+        operation: "ioctl GET_LOCAL_CID on",
+        address: "/dev/vsock",
+      });
+    }
+    return cid[0] ?? 0;
+  } finally {
+    closeDescriptor(fd);
+  }
+}

@@ -1,0 +1,98 @@
+/** The router: the first word picks a command, which is loaded only then. */
+import { VsockboxError } from "./errors.ts";
+import { RUN_AS_WORD } from "./process/run-as-word.ts";
+import { COMMANDS } from "./commands/index.ts";
+import { closest, parseArguments } from "./ui/arguments.ts";
+import { print, printJson, reportError } from "./ui/report.ts";
+import { COMMIT, TARGET, VERSION } from "./version.ts";
+
+async function main(words: readonly string[]): Promise<number> {
+  const [first, ...rest] = words;
+  switch (first) {
+    case undefined:
+    case "help":
+    case "--help":
+    case "-h":
+      return help(rest[0]);
+    case "--version":
+    case "-V":
+      return version(rest);
+    case RUN_AS_WORD: {
+      const { runAs } = await import("./process/run-as.ts");
+      return runAs(rest);
+    }
+    default:
+      return run(first, rest);
+  }
+}
+
+async function load(name: string) {
+  const entry = COMMANDS.find((candidate) => candidate.name === name);
+  if (entry !== undefined) return (await entry.load()).command;
+  const near = closest(
+    name,
+    COMMANDS.map((candidate) => candidate.name),
+  );
+  throw new VsockboxError({
+    code: "USAGE",
+    operation: "command line",
+    message: `unknown command ${JSON.stringify(name)}`,
+    hint:
+      near === undefined
+        ? "`vsockbox --help` lists the commands"
+        : `did you mean \`vsockbox ${near}\`?`,
+  });
+}
+
+async function run(name: string, words: readonly string[]): Promise<number> {
+  const command = await load(name);
+  // Behind `--`, or where a remote command has begun, --help is not ours.
+  const own = words.slice(0, words.includes("--") ? words.indexOf("--") : words.length);
+  const asksForHelp = own.includes("--help") || own.includes("-h");
+  if (asksForHelp && !remoteCommandBegins(command, own)) return help(name);
+  return command.run(parseArguments(command, words));
+}
+
+/** Whether `--help` stands behind the beginning of a remote command, as in `exec 3 ls --help`. */
+function remoteCommandBegins(
+  command: Awaited<ReturnType<typeof load>>,
+  own: readonly string[],
+): boolean {
+  if (command.restName === undefined) return false;
+  const index = own.findIndex((word) => word === "--help" || word === "-h");
+  try {
+    return parseArguments(command, own.slice(0, index)).rest.length > 0;
+  } catch {
+    return false;
+  }
+}
+
+async function help(name: string | undefined): Promise<number> {
+  const { commandHelp, overview } = await import("./ui/help.ts");
+  print(
+    (name === undefined
+      ? overview(COMMANDS, VERSION)
+      : await commandHelp(await load(name))
+    ).trimEnd(),
+  );
+  return 0;
+}
+
+function version(words: readonly string[]): number {
+  if (words.length > 1 || (words.length === 1 && words[0] !== "--json")) {
+    throw new VsockboxError({
+      code: "USAGE",
+      operation: "--version",
+      message: `unexpected argument ${JSON.stringify(words.find((word) => word !== "--json"))}`,
+    });
+  }
+  if (words.length === 0) print(`vsockbox ${VERSION} (${COMMIT.slice(0, 12)})`);
+  else printJson({ version: VERSION, commit: COMMIT, target: TARGET, bun: Bun.version });
+  return 0;
+}
+
+try {
+  process.exit(await main(process.argv.slice(2)));
+} catch (thrown) {
+  process.exit(reportError(thrown));
+}

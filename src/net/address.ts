@@ -1,0 +1,186 @@
+/**
+ * The address forms that every command takes, parsed in this one place.
+ *
+ * | form | meaning |
+ * | --- | --- |
+ * | `3`, `3:5000`, `vsock:3:5000`, `vsock::5000`, `vsock/3`, `vsock%3` | AF_VSOCK |
+ * | `hybrid:/run/vm4.vsock[:5000]`, `vsock-mux/run/vm4.vsock` | Firecracker-style Unix socket |
+ * | `unix:/run/x.sock`, `unix/run/x.sock` | plain Unix stream socket |
+ * | `NAME[:5000]` | a profile of the configuration |
+ */
+import { VsockboxError } from "../errors.ts";
+
+/** VMADDR_CID_ANY and VMADDR_PORT_ANY, linux/vm_sockets.h. */
+export const ANY = 0xffff_ffff;
+/** VMADDR_CID_HYPERVISOR. */
+export const CID_HYPERVISOR = 0;
+/** VMADDR_CID_LOCAL: this machine itself, Linux 5.6. */
+export const CID_LOCAL = 1;
+/** VMADDR_CID_HOST. */
+export const CID_HOST = 2;
+
+/** An AF_VSOCK address; the port is undefined where the command's own default is meant. */
+export interface VsockAddress {
+  kind: "vsock";
+  cid: number;
+  port: number | undefined;
+}
+
+/** A hybrid-vsock Unix socket: to dial, `CONNECT port` is spoken; to listen, `path_port` is bound. */
+export interface HybridAddress {
+  kind: "hybrid";
+  path: string;
+  port: number | undefined;
+}
+
+/** A plain Unix stream socket. */
+export interface UnixAddress {
+  kind: "unix";
+  path: string;
+}
+
+/** A name to be looked up among the profiles. */
+export interface ProfileAddress {
+  kind: "profile";
+  name: string;
+  port: number | undefined;
+}
+
+/** What {@link parseAddress} understands. */
+export type Address = VsockAddress | HybridAddress | UnixAddress | ProfileAddress;
+
+/** An address that a socket can be opened for. */
+export type SocketAddress = Exclude<Address, ProfileAddress>;
+
+const CID_NAMES: Readonly<Record<string, number>> = {
+  any: ANY,
+  hypervisor: CID_HYPERVISOR,
+  local: CID_LOCAL,
+  host: CID_HOST,
+  "-1": ANY,
+};
+
+/** The right forms, shown with every address that is not one. */
+export const ADDRESS_HINT =
+  "addresses: 3, 3:5000, vsock:3:5000, vsock::5000 (any CID, to listen), vsock/3, " +
+  "hybrid:/run/vm.vsock[:5000], vsock-mux/run/vm.vsock, unix:/run/x.sock, or a profile's NAME; " +
+  "a CID may also be any, hypervisor, local or host";
+
+/**
+ * Reads an address in any of the forms above.
+ *
+ * @throws {VsockboxError} USAGE, with the right forms in the hint.
+ */
+export function parseAddress(text: string): Address {
+  const fail = (message: string): never => {
+    throw new VsockboxError({
+      code: "USAGE",
+      operation: "parse address",
+      address: JSON.stringify(text),
+      message,
+      hint: ADDRESS_HINT,
+    });
+  };
+  if (text === "") fail("it is empty");
+  if (text.includes("\0")) fail("it has a NUL byte");
+
+  for (const word of ["vsock-mux", "unix"] as const) {
+    if (!text.startsWith(`${word}/`)) continue;
+    const path = text.slice(word.length);
+    return word === "unix" ? { kind: "unix", path } : splitHybrid(path, fail);
+  }
+  if (text.startsWith("unix:")) {
+    const path = text.slice("unix:".length);
+    return path === "" ? fail("the path is missing") : { kind: "unix", path };
+  }
+  if (text.startsWith("hybrid:")) return splitHybrid(text.slice("hybrid:".length), fail);
+  if (/^vsock[/%]/.test(text)) return parseVsock(text.slice("vsock/".length), fail);
+  if (text.startsWith("vsock:")) return parseVsock(text.slice("vsock:".length), fail);
+  return parseBare(text, fail);
+}
+
+type Fail = (message: string) => never;
+
+function parseVsock(rest: string, fail: Fail): VsockAddress {
+  const parts = rest.split(":");
+  if (parts.length > 2) fail("it has too many colons");
+  const [cid = "", port] = parts;
+  if (cid === "" && port === undefined) fail("the CID is missing");
+  return {
+    kind: "vsock",
+    cid: cid === "" ? ANY : (readCid(cid) ?? fail(`${JSON.stringify(cid)} is no CID`)),
+    port: port === undefined ? undefined : readPort(port, fail),
+  };
+}
+
+function parseBare(text: string, fail: Fail): Address {
+  const parts = text.split(":");
+  const [name = "", port] = parts;
+  if (parts.length > 2) fail("it has too many colons");
+  if (name === "") fail("the CID is missing; to listen on any CID write vsock::PORT");
+  const cid = readCid(name);
+  if (cid !== undefined) {
+    return { kind: "vsock", cid, port: port === undefined ? undefined : readPort(port, fail) };
+  }
+  if (/^[-+]?\d/.test(name)) fail(`${JSON.stringify(name)} is no CID`);
+  if (!isProfileName(name)) fail("it is no form that I know");
+  return { kind: "profile", name, port: port === undefined ? undefined : readPort(port, fail) };
+}
+
+/** The part behind the last colon is the port where it is made of digits only. */
+function splitHybrid(rest: string, fail: Fail): HybridAddress {
+  const colon = rest.lastIndexOf(":");
+  const tail = rest.slice(colon + 1);
+  const hasPort = colon !== -1 && (/^[0-9]+$/.test(tail) || tail === "");
+  const path = hasPort ? rest.slice(0, colon) : rest;
+  if (path === "") fail("the path is missing");
+  return { kind: "hybrid", path, port: hasPort ? readPort(tail, fail) : undefined };
+}
+
+/** Letters, digits, `_`, `-` and `.`, beginning with a letter or `_`: what a profile may be called. */
+export function isProfileName(name: string): boolean {
+  return /^[A-Za-z_][A-Za-z0-9_.-]*$/.test(name) && !["vsock", "hybrid", "unix"].includes(name);
+}
+
+/** A CID as a u32 or by name; undefined for anything else. */
+export function readCid(text: string): number | undefined {
+  const named = Object.hasOwn(CID_NAMES, text.toLowerCase())
+    ? CID_NAMES[text.toLowerCase()]
+    : undefined;
+  return named ?? readU32(text);
+}
+
+function readPort(text: string, fail: Fail): number {
+  if (text === "any" || text === "-1") return ANY;
+  return readU32(text) ?? fail(`${JSON.stringify(text)} is no port (0 to 4294967295)`);
+}
+
+/** A decimal u32 without sign, leading blanks or fraction; undefined for anything else. */
+export function readU32(text: string): number | undefined {
+  if (!/^[0-9]{1,10}$/.test(text)) return undefined;
+  const value = Number(text);
+  return value <= 0xffff_ffff ? value : undefined;
+}
+
+/** The address in its one full form; `parseAddress` reads it back to the same value. */
+export function formatAddress(address: Address): string {
+  switch (address.kind) {
+    case "vsock":
+      return `vsock:${address.cid === ANY ? "any" : address.cid}${formatPort(address.port)}`;
+    case "hybrid":
+      return `hybrid:${address.path}${formatPort(address.port)}`;
+    case "unix":
+      return `unix:${address.path}`;
+    case "profile":
+      return `${address.name}${formatPort(address.port)}`;
+  }
+}
+
+function formatPort(port: number | undefined): string {
+  return port === undefined ? "" : `:${port}`;
+}
+
+/** The same address with the port filled in where it has none. */
+export function withDefaultPort<T extends Address>(address: T, port: number): T {
+  return address.kind === "unix" || address.port !== undefined ? address : { ...address, port };
+}

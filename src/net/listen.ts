@@ -1,0 +1,183 @@
+/** Listening on any address: binds, decides by the peer's CID, hands out streams, cleans up. */
+import { lstatSync, unlinkSync } from "node:fs";
+import { VsockboxError } from "../errors.ts";
+import { ERRNO } from "../ffi/errno.ts";
+import { AF_UNIX, AF_VSOCK, encodeSockaddrUn, encodeSockaddrVm } from "../ffi/sockaddr.ts";
+import {
+  bindSocket,
+  closeDescriptor,
+  listenSocket,
+  openSocket,
+  SOCK_SEQPACKET,
+  SOCK_STREAM,
+  startConnect,
+} from "../ffi/socket.ts";
+import { setVsockBufferSize, VSOCK_BUFFER_BYTES } from "../ffi/vsock.ts";
+import { formatAddress, type SocketAddress } from "./address.ts";
+import { isAllowed, type AllowedCids } from "./allow-cid.ts";
+import { boundTo, type Peer } from "./peer.ts";
+import { socketHandler, type SocketStream } from "./stream.ts";
+
+/** Options of {@link listen}. */
+export interface ListenOptions {
+  /** Whose connections are accepted; a Unix socket's peers are decided by its file mode instead. */
+  allowed: AllowedCids;
+  /** Called for each accepted connection. */
+  onConnection: (stream: SocketStream) => void;
+  /**
+   * Called for a connection of a peer that is not allowed, instead of `onConnection`. It may say why
+   * before it closes; without it the connection is closed at once.
+   */
+  onRefused?: ((stream: SocketStream) => void) | undefined;
+  seqpacket?: boolean | undefined;
+}
+
+/** A bound address that accepts connections until it is closed. */
+export interface Listener {
+  /** Where it listens, with the port that the kernel chose where it was left open. */
+  readonly address: SocketAddress;
+  /** Stops accepting and removes the socket file. Accepted connections go on. */
+  close(): void;
+}
+
+/**
+ * Binds and listens. A Unix socket is made with mode 0600; a stale socket file is replaced, but
+ * only one that nobody listens on, and never a file of another kind.
+ *
+ * @throws {VsockboxError} CANNOT_CREATE (address in use), REFUSED (privileged port), UNAVAILABLE (no
+ * vsock in this kernel), USAGE.
+ */
+export function listen(address: SocketAddress, options: ListenOptions): Listener {
+  return address.kind === "vsock" ? listenVsock(address, options) : listenUnix(address, options);
+}
+
+function accept(fd: number, { allowed, onConnection, onRefused }: ListenOptions) {
+  const handler = socketHandler((stream) => {
+    const cid = stream.peer.kind === "vsock" ? stream.peer.cid : undefined;
+    if (isAllowed(allowed, cid)) onConnection(stream);
+    else if (onRefused !== undefined) onRefused(stream);
+    else stream.abort();
+  });
+  // `fd` is missing from the types of this version; net.Server.listen({ fd }) is refused by it.
+  const listenOptions = { fd, allowHalfOpen: true, socket: handler };
+  return Bun.listen(listenOptions as unknown as Parameters<typeof Bun.listen<SocketStream>>[0]);
+}
+
+function openBound(
+  address: SocketAddress,
+  family: number,
+  sockaddr: Uint8Array,
+  { seqpacket }: ListenOptions,
+): number {
+  const shown = formatAddress(address);
+  const fd = openSocket(family, seqpacket ? SOCK_SEQPACKET : SOCK_STREAM, shown);
+  try {
+    if (family === AF_VSOCK) setVsockBufferSize(fd, VSOCK_BUFFER_BYTES);
+    bindSocket(fd, sockaddr, {
+      operation: "listen on",
+      address: shown,
+      code: "CANNOT_CREATE",
+      hint: bindHint(address),
+    });
+    listenSocket(fd, { operation: "listen on", address: shown, code: "CANNOT_CREATE" });
+    return fd;
+  } catch (thrown) {
+    closeDescriptor(fd);
+    throw thrown;
+  }
+}
+
+function bindHint(address: SocketAddress): string {
+  if (address.kind !== "vsock") {
+    return "the directory must exist and be writable, and the path must be free";
+  }
+  if (address.port !== undefined && address.port < 1024) {
+    return "ports below 1024 need CAP_NET_BIND_SERVICE: run as root or take a higher port";
+  }
+  return "another program may listen there already (`ss --vsock -l`), or the CID is not this machine's: vsock::PORT listens on all of them";
+}
+
+function listenVsock(address: SocketAddress & { kind: "vsock" }, options: ListenOptions): Listener {
+  const port = requireListenPort(address);
+  const sockaddr = encodeSockaddrVm({ cid: address.cid, port });
+  const fd = openBound(address, AF_VSOCK, sockaddr, options);
+  const bound = boundTo(fd);
+  const server = accept(fd, options);
+  return {
+    address: { ...address, port: bound.kind === "vsock" ? bound.port : port },
+    close: () => server.stop(false),
+  };
+}
+
+function requireListenPort(address: SocketAddress & { kind: "vsock" | "hybrid" }): number {
+  if (address.port !== undefined) return address.port;
+  throw new VsockboxError({
+    code: "USAGE",
+    operation: "listen on",
+    address: formatAddress(address),
+    message: "the port is missing",
+    hint: `write it behind the address, as in ${formatAddress(address)}:5000; \`any\` lets the kernel choose`,
+  });
+}
+
+/** Where a hybrid VMM looks for the host's listener of a port: `<uds-path>_<port>`. */
+export function hybridListenPath(address: SocketAddress & { kind: "hybrid" }): string {
+  return `${address.path}_${requireListenPort(address)}`;
+}
+
+function listenUnix(
+  address: SocketAddress & { kind: "unix" | "hybrid" },
+  options: ListenOptions,
+): Listener {
+  const path = address.kind === "hybrid" ? hybridListenPath(address) : address.path;
+  const sockaddr = encodeSockaddrUn(path);
+  removeStaleSocket(path, sockaddr);
+  const mask = process.umask(0o177);
+  let fd: number;
+  try {
+    fd = openBound(address, AF_UNIX, sockaddr, options);
+  } finally {
+    process.umask(mask);
+  }
+  const made = inodeOf(path);
+  const server = accept(fd, options);
+  return {
+    address,
+    close() {
+      server.stop(false);
+      // Somebody may have put another socket there in the meantime: that one is not ours.
+      if (made !== undefined && inodeOf(path) === made) unlinkSync(path);
+    },
+  };
+}
+
+function inodeOf(path: string): string | undefined {
+  const status = lstatSync(path, { throwIfNoEntry: false });
+  return status === undefined ? undefined : `${status.dev}:${status.ino}`;
+}
+
+function removeStaleSocket(path: string, sockaddr: Uint8Array): void {
+  const status = lstatSync(path, { throwIfNoEntry: false });
+  if (status === undefined) return;
+  if (!status.isSocket()) {
+    throw new VsockboxError({
+      code: "CANNOT_CREATE",
+      operation: "listen on",
+      address: path,
+      message: "the path exists and is no socket",
+      errno: "EEXIST",
+      hint: "choose another path; vsockbox never removes a file that is no socket",
+    });
+  }
+  const probe = openSocket(AF_UNIX, SOCK_STREAM, path);
+  try {
+    if (startConnect(probe, sockaddr) === ERRNO.ECONNREFUSED) unlinkSync(path);
+  } finally {
+    closeDescriptor(probe);
+  }
+}
+
+/** The CID of a vsock peer, for logs; undefined for other peers. */
+export function peerCid(peer: Peer): number | undefined {
+  return peer.kind === "vsock" ? peer.cid : undefined;
+}

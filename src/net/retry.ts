@@ -1,0 +1,80 @@
+/** Deadlines and backoff. */
+import { VsockboxError } from "../errors.ts";
+
+/** Growing pauses between tries, in milliseconds. */
+export interface Backoff {
+  firstMs: number;
+  factor: number;
+  maxMs: number;
+}
+
+/** The pause after try number `attempt` (from 0), in milliseconds. */
+export function backoffDelay({ firstMs, factor, maxMs }: Backoff, attempt: number): number {
+  return Math.min(maxMs, firstMs * factor ** attempt);
+}
+
+/** The error of an aborted operation: the signal's own reason where that is one of ours. */
+export function abortError(signal: AbortSignal, operation: string): VsockboxError {
+  if (signal.reason instanceof VsockboxError) return signal.reason;
+  return new VsockboxError({
+    code: "ABORTED",
+    operation,
+    message: "it was interrupted",
+    cause: signal.reason,
+  });
+}
+
+/**
+ * Waits, or stops waiting when the signal fires.
+ *
+ * @throws {VsockboxError} the signal's reason, or ABORTED.
+ */
+export async function delay(milliseconds: number, signal?: AbortSignal): Promise<void> {
+  if (signal === undefined) return Bun.sleep(milliseconds);
+  if (signal.aborted) throw abortError(signal, "wait");
+  const done = Promise.withResolvers<void>();
+  const timer = setTimeout(done.resolve, milliseconds);
+  const onAbort = () => done.reject(abortError(signal, "wait"));
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    await done.promise;
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+/**
+ * `promise`, but given up after `milliseconds` with `timeoutError()`, or when the signal fires. The
+ * caller's `onGiveUp` ends the work behind the promise.
+ */
+export async function withDeadline<T>(
+  promise: Promise<T>,
+  options: {
+    milliseconds?: number | undefined;
+    signal?: AbortSignal | undefined;
+    timeoutError: () => VsockboxError;
+    onGiveUp: (reason: VsockboxError) => void;
+  },
+): Promise<T> {
+  const { milliseconds, signal, timeoutError, onGiveUp } = options;
+  const given = Promise.withResolvers<never>();
+  const giveUp = (reason: VsockboxError) => {
+    onGiveUp(reason);
+    given.reject(reason);
+  };
+  const onAbort = () => {
+    if (signal !== undefined) giveUp(abortError(signal, "wait"));
+  };
+  if (signal?.aborted) onAbort();
+  signal?.addEventListener("abort", onAbort, { once: true });
+  const timer =
+    milliseconds === undefined ? undefined : setTimeout(() => giveUp(timeoutError()), milliseconds);
+  try {
+    return await Promise.race([promise, given.promise]);
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", onAbort);
+    promise.catch(() => undefined);
+  }
+}

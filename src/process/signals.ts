@@ -1,0 +1,32 @@
+/** Signals that end a command, handled for as long as something has to be cleaned up. */
+import { SIGNAL_STATUS_BASE, signalNumber } from "./exit-status.ts";
+
+/** What a user or a service manager sends to end a program. */
+export const ENDING_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
+/** One of {@link ENDING_SIGNALS}. */
+export type EndingSignal = (typeof ENDING_SIGNALS)[number];
+
+/**
+ * Calls `handler` for each ending signal instead of dying of it, until disposed.
+ *
+ * @example
+ * using _ = onEndingSignal((signal) => server.stop());
+ */
+export function onEndingSignal(handler: (signal: EndingSignal) => void): Disposable {
+  const installed = ENDING_SIGNALS.map((signal) => {
+    const listener = () => handler(signal);
+    process.on(signal, listener);
+    return { signal, listener };
+  });
+  return {
+    [Symbol.dispose]() {
+      for (const { signal, listener } of installed) process.off(signal, listener);
+    },
+  };
+}
+
+/** The exit status of a program that ends because of a signal: 128 + N. */
+export function statusOfSignal(signal: EndingSignal): number {
+  return SIGNAL_STATUS_BASE + (signalNumber(signal) ?? 0);
+}

@@ -1,0 +1,237 @@
+/** Starting commands: own session and process group, real pipes, another user, a clean ending. */
+import { accessSync, constants, statSync } from "node:fs";
+import { constants as osConstants } from "node:os";
+import { isAbsolute, resolve } from "node:path";
+import { toVsockboxError, VsockboxError } from "../errors.ts";
+import { closeDescriptor, openPipe } from "../ffi/socket.ts";
+import { DEFAULT_PATH } from "./environment.ts";
+import { exitStatus, type ExitStatus } from "./exit-status.ts";
+import { PipeReader, PipeWriter } from "./pipe.ts";
+import { runAsCommand } from "./run-as.ts";
+import type { User } from "./users.ts";
+
+/** After SIGTERM a process group has this long before SIGKILL, in milliseconds. */
+export const KILL_GRACE_MS = 5000;
+
+/** How often an ended leader's group is looked at for members that still run, in milliseconds. */
+const GROUP_CHECK_MS = 50;
+
+const { SIGCONT, SIGKILL, SIGTERM } = osConstants.signals;
+
+/** What to run. */
+export interface SpawnRequest {
+  /** Program and arguments; a program without a slash is looked up in the environment's PATH. */
+  argv: readonly [string, ...string[]];
+  /** The whole environment of the command. */
+  env: Readonly<Record<string, string>>;
+  /** Undefined: this process's directory. */
+  cwd?: string | undefined;
+  /** Undefined: this process's user. */
+  user?: User | undefined;
+}
+
+/** A line for the shell as an argument vector. */
+export function shellCommand(line: string): [string, ...string[]] {
+  return ["sh", "-c", line];
+}
+
+/** A running command, the leader of its own session and process group. */
+export class Child {
+  readonly stdin: PipeWriter;
+  readonly stdout: PipeReader;
+  readonly stderr: PipeReader;
+  /** Resolves when the command itself has ended; members of its group may still run. */
+  readonly exited: Promise<ExitStatus>;
+  readonly #process: Bun.Subprocess;
+  #hasExited = false;
+
+  constructor(
+    subprocess: Bun.Subprocess,
+    pipes: { stdin: PipeWriter; stdout: PipeReader; stderr: PipeReader },
+  ) {
+    this.#process = subprocess;
+    this.stdin = pipes.stdin;
+    this.stdout = pipes.stdout;
+    this.stderr = pipes.stderr;
+    this.exited = this.#waitForExit();
+  }
+
+  /** Also the id of the process group and of the session. */
+  get pid(): number {
+    return this.#process.pid;
+  }
+
+  async #waitForExit(): Promise<ExitStatus> {
+    await this.#process.exited;
+    this.#hasExited = true;
+    return exitStatus(this.#process.exitCode, this.#process.signalCode);
+  }
+
+  /** Sends a signal to the whole process group while the command runs. */
+  signalGroup(signal: number): void {
+    if (!this.#hasExited) this.#signal(signal);
+  }
+
+  /** Whether a process of the group was there to take the signal. */
+  #signal(signal: number): boolean {
+    try {
+      process.kill(-this.pid, signal);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /**
+   * Ends the whole group: SIGTERM, and SIGKILL for what is left after {@link KILL_GRACE_MS}.
+   * Resolves when no member of the group is left.
+   */
+  async terminateGroup(graceMs: number = KILL_GRACE_MS): Promise<void> {
+    // The group's id cannot be given to anybody else as long as one member lives, so the first
+    // failed look ends the matter: after it the id may be reused.
+    if (!this.#signal(SIGTERM)) return;
+    // A stopped process takes SIGTERM only once it goes on.
+    this.#signal(SIGCONT);
+    const deadline = performance.now() + graceMs;
+    while (performance.now() < deadline) {
+      await Bun.sleep(GROUP_CHECK_MS);
+      if (!this.#signal(0)) return;
+    }
+    this.#signal(SIGKILL);
+    await this.exited;
+  }
+
+  /** Closes this side of all pipes. */
+  async closePipes(): Promise<void> {
+    await Promise.all([this.stdin.end(), this.stdout.close(), this.stderr.close()]);
+  }
+}
+
+/**
+ * Starts a command with three pipes.
+ *
+ * @throws {VsockboxError} CONFIG where the directory is no directory, the program is not found
+ * (errno ENOENT) or not executable (EACCES), or the user cannot be changed.
+ */
+export function spawnCommand(request: SpawnRequest): Child {
+  const { argv, options } = resolveSpawn(request);
+  const opened: number[] = [];
+  const pipe = () => {
+    const ends = openPipe();
+    opened.push(ends.read, ends.write);
+    return ends;
+  };
+  try {
+    const [stdin, stdout, stderr] = [pipe(), pipe(), pipe()];
+    const subprocess = Bun.spawn([...argv], {
+      ...options,
+      stdio: [stdin.read, stdout.write, stderr.write],
+      detached: true,
+    });
+    opened.length = 0;
+    for (const childEnd of [stdin.read, stdout.write, stderr.write]) closeDescriptor(childEnd);
+    return new Child(subprocess, {
+      stdin: new PipeWriter(stdin.write),
+      stdout: new PipeReader(stdout.read),
+      stderr: new PipeReader(stderr.read),
+    });
+  } catch (thrown) {
+    for (const fd of opened) closeDescriptor(fd);
+    throw startError(thrown, argv[0]);
+  }
+}
+
+interface ResolvedSpawn {
+  argv: readonly [string, ...string[]];
+  options: { cwd: string; env: Record<string, string>; uid?: number; gid?: number };
+}
+
+/** Finds program and directory first, so that each failure says which of the two it was. */
+function resolveSpawn({ argv, env, cwd = process.cwd(), user }: SpawnRequest): ResolvedSpawn {
+  assertDirectory(cwd);
+  const program = findProgram(argv[0], env["PATH"] ?? DEFAULT_PATH, cwd);
+  const command: [string, ...string[]] = [program, ...argv.slice(1)];
+  if (user === undefined) return { argv: command, options: { cwd, env: { ...env } } };
+  assertMayBecome(user);
+  if (user.groups.length === 0) {
+    return { argv: command, options: { cwd, env: { ...env }, uid: user.uid, gid: user.gid } };
+  }
+  // The runtime drops supplementary groups; this re-executes our own file to set them.
+  const runAs = runAsCommand({ argv: command, env, user });
+  return { argv: runAs.argv, options: { cwd, env: runAs.env } };
+}
+
+function assertDirectory(cwd: string): void {
+  const fail = (errno: string, message: string): never => {
+    throw new VsockboxError({
+      code: "CONFIG",
+      operation: "change to directory",
+      address: cwd,
+      message,
+      errno,
+    });
+  };
+  try {
+    if (!statSync(cwd).isDirectory()) fail("ENOTDIR", "it is no directory");
+  } catch (thrown) {
+    if (thrown instanceof VsockboxError) throw thrown;
+    const { errno = "EIO" } = toVsockboxError(thrown);
+    fail(errno, errno === "ENOENT" ? "no such directory" : "it cannot be entered");
+  }
+}
+
+function findProgram(name: string, path: string, cwd: string): string {
+  const found = name.includes("/")
+    ? isAbsolute(name)
+      ? name
+      : resolve(cwd, name)
+    : Bun.which(name, { PATH: path, cwd });
+  if (found === null) {
+    throw new VsockboxError({
+      code: "CONFIG",
+      operation: "run",
+      address: name,
+      message: "command not found",
+      errno: "ENOENT",
+      hint: `PATH is ${path}`,
+    });
+  }
+  try {
+    accessSync(found, constants.X_OK);
+    if (statSync(found).isDirectory()) throw Object.assign(new Error(), { code: "EACCES" });
+  } catch (thrown) {
+    throw startError(thrown, name);
+  }
+  return found;
+}
+
+function assertMayBecome({ uid, gid }: User): void {
+  const own = process.geteuid?.();
+  if (own === 0 || (own === uid && process.getegid?.() === gid)) return;
+  throw new VsockboxError({
+    code: "REFUSED",
+    operation: "run as",
+    address: `${uid}:${gid}`,
+    message: "only root may change the user",
+    errno: "EPERM",
+    hint: `the agent runs as uid ${own}; start it as root`,
+  });
+}
+
+function startError(thrown: unknown, program: string): VsockboxError {
+  if (thrown instanceof VsockboxError) return thrown;
+  const { errno, message } = toVsockboxError(thrown);
+  const words: Record<string, string> = {
+    ENOENT: "command not found",
+    EACCES: "not executable",
+    ENOEXEC: "no program that this kernel can run",
+  };
+  return new VsockboxError({
+    code: "CONFIG",
+    operation: "run",
+    address: program,
+    message: (errno === undefined ? undefined : words[errno]) ?? message,
+    errno,
+    cause: thrown,
+  });
+}

@@ -1,0 +1,108 @@
+/** Users as the system's own files name them: /etc/passwd and /etc/group. */
+import { readFileSync } from "node:fs";
+import { VsockboxError } from "../errors.ts";
+import { readU32 } from "../net/address.ts";
+
+/** Whom a command runs as. */
+export interface User {
+  uid: number;
+  gid: number;
+  /** Supplementary groups, the primary one left out. */
+  groups: number[];
+  /** Undefined where /etc/passwd has no such user. */
+  account: { name: string; home: string; shell: string } | undefined;
+}
+
+interface PasswdEntry {
+  name: string;
+  uid: number;
+  gid: number;
+  home: string;
+  shell: string;
+}
+
+/** Entries of a passwd(5) text; lines that are none are passed over. */
+export function parsePasswd(text: string): PasswdEntry[] {
+  return text.split("\n").flatMap((line) => {
+    const [name, , uidText = "", gidText = "", , home = "", shell = ""] = line.split(":");
+    const uid = readU32(uidText);
+    const gid = readU32(gidText);
+    if (name === undefined || name === "" || uid === undefined || gid === undefined) return [];
+    return [{ name, uid, gid, home: home || "/", shell: shell || "/bin/sh" }];
+  });
+}
+
+/** The gids of the groups in a group(5) text that list `name` as a member. */
+export function parseMemberships(text: string, name: string): number[] {
+  return text.split("\n").flatMap((line) => {
+    const [, , gidText = "", members = ""] = line.split(":");
+    const gid = readU32(gidText);
+    return gid !== undefined && members.split(",").includes(name) ? [gid] : [];
+  });
+}
+
+/** Where the files are read from; tests give others. */
+export interface UserDatabase {
+  passwd: string;
+  group: string;
+}
+
+/** /etc/passwd and /etc/group as they are now; a missing file counts as empty. */
+export function systemUsers(): UserDatabase {
+  return { passwd: readIfThere("/etc/passwd"), group: readIfThere("/etc/group") };
+}
+
+function readIfThere(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+/**
+ * Reads `uid`, `uid:gid` or a name.
+ *
+ * A bare uid takes group, groups and home from its passwd entry, and the gid of the same number
+ * where there is none; `uid:gid` takes exactly that, without supplementary groups.
+ *
+ * @throws {VsockboxError} CONFIG for a name that nobody has, or a number that is no u32.
+ */
+export function resolveUser(spec: string, database: UserDatabase): User {
+  const entries = parsePasswd(database.passwd);
+  const fail = (message: string): never => {
+    throw new VsockboxError({
+      code: "CONFIG",
+      operation: "look up user",
+      address: JSON.stringify(spec),
+      message,
+      hint: "a user is uid, uid:gid, or a name in the guest's /etc/passwd",
+    });
+  };
+  const [uidText = "", gidText, ...more] = spec.split(":");
+  const uid = isId(uidText) ? readU32(uidText) : undefined;
+  if (gidText !== undefined) {
+    const gid = isId(gidText) ? readU32(gidText) : undefined;
+    if (uid === undefined || gid === undefined || more.length > 0) return fail("it is no uid:gid");
+    const entry = entries.find((candidate) => candidate.uid === uid);
+    return { uid, gid, groups: [], account: entry };
+  }
+  const entry = entries.find(
+    uid === undefined
+      ? (candidate) => candidate.name === spec
+      : (candidate) => candidate.uid === uid,
+  );
+  if (entry === undefined) {
+    return uid === undefined
+      ? fail("there is no such user")
+      : { uid, gid: uid, groups: [], account: undefined };
+  }
+  const groups = parseMemberships(database.group, entry.name).filter((gid) => gid !== entry.gid);
+  return { uid: entry.uid, gid: entry.gid, groups, account: entry };
+}
+
+/** 4294967295 is (uid_t)-1, which setuid(2) takes as "leave it". */
+function isId(text: string): boolean {
+  const value = readU32(text);
+  return value !== undefined && value !== 0xffff_ffff;
+}

@@ -1,0 +1,192 @@
+/**
+ * The agent's frame: `u8 type`, `u32 length` (big-endian), `length` bytes of payload. Bytes in,
+ * frames out; no I/O.
+ */
+import { VsockboxError } from "../../errors.ts";
+
+/** u8 type + u32 length. */
+export const FRAME_HEADER_BYTES = 5;
+
+/** Largest payload that is accepted unless configured otherwise, in bytes; the wire allows 4 GiB. */
+export const DEFAULT_MAX_FRAME_BYTES = 64 * 1024 * 1024;
+
+/** Largest payload that we put into one frame of streamed data, in bytes. */
+export const STREAM_FRAME_BYTES = 256 * 1024;
+
+/** Frame types of the agent protocol. */
+export const FrameType = {
+  Exec: 1,
+  ExecResult: 2,
+  Stdout: 3,
+  Stderr: 4,
+  Signal: 5,
+  Ready: 6,
+  Stdin: 7,
+  Resize: 8,
+  ExecTTY: 9,
+  Exit: 10,
+  ExecStream: 11,
+  ExecPipe: 12,
+  PortForward: 13,
+  WriteFile: 14,
+  ReadFile: 15,
+  ListFiles: 16,
+  FileResult: 17,
+} as const;
+
+const NAMES = new Map<number, string>(
+  Object.entries(FrameType).map(([name, type]) => [type, name] as const),
+);
+
+/** The frame type's name for messages; its number where it has none. */
+export function frameName(type: number): string {
+  return NAMES.get(type) ?? `type ${type}`;
+}
+
+/** Data frames are handed on piece by piece as they arrive: their size never has to be held. */
+const STREAMED: ReadonlySet<number> = new Set([
+  FrameType.Stdin,
+  FrameType.Stdout,
+  FrameType.Stderr,
+]);
+
+/** A whole frame, or a piece of a data frame. */
+export interface Frame {
+  type: number;
+  payload: Uint8Array;
+  /** Length of the whole frame's payload in bytes; more than `payload` has where this is a piece. */
+  frameBytes: number;
+}
+
+/** A frame as it goes over the wire, header and payload in one buffer. */
+export function encodeFrame(type: number, payload: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(FRAME_HEADER_BYTES + payload.length);
+  bytes[0] = type;
+  new DataView(bytes.buffer).setUint32(1, payload.length);
+  bytes.set(payload, FRAME_HEADER_BYTES);
+  return bytes;
+}
+
+/** A frame whose payload is a JSON value. */
+export function encodeJsonFrame(type: number, value: unknown): Uint8Array {
+  return encodeFrame(type, new TextEncoder().encode(JSON.stringify(value)));
+}
+
+/** A frame whose payload is one unsigned 32-bit number, big-endian (Exit). */
+export function encodeU32Frame(type: number, value: number): Uint8Array {
+  const payload = new Uint8Array(4);
+  new DataView(payload.buffer).setUint32(0, value);
+  return encodeFrame(type, payload);
+}
+
+/**
+ * Cuts a byte stream into frames. Give it chunks of any size with {@link push}; say with
+ * {@link finish} that no more will come.
+ *
+ * What it holds is bounded by the frame limit, and nothing is allocated for a length before its
+ * bytes have come in.
+ */
+export class FrameDecoder {
+  readonly #maxFrameBytes: number;
+  readonly #header = new Uint8Array(FRAME_HEADER_BYTES);
+  readonly #headerView = new DataView(this.#header.buffer);
+  #headerFilled = 0;
+  #type = 0;
+  #frameBytes = 0;
+  #missing = 0;
+  #collected = new Uint8Array(0);
+  #collectedBytes = 0;
+
+  constructor({ maxFrameBytes = DEFAULT_MAX_FRAME_BYTES } = {}) {
+    this.#maxFrameBytes = maxFrameBytes;
+  }
+
+  /** Whether the input so far ends at the border of two frames. */
+  get atBoundary(): boolean {
+    return this.#headerFilled === 0;
+  }
+
+  /**
+   * Takes the next chunk and gives the frames that it completes. Payloads may be views of the chunk.
+   *
+   * @throws {VsockboxError} BAD_DATA for a length above the limit; the decoder is of no use after.
+   */
+  *push(chunk: Uint8Array): Generator<Frame, void, undefined> {
+    let rest = chunk;
+    while (rest.length > 0) {
+      if (this.#headerFilled < FRAME_HEADER_BYTES) {
+        rest = this.#takeHeader(rest);
+        if (this.#headerFilled < FRAME_HEADER_BYTES) return;
+        if (this.#frameBytes === 0) yield this.#complete(new Uint8Array(0));
+        continue;
+      }
+      const piece = rest.subarray(0, this.#missing);
+      rest = rest.subarray(piece.length);
+      this.#missing -= piece.length;
+      if (STREAMED.has(this.#type)) {
+        yield { type: this.#type, payload: piece, frameBytes: this.#frameBytes };
+        if (this.#missing === 0) this.#headerFilled = 0;
+      } else if (piece.length === this.#frameBytes) {
+        yield this.#complete(piece);
+      } else {
+        this.#collect(piece);
+        if (this.#missing === 0) yield this.#complete(this.#collected);
+      }
+    }
+  }
+
+  /**
+   * Says that the input has ended.
+   *
+   * @throws {VsockboxError} TRANSPORT where it ended inside a frame, saying how much is missing.
+   */
+  finish(): void {
+    if (this.atBoundary) return;
+    const message =
+      this.#headerFilled < FRAME_HEADER_BYTES
+        ? `the connection ended inside a frame header: ${FRAME_HEADER_BYTES - this.#headerFilled} of ${FRAME_HEADER_BYTES} bytes are missing`
+        : `the connection ended inside a ${frameName(this.#type)} frame: ${this.#missing} of ${this.#frameBytes} bytes are missing`;
+    throw new VsockboxError({ code: "TRANSPORT", operation: "read frame", message });
+  }
+
+  #takeHeader(rest: Uint8Array): Uint8Array {
+    const part = rest.subarray(0, FRAME_HEADER_BYTES - this.#headerFilled);
+    this.#header.set(part, this.#headerFilled);
+    this.#headerFilled += part.length;
+    if (this.#headerFilled === FRAME_HEADER_BYTES) {
+      this.#type = this.#header[0] ?? 0;
+      this.#frameBytes = this.#headerView.getUint32(1);
+      this.#missing = this.#frameBytes;
+      if (this.#frameBytes > this.#maxFrameBytes) throw this.#tooLarge();
+    }
+    return rest.subarray(part.length);
+  }
+
+  /** Room grows with what has come in, by doubling, never with what was announced. */
+  #collect(piece: Uint8Array): void {
+    const needed = this.#collectedBytes + piece.length;
+    if (needed > this.#collected.length) {
+      const room = Math.min(this.#frameBytes, Math.max(needed, this.#collected.length * 2));
+      const grown = new Uint8Array(room);
+      grown.set(this.#collected.subarray(0, this.#collectedBytes));
+      this.#collected = grown;
+    }
+    this.#collected.set(piece, this.#collectedBytes);
+    this.#collectedBytes = needed;
+  }
+
+  #complete(payload: Uint8Array): Frame {
+    this.#collected = new Uint8Array(0);
+    this.#collectedBytes = 0;
+    this.#headerFilled = 0;
+    return { type: this.#type, payload, frameBytes: this.#frameBytes };
+  }
+
+  #tooLarge(): VsockboxError {
+    return new VsockboxError({
+      code: "BAD_DATA",
+      operation: "read frame",
+      message: `a ${frameName(this.#type)} frame of ${this.#frameBytes} bytes is above the limit of ${this.#maxFrameBytes}`,
+    });
+  }
+}

@@ -1,0 +1,226 @@
+/** Command lines into {@link Arguments}, strictly: an unknown or doubled option is an error. */
+import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
+import { VsockboxError } from "../errors.ts";
+import { Arguments, type ArgumentSpec, type Command } from "./command.ts";
+
+/**
+ * Parses the words behind the command's name.
+ *
+ * @throws {VsockboxError} USAGE, naming the word that is wrong.
+ */
+export function parseArguments(command: Command, words: readonly string[]): Arguments {
+  const positionals = Object.entries(command.args).filter(([, { type }]) => type === "positional");
+  const options = optionsOf(command.args);
+  const { own, rest, restIndex } = splitRest(command, words, options, positionals.length);
+  const parsed = parseStrictly(command, own, options);
+  const values: Record<string, string | boolean | string[] | undefined> = {};
+
+  for (const [name, spec] of Object.entries(command.args)) {
+    values[name] = spec.type === "positional" ? undefined : valueOf(parsed.values[name]);
+    values[name] ??= spec.default === undefined ? undefined : String(spec.default);
+    if (spec.type === "boolean") values[name] = isOn(parsed.values[name] ?? spec.default);
+    checkChoice(command, name, spec, values[name]);
+  }
+  positionals.forEach(([name, spec], index) => {
+    values[name] = parsed.positionals[index] ?? values[name];
+    if (values[name] === undefined && spec.required !== false) {
+      throw usage(command, `${name.toUpperCase()} is missing`);
+    }
+  });
+  const extra = parsed.positionals[positionals.length];
+  if (extra !== undefined) throw usage(command, `unexpected argument ${JSON.stringify(extra)}`);
+  if (command.restName === undefined && rest.length > 0) {
+    throw usage(command, `unexpected argument ${JSON.stringify(rest[0])}`);
+  }
+  return new Arguments(values, rest, restIndex);
+}
+
+/** Only boolean options have boolean values, and none of those is repeatable. */
+function valueOf(value: string | boolean | (string | boolean)[] | undefined) {
+  return Array.isArray(value) ? value.map(String) : value;
+}
+
+function isOn(value: unknown): boolean {
+  return value === true || value === "true";
+}
+
+function usage(command: Command, message: string): VsockboxError {
+  return new VsockboxError({
+    code: "USAGE",
+    operation: command.name,
+    message,
+    hint: `\`vsockbox ${command.name} --help\` shows the options and examples`,
+  });
+}
+
+function optionsOf(specs: Command["args"]): ParseArgsOptionsConfig {
+  const options: ParseArgsOptionsConfig = {};
+  for (const [name, spec] of Object.entries(specs)) {
+    if (spec.type === "positional") continue;
+    const alias = "alias" in spec ? [spec.alias ?? []].flat()[0] : undefined;
+    options[name] = {
+      type: spec.type === "boolean" ? "boolean" : "string",
+      multiple: spec.repeatable === true,
+      ...(alias === undefined ? {} : { short: alias }),
+    };
+  }
+  return options;
+}
+
+interface SplitWords {
+  own: string[];
+  rest: string[];
+  restIndex: number;
+}
+
+/** Cuts off what belongs to the remote command, so that its options stay its own. */
+function splitRest(
+  command: Command,
+  words: readonly string[],
+  options: ParseArgsOptionsConfig,
+  positionalCount: number,
+): SplitWords {
+  const cut = (index: number, restIndex: number): SplitWords => ({
+    own: words.slice(0, index),
+    rest: words.slice(restIndex),
+    restIndex,
+  });
+  const { tokens } = parseArgs({
+    args: [...words],
+    options,
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  });
+  let seen = 0;
+  for (const token of tokens) {
+    if (token.kind === "option-terminator") return cut(token.index, token.index + 1);
+    if (token.kind !== "positional" || command.restName === undefined) continue;
+    if (seen++ === positionalCount) {
+      return cut(token.index, token.index);
+    }
+  }
+  return cut(words.length, words.length);
+}
+
+function parseStrictly(command: Command, own: string[], options: ParseArgsOptionsConfig) {
+  try {
+    const parsed = parseArgs({
+      args: own,
+      options,
+      strict: true,
+      allowPositionals: true,
+      tokens: true,
+    });
+    refuseDoubles(command, parsed.tokens, options);
+    return parsed;
+  } catch (thrown) {
+    if (thrown instanceof VsockboxError) throw thrown;
+    throw usage(command, explain(thrown, options));
+  }
+}
+
+function refuseDoubles(
+  command: Command,
+  tokens: ReadonlyArray<{ kind: string; name?: string }>,
+  options: ParseArgsOptionsConfig,
+): void {
+  const seen = new Set<string>();
+  for (const { kind, name } of tokens) {
+    if (kind !== "option" || name === undefined || options[name]?.multiple) continue;
+    if (options[name]?.type === "string" && seen.has(name)) {
+      throw usage(command, `--${name} is given twice`);
+    }
+    seen.add(name);
+  }
+}
+
+function explain(thrown: unknown, options: ParseArgsOptionsConfig): string {
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  const unknown = /^Unknown option '(-+[^']*)'/.exec(message)?.[1];
+  if (unknown === undefined) return message.replace(/\.\s.*$/s, "").replaceAll("'", '"');
+  const near = closest(unknown.replace(/^-+/, ""), Object.keys(options));
+  return near === undefined
+    ? `unknown option ${unknown}`
+    : `unknown option ${unknown}; did you mean --${near}?`;
+}
+
+/** The candidate that differs by at most two letters, or begins with the word. */
+export function closest(word: string, candidates: readonly string[]): string | undefined {
+  const ranked = candidates
+    .map((candidate) => ({
+      candidate,
+      distance: candidate.startsWith(word) && word.length > 1 ? 1 : editDistance(word, candidate),
+    }))
+    .sort((a, b) => a.distance - b.distance);
+  const best = ranked[0];
+  return best !== undefined && best.distance <= 2 && best.distance < word.length
+    ? best.candidate
+    : undefined;
+}
+
+function editDistance(a: string, b: string): number {
+  let previous = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const substituted = (previous[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      row[j] = Math.min(substituted, (previous[j] ?? 0) + 1, (row[j - 1] ?? 0) + 1);
+    }
+    previous = row;
+  }
+  return previous[b.length] ?? 0;
+}
+
+function checkChoice(command: Command, name: string, spec: ArgumentSpec, value: unknown): void {
+  if (spec.type !== "enum" || value === undefined) return;
+  const choices = spec.options ?? [];
+  if (!choices.includes(String(value))) {
+    throw usage(command, `--${name} must be one of ${choices.join(", ")}`);
+  }
+}
+
+const DURATION_UNITS: Readonly<Record<string, number>> = {
+  "": 1000,
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+};
+
+/**
+ * `10`, `1.5`, `500ms`, `2m`, `1h` as milliseconds; a bare number is seconds.
+ *
+ * @throws {VsockboxError} USAGE.
+ */
+export function parseDuration(text: string, option: string): number {
+  const match = /^([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|)$/.exec(text);
+  const milliseconds = Number(match?.[1]) * (DURATION_UNITS[match?.[2] ?? "none"] ?? Number.NaN);
+  // Timers take a signed 32-bit count of milliseconds: about 24 days.
+  if (!(milliseconds <= 0x7fff_ffff)) {
+    throw new VsockboxError({
+      code: "USAGE",
+      operation: `read --${option}`,
+      address: JSON.stringify(text),
+      message: "it is no duration",
+      hint: "write seconds, or a unit behind the number: 10, 1.5, 500ms, 2m, 1h",
+    });
+  }
+  return milliseconds;
+}
+
+/**
+ * A whole number in a range.
+ *
+ * @throws {VsockboxError} USAGE.
+ */
+export function parseInteger(text: string, option: string, min: number, max: number): number {
+  const value = /^[0-9]{1,15}$/.test(text) ? Number(text) : Number.NaN;
+  if (value >= min && value <= max) return value;
+  throw new VsockboxError({
+    code: "USAGE",
+    operation: `read --${option}`,
+    address: JSON.stringify(text),
+    message: `it is no whole number from ${min} to ${max}`,
+  });
+}

@@ -1,0 +1,72 @@
+/**
+ * What a command is made of. The definition is data: parsing, help and completions all come out of
+ * it.
+ */
+import type { ArgDef } from "citty";
+
+/** An option or positional of a command: citty's definition, and whether it may be repeated. */
+export type ArgumentSpec = ArgDef & { repeatable?: boolean };
+
+/** One example of the help text. */
+export interface Example {
+  command: string;
+  explanation: string;
+}
+
+/** The values of a parsed command line, by the names of the definition. */
+export class Arguments {
+  readonly #values: Readonly<Record<string, string | boolean | string[] | undefined>>;
+  /** The words behind `--`, or behind the last positional of a command that takes a command line. */
+  readonly rest: readonly string[];
+  /** Where `rest` begins in the words that were given. */
+  readonly restIndex: number;
+
+  constructor(
+    values: Readonly<Record<string, string | boolean | string[] | undefined>>,
+    rest: readonly string[],
+    restIndex: number,
+  ) {
+    this.#values = values;
+    this.rest = rest;
+    this.restIndex = restIndex;
+  }
+
+  /** A string option or positional that was given. */
+  string(name: string): string | undefined {
+    const value = this.#values[name];
+    return typeof value === "string" ? value : undefined;
+  }
+
+  /** A string option or positional that is required or has a default. */
+  required(name: string): string {
+    const value = this.string(name);
+    if (value === undefined) throw new Error(`argument ${name} has no value`);
+    return value;
+  }
+
+  /** Whether a boolean option is on. */
+  flag(name: string): boolean {
+    return this.#values[name] === true;
+  }
+
+  /** All values of a repeatable option, in order. */
+  list(name: string): string[] {
+    const value = this.#values[name];
+    return Array.isArray(value) ? value : [];
+  }
+}
+
+/** A command of vsockbox. */
+export interface Command {
+  name: string;
+  description: string;
+  args: Readonly<Record<string, ArgumentSpec>>;
+  /**
+   * What the words behind the positionals are called, where the command takes a command line of its
+   * own: from there on nothing is read as our option.
+   */
+  restName?: string;
+  examples: readonly Example[];
+  /** Does the work; gives the exit status. */
+  run(args: Arguments): Promise<number>;
+}

@@ -1,0 +1,62 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { quoteCommand } from "../../../../src/protocols/agent/shell-quote.ts";
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+/** What a real shell makes of the line: the arguments that `printf '%s\0'` receives. */
+function runInShell(line: string): Uint8Array[] {
+  const { stdout, exitCode } = Bun.spawnSync(["sh", "-c", line], { stderr: "inherit" });
+  expect(exitCode).toBe(0);
+  const words: Uint8Array[] = [];
+  for (let rest: Uint8Array = stdout; rest.length > 0;) {
+    const end = rest.indexOf(0);
+    words.push(Uint8Array.from(rest.subarray(0, end)));
+    rest = rest.subarray(end + 1);
+  }
+  return words;
+}
+
+describe("quoteCommand", () => {
+  test("leaves plain words readable", () => {
+    expect(quoteCommand(["ls", "-la", "/tmp/x"].map(bytes))).toBe("exec 'ls' -la /tmp/x");
+  });
+
+  test.each([
+    ["blanks", ["a b", " ", "\t"]],
+    ["quotes", ["it's", `"`, "'", "''"]],
+    ["nothing", ["", ""]],
+    ["expansions", ["$HOME", "`id`", "$(id)", "*", "~", "{a,b}", "!x"]],
+    ["operators", [";", "&&", "|", ">", "<", "#x", "\\", "(", ")"]],
+    ["newlines", ["a\nb\n", "\n", "\r\n"]],
+    ["options", ["--", "-n", "-"]],
+    ["Unicode", ["ünïcödé", "日本", "\u{1F600}", "\uFEFFbom"]],
+  ])("a real shell gets %s unchanged", (_, words) => {
+    const argv = ["printf", String.raw`%s\0`, ...words].map(bytes);
+    expect(runInShell(quoteCommand(argv))).toEqual(words.map(bytes));
+  });
+
+  test("a real shell gets any bytes unchanged", () => {
+    const word = fc
+      .uint8Array({ maxLength: 12 })
+      .map((value) => value.filter((byte) => byte !== 0));
+    fc.assert(
+      fc.property(fc.array(word, { minLength: 1, maxLength: 6 }), (words) => {
+        const argv = [bytes("printf"), bytes(String.raw`%s\0`), ...words];
+        expect(runInShell(quoteCommand(argv))).toEqual(
+          words.map((value) => Uint8Array.from(value)),
+        );
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  test("a first word is never an assignment, a keyword or an option of exec", () => {
+    for (const name of ["A=1", "if", "-x"]) {
+      const { exitCode } = Bun.spawnSync(["sh", "-c", quoteCommand([bytes(name)])], {
+        stderr: "ignore",
+      });
+      expect(exitCode).toBe(127);
+    }
+  });
+});
