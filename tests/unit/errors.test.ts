@@ -1,0 +1,49 @@
+import { describe, expect, test } from "bun:test";
+import { EXIT_STATUS, toVsockboxError, VsockboxError } from "../../src/errors.ts";
+
+describe("VsockboxError", () => {
+  test("says what was tried, on what, why it failed, and the errno", () => {
+    const error = new VsockboxError({
+      code: "UNAVAILABLE",
+      operation: "connect",
+      address: "vsock:3:5000",
+      message: "no such device",
+      errno: "ENODEV",
+    });
+    expect(error.message).toBe("connect vsock:3:5000: no such device (ENODEV)");
+    expect(error.exitStatus).toBe(69);
+  });
+
+  test("has the exit statuses of the design", () => {
+    expect(EXIT_STATUS).toEqual({
+      USAGE: 64,
+      BAD_DATA: 65,
+      UNAVAILABLE: 69,
+      SOFTWARE: 70,
+      CANNOT_CREATE: 73,
+      IO: 74,
+      TIMEOUT: 75,
+      REFUSED: 77,
+      CONFIG: 78,
+      TRANSPORT: 255,
+      ABORTED: 130,
+    });
+  });
+});
+
+describe("toVsockboxError", () => {
+  test("keeps our own errors", () => {
+    const error = new VsockboxError({ code: "IO", operation: "read" });
+    expect(toVsockboxError(error)).toBe(error);
+  });
+
+  test("takes the errno of the runtime's errors", () => {
+    const thrown = Object.assign(new Error("ENOENT: no such file"), { code: "ENOENT", path: "/x" });
+    expect(toVsockboxError(thrown, "open").toJSON()).toMatchObject({ code: "IO", errno: "ENOENT" });
+  });
+
+  test("calls everything else a defect", () => {
+    expect(toVsockboxError(new TypeError("x is not a function")).code).toBe("SOFTWARE");
+    expect(toVsockboxError("text").code).toBe("SOFTWARE");
+  });
+});

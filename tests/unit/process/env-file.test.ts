@@ -1,0 +1,39 @@
+import { describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { collectEnvironment, parseEnvFile, parseSetting } from "../../../src/process/env-file.ts";
+
+describe("environment settings", () => {
+  test("NAME=VALUE keeps everything behind the first equals sign", () => {
+    expect(parseSetting("A=b=c d", {})).toEqual(["A", "b=c d"]);
+    expect(parseSetting("A=", {})).toEqual(["A", ""]);
+  });
+
+  test("NAME alone passes on the own value, or nothing", () => {
+    expect(parseSetting("A", { A: "own" })).toEqual(["A", "own"]);
+    expect(parseSetting("A", {})).toBeUndefined();
+  });
+
+  test("a name is required", () => {
+    expect(() => parseSetting("=x", {})).toThrow("name is missing");
+  });
+
+  test("a file has a setting a line, with comments and empty lines", () => {
+    const text = "# comment\n\nA=1\r\n  B=two words \nC='q'\n";
+    expect(parseEnvFile(text, {})).toEqual([
+      ["A", "1"],
+      ["B", "two words "],
+      ["C", "'q'"],
+    ]);
+  });
+
+  test("words win over files, later ones over earlier ones", () => {
+    const folder = mkdtempSync(join(tmpdir(), "vsockbox-env-"));
+    const file = join(folder, "env");
+    writeFileSync(file, "A=file\nB=file\n");
+    expect(collectEnvironment([file], ["A=word", "A=last"], {})).toEqual({ A: "last", B: "file" });
+    rmSync(folder, { recursive: true });
+    expect(() => collectEnvironment([file], [], {})).toThrow("no such file");
+  });
+});

@@ -1,0 +1,62 @@
+import { describe, expect, test } from "bun:test";
+import { resolveUser } from "../../../src/process/users.ts";
+
+const database = {
+  passwd: [
+    "root:x:0:0:root:/root:/bin/bash",
+    "# a comment",
+    "build:x:1000:100:Build,,,:/home/build:/bin/sh",
+    "bare:x:7:8:::",
+    "broken:x:abc:1::/:",
+  ].join("\n"),
+  group: "users:x:100:build\nkvm:x:36:build,other\nwheel:x:10:other\n",
+};
+
+describe("resolveUser", () => {
+  test("a name brings its group, its other groups and its home", () => {
+    expect(resolveUser("build", database)).toMatchObject({
+      uid: 1000,
+      gid: 100,
+      groups: [36],
+      account: { name: "build", home: "/home/build", shell: "/bin/sh" },
+    });
+  });
+
+  test("a uid with an account is that account", () => {
+    expect(resolveUser("1000", database)).toMatchObject({ uid: 1000, gid: 100, groups: [36] });
+  });
+
+  test("a uid without an account takes the gid of the same number", () => {
+    expect(resolveUser("4711", database)).toEqual({
+      uid: 4711,
+      gid: 4711,
+      groups: [],
+      account: undefined,
+    });
+  });
+
+  test("uid:gid is exactly that", () => {
+    expect(resolveUser("1000:5", database)).toMatchObject({ uid: 1000, gid: 5, groups: [] });
+  });
+
+  test("missing home and shell have defaults", () => {
+    expect(resolveUser("bare", database).account).toMatchObject({ home: "/", shell: "/bin/sh" });
+  });
+
+  test.each([
+    "nobody-here",
+    "",
+    "1000:",
+    ":5",
+    "1:2:3",
+    "root:0",
+    "-1",
+    "4294967295",
+    "4294967296",
+    "1.5",
+    "NaN",
+    "broken",
+  ])("refuses %j", (spec) => {
+    expect(() => resolveUser(spec, database)).toThrow("look up user");
+  });
+});
