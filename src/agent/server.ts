@@ -1,6 +1,6 @@
 /** The agent in the guest: accepts connections and gives each to the mode that it asks for. */
 import { toVsockboxError, VsockboxError } from "../errors.ts";
-import { formatAddress, type SocketAddress } from "../net/address.ts";
+import type { SocketAddress } from "../net/address.ts";
 import type { AllowedCids } from "../net/allow-cid.ts";
 import { listen, type Listener } from "../net/listen.ts";
 import { formatPeer } from "../net/peer.ts";
@@ -39,8 +39,10 @@ export interface AgentOptions {
 
 /** A running agent. */
 export interface Agent {
-  /** Where it listens: the exec port, and the ready port where there is one. */
-  readonly addresses: string[];
+  /** Where it takes commands, with the port that the kernel chose where it was left open. */
+  readonly listening: SocketAddress;
+  /** Where a connection means ready; undefined without a ready port. */
+  readonly readyListening: SocketAddress | undefined;
   /** How many connections are being served. */
   readonly sessions: number;
   /** Stops accepting, ends all sessions and their commands; resolves when all are gone. */
@@ -71,7 +73,9 @@ export function startAgent(options: AgentOptions): Agent {
     void turnAway(stream, `${REFUSED_TEXT}: ${formatPeer(stream.peer)} is not in --allow-cid`);
   };
 
-  const listeners: Listener[] = [listen(options.listen, { allowed, onConnection, onRefused })];
+  const listeners: [Listener, ...Listener[]] = [
+    listen(options.listen, { allowed, onConnection, onRefused }),
+  ];
   if (options.readyListen !== undefined) {
     try {
       const onReadyProbe = (stream: SocketStream) => void stream.close();
@@ -82,7 +86,8 @@ export function startAgent(options: AgentOptions): Agent {
     }
   }
   return {
-    addresses: listeners.map(({ address }) => formatAddress(address)),
+    listening: listeners[0].address,
+    readyListening: listeners[1]?.address,
     get sessions() {
       return sessions.size;
     },

@@ -3,6 +3,7 @@ import { createConsola } from "consola/basic";
 import { EXEC_PORT, READY_PORT } from "../agent/ports.ts";
 import { DEFAULT_MAX_SESSIONS, startAgent } from "../agent/server.ts";
 import { resolveAddress } from "../config/profiles.ts";
+import { formatAddress } from "../net/address.ts";
 import { HOST_ONLY } from "../net/allow-cid.ts";
 import { onEndingSignal, type EndingSignal } from "../process/signals.ts";
 import { DEFAULT_MAX_FRAME_BYTES } from "../protocols/agent/frame.ts";
@@ -69,7 +70,10 @@ export const command: Command = {
       maxSessions: integer(args, "max-sessions", 1_000_000),
       log,
     });
-    log.info(`listening on ${agent.addresses.join(", ready on ")}`);
+    const ready = agent.readyListening;
+    log.info(
+      `listening on ${formatAddress(agent.listening)}${ready === undefined ? "" : `, ready on ${formatAddress(ready)}`}`,
+    );
     const signal = await ended.promise;
     log.info(`${signal}: ending ${agent.sessions} sessions`);
     await agent.stop();

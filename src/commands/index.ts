@@ -40,4 +40,14 @@ export const COMMANDS: readonly CommandEntry[] = [
     description: "Print this machine's own CID",
     load: () => import("./cid.ts"),
   },
+  {
+    name: "smoke",
+    description: "Check that vsock works on this machine: for CI",
+    load: () => import("./smoke.ts"),
+  },
+  {
+    name: "demo",
+    description: "Boot a throw-away guest and run commands in it over AF_VSOCK",
+    load: () => import("./demo.ts"),
+  },
 ];

@@ -1,0 +1,262 @@
+/** The checks of `vsockbox smoke`: does this kernel carry what vsockbox needs? */
+import { createHash, randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
+import { startAgent } from "../agent/server.ts";
+import { RemoteExec } from "../agent/exec-client.ts";
+import { VsockboxError } from "../errors.ts";
+import { localCid } from "../ffi/vsock.ts";
+import { ANY, CID_HOST, type SocketAddress } from "../net/address.ts";
+import { dial } from "../net/dial.ts";
+import { listen, type Listener } from "../net/listen.ts";
+import { copy } from "../net/pump.ts";
+import type { SocketStream } from "../net/stream.ts";
+import { quoteCommand } from "../protocols/agent/shell-quote.ts";
+
+/** How much is sent there and back in the transfer check, in bytes. */
+export const TRANSFER_BYTES = 64 * 1024 * 1024;
+
+/** One check: a line of the report. */
+export interface Check {
+  name: string;
+  /** Gives what was seen, in words; throws what went wrong. */
+  run(address: SocketAddress): Promise<string>;
+}
+
+function fail(message: string, hint?: string): never {
+  throw new VsockboxError({ code: "UNAVAILABLE", operation: "smoke", message, hint });
+}
+
+function expectEqual(what: string, actual: unknown, expected: unknown): void {
+  if (actual !== expected) fail(`${what} is ${String(actual)}, expected ${String(expected)}`);
+}
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+async function readAll(stream: SocketStream): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const chunk of stream) text += decoder.decode(chunk, { stream: true });
+  return text;
+}
+
+/** Listens with `serve` for as long as `use` runs. */
+async function withListener<T>(
+  address: SocketAddress,
+  serve: (stream: SocketStream) => Promise<unknown>,
+  use: (listener: Listener) => Promise<T>,
+  options: { seqpacket?: boolean; hostOnly?: boolean } = {},
+): Promise<T> {
+  const failed = Promise.withResolvers<never>();
+  const listener = listen(address, {
+    allowed: options.hostOnly === true ? new Set([CID_HOST]) : "any",
+    seqpacket: options.seqpacket,
+    onConnection: (stream) => void serve(stream).catch(failed.reject),
+  });
+  try {
+    return await Promise.race([use(listener), failed.promise]);
+  } finally {
+    listener.close();
+    failed.promise.catch(() => undefined);
+  }
+}
+
+const echo = (stream: SocketStream) => copy(stream, stream).then(() => stream.close());
+
+const connectCheck: Check = {
+  name: "listen and connect",
+  run: (address) =>
+    withListener(address, echo, async (listener) => {
+      const stream = await dial(listener.address);
+      await stream.write(bytes("ping"));
+      expectEqual("the echo", new TextDecoder().decode(await stream.readExactly(4)), "ping");
+      await stream.close();
+      return "4 bytes there and back";
+    }),
+};
+
+const halfCloseCheck: Check = {
+  name: "half-close",
+  run: (address) =>
+    withListener(
+      address,
+      async (stream) => {
+        const request = await readAll(stream);
+        await stream.write(bytes(`answer to ${request}`));
+        await stream.close();
+      },
+      async (listener) => {
+        const stream = await dial(listener.address);
+        await stream.write(bytes("question"));
+        await stream.end();
+        expectEqual("the answer", await readAll(stream), "answer to question");
+        return "an answer came after the end of input";
+      },
+    ),
+};
+
+const deadPortCheck: Check = {
+  name: "dead port",
+  async run(address) {
+    const dead = await withListener(address, echo, (listener) => Promise.resolve(listener.address));
+    try {
+      await dial(dead);
+    } catch (thrown) {
+      if (thrown instanceof VsockboxError && thrown.code === "UNAVAILABLE") {
+        return `refused with ${thrown.errno ?? "no errno"}`;
+      }
+      throw thrown;
+    }
+    return fail("a port without a listener accepted a connection");
+  },
+};
+
+const allowCidCheck: Check = {
+  name: "allow-cid",
+  run: (address) =>
+    withListener(
+      address,
+      echo,
+      async (listener) => {
+        const stream = await dial(listener.address);
+        const answer = await stream.read().catch(() => undefined);
+        if (answer !== undefined) fail("a CID that is not allowed was served");
+        await stream.close();
+        return "a CID that is not in the list is turned away";
+      },
+      { hostOnly: true },
+    ),
+};
+
+const seqpacketCheck: Check = {
+  name: "seqpacket",
+  run: (address) =>
+    withListener(
+      address,
+      async (stream) => {
+        for (const packet of ["one", "three", "x".repeat(4000)]) await stream.write(bytes(packet));
+        await stream.read();
+        await stream.close();
+      },
+      async (listener) => {
+        const stream = await dial(listener.address, { seqpacket: true });
+        const sizes: number[] = [];
+        for (let count = 0; count < 3; count++) sizes.push((await stream.read())?.length ?? 0);
+        expectEqual("packet sizes", sizes.join(), "3,5,4000");
+        await stream.write(bytes("end"));
+        await stream.close();
+        return "packets keep their borders";
+      },
+      { seqpacket: true },
+    ),
+};
+
+const execCheck: Check = {
+  name: "exec",
+  async run(address) {
+    const quiet = { info: () => undefined, warn: () => undefined };
+    const agent = startAgent({
+      listen: address,
+      readyListen: undefined,
+      allowed: "any",
+      log: quiet,
+    });
+    try {
+      const remote = new RemoteExec(await dial(agent.listening));
+      await remote.start({
+        command: quoteCommand(["sh", "-c", "cat; echo err >&2; exit 7"].map(bytes)),
+        args: [],
+        workingDir: undefined,
+        env: {},
+        stdin: new Uint8Array(0),
+        user: undefined,
+      });
+      const decoder = new TextDecoder();
+      let [stdout, stderr] = ["", ""];
+      const status = await remote.run({
+        stdin: (async function* () {
+          yield bytes("input");
+        })(),
+        onStdout: async (chunk) => void (stdout += decoder.decode(chunk)),
+        onStderr: async (chunk) => void (stderr += decoder.decode(chunk)),
+      });
+      expectEqual("stdout", stdout, "input");
+      expectEqual("stderr", stderr, "err\n");
+      expectEqual("the exit status", status, 7);
+      return "input, output, errors and exit status 7 came through the agent";
+    } finally {
+      await agent.stop();
+    }
+  },
+};
+
+const transferCheck: Check = {
+  name: "transfer",
+  run: (address) =>
+    withListener(address, echo, async (listener) => {
+      const stream = await dial(listener.address);
+      const block = randomBytes(256 * 1024);
+      const [sent, received] = [createHash("sha256"), createHash("sha256")];
+      const begin = performance.now();
+      const sending = (async () => {
+        for (let offset = 0; offset < TRANSFER_BYTES; offset += block.length) {
+          sent.update(block);
+          await stream.write(block);
+        }
+        await stream.end();
+      })();
+      // Where it fails, reading fails too, and says why.
+      sending.catch(() => undefined);
+      let count = 0;
+      for await (const chunk of stream) {
+        received.update(chunk);
+        count += chunk.length;
+      }
+      await sending;
+      const seconds = (performance.now() - begin) / 1000;
+      expectEqual("the count of bytes", count, TRANSFER_BYTES);
+      expectEqual("the checksum", received.digest("hex"), sent.digest("hex"));
+      const megabytes = TRANSFER_BYTES / 1e6 / seconds;
+      return `${TRANSFER_BYTES / 1024 / 1024} MiB there and back with equal sha256, ${megabytes.toFixed(0)} MB/s each way`;
+    }),
+};
+
+const cidCheck: Check = {
+  name: "local CID",
+  run() {
+    const cid = localCid();
+    return Promise.resolve(cid === ANY ? "none: only loopback" : String(cid));
+  },
+};
+
+/** Loads vsock_loopback where it is missing. */
+const moduleCheck: Check = {
+  name: "vsock modules",
+  async run() {
+    const loaded = () => existsSync("/sys/module/vsock_loopback");
+    if (loaded()) return "vsock_loopback is loaded";
+    const modprobe = Bun.which("modprobe");
+    const result =
+      modprobe === null
+        ? undefined
+        : Bun.spawnSync([modprobe, "vsock_loopback"], { stderr: "pipe" });
+    if (loaded()) return "vsock_loopback was loaded by modprobe";
+    const reason = result?.stderr.toString().trim() || "there is no modprobe";
+    return fail(
+      `vsock_loopback is not loaded: ${reason}`,
+      "run `sudo modprobe vsock_loopback` once before (in CI: a step of its own), or use a kernel with CONFIG_VSOCKETS_LOOPBACK",
+    );
+  },
+};
+
+/** What is checked over this address, in order. */
+export function checksFor(address: SocketAddress): Check[] {
+  const common = [
+    connectCheck,
+    halfCloseCheck,
+    deadPortCheck,
+    seqpacketCheck,
+    execCheck,
+    transferCheck,
+  ];
+  return address.kind === "vsock" ? [moduleCheck, cidCheck, ...common, allowCidCheck] : common;
+}

@@ -1,0 +1,191 @@
+/** The initramfs of a throw-away guest: busybox, vsockbox, the modules it needs, and a runner. */
+import { closeSync, existsSync, openSync } from "node:fs";
+import { dirname } from "node:path";
+import { VsockboxError } from "../errors.ts";
+import { type CpioEntry, CpioWriter } from "./cpio.ts";
+import { readElfNeeds, sharedObjects } from "./elf.ts";
+import { readModule, resolveModules, type Kernel } from "./kernel.ts";
+
+/** Where the running guest finds vsockbox. */
+export const GUEST_BINARY = "/bin/vsockbox";
+
+/** The device behind which the host's commands come in; see {@link RUNNER}. */
+const CONTROL_PORT = "/dev/vport0p1";
+
+/** The control channel's transport, and loopback vsock: CID 1. */
+const MODULES = ["virtio_mmio", "virtio_console", "vsock_loopback"];
+
+/** A file of the host to be put into the guest. */
+export interface GuestFile {
+  path: string;
+  source: string;
+  mode: number;
+}
+
+/** What {@link writeGuestImage} packs. */
+export interface GuestImageOptions {
+  kernel: Kernel;
+  /** This machine's file that becomes {@link GUEST_BINARY}. */
+  binary: string;
+  /** Variables of all commands in the guest. */
+  environment: Readonly<Record<string, string>>;
+  files?: readonly GuestFile[];
+}
+
+const busyboxPaths = ["/bin/busybox", "/usr/bin/busybox", "/sbin/busybox"];
+
+/**
+ * busybox as a static program, to be a guest's whole userland.
+ *
+ * @throws {VsockboxError} UNAVAILABLE with what to install.
+ */
+export function findBusybox(): string {
+  const found = busyboxPaths.find(
+    (path) => existsSync(path) && readElfNeeds(path).interpreter === undefined,
+  );
+  if (found !== undefined) return found;
+  throw new VsockboxError({
+    code: "UNAVAILABLE",
+    operation: "find a static busybox",
+    message: `it is none of ${busyboxPaths.join(", ")}`,
+    hint: "`apt-get install busybox-static`",
+  });
+}
+
+/**
+ * PID 1. What it does must work without anything but busybox: mounts, modules, the runner.
+ */
+function initScript(modules: readonly string[], environment: Record<string, string>): string {
+  const settings = Object.entries(environment).map(
+    ([name, value]) => `export ${name}='${value.replaceAll("'", `'\\''`)}'`,
+  );
+  return `#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin:/sbin HOME=/root
+${settings.join("\n")}
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs dev /dev
+mkdir -p /dev/pts /dev/shm
+mount -t devpts devpts /dev/pts
+mount -t tmpfs -o mode=1777 tmp /tmp
+mount -t tmpfs run /run
+ip link set lo up
+for module in ${modules.join(" ")}; do insmod /modules/$module.ko || echo "init: insmod $module failed"; done
+tries=0
+while [ ! -e ${CONTROL_PORT} ] && [ $tries -lt 500 ]; do sleep 0.02; tries=$((tries + 1)); done
+cd /root
+exec /runner
+`;
+}
+
+/**
+ * Takes a line \`ID COMMAND\` (base64) from the host, runs each in the background, and answers
+ * \`ID STATUS STDOUT STDERR\` (base64, \`-\` in front so that no field is empty).
+ */
+const RUNNER = `#!/bin/busybox sh
+exec 3<>${CONTROL_PORT}
+echo ready >&3
+run() {
+  out=/run/$1.out err=/run/$1.err
+  echo "$2" | base64 -d > /run/$1.sh
+  sh /run/$1.sh > $out 2> $err < /dev/null 3>&-
+  status=$?
+  until mkdir /run/answering 2>/dev/null; do sleep 0.01; done
+  { echo -n "$1 $status -"; base64 -w 0 $out; echo -n " -"; base64 -w 0 $err; echo; } >&3
+  rmdir /run/answering
+  rm -f /run/$1.sh $out $err
+}
+while read -r id command <&3; do
+  run "$id" "$command" &
+done
+reboot -f
+`;
+
+/** Writes the whole image to `path`. */
+export function writeGuestImage(path: string, options: GuestImageOptions): void {
+  const modules = resolveModules(options.kernel, MODULES);
+  const script = initScript(
+    modules.map(({ name }) => name),
+    options.environment,
+  );
+  const text = (content: string) => new TextEncoder().encode(content);
+  const entries: CpioEntry[] = [
+    { kind: "copy", path: "bin/busybox", mode: 0o755, source: findBusybox() },
+    { kind: "file", path: "init", mode: 0o755, data: text(script) },
+    { kind: "file", path: "runner", mode: 0o755, data: text(RUNNER) },
+    {
+      kind: "file",
+      path: "etc/passwd",
+      mode: 0o644,
+      data: text("root:x:0:0:root:/root:/bin/sh\nguest:x:1000:1000:guest:/tmp:/bin/sh\n"),
+    },
+    {
+      kind: "file",
+      path: "etc/group",
+      mode: 0o644,
+      data: text("root:x:0:\nguest:x:1000:\nextra:x:2000:guest\n"),
+    },
+    { kind: "character device", path: "dev/console", mode: 0o600, major: 5, minor: 1 },
+    { kind: "character device", path: "dev/null", mode: 0o666, major: 1, minor: 3 },
+    ...modules.map((module): CpioEntry => ({
+      kind: "file",
+      path: `modules/${module.name}.ko`,
+      mode: 0o644,
+      data: readModule(module),
+    })),
+    ...[options.binary, ...(options.files ?? []).map(({ source }) => source)]
+      .flatMap(sharedObjectsOf)
+      .map((library): CpioEntry => ({
+        kind: "copy",
+        path: library.slice(1),
+        mode: 0o755,
+        source: library,
+      })),
+    { kind: "copy", path: GUEST_BINARY.slice(1), mode: 0o755, source: options.binary },
+    ...(options.files ?? []).map((file): CpioEntry => ({
+      kind: "copy",
+      path: file.path.replace(/^\/+/, ""),
+      mode: file.mode,
+      source: file.source,
+    })),
+  ];
+  writeArchive(path, entries);
+}
+
+function sharedObjectsOf(source: string): string[] {
+  try {
+    return sharedObjects(source);
+  } catch (thrown) {
+    // A script or a data file needs nothing.
+    if (thrown instanceof VsockboxError && thrown.code === "CONFIG") return [];
+    throw thrown;
+  }
+}
+
+/** Folders that are there although nothing is packed into them. */
+const FOLDERS = ["bin", "sbin", "dev", "etc", "proc", "root", "run", "sys", "tmp", "modules"];
+
+function writeArchive(path: string, entries: readonly CpioEntry[]): void {
+  const fd = openSync(path, "w", 0o600);
+  try {
+    const writer = new CpioWriter(fd);
+    const made = new Set<string>();
+    const makeFolder = (folder: string) => {
+      if (folder === "." || folder === "/" || made.has(folder)) return;
+      makeFolder(dirname(folder));
+      made.add(folder);
+      writer.add({ kind: "directory", path: folder, mode: folder === "tmp" ? 0o1777 : 0o755 });
+    };
+    for (const folder of FOLDERS) makeFolder(folder);
+    for (const entry of entries) {
+      if (made.has(entry.path)) continue;
+      makeFolder(dirname(entry.path));
+      writer.add(entry);
+      made.add(entry.path);
+    }
+    writer.finish();
+  } finally {
+    closeSync(fd);
+  }
+}
