@@ -30,8 +30,12 @@ const decoder = new TextDecoder();
  *
  * @throws {VsockboxError} UNAVAILABLE where QEMU, a kernel or busybox is missing.
  */
-export async function guestPlace(binary: string, onStage: (stage: string) => void): Promise<Place> {
-  const guest = await bootGuest({ binary, onStage });
+export async function guestPlace(
+  binary: string,
+  onStage: (stage: string) => void,
+  signal: AbortSignal,
+): Promise<Place> {
+  const guest = await bootGuest({ binary, onStage, signal });
   return {
     prompt: "guest$",
     agentAddress: "vsock:1",

@@ -1,0 +1,174 @@
+/** The compiled executable under test, and how tests run it. */
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+/** dist/vsockbox; VSOCKBOX_BINARY names another one. */
+export const BINARY =
+  process.env["VSOCKBOX_BINARY"] ?? join(import.meta.dir, "../../dist/vsockbox");
+
+if (!existsSync(BINARY)) throw new Error(`${BINARY} is missing: run \`npm run build\` first`);
+
+/** What a finished run of the executable gave. */
+export interface RunResult {
+  status: number;
+  stdout: string;
+  stderr: string;
+}
+
+/** Options of {@link vsockbox} and {@link start}. */
+export interface RunOptions {
+  stdin?: string | Uint8Array<ArrayBuffer> | Blob;
+  env?: Record<string, string | undefined>;
+  cwd?: string;
+}
+
+const environment = (env: RunOptions["env"]) => ({
+  ...process.env,
+  NO_COLOR: "1",
+  VSOCKBOX_NO_VSOCK: "1",
+  ...env,
+});
+
+/** Runs the executable to its end. */
+export async function vsockbox(
+  args: readonly string[],
+  { stdin = "", env, cwd }: RunOptions = {},
+): Promise<RunResult> {
+  const child = Bun.spawn([BINARY, ...args], {
+    stdin: stdin instanceof Blob ? stdin : new Blob([stdin]),
+    stdout: "pipe",
+    stderr: "pipe",
+    env: environment(env),
+    ...(cwd === undefined ? {} : { cwd }),
+  });
+  const [stdout, stderr] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+  ]);
+  return { status: await child.exited, stdout, stderr };
+}
+
+/** Runs a shell line in which `vsockbox` is the executable under test. */
+export async function shell(line: string, { env, cwd }: RunOptions = {}): Promise<RunResult> {
+  const child = Bun.spawn(["bash", "-c", `vsockbox() { "$VSOCKBOX" "$@"; }; ${line}`], {
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    env: environment({ VSOCKBOX: BINARY, ...env }),
+    ...(cwd === undefined ? {} : { cwd }),
+  });
+  const [stdout, stderr] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+  ]);
+  return { status: await child.exited, stdout, stderr };
+}
+
+/** A running executable, ended when the test is over. */
+export class Running implements AsyncDisposable {
+  readonly process: Bun.Subprocess<"pipe", "pipe", "pipe">;
+  #stderr = "";
+  readonly #changed: (() => void)[] = [];
+  readonly stderrDone: Promise<void>;
+
+  constructor(args: readonly string[], { env, cwd }: RunOptions = {}) {
+    this.process = Bun.spawn([BINARY, ...args], {
+      stdin: "pipe",
+      stdout: "pipe",
+      stderr: "pipe",
+      env: environment(env),
+      ...(cwd === undefined ? {} : { cwd }),
+    });
+    this.stderrDone = this.#readStderr();
+  }
+
+  get pid(): number {
+    return this.process.pid;
+  }
+
+  /** What it has written to standard error so far. */
+  get stderr(): string {
+    return this.#stderr;
+  }
+
+  async #readStderr(): Promise<void> {
+    const decoder = new TextDecoder();
+    for await (const chunk of this.process.stderr) {
+      this.#stderr += decoder.decode(chunk, { stream: true });
+      for (const notify of this.#changed.splice(0)) notify();
+    }
+    for (const notify of this.#changed.splice(0)) notify();
+  }
+
+  /** Waits until standard error contains `text`. */
+  async says(text: string): Promise<void> {
+    while (!this.#stderr.includes(text)) {
+      if (this.process.exitCode !== null) throw new Error(`it ended with: ${this.#stderr}`);
+      await new Promise<void>((resolve) => this.#changed.push(resolve));
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.process.kill("SIGKILL");
+    await this.process.exited;
+  }
+}
+
+/** A folder that goes away with the test. */
+export class TemporaryFolder implements Disposable {
+  readonly path = mkdtempSync(join(tmpdir(), "vsockbox-test-"));
+
+  /** The path of a file in it. */
+  file(name: string): string {
+    return join(this.path, name);
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.path, { recursive: true, force: true });
+  }
+}
+
+/** An agent on a Unix socket in a folder of its own. */
+export class TestAgent implements AsyncDisposable {
+  readonly folder = new TemporaryFolder();
+  readonly path = this.folder.file("agent.sock");
+  readonly address = `unix:${this.path}`;
+  readonly running: Running;
+
+  private constructor(args: readonly string[], options: RunOptions) {
+    this.running = new Running(["agent", "--listen", this.address, ...args], options);
+  }
+
+  /** Starts it and waits until it listens. */
+  static async start(args: readonly string[] = [], options: RunOptions = {}): Promise<TestAgent> {
+    const agent = new TestAgent(args, options);
+    await agent.running.says("listening on");
+    return agent;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.running[Symbol.asyncDispose]();
+    this.folder[Symbol.dispose]();
+  }
+}
+
+/** Waits until the condition holds; fails with `what` after ten seconds. */
+export async function eventually(what: string, condition: () => boolean | Promise<boolean>) {
+  const deadline = performance.now() + 10_000;
+  while (!(await condition())) {
+    if (performance.now() > deadline) throw new Error(`after 10 s still not: ${what}`);
+    await Bun.sleep(20);
+  }
+}
+
+/** Pids of live processes whose command line contains `text`. */
+export function processesWith(text: string): number[] {
+  const { stdout } = Bun.spawnSync(["ps", "-eo", "pid=,stat=,args="]);
+  return stdout
+    .toString()
+    .split("\n")
+    .map((line) => /^\s*(\d+)\s+(\S+)\s+(.*)$/.exec(line))
+    .filter((match) => match?.[3]?.includes(text) === true && match[2]?.startsWith("Z") !== true)
+    .map((match) => Number(match?.[1]));
+}
