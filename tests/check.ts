@@ -1,9 +1,9 @@
 /** `npm run check`: types, format, lint, layers and the fast tests, side by side. */
-import { runSteps } from "./support/steps.ts";
+import { runSteps, TEST } from "./support/steps.ts";
 
 await runSteps([
   { name: "types", command: ["bun", "check", "--no-script"] },
   { name: "format", command: ["bun", "fmt", "--no-script", "--check"] },
   { name: "lint", command: ["oxlint", "--deny-warnings", "src", "tests", "bench", "build.ts"] },
-  { name: "unit tests", command: ["bun", "test", "tests/unit"] },
+  { name: "unit tests", command: [...TEST, "tests/unit"] },
 ]);

@@ -7,10 +7,17 @@ import { writeGuestImage, type GuestFile } from "./guest-image.ts";
 import { findKernel } from "./kernel.ts";
 
 /** Memory of the guest in MiB; 384 is too little to unpack an initramfs of 114 MB. */
-const MEMORY_MIB = 512;
+const DEFAULT_MEMORY_MIB = 512;
 
 /** A guest under emulation is up within 10 s here; a loaded machine of two cores takes longer. */
 const BOOT_TIMEOUT_MS = 180_000;
+
+/**
+ * Now and then an emulated machine of two cores hangs before the kernel's first word. One that has
+ * written nothing to its console for this long is started anew, in milliseconds.
+ */
+const STALL_TIMEOUT_MS = 30_000;
+const BOOT_ATTEMPTS = 3;
 
 /** What a shell line in the guest gave. */
 export interface GuestResult {
@@ -25,6 +32,7 @@ export interface BootOptions {
   binary: string;
   environment?: Readonly<Record<string, string>>;
   files?: readonly GuestFile[];
+  memoryMib?: number;
   /** Called once with each stage of the boot: as in "booting Linux 6.1". */
   onStage?: (stage: string) => void;
   /** Ends the guest, also while it boots. */
@@ -47,12 +55,12 @@ export function findQemu(): string {
   });
 }
 
-function qemuCommand(folder: string, image: string): [string, ...string[]] {
+function qemuCommand(folder: string, image: string, memoryMib: number): [string, ...string[]] {
   const qemu = [
     findQemu(),
     // The smallest machine type boots fastest; loopback vsock needs no device of it.
     ...["-M", "microvm,x-option-roms=off,isa-serial=on,rtc=on"],
-    ...["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", String(MEMORY_MIB)],
+    ...["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", String(memoryMib)],
     ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
     ...["-serial", `file:${join(folder, "console.log")}`],
     ...["-device", "virtio-serial-device", "-chardev", "stdio,id=control,signal=off"],
@@ -86,16 +94,42 @@ export async function bootGuest(options: BootOptions): Promise<Guest> {
       files: options.files ?? [],
     });
     options.onStage?.(`booting Linux ${kernel.version}`);
-    const guest = new Guest(folder, qemuCommand(folder, kernel.image));
-    options.signal?.addEventListener("abort", () => void guest.stop(), { once: true });
-    if (options.signal?.aborted) void guest.stop();
-    await guest.ready(BOOT_TIMEOUT_MS);
+    const guest = await startQemu(
+      folder,
+      qemuCommand(folder, kernel.image, options.memoryMib ?? DEFAULT_MEMORY_MIB),
+      options.signal,
+    );
     // The guest has it in memory by now.
     rmSync(join(folder, "initrd"));
     return guest;
   } catch (thrown) {
     rmSync(folder, { recursive: true, force: true });
     throw thrown;
+  }
+}
+
+async function startQemu(
+  folder: string,
+  command: [string, ...string[]],
+  signal: AbortSignal | undefined,
+): Promise<Guest> {
+  for (let attempt = 1; ; attempt++) {
+    const guest = new Guest(folder, command);
+    const onAbort = () => void guest.stop();
+    signal?.addEventListener("abort", onAbort, { once: true });
+    if (signal?.aborted) onAbort();
+    const stalled = Promise.withResolvers<"stalled">();
+    const timer = setTimeout(() => {
+      if (guest.consoleLog() === "") stalled.resolve("stalled");
+    }, STALL_TIMEOUT_MS);
+    try {
+      const outcome = await Promise.race([guest.ready(BOOT_TIMEOUT_MS), stalled.promise]);
+      if (outcome !== "stalled") return guest;
+      if (attempt === BOOT_ATTEMPTS) await guest.ready(0);
+      await guest.kill();
+    } finally {
+      clearTimeout(timer);
+    }
   }
 }
 
@@ -158,11 +192,17 @@ export class Guest implements AsyncDisposable {
     }
   }
 
-  /** Ends the guest and removes its files. */
-  async stop(): Promise<void> {
+  /** Ends the guest. */
+  async kill(): Promise<void> {
     this.#stopped = true;
+    this.#ready.promise.catch(() => undefined);
     this.#qemu.kill("SIGKILL");
     await this.#qemu.exited;
+  }
+
+  /** Ends the guest and removes its files. */
+  async stop(): Promise<void> {
+    await this.kill();
     rmSync(this.#folder, { recursive: true, force: true });
   }
 

@@ -3,6 +3,9 @@ import { join } from "node:path";
 
 const ROOT = join(import.meta.dir, "../..");
 
+/** Real processes on a busy machine of two cores: the runner's five seconds a test are too few. */
+export const TEST = ["bun", "test", "--timeout", "300000"] as const;
+
 /** One command of a check. */
 export interface Step {
   name: string;

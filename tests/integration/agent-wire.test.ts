@@ -1,0 +1,316 @@
+/** What a peer that is none of ours may send to the agent: raw bytes against the compiled agent. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { connect, type Socket } from "node:net";
+import { encodeFrame, encodeJsonFrame, FrameType } from "../../src/protocols/agent/frame.ts";
+import { eventually, processesWith, TestAgent, vsockbox } from "../support/binary.ts";
+
+let agent: TestAgent;
+beforeAll(async () => {
+  agent = await TestAgent.start(["--max-frame", "1000000"]);
+});
+afterAll(() => agent[Symbol.asyncDispose]());
+
+interface RawFrame {
+  type: number;
+  payload: Buffer;
+}
+
+/** A connection that sends bytes as they are and collects the answer until the agent closes. */
+class RawPeer {
+  readonly socket: Socket;
+  readonly answer: Promise<Buffer>;
+
+  constructor() {
+    this.socket = connect({ path: agent.path, allowHalfOpen: true });
+    this.answer = new Promise((resolve) => {
+      const chunks: Buffer[] = [];
+      this.socket.on("data", (chunk) => void chunks.push(chunk as Buffer));
+      this.socket.on("error", () => undefined);
+      this.socket.on("end", () => this.socket.end());
+      this.socket.on("close", () => resolve(Buffer.concat(chunks)));
+    });
+  }
+
+  send(...parts: Uint8Array[]): this {
+    for (const part of parts) this.socket.write(part);
+    return this;
+  }
+
+  /** The frames of the answer, data frames of one type put together. */
+  async frames(): Promise<RawFrame[]> {
+    let rest = await this.answer;
+    const frames: RawFrame[] = [];
+    while (rest.length >= 5) {
+      const length = rest.readUInt32BE(1);
+      frames.push({ type: rest[0] ?? 0, payload: rest.subarray(5, 5 + length) });
+      rest = rest.subarray(5 + length);
+    }
+    expect(rest.length).toBe(0);
+    return frames;
+  }
+}
+
+const text = (frames: RawFrame[], type: number) =>
+  Buffer.concat(
+    frames.filter((frame) => frame.type === type).map(({ payload }) => payload),
+  ).toString();
+const json = (frames: RawFrame[], type: number) =>
+  JSON.parse(text(frames, type)) as Record<string, unknown>;
+const request = (type: number, value: unknown) => encodeJsonFrame(type, value);
+const base64 = (value: string) => Buffer.from(value).toString("base64");
+const none = new Uint8Array(0);
+
+/** After whatever happened, the next connection is served. */
+async function expectAlive() {
+  expect((await vsockbox(["exec", agent.address, "-n", "--", "echo", "alive"])).stdout).toBe(
+    "alive\n",
+  );
+}
+
+describe("Exec (1)", () => {
+  test("runs a shell line and answers with one ExecResult", async () => {
+    const frames = await new RawPeer()
+      .send(request(FrameType.Exec, { command: "echo out; echo err >&2; exit 3" }))
+      .frames();
+    expect(frames.map(({ type }) => type)).toEqual([FrameType.ExecResult]);
+    expect(json(frames, FrameType.ExecResult)).toEqual({
+      exit_code: 3,
+      stdout: base64("out\n"),
+      stderr: base64("err\n"),
+    });
+  });
+
+  test("takes the fields of Go's JSON: null, base64, snake_case", async () => {
+    const frames = await new RawPeer()
+      .send(
+        request(FrameType.Exec, {
+          command: "cat; echo $A; pwd",
+          args: null,
+          working_dir: "/usr",
+          env: { A: "b" },
+          stdin: base64("in\n"),
+        }),
+      )
+      .frames();
+    expect(json(frames, FrameType.ExecResult)).toEqual({
+      exit_code: 0,
+      stdout: base64("in\nb\n/usr\n"),
+    });
+  });
+
+  test("runs the command itself where there are arguments", async () => {
+    const frames = await new RawPeer()
+      .send(request(FrameType.Exec, { command: "printf", args: ["%s|", "a b", "$HOME"] }))
+      .frames();
+    expect(json(frames, FrameType.ExecResult)).toEqual({
+      exit_code: 0,
+      stdout: base64("a b|$HOME|"),
+    });
+  });
+
+  test.each([
+    [{ command: "no-such-program", args: ["x"] }, 127, "command not found"],
+    [{ command: "/etc/passwd", args: ["x"] }, 126, "not executable"],
+    [{ command: "true", working_dir: "/no/dir" }, 1, "no such directory"],
+    [{ command: "true", working_dir: "/etc/passwd" }, 1, "no directory"],
+    [{ command: "true", user: "nobody-here" }, 1, "no such user"],
+    [{}, 1, "command is missing"],
+    [{ command: "x\0y" }, 1, "NUL"],
+    [{ command: "true", env: { "A=B": "x" } }, 1, "env"],
+  ])("says why %j was not run", async (value, exitCode, message) => {
+    const frames = await new RawPeer().send(request(FrameType.Exec, value)).frames();
+    expect(json(frames, FrameType.ExecResult)).toEqual({
+      exit_code: exitCode,
+      error: expect.stringContaining(message),
+    });
+  });
+
+  test("cuts off output that no frame can carry, and says so", async () => {
+    const frames = await new RawPeer()
+      .send(request(FrameType.Exec, { command: "head -c 20000000 /dev/zero" }))
+      .frames();
+    const { stdout, error } = json(frames, FrameType.ExecResult);
+    expect(Buffer.from(String(stdout), "base64").length).toBe(16 * 1024 * 1024);
+    expect(error).toContain(`${20_000_000 - 16 * 1024 * 1024} bytes more`);
+  });
+});
+
+describe("ExecStream (11)", () => {
+  test("streams, then answers with the exit code alone", async () => {
+    const frames = await new RawPeer()
+      .send(request(FrameType.ExecStream, { command: "echo out; echo err >&2; exit 4" }))
+      .frames();
+    expect([text(frames, FrameType.Stdout), text(frames, FrameType.Stderr)]).toEqual([
+      "out\n",
+      "err\n",
+    ]);
+    expect(frames.at(-1)?.type).toBe(FrameType.ExecResult);
+    expect(json(frames, FrameType.ExecResult)).toEqual({ exit_code: 4 });
+  });
+
+  test("says why nothing was run", async () => {
+    const frames = await new RawPeer()
+      .send(request(FrameType.ExecStream, { command: "true", user: "nobody-here" }))
+      .frames();
+    expect(text(frames, FrameType.Stderr)).toContain("no such user");
+    expect(json(frames, FrameType.ExecResult)).toMatchObject({ exit_code: 1 });
+  });
+});
+
+describe("ExecPipe (12)", () => {
+  test("takes input, its end, and ends with Exit", async () => {
+    const frames = await new RawPeer()
+      .send(
+        request(FrameType.ExecPipe, { command: "cat; exit 5" }),
+        encodeFrame(FrameType.Stdin, Buffer.from("one ")),
+        encodeFrame(FrameType.Stdin, Buffer.from("two")),
+        encodeFrame(FrameType.Stdin, none),
+      )
+      .frames();
+    expect(text(frames, FrameType.Stdout)).toBe("one two");
+    expect(frames.at(-1)).toEqual({ type: FrameType.Exit, payload: Buffer.from([0, 0, 0, 5]) });
+  });
+
+  test("byte by byte is as good as at once", async () => {
+    const bytes = Buffer.concat([
+      request(FrameType.ExecPipe, { command: "cat" }),
+      encodeFrame(FrameType.Stdin, Buffer.from("slow")),
+      encodeFrame(FrameType.Stdin, none),
+    ]);
+    const peer = new RawPeer();
+    for (const byte of bytes) {
+      peer.send(Uint8Array.of(byte));
+      await Bun.sleep(1);
+    }
+    expect(text(await peer.frames(), FrameType.Stdout)).toBe("slow");
+  });
+
+  test("signals go to the whole process group", async () => {
+    const peer = new RawPeer().send(
+      request(FrameType.ExecPipe, { command: "sleep 81.5 | sleep 81.5; echo never" }),
+    );
+    await eventually("both run", () => processesWith("sleep 81.5").length >= 2);
+    peer.send(encodeFrame(FrameType.Signal, Uint8Array.of(15)));
+    const frames = await peer.frames();
+    expect(frames.at(-1)).toEqual({ type: FrameType.Exit, payload: Buffer.from([0, 0, 0, 143]) });
+    expect(processesWith("sleep 81.5")).toEqual([]);
+  });
+
+  test("a host that closes early ends the command, in every mode", async () => {
+    for (const mode of [FrameType.Exec, FrameType.ExecStream, FrameType.ExecPipe]) {
+      const marker = `sleep 82.${mode}5`;
+      const peer = new RawPeer().send(request(mode, { command: `${marker}; true` }));
+      await eventually("it runs", () => processesWith(marker).length > 0);
+      peer.socket.destroy();
+      await eventually("it is gone", () => processesWith(marker).length === 0);
+    }
+  });
+
+  test.each([
+    [
+      "an unexpected frame",
+      encodeFrame(FrameType.Resize, Uint8Array.of(0, 24, 0, 80)),
+      "Resize frame has no place",
+    ],
+    [
+      "a signal that is none",
+      encodeFrame(FrameType.Signal, Uint8Array.of(200)),
+      "one byte from 1 to 64",
+    ],
+    [
+      "a frame above the limit",
+      Uint8Array.of(FrameType.Stdin, 0xff, 0xff, 0xff, 0xff),
+      "above the limit",
+    ],
+  ])("%s ends the command with the reason", async (_, frame, message) => {
+    const marker = `sleep 83.${message.length}`;
+    const frames = await new RawPeer()
+      .send(request(FrameType.ExecPipe, { command: marker }), frame)
+      .frames();
+    expect(text(frames, FrameType.Stderr)).toContain(message);
+    expect(frames.at(-1)?.type).toBe(FrameType.Exit);
+    await eventually("it is gone", () => processesWith(marker).length === 0);
+    await expectAlive();
+  });
+});
+
+describe("garbage", () => {
+  test.each([
+    ["text", Buffer.from("GET / HTTP/1.1\r\n\r\n"), "above the limit"],
+    ["a length of 4 GiB", Uint8Array.of(FrameType.Exec, 0xff, 0xff, 0xff, 0xff), "above the limit"],
+    ["an unknown type", encodeFrame(200, Buffer.from("{}")), "no session begins with"],
+    [
+      "a type of the other direction",
+      encodeFrame(FrameType.Exit, Uint8Array.of(0, 0, 0, 0)),
+      "no session begins with",
+    ],
+  ])("%s gets an error frame and a close", async (_, bytes, message) => {
+    const frames = await new RawPeer().send(bytes).frames();
+    expect(text(frames, FrameType.Stderr)).toContain(message);
+    await expectAlive();
+  });
+
+  test.each([
+    ["no JSON", encodeFrame(FrameType.Exec, Buffer.from("{"))],
+    ["an empty request", encodeFrame(FrameType.Exec, none)],
+    ["JSON of the wrong kind", request(FrameType.Exec, [1])],
+  ])("%s gets an error in the mode's own reply", async (_, bytes) => {
+    const frames = await new RawPeer().send(bytes).frames();
+    expect(json(frames, FrameType.ExecResult)).toMatchObject({
+      exit_code: 1,
+      error: expect.any(String),
+    });
+    await expectAlive();
+  });
+
+  test("half a frame and a close is no harm, at any byte", async () => {
+    const whole = request(FrameType.ExecPipe, { command: "sleep 84.5" });
+    for (let length = 0; length < whole.length; length++) {
+      const peer = new RawPeer().send(whole.subarray(0, length));
+      peer.socket.end();
+      await peer.answer;
+    }
+    expect(processesWith("sleep 84.5")).toEqual([]);
+    await expectAlive();
+  });
+
+  test("1,000 connections of random bytes leave nothing behind", async () => {
+    const descriptors = () => readdirSync(`/proc/${agent.running.pid}/fd`).length;
+    const before = descriptors();
+    let seed = 42;
+    const random = () => (seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0) / 2 ** 32;
+    for (let batch = 0; batch < 20; batch++) {
+      await Promise.all(
+        Array.from({ length: 50 }, () => {
+          const bytes = Uint8Array.from({ length: Math.floor(random() * 200) }, () =>
+            Math.floor(random() * 256),
+          );
+          // Short lengths and known types, so that it gets past the first check now and then.
+          if (random() < 0.5 && bytes.length > 5)
+            bytes.set([1 + Math.floor(random() * 17), 0, 0, 0, 10]);
+          const peer = new RawPeer().send(bytes);
+          peer.socket.end();
+          return peer.answer;
+        }),
+      );
+    }
+    await eventually("descriptors closed", () => descriptors() <= before);
+    await expectAlive();
+  });
+
+  test("a silent connection is closed after the deadline for the first frame, and holds up nobody", async () => {
+    const peer = new RawPeer();
+    await expectAlive();
+    expect(text(await peer.frames(), FrameType.Stderr)).toContain("nothing came within 10 seconds");
+  });
+});
+
+test("a connection beyond --max-sessions is turned away with a reason", async () => {
+  await using small = await TestAgent.start(["--max-sessions", "1"]);
+  const first = vsockbox(["exec", small.address, "-n", "--", "sleep", "3"]);
+  await eventually("the first runs", () => processesWith("sleep 3").length > 0);
+  const second = await vsockbox(["exec", small.address, "-n", "--", "true"]);
+  expect(second).toMatchObject({ status: 255, stderr: expect.stringContaining("--max-sessions") });
+  expect((await first).status).toBe(0);
+});

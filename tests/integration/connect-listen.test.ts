@@ -1,0 +1,280 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { createHash, randomBytes } from "node:crypto";
+import { existsSync, lstatSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer, connect as netConnect } from "node:net";
+import { eventually, Running, shell, TemporaryFolder, vsockbox } from "../support/binary.ts";
+
+let folder: TemporaryFolder;
+let address: string;
+let path: string;
+beforeEach(() => {
+  folder = new TemporaryFolder();
+  path = folder.file("x.sock");
+  address = `unix:${path}`;
+});
+afterEach(() => folder[Symbol.dispose]());
+
+async function listening(...args: string[]): Promise<Running> {
+  const listener = new Running(["listen", address, ...args]);
+  await listener.says("listening on");
+  return listener;
+}
+
+const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
+
+describe("connect and listen", () => {
+  test("send 64 MiB unchanged, and the end of input ends both", async () => {
+    const input = folder.file("input");
+    const data = randomBytes(64 * 1024 * 1024);
+    writeFileSync(input, data);
+    const { stdout, status } = await shell(
+      `vsockbox listen ${address} -n 2>/dev/null | sha256sum & until [ -S ${path} ]; do sleep 0.01; done; vsockbox connect ${address} < ${input} && wait`,
+    );
+    expect([status, stdout.slice(0, 64)]).toEqual([0, sha256(data)]);
+  });
+
+  test("an answer after the end of input comes through", async () => {
+    await using _listener = await listening("--exec", "wc -c");
+    expect(await vsockbox(["connect", address], { stdin: "12345" })).toEqual({
+      status: 0,
+      stdout: "5\n",
+      stderr: "",
+    });
+  });
+
+  test("the listener may end its output first and still receive", async () => {
+    await using listener = await listening();
+    await listener.process.stdin.end();
+    const data = randomBytes(3_000_000);
+    const received = new Response(listener.process.stdout).bytes();
+    expect((await vsockbox(["connect", address], { stdin: new Uint8Array(data) })).status).toBe(0);
+    expect(sha256(await received)).toBe(sha256(data));
+    expect(await listener.process.exited).toBe(0);
+  });
+
+  test("a peer that leaves ends a connect whose input is still open", async () => {
+    await using _listener = await listening("--exec", "echo bye");
+    await using client = new Running(["connect", address]);
+    expect(await client.process.exited).toBe(0);
+    expect(await new Response(client.process.stdout).text()).toBe("bye\n");
+  });
+
+  test("a listener without --keep-open serves one connection and removes its socket", async () => {
+    await using listener = await listening("--exec", "exit 3");
+    await vsockbox(["connect", address]);
+    expect(await listener.process.exited).toBe(3);
+    expect(existsSync(path)).toBe(false);
+  });
+
+  test("--keep-open --exec serves many at once, each with a command of its own", async () => {
+    await using listener = await listening("-k", "-e", "tr a-z A-Z");
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, (_, index) =>
+        vsockbox(["connect", address], { stdin: `hello ${index}` }),
+      ),
+    );
+    expect(answers.map(({ stdout }) => stdout)).toEqual(
+      Array.from({ length: 20 }, (_, index) => `HELLO ${index}`),
+    );
+    listener.process.kill("SIGTERM");
+    expect(await listener.process.exited).toBe(143);
+    expect(existsSync(path)).toBe(false);
+  });
+
+  test("--keep-open without --exec prints one connection after the other", async () => {
+    await using listener = await listening("--keep-open");
+    for (const word of ["one", "two"]) await vsockbox(["connect", address], { stdin: `${word}\n` });
+    const reader = listener.process.stdout.getReader();
+    const { value } = await reader.read();
+    const first = new TextDecoder().decode(value);
+    const rest = first.includes("two") ? "" : new TextDecoder().decode((await reader.read()).value);
+    expect(first + rest).toBe("one\ntwo\n");
+  });
+
+  test("--exec tells the command who is connected", async () => {
+    await using _listener = await listening("--exec", "echo $VSOCKBOX_PEER");
+    expect((await vsockbox(["connect", address])).stdout).toBe("unix\n");
+  });
+
+  test("a client that vanishes ends the command", async () => {
+    await using listener = await listening("-k", "-e", "while :; do echo y; done");
+    const client = new Running(["connect", address]);
+    await client.process.stdout.getReader().read();
+    await client[Symbol.asyncDispose]();
+    const children = () =>
+      readFileSync(`/proc/${listener.pid}/task/${listener.pid}/children`, "utf8").trim();
+    await eventually("no command left", () => children() === "");
+  });
+
+  test("--seqpacket keeps packets apart", async () => {
+    await using _listener = await listening("--seqpacket", "-e", "cat");
+    const result = await vsockbox(["connect", address, "--seqpacket"], { stdin: "packet" });
+    expect(result.stdout).toBe("packet");
+  });
+});
+
+describe("the socket file", () => {
+  test("is its owner's alone", async () => {
+    await using _listener = await listening();
+    expect((lstatSync(path).mode & 0o777).toString(8)).toBe("600");
+  });
+
+  test("that nobody listens on is replaced", async () => {
+    const dead = await listening();
+    await dead[Symbol.asyncDispose]();
+    expect(existsSync(path)).toBe(true);
+    await using _listener = await listening("--exec", "echo alive");
+    expect((await vsockbox(["connect", address])).stdout).toBe("alive\n");
+  });
+
+  test("that somebody listens on is left alone", async () => {
+    await using _listener = await listening("-k", "--exec", "echo first");
+    expect(await vsockbox(["listen", address])).toMatchObject({
+      status: 73,
+      stderr: expect.stringContaining("EADDRINUSE"),
+    });
+    expect((await vsockbox(["connect", address])).stdout).toBe("first\n");
+  });
+
+  test("is never put over another file", async () => {
+    writeFileSync(path, "precious");
+    expect(await vsockbox(["listen", address])).toMatchObject({
+      status: 73,
+      stderr: expect.stringContaining("is no socket"),
+    });
+    expect(readFileSync(path, "utf8")).toBe("precious");
+  });
+
+  test("may be missing, deserted or too long: each has its own message", async () => {
+    expect(await vsockbox(["connect", address])).toMatchObject({
+      status: 69,
+      stderr: expect.stringContaining("ENOENT"),
+    });
+    const dead = await listening();
+    await dead[Symbol.asyncDispose]();
+    expect(await vsockbox(["connect", address])).toMatchObject({
+      status: 69,
+      stderr: expect.stringContaining("nobody listens on it"),
+    });
+    expect(await vsockbox(["connect", `unix:/${"x".repeat(200)}`])).toMatchObject({
+      status: 64,
+      stderr: expect.stringContaining("201 bytes long"),
+    });
+  });
+});
+
+/**
+ * The host side of a hybrid-vsock VMM as Firecracker's documentation has it: reads the CONNECT line
+ * and gives `answer`, in which the request's port stands for PORT.
+ */
+function startVmm(socket: string, answer: ((line: string) => string | undefined) | "silent") {
+  const server = createServer({ allowHalfOpen: true }, (connection) => {
+    let text = "";
+    connection.on("error", () => undefined);
+    connection.on("data", (chunk) => {
+      if (answer === "silent") return;
+      text += chunk.toString("latin1");
+      const newline = text.indexOf("\n");
+      if (newline === -1) return;
+      connection.removeAllListeners("data");
+      const reply = answer(text.slice(0, newline));
+      if (reply === undefined) return void connection.destroy();
+      connection.write(reply);
+      connection.write(text.slice(newline + 1));
+      connection.on("data", (more) => connection.write(more));
+      connection.on("end", () => connection.end());
+    });
+    connection.on("end", () => text.includes("\n") && connection.end());
+  });
+  server.listen(socket);
+  return { [Symbol.dispose]: () => void server.close() };
+}
+
+describe("hybrid: addresses", () => {
+  test("speak CONNECT and keep the bytes behind the OK line", async () => {
+    const lines: string[] = [];
+    using _vmm = startVmm(path, (line) => {
+      lines.push(line);
+      return "OK 1073741824\nwelcome ";
+    });
+    for (const form of [`hybrid:${path}:5000`, `vsock-mux${path}`]) {
+      const result = await vsockbox(["connect", form, "5000"], { stdin: "echo" });
+      expect(result).toEqual({ status: 0, stdout: "welcome echo", stderr: "" });
+    }
+    expect(lines).toEqual(["CONNECT 5000", "CONNECT 5000"]);
+  });
+
+  test("say that nobody listens in the guest when the VMM just closes", async () => {
+    using _vmm = startVmm(path, () => undefined);
+    expect(await vsockbox(["connect", `hybrid:${path}:1`])).toMatchObject({
+      status: 69,
+      stderr: expect.stringContaining("nothing listens on that port in the guest"),
+    });
+  });
+
+  test("give up on a VMM that says nothing", async () => {
+    using _vmm = startVmm(path, "silent");
+    const result = await vsockbox(["connect", `hybrid:${path}:1`, "--connect-timeout", "200ms"]);
+    expect(result).toMatchObject({
+      status: 75,
+      stderr: expect.stringContaining("no answer in time"),
+    });
+  });
+
+  test("refuse an answer that is none", async () => {
+    using _vmm = startVmm(path, () => "SSH-2.0-nonsense\n");
+    expect(await vsockbox(["connect", `hybrid:${path}:1`])).toMatchObject({ status: 65 });
+  });
+
+  test("listen where a VMM looks for the host's port: <path>_<port>", async () => {
+    await using listener = new Running(["listen", `hybrid:${path}:9000`, "--exec", "cat"]);
+    await listener.says("listening on");
+    const answer = await new Promise<string>((resolve) => {
+      const client = netConnect(`${path}_9000`, () => client.end("from the guest"));
+      let text = "";
+      client.on("data", (chunk) => (text += chunk.toString()));
+      client.on("end", () => resolve(text));
+    });
+    expect(answer).toBe("from the guest");
+  });
+});
+
+describe("wait", () => {
+  test("comes back as soon as somebody listens", async () => {
+    await using waiting = new Running(["wait", address, "--timeout", "30", "--json"]);
+    await Bun.sleep(300);
+    await using _listener = await listening("-k", "-n");
+    expect(await waiting.process.exited).toBe(0);
+    expect(JSON.parse(await new Response(waiting.process.stdout).text())).toMatchObject({
+      ready: true,
+      address,
+    });
+  });
+
+  test("gives up with 75 and says what it saw last", async () => {
+    expect(await vsockbox(["wait", address, "--timeout", "300ms"])).toMatchObject({
+      status: 75,
+      stderr: expect.stringMatching(/not ready after 0\.3 s and \d+ tries.*ENOENT/),
+    });
+  });
+
+  test("is ready on the agent's ready port", async () => {
+    const [exec, ready] = [folder.file("a.sock"), folder.file("r.sock")];
+    await using agent = new Running([
+      "agent",
+      "--listen",
+      `unix:${exec}`,
+      "--ready-listen",
+      `unix:${ready}`,
+    ]);
+    await agent.says("ready on");
+    expect((await vsockbox(["wait", `unix:${ready}`])).status).toBe(0);
+  });
+
+  test("is ended by Ctrl-C", async () => {
+    await using waiting = new Running(["wait", address, "--timeout", "30"]);
+    await Bun.sleep(300);
+    waiting.process.kill("SIGINT");
+    expect(await waiting.process.exited).toBe(130);
+  });
+});

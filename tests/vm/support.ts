@@ -1,0 +1,83 @@
+/**
+ * The guest that all VM tests share: booted once, at the first use. Where there is no QEMU the tests
+ * are skipped with one line that says so, unless VSOCKBOX_REQUIRE_VM=1: then they fail.
+ */
+import { afterAll, describe, test } from "bun:test";
+import { toVsockboxError } from "../../src/errors.ts";
+import { bootGuest, findQemu, type Guest } from "../../src/vm/guest.ts";
+import { findBusybox } from "../../src/vm/guest-image.ts";
+import { findKernel } from "../../src/vm/kernel.ts";
+import { BINARY } from "../support/binary.ts";
+
+const REQUIRED = process.env["VSOCKBOX_REQUIRE_VM"] === "1";
+
+function whatIsMissing(): string | undefined {
+  try {
+    findQemu();
+    findKernel();
+    findBusybox();
+    return undefined;
+  } catch (thrown) {
+    const { message, hint } = toVsockboxError(thrown);
+    return `${message}; ${hint ?? ""}`;
+  }
+}
+
+const missing = whatIsMissing();
+if (missing !== undefined && !REQUIRED) console.warn(`VM tests are SKIPPED: ${missing}`);
+
+/** A group of tests that need the guest. */
+export function describeVm(name: string, body: () => void): void {
+  if (missing !== undefined && REQUIRED) {
+    describe(name, () => {
+      test("has a guest to run in", () => {
+        throw new Error(`VSOCKBOX_REQUIRE_VM=1, but ${missing}`);
+      });
+    });
+    return;
+  }
+  describe.skipIf(missing !== undefined)(name, body);
+}
+
+let booting: Promise<Guest> | undefined;
+
+/** The shared guest. Only its init sets VSOCKBOX_TEST_VM=1. */
+export function testGuest(): Promise<Guest> {
+  booting ??= bootGuest({
+    binary: BINARY,
+    environment: { VSOCKBOX_TEST_VM: "1", NO_COLOR: "1" },
+    // A hundred clients at once are a hundred processes of 25 MB.
+    memoryMib: 4096,
+  });
+  return booting;
+}
+
+/** Call once in each test file: the last one to end ends the guest. */
+export function stopGuestAfterAll(): void {
+  afterAll(async () => {
+    await (await booting?.catch(() => undefined))?.stop();
+    booting = undefined;
+  });
+}
+
+/** A finished line in the guest, with its output as text. */
+export interface GuestRun {
+  status: number;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs a shell line in the shared guest. */
+export async function inGuest(line: string, timeoutMs = 120_000): Promise<GuestRun> {
+  const guest = await testGuest();
+  const { status, stdout, stderr } = await guest.run(line, { timeoutMs });
+  const decoder = new TextDecoder();
+  return { status, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+}
+
+/** A step that prepares what follows: any other status than 0 is an error with all that was said. */
+export async function prepare(line: string, timeoutMs?: number): Promise<string> {
+  const { status, stdout, stderr } = await inGuest(line, timeoutMs);
+  if (status !== 0) throw new Error(`status ${status} from: ${line}\n${stdout}${stderr}`);
+  return stdout;
+}

@@ -1,0 +1,257 @@
+/** AF_VSOCK in a guest with a kernel of its own, over vsock_loopback. */
+import { beforeAll, expect, test } from "bun:test";
+import { TRANSFER_BYTES } from "../../src/smoke/checks.ts";
+import { describeVm, inGuest, prepare, stopGuestAfterAll } from "./support.ts";
+
+stopGuestAfterAll();
+
+describeVm("the guest", () => {
+  // First of all: a module that has been used may stay busy for a while.
+  test("no vsock in the kernel: EAFNOSUPPORT, and what to load", async () => {
+    await prepare("rmmod vsock_loopback vmw_vsock_virtio_transport_common vsock");
+    const { stdout, stderr } = await inGuest(
+      "vsockbox cid; echo $?; vsockbox exec 3 -- true; echo $?; vsockbox smoke > /dev/null; echo $?",
+    );
+    await prepare(
+      "for m in vsock vmw_vsock_virtio_transport_common vsock_loopback; do insmod /modules/$m.ko; done",
+    );
+    expect(stdout).toBe("69\n69\n69\n");
+    expect(stderr).toMatch(/\/dev\/vsock[^]*EAFNOSUPPORT[^]*modprobe vsock/);
+  });
+
+  test("is what it should be: own kernel, loopback vsock, the executable", async () => {
+    expect(await prepare("cat /proc/sys/kernel/osrelease; echo $VSOCKBOX_TEST_VM")).toMatch(
+      /^\d+\..*\n1\n$/,
+    );
+    expect(await prepare("lsmod")).toContain("vsock_loopback");
+    expect(await prepare("vsockbox --version")).toStartWith("vsockbox ");
+  });
+});
+
+describeVm("cid", () => {
+  test("says that only loopback is there", async () => {
+    expect((await prepare("vsockbox cid")).trim()).toMatch(/^(1|none)$/);
+    expect(JSON.parse(await prepare("vsockbox cid --json"))).toHaveProperty("meaning");
+  });
+});
+
+describeVm("smoke", () => {
+  test("passes over CID 1", async () => {
+    const report = JSON.parse(await prepare("vsockbox smoke --json", 300_000)) as {
+      ok: boolean;
+      checks: { name: string; ok: boolean; detail: string }[];
+    };
+    expect(report.checks.filter(({ ok }) => !ok)).toEqual([]);
+    expect(report.ok).toBe(true);
+    expect(report.checks.map(({ name }) => name)).toEqual([
+      "vsock modules",
+      "local CID",
+      "listen and connect",
+      "half-close",
+      "dead port",
+      "seqpacket",
+      "exec",
+      "transfer",
+      "allow-cid",
+    ]);
+    expect(report.checks.at(-2)?.detail).toContain(`${TRANSFER_BYTES / 1024 / 1024} MiB`);
+  });
+
+  test("asks for consent outside the test guest", async () => {
+    expect(await inGuest("VSOCKBOX_TEST_VM= vsockbox smoke")).toMatchObject({
+      status: 64,
+      stderr: expect.stringContaining("--yes-use-vsock"),
+    });
+  });
+});
+
+describeVm("connect and listen over AF_VSOCK", () => {
+  test("half-close both ways, on a port that the kernel chose", async () => {
+    const { stdout } = await inGuest(
+      "vsockbox listen vsock::any --exec 'wc -c; echo from $VSOCKBOX_PEER_CID' 2> /tmp/listen.err & " +
+        "until grep -q listening /tmp/listen.err; do sleep 0.1; done; " +
+        "port=$(sed 's/.*://' /tmp/listen.err); head -c 100000 /dev/zero | vsockbox connect 1:$port; wait",
+    );
+    expect(stdout).toBe("100000\nfrom 1\n");
+  });
+
+  test("a peer that is gone ends a connect whose input is still open", async () => {
+    const { stdout } = await inGuest(
+      "vsockbox listen vsock::6001 -q --exec 'echo bye' & sleep 2; " +
+        "sleep 95 | { vsockbox connect 1:6001; echo status $? > /tmp/status; } & " +
+        "until [ -e /tmp/status ]; do sleep 0.1; done; cat /tmp/status; ps | grep -c ' sleep 95$'; killall sleep",
+      60_000,
+    );
+    expect(stdout).toBe("bye\nstatus 0\n1\n");
+  });
+
+  test("seqpacket keeps packets apart", async () => {
+    const { stdout } = await inGuest(
+      "vsockbox listen vsock::6002 -q --seqpacket --exec cat & sleep 2; " +
+        "printf packet | vsockbox connect 1:6002 --seqpacket",
+    );
+    expect(stdout).toBe("packet");
+  });
+
+  test("--allow-cid turns other CIDs away", async () => {
+    const { stdout, stderr } = await inGuest(
+      "vsockbox listen vsock::6003 -k --allow-cid 2,7 --exec 'echo served' & listen=$!; sleep 2; " +
+        "vsockbox connect -n 1:6003; kill $listen",
+    );
+    expect(stdout).toBe("");
+    expect(stderr).toContain("refused vsock:1:");
+  });
+
+  test("a port below 1024 needs the capability", async () => {
+    const command =
+      "chmod 777 /tmp; vsockbox agent --allow-local --listen vsock::6004 --ready-listen none -q & sleep 2; vsockbox exec 1:6004 --user guest -- vsockbox listen vsock::80 -n; status=$?; kill %1; exit $status";
+    expect(await inGuest(command)).toMatchObject({
+      status: 73,
+      stderr: expect.stringContaining("CAP_NET_BIND_SERVICE"),
+    });
+  });
+});
+
+describeVm("errors of connect(2)", () => {
+  test("a dead port: ECONNRESET, status 69, and the hint names the port", async () => {
+    expect(await inGuest("vsockbox exec 1:4711 -- true")).toMatchObject({
+      status: 69,
+      stderr: expect.stringMatching(
+        /connect vsock:1:4711: .*ECONNRESET[^]*nothing listens on port 4711/,
+      ),
+    });
+  });
+
+  test("a CID that nobody has: ENODEV, status 69", async () => {
+    expect(await inGuest("vsockbox exec 77 -- true")).toMatchObject({
+      status: 69,
+      stderr: expect.stringMatching(/vsock:77:5000: .*ENODEV[^]*CID 77/),
+    });
+  });
+
+  test("wait goes on trying both, and then says 75", async () => {
+    expect(await inGuest("vsockbox wait 77 --timeout 1")).toMatchObject({
+      status: 75,
+      stderr: expect.stringContaining("ENODEV"),
+    });
+  });
+});
+
+describeVm("agent and exec over AF_VSOCK", () => {
+  beforeAll(async () => {
+    await prepare(
+      "vsockbox agent --allow-local > /tmp/agent.log 2>&1 & vsockbox wait 1 --timeout 60",
+    );
+  });
+
+  test.each([0, 7, 255])("exit status %d", async (status) => {
+    expect((await inGuest(`vsockbox exec 1 -- sh -c 'exit ${status}'`)).status).toBe(status);
+  });
+
+  test("output and errors apart, arguments as they are", async () => {
+    expect(await inGuest(`vsockbox exec 1 -- sh -c 'echo "$1"; echo err >&2' sh 'a  b'`)).toEqual({
+      status: 0,
+      stdout: "a  b\n",
+      stderr: "err\n",
+    });
+  });
+
+  test.each([
+    ["TERM", 143],
+    ["KILL", 137],
+  ])("a command that SIG%s ends", async (signal, status) => {
+    expect((await inGuest(`vsockbox exec 1 --shell 'kill -${signal} $$'`)).status).toBe(status);
+  });
+
+  test("Ctrl-C reaches the command", async () => {
+    const { status } = await inGuest(
+      "vsockbox exec 1 -n --shell 'trap \"exit 9\" INT; echo up > /tmp/up; while :; do sleep 0.1; done' & client=$!; " +
+        "until [ -e /tmp/up ]; do sleep 0.1; done; kill -INT $client; wait $client",
+    );
+    expect(status).toBe(9);
+  });
+
+  test("--timeout: 124 and no process left", async () => {
+    expect(
+      await inGuest("vsockbox exec 1 --timeout 1 -- sleep 99; echo $?; ps | grep ' sleep 99$'"),
+    ).toMatchObject({
+      stdout: "124\n",
+    });
+  });
+
+  test("a user with all its groups", async () => {
+    expect(await prepare("vsockbox exec 1 --user guest -- id")).toBe(
+      "uid=1000(guest) gid=1000(guest) groups=2000(extra)\n",
+    );
+    expect(await prepare("vsockbox exec 1 --user 1000:5 -- id -G")).toBe("5\n");
+  });
+
+  test("100 at once", async () => {
+    const { stdout } = await inGuest(
+      "mkdir -p /tmp/many; for i in $(seq 100); do " +
+        '{ vsockbox exec 1 -n -- sh -c "echo $i; exit $i" > /tmp/many/$i; echo $? >> /tmp/many/$i; } & done; wait; ' +
+        'for i in $(seq 100); do [ "$(cat /tmp/many/$i)" = "$i\n$i" ] || echo wrong: $i; done; ls /tmp/many | wc -l',
+      600_000,
+    );
+    expect(stdout).toBe("100\n");
+  });
+
+  test("256 MiB through stdin, cat and stdout with equal hash", async () => {
+    const { stdout } = await inGuest(
+      "mkfifo /tmp/copy; sha256sum < /tmp/copy > /tmp/sent & " +
+        "head -c 268435456 /dev/urandom | tee /tmp/copy | vsockbox exec 1 -- cat | tee /dev/null | sha256sum > /tmp/received; " +
+        "wait; cmp /tmp/sent /tmp/received && cut -c 1-64 /tmp/received",
+      600_000,
+    );
+    expect(stdout).toMatch(/^[0-9a-f]{64}\n$/);
+    expect(stdout).not.toContain(
+      "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    );
+  });
+
+  test("a client killed in the middle leaves no process in the guest", async () => {
+    const { stdout } = await inGuest(
+      "vsockbox exec 1 -n --shell 'sleep 98; true' & client=$!; " +
+        "until pidof sleep > /dev/null; do sleep 0.1; done; kill -9 $client; " +
+        "tries=0; while ps | grep -q ' sleep 98$' && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done; " +
+        "ps | grep -c ' sleep 98$'",
+    );
+    expect(stdout).toBe("0\n");
+  });
+
+  test("a client killed while its input is stuck leaves no process in the guest", async () => {
+    const { stdout } = await inGuest(
+      "head -c 16000000 /dev/zero > /tmp/zero; " +
+        "vsockbox exec 1 --shell 'sleep 97; true' < /tmp/zero & client=$!; " +
+        "until ps | grep -q ' sleep 97$'; do sleep 0.1; done; sleep 2; kill -9 $client; " +
+        "tries=0; while ps | grep -q ' sleep 97$' && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done; " +
+        "rm /tmp/zero; ps | grep -c ' sleep 97$'",
+    );
+    expect(stdout).toBe("0\n");
+  });
+
+  test("by default the host alone is let in: CID 1 is refused with 77", async () => {
+    const { stdout, stderr } = await inGuest(
+      "vsockbox agent --listen vsock::6010 --ready-listen none & agent=$!; sleep 2; " +
+        "vsockbox exec 1:6010 -- true; echo $?; kill $agent",
+    );
+    expect(stdout).toBe("77\n");
+    expect(stderr).toMatch(/connection refused: vsock:1:\d+ is not in --allow-cid/);
+  });
+
+  test("a second agent on the same port says that it is taken", async () => {
+    expect(await inGuest("vsockbox agent --ready-listen none")).toMatchObject({
+      status: 73,
+      stderr: expect.stringContaining("EADDRINUSE"),
+    });
+  });
+
+  test("a stopped agent ends its commands", async () => {
+    const { stdout } = await inGuest(
+      "vsockbox agent --listen vsock::6011 --ready-listen none --allow-local -q & agent=$!; sleep 2; " +
+        "vsockbox exec 1:6011 -n -- sleep 96 & client=$!; until ps | grep -q ' sleep 96$'; do sleep 0.1; done; " +
+        "kill $agent; wait $agent; echo agent $?; wait $client; echo client $?; ps | grep -c ' sleep 96$'",
+    );
+    expect(stdout).toBe("agent 0\nclient 255\n0\n");
+  });
+});
