@@ -74,9 +74,8 @@ function sha256(...parts: (string | Uint8Array)[]): string {
 /** Everything that decides what the executable will be. */
 function inputKey(target: string): string {
   const files = [
-    ...new Bun.Glob("{src/**/*,build.ts,package.json,package-lock.json,tsconfig.json}").scanSync(
-      ROOT,
-    ),
+    ...new Bun.Glob("src/**/*").scanSync(ROOT),
+    ...["build.ts", "package.json", "package-lock.json", "tsconfig.json"],
   ].sort();
   return sha256(
     Bun.revision,

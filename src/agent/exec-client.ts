@@ -1,4 +1,4 @@
-/** The host's side of running a command in the guest: ExecPipe over one connection. */
+/** The host's side of running a command in the guest: ExecPipe or ExecStream over one connection. */
 import { VsockboxError } from "../errors.ts";
 import type { ByteSource } from "../net/pump.ts";
 import type { SocketStream } from "../net/stream.ts";
@@ -21,10 +21,8 @@ import { FrameConnection } from "./frame-connection.ts";
 /** Go's -1, which its agent reports for a command that a signal ended, as the u32 on the wire. */
 const GO_KILLED_BY_SIGNAL = 0xffff_ffff;
 
-/** Where a command's input comes from and its output goes. */
-export interface ExecStreams {
-  /** Undefined: the command gets an empty input. */
-  stdin: ByteSource | undefined;
+/** Where a command's output goes. */
+export interface ExecOutputs {
   /** Called one at a time; the command is slowed down to what these accept. */
   onStdout(bytes: Uint8Array): Promise<void>;
   onStderr(bytes: Uint8Array): Promise<void>;
@@ -36,15 +34,21 @@ export class RemoteExec {
   #stderrHead = "";
   #sawStdout = false;
 
-  constructor(stream: SocketStream) {
+  readonly #stdin: ByteSource | undefined;
+
+  /** Without `stdin` the command gets an empty input. */
+  constructor(stream: SocketStream, stdin: ByteSource | undefined) {
     this.#connection = new FrameConnection(stream);
+    this.#stdin = stdin;
   }
 
   /** Sends the request; nothing runs before it. */
   start(request: ExecRequest): Promise<void> {
-    return this.#connection.sendEncoded(
-      encodeJsonFrame(FrameType.ExecPipe, encodeExecRequest(request)),
-    );
+    // The Go agent stops listening to an ExecPipe once its input has ended: no signal reaches the
+    // command any more, and it outlives its client. Its ExecStream has an empty input and does
+    // notice a client that leaves.
+    const mode = this.#stdin === undefined ? FrameType.ExecStream : FrameType.ExecPipe;
+    return this.#connection.sendEncoded(encodeJsonFrame(mode, encodeExecRequest(request)));
   }
 
   /** Sends a signal to the command's process group. */
@@ -64,8 +68,8 @@ export class RemoteExec {
    * @throws {VsockboxError} TRANSPORT where the connection ended before the exit code came, REFUSED
    * where the agent does not let us in, BAD_DATA, and whatever the output callbacks throw.
    */
-  async run(streams: ExecStreams): Promise<number> {
-    void this.#feed(streams.stdin);
+  async run(streams: ExecOutputs): Promise<number> {
+    if (this.#stdin !== undefined) void this.#feed(this.#stdin);
     for (;;) {
       const frame = await this.#connection.next();
       if (frame === undefined) throw this.#endedEarly();
@@ -84,7 +88,9 @@ export class RemoteExec {
         case FrameType.ExecResult: {
           void this.#connection.stream.close();
           const { exitCode, error } = decodeExecResponse(frame.payload);
-          if (error !== undefined) await streams.onStderr(new TextEncoder().encode(`${error}\n`));
+          if (error !== undefined) {
+            await streams.onStderr(new TextEncoder().encode(`vsockbox agent: ${error}\n`));
+          }
           return commandStatus(exitCode >>> 0);
         }
         default:
@@ -98,9 +104,9 @@ export class RemoteExec {
     }
   }
 
-  async #feed(stdin: ByteSource | undefined): Promise<void> {
+  async #feed(stdin: ByteSource): Promise<void> {
     try {
-      for await (const chunk of stdin ?? []) {
+      for await (const chunk of stdin) {
         for (let offset = 0; offset < chunk.length; offset += STREAM_FRAME_BYTES) {
           const piece = chunk.subarray(offset, offset + STREAM_FRAME_BYTES);
           await this.#connection.sendEncoded(encodeFrame(FrameType.Stdin, piece));

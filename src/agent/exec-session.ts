@@ -89,7 +89,7 @@ async function fail(
 ): Promise<void> {
   const exitCode = startStatus(error);
   try {
-    if (mode !== FrameType.Exec) await connection.sendError(error);
+    if (mode === FrameType.ExecPipe) await connection.sendError(error);
     await connection.sendEncoded(
       mode === FrameType.ExecPipe
         ? encodeU32Frame(FrameType.Exit, exitCode)
@@ -182,7 +182,7 @@ class ExecSession {
     if (this.#mode === FrameType.ExecPipe && type === FrameType.Stdin) {
       return frameBytes === 0 ? this.#child.stdin.end() : this.#toChild(payload);
     }
-    if (this.#mode === FrameType.ExecPipe && type === FrameType.Signal) {
+    if (this.#mode !== FrameType.Exec && type === FrameType.Signal) {
       return this.#child.signalGroup(decodeSignal(payload));
     }
     throw new VsockboxError({

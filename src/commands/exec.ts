@@ -87,13 +87,10 @@ export const command: Command = {
     const begin = performance.now();
     try {
       const stream = await dial(target, dialOptions(args, control.signal));
-      const remote = new RemoteExec(stream);
+      const remote = new RemoteExec(stream, args.flag("no-stdin") ? undefined : standardInput());
       await remote.start(request);
       control.attach(remote, timeoutMs);
-      const code = await remote.run({
-        stdin: args.flag("no-stdin") ? undefined : standardInput(),
-        ...output,
-      });
+      const code = await remote.run(output);
       const status = control.timedOut ? STATUS_TIMED_OUT : code;
       await output.onExit({
         exit_code: status,

@@ -161,7 +161,10 @@ const execCheck: Check = {
       log: quiet,
     });
     try {
-      const remote = new RemoteExec(await dial(agent.listening));
+      const input = (async function* () {
+        yield bytes("input");
+      })();
+      const remote = new RemoteExec(await dial(agent.listening), input);
       await remote.start({
         command: quoteCommand(["sh", "-c", "cat; echo err >&2; exit 7"].map(bytes)),
         args: [],
@@ -173,9 +176,6 @@ const execCheck: Check = {
       const decoder = new TextDecoder();
       let [stdout, stderr] = ["", ""];
       const status = await remote.run({
-        stdin: (async function* () {
-          yield bytes("input");
-        })(),
         onStdout: async (chunk) => void (stdout += decoder.decode(chunk)),
         onStderr: async (chunk) => void (stderr += decoder.decode(chunk)),
       });

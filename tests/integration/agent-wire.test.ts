@@ -153,10 +153,26 @@ describe("ExecStream (11)", () => {
     const frames = await new RawPeer()
       .send(request(FrameType.ExecStream, { command: "true", user: "nobody-here" }))
       .frames();
-    expect(text(frames, FrameType.Stderr)).toContain("no such user");
-    expect(json(frames, FrameType.ExecResult)).toMatchObject({ exit_code: 1 });
+    expect(json(frames, FrameType.ExecResult)).toEqual({
+      exit_code: 1,
+      error: expect.stringContaining("no such user"),
+    });
   });
 });
+
+test.each([FrameType.ExecStream, FrameType.ExecPipe])(
+  "a Signal frame reaches the command of a session of type %d",
+  async (mode) => {
+    const peer = new RawPeer().send(
+      request(mode, {
+        command: "trap 'echo got; exit 6' USR1; echo up; while :; do sleep 0.05; done",
+      }),
+    );
+    await new Promise((resolve) => peer.socket.once("data", resolve));
+    peer.send(encodeFrame(FrameType.Signal, Uint8Array.of(10)));
+    expect(text(await peer.frames(), FrameType.Stdout)).toBe("up\ngot\n");
+  },
+);
 
 describe("ExecPipe (12)", () => {
   test("takes input, its end, and ends with Exit", async () => {

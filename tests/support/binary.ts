@@ -1,7 +1,7 @@
 /** The compiled executable under test, and how tests run it. */
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 
 /** dist/vsockbox; VSOCKBOX_BINARY names another one. */
 export const BINARY =
@@ -49,13 +49,17 @@ export async function vsockbox(
   return { status: await child.exited, stdout, stderr };
 }
 
-/** Runs a shell line in which `vsockbox` is the executable under test. */
+/** Runs a bash line in which `vsockbox` is the executable under test. */
 export async function shell(line: string, { env, cwd }: RunOptions = {}): Promise<RunResult> {
-  const child = Bun.spawn(["bash", "-c", `vsockbox() { "$VSOCKBOX" "$@"; }; ${line}`], {
+  const child = Bun.spawn(["bash", "-c", line], {
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
-    env: environment({ VSOCKBOX: BINARY, ...env }),
+    env: environment({
+      VSOCKBOX: BINARY,
+      PATH: `${dirname(BINARY)}:${process.env["PATH"] ?? ""}`,
+      ...env,
+    }),
     ...(cwd === undefined ? {} : { cwd }),
   });
   const [stdout, stderr] = await Promise.all([

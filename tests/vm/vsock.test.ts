@@ -249,7 +249,7 @@ describeVm("agent and exec over AF_VSOCK", () => {
   test("a stopped agent ends its commands", async () => {
     const { stdout } = await inGuest(
       "vsockbox agent --listen vsock::6011 --ready-listen none --allow-local -q & agent=$!; sleep 2; " +
-        "vsockbox exec 1:6011 -n -- sleep 96 & client=$!; until ps | grep -q ' sleep 96$'; do sleep 0.1; done; " +
+        "vsockbox exec 1:6011 -n --shell 'sleep 96; true' & client=$!; until ps | grep -q ' sleep 96$'; do sleep 0.1; done; " +
         "kill $agent; wait $agent; echo agent $?; wait $client; echo client $?; ps | grep -c ' sleep 96$'",
     );
     expect(stdout).toBe("agent 0\nclient 255\n0\n");

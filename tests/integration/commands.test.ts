@@ -1,0 +1,138 @@
+/** What all commands have in common, and the small ones. */
+import { describe, expect, test } from "bun:test";
+import { symlinkSync } from "node:fs";
+import { COMMANDS } from "../../src/commands/index.ts";
+import { shell, TemporaryFolder, vsockbox } from "../support/binary.ts";
+
+describe("vsockbox", () => {
+  test("--version, as text and as JSON", async () => {
+    const { version } = (await import("../../package.json")) as { version: string };
+    expect((await vsockbox(["--version"])).stdout).toStartWith(`vsockbox ${version} (`);
+    const facts = JSON.parse((await vsockbox(["--version", "--json"])).stdout) as object;
+    expect(facts).toEqual({
+      version,
+      commit: expect.stringMatching(/^([0-9a-f]{40}(-dirty)?|unknown)$/),
+      target: expect.stringMatching(/^linux-/),
+      bun: Bun.version,
+    });
+  });
+
+  test("without a word, with help and with --help: all commands", async () => {
+    const outputs = await Promise.all([[], ["help"], ["--help"]].map((words) => vsockbox(words)));
+    for (const { stdout, status } of outputs) {
+      expect(status).toBe(0);
+      for (const { name } of COMMANDS) expect(stdout).toContain(`  ${name} `);
+    }
+  });
+
+  test.each(COMMANDS.map(({ name }) => name))(
+    "%s --help has usage and examples, plain without a terminal",
+    async (name) => {
+      const { stdout, status } = await vsockbox([name, "--help"]);
+      expect([status, stdout]).toEqual([0, expect.stringMatching(/USAGE vsockbox [^]*EXAMPLES/)]);
+      expect(stdout).not.toContain("\u001B");
+    },
+  );
+
+  test.each([
+    [["exce"], "did you mean `vsockbox exec`?"],
+    [["exec", "--bogus", "3", "ls"], "unknown option --bogus"],
+    [["exec"], "TARGET is missing"],
+    [["exec", "3:", "ls"], "addresses: 3, 3:5000"],
+    [["connect", "3"], "the port is missing"],
+    [["connect", "vsock::5000"], "name a CID"],
+    [["listen", "vsock:3"], "the port is missing"],
+    [["listen", "vsock::1", "--allow-cid", "x"], "is no CID"],
+    [["wait", "3", "--timeout", "x"], "write seconds"],
+    [["agent", "--max-frame", "0"], "from 1 to 4294967295"],
+    [["--version", "x"], 'unexpected argument "x"'],
+  ])("%j is a usage error that says what to do", async (words, message) => {
+    // Without VSOCKBOX_NO_VSOCK the order of the checks could hide a socket that is opened first.
+    expect(await vsockbox(words)).toEqual({
+      status: 64,
+      stdout: "",
+      stderr: expect.stringContaining(message),
+    });
+  });
+
+  test("an unknown profile says where it was looked for", async () => {
+    using folder = new TemporaryFolder();
+    const result = await vsockbox(["exec", "web", "ls"], { env: { XDG_CONFIG_HOME: folder.path } });
+    expect(result).toMatchObject({
+      status: 78,
+      stderr: expect.stringContaining(`${folder.path}/vsockbox/config.yaml`),
+    });
+  });
+
+  test("a profile is as good as its address", async () => {
+    using folder = new TemporaryFolder();
+    const line = `mkdir -p $XDG_CONFIG_HOME/vsockbox; printf 'vms:\\n  box:\\n    address: unix:%s/a.sock\\n' "$XDG_CONFIG_HOME" > $XDG_CONFIG_HOME/vsockbox/config.yaml
+      vsockbox agent --listen box -q & agent=$!; vsockbox wait box && vsockbox exec box -- echo found; kill $agent; wait`;
+    const result = await shell(line, { env: { XDG_CONFIG_HOME: folder.path } });
+    expect(result).toMatchObject({ stdout: "found\n" });
+  });
+
+  test("files in the current directory do not change what it does", async () => {
+    using folder = new TemporaryFolder();
+    await Bun.write(folder.file(".env"), "VSOCKBOX_NO_VSOCK=0\nNO_COLOR=\n");
+    await Bun.write(folder.file("bunfig.toml"), 'preload = ["./evil.ts"]\n');
+    await Bun.write(folder.file("evil.ts"), "throw new Error('loaded');\n");
+    const result = await vsockbox(["cid"], { cwd: folder.path });
+    expect(result).toMatchObject({
+      status: 77,
+      stderr: expect.stringContaining("VSOCKBOX_NO_VSOCK=1"),
+    });
+  });
+});
+
+describe("smoke over a Unix socket", () => {
+  test("passes all its checks", async () => {
+    using folder = new TemporaryFolder();
+    const { status, stdout } = await vsockbox(["smoke", `unix:${folder.file("s.sock")}`, "--json"]);
+    const report = JSON.parse(stdout) as { ok: boolean; checks: { name: string; ok: boolean }[] };
+    expect(report.checks.map(({ name, ok }) => [name, ok])).toEqual([
+      ["listen and connect", true],
+      ["half-close", true],
+      ["dead port", true],
+      ["seqpacket", true],
+      ["exec", true],
+      ["transfer", true],
+    ]);
+    expect([status, report.ok]).toEqual([0, true]);
+  });
+
+  test("never opens AF_VSOCK without consent", async () => {
+    expect(await vsockbox(["smoke"], { env: { VSOCKBOX_NO_VSOCK: "1" } })).toMatchObject({
+      status: 64,
+      stderr: expect.stringContaining("--yes-use-vsock"),
+    });
+  });
+
+  test("says what failed, with status 69", async () => {
+    const { status, stdout } = await vsockbox(["smoke", "unix:/nonexistent/s.sock"]);
+    expect(status).toBe(69);
+    expect(stdout).toContain("FAIL listen and connect");
+    expect(stdout).toEndWith("FAILED\n");
+  });
+});
+
+describe("demo", () => {
+  test("without QEMU says so, and does the same over a Unix socket", async () => {
+    using tools = new TemporaryFolder();
+    for (const name of ["sh", "tr", "uname", "sleep"]) {
+      symlinkSync(Bun.which(name) ?? "", tools.file(name));
+    }
+    const { status, stdout, stderr } = await vsockbox(["demo"], { env: { PATH: tools.path } });
+    expect(stderr).toContain("apt-get install qemu-system-x86");
+    expect(stdout).toContain("HELLO, GUEST");
+    expect(stdout).toContain("Done: 5 commands over a Unix socket.");
+    expect(status).toBe(0);
+  });
+
+  test("--local --json gives each step", async () => {
+    const { stdout } = await vsockbox(["demo", "--local", "--json"]);
+    const report = JSON.parse(stdout) as { ok: boolean; steps: { ok: boolean; status: number }[] };
+    expect(report.ok).toBe(true);
+    expect(report.steps.map(({ status }) => status)).toEqual([0, 0, 0, 0, 7, 124]);
+  });
+});
