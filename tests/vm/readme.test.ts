@@ -1,0 +1,44 @@
+/** The README's examples that need AF_VSOCK, in the guest. */
+import { beforeAll, expect, test } from "bun:test";
+import { readmeExamples } from "../support/readme.ts";
+import { describeVm, inGuest, prepare, stopGuestAfterAll } from "./support.ts";
+
+stopGuestAfterAll();
+
+const [agent = "", host = "", bytes = "", check = ""] = readmeExamples()
+  .filter(({ info }) => info === "sh guest")
+  .map(({ text }) => text);
+
+/** The README's VM has CID 3; in the guest the host and the VM are the same machine, CID 1. */
+const toLocal = (line: string) => line.replaceAll(/(wait|exec) 3 /g, "$1 1 ");
+
+describeVm("README.md in the guest", () => {
+  beforeAll(async () => {
+    expect(agent).toBe("vsockbox agent &\n");
+    await prepare(
+      "vsockbox wait 1 --timeout 0 2> /dev/null || vsockbox agent --allow-local > /dev/null 2>&1 & vsockbox wait 1 --timeout 60",
+    );
+  });
+
+  test.each(
+    host
+      .trim()
+      .split("\n")
+      .map((line) => [line] as const),
+  )("%s", async (line) => {
+    expect(await inGuest(toLocal(line))).toMatchObject({ status: 0, stderr: "" });
+  });
+
+  test("connect and listen", async () => {
+    expect(await inGuest(bytes)).toMatchObject({ status: 0, stdout: "HELLO\n" });
+  });
+
+  test.each(
+    check
+      .trim()
+      .split("\n")
+      .map((line) => [line] as const),
+  )("%s", async (line) => {
+    expect((await inGuest(line, 300_000)).status).toBe(0);
+  });
+});
