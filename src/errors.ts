@@ -96,24 +96,36 @@ function describe({ operation, address, message, errno }: ErrorDetails): string 
   return named ? `${subject}: ${reason}` : `${subject}: ${reason} (${errno})`;
 }
 
+/** What a thrown value says: its errno's name, where it has one, and its words without it. */
+export interface Reason {
+  errno: string | undefined;
+  message: string;
+}
+
+/** Reads the errors of Bun's file and process calls, which put "ENOENT: ", the call and more around. */
+export function reasonOf(thrown: unknown): Reason {
+  if (thrown instanceof VsockboxError) return { errno: thrown.errno, message: thrown.message };
+  if (!(thrown instanceof Error)) return { errno: undefined, message: String(thrown) };
+  const code: unknown = Reflect.get(thrown, "code");
+  const errno = typeof code === "string" && /^E[A-Z0-9]+$/.test(code) ? code : undefined;
+  const words = /^E[A-Z0-9]+: ([^,]*)/.exec(thrown.message)?.[1];
+  return { errno, message: errno === undefined ? thrown.message : (words ?? thrown.message) };
+}
+
 /**
  * Any thrown value as a {@link VsockboxError}. What is not one already is a defect of ours unless
  * it carries an errno name, as the errors of Bun's file and process calls do.
  */
 export function toVsockboxError(thrown: unknown, operation = "vsockbox"): VsockboxError {
   if (thrown instanceof VsockboxError) return thrown;
-  if (thrown instanceof Error) {
-    const code: unknown = Reflect.get(thrown, "code");
-    const errno = typeof code === "string" && /^E[A-Z0-9]+$/.test(code) ? code : undefined;
-    const path: unknown = Reflect.get(thrown, "path");
-    return new VsockboxError({
-      code: errno === undefined ? "SOFTWARE" : "IO",
-      operation,
-      message: thrown.message,
-      errno,
-      address: typeof path === "string" && !thrown.message.includes(path) ? path : undefined,
-      cause: thrown,
-    });
-  }
-  return new VsockboxError({ code: "SOFTWARE", operation, message: String(thrown) });
+  const { errno, message } = reasonOf(thrown);
+  const path: unknown = thrown instanceof Error ? Reflect.get(thrown, "path") : undefined;
+  return new VsockboxError({
+    code: errno === undefined ? "SOFTWARE" : "IO",
+    operation,
+    message,
+    errno,
+    address: typeof path === "string" ? path : undefined,
+    cause: thrown,
+  });
 }

@@ -60,8 +60,7 @@ export const command: Command = {
     try {
       if (args.flag("fdpass")) return await passDescriptor(address, options);
       const stream = await dial(address, options);
-      interrupt.signal.addEventListener("abort", () => stream.abort(), { once: true });
-      if (interrupt.signal.aborted) stream.abort();
+      stream.abortOn(interrupt.signal);
       const stdin = args.flag("no-stdin") ? undefined : standardInput();
       await joinStandardStreams(stream, stdin, new StandardOutput(1));
       return 0;

@@ -9,7 +9,7 @@ import { SIGNAL_STATUS_BASE, signalName, STATUS_TIMED_OUT } from "../process/exi
 import { rawArguments } from "../process/raw-arguments.ts";
 import { isBrokenPipe, standardInput, StandardOutput } from "../process/stdio.ts";
 import type { ExecRequest } from "../protocols/agent/messages.ts";
-import { quoteCommand } from "../protocols/agent/shell-quote.ts";
+import { carryLine, quoteCommand } from "../protocols/agent/shell-quote.ts";
 import { parseDuration } from "../ui/arguments.ts";
 import type { Arguments, Command } from "../ui/command.ts";
 import { connectTimeoutArgument, dialOptions } from "./common.ts";
@@ -112,11 +112,12 @@ export const command: Command = {
 };
 
 function requestOf(args: Arguments): ExecRequest {
+  const { command: line, env } = carryLine(commandLine(args));
   return {
-    command: commandLine(args),
+    command: line,
     args: [],
     workingDir: args.string("cwd"),
-    env: collectEnvironment(args.list("env-file"), args.list("env"), process.env),
+    env: { ...collectEnvironment(args.list("env-file"), args.list("env"), process.env), ...env },
     stdin: new Uint8Array(0),
     user: args.string("user"),
   };

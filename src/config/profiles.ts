@@ -12,7 +12,7 @@
 import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { toVsockboxError, VsockboxError } from "../errors.ts";
+import { reasonOf, VsockboxError } from "../errors.ts";
 import {
   formatAddress,
   isProfileName,
@@ -86,7 +86,7 @@ export function loadProfiles(path: string = configPath()): Map<string, SocketAdd
   try {
     text = readFileSync(path, "utf8");
   } catch (thrown) {
-    const error = toVsockboxError(thrown);
+    const error = reasonOf(thrown);
     if (error.errno === "ENOENT" || error.errno === "ENOTDIR") return new Map();
     throw bad(path, error.message);
   }

@@ -85,6 +85,21 @@ export function listenSocket(fd: number, call: SystemCall): void {
 }
 
 /**
+ * accept4(2), non-blocking and close-on-exec.
+ *
+ * @returns the connection's descriptor, or undefined where none is waiting.
+ */
+export function acceptSocket(fd: number, call: SystemCall): number | undefined {
+  for (;;) {
+    const accepted = libc().accept4(fd, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (accepted >= 0) return accepted;
+    const errno = lastErrno();
+    if (errno === ERRNO.EAGAIN) return undefined;
+    if (errno !== ERRNO.EINTR && errno !== ERRNO.ECONNABORTED) throw systemError(errno, call);
+  }
+}
+
+/**
  * connect(2) on a non-blocking socket.
  *
  * @returns 0 when connected, else the errno: EINPROGRESS means wait for {@link POLLOUT}.

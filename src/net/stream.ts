@@ -3,7 +3,7 @@
  * backpressure, writes that wait for the kernel, half-close, abort.
  */
 import type { Socket, SocketHandler } from "bun";
-import { toVsockboxError, VsockboxError } from "../errors.ts";
+import { reasonOf, VsockboxError } from "../errors.ts";
 import {
   closeDescriptor,
   isPeerClosed,
@@ -14,6 +14,7 @@ import {
   shutdownWrite,
 } from "../ffi/socket.ts";
 import { formatPeer, peerOf, type Peer } from "./peer.ts";
+import { abortError } from "./retry.ts";
 
 /** Reading from the kernel stops above this many unread bytes and goes on below half of it. */
 export const READ_HIGH_WATER_BYTES = 1024 * 1024;
@@ -204,6 +205,14 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
     this.#wake();
   }
 
+  /** Aborts when the signal fires, with its reason where that is one of ours. */
+  abortOn(signal: AbortSignal): void {
+    const onAbort = () => this.abort(abortError(signal, "use connection"));
+    if (signal.aborted) return onAbort();
+    signal.addEventListener("abort", onAbort, { once: true });
+    void this.closed.then(() => signal.removeEventListener("abort", onAbort));
+  }
+
   /** Called by the runtime: bytes came in. */
   onData(chunk: Uint8Array): void {
     this.#chunks.push(chunk);
@@ -240,13 +249,12 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
   }
 
   #fail(error: unknown): void {
-    const cause = toVsockboxError(error);
     this.#failure ??= new VsockboxError({
       code: "TRANSPORT",
       operation: "connection with",
       address: formatPeer(this.peer),
       message: "the peer reset it",
-      errno: cause.errno ?? errnoNameOf(error),
+      errno: reasonOf(error).errno,
       cause: error,
     });
   }
@@ -281,11 +289,6 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
     clearInterval(this.#hangupTimer);
     if (!this.#isClosed) this.#socket.resume();
   }
-}
-
-function errnoNameOf(error: unknown): string | undefined {
-  const code: unknown = error instanceof Error ? Reflect.get(error, "code") : undefined;
-  return typeof code === "string" ? code : undefined;
 }
 
 /** The runtime's callbacks, handed on to the {@link SocketStream} that is each socket's data. */

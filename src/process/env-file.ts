@@ -1,6 +1,6 @@
 /** Environment settings as the command line and env files give them. */
 import { readFileSync } from "node:fs";
-import { toVsockboxError, VsockboxError } from "../errors.ts";
+import { reasonOf, VsockboxError } from "../errors.ts";
 
 function bad(what: string, message: string): VsockboxError {
   return new VsockboxError({
@@ -66,7 +66,7 @@ function readEnvFile(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (thrown) {
-    const { errno, message } = toVsockboxError(thrown);
+    const { errno, message } = reasonOf(thrown);
     throw new VsockboxError({
       code: "IO",
       operation: "read --env-file",

@@ -1,5 +1,5 @@
 /** A command joined to a connection, as inetd and `socat EXEC:` do it. */
-import { toVsockboxError } from "../errors.ts";
+import { reasonOf } from "../errors.ts";
 import { formatPeer } from "../net/peer.ts";
 import { copy, type ByteSink } from "../net/pump.ts";
 import type { SocketStream } from "../net/stream.ts";
@@ -23,7 +23,7 @@ export async function serveCommand(
   });
   const input = copy(stream, child.stdin).catch(async (thrown: unknown) => {
     // EPIPE only says that the command reads no more; anything else, that the peer is gone.
-    if (toVsockboxError(thrown).errno !== "EPIPE") await child.terminateGroup();
+    if (reasonOf(thrown).errno !== "EPIPE") await child.terminateGroup();
   });
   const output = copy(child.stdout, stream).catch(() => child.terminateGroup());
   const talk = copy(child.stderr, errors).catch(() => undefined);

@@ -2,7 +2,7 @@
 import { accessSync, constants, statSync } from "node:fs";
 import { constants as osConstants } from "node:os";
 import { isAbsolute, resolve } from "node:path";
-import { toVsockboxError, VsockboxError } from "../errors.ts";
+import { reasonOf, VsockboxError } from "../errors.ts";
 import { closeDescriptor, openPipe } from "../ffi/socket.ts";
 import { DEFAULT_PATH } from "./environment.ts";
 import { exitStatus, type ExitStatus } from "./exit-status.ts";
@@ -175,7 +175,7 @@ function assertDirectory(cwd: string): void {
     if (!statSync(cwd).isDirectory()) fail("ENOTDIR", "it is no directory");
   } catch (thrown) {
     if (thrown instanceof VsockboxError) throw thrown;
-    const { errno = "EIO" } = toVsockboxError(thrown);
+    const { errno = "EIO" } = reasonOf(thrown);
     fail(errno, errno === "ENOENT" ? "no such directory" : "it cannot be entered");
   }
 }
@@ -220,7 +220,7 @@ function assertMayBecome({ uid, gid }: User): void {
 
 function startError(thrown: unknown, program: string): VsockboxError {
   if (thrown instanceof VsockboxError) return thrown;
-  const { errno, message } = toVsockboxError(thrown);
+  const { errno, message } = reasonOf(thrown);
   const words: Record<string, string> = {
     ENOENT: "command not found",
     EACCES: "not executable",

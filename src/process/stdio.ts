@@ -1,7 +1,7 @@
 /** This process's own standard input and output, with backpressure and never blocking the loop. */
 import { fstatSync, read } from "node:fs";
 import { promisify } from "node:util";
-import { toVsockboxError, VsockboxError } from "../errors.ts";
+import { reasonOf, VsockboxError } from "../errors.ts";
 import type { ByteSink, ByteSource } from "../net/pump.ts";
 
 const readAsync = promisify(read);
@@ -54,13 +54,13 @@ export class StandardOutput implements ByteSink {
       await this.#sink.write(bytes);
       await this.#sink.flush();
     } catch (thrown) {
-      const { errno, message } = toVsockboxError(thrown);
+      const { errno, message } = reasonOf(thrown);
       throw new VsockboxError({
         code: "IO",
         operation: "write to",
         address: this.#fd === 1 ? "standard output" : "standard error",
         message,
-        errno: errno ?? errnoIn(message),
+        errno,
         cause: thrown,
       });
     }
@@ -70,10 +70,6 @@ export class StandardOutput implements ByteSink {
   async end(): Promise<void> {
     await this.#sink.flush();
   }
-}
-
-function errnoIn(message: string): string | undefined {
-  return /^(E[A-Z]+):/.exec(message)?.[1];
 }
 
 /** Whether an error means that the reader of our output has gone, as in `… | head -1`. */

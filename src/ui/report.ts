@@ -1,6 +1,6 @@
 /** Errors and facts to text and JSON. */
 import { writeSync } from "node:fs";
-import { toVsockboxError } from "../errors.ts";
+import { reasonOf, toVsockboxError } from "../errors.ts";
 
 /** Writes one line to standard error; talk, never data. */
 export function say(line: string): void {
@@ -24,7 +24,7 @@ function writeAll(fd: 1 | 2, text: string): void {
     try {
       rest = rest.subarray(writeSync(fd, rest));
     } catch (thrown) {
-      if (toVsockboxError(thrown).errno === "EAGAIN") {
+      if (reasonOf(thrown).errno === "EAGAIN") {
         Bun.sleepSync(1);
         continue;
       }

@@ -80,19 +80,25 @@ exec /runner
 }
 
 /**
- * Takes a line \`ID COMMAND\` (base64) from the host, runs each in the background, and answers
- * \`ID STATUS STDOUT STDERR\` (base64, \`-\` in front so that no field is empty).
+ * Takes a line "ID COMMAND" (base64) from the host, runs each in the background, and answers with a
+ * JSON line: id, status, and stdout and stderr in base64.
  */
 const RUNNER = `#!/bin/busybox sh
 exec 3<>${CONTROL_PORT}
-echo ready >&3
+echo '{"ready":true}' >&3
 run() {
   out=/run/$1.out err=/run/$1.err
   echo "$2" | base64 -d > /run/$1.sh
   sh /run/$1.sh > $out 2> $err < /dev/null 3>&-
   status=$?
   until mkdir /run/answering 2>/dev/null; do sleep 0.01; done
-  { echo -n "$1 $status -"; base64 -w 0 $out; echo -n " -"; base64 -w 0 $err; echo; } >&3
+  {
+    printf '{"id":%s,"status":%s,"stdout":"' $1 $status
+    base64 -w 0 $out
+    printf '","stderr":"'
+    base64 -w 0 $err
+    echo '"}'
+  } >&3
   rmdir /run/answering
   rm -f /run/$1.sh $out $err
 }

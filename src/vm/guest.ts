@@ -225,12 +225,13 @@ export class Guest implements AsyncDisposable {
   }
 
   #onLine(line: string): void {
-    if (line.trim() === "ready") return this.#ready.resolve();
-    const [id = "", status = "", stdout = "", stderr = ""] = line.trim().split(" ");
-    this.#pending.get(id)?.resolve({
-      status: Number(status),
-      stdout: Buffer.from(stdout.slice(1), "base64"),
-      stderr: Buffer.from(stderr.slice(1), "base64"),
+    const answer = JSON.parse(line) as
+      { ready: true } | { id: number; status: number; stdout: string; stderr: string };
+    if ("ready" in answer) return this.#ready.resolve();
+    this.#pending.get(String(answer.id))?.resolve({
+      status: answer.status,
+      stdout: Buffer.from(answer.stdout, "base64"),
+      stderr: Buffer.from(answer.stderr, "base64"),
     });
   }
 

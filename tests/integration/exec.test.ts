@@ -114,6 +114,27 @@ describe("exec", () => {
     expect(Buffer.from(stdout, "hex").toString("latin1")).toBe("a b||it's|$HOME|\n|\xff\xfe|*|");
   });
 
+  test("a command line of 600 kB arrives whole", async () => {
+    const words = Array.from({ length: 5 }, () => "x".repeat(120_000));
+    const { stdout } = await exec(
+      "--",
+      "sh",
+      "-c",
+      'echo "$#"; printf %s "$@" | wc -c',
+      "sh",
+      ...words,
+    );
+    expect(stdout).toBe("5\n600000\n");
+  });
+
+  test("a full disk behind standard output is status 74, in words", async () => {
+    expect(await shell(`vsockbox exec ${agent.address} -n -- echo x > /dev/full`)).toEqual({
+      status: 74,
+      stdout: "",
+      stderr: "vsockbox: write to standard output: no space left on device (ENOSPC)\n",
+    });
+  });
+
   test("--shell runs a line, and excludes a command", async () => {
     expect((await exec("--shell", "echo a | tr a b; exit 4")).status).toBe(4);
     expect(await exec("--shell", "true", "--", "ls")).toMatchObject({

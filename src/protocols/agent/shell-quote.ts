@@ -48,3 +48,36 @@ function quoteBytes(bytes: Uint8Array): string {
   }
   return `${line}'`;
 }
+
+/**
+ * The kernel takes 131,072 bytes (MAX_ARG_STRLEN, execve(2)) for one argument or one setting, and
+ * the whole line is one argument of `sh -c`. In characters, so that three bytes each still fit.
+ */
+const LINE_MAX_CHARACTERS = 40_000;
+
+/** A shell line and the variables that it needs. */
+export interface CarriedLine {
+  command: string;
+  env: Record<string, string>;
+}
+
+/**
+ * A line of any length in a form that every shell can be given: a long one travels in pieces in
+ * environment variables, which the shell puts together and removes before it runs the line.
+ */
+export function carryLine(line: string): CarriedLine {
+  if (line.length <= LINE_MAX_CHARACTERS) return { command: line, env: {} };
+  const env: Record<string, string> = {};
+  const names: string[] = [];
+  for (let offset = 0; offset < line.length;) {
+    let end = Math.min(line.length, offset + LINE_MAX_CHARACTERS);
+    // Never between the two halves of a surrogate pair: each half alone is no UTF-8.
+    if (/[\uD800-\uDBFF]/.test(line[end - 1] ?? "") && end < line.length) end--;
+    const name = `_VSOCKBOX_LINE_${names.length}`;
+    env[name] = line.slice(offset, end);
+    names.push(name);
+    offset = end;
+  }
+  const joined = names.map((name) => `\${${name}}`).join("");
+  return { command: `_l="${joined}"; unset ${names.join(" ")}; eval "$_l"`, env };
+}

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { quoteCommand } from "../../../../src/protocols/agent/shell-quote.ts";
+import { carryLine, quoteCommand } from "../../../../src/protocols/agent/shell-quote.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 
@@ -58,5 +58,28 @@ describe("quoteCommand", () => {
       });
       expect(exitCode).toBe(127);
     }
+  });
+});
+
+describe("carryLine", () => {
+  test("leaves a line of ordinary length alone", () => {
+    expect(carryLine("echo x")).toEqual({ command: "echo x", env: {} });
+  });
+
+  test("a real shell gets a vector of 1 MB unchanged, and no variable is left", () => {
+    const words = Array.from(
+      { length: 10 },
+      (_, index) => `${"\u{1F600}' ü".repeat(11_000)}${index}`,
+    );
+    const program = String.raw`printf '%s\0' "$@"; env | grep -c _VSOCKBOX; exit 0`;
+    const argv = ["sh", "-c", program, "sh", ...words].map(bytes);
+    const { command, env } = carryLine(quoteCommand(argv));
+    for (const value of [command, ...Object.values(env)])
+      expect(bytes(value).length).toBeLessThan(131_000);
+    const { stdout, exitCode } = Bun.spawnSync(["sh", "-c", command], {
+      env: { ...process.env, ...env },
+    });
+    expect(exitCode).toBe(0);
+    expect(stdout.toString()).toBe(`${words.join("\0")}\u{0}0\n`);
   });
 });
