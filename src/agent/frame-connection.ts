@@ -35,6 +35,12 @@ export class FrameConnection {
     return undefined;
   }
 
+  /** Gives the stream back for raw bytes: what came behind the last frame is read first. */
+  detach(): SocketStream {
+    this.stream.unread(this.#decoder.takeRest());
+    return this.stream;
+  }
+
   /** Sends one frame; resolves when the kernel has it. */
   send(type: number, payload: Uint8Array): Promise<void> {
     return this.stream.write(encodeFrame(type, payload));

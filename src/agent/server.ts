@@ -9,7 +9,9 @@ import type { SocketStream } from "../net/stream.ts";
 import { DEFAULT_MAX_FRAME_BYTES, frameName, FrameType } from "../protocols/agent/frame.ts";
 import { REFUSED_TEXT } from "../protocols/agent/refused.ts";
 import { runExecSession } from "./exec-session.ts";
+import { runFileSession } from "./file-session.ts";
 import { FrameConnection } from "./frame-connection.ts";
+import { runPortForwardSession } from "./port-forward-session.ts";
 
 /** How long a connection may stay silent before its first frame is there, in milliseconds. */
 export const FIRST_FRAME_TIMEOUT_MS = 10_000;
@@ -145,6 +147,12 @@ async function dispatch(
       return runExecSession(connection, type, payload, {
         maxOutputBytes: DEFAULT_MAX_OUTPUT_BYTES,
       });
+    case FrameType.PortForward:
+      return runPortForwardSession(connection, payload);
+    case FrameType.WriteFile:
+    case FrameType.ReadFile:
+    case FrameType.ListFiles:
+      return runFileSession(connection, type, payload);
     default:
       throw new VsockboxError({
         code: "BAD_DATA",

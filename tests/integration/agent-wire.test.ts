@@ -1,8 +1,8 @@
 /** What a peer that is none of ours may send to the agent: raw bytes against the compiled agent. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
-import { connect, type Socket } from "node:net";
 import { encodeFrame, encodeJsonFrame, FrameType } from "../../src/protocols/agent/frame.ts";
+import { json, RawPeer, text } from "../support/raw-peer.ts";
 import { eventually, processesWith, TestAgent, vsockbox } from "../support/binary.ts";
 
 let agent: TestAgent;
@@ -11,52 +11,6 @@ beforeAll(async () => {
 });
 afterAll(() => agent[Symbol.asyncDispose]());
 
-interface RawFrame {
-  type: number;
-  payload: Buffer;
-}
-
-/** A connection that sends bytes as they are and collects the answer until the agent closes. */
-class RawPeer {
-  readonly socket: Socket;
-  readonly answer: Promise<Buffer>;
-
-  constructor() {
-    this.socket = connect({ path: agent.path, allowHalfOpen: true });
-    this.answer = new Promise((resolve) => {
-      const chunks: Buffer[] = [];
-      this.socket.on("data", (chunk) => void chunks.push(chunk as Buffer));
-      this.socket.on("error", () => undefined);
-      this.socket.on("end", () => this.socket.end());
-      this.socket.on("close", () => resolve(Buffer.concat(chunks)));
-    });
-  }
-
-  send(...parts: Uint8Array[]): this {
-    for (const part of parts) this.socket.write(part);
-    return this;
-  }
-
-  /** The frames of the answer, data frames of one type put together. */
-  async frames(): Promise<RawFrame[]> {
-    let rest = await this.answer;
-    const frames: RawFrame[] = [];
-    while (rest.length >= 5) {
-      const length = rest.readUInt32BE(1);
-      frames.push({ type: rest[0] ?? 0, payload: rest.subarray(5, 5 + length) });
-      rest = rest.subarray(5 + length);
-    }
-    expect(rest.length).toBe(0);
-    return frames;
-  }
-}
-
-const text = (frames: RawFrame[], type: number) =>
-  Buffer.concat(
-    frames.filter((frame) => frame.type === type).map(({ payload }) => payload),
-  ).toString();
-const json = (frames: RawFrame[], type: number) =>
-  JSON.parse(text(frames, type)) as Record<string, unknown>;
 const request = (type: number, value: unknown) => encodeJsonFrame(type, value);
 const base64 = (value: string) => Buffer.from(value).toString("base64");
 const none = new Uint8Array(0);
@@ -70,7 +24,7 @@ async function expectAlive() {
 
 describe("Exec (1)", () => {
   test("runs a shell line and answers with one ExecResult", async () => {
-    const frames = await new RawPeer()
+    const frames = await new RawPeer(agent.path)
       .send(request(FrameType.Exec, { command: "echo out; echo err >&2; exit 3" }))
       .frames();
     expect(frames.map(({ type }) => type)).toEqual([FrameType.ExecResult]);
@@ -82,7 +36,7 @@ describe("Exec (1)", () => {
   });
 
   test("takes the fields of Go's JSON: null, base64, snake_case", async () => {
-    const frames = await new RawPeer()
+    const frames = await new RawPeer(agent.path)
       .send(
         request(FrameType.Exec, {
           command: "cat; echo $A; pwd",
@@ -100,7 +54,7 @@ describe("Exec (1)", () => {
   });
 
   test("runs the command itself where there are arguments", async () => {
-    const frames = await new RawPeer()
+    const frames = await new RawPeer(agent.path)
       .send(request(FrameType.Exec, { command: "printf", args: ["%s|", "a b", "$HOME"] }))
       .frames();
     expect(json(frames, FrameType.ExecResult)).toEqual({
@@ -119,7 +73,7 @@ describe("Exec (1)", () => {
     [{ command: "x\0y" }, 1, "NUL"],
     [{ command: "true", env: { "A=B": "x" } }, 1, "env"],
   ])("says why %j was not run", async (value, exitCode, message) => {
-    const frames = await new RawPeer().send(request(FrameType.Exec, value)).frames();
+    const frames = await new RawPeer(agent.path).send(request(FrameType.Exec, value)).frames();
     expect(json(frames, FrameType.ExecResult)).toEqual({
       exit_code: exitCode,
       error: expect.stringContaining(message),
@@ -127,7 +81,7 @@ describe("Exec (1)", () => {
   });
 
   test("cuts off output that no frame can carry, and says so", async () => {
-    const frames = await new RawPeer()
+    const frames = await new RawPeer(agent.path)
       .send(request(FrameType.Exec, { command: "head -c 20000000 /dev/zero" }))
       .frames();
     const { stdout, error } = json(frames, FrameType.ExecResult);
@@ -138,7 +92,7 @@ describe("Exec (1)", () => {
 
 describe("ExecStream (11)", () => {
   test("streams, then answers with the exit code alone", async () => {
-    const frames = await new RawPeer()
+    const frames = await new RawPeer(agent.path)
       .send(request(FrameType.ExecStream, { command: "echo out; echo err >&2; exit 4" }))
       .frames();
     expect([text(frames, FrameType.Stdout), text(frames, FrameType.Stderr)]).toEqual([
@@ -150,7 +104,7 @@ describe("ExecStream (11)", () => {
   });
 
   test("says why nothing was run", async () => {
-    const frames = await new RawPeer()
+    const frames = await new RawPeer(agent.path)
       .send(request(FrameType.ExecStream, { command: "true", user: "nobody-here" }))
       .frames();
     expect(json(frames, FrameType.ExecResult)).toEqual({
@@ -163,7 +117,7 @@ describe("ExecStream (11)", () => {
 test.each([FrameType.ExecStream, FrameType.ExecPipe])(
   "a Signal frame reaches the command of a session of type %d",
   async (mode) => {
-    const peer = new RawPeer().send(
+    const peer = new RawPeer(agent.path).send(
       request(mode, {
         command: "trap 'echo got; exit 6' USR1; echo up; while :; do sleep 0.05; done",
       }),
@@ -176,7 +130,7 @@ test.each([FrameType.ExecStream, FrameType.ExecPipe])(
 
 describe("ExecPipe (12)", () => {
   test("takes input, its end, and ends with Exit", async () => {
-    const frames = await new RawPeer()
+    const frames = await new RawPeer(agent.path)
       .send(
         request(FrameType.ExecPipe, { command: "cat; exit 5" }),
         encodeFrame(FrameType.Stdin, Buffer.from("one ")),
@@ -194,7 +148,7 @@ describe("ExecPipe (12)", () => {
       encodeFrame(FrameType.Stdin, Buffer.from("slow")),
       encodeFrame(FrameType.Stdin, none),
     ]);
-    const peer = new RawPeer();
+    const peer = new RawPeer(agent.path);
     for (const byte of bytes) {
       peer.send(Uint8Array.of(byte));
       await Bun.sleep(1);
@@ -203,7 +157,7 @@ describe("ExecPipe (12)", () => {
   });
 
   test("signals go to the whole process group", async () => {
-    const peer = new RawPeer().send(
+    const peer = new RawPeer(agent.path).send(
       request(FrameType.ExecPipe, { command: "sleep 81.5 | sleep 81.5; echo never" }),
     );
     await eventually("both run", () => processesWith("sleep 81.5").length >= 2);
@@ -216,7 +170,7 @@ describe("ExecPipe (12)", () => {
   test("a host that closes early ends the command, in every mode", async () => {
     for (const mode of [FrameType.Exec, FrameType.ExecStream, FrameType.ExecPipe]) {
       const marker = `sleep 82.${mode}5`;
-      const peer = new RawPeer().send(request(mode, { command: `${marker}; true` }));
+      const peer = new RawPeer(agent.path).send(request(mode, { command: `${marker}; true` }));
       await eventually("it runs", () => processesWith(marker).length > 0);
       peer.socket.destroy();
       await eventually("it is gone", () => processesWith(marker).length === 0);
@@ -241,7 +195,7 @@ describe("ExecPipe (12)", () => {
     ],
   ])("%s ends the command with the reason", async (_, frame, message) => {
     const marker = `sleep 83.${message.length}`;
-    const frames = await new RawPeer()
+    const frames = await new RawPeer(agent.path)
       .send(request(FrameType.ExecPipe, { command: marker }), frame)
       .frames();
     expect(text(frames, FrameType.Stderr)).toContain(message);
@@ -262,7 +216,7 @@ describe("garbage", () => {
       "no session begins with",
     ],
   ])("%s gets an error frame and a close", async (_, bytes, message) => {
-    const frames = await new RawPeer().send(bytes).frames();
+    const frames = await new RawPeer(agent.path).send(bytes).frames();
     expect(text(frames, FrameType.Stderr)).toContain(message);
     await expectAlive();
   });
@@ -272,7 +226,7 @@ describe("garbage", () => {
     ["an empty request", encodeFrame(FrameType.Exec, none)],
     ["JSON of the wrong kind", request(FrameType.Exec, [1])],
   ])("%s gets an error in the mode's own reply", async (_, bytes) => {
-    const frames = await new RawPeer().send(bytes).frames();
+    const frames = await new RawPeer(agent.path).send(bytes).frames();
     expect(json(frames, FrameType.ExecResult)).toMatchObject({
       exit_code: 1,
       error: expect.any(String),
@@ -283,7 +237,7 @@ describe("garbage", () => {
   test("half a frame and a close is no harm, at any byte", async () => {
     const whole = request(FrameType.ExecPipe, { command: "sleep 84.5" });
     for (let length = 0; length < whole.length; length++) {
-      const peer = new RawPeer().send(whole.subarray(0, length));
+      const peer = new RawPeer(agent.path).send(whole.subarray(0, length));
       peer.socket.end();
       await peer.answer;
     }
@@ -305,7 +259,7 @@ describe("garbage", () => {
           // Short lengths and known types, so that it gets past the first check now and then.
           if (random() < 0.5 && bytes.length > 5)
             bytes.set([1 + Math.floor(random() * 17), 0, 0, 0, 10]);
-          const peer = new RawPeer().send(bytes);
+          const peer = new RawPeer(agent.path).send(bytes);
           peer.socket.end();
           return peer.answer;
         }),
@@ -316,7 +270,7 @@ describe("garbage", () => {
   });
 
   test("a silent connection is closed after the deadline for the first frame, and holds up nobody", async () => {
-    const peer = new RawPeer();
+    const peer = new RawPeer(agent.path);
     await expectAlive();
     expect(text(await peer.frames(), FrameType.Stderr)).toContain("nothing came within 10 seconds");
   });

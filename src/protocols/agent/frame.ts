@@ -96,6 +96,7 @@ export class FrameDecoder {
   #missing = 0;
   #collected = new Uint8Array(0);
   #collectedBytes = 0;
+  #rest: Uint8Array = new Uint8Array(0);
 
   constructor({ maxFrameBytes = DEFAULT_MAX_FRAME_BYTES } = {}) {
     this.#maxFrameBytes = maxFrameBytes;
@@ -112,16 +113,16 @@ export class FrameDecoder {
    * @throws {VsockboxError} BAD_DATA for a length above the limit; the decoder is of no use after.
    */
   *push(chunk: Uint8Array): Generator<Frame, void, undefined> {
-    let rest = chunk;
-    while (rest.length > 0) {
+    this.#rest = chunk;
+    while (this.#rest.length > 0) {
       if (this.#headerFilled < FRAME_HEADER_BYTES) {
-        rest = this.#takeHeader(rest);
+        this.#rest = this.#takeHeader(this.#rest);
         if (this.#headerFilled < FRAME_HEADER_BYTES) return;
         if (this.#frameBytes === 0) yield this.#complete(new Uint8Array(0));
         continue;
       }
-      const piece = rest.subarray(0, this.#missing);
-      rest = rest.subarray(piece.length);
+      const piece = this.#rest.subarray(0, this.#missing);
+      this.#rest = this.#rest.subarray(piece.length);
       this.#missing -= piece.length;
       if (STREAMED.has(this.#type)) {
         yield { type: this.#type, payload: piece, frameBytes: this.#frameBytes };
@@ -133,6 +134,16 @@ export class FrameDecoder {
         if (this.#missing === 0) yield this.#complete(this.#collected);
       }
     }
+  }
+
+  /**
+   * Takes the bytes of the last chunk that no frame has been made of yet: for a session that goes on
+   * with raw bytes behind a frame. Nothing more comes out of {@link push} then.
+   */
+  takeRest(): Uint8Array {
+    const rest = this.#rest;
+    this.#rest = new Uint8Array(0);
+    return rest;
   }
 
   /**

@@ -2,8 +2,17 @@
  * The JSON payloads of the agent protocol, read strictly and written as Go's encoding/json does:
  * snake_case names, bytes as standard base64, empty fields left out or null.
  */
-import { VsockboxError } from "../../errors.ts";
-import { decodeBase64, encodeBase64 } from "./base64.ts";
+import { encodeBase64 } from "./base64.ts";
+import {
+  bad,
+  field,
+  type JsonObject,
+  parseObject,
+  readBytes,
+  readEnvironment,
+  readString,
+  readStrings,
+} from "./json-fields.ts";
 
 /** Exec, ExecStream and ExecPipe. */
 export interface ExecRequest {
@@ -28,73 +37,6 @@ export interface ExecResponse {
   stderr: Uint8Array;
   /** Why the command could not be run, or what was cut off. */
   error: string | undefined;
-}
-
-type JsonObject = Record<string, unknown>;
-
-function bad(what: string, message: string): VsockboxError {
-  return new VsockboxError({ code: "BAD_DATA", operation: `read ${what}`, message });
-}
-
-function parseObject(what: string, payload: Uint8Array): JsonObject {
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(payload));
-  } catch {
-    throw bad(what, "the payload is no JSON in UTF-8");
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw bad(what, "the payload is no JSON object");
-  }
-  return value as JsonObject;
-}
-
-function field(object: JsonObject, name: string): unknown {
-  return Object.hasOwn(object, name) ? (object[name] ?? undefined) : undefined;
-}
-
-function readString(what: string, object: JsonObject, name: string): string | undefined {
-  const value = field(object, name);
-  if (value === undefined || value === "") return undefined;
-  if (typeof value !== "string") throw bad(what, `${name} is no string`);
-  if (value.includes("\0")) throw bad(what, `${name} has a NUL byte`);
-  return value;
-}
-
-function readStrings(what: string, object: JsonObject, name: string): string[] {
-  const value = field(object, name) ?? [];
-  const isText = (item: unknown): item is string =>
-    typeof item === "string" && !item.includes("\0");
-  if (!Array.isArray(value) || !value.every(isText)) {
-    throw bad(what, `${name} is no list of strings without NUL bytes`);
-  }
-  return value;
-}
-
-function readEnvironment(what: string, object: JsonObject): Record<string, string> {
-  const value = field(object, "env") ?? {};
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw bad(what, "env is no object");
-  }
-  const env: Record<string, string> = Object.create(null) as Record<string, string>;
-  for (const [name, setting] of Object.entries(value)) {
-    if (typeof setting !== "string") throw bad(what, `env ${JSON.stringify(name)} is no string`);
-    if (name === "" || /[=\0]/.test(name) || setting.includes("\0")) {
-      throw bad(
-        what,
-        `env ${JSON.stringify(name)} has a name or value that no environment can hold`,
-      );
-    }
-    env[name] = setting;
-  }
-  return env;
-}
-
-function readBytes(what: string, object: JsonObject, name: string): Uint8Array {
-  const value = field(object, name) ?? "";
-  const bytes = typeof value === "string" ? decodeBase64(value) : undefined;
-  if (bytes === undefined) throw bad(what, `${name} is no base64`);
-  return bytes;
 }
 
 /**

@@ -1,0 +1,96 @@
+/** The file frames: WriteFile, ReadFile and ListFiles, one request and one FileResult each. */
+import { constants } from "node:fs";
+import { lstat, open, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { toVsockboxError, VsockboxError } from "../errors.ts";
+import { writeFileAtomically } from "../files/atomic-write.ts";
+import {
+  decodePathRequest,
+  decodeWriteFileRequest,
+  encodeFileResponse,
+  type FileInfo,
+  type FileResponse,
+  goFileMode,
+  READ_FILE_MAX_BYTES,
+} from "../protocols/agent/file-messages.ts";
+import { encodeJsonFrame, FrameType } from "../protocols/agent/frame.ts";
+import type { FrameConnection } from "./frame-connection.ts";
+
+/** The frame types that ask for a file operation. */
+export type FileMode =
+  typeof FrameType.WriteFile | typeof FrameType.ReadFile | typeof FrameType.ListFiles;
+
+/** Serves one file request. Never throws. */
+export async function runFileSession(
+  connection: FrameConnection,
+  type: FileMode,
+  payload: Uint8Array,
+): Promise<void> {
+  const response = await perform(type, payload).catch((thrown: unknown): FileResponse => ({
+    error: toVsockboxError(thrown, "access").message,
+  }));
+  try {
+    await connection.sendEncoded(
+      encodeJsonFrame(FrameType.FileResult, encodeFileResponse(response)),
+    );
+  } catch {
+    // The host is gone already.
+  }
+  await connection.finish();
+}
+
+async function perform(type: FileMode, payload: Uint8Array): Promise<FileResponse> {
+  switch (type) {
+    case FrameType.WriteFile: {
+      const { path, content, mode } = decodeWriteFileRequest(payload);
+      await writeFileAtomically(path, content, mode);
+      return {};
+    }
+    case FrameType.ReadFile:
+      return { content: await readRegularFile(decodePathRequest(payload, "ReadFileRequest")) };
+    case FrameType.ListFiles:
+      return { files: await listDirectory(decodePathRequest(payload, "ListFilesRequest")) };
+  }
+}
+
+function cannotRead(path: string, message: string): VsockboxError {
+  return new VsockboxError({ code: "IO", operation: "read file", address: path, message });
+}
+
+async function readRegularFile(path: string): Promise<Uint8Array> {
+  // Non-blocking: opening a FIFO for reading would wait for its writer.
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const status = await file.stat();
+    if (!status.isFile()) throw cannotRead(path, "it is no regular file");
+    const chunks: Uint8Array[] = [];
+    let bytes = 0;
+    // Until the end and not by size: files of /proc say 0, and a file may grow while it is read.
+    for (;;) {
+      const chunk = new Uint8Array(256 * 1024);
+      const { bytesRead } = await file.read(chunk, 0, chunk.length, null);
+      if (bytesRead === 0) return Buffer.concat(chunks);
+      chunks.push(chunk.subarray(0, bytesRead));
+      bytes += bytesRead;
+      if (bytes > READ_FILE_MAX_BYTES) {
+        throw cannotRead(path, `it has more than ${READ_FILE_MAX_BYTES} bytes`);
+      }
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+async function listDirectory(path: string): Promise<FileInfo[]> {
+  const names = (await readdir(path)).toSorted((a, b) => (a < b ? -1 : 1));
+  const entries = await Promise.all(
+    names.map(async (name): Promise<FileInfo | undefined> => {
+      // An entry may vanish between the two calls; the Go agent leaves it out, too.
+      const status = await lstat(join(path, name)).catch(() => undefined);
+      return status === undefined
+        ? undefined
+        : { name, size: status.size, mode: goFileMode(status.mode), isDir: status.isDirectory() };
+    }),
+  );
+  return entries.filter((entry) => entry !== undefined);
+}

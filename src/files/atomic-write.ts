@@ -1,0 +1,48 @@
+/** Writing a whole file so that nothing partial ever stands under its name. */
+import { randomBytes } from "node:crypto";
+import { chmod, lstat, mkdir, open, realpath, rename, unlink, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+
+/**
+ * Replaces or makes the file at `path`. Missing parent directories are made with 0755. The bytes go
+ * to a temporary file in the same directory, which is renamed when they are all on the disk; where
+ * that fails, the old file stands as it was.
+ *
+ * A symbolic link is followed. What exists and is no regular file (a device, a FIFO, a file of
+ * /proc or /sys) is written to as it is. An existing file keeps its mode and owner.
+ *
+ * @param mode permission bits of a new file, whatever the umask.
+ */
+export async function writeFileAtomically(
+  path: string,
+  content: Uint8Array,
+  mode: number,
+): Promise<void> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+  const target = await realpath(path).catch(() => path);
+  const existing = await lstat(target).catch(() => undefined);
+  if (existing !== undefined && !existing.isFile()) return writeFile(target, content);
+  // /proc and /sys say "regular file", but nothing can be made beside their files.
+  if (/^\/(proc|sys)\//.test(target)) return writeFile(target, content);
+
+  const temporary = join(
+    dirname(target),
+    `.${basename(target).slice(0, 200)}.${randomBytes(6).toString("hex")}.tmp`,
+  );
+  try {
+    const file = await open(temporary, "wx", 0o600);
+    try {
+      await file.writeFile(content);
+      if (existing !== undefined)
+        await file.chown(existing.uid, existing.gid).catch(() => undefined);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await chmod(temporary, existing === undefined ? mode : existing.mode & 0o7777);
+    await rename(temporary, target);
+  } catch (thrown) {
+    await unlink(temporary).catch(() => undefined);
+    throw thrown;
+  }
+}

@@ -1,0 +1,97 @@
+/** Reading the fields of JSON payloads, strictly: what is wrong is named. */
+import { VsockboxError } from "../../errors.ts";
+import { decodeBase64 } from "./base64.ts";
+
+/** A JSON object of unknown fields. */
+export type JsonObject = Record<string, unknown>;
+
+/** The error for a payload that is not what its type promises. */
+export function bad(what: string, message: string): VsockboxError {
+  return new VsockboxError({ code: "BAD_DATA", operation: `read ${what}`, message });
+}
+
+/**
+ * A payload as a JSON object.
+ *
+ * @throws {VsockboxError} BAD_DATA.
+ */
+export function parseObject(what: string, payload: Uint8Array): JsonObject {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(payload));
+  } catch {
+    throw bad(what, "the payload is no JSON in UTF-8");
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw bad(what, "the payload is no JSON object");
+  }
+  return value as JsonObject;
+}
+
+/** A field, with null as good as missing: Go writes either. */
+export function field(object: JsonObject, name: string): unknown {
+  return Object.hasOwn(object, name) ? (object[name] ?? undefined) : undefined;
+}
+
+/** A string without NUL; undefined where it is empty or missing. */
+export function readString(what: string, object: JsonObject, name: string): string | undefined {
+  const value = field(object, name);
+  if (value === undefined || value === "") return undefined;
+  if (typeof value !== "string") throw bad(what, `${name} is no string`);
+  if (value.includes("\0")) throw bad(what, `${name} has a NUL byte`);
+  return value;
+}
+
+/** A list of strings without NUL; empty where it is missing. */
+export function readStrings(what: string, object: JsonObject, name: string): string[] {
+  const value = field(object, name) ?? [];
+  const isText = (item: unknown): item is string =>
+    typeof item === "string" && !item.includes("\0");
+  if (!Array.isArray(value) || !value.every(isText)) {
+    throw bad(what, `${name} is no list of strings without NUL bytes`);
+  }
+  return value;
+}
+
+/** A map of environment settings; empty where it is missing. */
+export function readEnvironment(what: string, object: JsonObject): Record<string, string> {
+  const value = field(object, "env") ?? {};
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw bad(what, "env is no object");
+  }
+  const env: Record<string, string> = Object.create(null) as Record<string, string>;
+  for (const [name, setting] of Object.entries(value)) {
+    if (typeof setting !== "string") throw bad(what, `env ${JSON.stringify(name)} is no string`);
+    if (name === "" || /[=\0]/.test(name) || setting.includes("\0")) {
+      throw bad(
+        what,
+        `env ${JSON.stringify(name)} has a name or value that no environment can hold`,
+      );
+    }
+    env[name] = setting;
+  }
+  return env;
+}
+
+/** Bytes in base64; none where the field is missing. */
+export function readBytes(what: string, object: JsonObject, name: string): Uint8Array {
+  const value = field(object, name) ?? "";
+  const bytes = typeof value === "string" ? decodeBase64(value) : undefined;
+  if (bytes === undefined) throw bad(what, `${name} is no base64`);
+  return bytes;
+}
+
+/** A whole number in a range; undefined where it is missing. */
+export function readInteger(
+  what: string,
+  object: JsonObject,
+  name: string,
+  max: number,
+): number | undefined {
+  const value = field(object, name);
+  if (value === undefined) return undefined;
+  if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value > max) {
+    throw bad(what, `${name} is no whole number from 0 to ${max}`);
+  }
+  return value;
+}

@@ -1,0 +1,239 @@
+/** The agent's file frames and PortForward, frame by frame. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { createServer, type Server } from "node:net";
+import { join } from "node:path";
+import { goFileMode, unixMode } from "../../src/protocols/agent/file-messages.ts";
+import { encodeJsonFrame, FrameType } from "../../src/protocols/agent/frame.ts";
+import { TemporaryFolder, TestAgent } from "../support/binary.ts";
+import { json, RawPeer, text } from "../support/raw-peer.ts";
+
+let agent: TestAgent;
+let folder: TemporaryFolder;
+beforeAll(async () => {
+  agent = await TestAgent.start();
+  folder = new TemporaryFolder();
+});
+afterAll(async () => {
+  await agent[Symbol.asyncDispose]();
+  folder[Symbol.dispose]();
+});
+
+const base64 = (value: string) => Buffer.from(value).toString("base64");
+const modeOf = (path: string) => (statSync(path).mode & 0o7777).toString(8);
+const peer = (type: number, value: unknown) =>
+  new RawPeer(agent.path).send(encodeJsonFrame(type, value));
+
+async function ask(type: number, value: unknown): Promise<Record<string, unknown>> {
+  const frames = await peer(type, value).frames();
+  expect(frames.map((frame) => frame.type)).toEqual([FrameType.FileResult]);
+  return json(frames, FrameType.FileResult);
+}
+
+describe("WriteFile (14)", () => {
+  test("makes the file and its parents, with 0644 where no mode is given", async () => {
+    const path = folder.file("a/b/new");
+    expect(await ask(FrameType.WriteFile, { path, content: base64("text"), mode: 0 })).toEqual({});
+    expect([readFileSync(path, "utf8"), modeOf(path), modeOf(folder.file("a/b"))]).toEqual([
+      "text",
+      "644",
+      "755",
+    ]);
+  });
+
+  test("sets the mode of a new file, whatever the umask", async () => {
+    const path = folder.file("script");
+    await ask(FrameType.WriteFile, { path, content: base64("#!"), mode: 0o777 });
+    expect(modeOf(path)).toBe("777");
+  });
+
+  test("replaces an existing file, keeps its mode, and leaves nothing beside it", async () => {
+    mkdirSync(folder.file("one"));
+    const path = folder.file("one/file");
+    writeFileSync(path, "a longer text than the new one");
+    chmodSync(path, 0o600);
+    expect(await ask(FrameType.WriteFile, { path, content: base64("new"), mode: 0o755 })).toEqual(
+      {},
+    );
+    expect([readFileSync(path, "utf8"), modeOf(path)]).toEqual(["new", "600"]);
+    expect(readdirSync(folder.file("one"))).toEqual(["file"]);
+  });
+
+  test("follows a symbolic link", async () => {
+    writeFileSync(folder.file("real"), "old");
+    symlinkSync("real", folder.file("link"));
+    await ask(FrameType.WriteFile, {
+      path: folder.file("link"),
+      content: base64("through"),
+      mode: 0,
+    });
+    expect(readFileSync(folder.file("real"), "utf8")).toBe("through");
+    expect(lstatSync(folder.file("link")).isSymbolicLink()).toBe(true);
+  });
+
+  test("writes to a device as it is", async () => {
+    expect(await ask(FrameType.WriteFile, { path: "/dev/null", content: base64("x") })).toEqual({});
+    expect(lstatSync("/dev/null").isCharacterDevice()).toBe(true);
+  });
+
+  test("an empty file, also with content null", async () => {
+    const path = folder.file("empty");
+    expect(await ask(FrameType.WriteFile, { path, content: null, mode: 0 })).toEqual({});
+    expect(statSync(path).size).toBe(0);
+  });
+
+  test("20 MB in one frame", async () => {
+    const path = folder.file("large");
+    const content = Buffer.alloc(20_000_000, "0123456789");
+    expect(await ask(FrameType.WriteFile, { path, content: content.toString("base64") })).toEqual(
+      {},
+    );
+    expect(Buffer.compare(readFileSync(path), content)).toBe(0);
+  });
+
+  test.each([
+    [{ content: "eA==" }, "path is missing"],
+    [{ path: "a\0b", content: "" }, "NUL"],
+    [{ path: "/tmp", content: "eA==" }, "EISDIR"],
+    [{ path: "/dev/null/x", content: "eA==" }, "EEXIST"],
+    [{ path: "/x", content: "?" }, "base64"],
+    [{ path: "/x", mode: -1 }, "mode"],
+    [[], "no JSON object"],
+  ])("refuses %j in words", async (request, message) => {
+    expect(await ask(FrameType.WriteFile, request)).toEqual({
+      error: expect.stringContaining(message),
+    });
+  });
+});
+
+describe("ReadFile (15)", () => {
+  test("gives the content", async () => {
+    writeFileSync(folder.file("read"), "content");
+    expect(await ask(FrameType.ReadFile, { path: folder.file("read") })).toEqual({
+      content: base64("content"),
+    });
+  });
+
+  test("gives exactly 16 MiB, and refuses one byte more", async () => {
+    const path = folder.file("limit");
+    writeFileSync(path, Buffer.alloc(16 * 1024 * 1024, 1));
+    const { content } = await ask(FrameType.ReadFile, { path });
+    expect(Buffer.from(String(content), "base64").length).toBe(16 * 1024 * 1024);
+    writeFileSync(path, Buffer.alloc(16 * 1024 * 1024 + 1));
+    expect(await ask(FrameType.ReadFile, { path })).toEqual({
+      error: expect.stringContaining("more than 16777216 bytes"),
+    });
+  });
+
+  test("reads files of /proc, whose size is 0", async () => {
+    const { content } = await ask(FrameType.ReadFile, { path: "/proc/sys/kernel/ostype" });
+    expect(Buffer.from(String(content), "base64").toString()).toBe("Linux\n");
+  });
+
+  test("does not wait at a FIFO", async () => {
+    Bun.spawnSync(["mkfifo", folder.file("fifo")]);
+    expect(await ask(FrameType.ReadFile, { path: folder.file("fifo") })).toEqual({
+      error: expect.stringContaining("no regular file"),
+    });
+  });
+
+  test.each([
+    ["/no/such/file", "ENOENT"],
+    ["/tmp", "no regular file"],
+    ["/dev/zero", "no regular file"],
+  ])("refuses %s", async (path, message) => {
+    expect(await ask(FrameType.ReadFile, { path })).toEqual({
+      error: expect.stringContaining(message),
+    });
+  });
+});
+
+describe("ListFiles (16)", () => {
+  test("gives one level, sorted by name, with Go's modes", async () => {
+    const path = folder.file("list");
+    mkdirSync(join(path, "dir/deeper"), { recursive: true });
+    writeFileSync(join(path, "b"), "12345");
+    chmodSync(join(path, "b"), 0o640);
+    writeFileSync(join(path, "B"), "");
+    chmodSync(join(path, "B"), 0o4755);
+    symlinkSync("nowhere", join(path, "a"));
+    chmodSync(join(path, "dir"), 0o1777);
+    const { files } = await ask(FrameType.ListFiles, { path });
+    expect(files).toEqual([
+      { name: "B", size: 0, mode: 2 ** 23 + 0o755, is_dir: false },
+      { name: "a", size: 7, mode: 2 ** 27 + 0o777, is_dir: false },
+      { name: "b", size: 5, mode: 0o640, is_dir: false },
+      { name: "dir", size: expect.any(Number), mode: 2 ** 31 + 2 ** 20 + 0o777, is_dir: true },
+    ]);
+  });
+
+  test("an empty directory has no files, a missing one is an error", async () => {
+    mkdirSync(folder.file("nothing"));
+    expect(await ask(FrameType.ListFiles, { path: folder.file("nothing") })).toEqual({});
+    expect(await ask(FrameType.ListFiles, { path: folder.file("none") })).toEqual({
+      error: expect.stringContaining("ENOENT"),
+    });
+    expect(await ask(FrameType.ListFiles, { path: "/etc/passwd" })).toEqual({
+      error: expect.stringContaining("ENOTDIR"),
+    });
+  });
+
+  test("devices, pipes and sockets have Go's type bits", () => {
+    expect(goFileMode(lstatSync("/dev/null").mode)).toBe(2 ** 26 + 2 ** 21 + 0o666);
+    expect(goFileMode(0o010644)).toBe(2 ** 25 + 0o644);
+    expect(goFileMode(lstatSync(agent.path).mode)).toBe(2 ** 24 + 0o600);
+    expect(unixMode(2 ** 23 + 2 ** 22 + 2 ** 20 + 0o751)).toBe(0o7751);
+    expect(existsSync(agent.path)).toBe(true);
+  });
+});
+
+describe("PortForward (13)", () => {
+  let server: Server;
+  let port: number;
+  beforeAll(async () => {
+    // Answers only after the end of input: half-close must be carried over.
+    server = createServer({ allowHalfOpen: true }, (socket) => {
+      let count = 0;
+      socket.on("error", () => undefined);
+      socket.on("data", (chunk) => (count += chunk.length));
+      socket.on("end", () => socket.end(`got ${count}`));
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const address = server.address();
+    port = typeof address === "object" && address !== null ? address.port : 0;
+  });
+  afterAll(() => void server.close());
+
+  test.each([["127.0.0.1"], [""], ["localhost"]])(
+    "to %j: Ready, then raw bytes with half-close",
+    async (host) => {
+      const client = peer(FrameType.PortForward, { host, port }).send(Buffer.alloc(1_000_000));
+      client.socket.end();
+      const answer = await client.answer;
+      expect([...answer.subarray(0, 5)]).toEqual([FrameType.Ready, 0, 0, 0, 0]);
+      expect(answer.subarray(5).toString()).toBe("got 1000000");
+    },
+  );
+
+  test.each([
+    [{ port: 0 }, "port 0"],
+    [{}, "port 0"],
+    [{ port: 65_536 }, "from 0 to 65535"],
+    [{ port: 1, host: "127.0.0.1" }, "127.0.0.1:1"],
+    [{ port: 1, host: "no.such.host.invalid" }, "no.such.host.invalid"],
+  ])("refuses %j with a Stderr frame", async (request, message) => {
+    const frames = await peer(FrameType.PortForward, request).frames();
+    expect(frames.map(({ type }) => type)).toEqual([FrameType.Stderr]);
+    expect(text(frames, FrameType.Stderr)).toContain(message);
+  });
+});
