@@ -1,14 +1,7 @@
 /** Running one command for one connection: Exec, ExecStream and ExecPipe. */
 import { toVsockboxError, VsockboxError } from "../errors.ts";
-import { ownEnvironment } from "../process/environment.ts";
-import {
-  STATUS_NOT_EXECUTABLE,
-  STATUS_NOT_FOUND,
-  type ExitStatus,
-} from "../process/exit-status.ts";
-import type { PipeReader } from "../process/pipe.ts";
-import { type Child, shellCommand, spawnCommand } from "../process/spawn.ts";
-import { resolveUser, systemUsers, type User } from "../process/users.ts";
+import type { ExitStatus } from "../process/exit-status.ts";
+import { type Child, spawnCommand } from "../process/spawn.ts";
 import {
   encodeFrame,
   encodeJsonFrame,
@@ -23,19 +16,12 @@ import {
   type ExecRequest,
 } from "../protocols/agent/messages.ts";
 import type { FrameConnection } from "./frame-connection.ts";
+import { spawnRequestOf, startStatus } from "./command-request.ts";
+import { WatchedOutput } from "./watched-output.ts";
 
 /** The three modes that run a command without a terminal, by the frame type that begins them. */
 export type ExecMode =
   typeof FrameType.Exec | typeof FrameType.ExecStream | typeof FrameType.ExecPipe;
-
-/**
- * After the command itself has ended, its output is read until its end; where a process that it left
- * behind keeps the pipe open, until nothing has come for this long, in milliseconds.
- */
-const OUTPUT_QUIET_MS = 250;
-
-/** Exit code where a command could not be started, as the Go agent has it. */
-const STATUS_NOT_STARTED = 1;
 
 /** Runs the requested command to its end, or until the host is gone. Never throws. */
 export async function runExecSession(
@@ -48,37 +34,13 @@ export async function runExecSession(
   let request: ExecRequest;
   try {
     request = decodeExecRequest(payload);
-    child = startCommand(request);
+    child = spawnCommand(spawnRequestOf(request));
   } catch (thrown) {
     await fail(connection, mode, toVsockboxError(thrown, "run command"));
     return;
   }
   const session = new ExecSession(connection, mode, child, options.maxOutputBytes);
   await session.run(request.stdin);
-}
-
-function startCommand(request: ExecRequest): Child {
-  const user = request.user === undefined ? undefined : resolveUser(request.user, systemUsers());
-  const [first, ...rest] = request.args;
-  return spawnCommand({
-    argv: first === undefined ? shellCommand(request.command) : [request.command, first, ...rest],
-    env: { ...inheritedEnvironment(user), ...request.env },
-    cwd: request.workingDir,
-    user,
-  });
-}
-
-function inheritedEnvironment(user: User | undefined): Record<string, string> {
-  const account = user?.account;
-  return account === undefined
-    ? ownEnvironment()
-    : {
-        ...ownEnvironment(),
-        HOME: account.home,
-        USER: account.name,
-        LOGNAME: account.name,
-        SHELL: account.shell,
-      };
 }
 
 /** Says in the mode's own reply frames that there is no result, and why; then closes. */
@@ -99,12 +61,6 @@ async function fail(
     // The host is gone already.
   }
   await connection.finish();
-}
-
-function startStatus({ operation, errno }: VsockboxError): number {
-  if (operation !== "run") return STATUS_NOT_STARTED;
-  if (errno === "ENOENT") return STATUS_NOT_FOUND;
-  return errno === "EACCES" || errno === "ENOEXEC" ? STATUS_NOT_EXECUTABLE : STATUS_NOT_STARTED;
 }
 
 function resultFrame(
@@ -240,38 +196,6 @@ class ExecSession {
           : { error: `the output is cut off: ${dropped} bytes more than this mode can carry` }),
       }),
     );
-  }
-}
-
-/** A command's output that can be given up once the command is gone and the pipe is silent. */
-class WatchedOutput {
-  readonly #pipe: PipeReader;
-  /** Since when a read waits for bytes; undefined while none does. */
-  #waitingSince: number | undefined;
-  #ended = false;
-
-  constructor(pipe: PipeReader) {
-    this.#pipe = pipe;
-  }
-
-  async read(): Promise<Uint8Array | undefined> {
-    this.#waitingSince = performance.now();
-    const chunk = await this.#pipe.read();
-    this.#waitingSince = undefined;
-    if (chunk === undefined) this.#ended = true;
-    return chunk;
-  }
-
-  /** From now on {@link OUTPUT_QUIET_MS} without a byte count as the end of the output. */
-  endWhenQuiet(): void {
-    const from = performance.now();
-    const timer = setInterval(() => {
-      const since = this.#waitingSince;
-      const quiet =
-        since !== undefined && performance.now() - Math.max(since, from) >= OUTPUT_QUIET_MS;
-      if (quiet) void this.#pipe.close();
-      if (quiet || this.#ended) clearInterval(timer);
-    }, OUTPUT_QUIET_MS / 5);
   }
 }
 

@@ -12,6 +12,7 @@ import { runExecSession } from "./exec-session.ts";
 import { runFileSession } from "./file-session.ts";
 import { FrameConnection } from "./frame-connection.ts";
 import { runPortForwardSession } from "./port-forward-session.ts";
+import { runTTYSession } from "./tty-session.ts";
 
 /** How long a connection may stay silent before its first frame is there, in milliseconds. */
 export const FIRST_FRAME_TIMEOUT_MS = 10_000;
@@ -147,6 +148,8 @@ async function dispatch(
       return runExecSession(connection, type, payload, {
         maxOutputBytes: DEFAULT_MAX_OUTPUT_BYTES,
       });
+    case FrameType.ExecTTY:
+      return runTTYSession(connection, payload);
     case FrameType.PortForward:
       return runPortForwardSession(connection, payload);
     case FrameType.WriteFile:

@@ -38,6 +38,16 @@ export function replaceProcess(path: string, argv: string[], env: string[]): nev
     return BigUint64Array.from([...strings.map((text) => BigInt(ptr(text))), 0n]);
   };
   const [arguments_, environment] = [vector(argv), vector(env)];
+  restoreSignals();
   libc().execve(ptr(cString(path)), ptr(arguments_), ptr(environment));
   throw systemError(lastErrno(), { operation: "run", address: path, code: "CONFIG" });
+}
+
+/** Highest signal number on Linux, SIGRTMAX. */
+const SIGNAL_MAX = 64;
+
+/** The runtime ignores SIGPIPE and others, and an ignored signal stays ignored across execve(2). */
+function restoreSignals(): void {
+  const defaultAction = null;
+  for (let signal = 1; signal <= SIGNAL_MAX; signal++) libc().signal(signal, defaultAction);
 }

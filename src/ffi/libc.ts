@@ -31,6 +31,7 @@ const SYMBOLS = {
   setsockopt: { args: [i32, i32, i32, pointer, u32], returns: i32 },
   setuid: { args: [u32], returns: i32 },
   shutdown: { args: [i32, i32], returns: i32 },
+  signal: { args: [i32, pointer], returns: pointer },
   socket: { args: [i32, i32, i32], returns: i32 },
   write: { args: [i32, pointer, u64], returns: i64_fast },
 } as const;

@@ -213,6 +213,7 @@ export function writeDescriptor(fd: number, buffer: Uint8Array): number {
 
 const O_CLOEXEC = 0o2000000;
 const O_NONBLOCK = 0o4000;
+const F_DUPFD_CLOEXEC = 1030;
 const F_GETFL = 3;
 const F_SETFL = 4;
 const F_SETPIPE_SZ = 1031;
@@ -245,4 +246,9 @@ export function openPipe(): Pipe {
 export function setNonBlocking(fd: number): void {
   const flags = check(libc().fcntl(fd, F_GETFL, 0), { operation: "fcntl F_GETFL" });
   check(libc().fcntl(fd, F_SETFL, flags | O_NONBLOCK), { operation: "fcntl F_SETFL" });
+}
+
+/** Another descriptor for the same open file, close-on-exec. */
+export function duplicateDescriptor(fd: number): number {
+  return check(libc().fcntl(fd, F_DUPFD_CLOEXEC, 0), { operation: "fcntl F_DUPFD_CLOEXEC" });
 }

@@ -2,11 +2,11 @@
  * The parent's ends of a child's pipes. Real pipes, not the socket pairs of the runtime's own
  * "pipe": a child may open /dev/stdin and /dev/stdout anew only on a pipe.
  */
-import { VsockboxError } from "../errors.ts";
+import { reasonOf, VsockboxError } from "../errors.ts";
 import { closeDescriptor, PIPE_BYTES, setNonBlocking } from "../ffi/socket.ts";
 import type { ByteSink, ByteSource } from "../net/pump.ts";
 
-/** The reading end of a pipe. Owns the descriptor. */
+/** The reading end of a pipe, or a terminal's master. Owns the descriptor. */
 export class PipeReader implements ByteSource {
   readonly #fd: number;
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
@@ -20,8 +20,14 @@ export class PipeReader implements ByteSource {
 
   /** The next bytes, or undefined at end of input and after {@link close}. */
   async read(): Promise<Uint8Array | undefined> {
-    const { value, done } = await this.#reader.read();
-    return done ? undefined : value;
+    try {
+      const { value, done } = await this.#reader.read();
+      return done ? undefined : value;
+    } catch (thrown) {
+      // How a terminal says that nobody has its other end open any more.
+      if (reasonOf(thrown).errno === "EIO") return undefined;
+      throw thrown;
+    }
   }
 
   async *[Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
@@ -41,7 +47,7 @@ export class PipeReader implements ByteSource {
   }
 }
 
-/** The writing end of a pipe. Owns the descriptor. */
+/** The writing end of a pipe, or a terminal's master. Owns the descriptor. */
 export class PipeWriter implements ByteSink {
   readonly #fd: number;
   readonly #sink: Bun.FileSink;

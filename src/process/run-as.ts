@@ -1,39 +1,47 @@
 /**
- * Running a command as another user with that user's supplementary groups: a re-execution of our
- * own file, which sets groups, gid and uid and then becomes the command.
+ * What must happen in the child between fork and exec, and the runtime does not do: supplementary
+ * groups, a controlling terminal. Our own file is executed again, does it, and becomes the command.
  */
 import { VsockboxError } from "../errors.ts";
 import { becomeUser, replaceProcess } from "../ffi/credentials.ts";
+import { makeControllingTerminal } from "../ffi/pty.ts";
 import { RUN_AS_WORD } from "./run-as-word.ts";
 import { selfCommand } from "./self.ts";
 import type { User } from "./users.ts";
 
 /** Carries the command's environment, so that nothing in it (LD_PRELOAD…) acts on our own start. */
-const ENVIRONMENT_VARIABLE = "VSOCKBOX_RUN_AS_ENV";
+const INSTRUCTIONS_VARIABLE = "VSOCKBOX_RUN_AS";
 
 interface RunAsRequest {
   argv: readonly [string, ...string[]];
   env: Readonly<Record<string, string>>;
-  user: User;
+  /** Undefined: the user stays. */
+  user: User | undefined;
+  /** Whether standard input is a terminal that becomes the controlling one. */
+  onTerminal: boolean;
+}
+
+/** What the re-execution is told, beside the command itself. */
+interface Instructions {
+  env: Readonly<Record<string, string>>;
+  user: { uid: number; gid: number; groups: number[] } | null;
+  onTerminal: boolean;
 }
 
 /** Argument vector and environment of the re-execution. */
-export function runAsCommand({ argv, env, user }: RunAsRequest): {
+export function runAsCommand({ argv, env, user, onTerminal }: RunAsRequest): {
   argv: [string, ...string[]];
   env: Record<string, string>;
 } {
   const [program, ...rest] = selfCommand();
+  const instructions: Instructions = {
+    env,
+    user: user === undefined ? null : { uid: user.uid, gid: user.gid, groups: user.groups },
+    onTerminal,
+  };
   return {
-    argv: [
-      program,
-      ...rest,
-      RUN_AS_WORD,
-      String(user.uid),
-      String(user.gid),
-      user.groups.join(","),
-      ...argv,
-    ],
-    env: { [ENVIRONMENT_VARIABLE]: JSON.stringify(env) },
+    argv: [program, ...rest, RUN_AS_WORD, ...argv],
+    env: { [INSTRUCTIONS_VARIABLE]: JSON.stringify(instructions) },
   };
 }
 
@@ -44,20 +52,18 @@ export function runAsCommand({ argv, env, user }: RunAsRequest): {
  * be executed.
  */
 export function runAs(words: readonly string[]): never {
-  const [uid, gid, groups = "", program, ...args] = words;
-  const env: unknown = JSON.parse(process.env[ENVIRONMENT_VARIABLE] ?? "null");
-  if (program === undefined || typeof env !== "object" || env === null) {
+  const [program, ...args] = words;
+  const given = process.env[INSTRUCTIONS_VARIABLE];
+  if (program === undefined || given === undefined) {
     throw new VsockboxError({
       code: "USAGE",
       operation: RUN_AS_WORD,
       message: "this word is for the agent's own use",
     });
   }
-  const settings = Object.entries(env).map(([name, value]) => `${name}=${String(value)}`);
-  becomeUser({
-    uid: Number(uid),
-    gid: Number(gid),
-    groups: groups === "" ? [] : groups.split(",").map(Number),
-  });
+  const { env, user, onTerminal } = JSON.parse(given) as Instructions;
+  if (onTerminal) makeControllingTerminal(0);
+  if (user !== null) becomeUser(user);
+  const settings = Object.entries(env).map(([name, value]) => `${name}=${value}`);
   replaceProcess(program, [program, ...args], settings);
 }

@@ -1,22 +1,13 @@
 /** Starting commands: own session and process group, real pipes, another user, a clean ending. */
 import { accessSync, constants, statSync } from "node:fs";
-import { constants as osConstants } from "node:os";
 import { isAbsolute, resolve } from "node:path";
 import { reasonOf, VsockboxError } from "../errors.ts";
 import { closeDescriptor, openPipe } from "../ffi/socket.ts";
 import { DEFAULT_PATH } from "./environment.ts";
-import { exitStatus, type ExitStatus } from "./exit-status.ts";
 import { PipeReader, PipeWriter } from "./pipe.ts";
+import { ProcessGroup } from "./process-group.ts";
 import { runAsCommand } from "./run-as.ts";
 import type { User } from "./users.ts";
-
-/** After SIGTERM a process group has this long before SIGKILL, in milliseconds. */
-export const KILL_GRACE_MS = 5000;
-
-/** How often an ended leader's group is looked at for members that still run, in milliseconds. */
-const GROUP_CHECK_MS = 50;
-
-const { SIGCONT, SIGKILL, SIGTERM } = osConstants.signals;
 
 /** What to run. */
 export interface SpawnRequest {
@@ -35,70 +26,20 @@ export function shellCommand(line: string): [string, ...string[]] {
   return ["sh", "-c", line];
 }
 
-/** A running command, the leader of its own session and process group. */
-export class Child {
+/** A running command with three pipes. */
+export class Child extends ProcessGroup {
   readonly stdin: PipeWriter;
   readonly stdout: PipeReader;
   readonly stderr: PipeReader;
-  /** Resolves when the command itself has ended; members of its group may still run. */
-  readonly exited: Promise<ExitStatus>;
-  readonly #process: Bun.Subprocess;
-  #hasExited = false;
 
   constructor(
     subprocess: Bun.Subprocess,
     pipes: { stdin: PipeWriter; stdout: PipeReader; stderr: PipeReader },
   ) {
-    this.#process = subprocess;
+    super(subprocess);
     this.stdin = pipes.stdin;
     this.stdout = pipes.stdout;
     this.stderr = pipes.stderr;
-    this.exited = this.#waitForExit();
-  }
-
-  /** Also the id of the process group and of the session. */
-  get pid(): number {
-    return this.#process.pid;
-  }
-
-  async #waitForExit(): Promise<ExitStatus> {
-    await this.#process.exited;
-    this.#hasExited = true;
-    return exitStatus(this.#process.exitCode, this.#process.signalCode);
-  }
-
-  /** Sends a signal to the whole process group while the command runs. */
-  signalGroup(signal: number): void {
-    if (!this.#hasExited) this.#signal(signal);
-  }
-
-  /** Whether a process of the group was there to take the signal. */
-  #signal(signal: number): boolean {
-    try {
-      process.kill(-this.pid, signal);
-      return true;
-    } catch {
-      return false;
-    }
-  }
-
-  /**
-   * Ends the whole group: SIGTERM, and SIGKILL for what is left after {@link KILL_GRACE_MS}.
-   * Resolves when no member of the group is left.
-   */
-  async terminateGroup(graceMs: number = KILL_GRACE_MS): Promise<void> {
-    // The group's id cannot be given to anybody else as long as one member lives, so the first
-    // failed look ends the matter: after it the id may be reused.
-    if (!this.#signal(SIGTERM)) return;
-    // A stopped process takes SIGTERM only once it goes on.
-    this.#signal(SIGCONT);
-    const deadline = performance.now() + graceMs;
-    while (performance.now() < deadline) {
-      await Bun.sleep(GROUP_CHECK_MS);
-      if (!this.#signal(0)) return;
-    }
-    this.#signal(SIGKILL);
-    await this.exited;
   }
 
   /** Closes this side of all pipes. */
@@ -141,23 +82,32 @@ export function spawnCommand(request: SpawnRequest): Child {
   }
 }
 
-interface ResolvedSpawn {
+/** What `Bun.spawn` is given. */
+export interface ResolvedSpawn {
   argv: readonly [string, ...string[]];
   options: { cwd: string; env: Record<string, string>; uid?: number; gid?: number };
 }
 
-/** Finds program and directory first, so that each failure says which of the two it was. */
-function resolveSpawn({ argv, env, cwd = process.cwd(), user }: SpawnRequest): ResolvedSpawn {
+/**
+ * Finds program and directory first, so that each failure says which of the two it was.
+ *
+ * @throws {VsockboxError} as {@link spawnCommand}.
+ */
+export function resolveSpawn(
+  { argv, env, cwd = process.cwd(), user }: SpawnRequest,
+  onTerminal = false,
+): ResolvedSpawn {
   assertDirectory(cwd);
   const program = findProgram(argv[0], env["PATH"] ?? DEFAULT_PATH, cwd);
   const command: [string, ...string[]] = [program, ...argv.slice(1)];
-  if (user === undefined) return { argv: command, options: { cwd, env: { ...env } } };
-  assertMayBecome(user);
-  if (user.groups.length === 0) {
-    return { argv: command, options: { cwd, env: { ...env }, uid: user.uid, gid: user.gid } };
+  if (user !== undefined) assertMayBecome(user);
+  if (!onTerminal && (user === undefined || user.groups.length === 0)) {
+    const ids = user === undefined ? {} : { uid: user.uid, gid: user.gid };
+    return { argv: command, options: { cwd, env: { ...env }, ...ids } };
   }
-  // The runtime drops supplementary groups; this re-executes our own file to set them.
-  const runAs = runAsCommand({ argv: command, env, user });
+  // The runtime drops supplementary groups and sets no controlling terminal: our own file does both
+  // and then becomes the command.
+  const runAs = runAsCommand({ argv: command, env, user, onTerminal });
   return { argv: runAs.argv, options: { cwd, env: runAs.env } };
 }
 
@@ -218,7 +168,8 @@ function assertMayBecome({ uid, gid }: User): void {
   });
 }
 
-function startError(thrown: unknown, program: string): VsockboxError {
+/** Why a command could not be started, in words. */
+export function startError(thrown: unknown, program: string): VsockboxError {
   if (thrown instanceof VsockboxError) return thrown;
   const { errno, message } = reasonOf(thrown);
   const words: Record<string, string> = {

@@ -9,13 +9,14 @@ import {
   type JsonObject,
   parseObject,
   readBytes,
+  readInteger,
   readEnvironment,
   readString,
   readStrings,
 } from "./json-fields.ts";
 
-/** Exec, ExecStream and ExecPipe. */
-export interface ExecRequest {
+/** What all requests to run a command have. */
+export interface CommandRequest {
   /** A shell line, or the program where `args` is not empty. */
   command: string;
   /** Arguments of `command`, run without a shell. Empty: `command` is a line for `sh -c`. */
@@ -24,10 +25,25 @@ export interface ExecRequest {
   workingDir: string | undefined;
   /** Added to the agent's environment. */
   env: Record<string, string>;
-  /** Fed to the command's standard input. */
-  stdin: Uint8Array;
   /** `uid`, `uid:gid` or a name; undefined: the agent's own user. */
   user: string | undefined;
+}
+
+/** Exec, ExecStream and ExecPipe. */
+export interface ExecRequest extends CommandRequest {
+  /** Fed to the command's standard input. */
+  stdin: Uint8Array;
+}
+
+/** A terminal's size in characters. */
+export interface TerminalSize {
+  rows: number;
+  cols: number;
+}
+
+/** ExecTTY. */
+export interface ExecTTYRequest extends CommandRequest {
+  size: TerminalSize;
 }
 
 /** ExecResult. */
@@ -39,6 +55,28 @@ export interface ExecResponse {
   error: string | undefined;
 }
 
+function readCommandRequest(what: string, object: JsonObject): CommandRequest {
+  const command = readString(what, object, "command");
+  if (command === undefined) throw bad(what, "the command is missing");
+  return {
+    command,
+    args: readStrings(what, object, "args"),
+    workingDir: readString(what, object, "working_dir"),
+    env: readEnvironment(what, object),
+    user: readString(what, object, "user"),
+  };
+}
+
+function encodeCommandRequest(request: CommandRequest): JsonObject {
+  return {
+    command: request.command,
+    ...(request.args.length === 0 ? {} : { args: request.args }),
+    ...(request.workingDir === undefined ? {} : { working_dir: request.workingDir }),
+    ...(Object.keys(request.env).length === 0 ? {} : { env: request.env }),
+    ...(request.user === undefined ? {} : { user: request.user }),
+  };
+}
+
 /**
  * Reads an ExecRequest.
  *
@@ -47,28 +85,63 @@ export interface ExecResponse {
 export function decodeExecRequest(payload: Uint8Array): ExecRequest {
   const what = "ExecRequest";
   const object = parseObject(what, payload);
-  const command = readString(what, object, "command");
-  if (command === undefined) throw bad(what, "the command is missing");
-  return {
-    command,
-    args: readStrings(what, object, "args"),
-    workingDir: readString(what, object, "working_dir"),
-    env: readEnvironment(what, object),
-    stdin: readBytes(what, object, "stdin"),
-    user: readString(what, object, "user"),
-  };
+  return { ...readCommandRequest(what, object), stdin: readBytes(what, object, "stdin") };
 }
 
 /** The request as JSON value, with empty fields left out. */
 export function encodeExecRequest(request: ExecRequest): JsonObject {
   return {
-    command: request.command,
-    ...(request.args.length === 0 ? {} : { args: request.args }),
-    ...(request.workingDir === undefined ? {} : { working_dir: request.workingDir }),
-    ...(Object.keys(request.env).length === 0 ? {} : { env: request.env }),
+    ...encodeCommandRequest(request),
     ...(request.stdin.length === 0 ? {} : { stdin: encodeBase64(request.stdin) }),
-    ...(request.user === undefined ? {} : { user: request.user }),
   };
+}
+
+const U16_MAX = 0xffff;
+
+/** A size that programs can work with, where the host does not know its own. */
+const DEFAULT_SIZE: TerminalSize = { rows: 24, cols: 80 };
+
+/**
+ * Reads an ExecTTYRequest; rows or columns of 0 mean 24 and 80.
+ *
+ * @throws {VsockboxError} BAD_DATA.
+ */
+export function decodeExecTTYRequest(payload: Uint8Array): ExecTTYRequest {
+  const what = "ExecTTYRequest";
+  const object = parseObject(what, payload);
+  return {
+    ...readCommandRequest(what, object),
+    size: {
+      rows: readInteger(what, object, "rows", U16_MAX) || DEFAULT_SIZE.rows,
+      cols: readInteger(what, object, "cols", U16_MAX) || DEFAULT_SIZE.cols,
+    },
+  };
+}
+
+/** The request as JSON value, with empty fields left out. */
+export function encodeExecTTYRequest({ size, ...request }: ExecTTYRequest): JsonObject {
+  return { ...encodeCommandRequest(request), ...size };
+}
+
+/**
+ * Reads Resize: u16 rows, u16 columns, both big-endian.
+ *
+ * @throws {VsockboxError} BAD_DATA for another length than 4, or a size of 0.
+ */
+export function decodeResize(payload: Uint8Array): TerminalSize {
+  if (payload.length !== 4) throw bad("Resize", `it has ${payload.length} bytes, not 4`);
+  const view = new DataView(payload.buffer, payload.byteOffset);
+  const size = { rows: view.getUint16(0), cols: view.getUint16(2) };
+  if (size.rows === 0 || size.cols === 0) throw bad("Resize", "a terminal has no size of 0");
+  return size;
+}
+
+/** Resize as it goes over the wire. */
+export function encodeResize({ rows, cols }: TerminalSize): Uint8Array {
+  const payload = new DataView(new ArrayBuffer(4));
+  payload.setUint16(0, rows);
+  payload.setUint16(2, cols);
+  return new Uint8Array(payload.buffer);
 }
 
 /**

@@ -1,0 +1,46 @@
+/** From a request to what is started, and from a failed start to its exit code. */
+import type { VsockboxError } from "../errors.ts";
+import { ownEnvironment } from "../process/environment.ts";
+import { STATUS_NOT_EXECUTABLE, STATUS_NOT_FOUND } from "../process/exit-status.ts";
+import { shellCommand, type SpawnRequest } from "../process/spawn.ts";
+import { resolveUser, systemUsers, type User } from "../process/users.ts";
+import type { CommandRequest } from "../protocols/agent/messages.ts";
+
+/** Exit code where a command could not be started, as the Go agent has it. */
+const STATUS_NOT_STARTED = 1;
+
+/**
+ * What is to be started for a request.
+ *
+ * @throws {VsockboxError} CONFIG for a user that does not exist.
+ */
+export function spawnRequestOf(request: CommandRequest): SpawnRequest {
+  const user = request.user === undefined ? undefined : resolveUser(request.user, systemUsers());
+  const [first, ...rest] = request.args;
+  return {
+    argv: first === undefined ? shellCommand(request.command) : [request.command, first, ...rest],
+    env: { ...inheritedEnvironment(user), ...request.env },
+    cwd: request.workingDir,
+    user,
+  };
+}
+
+function inheritedEnvironment(user: User | undefined): Record<string, string> {
+  const account = user?.account;
+  return account === undefined
+    ? ownEnvironment()
+    : {
+        ...ownEnvironment(),
+        HOME: account.home,
+        USER: account.name,
+        LOGNAME: account.name,
+        SHELL: account.shell,
+      };
+}
+
+/** The exit code for a command that could not be started: the shell's where it has one. */
+export function startStatus({ operation, errno }: VsockboxError): number {
+  if (operation !== "run") return STATUS_NOT_STARTED;
+  if (errno === "ENOENT") return STATUS_NOT_FOUND;
+  return errno === "EACCES" || errno === "ENOEXEC" ? STATUS_NOT_EXECUTABLE : STATUS_NOT_STARTED;
+}

@@ -1,0 +1,116 @@
+/** ExecTTY: a command on a terminal of its own, driven by the host's. */
+import { toVsockboxError, VsockboxError } from "../errors.ts";
+import { spawnOnTerminal, type TerminalChild } from "../process/terminal-child.ts";
+import { encodeFrame, encodeU32Frame, frameName, FrameType } from "../protocols/agent/frame.ts";
+import { decodeExecTTYRequest, decodeResize, decodeSignal } from "../protocols/agent/messages.ts";
+import { spawnRequestOf, startStatus } from "./command-request.ts";
+import type { FrameConnection } from "./frame-connection.ts";
+import { WatchedOutput } from "./watched-output.ts";
+
+/** TERM of a command whose request has none: what nearly every terminal understands. */
+const DEFAULT_TERM = "xterm-256color";
+
+/** Runs the requested command to its end, or until the host is gone. Never throws. */
+export async function runTTYSession(
+  connection: FrameConnection,
+  payload: Uint8Array,
+): Promise<void> {
+  let child: TerminalChild;
+  try {
+    const request = decodeExecTTYRequest(payload);
+    const env = { TERM: DEFAULT_TERM, ...request.env };
+    child = spawnOnTerminal(spawnRequestOf({ ...request, env }), request.size);
+  } catch (thrown) {
+    await fail(connection, toVsockboxError(thrown, "run command"));
+    return;
+  }
+  await new TTYSession(connection, child).run();
+}
+
+/** Says that there is no result, and why; then closes. */
+async function fail(connection: FrameConnection, error: VsockboxError): Promise<void> {
+  try {
+    await connection.sendError(error);
+    await connection.sendEncoded(encodeU32Frame(FrameType.Exit, startStatus(error)));
+  } catch {
+    // The host is gone already.
+  }
+  await connection.finish();
+}
+
+class TTYSession {
+  readonly #connection: FrameConnection;
+  readonly #child: TerminalChild;
+  readonly #cancelled = Promise.withResolvers<"host left" | VsockboxError>();
+
+  constructor(connection: FrameConnection, child: TerminalChild) {
+    this.#connection = connection;
+    this.#child = child;
+  }
+
+  async run(): Promise<void> {
+    void this.#connection.stream.peerEnded.then(() => this.#cancelled.resolve("host left"));
+    void this.#feed();
+    const outcome = await Promise.race([this.#output(), this.#cancelled.promise]);
+    if (typeof outcome === "number") {
+      await this.#connection
+        .sendEncoded(encodeU32Frame(FrameType.Exit, outcome))
+        .catch(() => undefined);
+      void this.#child.closeTerminal();
+      await this.#connection.finish();
+      return;
+    }
+    // Before the terminal is closed: its groups are found through the session.
+    const gone = this.#child.terminateSession();
+    if (outcome === "host left") this.#connection.stream.abort();
+    void this.#child.closeTerminal();
+    if (outcome !== "host left") await fail(this.#connection, outcome);
+    await gone;
+  }
+
+  async #feed(): Promise<void> {
+    try {
+      for (;;) {
+        const frame = await this.#connection.next();
+        if (frame === undefined) return;
+        await this.#onFrame(frame.type, frame.payload);
+      }
+    } catch (thrown) {
+      this.#cancelled.resolve(toVsockboxError(thrown, "read from the host"));
+    }
+  }
+
+  async #onFrame(type: number, payload: Uint8Array): Promise<void> {
+    switch (type) {
+      case FrameType.Stdin:
+        // A terminal has no end of input but a key: an empty frame says nothing.
+        return this.#child.input.write(payload).catch(() => undefined);
+      case FrameType.Resize:
+        return this.#child.resize(decodeResize(payload));
+      case FrameType.Signal:
+        return this.#child.signalForeground(decodeSignal(payload));
+      default:
+        throw new VsockboxError({
+          code: "BAD_DATA",
+          operation: "read frame",
+          message: `a ${frameName(type)} frame has no place in an ExecTTY session`,
+        });
+    }
+  }
+
+  /** All output, then the exit code. */
+  async #output(): Promise<number> {
+    const output = new WatchedOutput(this.#child.output);
+    void this.#child.exited.then(() => output.endWhenQuiet());
+    try {
+      for (;;) {
+        const chunk = await output.read();
+        if (chunk === undefined) break;
+        await this.#connection.sendEncoded(encodeFrame(FrameType.Stdout, chunk));
+      }
+    } catch (thrown) {
+      this.#cancelled.resolve(toVsockboxError(thrown, "send output"));
+    }
+    return (await this.#child.exited).code;
+  }
+}

@@ -1,0 +1,84 @@
+/** Pseudo-terminals: pty(7), ioctl_tty(2). Linux on x86-64 and arm64 have the same numbers. */
+import { systemError } from "./errno.ts";
+import { cString, lastErrno, libc, ptr } from "./libc.ts";
+import { closeDescriptor } from "./socket.ts";
+
+const O_RDWR = 0o2;
+const O_NOCTTY = 0o400;
+const O_CLOEXEC = 0o2000000;
+
+const TIOCSCTTY = 0x540e;
+const TIOCGPGRP = 0x540f;
+const TIOCSWINSZ = 0x5414;
+const TIOCSPTLCK = 0x4004_5431;
+const TIOCGPTN = 0x8004_5430;
+
+/** Both ends of a pseudo-terminal. */
+export interface Pty {
+  /** Our end; reading it gives EIO once nobody has the other end open. */
+  master: number;
+  /** The command's end, to be closed here once the command has it. */
+  slave: number;
+  /** The other end's path, as in /dev/pts/3. */
+  path: string;
+}
+
+/** A terminal's size in characters. */
+export interface WindowSize {
+  rows: number;
+  cols: number;
+}
+
+function control(fd: number, request: number, value: Int32Array | Uint16Array, name: string): void {
+  if (libc().ioctl(fd, request, ptr(value)) < 0) {
+    throw systemError(lastErrno(), { operation: "set up terminal", address: name, code: "CONFIG" });
+  }
+}
+
+function openTerminal(path: string): number {
+  const fd = libc().open(ptr(cString(path)), O_RDWR | O_NOCTTY | O_CLOEXEC, 0);
+  if (fd >= 0) return fd;
+  throw systemError(lastErrno(), {
+    operation: "open terminal",
+    address: path,
+    code: "CONFIG",
+    hint: "mount devpts: mkdir -p /dev/pts && mount -t devpts devpts /dev/pts",
+  });
+}
+
+/**
+ * A new pseudo-terminal of the given size.
+ *
+ * @throws {VsockboxError} CONFIG, with a hint where devpts is not mounted.
+ */
+export function openPty(size: WindowSize): Pty {
+  const master = openTerminal("/dev/ptmx");
+  try {
+    control(master, TIOCSPTLCK, new Int32Array([0]), "TIOCSPTLCK");
+    const number = new Int32Array(1);
+    control(master, TIOCGPTN, number, "TIOCGPTN");
+    setWindowSize(master, size);
+    const path = `/dev/pts/${number[0]}`;
+    return { master, slave: openTerminal(path), path };
+  } catch (thrown) {
+    closeDescriptor(master);
+    throw thrown;
+  }
+}
+
+/** Sets the size; the foreground process group gets SIGWINCH where it changes. */
+export function setWindowSize(fd: number, { rows, cols }: WindowSize): void {
+  control(fd, TIOCSWINSZ, new Uint16Array([rows, cols, 0, 0]), "TIOCSWINSZ");
+}
+
+/** The terminal's foreground process group; undefined where it has none. */
+export function foregroundGroup(master: number): number | undefined {
+  const group = new Int32Array(1);
+  const failed = libc().ioctl(master, TIOCGPGRP, ptr(group)) < 0;
+  return failed || group[0] === undefined || group[0] <= 0 ? undefined : group[0];
+}
+
+/** Makes the terminal that is `fd` the controlling one; this process must lead its session. */
+export function makeControllingTerminal(fd: number): void {
+  control(fd, TIOCSCTTY, new Int32Array([0]), "TIOCSCTTY");
+}
