@@ -72,7 +72,7 @@ export class RemoteExec {
     if (this.#stdin !== undefined) void this.#feed(this.#stdin);
     for (;;) {
       const frame = await this.#connection.next();
-      if (frame === undefined) throw this.#endedEarly();
+      if (frame === undefined) throw endedEarly(this.#sawStdout ? "" : this.#stderrHead);
       switch (frame.type) {
         case FrameType.Stdout:
           this.#sawStdout = true;
@@ -132,26 +132,29 @@ export class RemoteExec {
   #noteStderr(payload: Uint8Array): void {
     if (this.#stderrHead.length < 256) this.#stderrHead += new TextDecoder().decode(payload);
   }
-
-  #endedEarly(): VsockboxError {
-    const refused = !this.#sawStdout && this.#stderrHead.includes(REFUSED_TEXT);
-    return refused
-      ? new VsockboxError({
-          code: "REFUSED",
-          operation: "run command",
-          message: "the agent does not accept connections from this CID",
-          hint: "start the agent with --allow-cid naming this side's CID (1 for the same machine, 2 for the host)",
-        })
-      : new VsockboxError({
-          code: "TRANSPORT",
-          operation: "run command",
-          message: "the connection ended before the command's exit status came",
-          hint: "the agent or the guest may have been stopped; what the command did is not known",
-        });
-  }
 }
 
-function commandStatus(code: number): number {
+/**
+ * Why a session ended without an exit code, by what the agent said on standard error.
+ */
+export function endedEarly(stderrHead: string): VsockboxError {
+  return stderrHead.includes(REFUSED_TEXT)
+    ? new VsockboxError({
+        code: "REFUSED",
+        operation: "run command",
+        message: "the agent does not accept connections from this CID",
+        hint: "start the agent with --allow-cid naming this side's CID (1 for the same machine, 2 for the host)",
+      })
+    : new VsockboxError({
+        code: "TRANSPORT",
+        operation: "run command",
+        message: "the connection ended before the command's exit status came",
+        hint: "the agent or the guest may have been stopped; what the command did is not known",
+      });
+}
+
+/** An exit code from the wire as an exit status. */
+export function commandStatus(code: number): number {
   // Which signal it was is not said; 128 alone is "ended by a signal" to shells.
   return code === GO_KILLED_BY_SIGNAL ? 128 : code & 0xff;
 }

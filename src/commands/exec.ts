@@ -15,6 +15,7 @@ import type { Arguments, Command } from "../ui/command.ts";
 import { connectTimeoutArgument, dialOptions } from "./common.ts";
 import { ExecControl } from "./exec-control.ts";
 import { eventOutput, type ExecOutput } from "./exec-output.ts";
+import { runOnTerminal } from "./terminal.ts";
 
 export const command: Command = {
   name: "exec",
@@ -49,11 +50,16 @@ export const command: Command = {
     },
     timeout: {
       type: "string",
-      alias: "t",
       valueHint: "TIME",
       description: "End it after this long (1.5, 500ms, 2m) and exit with 124",
     },
     "no-stdin": { type: "boolean", alias: "n", description: "Give it an empty input" },
+    tty: { type: "boolean", alias: "t", description: "Run it on a terminal, joined to yours" },
+    interactive: {
+      type: "boolean",
+      alias: "i",
+      description: "Pass standard input on: always done, for habit's sake",
+    },
     ...connectTimeoutArgument,
     json: { type: "boolean", description: "Print output and exit status as JSON lines" },
   },
@@ -72,6 +78,7 @@ export const command: Command = {
       command: "tar c src | vsockbox exec 3 --user build --cwd /work -- tar x",
       explanation: "Input, output and errors are streams of any size",
     },
+    { command: "vsockbox exec -t 3 -- top", explanation: "On a terminal; `~.` leaves it" },
     {
       command: "vsockbox exec 3 --timeout 30 --json -- make test",
       explanation: "For programs: JSON lines, and 124 when time runs out",
@@ -80,6 +87,10 @@ export const command: Command = {
   async run(args) {
     const target = resolveAddress(args.required("target"), EXEC_PORT);
     const request = requestOf(args);
+    if (args.flag("tty")) {
+      refuseWithTTY(args);
+      return runOnTerminal(target, request, dialOptions(args));
+    }
     const timeout = args.string("timeout");
     const timeoutMs = timeout === undefined ? undefined : parseDuration(timeout, "timeout");
     using control = new ExecControl();
@@ -110,6 +121,18 @@ export const command: Command = {
     }
   },
 };
+
+function refuseWithTTY(args: Arguments): void {
+  const other =
+    ["json", "no-stdin"].find((name) => args.flag(name)) ??
+    (args.string("timeout") === undefined ? undefined : "timeout");
+  if (other === undefined) return;
+  throw new VsockboxError({
+    code: "USAGE",
+    operation: "exec",
+    message: `--tty and --${other} exclude each other`,
+  });
+}
 
 function requestOf(args: Arguments): ExecRequest {
   const { command: line, env } = carryLine(commandLine(args));

@@ -16,6 +16,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./exec.ts"),
   },
   {
+    name: "shell",
+    description: "Open a shell in a guest, on your terminal",
+    load: () => import("./shell.ts"),
+  },
+  {
     name: "wait",
     description: "Wait until the agent in a guest is ready",
     load: () => import("./wait.ts"),

@@ -1,7 +1,13 @@
 /** On a real terminal: tmux types and reads the screen. */
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:test";
 import { dirname } from "node:path";
-import { BINARY, eventually, TemporaryFolder, TestAgent } from "../support/binary.ts";
+import {
+  BINARY,
+  eventually,
+  processesWith,
+  TemporaryFolder,
+  TestAgent,
+} from "../support/binary.ts";
 import { describeWith } from "../support/tools.ts";
 
 describeWith(["tmux"], "on a terminal", () => {
@@ -11,7 +17,6 @@ describeWith(["tmux"], "on a terminal", () => {
   beforeAll(async () => {
     agent = await TestAgent.start();
     folder = new TemporaryFolder();
-    socket = folder.file("tmux.sock");
   });
   afterAll(async () => {
     await agent[Symbol.asyncDispose]();
@@ -37,12 +42,21 @@ describeWith(["tmux"], "on a terminal", () => {
   };
   const screen = () => tmux("capture-pane", "-p");
   const type = (...keys: string[]) => tmux("send-keys", ...keys);
-  const shows = (what: string | RegExp) =>
-    eventually(`the screen shows ${String(what)}:\n${screen()}`, () =>
-      typeof what === "string" ? screen().includes(what) : what.test(screen()),
-    );
+  const shows = async (what: string | RegExp) => {
+    const seen = () => (typeof what === "string" ? screen().includes(what) : what.test(screen()));
+    try {
+      await eventually("it is on the screen", seen);
+    } catch {
+      throw new Error(`the screen does not show ${String(what)}:\n${screen()}`);
+    }
+  };
 
-  beforeEach(() => void tmux("new-session", "-d", "-x", "80", "-y", "12", "sh"));
+  let servers = 0;
+  beforeEach(() => {
+    // A server of its own each time: the last one may still be on its way out.
+    socket = folder.file(`tmux-${servers++}.sock`);
+    tmux("new-session", "-d", "-x", "80", "-y", "12", "sh");
+  });
   afterEach(() => void tmux("kill-server"));
 
   test("typed lines go to the command, Ctrl-D ends its input, and the terminal is as before", async () => {
@@ -85,5 +99,81 @@ describeWith(["tmux"], "on a terminal", () => {
     type("clear; vsockbox wait unix:/no/b --timeout 1; echo st $?", "Enter");
     await shows(/^\d\.\ds waiting for/m);
     await shows("st 75");
+  });
+
+  describeWith(["less", "vim.tiny"], "shell", () => {
+    const open = async () => {
+      type(
+        "PS1='host$ '; stty -a > /tmp/before.$$; clear; vsockbox shell $A -e SHELL=/bin/sh; echo status $?",
+        "Enter",
+      );
+      await shows(/[#$] *$/m);
+      type("PS1='guest> '; clear", "Enter");
+      await shows(/^guest> *$/m);
+    };
+
+    test("passes the exit status on, and leaves the terminal as it was", async () => {
+      await open();
+      type("exit 42", "Enter");
+      await shows("status 42");
+      type("stty -a | cmp - /tmp/before.$$ && echo same", "Enter");
+      await shows(/^same/m);
+    });
+
+    test("vim and less draw a whole screen, and resize reflows it", async () => {
+      await open();
+      type("seq 100 > /tmp/lines.$$; vim.tiny -u NONE /tmp/lines.$$", "Enter");
+      await shows(/^11\n/m);
+      tmux("resize-window", "-x", "60", "-y", "20");
+      await shows(/^19\n/m);
+      type(":q", "Enter");
+      type("less /tmp/lines.$$", "Enter");
+      await shows(/^19\n/m);
+      tmux("resize-window", "-x", "70", "-y", "25");
+      await shows(/^24\n/m);
+      type("q", "stty size", "Enter");
+      await shows("25 70");
+      type("rm /tmp/lines.$$; exit", "Enter");
+      await shows("status 0");
+    });
+
+    test("Ctrl-C reaches the program, not us", async () => {
+      await open();
+      type("sleep 94.5; echo went on", "Enter");
+      await eventually("it runs", () => processesWith("sleep 94.5").length > 0);
+      type("C-c");
+      await eventually("it is gone", () => processesWith("sleep 94.5").length === 0);
+      type("echo still here", "Enter");
+      await shows(/^still here/m);
+      type("exit", "Enter");
+      await shows("status");
+    });
+
+    test("~. leaves with 255, ends what ran, and restores the terminal", async () => {
+      await open();
+      type("sleep 95.5", "Enter");
+      await eventually("it runs", () => processesWith("sleep 95.5").length > 0);
+      type("Enter", "~", ".");
+      await shows("status 255");
+      expect(screen()).toContain("connection closed");
+      await eventually("it is gone", () => processesWith("sleep 95.5").length === 0);
+      type("stty -a | cmp - /tmp/before.$$ && echo same", "Enter");
+      await shows(/^same/m);
+    });
+
+    test("an agent that dies restores the terminal, too", async () => {
+      await using other = await TestAgent.start();
+      type(`A=${other.address}`, "Enter");
+      await open();
+      other.running.process.kill("SIGKILL");
+      await shows("status 255");
+      type("stty -a | cmp - /tmp/before.$$ && echo same", "Enter");
+      await shows(/^same/m);
+    });
+
+    test("exec -t runs one command on the terminal", async () => {
+      type("vsockbox exec -t $A -- sh -c 'tty; stty size; exit 3'; echo status $?", "Enter");
+      await shows(/\/dev\/pts\/\d+\n12 80\nstatus 3/);
+    });
   });
 });

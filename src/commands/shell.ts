@@ -1,0 +1,55 @@
+/** `vsockbox shell`: an interactive shell in the guest. */
+import { EXEC_PORT } from "../agent/ports.ts";
+import { resolveAddress } from "../config/profiles.ts";
+import { collectEnvironment } from "../process/env-file.ts";
+import type { Command } from "../ui/command.ts";
+import { connectTimeoutArgument, dialOptions } from "./common.ts";
+import { runOnTerminal } from "./terminal.ts";
+
+/** The user's own shell as a login shell; SHELL is set from the guest's passwd for --user. */
+const LOGIN_SHELL = 'exec "${SHELL:-/bin/sh}" -l';
+
+export const command: Command = {
+  name: "shell",
+  description: "Open a shell in a guest, on your terminal",
+  args: {
+    target: { type: "positional", required: true, description: "The agent's address" },
+    user: {
+      type: "string",
+      alias: "u",
+      valueHint: "USER",
+      description: "As uid, uid:gid or a name of the guest",
+    },
+    env: {
+      type: "string",
+      alias: "e",
+      valueHint: "NAME=VALUE",
+      repeatable: true,
+      description: "Set a variable; NAME alone passes on your own value",
+    },
+    cwd: { type: "string", alias: "w", valueHint: "DIR", description: "Begin in this directory" },
+    ...connectTimeoutArgument,
+  },
+  examples: [
+    {
+      command: "vsockbox shell 3",
+      explanation: "In the VM with CID 3; `~.` leaves it, `~?` helps",
+    },
+    {
+      command: "vsockbox shell hybrid:/run/vm4.vsock --user build",
+      explanation: "In a Firecracker or Cloud Hypervisor VM, as the user build",
+    },
+  ],
+  run: (args) =>
+    runOnTerminal(
+      resolveAddress(args.required("target"), EXEC_PORT),
+      {
+        command: LOGIN_SHELL,
+        args: [],
+        workingDir: args.string("cwd"),
+        env: collectEnvironment([], args.list("env"), process.env),
+        user: args.string("user"),
+      },
+      dialOptions(args),
+    ),
+};
