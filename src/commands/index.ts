@@ -26,6 +26,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./wait.ts"),
   },
   {
+    name: "forward",
+    description: "Reach TCP ports inside a guest through ports of this machine",
+    load: () => import("./forward.ts"),
+  },
+  {
     name: "agent",
     description: "Serve the host from inside a guest: run commands, say when ready",
     load: () => import("./agent.ts"),

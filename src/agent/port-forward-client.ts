@@ -1,0 +1,44 @@
+/** The host's side of PortForward: from a connection to the agent to one inside the guest. */
+import { VsockboxError } from "../errors.ts";
+import type { SocketStream } from "../net/stream.ts";
+import { encodeJsonFrame, frameName, FrameType } from "../protocols/agent/frame.ts";
+import { endedEarly } from "./exec-client.ts";
+import { FrameConnection } from "./frame-connection.ts";
+
+/**
+ * Asks the agent to connect to `host:port` inside the guest.
+ *
+ * @returns the stream, which from here on carries that connection's raw bytes.
+ * @throws {VsockboxError} UNAVAILABLE with the agent's reason, TRANSPORT, BAD_DATA.
+ */
+export async function openPortForward(
+  stream: SocketStream,
+  host: string,
+  port: number,
+): Promise<SocketStream> {
+  const connection = new FrameConnection(stream);
+  await connection.sendEncoded(encodeJsonFrame(FrameType.PortForward, { host, port }));
+  let reason = "";
+  for (;;) {
+    const frame = await connection.next();
+    if (frame?.type === FrameType.Ready) return connection.detach();
+    if (frame?.type === FrameType.Stderr) {
+      reason += new TextDecoder().decode(frame.payload);
+      continue;
+    }
+    stream.abort();
+    if (frame !== undefined) {
+      throw new VsockboxError({
+        code: "BAD_DATA",
+        operation: "forward port",
+        message: `the agent answered with an unexpected ${frameName(frame.type)} frame`,
+      });
+    }
+    if (reason === "") throw endedEarly(reason);
+    throw new VsockboxError({
+      code: "UNAVAILABLE",
+      operation: "forward port",
+      message: reason.trim(),
+    });
+  }
+}

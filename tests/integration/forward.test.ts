@@ -1,0 +1,157 @@
+/** `vsockbox forward` to real servers behind the agent. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, readdirSync } from "node:fs";
+import { connect, createServer, type Server } from "node:net";
+import { eventually, Running, TemporaryFolder, TestAgent, vsockbox } from "../support/binary.ts";
+
+let agent: TestAgent;
+let folder: TemporaryFolder;
+let web: Bun.Server<undefined>;
+let counter: Server;
+let counterPort: number;
+beforeAll(async () => {
+  agent = await TestAgent.start();
+  folder = new TemporaryFolder();
+  web = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch: (request) => new Response(new URL(request.url).pathname),
+  });
+  // Answers only after the end of input.
+  counter = createServer({ allowHalfOpen: true }, (socket) => {
+    let count = 0;
+    socket.on("data", (chunk) => (count += chunk.length));
+    socket.on("end", () => socket.end(`got ${count}`));
+    socket.on("error", () => undefined);
+  });
+  await new Promise<void>((resolve) => counter.listen(0, "127.0.0.1", resolve));
+  const address = counter.address();
+  counterPort = typeof address === "object" && address !== null ? address.port : 0;
+});
+afterAll(async () => {
+  await web.stop(true);
+  counter.close();
+  await agent[Symbol.asyncDispose]();
+  folder[Symbol.dispose]();
+});
+
+interface Ready {
+  listening: string;
+  target: string;
+  to: string;
+}
+
+async function forwarding(...specs: string[]): Promise<[running: Running, ready: Ready[]]> {
+  const running = new Running([
+    "forward",
+    agent.address,
+    "--json",
+    ...specs.flatMap((spec) => ["-L", spec]),
+  ]);
+  const reader = running.process.stdout.getReader();
+  let text = "";
+  while (text.split("\n").length <= specs.length) {
+    const { value, done } = await reader.read();
+    if (done) throw new Error(`it ended: ${running.stderr}`);
+    text += new TextDecoder().decode(value);
+  }
+  const lines = text.trim().split("\n");
+  return [running, lines.map((line) => JSON.parse(line) as Ready)];
+}
+
+function halfClosed(
+  target: { port: number } | { path: string },
+  data: Uint8Array,
+): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({
+      allowHalfOpen: true,
+      ...target,
+      ...("port" in target ? { host: "127.0.0.1" } : {}),
+    });
+    let answer = "";
+    socket.on("data", (chunk) => (answer += chunk.toString()));
+    socket.on("end", () => resolve(answer));
+    socket.on("error", reject);
+    socket.end(data);
+  });
+}
+
+const portOf = (ready: Ready | undefined) => Number(ready?.listening.split(":").at(-1));
+
+describe("forward -L", () => {
+  test("200 HTTP requests at once are all answered", async () => {
+    const [running, ready] = await forwarding(`0:127.0.0.1:${web.port}`);
+    await using _running = running;
+    const answers = await Promise.all(
+      Array.from({ length: 200 }, async (_, index) => {
+        const response = await fetch(`http://127.0.0.1:${portOf(ready[0])}/${index}`, {
+          headers: { connection: "close" },
+        });
+        return response.text();
+      }),
+    );
+    expect(answers).toEqual(Array.from({ length: 200 }, (_, index) => `/${index}`));
+    const descriptors = () => readdirSync(`/proc/${running.pid}/fd`).length;
+    await eventually("descriptors closed", () => descriptors() < 60);
+  });
+
+  test("several at once, TCP and Unix, with half-close carried over", async () => {
+    const path = folder.file("f.sock");
+    const [running, ready] = await forwarding(
+      `0:localhost:${counterPort}`,
+      `${path}:127.0.0.1:${counterPort}`,
+    );
+    await using _running = running;
+    const data = new Uint8Array(3_000_000);
+    expect(ready[1]?.listening).toBe(`unix:${path}`);
+    expect(await halfClosed({ port: portOf(ready[0]) }, data)).toBe("got 3000000");
+    expect(await halfClosed({ path }, data)).toBe("got 3000000");
+    running.process.kill("SIGTERM");
+    expect(await running.process.exited).toBe(0);
+    expect(existsSync(path)).toBe(false);
+  });
+
+  test("a port that nobody listens on ends that connection, and says why", async () => {
+    const [running, ready] = await forwarding("0:127.0.0.1:1");
+    await using _running = running;
+    await halfClosed({ port: portOf(ready[0]) }, new Uint8Array(1)).catch(() => undefined);
+    await running.says("127.0.0.1:1");
+    expect(running.stderr).toContain("forward port");
+    expect(running.process.exitCode).toBeNull();
+  });
+
+  test("an agent that is started again is found again", async () => {
+    const other = await TestAgent.start();
+    const running = new Running([
+      "forward",
+      other.address,
+      "-L",
+      `${folder.file("g.sock")}:127.0.0.1:${counterPort}`,
+    ]);
+    await using _running = running;
+    await running.says("forwarding");
+    const ask = () => halfClosed({ path: folder.file("g.sock") }, new Uint8Array(5));
+    expect(await ask()).toBe("got 5");
+    other.running.process.kill("SIGKILL");
+    await other.running.process.exited;
+    await ask().catch(() => undefined);
+    await using again = new Running(["agent", "--listen", other.address]);
+    await again.says("listening on");
+    expect(await ask()).toBe("got 5");
+    await other[Symbol.asyncDispose]();
+  });
+
+  test("what is wrong is said before anything is opened", async () => {
+    expect(await vsockbox(["forward", agent.address])).toMatchObject({ status: 64 });
+    expect(await vsockbox(["forward", agent.address, "-L", "80"])).toMatchObject({
+      status: 64,
+      stderr: expect.stringContaining("[BIND:]PORT:HOST:PORT"),
+    });
+    const taken = `${web.port}:localhost:1`;
+    expect(await vsockbox(["forward", agent.address, "-L", taken])).toMatchObject({
+      status: 73,
+      stderr: expect.stringContaining(`127.0.0.1:${web.port}`),
+    });
+  });
+});
