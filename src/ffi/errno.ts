@@ -8,6 +8,7 @@ const SYSTEM_ERRORS = getSystemErrorMap();
 export const ERRNO = {
   EINTR: 4,
   EAGAIN: 11,
+  EACCES: 13,
   ENODEV: 19,
   EADDRINUSE: 98,
   ECONNABORTED: 103,

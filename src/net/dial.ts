@@ -173,6 +173,7 @@ function connectHint(errno: number, address: SocketAddress): string | undefined 
         return `is there a VM with CID ${address.cid}, and is the vsock transport loaded? (host: vhost_vsock, guest: vmw_vsock_virtio_transport, CID 1: vsock_loopback)`;
     }
   }
+  if (errno === ERRNO.EACCES) return "the socket or its directory belongs to another user";
   return errno === ERRNO.ECONNREFUSED
     ? "the socket file is there but nobody listens on it: was the program that made it stopped?"
     : "check the path, and that the program that listens there has been started";

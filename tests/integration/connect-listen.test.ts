@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { createHash, randomBytes } from "node:crypto";
-import { existsSync, lstatSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, lstatSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer, connect as netConnect } from "node:net";
 import { eventually, Running, shell, TemporaryFolder, vsockbox } from "../support/binary.ts";
 
@@ -110,6 +110,17 @@ describe("connect and listen", () => {
     await using _listener = await listening("--seqpacket", "-e", "cat");
     const result = await vsockbox(["connect", address, "--seqpacket"], { stdin: "packet" });
     expect(result.stdout).toBe("packet");
+  });
+});
+
+describe.if(process.getuid?.() === 0)("the socket of another user", () => {
+  test("is refused with 77 and says so", async () => {
+    await using _listener = await listening("-k", "-n");
+    chmodSync(folder.path, 0o755);
+    const { stdout, stderr } = await shell(
+      `setpriv --reuid 65534 --clear-groups -- vsockbox connect -n ${address}; echo $?`,
+    );
+    expect([stdout, stderr]).toEqual(["77\n", expect.stringContaining("belongs to another user")]);
   });
 });
 
