@@ -230,6 +230,26 @@ describeVm("agent and exec over AF_VSOCK", () => {
     expect(stdout).toBe("0\n");
   });
 
+  test("forward: a web server in the guest through a port of this side", async () => {
+    const { stdout } = await inGuest(
+      "httpd -p 127.0.0.1:8080 -h /etc; vsockbox forward 1 -L 9090:127.0.0.1:8080 2> /tmp/forward.log & forward=$!; " +
+        "until grep -q forwarding /tmp/forward.log; do sleep 0.1; done; " +
+        "for i in 1 2 3; do wget -q -O - http://127.0.0.1:9090/passwd | head -1; done; kill $forward; killall httpd",
+    );
+    expect(stdout).toBe("root:x:0:0:root:/root:/bin/sh\n".repeat(3));
+  });
+
+  test("a terminal over AF_VSOCK, frame by frame", async () => {
+    const request = '{"command":"tty; stty size; exit 3","rows":30,"cols":90}';
+    const header = `\\011\\000\\000\\000\\${request.length.toString(8).padStart(3, "0")}`;
+    const { stdout } = await inGuest(
+      `{ printf '${header}%s' '${request}'; sleep 5; } | vsockbox connect 1:5000 | cat -v`,
+    );
+    expect(stdout).toMatch(/\/dev\/pts\/\d+\^M\n[^]*30 90\^M\n/);
+    // Exit: type 10, length 4, 3.
+    expect(stdout).toEndWith("\n^@^@^@^D^@^@^@^C");
+  });
+
   test("by default the host alone is let in: CID 1 is refused with 77", async () => {
     const { stdout, stderr } = await inGuest(
       "vsockbox agent --listen vsock::6010 --ready-listen none & agent=$!; sleep 2; " +
