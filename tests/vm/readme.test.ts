@@ -1,9 +1,7 @@
 /** The README's examples that need AF_VSOCK, in the guest. */
 import { beforeAll, expect, test } from "bun:test";
 import { readmeExamples } from "../support/readme.ts";
-import { describeVm, inGuest, prepare, stopGuestAfterAll } from "./support.ts";
-
-stopGuestAfterAll();
+import { describeVm, inGuest, prepare } from "./support.ts";
 
 const [agent = "", host = "", bytes = "", check = ""] = readmeExamples()
   .filter(({ info }) => info === "sh guest")

@@ -2,7 +2,7 @@
  * The guest that all VM tests share: booted once, at the first use. Where there is no QEMU the tests
  * are skipped with one line that says so, unless VSOCKBOX_REQUIRE_VM=1: then they fail.
  */
-import { afterAll, describe, test } from "bun:test";
+import { describe, test } from "bun:test";
 import { toVsockboxError } from "../../src/errors.ts";
 import { bootGuest, findQemu, type Guest } from "../../src/vm/guest.ts";
 import { findBusybox } from "../../src/vm/guest-image.ts";
@@ -43,21 +43,20 @@ let booting: Promise<Guest> | undefined;
 
 /** The shared guest. Only its init sets VSOCKBOX_TEST_VM=1. */
 export function testGuest(): Promise<Guest> {
-  booting ??= bootGuest({
+  booting ??= boot();
+  return booting;
+}
+
+async function boot(): Promise<Guest> {
+  const guest = await bootGuest({
     binary: BINARY,
     environment: { VSOCKBOX_TEST_VM: "1", NO_COLOR: "1" },
     // A hundred clients at once are a hundred processes of 25 MB.
     memoryMib: 4096,
   });
-  return booting;
-}
-
-/** Call once in each test file: the last one to end ends the guest. */
-export function stopGuestAfterAll(): void {
-  afterAll(async () => {
-    await (await booting?.catch(() => undefined))?.stop();
-    booting = undefined;
-  });
+  // All test files share it, so it ends with the process.
+  process.on("exit", () => guest[Symbol.dispose]());
+  return guest;
 }
 
 /** A finished line in the guest, with its output as text. */

@@ -1,9 +1,7 @@
 /** AF_VSOCK in a guest with a kernel of its own, over vsock_loopback. */
 import { beforeAll, expect, test } from "bun:test";
 import { TRANSFER_BYTES } from "../../src/smoke/checks.ts";
-import { describeVm, inGuest, prepare, stopGuestAfterAll } from "./support.ts";
-
-stopGuestAfterAll();
+import { describeVm, inGuest, prepare } from "./support.ts";
 
 describeVm("the guest", () => {
   // First of all: a module that has been used may stay busy for a while.
