@@ -12,6 +12,9 @@ import {
 import { commandStatus, endedEarly } from "./exec-client.ts";
 import { FrameConnection } from "./frame-connection.ts";
 
+/** The Go agent may send the terminal's last output behind Exit, for up to 100 ms. */
+const LAST_OUTPUT_MS = 300;
+
 /** A command on a terminal in the guest. */
 export class RemoteTerminal {
   readonly #connection: FrameConnection;
@@ -62,7 +65,7 @@ export class RemoteTerminal {
           await onOutput(frame.payload);
           break;
         case FrameType.Exit:
-          void this.#connection.stream.close();
+          await this.#lastOutput(onOutput);
           return commandStatus(decodeExit(frame.payload));
         default:
           throw new VsockboxError({
@@ -71,6 +74,24 @@ export class RemoteTerminal {
             message: `the agent answered with an unexpected ${frameName(frame.type)} frame`,
           });
       }
+    }
+  }
+
+  /** What comes behind Exit until the agent closes; no error of it matters any more. */
+  async #lastOutput(onOutput: (bytes: Uint8Array) => Promise<void>): Promise<void> {
+    const { stream } = this.#connection;
+    const timer = setTimeout(() => stream.abort(), LAST_OUTPUT_MS);
+    try {
+      for (;;) {
+        const frame = await this.#connection.next();
+        if (frame === undefined) break;
+        if (frame.type === FrameType.Stdout) await onOutput(frame.payload);
+      }
+      void stream.close();
+    } catch {
+      stream.abort();
+    } finally {
+      clearTimeout(timer);
     }
   }
 }
