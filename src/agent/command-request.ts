@@ -1,10 +1,13 @@
 /** From a request to what is started, and from a failed start to its exit code. */
-import type { VsockboxError } from "../errors.ts";
+import { VsockboxError } from "../errors.ts";
 import { ownEnvironment } from "../process/environment.ts";
 import { STATUS_NOT_EXECUTABLE, STATUS_NOT_FOUND } from "../process/exit-status.ts";
 import { shellCommand, type SpawnRequest } from "../process/spawn.ts";
 import { resolveUser, systemUsers, type User } from "../process/users.ts";
 import type { CommandRequest } from "../protocols/agent/messages.ts";
+
+/** TERM of a command whose request has none: what nearly every terminal understands. */
+export const DEFAULT_TERM = "xterm-256color";
 
 /** Exit code where a command could not be started, as the Go agent has it. */
 const STATUS_NOT_STARTED = 1;
@@ -43,4 +46,27 @@ export function startStatus({ operation, errno }: VsockboxError): number {
   if (operation !== "run") return STATUS_NOT_STARTED;
   if (errno === "ENOENT") return STATUS_NOT_FOUND;
   return errno === "EACCES" || errno === "ENOEXEC" ? STATUS_NOT_EXECUTABLE : STATUS_NOT_STARTED;
+}
+
+/** The request with the agent's own confinement added: a request may only narrow it further. */
+export function confine<T extends CommandRequest>(request: T, policy: readonly string[]): T {
+  return { ...request, sandbox: [...policy, ...(request.sandbox ?? [])] };
+}
+
+/** Calls `cancel` when the agent is to end, until disposed. */
+export function onStopping(
+  stopping: AbortSignal,
+  cancel: (error: VsockboxError) => void,
+): Disposable {
+  const onAbort = () =>
+    cancel(
+      new VsockboxError({
+        code: "ABORTED",
+        operation: "run command",
+        message: "the agent was stopped",
+      }),
+    );
+  if (stopping.aborted) onAbort();
+  stopping.addEventListener("abort", onAbort, { once: true });
+  return { [Symbol.dispose]: () => stopping.removeEventListener("abort", onAbort) };
 }

@@ -15,8 +15,8 @@ import {
   encodeExecRequest,
   type ExecRequest,
 } from "../protocols/agent/messages.ts";
-import { REFUSED_TEXT } from "../protocols/agent/refused.ts";
 import { FrameConnection } from "./frame-connection.ts";
+import { refusedBy } from "./hello-client.ts";
 
 /** Go's -1, which its agent reports for a command that a signal ended, as the u32 on the wire. */
 const GO_KILLED_BY_SIGNAL = 0xffff_ffff;
@@ -138,19 +138,15 @@ export class RemoteExec {
  * Why a session ended without an exit code, by what the agent said on standard error.
  */
 export function endedEarly(stderrHead: string): VsockboxError {
-  return stderrHead.includes(REFUSED_TEXT)
-    ? new VsockboxError({
-        code: "REFUSED",
-        operation: "run command",
-        message: "the agent does not accept connections from this CID",
-        hint: "start the agent with --allow-cid naming this side's CID (1 for the same machine, 2 for the host)",
-      })
-    : new VsockboxError({
-        code: "TRANSPORT",
-        operation: "run command",
-        message: "the connection ended before the command's exit status came",
-        hint: "the agent or the guest may have been stopped; what the command did is not known",
-      });
+  return (
+    refusedBy(stderrHead) ??
+    new VsockboxError({
+      code: "TRANSPORT",
+      operation: "run command",
+      message: "the connection ended before the command's exit status came",
+      hint: "the agent or the guest may have been stopped; what the command did is not known",
+    })
+  );
 }
 
 /** An exit code from the wire as an exit status. */

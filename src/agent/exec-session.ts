@@ -16,31 +16,39 @@ import {
   type ExecRequest,
 } from "../protocols/agent/messages.ts";
 import type { FrameConnection } from "./frame-connection.ts";
-import { spawnRequestOf, startStatus } from "./command-request.ts";
+import { confine, onStopping, spawnRequestOf, startStatus } from "./command-request.ts";
 import { WatchedOutput } from "./watched-output.ts";
 
 /** The three modes that run a command without a terminal, by the frame type that begins them. */
 export type ExecMode =
   typeof FrameType.Exec | typeof FrameType.ExecStream | typeof FrameType.ExecPipe;
 
+/** What the agent sets for all commands. */
+export interface SessionOptions {
+  maxOutputBytes: number;
+  sandbox: readonly string[];
+  /** Fires when the agent is to end. */
+  stopping: AbortSignal;
+}
+
 /** Runs the requested command to its end, or until the host is gone. Never throws. */
 export async function runExecSession(
   connection: FrameConnection,
   mode: ExecMode,
   payload: Uint8Array,
-  options: { maxOutputBytes: number },
+  options: SessionOptions,
 ): Promise<void> {
   let child: Child;
   let request: ExecRequest;
   try {
     request = decodeExecRequest(payload);
-    child = spawnCommand(spawnRequestOf(request));
+    child = spawnCommand(spawnRequestOf(confine(request, options.sandbox)));
   } catch (thrown) {
     await fail(connection, mode, toVsockboxError(thrown, "run command"));
     return;
   }
   const session = new ExecSession(connection, mode, child, options.maxOutputBytes);
-  await session.run(request.stdin);
+  await session.run(request.stdin, options.stopping);
 }
 
 /** Says in the mode's own reply frames that there is no result, and why; then closes. */
@@ -96,7 +104,8 @@ class ExecSession {
     this.#stderr = new OutputBuffer(maxOutputBytes);
   }
 
-  async run(stdin: Uint8Array): Promise<void> {
+  async run(stdin: Uint8Array, stopping: AbortSignal): Promise<void> {
+    using _stop = onStopping(stopping, (error) => this.#cancelled.resolve(error));
     void this.#connection.stream.peerEnded.then(() => this.#cancelled.resolve("host left"));
     void this.#feed(stdin);
     const outcome = await Promise.race([this.#output(), this.#cancelled.promise]);

@@ -11,6 +11,7 @@ export class FrameConnection {
   readonly stream: SocketStream;
   readonly #decoder: FrameDecoder;
   readonly #frames: AsyncGenerator<Frame, undefined, undefined>;
+  #unread: Frame | undefined;
 
   constructor(stream: SocketStream, options: { maxFrameBytes?: number } = {}) {
     this.stream = stream;
@@ -25,6 +26,9 @@ export class FrameConnection {
    * broke or ended inside a frame.
    */
   async next(): Promise<Frame | undefined> {
+    const unread = this.#unread;
+    this.#unread = undefined;
+    if (unread !== undefined) return unread;
     const { value, done } = await this.#frames.next();
     return done ? undefined : value;
   }
@@ -33,6 +37,16 @@ export class FrameConnection {
     for await (const chunk of this.stream) yield* this.#decoder.push(chunk);
     this.#decoder.finish();
     return undefined;
+  }
+
+  /** Puts a frame back: the next call of {@link next} gives it. */
+  unread(frame: Frame): void {
+    this.#unread = frame;
+  }
+
+  /** Changes the limit for frames that are still to come, in bytes. */
+  limitFrames(maxFrameBytes: number): void {
+    this.#decoder.limit(maxFrameBytes);
   }
 
   /** Gives the stream back for raw bytes: what came behind the last frame is read first. */

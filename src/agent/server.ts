@@ -6,13 +6,11 @@ import { listen, type Listener } from "../net/listen.ts";
 import { formatPeer } from "../net/peer.ts";
 import { withDeadline } from "../net/retry.ts";
 import type { SocketStream } from "../net/stream.ts";
-import { DEFAULT_MAX_FRAME_BYTES, frameName, FrameType } from "../protocols/agent/frame.ts";
+import { DEFAULT_MAX_FRAME_BYTES } from "../protocols/agent/frame.ts";
 import { REFUSED_TEXT } from "../protocols/agent/refused.ts";
-import { runExecSession } from "./exec-session.ts";
-import { runFileSession } from "./file-session.ts";
+import { DetachedSessions } from "./detached-sessions.ts";
 import { FrameConnection } from "./frame-connection.ts";
-import { runPortForwardSession } from "./port-forward-session.ts";
-import { runTTYSession } from "./tty-session.ts";
+import { serveConnection, type SessionServices } from "./session.ts";
 
 /** How long a connection may stay silent before its first frame is there, in milliseconds. */
 export const FIRST_FRAME_TIMEOUT_MS = 10_000;
@@ -22,6 +20,12 @@ export const DEFAULT_MAX_SESSIONS = 512;
 
 /** Collected output per stream of an Exec, in bytes: two of them fit into one frame as base64. */
 export const DEFAULT_MAX_OUTPUT_BYTES = 16 * 1024 * 1024;
+
+/** How long a session that was told to end may take before its connection is dropped, in ms. */
+const CANCEL_MS = 7000;
+
+/** How often connections are looked at for traffic, in milliseconds. */
+const IDLE_CHECK_MS = 1000;
 
 /** What the agent says of itself, one call an event. */
 export interface AgentLog {
@@ -35,9 +39,29 @@ export interface AgentOptions {
   /** Undefined: no ready port. */
   readyListen: SocketAddress | undefined;
   allowed: AllowedCids;
+  /** The secret that every host must know; undefined: none. */
+  token?: string | undefined;
+  /** Confinement of every command. */
+  sandbox?: readonly string[];
   maxFrameBytes?: number | undefined;
   maxSessions?: number | undefined;
+  /** Output that is collected or kept for one command, in bytes. */
+  maxOutputBytes?: number | undefined;
+  /** A connection without a byte either way for so long is ended; undefined: never. */
+  idleTimeoutMs?: number | undefined;
+  /** Ends the machine; only where the agent is its init. */
+  power?: ((action: "poweroff" | "reboot") => void) | undefined;
   log: AgentLog;
+}
+
+/** What became of the sessions of a stopped agent. */
+export interface StopReport {
+  /** Sessions that came to their own end in time. */
+  finished: number;
+  /** Sessions that were ended, and told so. */
+  cancelled: number;
+  /** Detached commands that were ended. */
+  detached: number;
 }
 
 /** A running agent. */
@@ -48,8 +72,11 @@ export interface Agent {
   readonly readyListening: SocketAddress | undefined;
   /** How many connections are being served. */
   readonly sessions: number;
-  /** Stops accepting, ends all sessions and their commands; resolves when all are gone. */
-  stop(): Promise<void>;
+  /**
+   * Stops accepting, lets sessions finish for up to `graceMs` or until `hurry` fires, then ends what
+   * is left; resolves when all are gone.
+   */
+  stop(graceMs: number, hurry?: AbortSignal): Promise<StopReport>;
 }
 
 /**
@@ -59,8 +86,20 @@ export interface Agent {
  */
 export function startAgent(options: AgentOptions): Agent {
   const { allowed, log } = options;
-  const sessions = new Map<SocketStream, Promise<void>>();
   const maxSessions = options.maxSessions ?? DEFAULT_MAX_SESSIONS;
+  const maxOutputBytes = options.maxOutputBytes ?? DEFAULT_MAX_OUTPUT_BYTES;
+  const sessions = new Map<SocketStream, Promise<void>>();
+  const stopping = new AbortController();
+  const services: SessionServices = {
+    detached: new DetachedSessions({ sessions: maxSessions, outputBytes: maxOutputBytes }),
+    sandbox: options.sandbox ?? [],
+    token: options.token,
+    openSessions: () => sessions.size,
+    power: options.power,
+    stopping: stopping.signal,
+    maxOutputBytes,
+    log,
+  };
 
   const onConnection = (stream: SocketStream) => {
     if (sessions.size >= maxSessions) {
@@ -68,7 +107,11 @@ export function startAgent(options: AgentOptions): Agent {
       void turnAway(stream, `${maxSessions} sessions are open, the limit of --max-sessions`);
       return;
     }
-    const served = serve(stream, options).finally(() => sessions.delete(stream));
+    const idle = watchIdle(stream, options.idleTimeoutMs);
+    const served = serve(stream, options, services).finally(() => {
+      clearInterval(idle);
+      sessions.delete(stream);
+    });
     sessions.set(stream, served);
   };
   const onRefused = (stream: SocketStream) => {
@@ -94,12 +137,56 @@ export function startAgent(options: AgentOptions): Agent {
     get sessions() {
       return sessions.size;
     },
-    async stop() {
+    async stop(graceMs, hurry) {
       for (const listener of listeners) listener.close();
-      for (const stream of sessions.keys()) stream.abort();
-      await Promise.all(sessions.values());
+      const open = sessions.size;
+      const allServed = Promise.all(sessions.values());
+      if (open > 0 && graceMs > 0) await waitAtMost(allServed, graceMs, hurry);
+      const cancelled = sessions.size;
+      stopping.abort();
+      const timer = setTimeout(() => {
+        for (const stream of sessions.keys()) stream.abort();
+      }, CANCEL_MS);
+      const [detached] = await Promise.all([services.detached.terminateAll(), allServed]);
+      clearTimeout(timer);
+      return { finished: open - cancelled, cancelled, detached };
     },
   };
+}
+
+async function waitAtMost(
+  work: Promise<unknown>,
+  milliseconds: number,
+  hurry: AbortSignal | undefined,
+): Promise<void> {
+  const over = Promise.withResolvers<void>();
+  const timer = setTimeout(over.resolve, milliseconds);
+  const onHurry = () => over.resolve();
+  if (hurry?.aborted) onHurry();
+  hurry?.addEventListener("abort", onHurry, { once: true });
+  work.then(onHurry, onHurry);
+  await over.promise;
+  clearTimeout(timer);
+  hurry?.removeEventListener("abort", onHurry);
+}
+
+function watchIdle(stream: SocketStream, idleTimeoutMs: number | undefined): Timer | undefined {
+  if (idleTimeoutMs === undefined) return undefined;
+  const timer = setInterval(
+    () => {
+      if (performance.now() - stream.lastTraffic < idleTimeoutMs) return;
+      stream.abort(
+        new VsockboxError({
+          code: "TIMEOUT",
+          operation: "serve",
+          message: `nothing came or went for ${idleTimeoutMs / 1000} seconds`,
+        }),
+      );
+    },
+    Math.min(IDLE_CHECK_MS, idleTimeoutMs),
+  );
+  timer.unref();
+  return timer;
 }
 
 async function turnAway(stream: SocketStream, message: string): Promise<void> {
@@ -109,12 +196,17 @@ async function turnAway(stream: SocketStream, message: string): Promise<void> {
   await connection.finish();
 }
 
-async function serve(stream: SocketStream, options: AgentOptions): Promise<void> {
+async function serve(
+  stream: SocketStream,
+  options: AgentOptions,
+  services: SessionServices,
+): Promise<void> {
   const maxFrameBytes = options.maxFrameBytes ?? DEFAULT_MAX_FRAME_BYTES;
   const connection = new FrameConnection(stream, { maxFrameBytes });
   try {
     const frame = await withDeadline(connection.next(), {
       milliseconds: FIRST_FRAME_TIMEOUT_MS,
+      signal: services.stopping,
       timeoutError: () =>
         new VsockboxError({
           code: "TIMEOUT",
@@ -123,45 +215,12 @@ async function serve(stream: SocketStream, options: AgentOptions): Promise<void>
         }),
       onGiveUp: () => undefined,
     });
-    if (frame === undefined) {
-      await stream.close();
-      return;
-    }
-    await dispatch(connection, frame.type, frame.payload);
+    if (frame === undefined) await stream.close();
+    else await serveConnection(connection, frame, services);
   } catch (thrown) {
     const error = toVsockboxError(thrown, "serve");
-    options.log.warn(`${formatPeer(stream.peer)}: ${error.message}`);
+    services.log.warn(`${formatPeer(stream.peer)}: ${error.message}`);
     await connection.sendError(error).catch(() => undefined);
     await connection.finish();
-  }
-}
-
-async function dispatch(
-  connection: FrameConnection,
-  type: number,
-  payload: Uint8Array,
-): Promise<void> {
-  switch (type) {
-    case FrameType.Exec:
-    case FrameType.ExecStream:
-    case FrameType.ExecPipe:
-      return runExecSession(connection, type, payload, {
-        maxOutputBytes: DEFAULT_MAX_OUTPUT_BYTES,
-      });
-    case FrameType.ExecTTY:
-      return runTTYSession(connection, payload);
-    case FrameType.PortForward:
-      return runPortForwardSession(connection, payload);
-    case FrameType.WriteFile:
-    case FrameType.ReadFile:
-    case FrameType.ListFiles:
-      return runFileSession(connection, type, payload);
-    default:
-      throw new VsockboxError({
-        code: "BAD_DATA",
-        operation: "serve",
-        message: `no session begins with a frame of ${frameName(type)}`,
-        hint: "does the other end speak the agent protocol?",
-      });
   }
 }

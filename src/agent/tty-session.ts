@@ -3,28 +3,34 @@ import { toVsockboxError, VsockboxError } from "../errors.ts";
 import { spawnOnTerminal, type TerminalChild } from "../process/terminal-child.ts";
 import { encodeFrame, encodeU32Frame, frameName, FrameType } from "../protocols/agent/frame.ts";
 import { decodeExecTTYRequest, decodeResize, decodeSignal } from "../protocols/agent/messages.ts";
-import { spawnRequestOf, startStatus } from "./command-request.ts";
+import {
+  confine,
+  DEFAULT_TERM,
+  onStopping,
+  spawnRequestOf,
+  startStatus,
+} from "./command-request.ts";
+import type { SessionOptions } from "./exec-session.ts";
 import type { FrameConnection } from "./frame-connection.ts";
 import { WatchedOutput } from "./watched-output.ts";
-
-/** TERM of a command whose request has none: what nearly every terminal understands. */
-const DEFAULT_TERM = "xterm-256color";
 
 /** Runs the requested command to its end, or until the host is gone. Never throws. */
 export async function runTTYSession(
   connection: FrameConnection,
   payload: Uint8Array,
+  options: SessionOptions,
 ): Promise<void> {
   let child: TerminalChild;
   try {
     const request = decodeExecTTYRequest(payload);
     const env = { TERM: DEFAULT_TERM, ...request.env };
-    child = spawnOnTerminal(spawnRequestOf({ ...request, env }), request.size);
+    const confined = confine({ ...request, env }, options.sandbox);
+    child = spawnOnTerminal(spawnRequestOf(confined), request.size);
   } catch (thrown) {
     await fail(connection, toVsockboxError(thrown, "run command"));
     return;
   }
-  await new TTYSession(connection, child).run();
+  await new TTYSession(connection, child).run(options.stopping);
 }
 
 /** Says that there is no result, and why; then closes. */
@@ -48,7 +54,8 @@ class TTYSession {
     this.#child = child;
   }
 
-  async run(): Promise<void> {
+  async run(stopping: AbortSignal): Promise<void> {
+    using _stop = onStopping(stopping, (error) => this.#cancelled.resolve(error));
     void this.#connection.stream.peerEnded.then(() => this.#cancelled.resolve("host left"));
     void this.#feed();
     const outcome = await Promise.race([this.#output(), this.#cancelled.promise]);

@@ -76,7 +76,7 @@ export const command: Command = {
     );
     const signal = await ended.promise;
     log.info(`${signal}: ending ${agent.sessions} sessions`);
-    await agent.stop();
+    await agent.stop(0);
     return 0;
   },
 };

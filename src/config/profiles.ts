@@ -7,6 +7,7 @@
  *     address: hybrid:/run/build.vsock
  *   web:
  *     address: vsock:3
+ *     token_file: ~/.config/vsockbox/web.token
  * ```
  */
 import { readFileSync } from "node:fs";
@@ -27,6 +28,13 @@ export function configPath(): string {
   return join(base, "vsockbox", "config.yaml");
 }
 
+/** What is known of a VM. */
+export interface Profile {
+  address: SocketAddress;
+  /** Where its agent's token is kept. */
+  tokenFile: string | undefined;
+}
+
 function bad(path: string, message: string): VsockboxError {
   return new VsockboxError({
     code: "CONFIG",
@@ -42,7 +50,7 @@ function bad(path: string, message: string): VsockboxError {
  *
  * @throws {VsockboxError} CONFIG, naming the profile that is wrong.
  */
-export function parseProfiles(text: string, path: string): Map<string, SocketAddress> {
+export function parseProfiles(text: string, path: string): Map<string, Profile> {
   let document: unknown;
   try {
     document = Bun.YAML.parse(text);
@@ -53,7 +61,7 @@ export function parseProfiles(text: string, path: string): Map<string, SocketAdd
   if (document !== null && document !== undefined && mapOf(document) === undefined) {
     throw bad(path, "the document is no map");
   }
-  const profiles = new Map<string, SocketAddress>();
+  const profiles = new Map<string, Profile>();
   if (vms === undefined || vms === null) return profiles;
   const entries = mapOf(vms);
   if (entries === undefined) throw bad(path, "vms is no map");
@@ -65,9 +73,17 @@ export function parseProfiles(text: string, path: string): Map<string, SocketAdd
     }
     const parsed = parseAddress(String(address));
     if (parsed.kind === "profile") throw bad(path, `vms.${name} names another profile`);
-    profiles.set(name, parsed);
+    const tokenFile = mapOf(profile)?.["token_file"];
+    if (tokenFile !== undefined && typeof tokenFile !== "string") {
+      throw bad(path, `vms.${name}.token_file is no path`);
+    }
+    profiles.set(name, { address: parsed, tokenFile: fromHome(tokenFile) });
   }
   return profiles;
+}
+
+function fromHome(path: string | undefined): string | undefined {
+  return path?.startsWith("~/") ? join(process.env["HOME"] || homedir(), path.slice(2)) : path;
 }
 
 function mapOf(value: unknown): Record<string, unknown> | undefined {
@@ -81,7 +97,7 @@ function mapOf(value: unknown): Record<string, unknown> | undefined {
  *
  * @throws {VsockboxError} CONFIG.
  */
-export function loadProfiles(path: string = configPath()): Map<string, SocketAddress> {
+export function loadProfiles(path: string = configPath()): Map<string, Profile> {
   let text: string;
   try {
     text = readFileSync(path, "utf8");
@@ -106,7 +122,7 @@ export function resolveAddress(text: string, defaultPort?: number): SocketAddres
 
 function lookUp(name: string, port: number | undefined): SocketAddress {
   const profiles = loadProfiles();
-  const address = profiles.get(name);
+  const address = profiles.get(name)?.address;
   if (address === undefined) {
     const names = [...profiles.keys()];
     throw new VsockboxError({
@@ -130,4 +146,10 @@ function lookUp(name: string, port: number | undefined): SocketAddress {
     });
   }
   return { ...address, port };
+}
+
+/** The token file of the profile that an address names; undefined for other addresses. */
+export function profileTokenFile(text: string): string | undefined {
+  const parsed = parseAddress(text);
+  return parsed.kind === "profile" ? loadProfiles().get(parsed.name)?.tokenFile : undefined;
 }

@@ -20,6 +20,7 @@ const SYMBOLS = {
   getsockopt: { args: [i32, i32, i32, pointer, pointer], returns: i32 },
   ioctl: { args: [i32, u64, pointer], returns: i32 },
   listen: { args: [i32, i32], returns: i32 },
+  lseek: { args: [i32, i64_fast, i32], returns: i64_fast },
   open: { args: [pointer, i32, i32], returns: i32 },
   pipe2: { args: [pointer, i32], returns: i32 },
   poll: { args: [pointer, u64, i32], returns: i32 },

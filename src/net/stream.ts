@@ -45,6 +45,9 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
    */
   readonly peerEnded: Promise<void>;
 
+  /** When bytes last came in or went out, by performance.now(). */
+  lastTraffic = performance.now();
+
   readonly #socket: StreamSocket;
   readonly #closing = Promise.withResolvers<void>();
   readonly #peerEnding = Promise.withResolvers<void>();
@@ -141,6 +144,7 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
     if (bytes.length === 0) return this.#writing ? this.#writeQueue : Promise.resolve();
     if (!this.#writing && !this.#outputEnded && !this.#isClosed) {
       const taken = this.#socket.write(bytes);
+      this.lastTraffic = performance.now();
       if (taken === bytes.length) return Promise.resolve();
       if (taken >= 0) return this.#enqueue(bytes.subarray(taken));
     }
@@ -169,6 +173,7 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
       const taken = this.#isClosed ? -1 : this.#socket.write(rest);
       if (taken < 0) throw this.#broken("write", "the connection is closed");
       rest = rest.subarray(taken);
+      if (taken > 0) this.lastTraffic = performance.now();
       if (rest.length === 0) return;
       this.#drain ??= Promise.withResolvers();
       await this.#drain.promise;
@@ -217,6 +222,7 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
   onData(chunk: Uint8Array): void {
     this.#chunks.push(chunk);
     this.#unreadBytes += chunk.length;
+    this.lastTraffic = performance.now();
     if (this.#unreadBytes > READ_HIGH_WATER_BYTES && !this.#paused) this.#pause();
     this.#wakeReader();
   }

@@ -17,6 +17,30 @@ export function rawArguments(count: number, strings: readonly string[]): Uint8Ar
   }
 }
 
+/**
+ * Words of this process's command line byte for byte, wherever they stand in it. A word that is
+ * UTF-8 is taken as it is; another is looked up among the kernel's, in order.
+ */
+export function rawWords(strings: readonly string[]): Uint8Array[] {
+  const encoder = new TextEncoder();
+  if (!strings.some((text) => text.includes("\uFFFD"))) {
+    return strings.map((text) => encoder.encode(text));
+  }
+  const words = kernelWords();
+  return strings.map((text) => {
+    const index = words.findIndex((word) => new TextDecoder().decode(word) === text);
+    return (index === -1 ? undefined : words.splice(index, 1)[0]) ?? encoder.encode(text);
+  });
+}
+
+function kernelWords(): Uint8Array[] {
+  try {
+    return splitWords(readFileSync("/proc/self/cmdline"));
+  } catch {
+    return [];
+  }
+}
+
 /** NUL-terminated words, proc(5). */
 function splitWords(commandLine: Uint8Array): Uint8Array[] {
   const words: Uint8Array[] = [];

@@ -184,7 +184,7 @@ const execCheck: Check = {
       expectEqual("the exit status", status, 7);
       return "input, output, errors and exit status 7 came through the agent";
     } finally {
-      await agent.stop();
+      await agent.stop(0);
     }
   },
 };

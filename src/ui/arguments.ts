@@ -22,12 +22,15 @@ export function parseArguments(command: Command, words: readonly string[]): Argu
     checkChoice(command, name, spec, values[name]);
   }
   positionals.forEach(([name, spec], index) => {
-    values[name] = parsed.positionals[index] ?? values[name];
+    const given = parsed.positionals.slice(index);
+    if (spec.repeatable) values[name] = given.length === 0 ? undefined : given;
+    else values[name] = given[0] ?? values[name];
     if (values[name] === undefined && spec.required !== false) {
       throw usage(command, `${name.toUpperCase()} is missing`);
     }
   });
-  const extra = parsed.positionals[positionals.length];
+  const takesAll = positionals.at(-1)?.[1].repeatable === true;
+  const extra = takesAll ? undefined : parsed.positionals[positionals.length];
   if (extra !== undefined) throw usage(command, `unexpected argument ${JSON.stringify(extra)}`);
   if (command.restName === undefined && rest.length > 0) {
     throw usage(command, `unexpected argument ${JSON.stringify(rest[0])}`);

@@ -4,7 +4,10 @@
  */
 import type { ArgDef } from "citty";
 
-/** An option or positional of a command: citty's definition, and whether it may be repeated. */
+/**
+ * An option or positional of a command: citty's definition, and whether it may be repeated. A
+ * positional that may be is the last one, and takes all words that are left.
+ */
 export type ArgumentSpec = ArgDef & { repeatable?: boolean };
 
 /** One example of the help text. */

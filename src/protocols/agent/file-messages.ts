@@ -2,6 +2,7 @@
 import { encodeBase64 } from "./base64.ts";
 import {
   bad,
+  field,
   type JsonObject,
   parseObject,
   readBytes,
@@ -127,5 +128,34 @@ export function encodeFileResponse({ content, files, error }: FileResponse): Jso
           files: files.map(({ name, size, mode, isDir }) => ({ name, size, mode, is_dir: isDir })),
         }),
     ...(error === undefined ? {} : { error }),
+  };
+}
+
+/**
+ * Reads a FileResult.
+ *
+ * @throws {VsockboxError} BAD_DATA.
+ */
+export function decodeFileResponse(payload: Uint8Array): FileResponse {
+  const what = "FileResult";
+  const object = parseObject(what, payload);
+  const files = field(object, "files") ?? [];
+  if (!Array.isArray(files)) throw bad(what, "files is no list");
+  const error = readString(what, object, "error");
+  return {
+    content: readBytes(what, object, "content"),
+    files: files.map((file: unknown) => decodeFileInfo(what, file)),
+    ...(error === undefined ? {} : { error }),
+  };
+}
+
+function decodeFileInfo(what: string, value: unknown): FileInfo {
+  if (typeof value !== "object" || value === null) throw bad(what, "a file is no object");
+  const file = value as JsonObject;
+  return {
+    name: readString(what, file, "name") ?? "",
+    size: readInteger(what, file, "size", Number.MAX_SAFE_INTEGER) ?? 0,
+    mode: readInteger(what, file, "mode", 0xffff_ffff) ?? 0,
+    isDir: field(file, "is_dir") === true,
   };
 }

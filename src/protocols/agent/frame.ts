@@ -13,7 +13,10 @@ export const DEFAULT_MAX_FRAME_BYTES = 64 * 1024 * 1024;
 /** Largest payload that we put into one frame of streamed data, in bytes. */
 export const STREAM_FRAME_BYTES = 256 * 1024;
 
-/** Frame types of the agent protocol. */
+/** A frame of up to this many bytes gets its room at once, in bytes. */
+const EAGER_FRAME_BYTES = STREAM_FRAME_BYTES + 64;
+
+/** Frame types of the agent protocol; from 64 on ours alone, only used behind a Hello. */
 export const FrameType = {
   Exec: 1,
   ExecResult: 2,
@@ -32,6 +35,16 @@ export const FrameType = {
   ReadFile: 15,
   ListFiles: 16,
   FileResult: 17,
+  Hello: 64,
+  Open: 65,
+  Data: 66,
+  Record: 67,
+  Control: 68,
+  Credit: 69,
+  End: 70,
+  Close: 71,
+  Ping: 72,
+  Pong: 73,
 } as const;
 
 const NAMES = new Map<number, string>(
@@ -87,7 +100,7 @@ export function encodeU32Frame(type: number, value: number): Uint8Array {
  * bytes have come in.
  */
 export class FrameDecoder {
-  readonly #maxFrameBytes: number;
+  #maxFrameBytes: number;
   readonly #header = new Uint8Array(FRAME_HEADER_BYTES);
   readonly #headerView = new DataView(this.#header.buffer);
   #headerFilled = 0;
@@ -99,6 +112,11 @@ export class FrameDecoder {
   #rest: Uint8Array = new Uint8Array(0);
 
   constructor({ maxFrameBytes = DEFAULT_MAX_FRAME_BYTES } = {}) {
+    this.#maxFrameBytes = maxFrameBytes;
+  }
+
+  /** Changes the limit for the frames that are still to come. */
+  limit(maxFrameBytes: number): void {
     this.#maxFrameBytes = maxFrameBytes;
   }
 
@@ -173,11 +191,12 @@ export class FrameDecoder {
     return rest.subarray(part.length);
   }
 
-  /** Room grows with what has come in, by doubling, never with what was announced. */
+  /** Room grows with what has come in, by doubling; only a small frame gets all of it at once. */
   #collect(piece: Uint8Array): void {
     const needed = this.#collectedBytes + piece.length;
     if (needed > this.#collected.length) {
-      const room = Math.min(this.#frameBytes, Math.max(needed, this.#collected.length * 2));
+      const least = Math.max(needed, this.#collected.length * 2, EAGER_FRAME_BYTES);
+      const room = Math.min(this.#frameBytes, least);
       const grown = new Uint8Array(room);
       grown.set(this.#collected.subarray(0, this.#collectedBytes));
       this.#collected = grown;

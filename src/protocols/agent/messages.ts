@@ -27,6 +27,8 @@ export interface CommandRequest {
   env: Record<string, string>;
   /** `uid`, `uid:gid` or a name; undefined: the agent's own user. */
   user: string | undefined;
+  /** Confinement that is asked for on top of the agent's own; only ever sent behind a Hello. */
+  sandbox?: readonly string[] | undefined;
 }
 
 /** Exec, ExecStream and ExecPipe. */
@@ -55,7 +57,8 @@ export interface ExecResponse {
   error: string | undefined;
 }
 
-function readCommandRequest(what: string, object: JsonObject): CommandRequest {
+/** Reads the fields that all requests to run a command have. */
+export function decodeCommandFields(what: string, object: JsonObject): CommandRequest {
   const command = readString(what, object, "command");
   if (command === undefined) throw bad(what, "the command is missing");
   return {
@@ -64,16 +67,24 @@ function readCommandRequest(what: string, object: JsonObject): CommandRequest {
     workingDir: readString(what, object, "working_dir"),
     env: readEnvironment(what, object),
     user: readString(what, object, "user"),
+    sandbox: sandboxOf(what, object),
   };
 }
 
-function encodeCommandRequest(request: CommandRequest): JsonObject {
+function sandboxOf(what: string, object: JsonObject): string[] | undefined {
+  const options = readStrings(what, object, "sandbox");
+  return options.length === 0 ? undefined : options;
+}
+
+/** The fields of a request to run a command, with empty ones left out. */
+export function encodeCommandFields(request: CommandRequest): JsonObject {
   return {
     command: request.command,
     ...(request.args.length === 0 ? {} : { args: request.args }),
     ...(request.workingDir === undefined ? {} : { working_dir: request.workingDir }),
     ...(Object.keys(request.env).length === 0 ? {} : { env: request.env }),
     ...(request.user === undefined ? {} : { user: request.user }),
+    ...(request.sandbox === undefined ? {} : { sandbox: request.sandbox }),
   };
 }
 
@@ -85,13 +96,13 @@ function encodeCommandRequest(request: CommandRequest): JsonObject {
 export function decodeExecRequest(payload: Uint8Array): ExecRequest {
   const what = "ExecRequest";
   const object = parseObject(what, payload);
-  return { ...readCommandRequest(what, object), stdin: readBytes(what, object, "stdin") };
+  return { ...decodeCommandFields(what, object), stdin: readBytes(what, object, "stdin") };
 }
 
 /** The request as JSON value, with empty fields left out. */
 export function encodeExecRequest(request: ExecRequest): JsonObject {
   return {
-    ...encodeCommandRequest(request),
+    ...encodeCommandFields(request),
     ...(request.stdin.length === 0 ? {} : { stdin: encodeBase64(request.stdin) }),
   };
 }
@@ -110,7 +121,7 @@ export function decodeExecTTYRequest(payload: Uint8Array): ExecTTYRequest {
   const what = "ExecTTYRequest";
   const object = parseObject(what, payload);
   return {
-    ...readCommandRequest(what, object),
+    ...decodeCommandFields(what, object),
     size: {
       rows: readInteger(what, object, "rows", U16_MAX) || DEFAULT_SIZE.rows,
       cols: readInteger(what, object, "cols", U16_MAX) || DEFAULT_SIZE.cols,
@@ -120,7 +131,7 @@ export function decodeExecTTYRequest(payload: Uint8Array): ExecTTYRequest {
 
 /** The request as JSON value, with empty fields left out. */
 export function encodeExecTTYRequest({ size, ...request }: ExecTTYRequest): JsonObject {
-  return { ...encodeCommandRequest(request), ...size };
+  return { ...encodeCommandFields(request), ...size };
 }
 
 /**

@@ -4,7 +4,7 @@ import { parseProfiles } from "../../../src/config/profiles.ts";
 
 const read = (text: string) =>
   Object.fromEntries(
-    [...parseProfiles(text, "config.yaml")].map(([name, address]) => [
+    [...parseProfiles(text, "config.yaml")].map(([name, { address }]) => [
       name,
       formatAddress(address),
     ]),

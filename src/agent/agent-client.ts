@@ -1,0 +1,448 @@
+/** A connection to one of our agents, for everything that goes beyond the Go agent's frames. */
+import { toVsockboxError, VsockboxError } from "../errors.ts";
+import { baseName, type BytesPath, bytesPath } from "../files/bytes-path.ts";
+import type { SocketAddress } from "../net/address.ts";
+import type { ByteSource } from "../net/pump.ts";
+import type { Endpoint } from "../net/endpoint.ts";
+import { Stream } from "../protocols/agent/channel-frames.ts";
+import {
+  type ChannelRequest,
+  decodeAccepted,
+  encodeChannelRequest,
+  type ExecOperation,
+  type TransferFlags,
+} from "../protocols/agent/channel-requests.ts";
+import type { Hello } from "../protocols/agent/hello.ts";
+import { bad, field, type JsonObject, readInteger } from "../protocols/agent/json-fields.ts";
+import type { TerminalSize } from "../protocols/agent/messages.ts";
+import type { Channel } from "./channel.ts";
+import { ChannelConnection } from "./channel-connection.ts";
+import { ChannelPipe } from "./channel-pipe.ts";
+import { type AgentDialOptions, greetAgent } from "./hello-client.ts";
+import type { TransferProgress, TransferSummary } from "./transfer.ts";
+import { TreeReceiver } from "./tree-receiver.ts";
+import { TreeSender } from "./tree-sender.ts";
+
+/** Options of transfers. */
+export interface TransferOptions extends Partial<TransferFlags> {
+  recursive?: boolean;
+  onProgress?: (progress: TransferProgress) => void;
+  /** Fires to end the transfer. */
+  signal?: AbortSignal | undefined;
+}
+
+/** How a command ended. */
+export interface RemoteExit {
+  /** The exit code; 128 + N for signal N. */
+  exitCode: number;
+  signal: string | undefined;
+  /** Why it could not be started. */
+  error: string | undefined;
+}
+
+/** A forward of a listener in the guest to this side. */
+export interface RemoteListener {
+  /** Where the guest listens, with the port that its kernel chose. */
+  readonly listening: string;
+  /** Rejects where the guest's listener or the connection ends. */
+  readonly ended: Promise<void>;
+  close(): void;
+}
+
+/** Answer of {@link AgentClient.ping}. */
+export interface Pong {
+  roundTripMs: number;
+  /** The agent's clock minus ours, in milliseconds, to half a round trip. */
+  clockOffsetMs: number;
+}
+
+/** A connection with any number of requests side by side. */
+export class AgentClient implements AsyncDisposable {
+  /** What the agent said of itself. */
+  readonly hello: Hello;
+  /** Resolves when the connection is gone. Never rejects. */
+  readonly closed: Promise<void>;
+  readonly #channels: ChannelConnection;
+  readonly #listeners = new Map<number, (channel: Channel) => void>();
+
+  private constructor(hello: Hello, channels: (client: AgentClient) => ChannelConnection) {
+    this.hello = hello;
+    this.#channels = channels(this);
+    this.closed = this.#channels.run().catch(() => undefined);
+  }
+
+  /**
+   * Connects to an agent.
+   *
+   * @throws {OldAgentError} where the agent knows the Go agent's frames alone.
+   * @throws {VsockboxError} UNAVAILABLE, TIMEOUT, REFUSED, as `dial`.
+   */
+  static async connect(address: SocketAddress, options?: AgentDialOptions): Promise<AgentClient> {
+    const { connection, hello } = await greetAgent(address, options);
+    return new AgentClient(
+      hello,
+      (client) =>
+        new ChannelConnection(connection, {
+          side: "client",
+          peerWindow: hello.window,
+          onOpen: (channel, request) => client.#onOpen(channel, request),
+        }),
+    );
+  }
+
+  #onOpen(channel: Channel, request: JsonObject): void {
+    try {
+      const { listener } = decodeAccepted(request);
+      const handler = this.#listeners.get(listener);
+      if (handler === undefined) throw bad("accepted", "nobody here listens for it");
+      handler(channel);
+    } catch (thrown) {
+      channel.fail(toVsockboxError(thrown, "accept"));
+    }
+  }
+
+  /** Opens a channel for a request. */
+  open(request: ChannelRequest, onControl?: (value: JsonObject) => void): Channel {
+    return this.#channels.open(encodeChannelRequest(request), onControl);
+  }
+
+  /**
+   * Asks and waits for the answer.
+   *
+   * @throws {VsockboxError} the agent's error.
+   */
+  async request(request: ChannelRequest): Promise<JsonObject> {
+    const channel = this.open(request);
+    channel.end();
+    return channel.result;
+  }
+
+  /**
+   * Asks for something that is answered with records.
+   *
+   * @throws {VsockboxError} the agent's error.
+   */
+  async *records(request: ChannelRequest): AsyncGenerator<JsonObject, JsonObject> {
+    const channel = this.open(request);
+    channel.end();
+    try {
+      for (;;) {
+        const item = await channel.next();
+        if (item === undefined) break;
+        if (item.kind === "record") yield item.value;
+      }
+      return await channel.result;
+    } finally {
+      channel.cancel(nobodyReads());
+    }
+  }
+
+  /** Starts a command that lives as long as this connection. */
+  spawn(request: Omit<ExecOperation, "op" | "detach" | "name">): RemoteCommand {
+    return new RemoteCommand(
+      this.open({ op: "exec", detach: false, name: undefined, ...request }),
+      request.input,
+    );
+  }
+
+  /** Joins a detached session, or reads its output. */
+  attach(
+    id: string,
+    options: { logs?: boolean; follow?: boolean; offset?: number | undefined; tty?: TerminalSize },
+  ): RemoteCommand {
+    const { logs = false, follow = false, offset, tty } = options;
+    const channel = this.open({ op: logs ? "logs" : "attach", id, follow, offset, tty });
+    return new RemoteCommand(channel, !logs);
+  }
+
+  /**
+   * Sends a file or tree into a directory of the guest.
+   *
+   * @param name what it is called there; undefined: as here.
+   * @throws {VsockboxError} what ended the transfer; errors of single files are in the summary.
+   */
+  async upload(
+    local: Uint8Array | ByteSource,
+    directory: Uint8Array,
+    name: Uint8Array | undefined,
+    options: TransferOptions = {},
+  ): Promise<TransferSummary> {
+    const flags = transferFlags(options);
+    const channel = this.open({ op: "put", path: directory, ...flags });
+    return cancellable(channel, options.signal, async () => {
+      const sender = new TreeSender(channel, {
+        ...flags,
+        recursive: options.recursive ?? false,
+        onProgress: options.onProgress,
+      });
+      try {
+        if (!(local instanceof Uint8Array)) {
+          await sender.sendStream(local, name ?? Buffer.from("stdin"));
+        } else {
+          const path = bytesPath(local);
+          await sender.send(path, name ?? baseName(path));
+        }
+      } catch (thrown) {
+        // What the agent said of its end is the better reason.
+        if (channel.isClosed) await channel.result;
+        throw thrown;
+      }
+      channel.end();
+      const result = await channel.result;
+      addReceived(sender.summary, result);
+      return sender.summary;
+    });
+  }
+
+  /**
+   * Takes a file or tree of the guest into a local directory.
+   *
+   * @throws {VsockboxError} as {@link upload}.
+   */
+  async download(
+    remote: Uint8Array,
+    directory: BytesPath,
+    name: Uint8Array,
+    options: TransferOptions = {},
+  ): Promise<TransferSummary> {
+    const flags = transferFlags(options);
+    const recursive = options.recursive ?? false;
+    const channel = this.open({ op: "get", path: remote, name, recursive, ...flags });
+    return cancellable(channel, options.signal, async () => {
+      const { onProgress } = options;
+      const receiver = new TreeReceiver(channel, { ...flags, expected: name, onProgress });
+      await receiver.receive(directory);
+      await channel.result;
+      return receiver.summary;
+    });
+  }
+
+  /** Gives a file's bytes as they come; for `cat` and standard output. */
+  async *read(remote: Uint8Array, options: TransferOptions = {}): AsyncGenerator<Uint8Array> {
+    const flags = { ...transferFlags(options), resume: false, keep: false };
+    const name = Buffer.from("file");
+    const channel = this.open({ op: "get", path: remote, name, recursive: false, ...flags });
+    try {
+      for (;;) {
+        const item = await channel.next();
+        if (item === undefined) break;
+        if (item.kind === "data") yield item.bytes;
+        else {
+          const hole = field(item.value, "kind") === "hole";
+          if (hole) yield* zeros(readInteger("hole", item.value, "bytes", 2 ** 50) ?? 0);
+          const error = field(item.value, "error");
+          if (typeof error === "string") {
+            throw new VsockboxError({ code: "IO", operation: "read", message: error });
+          }
+        }
+      }
+      await channel.result;
+    } finally {
+      channel.cancel(nobodyReads());
+    }
+  }
+
+  /**
+   * Connects inside the guest.
+   *
+   * @throws {VsockboxError} UNAVAILABLE with the guest's reason.
+   */
+  async dial(endpoint: Endpoint): Promise<{ channel: Channel; pipe: ChannelPipe }> {
+    const connected = Promise.withResolvers<void>();
+    const channel = this.open({ op: "dial", endpoint }, () => connected.resolve());
+    channel.result.then(
+      () => connected.resolve(),
+      (thrown: unknown) => connected.reject(thrown),
+    );
+    await connected.promise;
+    return { channel, pipe: new ChannelPipe(channel) };
+  }
+
+  /**
+   * Listens inside the guest; each connection there becomes a channel here.
+   *
+   * @throws {VsockboxError} CANNOT_CREATE with the guest's reason.
+   */
+  async listen(
+    endpoint: Endpoint,
+    onConnection: (channel: Channel) => void,
+  ): Promise<RemoteListener> {
+    const listening = Promise.withResolvers<string>();
+    const channel = this.open({ op: "listen", endpoint }, (value) => {
+      const where = field(value, "listening");
+      listening.resolve(typeof where === "string" ? where : "");
+    });
+    this.#listeners.set(channel.id, onConnection);
+    const ended = channel.result.then(
+      () => undefined,
+      (thrown: unknown) => {
+        listening.reject(thrown);
+        throw thrown;
+      },
+    );
+    ended.catch(() => undefined);
+    return {
+      listening: await listening.promise,
+      ended,
+      close: () => {
+        this.#listeners.delete(channel.id);
+        channel.cancel(
+          new VsockboxError({ code: "ABORTED", operation: "listen", message: "it was closed" }),
+        );
+      },
+    };
+  }
+
+  /** Measures the round trip, and how far the agent's clock is off. */
+  async ping(): Promise<Pong> {
+    const begin = performance.now();
+    const sentMs = Date.now();
+    const answer = await this.#channels.ping({ sentMs });
+    const roundTripMs = performance.now() - begin;
+    const received = field(answer, "receivedMs");
+    const middle = sentMs + roundTripMs / 2;
+    return {
+      roundTripMs,
+      clockOffsetMs: typeof received === "number" ? received - middle : Number.NaN,
+    };
+  }
+
+  /** Drops the connection with everything on it. */
+  abort(reason: VsockboxError): void {
+    this.#channels.abort(reason);
+  }
+
+  /** Closes the connection; commands that were not detached are ended by the agent. */
+  async close(): Promise<void> {
+    await this.#channels.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+/** A command in the guest, on a channel. */
+export class RemoteCommand {
+  readonly channel: Channel;
+  /** How it ended; rejects where that will never be known. */
+  readonly exited: Promise<RemoteExit>;
+  /** The channel's whole result. */
+  readonly result: Promise<JsonObject>;
+
+  constructor(channel: Channel, input: boolean) {
+    this.channel = channel;
+    this.result = channel.result;
+    if (!input) channel.end();
+    this.exited = channel.result.then((result) => {
+      const text = (name: string) => {
+        const value = field(result, name);
+        return typeof value === "string" ? value : undefined;
+      };
+      return {
+        exitCode: readInteger("exec result", result, "exit_code", 0xffff_ffff) ?? 0,
+        signal: text("signal"),
+        error: text("error"),
+      };
+    });
+    this.exited.catch(() => undefined);
+  }
+
+  /** Output in the order in which it came, until the command's end. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<{
+    stream: "stdout" | "stderr";
+    bytes: Uint8Array;
+  }> {
+    for (;;) {
+      const item = await this.channel.next();
+      if (item === undefined) return;
+      if (item.kind !== "data") continue;
+      yield { stream: item.stream === Stream.Errors ? "stderr" : "stdout", bytes: item.bytes };
+    }
+  }
+
+  /** Sends input; resolves when there is room for more. */
+  write(bytes: Uint8Array): Promise<void> {
+    return this.channel.send(Stream.Input, bytes);
+  }
+
+  /** The end of its input. */
+  endInput(): void {
+    this.channel.end();
+  }
+
+  /** Sends a signal; it overtakes input that the command has not read. */
+  signal(signal: number): void {
+    this.channel.control({ signal });
+  }
+
+  /** Tells a terminal's new size. */
+  resize({ rows, cols }: TerminalSize): void {
+    this.channel.control({ tty: { rows, cols } });
+  }
+
+  /** Leaves: a command is ended, a detached session goes on. */
+  leave(reason: VsockboxError): void {
+    this.channel.cancel(reason);
+  }
+}
+
+/** The flags of a transfer with their defaults. */
+export function transferFlags(options: TransferOptions): TransferFlags {
+  const { preserve = false, resume = false, checksum = false, keep = false } = options;
+  return { preserve, resume, checksum, keep };
+}
+
+async function cancellable<T>(
+  channel: Channel,
+  signal: AbortSignal | undefined,
+  work: () => Promise<T>,
+): Promise<T> {
+  const onAbort = () => {
+    const { reason } = signal ?? {};
+    channel.cancel(
+      reason instanceof VsockboxError
+        ? reason
+        : new VsockboxError({ code: "ABORTED", operation: "copy", message: "it was interrupted" }),
+    );
+  };
+  if (signal?.aborted) onAbort();
+  signal?.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await work();
+  } catch (thrown) {
+    channel.fail(toVsockboxError(thrown, "copy"));
+    throw thrown;
+  } finally {
+    signal?.removeEventListener("abort", onAbort);
+  }
+}
+
+/** What the receiver could not write is the sender's to report. */
+function addReceived(summary: TransferSummary, result: JsonObject): void {
+  const own = summary.errors.length;
+  summary.addErrors(result);
+  // What the sender left out was noted by both.
+  if (own > 0) {
+    const seen = new Set(summary.errors.slice(0, own));
+    const repeated = summary.errors.slice(own).filter((error) => seen.has(error));
+    summary.errors = [...new Set(summary.errors)];
+    summary.errorCount -= repeated.length;
+  }
+  const files = readInteger("put result", result, "files", Number.MAX_SAFE_INTEGER);
+  if (files !== undefined) summary.files = files;
+}
+
+function* zeros(bytes: number): Generator<Uint8Array> {
+  for (let left = bytes; left > 0; left -= 256 * 1024) {
+    yield new Uint8Array(Math.min(left, 256 * 1024));
+  }
+}
+
+function nobodyReads(): VsockboxError {
+  return new VsockboxError({
+    code: "ABORTED",
+    operation: "read",
+    message: "nobody wants the rest",
+  });
+}

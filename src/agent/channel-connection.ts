@@ -1,0 +1,240 @@
+/** Several channels over one connection, behind a Hello; the same for either end. */
+import { toVsockboxError, VsockboxError } from "../errors.ts";
+import {
+  type ChannelFrame,
+  decodeChannelFrame,
+  encodeChannelJson,
+  MAX_CHANNEL_FRAME_BYTES,
+} from "../protocols/agent/channel-frames.ts";
+import { CHANNEL_WINDOW_BYTES } from "../protocols/agent/credit.ts";
+import { encodeJsonFrame, FrameType } from "../protocols/agent/frame.ts";
+import { encodeError } from "../protocols/agent/hello.ts";
+import { bad, type JsonObject } from "../protocols/agent/json-fields.ts";
+import { Channel, type ChannelCarrier } from "./channel.ts";
+import type { FrameConnection } from "./frame-connection.ts";
+
+/** Open channels that one peer may have at once. */
+export const MAX_CHANNELS = 1024;
+
+/** Frames below this size are put together into one write, in bytes. */
+const COALESCE_BYTES = 64 * 1024;
+
+/** Options of {@link ChannelConnection}. */
+export interface ChannelConnectionOptions {
+  /** The side that connected numbers its channels oddly. */
+  side: "client" | "agent";
+  /** The window that the peer's Hello gives our channels, in bytes. */
+  peerWindow: number;
+  /** Called for each channel that the peer opens. */
+  onOpen: (channel: Channel, request: JsonObject) => void;
+}
+
+/** The connection behind all channels. Call {@link run}, else nothing comes in. */
+export class ChannelConnection implements ChannelCarrier {
+  readonly #connection: FrameConnection;
+  readonly #options: ChannelConnectionOptions;
+  readonly #channels = new Map<number, Channel>();
+  readonly #pings: PromiseWithResolvers<JsonObject>[] = [];
+  #nextId: number;
+  #lastPeerId: number;
+  #batch: Uint8Array[] = [];
+  #batchBytes = 0;
+  #flushTimer: NodeJS.Immediate | undefined;
+  #broken: VsockboxError | undefined;
+  /** When the last frame came in, by performance.now(). */
+  lastFrameAt = performance.now();
+
+  constructor(connection: FrameConnection, options: ChannelConnectionOptions) {
+    this.#connection = connection;
+    this.#options = options;
+    this.#nextId = options.side === "client" ? 1 : 2;
+    this.#lastPeerId = options.side === "client" ? 0 : -1;
+    connection.limitFrames(MAX_CHANNEL_FRAME_BYTES);
+  }
+
+  /** How many channels are open. */
+  get channels(): number {
+    return this.#channels.size;
+  }
+
+  /**
+   * Opens a channel.
+   *
+   * @throws {VsockboxError} TRANSPORT where the connection is gone.
+   */
+  open(request: JsonObject, onControl?: (value: JsonObject) => void): Channel {
+    if (this.#broken !== undefined) throw this.#broken;
+    const channel = this.#make(this.#nextId);
+    this.#nextId += 2;
+    if (onControl !== undefined) channel.onControl = onControl;
+    this.write(encodeChannelJson("open", channel.id, request)).catch(() => undefined);
+    return channel;
+  }
+
+  #make(id: number): Channel {
+    const windows = { peerBytes: this.#options.peerWindow, ownBytes: CHANNEL_WINDOW_BYTES };
+    const channel = new Channel(this, id, windows);
+    this.#channels.set(id, channel);
+    return channel;
+  }
+
+  /** Asks the peer for a sign of life; gives its answer. */
+  async ping(value: JsonObject = {}): Promise<JsonObject> {
+    if (this.#broken !== undefined) throw this.#broken;
+    const answer = Promise.withResolvers<JsonObject>();
+    this.#pings.push(answer);
+    await this.#connection.sendEncoded(encodeJsonFrame(FrameType.Ping, value));
+    return answer.promise;
+  }
+
+  /**
+   * Sends a frame. A small one waits for others of the same turn of the event loop: many tiny packets
+   * would use up the peer's queue of packets long before its credit.
+   *
+   * @returns when the kernel has a large frame; when a small one is queued.
+   */
+  write(frame: Uint8Array): Promise<void> {
+    if (frame.length >= COALESCE_BYTES) {
+      this.#flush().catch(() => undefined);
+      return this.#connection.sendEncoded(frame);
+    }
+    this.#batch.push(frame);
+    this.#batchBytes += frame.length;
+    if (this.#batchBytes >= COALESCE_BYTES) return this.#flush();
+    this.#flushTimer ??= setImmediate(() => {
+      // A broken connection is noticed by whoever reads.
+      this.#flush().catch(() => undefined);
+    });
+    return Promise.resolve();
+  }
+
+  #flush(): Promise<void> {
+    if (this.#flushTimer !== undefined) clearImmediate(this.#flushTimer);
+    this.#flushTimer = undefined;
+    const [first] = this.#batch;
+    if (first === undefined) return Promise.resolve();
+    const whole = this.#batch.length === 1 ? first : Buffer.concat(this.#batch);
+    this.#batch = [];
+    this.#batchBytes = 0;
+    return this.#connection.sendEncoded(whole);
+  }
+
+  /** Called by a channel that was closed from this side. */
+  forget(channel: Channel): void {
+    this.#channels.delete(channel.id);
+  }
+
+  /**
+   * Reads until the connection ends. All channels that are open then end with the reason.
+   *
+   * @throws {VsockboxError} BAD_DATA, TRANSPORT.
+   */
+  async run(): Promise<void> {
+    try {
+      for (;;) {
+        const frame = await this.#connection.next();
+        if (frame === undefined) break;
+        this.lastFrameAt = performance.now();
+        this.#onFrame(decodeChannelFrame(frame));
+      }
+      this.#end(
+        new VsockboxError({
+          code: "TRANSPORT",
+          operation: "connection",
+          message: "the other side has closed it",
+          hint: "the agent or the guest may have been stopped",
+        }),
+      );
+    } catch (thrown) {
+      const error = toVsockboxError(thrown, "read frame");
+      this.#end(error);
+      throw error;
+    }
+  }
+
+  /** Drops the connection; everything on it ends with `reason`. */
+  abort(reason: VsockboxError): void {
+    this.#end(reason);
+    this.#connection.stream.abort(reason);
+  }
+
+  /** Sends what is queued and closes the connection. */
+  async close(): Promise<void> {
+    await this.#flush().catch(() => undefined);
+    await this.#connection.stream.close();
+  }
+
+  #end(reason: VsockboxError): void {
+    this.#broken ??= reason;
+    for (const channel of this.#channels.values()) channel.onBroken(reason);
+    this.#channels.clear();
+    for (const ping of this.#pings.splice(0)) ping.reject(reason);
+  }
+
+  #onFrame(frame: ChannelFrame): void {
+    switch (frame.kind) {
+      case "ping": {
+        const answer = { ...frame.value, receivedMs: Date.now() };
+        this.write(encodeJsonFrame(FrameType.Pong, answer)).catch(() => undefined);
+        return;
+      }
+      case "pong":
+        this.#pings.shift()?.resolve(frame.value);
+        return;
+      case "open":
+        return this.#onOpen(frame.channel, frame.value);
+      default: {
+        const channel = this.#channels.get(frame.channel);
+        // What was on its way when this side closed the channel is of no interest any more.
+        if (channel !== undefined) this.#onChannelFrame(channel, frame);
+        else if (!this.#wasOpen(frame.channel)) throw bad("frame", "its channel was never opened");
+      }
+    }
+  }
+
+  #wasOpen(id: number): boolean {
+    const isOurs = id % 2 === this.#nextId % 2;
+    return id > 0 && (isOurs ? id < this.#nextId : id <= this.#lastPeerId);
+  }
+
+  #onChannelFrame(
+    channel: Channel,
+    frame: Exclude<ChannelFrame, { kind: "ping" | "pong" | "open" }>,
+  ): void {
+    switch (frame.kind) {
+      case "data":
+        return channel.onData(
+          { kind: "data", stream: frame.stream, bytes: frame.bytes },
+          frame.cost,
+        );
+      case "record":
+        return channel.onData({ kind: "record", value: frame.value }, frame.cost);
+      case "control":
+        return channel.onControl(frame.value);
+      case "credit":
+        return channel.onCredit(frame.bytes);
+      case "end":
+        return channel.onEnd();
+      case "close":
+        this.#channels.delete(channel.id);
+        return channel.onClose(frame.value);
+    }
+  }
+
+  #onOpen(id: number, request: JsonObject): void {
+    if (id % 2 === this.#nextId % 2 || id <= this.#lastPeerId) {
+      throw bad("Open", `channel ${id} is not the other side's next one`);
+    }
+    this.#lastPeerId = id;
+    if (this.#channels.size >= MAX_CHANNELS) {
+      const error = new VsockboxError({
+        code: "REFUSED",
+        operation: "open channel",
+        message: `${MAX_CHANNELS} channels are open already`,
+      });
+      this.write(encodeChannelJson("close", id, encodeError(error))).catch(() => undefined);
+      return;
+    }
+    this.#options.onOpen(this.#make(id), request);
+  }
+}

@@ -1,0 +1,235 @@
+/** One channel of a connection: an ordered sequence of data and records each way, with credit. */
+import { VsockboxError } from "../errors.ts";
+import {
+  DATA_HEADER_BYTES,
+  encodeChannelJson,
+  encodeCredit,
+  encodeData,
+  encodeEnd,
+  fillDataHeader,
+  MAX_DATA_BYTES,
+  recordCost,
+} from "../protocols/agent/channel-frames.ts";
+import { ReceiveWindow, SendCredit } from "../protocols/agent/credit.ts";
+import { decodeError, encodeError } from "../protocols/agent/hello.ts";
+import { field, type JsonObject } from "../protocols/agent/json-fields.ts";
+
+/** What comes out of a channel, in the order in which the peer sent it. */
+export type ChannelItem =
+  { kind: "data"; stream: number; bytes: Uint8Array } | { kind: "record"; value: JsonObject };
+
+/** What a channel needs of its connection. */
+export interface ChannelCarrier {
+  /** Sends a frame; resolves when the kernel has it. */
+  write(frame: Uint8Array): Promise<void>;
+  /** The channel's number will not be used again. */
+  forget(channel: Channel): void;
+}
+
+/** A channel, the same for either end. */
+export class Channel {
+  readonly id: number;
+  /**
+   * The peer's final word; rejects with its error, or with TRANSPORT where the connection broke.
+   * Nobody has to wait for it.
+   */
+  readonly result: Promise<JsonObject>;
+  /** Resolves when the peer has closed the channel or is gone. Never rejects. */
+  readonly peerLeft: Promise<void>;
+  /** Called at once for every Control of the peer, whatever else is queued. */
+  onControl: (value: JsonObject) => void = () => undefined;
+
+  readonly #carrier: ChannelCarrier;
+  readonly #credit: SendCredit;
+  readonly #window: ReceiveWindow;
+  readonly #outcome = Promise.withResolvers<JsonObject>();
+  readonly #left = Promise.withResolvers<void>();
+  readonly #items: (ChannelItem & { cost: number })[] = [];
+  #inputEnded = false;
+  #outputEnded = false;
+  #closed = false;
+  #failure: VsockboxError | undefined;
+  #reader: PromiseWithResolvers<void> | undefined;
+  #creditWaiter: PromiseWithResolvers<void> | undefined;
+
+  constructor(
+    carrier: ChannelCarrier,
+    id: number,
+    windows: { peerBytes: number; ownBytes: number },
+  ) {
+    this.#carrier = carrier;
+    this.id = id;
+    this.#credit = new SendCredit(windows.peerBytes);
+    this.#window = new ReceiveWindow(windows.ownBytes);
+    this.result = this.#outcome.promise;
+    this.peerLeft = this.#left.promise;
+    this.result.catch(() => undefined);
+  }
+
+  /** Whether either side has closed the channel. */
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
+  /**
+   * The next item; undefined at the peer's end of output.
+   *
+   * @throws {VsockboxError} the peer's error, or TRANSPORT, behind all items before it.
+   */
+  async next(): Promise<ChannelItem | undefined> {
+    for (;;) {
+      const item = this.#items.shift();
+      if (item !== undefined) {
+        const returned = this.#window.consume(item.cost);
+        if (returned > 0 && !this.#closed) this.#post(encodeCredit(this.id, returned));
+        return item;
+      }
+      if (this.#failure !== undefined) throw this.#failure;
+      if (this.#inputEnded || this.#closed) return undefined;
+      this.#reader ??= Promise.withResolvers();
+      await this.#reader.promise;
+    }
+  }
+
+  /**
+   * Sends bytes on a stream; resolves when the kernel has them.
+   *
+   * @throws {VsockboxError} where the channel is closed: the peer's error, or ABORTED.
+   */
+  async send(stream: number, bytes: Uint8Array): Promise<void> {
+    for (let offset = 0; offset < bytes.length; offset += MAX_DATA_BYTES) {
+      const piece = bytes.subarray(offset, offset + MAX_DATA_BYTES);
+      await this.#take(piece.length);
+      await this.#carrier.write(encodeData(this.id, stream, piece));
+    }
+  }
+
+  /**
+   * Sends bytes that were read into a buffer with room for the header in front: nothing is copied.
+   *
+   * @param frame `DATA_HEADER_BYTES` of room and at most `MAX_DATA_BYTES` bytes.
+   */
+  async sendInPlace(stream: number, frame: Uint8Array): Promise<void> {
+    await this.#take(frame.length - DATA_HEADER_BYTES);
+    fillDataHeader(frame, this.id, stream);
+    await this.#carrier.write(frame);
+  }
+
+  /** Sends a record, in order with the data. */
+  async sendRecord(value: JsonObject): Promise<void> {
+    const frame = encodeChannelJson("record", this.id, value);
+    await this.#take(recordCost(frame));
+    await this.#carrier.write(frame);
+  }
+
+  /** Sends a control message: it takes no credit, so it is never behind unread data of ours. */
+  control(value: JsonObject): void {
+    if (!this.#closed) this.#post(encodeChannelJson("control", this.id, value));
+  }
+
+  /** Says that no more data and records will come from this side. */
+  end(): void {
+    if (this.#outputEnded || this.#closed) return;
+    this.#outputEnded = true;
+    this.#post(encodeEnd(this.id));
+  }
+
+  /** Closes the channel with a result. */
+  finish(result: JsonObject = {}): void {
+    this.#closeWith({ result });
+  }
+
+  /** Closes the channel with an error, which the peer's operation then throws. */
+  fail(error: VsockboxError): void {
+    this.#closeWith(encodeError(error));
+  }
+
+  /** Closes the channel because nobody wants its outcome any more. */
+  cancel(reason: VsockboxError): void {
+    this.#failure ??= reason;
+    this.#closeWith(encodeError(reason));
+    this.#outcome.reject(reason);
+  }
+
+  /** Called by the connection: data came in. */
+  onData(item: ChannelItem, cost: number): void {
+    if (this.#closed) return;
+    this.#window.accept(cost);
+    this.#items.push({ ...item, cost });
+    this.#wakeReader();
+  }
+
+  /** Called by the connection: the peer gives more credit. */
+  onCredit(bytes: number): void {
+    this.#credit.add(bytes);
+    const waiter = this.#creditWaiter;
+    this.#creditWaiter = undefined;
+    waiter?.resolve();
+  }
+
+  /** Called by the connection: no more data will come. */
+  onEnd(): void {
+    this.#inputEnded = true;
+    this.#wakeReader();
+  }
+
+  /** Called by the connection: the peer's final word. */
+  onClose(value: JsonObject): void {
+    const error = decodeError(value);
+    if (error !== undefined) return this.onBroken(error);
+    const result = field(value, "result");
+    this.#ended();
+    this.#outcome.resolve(
+      typeof result === "object" && !Array.isArray(result) ? (result as JsonObject) : {},
+    );
+  }
+
+  /** Called by the connection: there will be no word of the peer any more. */
+  onBroken(error: VsockboxError): void {
+    this.#failure ??= error;
+    this.#ended();
+    this.#outcome.reject(error);
+  }
+
+  #ended(): void {
+    this.#closed = true;
+    this.#left.resolve();
+    this.#wakeReader();
+    this.onCredit(0);
+  }
+
+  #closeWith(value: JsonObject): void {
+    if (this.#closed) return;
+    this.#post(encodeChannelJson("close", this.id, value));
+    this.#closed = true;
+    this.#items.length = 0;
+    this.#carrier.forget(this);
+    this.#wakeReader();
+    this.onCredit(0);
+  }
+
+  async #take(bytes: number): Promise<void> {
+    while (this.#credit.available < bytes && !this.#closed) {
+      this.#creditWaiter ??= Promise.withResolvers();
+      await this.#creditWaiter.promise;
+    }
+    if (this.#closed || this.#outputEnded) {
+      throw (
+        this.#failure ??
+        new VsockboxError({ code: "ABORTED", operation: "send", message: "the channel is closed" })
+      );
+    }
+    this.#credit.take(bytes);
+  }
+
+  /** A broken connection is noticed by whoever reads. */
+  #post(frame: Uint8Array): void {
+    this.#carrier.write(frame).catch(() => undefined);
+  }
+
+  #wakeReader(): void {
+    const reader = this.#reader;
+    this.#reader = undefined;
+    reader?.resolve();
+  }
+}

@@ -1,0 +1,146 @@
+/** Commands that live on without a connection: listed, joined, read, ended by their ids. */
+import { randomBytes } from "node:crypto";
+import { VsockboxError } from "../errors.ts";
+import type { ExitStatus } from "../process/exit-status.ts";
+import type { ExecOperation } from "../protocols/agent/channel-requests.ts";
+import type { JsonObject } from "../protocols/agent/json-fields.ts";
+import { OutputLog } from "./output-log.ts";
+import { RunningCommand } from "./running-command.ts";
+
+/** Ended sessions that are remembered; the oldest is forgotten first. */
+const MAX_ENDED = 64;
+
+/** A detached command. */
+export class DetachedSession {
+  readonly id = randomBytes(4).toString("hex");
+  readonly startedAt = Date.now();
+  readonly command: RunningCommand;
+  readonly log: OutputLog;
+  readonly #request: ExecOperation;
+  /** How it ended; undefined while it runs. */
+  exit: ExitStatus | undefined;
+  endedAt: number | undefined;
+  /** Resolves when it has ended and all its output is in the log. */
+  readonly done: Promise<void>;
+
+  constructor(request: ExecOperation, maxOutputBytes: number) {
+    // Of the request only what lists show is kept: its environment may hold secrets.
+    this.#request = { ...request, env: {} };
+    this.command = RunningCommand.start(request);
+    this.log = new OutputLog(maxOutputBytes);
+    this.done = this.#run(request.input);
+  }
+
+  async #run(input: boolean): Promise<void> {
+    if (!input) void this.command.endInput();
+    this.exit = await this.command.pump((stream, bytes) => {
+      this.log.append(stream, bytes);
+      return Promise.resolve();
+    });
+    this.endedAt = Date.now();
+    this.log.finish();
+    this.command.release();
+  }
+
+  /** Whether it runs on a terminal. */
+  get tty(): boolean {
+    return this.#request.tty !== undefined;
+  }
+
+  /** What lists show. */
+  describe(): JsonObject {
+    const { name, command, args, user } = this.#request;
+    return {
+      id: this.id,
+      pid: this.command.pid,
+      state: this.exit === undefined ? "running" : "ended",
+      command: [command, ...args].join(" "),
+      startedMs: this.startedAt,
+      output: { from: this.log.begin, to: this.log.end },
+      tty: this.tty,
+      ...(name === undefined ? {} : { name }),
+      ...(user === undefined ? {} : { user }),
+      ...(this.exit === undefined ? {} : { exit_code: this.exit.code, endedMs: this.endedAt }),
+      ...(this.exit?.signal === undefined ? {} : { signal: this.exit.signal }),
+    };
+  }
+}
+
+/** All detached commands of an agent. */
+export class DetachedSessions {
+  readonly #sessions = new Map<string, DetachedSession>();
+  readonly #limits: { sessions: number; outputBytes: number };
+
+  constructor(limits: { sessions: number; outputBytes: number }) {
+    this.#limits = limits;
+  }
+
+  /** How many run. */
+  get running(): number {
+    return this.list().filter(({ exit }) => exit === undefined).length;
+  }
+
+  /** All, in the order in which they were started. */
+  list(): DetachedSession[] {
+    return [...this.#sessions.values()];
+  }
+
+  /**
+   * Starts a command that outlives its connection.
+   *
+   * @throws {VsockboxError} REFUSED above the limit; else as the start does.
+   */
+  start(request: ExecOperation): DetachedSession {
+    if (this.running >= this.#limits.sessions) {
+      throw new VsockboxError({
+        code: "REFUSED",
+        operation: "detach",
+        message: `${this.#limits.sessions} detached sessions run already`,
+        hint: "`vsockbox kill` ends one; --max-sessions of the agent is the limit",
+      });
+    }
+    const session = new DetachedSession(request, this.#limits.outputBytes);
+    this.#sessions.set(session.id, session);
+    this.#forgetOld();
+    return session;
+  }
+
+  #forgetOld(): void {
+    const ended = this.list().filter(({ exit }) => exit !== undefined);
+    for (const { id } of ended.slice(0, Math.max(0, ended.length - MAX_ENDED))) {
+      this.#sessions.delete(id);
+    }
+  }
+
+  /**
+   * The session of an id, the unambiguous beginning of one, or a name.
+   *
+   * @throws {VsockboxError} CONFIG where there is none, or more than one.
+   */
+  find(id: string): DetachedSession {
+    const all = this.list();
+    const exact = all.filter((session) => session.id === id || session.describe()["name"] === id);
+    const found = exact.length > 0 ? exact : all.filter((session) => session.id.startsWith(id));
+    const [session, another] = found;
+    if (session !== undefined && another === undefined) return session;
+    throw new VsockboxError({
+      code: "CONFIG",
+      operation: "find session",
+      address: JSON.stringify(id),
+      message: session === undefined ? "there is no such session" : "several sessions begin so",
+      hint: "`vsockbox ps` lists them",
+    });
+  }
+
+  /** Forgets an ended session and its output. */
+  remove(session: DetachedSession): void {
+    this.#sessions.delete(session.id);
+  }
+
+  /** Ends all that run; gives how many that were. */
+  async terminateAll(): Promise<number> {
+    const running = this.list().filter(({ exit }) => exit === undefined);
+    await Promise.all(running.map(({ command }) => command.terminate()));
+    return running.length;
+  }
+}

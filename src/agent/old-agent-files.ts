@@ -1,0 +1,124 @@
+/** Files of an agent that has the Go agent's frames alone: whole files, one frame each. */
+import { VsockboxError } from "../errors.ts";
+import { showPath } from "../files/bytes-path.ts";
+import type { SocketAddress } from "../net/address.ts";
+import { dial, type DialOptions } from "../net/dial.ts";
+import {
+  decodeFileResponse,
+  type FileResponse,
+  READ_FILE_MAX_BYTES,
+} from "../protocols/agent/file-messages.ts";
+import { encodeBase64 } from "../protocols/agent/base64.ts";
+import { encodeJsonFrame, frameName, FrameType } from "../protocols/agent/frame.ts";
+import { FrameConnection } from "./frame-connection.ts";
+import { refusedBy } from "./hello-client.ts";
+
+async function ask(
+  address: SocketAddress,
+  options: DialOptions,
+  type: number,
+  request: Record<string, unknown>,
+): Promise<FileResponse> {
+  const stream = await dial(address, options);
+  const connection = new FrameConnection(stream);
+  try {
+    await connection.sendEncoded(encodeJsonFrame(type, request));
+    let said = "";
+    for (;;) {
+      const frame = await connection.next();
+      if (frame?.type === FrameType.Stderr) {
+        said += new TextDecoder().decode(frame.payload);
+        continue;
+      }
+      if (frame?.type !== FrameType.FileResult) throw noAnswer(said, frame?.type);
+      const response = decodeFileResponse(frame.payload);
+      if (response.error !== undefined) {
+        throw new VsockboxError({ code: "IO", operation: "agent", message: response.error });
+      }
+      return response;
+    }
+  } finally {
+    stream.abort();
+  }
+}
+
+function noAnswer(said: string, type: number | undefined): VsockboxError {
+  return (
+    refusedBy(said) ??
+    new VsockboxError({
+      code: type === undefined ? "TRANSPORT" : "BAD_DATA",
+      operation: "ask the agent",
+      message:
+        type === undefined
+          ? "it closed the connection without an answer"
+          : `it answered with an unexpected ${frameName(type)} frame`,
+    })
+  );
+}
+
+/** JSON of that agent holds text alone. */
+function textPath(path: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(path);
+  } catch {
+    throw new VsockboxError({
+      code: "UNAVAILABLE",
+      operation: "name the file",
+      address: showPath(path),
+      message: "this agent only knows names in UTF-8",
+    });
+  }
+}
+
+/**
+ * Writes a whole file of at most 16 MiB.
+ *
+ * @throws {VsockboxError} IO with the agent's words; USAGE where it is too large.
+ */
+export async function writeOldFile(
+  address: SocketAddress,
+  options: DialOptions,
+  path: Uint8Array,
+  content: Uint8Array,
+  mode: number,
+): Promise<void> {
+  if (content.length > READ_FILE_MAX_BYTES) {
+    throw new VsockboxError({
+      code: "UNAVAILABLE",
+      operation: "write",
+      address: showPath(path),
+      message: `this agent takes no files above ${READ_FILE_MAX_BYTES} bytes`,
+      hint: "with `vsockbox agent` in the guest there is no limit",
+    });
+  }
+  const request = { path: textPath(path), content: encodeBase64(content), mode };
+  await ask(address, options, FrameType.WriteFile, request);
+}
+
+/**
+ * Reads a whole file of at most 16 MiB.
+ *
+ * @throws {VsockboxError} IO with the agent's words.
+ */
+export async function readOldFile(
+  address: SocketAddress,
+  options: DialOptions,
+  path: Uint8Array,
+): Promise<Uint8Array> {
+  const response = await ask(address, options, FrameType.ReadFile, { path: textPath(path) });
+  return response.content ?? new Uint8Array(0);
+}
+
+/**
+ * Lists a directory.
+ *
+ * @throws {VsockboxError} IO with the agent's words.
+ */
+export async function listOldDirectory(
+  address: SocketAddress,
+  options: DialOptions,
+  path: Uint8Array,
+): Promise<FileResponse["files"]> {
+  const response = await ask(address, options, FrameType.ListFiles, { path: textPath(path) });
+  return response.files ?? [];
+}

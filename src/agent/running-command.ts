@@ -1,0 +1,108 @@
+/** A command of the agent with its streams, on pipes or on a terminal, whoever may be joined to it. */
+import type { ExitStatus } from "../process/exit-status.ts";
+import { type Child, spawnCommand } from "../process/spawn.ts";
+import { spawnOnTerminal, type TerminalChild } from "../process/terminal-child.ts";
+import { Stream } from "../protocols/agent/channel-frames.ts";
+import type { ExecControlMessage, ExecOperation } from "../protocols/agent/channel-requests.ts";
+import { DEFAULT_TERM, spawnRequestOf } from "./command-request.ts";
+import { WatchedOutput } from "./watched-output.ts";
+
+/** Where a command's output goes: resolves when there is room for more. */
+export type OutputSink = (stream: number, bytes: Uint8Array) => Promise<void>;
+
+/** A command that has been started. */
+export class RunningCommand {
+  readonly #child: Child | TerminalChild;
+  readonly #terminal: TerminalChild | undefined;
+
+  private constructor(child: Child | TerminalChild, terminal: TerminalChild | undefined) {
+    this.#child = child;
+    this.#terminal = terminal;
+  }
+
+  /**
+   * Starts what the request asks for.
+   *
+   * @throws {VsockboxError} as `spawnCommand` and `spawnOnTerminal` do.
+   */
+  static start(request: ExecOperation): RunningCommand {
+    const { tty } = request;
+    if (tty === undefined) {
+      const child = spawnCommand(spawnRequestOf(request));
+      return new RunningCommand(child, undefined);
+    }
+    const env = { TERM: DEFAULT_TERM, ...request.env };
+    const terminal = spawnOnTerminal(spawnRequestOf({ ...request, env }), tty);
+    return new RunningCommand(terminal, terminal);
+  }
+
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  get exited(): Promise<ExitStatus> {
+    return this.#child.exited;
+  }
+
+  /** Hands all output on until the command has ended; gives how it ended. */
+  async pump(sink: OutputSink): Promise<ExitStatus> {
+    const outputs = this.#outputs();
+    void this.#child.exited.then(() => {
+      for (const { output } of outputs) output.endWhenQuiet();
+    });
+    await Promise.all(outputs.map(({ stream, output }) => drain(output, stream, sink)));
+    return this.#child.exited;
+  }
+
+  #outputs(): { stream: number; output: WatchedOutput }[] {
+    const child = this.#child;
+    return "stdout" in child
+      ? [
+          { stream: Stream.Output, output: new WatchedOutput(child.stdout) },
+          { stream: Stream.Errors, output: new WatchedOutput(child.stderr) },
+        ]
+      : [{ stream: Stream.Output, output: new WatchedOutput(child.output) }];
+  }
+
+  /** A command may close its input and go on: what comes after is dropped, as in a shell. */
+  async write(bytes: Uint8Array): Promise<void> {
+    const input = "stdin" in this.#child ? this.#child.stdin : this.#child.input;
+    await input.write(bytes).catch(() => undefined);
+  }
+
+  /** The end of its input; a terminal has none but a key. */
+  async endInput(): Promise<void> {
+    if ("stdin" in this.#child) await this.#child.stdin.end();
+  }
+
+  /** A signal to the group, or to what runs in a terminal's foreground; a terminal's new size. */
+  control(message: ExecControlMessage): void {
+    if (message.kind === "resize") this.#terminal?.resize(message.size);
+    else if (this.#terminal === undefined) this.#child.signalGroup(message.signal);
+    else this.#terminal.signalForeground(message.signal);
+  }
+
+  /** SIGTERM, SIGKILL later; resolves when nothing of it is left. */
+  async terminate(): Promise<void> {
+    // Before the terminal is closed: its groups are found through the session.
+    const gone =
+      this.#terminal === undefined
+        ? this.#child.terminateGroup()
+        : this.#terminal.terminateSession();
+    this.release();
+    await gone;
+  }
+
+  /** Closes this side of its pipes or terminal. */
+  release(): void {
+    void ("closePipes" in this.#child ? this.#child.closePipes() : this.#child.closeTerminal());
+  }
+}
+
+async function drain(output: WatchedOutput, stream: number, sink: OutputSink): Promise<void> {
+  for (;;) {
+    const chunk = await output.read();
+    if (chunk === undefined) return;
+    await sink(stream, chunk);
+  }
+}

@@ -1,0 +1,415 @@
+/** The parts of a copy: where each source goes, and which way its bytes take. */
+import { lstatSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
+import { AgentClient, transferFlags, type TransferOptions } from "../agent/agent-client.ts";
+import { relayFiles } from "../agent/file-relay.ts";
+import { OldAgentError } from "../agent/hello-client.ts";
+import { listOldDirectory, readOldFile, writeOldFile } from "../agent/old-agent-files.ts";
+import { fileError, type TransferProgress, TransferSummary } from "../agent/transfer.ts";
+import { reasonOf, VsockboxError } from "../errors.ts";
+import { writeFileAtomically } from "../files/atomic-write.ts";
+import {
+  baseName,
+  type BytesPath,
+  bytesPath,
+  joinPath,
+  namesDirectory,
+  parentOf,
+  showPath,
+} from "../files/bytes-path.ts";
+import { hasWildcard } from "../files/glob.ts";
+import { standardInput, StandardOutput } from "../process/stdio.ts";
+import { field, type JsonObject } from "../protocols/agent/json-fields.ts";
+import { readPathField } from "../protocols/agent/paths.ts";
+import type { Arguments } from "../ui/command.ts";
+import type { ProgressLine } from "../ui/progress.ts";
+import { agentTarget, type AgentTarget, type Operand } from "./target.ts";
+
+type Remote = Operand & { kind: "remote" };
+
+/** Where one source goes: a name in an existing directory. */
+interface Place {
+  directory: BytesPath;
+  name: Uint8Array;
+}
+
+/** A copy with all its connections. */
+export class CopyJob implements AsyncDisposable {
+  readonly #args: Arguments;
+  readonly #progress: ProgressLine;
+  readonly #signal: AbortSignal;
+  readonly #options: TransferOptions;
+  readonly #clients = new Map<string, Promise<AgentClient | undefined>>();
+  readonly #total = new TransferSummary();
+
+  constructor(args: Arguments, progress: ProgressLine, signal: AbortSignal) {
+    this.#args = args;
+    this.#progress = progress;
+    this.#signal = signal;
+    this.#options = {
+      recursive: args.flag("recursive"),
+      preserve: args.flag("preserve"),
+      resume: args.flag("resume"),
+      checksum: args.flag("checksum"),
+      keep: args.flag("no-clobber"),
+      signal,
+    };
+  }
+
+  /**
+   * Copies all sources.
+   *
+   * @throws {VsockboxError} what ended the copy; errors of single files are in the summary.
+   */
+  async run(operands: readonly Operand[]): Promise<TransferSummary> {
+    const destination = operands.at(-1);
+    if (destination === undefined) throw usage("the destination is missing");
+    const sources = (
+      await Promise.all(operands.slice(0, -1).map((source) => this.#expand(source)))
+    ).flat();
+    this.#check(sources, destination);
+    this.#countAhead(sources);
+    const many = sources.length > 1;
+    for (const source of sources) await this.#copy(source, destination, many);
+    return this.#total;
+  }
+
+  #check(sources: readonly Operand[], destination: Operand): void {
+    const anyRemote = [...sources, destination].some(({ kind }) => kind === "remote");
+    if (!anyRemote) {
+      throw usage("neither side is in a guest", "write TARGET:PATH on one side; cp(1) copies here");
+    }
+    if (sources.some(({ kind }) => kind === "stream") && sources.length > 1) {
+      throw usage("standard input and other sources exclude each other");
+    }
+    if (destination.kind === "stream" && sources.length > 1) {
+      throw usage("only one file can go to standard output");
+    }
+    if (destination.kind === "local" && sources.some(({ kind }) => kind !== "remote")) {
+      throw usage("a source and the destination are both on this machine", "cp(1) copies here");
+    }
+  }
+
+  /** Patterns in a guest's path are expanded there, as scp does; local ones were by the shell. */
+  async #expand(source: Operand): Promise<Operand[]> {
+    if (source.kind !== "remote" || !hasWildcard(source.path)) return [source];
+    const client = await this.#client(source.target);
+    if (client === undefined) return [source];
+    const matches: Operand[] = [];
+    for await (const match of client.records({ op: "glob", pattern: source.path })) {
+      matches.push({ ...source, path: readPathField("match", match, "path") });
+    }
+    if (matches.length > 0) return matches;
+    // A file may really be called so.
+    const literal = await this.#remoteStat({ ...source }).catch(() => undefined);
+    if (literal !== undefined) return [source];
+    throw new VsockboxError({
+      code: "IO",
+      operation: "copy",
+      address: `${source.target}:${showPath(source.path)}`,
+      message: "nothing matches the pattern",
+      errno: "ENOENT",
+    });
+  }
+
+  async #copy(source: Operand, destination: Operand, many: boolean): Promise<void> {
+    if (destination.kind === "stream") return this.#toStandardOutput(source);
+    if (destination.kind === "local") {
+      if (source.kind !== "remote") throw usage("neither side is in a guest");
+      return this.#download(source, destination.path, many);
+    }
+    if (source.kind === "remote") return this.#relay(source, destination, many);
+    return this.#upload(source, destination, many);
+  }
+
+  async #upload(
+    source: Exclude<Operand, Remote>,
+    destination: Remote,
+    many: boolean,
+  ): Promise<void> {
+    const client = await this.#client(destination.target);
+    if (client === undefined) return this.#uploadToOld(source, destination);
+    const name =
+      source.kind === "stream" ? undefined : { path: source.path, real: () => realName(source) };
+    const place = await this.#remotePlace(destination, name, many);
+    const local = source.kind === "stream" ? standardInput() : source.path;
+    const onProgress = this.#onProgress(
+      source.kind === "stream" ? "standard input" : showPath(baseName(source.path)),
+    );
+    const options = { ...this.#options, onProgress };
+    this.#add(await client.upload(local, place.directory, place.name, options));
+  }
+
+  async #download(source: Remote, destination: Uint8Array, many: boolean): Promise<void> {
+    const client = await this.#client(source.target);
+    const status = localStat(destination);
+    const sourceName = baseName(source.path);
+    const isContents = namesDirectory(source.path) && sourceName.toString() === ".";
+    let place: Place;
+    if (status?.isDirectory() === true && !isContents) {
+      const name =
+        sourceName.length === 0 || namesDirectory(source.path)
+          ? baseName(pathOf(await this.#remoteStat(source), "realPath"))
+          : sourceName;
+      place = { directory: bytesPath(destination), name };
+    } else {
+      if (many || (status === undefined && namesDirectory(destination))) {
+        throw noDirectory(showPath(destination));
+      }
+      const real = status === undefined ? destination : realpathOf(destination);
+      place = { directory: parentOf(real), name: baseName(real) };
+    }
+    if (client === undefined)
+      return this.#downloadFromOld(source, joinPath(place.directory, place.name));
+    const onProgress = this.#onProgress(showPath(sourceName));
+    const options = { ...this.#options, onProgress };
+    this.#add(await client.download(source.path, place.directory, place.name, options));
+  }
+
+  /** From guest to guest: the bytes go through here, the files do not. */
+  async #relay(source: Remote, destination: Remote, many: boolean): Promise<void> {
+    const [from, to] = await Promise.all([
+      this.#client(source.target),
+      this.#client(destination.target),
+    ]);
+    if (from === undefined || to === undefined) {
+      throw usage("one of the agents is too old for copies from guest to guest");
+    }
+    const real = async () => baseName(pathOf(await this.#remoteStat(source), "realPath"));
+    const place = await this.#remotePlace(destination, { path: source.path, real }, many);
+    const flags = transferFlags(this.#options);
+    const recursive = this.#options.recursive ?? false;
+    const { name, directory } = place;
+    const get = from.open({ op: "get", path: source.path, name, recursive, ...flags });
+    const put = to.open({ op: "put", path: directory, ...flags });
+    const onProgress = this.#onProgress(showPath(baseName(source.path)));
+    this.#add(await relayFiles(get, put, this.#signal, onProgress));
+  }
+
+  async #toStandardOutput(source: Operand): Promise<void> {
+    if (source.kind !== "remote") throw usage("neither side is in a guest");
+    const client = await this.#client(source.target);
+    const output = new StandardOutput(1);
+    if (client === undefined) {
+      const { address, options } = this.#target(source.target);
+      await output.write(await readOldFile(address, options, source.path));
+      return;
+    }
+    const onAbort = () => client.abort(interrupted());
+    this.#signal.addEventListener("abort", onAbort, { once: true });
+    for await (const bytes of client.read(source.path, this.#options)) await output.write(bytes);
+    this.#signal.removeEventListener("abort", onAbort);
+  }
+
+  /**
+   * Where a source goes in a guest: into the destination where that is a directory, else to exactly
+   * that name.
+   */
+  async #remotePlace(
+    destination: Remote,
+    source: { path: Uint8Array; real: () => Uint8Array | Promise<Uint8Array> } | undefined,
+    many: boolean,
+  ): Promise<Place> {
+    const status = await this.#remoteStat(destination).catch((thrown: unknown) => {
+      if (reasonOf(thrown).errno === "ENOENT") return undefined;
+      throw thrown;
+    });
+    const isDirectory = status !== undefined && field(status, "type") === "directory";
+    const isContents =
+      source !== undefined &&
+      namesDirectory(source.path) &&
+      baseName(source.path).toString() === ".";
+    const shown = `${destination.target}:${showPath(destination.path)}`;
+    if (isDirectory && source === undefined) {
+      throw usage(`${shown} is a directory`, "standard input needs a file's name");
+    }
+    if (isDirectory && source !== undefined && !isContents) {
+      const own = baseName(source.path);
+      const isNamed = own.length > 0 && !namesDirectory(source.path);
+      return {
+        directory: bytesPath(destination.path),
+        name: isNamed ? own : await source.real(),
+      };
+    }
+    if (!isDirectory && (many || (status === undefined && namesDirectory(destination.path)))) {
+      throw noDirectory(shown);
+    }
+    const real = status === undefined ? destination.path : pathOf(status, "realPath");
+    return { directory: parentOf(real), name: baseName(real) };
+  }
+
+  async #remoteStat(operand: Remote): Promise<JsonObject> {
+    const client = await this.#client(operand.target);
+    if (client === undefined) return {};
+    return client.request({ op: "stat", path: operand.path, follow: true });
+  }
+
+  async #uploadToOld(source: Exclude<Operand, Remote>, destination: Remote): Promise<void> {
+    const { address, options } = this.#target(destination.target);
+    const content =
+      source.kind === "stream"
+        ? new Uint8Array(await Bun.readableStreamToArrayBuffer(toReadable(standardInput())))
+        : readLocalFile(source.path);
+    const isDirectory = await listOldDirectory(address, options, destination.path).then(
+      () => true,
+      () => false,
+    );
+    const name = source.kind === "stream" ? undefined : baseName(source.path);
+    if (isDirectory && name === undefined) {
+      throw usage("the destination is a directory", "standard input needs a file's name");
+    }
+    const path =
+      isDirectory && name !== undefined
+        ? joinPath(destination.path, name)
+        : bytesPath(destination.path);
+    const mode = source.kind === "stream" ? 0o644 : statSync(bytesPath(source.path)).mode & 0o777;
+    await writeOldFile(address, options, path, content, mode);
+    this.#addFile(content.length);
+  }
+
+  async #downloadFromOld(source: Remote, path: BytesPath): Promise<void> {
+    const { address, options } = this.#target(source.target);
+    const content = await readOldFile(address, options, source.path);
+    await writeFileAtomically(path.toString(), content, 0o644);
+    this.#addFile(content.length);
+  }
+
+  #addFile(bytes: number): void {
+    this.#total.files++;
+    this.#total.bytes += bytes;
+  }
+
+  #add(summary: TransferSummary): void {
+    this.#total.files += summary.files;
+    this.#total.directories += summary.directories;
+    this.#total.links += summary.links;
+    this.#total.bytes += summary.bytes;
+    this.#total.reused += summary.reused;
+    this.#total.addErrors(summary.toJSON());
+  }
+
+  #onProgress(what: string): (progress: TransferProgress) => void {
+    const { files, bytes } = this.#total;
+    return (progress) =>
+      this.#progress.update(what, {
+        files: files + progress.files,
+        bytes: bytes + progress.bytes,
+      });
+  }
+
+  /** A bar needs the sum: local trees are quickly counted, and only where somebody looks. */
+  #countAhead(sources: readonly Operand[]): void {
+    if (process.stderr.isTTY !== true) return;
+    let bytes = 0;
+    for (const source of sources) {
+      if (source.kind !== "local") return;
+      bytes += localBytes(bytesPath(source.path));
+    }
+    this.#progress.totalBytes = bytes;
+  }
+
+  #target(name: string): AgentTarget {
+    return agentTarget(this.#args, name, this.#signal);
+  }
+
+  /** One connection a target; undefined where its agent is none of ours. */
+  #client(name: string): Promise<AgentClient | undefined> {
+    const known = this.#clients.get(name);
+    if (known !== undefined) return known;
+    const { address, options } = this.#target(name);
+    const connecting = AgentClient.connect(address, options).catch((thrown: unknown) => {
+      if (!(thrown instanceof OldAgentError)) throw thrown;
+      this.#refuseForOld(thrown);
+      return undefined;
+    });
+    this.#clients.set(name, connecting);
+    return connecting;
+  }
+
+  /** What a whole-file frame cannot do is refused, not left out in silence. */
+  #refuseForOld(error: OldAgentError): void {
+    const asked = ["recursive", "preserve", "resume", "checksum", "no-clobber"];
+    const impossible = asked.find((name) => this.#args.flag(name));
+    if (impossible === undefined) return;
+    throw new VsockboxError({
+      code: "UNAVAILABLE",
+      operation: "cp",
+      message: `the agent is too old for --${impossible}`,
+      hint: error.hint,
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const clients = await Promise.allSettled(this.#clients.values());
+    for (const client of clients) {
+      if (client.status === "fulfilled") await client.value?.close();
+    }
+  }
+}
+
+function usage(message: string, hint?: string): VsockboxError {
+  return new VsockboxError({ code: "USAGE", operation: "cp", message, hint });
+}
+
+function noDirectory(shown: string): VsockboxError {
+  return new VsockboxError({
+    code: "CANNOT_CREATE",
+    operation: "copy to",
+    address: shown,
+    message: "there is no such directory",
+    errno: "ENOENT",
+    hint: "`vsockbox mkdir -p` makes directories in a guest",
+  });
+}
+
+function interrupted(): VsockboxError {
+  return new VsockboxError({ code: "ABORTED", operation: "copy", message: "it was interrupted" });
+}
+
+function pathOf(object: JsonObject, name: string): Uint8Array {
+  return readPathField("stat result", object, name);
+}
+
+function localStat(path: Uint8Array) {
+  try {
+    return statSync(bytesPath(path));
+  } catch (thrown) {
+    if (reasonOf(thrown).errno === "ENOENT") return undefined;
+    throw fileError("look at", bytesPath(path), thrown);
+  }
+}
+
+function realpathOf(path: Uint8Array): BytesPath {
+  return realpathSync(bytesPath(path), { encoding: "buffer" });
+}
+
+function realName({ path }: Operand & { kind: "local" }): Uint8Array {
+  return baseName(realpathOf(path));
+}
+
+function readLocalFile(path: Uint8Array): Uint8Array {
+  try {
+    return readFileSync(bytesPath(path));
+  } catch (thrown) {
+    throw fileError("read", bytesPath(path), thrown);
+  }
+}
+
+function localBytes(path: BytesPath): number {
+  const status = lstatSync(path, { throwIfNoEntry: false });
+  if (status?.isDirectory() !== true) return status?.size ?? 0;
+  try {
+    const names = readdirSync(path, { encoding: "buffer" });
+    return names.reduce((sum, name) => sum + localBytes(joinPath(path, name)), 0);
+  } catch {
+    return 0;
+  }
+}
+
+function toReadable(source: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    async start(controller) {
+      for await (const chunk of source) controller.enqueue(chunk);
+      controller.close();
+    },
+  });
+}

@@ -1,0 +1,118 @@
+/** `vsockbox cp`: files and trees between this machine and guests, and from guest to guest. */
+import { TransferSummary } from "../agent/transfer.ts";
+import { VsockboxError } from "../errors.ts";
+import { rawWords } from "../process/raw-arguments.ts";
+import { onEndingSignal, statusOfSignal } from "../process/signals.ts";
+import type { Command } from "../ui/command.ts";
+import { ProgressLine } from "../ui/progress.ts";
+import { printJson, say } from "../ui/report.ts";
+import { formatBytes } from "../ui/units.ts";
+import { jsonArgument } from "./common.ts";
+import { CopyJob } from "./cp-job.ts";
+import { agentArguments, parseOperand } from "./target.ts";
+
+export const command: Command = {
+  name: "cp",
+  description: "Copy files and trees to a guest, from a guest, or from guest to guest",
+  args: {
+    paths: {
+      type: "positional",
+      required: true,
+      repeatable: true,
+      description: "SRC… DST; TARGET:PATH on either side, `-` for standard input or output",
+    },
+    recursive: { type: "boolean", alias: "r", description: "Copy directories with all in them" },
+    preserve: {
+      type: "boolean",
+      alias: "p",
+      description: "Keep modes, times and, as root, owners",
+    },
+    resume: {
+      type: "boolean",
+      description: "Go on where an earlier copy stopped; pass over what is the same already",
+    },
+    checksum: { type: "boolean", description: "Compare a sha256 of every file" },
+    "no-clobber": {
+      type: "boolean",
+      alias: "n",
+      description: "Leave files alone that are there already",
+    },
+    quiet: { type: "boolean", alias: "q", description: "No progress line and no summary" },
+    ...agentArguments,
+    ...jsonArgument,
+  },
+  examples: [
+    {
+      command: "vsockbox cp app.tar 3:/tmp/",
+      explanation: "Into a directory of the VM with CID 3",
+    },
+    { command: "vsockbox cp 3:/var/log/syslog .", explanation: "Out of it" },
+    { command: "vsockbox cp -r src web:/srv/app", explanation: "A tree, to the profile web" },
+    {
+      command: "vsockbox cp '3:/var/log/*.log' logs/",
+      explanation: "The guest expands the pattern; quote it from your own shell",
+    },
+    {
+      command: "vsockbox cp --resume disk.img hybrid:/run/vm4.vsock:/data/",
+      explanation: "Goes on where a broken copy stopped",
+    },
+    { command: "vsockbox cp -rp 3:/etc 4:/backup", explanation: "From guest to guest" },
+    {
+      command: "tar c . | vsockbox cp - 3:/tmp/all.tar",
+      explanation: "Standard input as a file; `vsockbox cp 3:/tmp/all.tar -` is the way back",
+    },
+  ],
+  async run(args) {
+    const words = args.list("paths");
+    if (words.length < 2) {
+      throw new VsockboxError({
+        code: "USAGE",
+        operation: "cp",
+        message: "the destination is missing",
+        hint: "vsockbox cp SRC… DST, as in `vsockbox cp app.tar 3:/tmp/`",
+      });
+    }
+    const operands = rawWords(words).map(parseOperand);
+    const interrupt = new AbortController();
+    let status: number | undefined;
+    using _signals = onEndingSignal((signal) => {
+      status ??= statusOfSignal(signal);
+      interrupt.abort();
+    });
+    using progress = new ProgressLine(!args.flag("quiet") && !args.flag("json"));
+    const begin = performance.now();
+    await using job = new CopyJob(args, progress, interrupt.signal);
+    let summary: TransferSummary;
+    try {
+      summary = await job.run(operands);
+    } catch (thrown) {
+      if (status !== undefined) {
+        progress[Symbol.dispose]();
+        say("vsockbox: interrupted");
+        return status;
+      }
+      throw thrown;
+    }
+    progress[Symbol.dispose]();
+    const seconds = (performance.now() - begin) / 1000;
+    if (args.flag("json"))
+      printJson({ ...summary.toJSON(), duration_ms: Math.round(seconds * 1000) });
+    return report(summary, seconds, args.flag("quiet") || args.flag("json"));
+  },
+};
+
+/** Gives the exit status. */
+function report(summary: TransferSummary, seconds: number, quiet: boolean): number {
+  for (const error of summary.errors) say(`vsockbox: ${error}`);
+  const unlisted = summary.errorCount - summary.errors.length;
+  if (unlisted > 0) say(`vsockbox: and ${unlisted} more errors`);
+  if (!quiet && process.stderr.isTTY) {
+    const rate = formatBytes(Math.round(summary.bytes / Math.max(seconds, 0.001)));
+    const reused =
+      summary.reused === 0 ? "" : `, ${formatBytes(summary.reused)} of it there already`;
+    say(
+      `${summary.files} files, ${formatBytes(summary.bytes)}${reused} in ${seconds.toFixed(1)} s, ${rate}/s`,
+    );
+  }
+  return summary.errorCount === 0 ? 0 : 74;
+}

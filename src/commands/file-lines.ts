@@ -1,0 +1,55 @@
+/** Files as `ls -l` and `stat` show them. */
+import { showPath } from "../files/bytes-path.ts";
+import { field, type JsonObject } from "../protocols/agent/json-fields.ts";
+import { readPathField } from "../protocols/agent/paths.ts";
+
+const TYPE_LETTERS: Readonly<Record<string, string>> = {
+  directory: "d",
+  link: "l",
+  fifo: "p",
+  socket: "s",
+  block: "b",
+  character: "c",
+};
+
+function numberOf(entry: JsonObject, name: string): number {
+  const value = field(entry, name);
+  return typeof value === "number" ? value : 0;
+}
+
+/** `drwxr-xr-x`. */
+export function modeLetters(entry: JsonObject): string {
+  const mode = numberOf(entry, "mode");
+  const bits = [..."rwxrwxrwx"].map((letter, index) => (mode & (0o400 >> index) ? letter : "-"));
+  const special: [bit: number, index: number, letter: string][] = [
+    [0o4000, 2, "s"],
+    [0o2000, 5, "s"],
+    [0o1000, 8, "t"],
+  ];
+  for (const [bit, index, letter] of special) {
+    if (mode & bit) bits[index] = bits[index] === "x" ? letter : letter.toUpperCase();
+  }
+  return (TYPE_LETTERS[String(field(entry, "type"))] ?? "-") + bits.join("");
+}
+
+/** The time in ISO form, to the second. */
+export function fileTime(entry: JsonObject): string {
+  const milliseconds = field(entry, "mtimeMs");
+  if (typeof milliseconds !== "number") return "-";
+  const time = new Date(milliseconds);
+  return Number.isNaN(time.getTime()) ? "-" : time.toISOString().replace(/\.\d+Z$/, "Z");
+}
+
+/** Where a link leads, for behind its name. */
+export function linkTarget(entry: JsonObject): string {
+  return field(entry, "target") === undefined
+    ? ""
+    : ` -> ${showPath(readPathField("entry", entry, "target"))}`;
+}
+
+/** One line of a long list. */
+export function longLine(entry: JsonObject, shownName: string): string {
+  const owner = `${numberOf(entry, "uid")}:${numberOf(entry, "gid")}`.padEnd(9);
+  const size = String(numberOf(entry, "size")).padStart(12);
+  return `${modeLetters(entry)} ${owner} ${size} ${fileTime(entry)} ${shownName}${linkTarget(entry)}`;
+}

@@ -1,0 +1,46 @@
+/** `vsockbox info`: what an agent says of itself and its machine. */
+import { AgentClient } from "../agent/agent-client.ts";
+import { field, type JsonObject } from "../protocols/agent/json-fields.ts";
+import type { Command } from "../ui/command.ts";
+import { print, printJson } from "../ui/report.ts";
+import { formatBytes, formatUptime } from "../ui/units.ts";
+import { jsonArgument } from "./common.ts";
+import { agentArguments, agentTarget } from "./target.ts";
+
+export const command: Command = {
+  name: "info",
+  description: "Show an agent's version, and its machine's kernel, load and memory",
+  args: {
+    target: { type: "positional", required: true, description: "The agent's address" },
+    ...agentArguments,
+    ...jsonArgument,
+  },
+  examples: [
+    { command: "vsockbox info 3", explanation: "For people" },
+    { command: "vsockbox info web --json", explanation: "For programs" },
+  ],
+  async run(args) {
+    const { address, options } = agentTarget(args, args.required("target"));
+    await using client = await AgentClient.connect(address, options);
+    const info = await client.request({ op: "info" });
+    if (args.flag("json")) printJson(info);
+    else for (const line of lines(info)) print(line);
+    return 0;
+  },
+};
+
+function lines(info: JsonObject): string[] {
+  const machine = (field(info, "machine") ?? {}) as JsonObject;
+  const memory = (field(machine, "memory") ?? {}) as JsonObject;
+  const text = (object: JsonObject, name: string) => String(field(object, name) ?? "?");
+  const number = (object: JsonObject, name: string) => Number(field(object, name) ?? 0);
+  const load = field(machine, "load");
+  return [
+    `agent     vsockbox ${text(info, "version")} (${text(info, "commit").slice(0, 12)}), ${text(info, "target")}`,
+    `          up ${formatUptime(number(info, "uptime"))}, ${text(info, "sessions")} sessions, ${text(info, "detached")} detached, ${formatBytes(number(info, "memory"))}`,
+    `features  ${Array.isArray(field(info, "features")) ? (field(info, "features") as unknown[]).join(" ") : "?"}`,
+    `machine   ${text(machine, "hostname")}, Linux ${text(machine, "kernel")}, ${text(machine, "architecture")}, ${text(machine, "cpus")} CPUs`,
+    `          up ${formatUptime(number(machine, "uptime"))}, load ${Array.isArray(load) ? load.join(" ") : "?"}`,
+    `memory    ${formatBytes(number(memory, "available"))} of ${formatBytes(number(memory, "total"))} available`,
+  ];
+}

@@ -1,0 +1,56 @@
+/** `vsockbox ls`: what is in a guest's directory. */
+import { AgentClient } from "../agent/agent-client.ts";
+import { OldAgentError } from "../agent/hello-client.ts";
+import { listOldDirectory } from "../agent/old-agent-files.ts";
+import { showPath } from "../files/bytes-path.ts";
+import { rawWords } from "../process/raw-arguments.ts";
+import { unixMode } from "../protocols/agent/file-messages.ts";
+import type { JsonObject } from "../protocols/agent/json-fields.ts";
+import { encodePath, readPathField } from "../protocols/agent/paths.ts";
+import type { Arguments, Command } from "../ui/command.ts";
+import { print, printJson } from "../ui/report.ts";
+import { jsonArgument } from "./common.ts";
+import { longLine } from "./file-lines.ts";
+import { agentArguments, agentTarget, remoteOperand } from "./target.ts";
+
+export const command: Command = {
+  name: "ls",
+  description: "List a directory of a guest",
+  args: {
+    path: { type: "positional", required: true, description: "TARGET:PATH" },
+    long: { type: "boolean", alias: "l", description: "Also mode, owner, size and time" },
+    all: { type: "boolean", alias: "a", description: "Also names that begin with a dot" },
+    ...agentArguments,
+    ...jsonArgument,
+  },
+  examples: [
+    { command: "vsockbox ls 3:/etc", explanation: "Names, one a line" },
+    { command: "vsockbox ls -la web:/srv", explanation: "With mode, owner, size and time" },
+    { command: "vsockbox ls --json 3:/var/log", explanation: "A JSON object a file" },
+  ],
+  async run(args) {
+    const [word = new Uint8Array(0)] = rawWords([args.required("path")]);
+    const { target, path } = remoteOperand("ls", word);
+    const { address, options } = agentTarget(args, target);
+    try {
+      await using client = await AgentClient.connect(address, options);
+      for await (const entry of client.records({ op: "list", path })) show(args, entry);
+    } catch (thrown) {
+      if (!(thrown instanceof OldAgentError)) throw thrown;
+      for (const { name, size, mode, isDir } of (await listOldDirectory(address, options, path)) ??
+        []) {
+        const type = isDir ? "directory" : "file";
+        show(args, { name: encodePath(Buffer.from(name)), type, size, mode: unixMode(mode) });
+      }
+    }
+    return 0;
+  },
+};
+
+function show(args: Arguments, entry: JsonObject): void {
+  const name = readPathField("entry", entry, "name");
+  // JSON is for programs: they get all there is.
+  if (args.flag("json")) return printJson(entry);
+  if (!args.flag("all") && name[0] === 0x2e && name.length > 1 && name[1] !== 0x2f) return;
+  print(args.flag("long") ? longLine(entry, showPath(name)) : showPath(name));
+}

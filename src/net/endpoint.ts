@@ -1,0 +1,50 @@
+/** The ends of a forward: a TCP port or a Unix socket of this machine. */
+import type { SocketAddress } from "./address.ts";
+import { dial } from "./dial.ts";
+import { formatHostPort } from "./forward-spec.ts";
+import { listen } from "./listen.ts";
+import type { SocketStream } from "./stream.ts";
+import { dialTcp, listenTcp } from "./tcp.ts";
+
+/** TCP or a Unix socket. */
+export type Endpoint = { kind: "tcp"; host: string; port: number } | { kind: "unix"; path: string };
+
+/** An endpoint in words. */
+export function formatEndpoint(endpoint: Endpoint): string {
+  return endpoint.kind === "unix" ? endpoint.path : formatHostPort(endpoint.host, endpoint.port);
+}
+
+/**
+ * Connects to an endpoint.
+ *
+ * @throws {VsockboxError} UNAVAILABLE and others, as `dial` and `dialTcp`.
+ */
+export function dialEndpoint(endpoint: Endpoint, signal?: AbortSignal): Promise<SocketStream> {
+  const unix: SocketAddress = { kind: "unix", path: endpoint.kind === "unix" ? endpoint.path : "" };
+  return endpoint.kind === "unix" ? dial(unix, { signal }) : dialTcp(endpoint.host, endpoint.port);
+}
+
+/** A listener on an endpoint. */
+export interface EndpointListener {
+  /** With the port that the kernel chose where it was left open. */
+  readonly endpoint: Endpoint;
+  close(): void;
+}
+
+/**
+ * Listens on an endpoint.
+ *
+ * @throws {VsockboxError} CANNOT_CREATE, as `listen` and `listenTcp`.
+ */
+export function listenEndpoint(
+  endpoint: Endpoint,
+  onConnection: (stream: SocketStream) => void,
+): EndpointListener {
+  if (endpoint.kind === "unix") {
+    const address: SocketAddress = { kind: "unix", path: endpoint.path };
+    const listener = listen(address, { allowed: "any", onConnection });
+    return { endpoint, close: () => listener.close() };
+  }
+  const listener = listenTcp(endpoint.host, endpoint.port, onConnection);
+  return { endpoint: { ...endpoint, port: listener.port }, close: () => listener.close() };
+}

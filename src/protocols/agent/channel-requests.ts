@@ -1,0 +1,313 @@
+/** What an Open asks for. Every request is JSON with an `op`; unknown fields are passed over. */
+import { bad, field, type JsonObject, readInteger, readString } from "./json-fields.ts";
+import { encodePath, type JsonPath, readNameField, readPathField } from "./paths.ts";
+import {
+  type CommandRequest,
+  decodeCommandFields,
+  encodeCommandFields,
+  type TerminalSize,
+} from "./messages.ts";
+
+/** Runs a command with streams, on a terminal, or detached. */
+export interface ExecOperation extends CommandRequest {
+  op: "exec";
+  tty: TerminalSize | undefined;
+  /** Whether input will come; without it the command's input is empty. */
+  input: boolean;
+  /** Keep it without this channel; the result is its id. */
+  detach: boolean;
+  /** What a detached session is called in lists. */
+  name: string | undefined;
+}
+
+/** Joins a detached session, or reads what it wrote. */
+export interface AttachOperation {
+  op: "attach" | "logs";
+  id: string;
+  /** Where in its output to begin, in bytes; undefined: at the oldest byte that is kept. */
+  offset: number | undefined;
+  /** `logs`: go on with what is still to come. */
+  follow: boolean;
+  /** `attach`: the size of the terminal that joins. */
+  tty: TerminalSize | undefined;
+}
+
+/** Ends a detached session, or sends it a signal. */
+export interface KillOperation {
+  op: "kill";
+  id: string;
+  /** Undefined: SIGTERM, and SIGKILL five seconds later. */
+  signal: number | undefined;
+  /** Forget it, with its output, once it has ended. */
+  remove: boolean;
+}
+
+/** How files are sent or taken. */
+export interface TransferFlags {
+  /** Keep modes, times and, as root, owners. */
+  preserve: boolean;
+  /** Go on where an earlier transfer stopped, pass over what is the same already. */
+  resume: boolean;
+  /** Compare a sha256 of every file. */
+  checksum: boolean;
+  /** Leave files alone that are there already. */
+  keep: boolean;
+}
+
+/** Takes files and trees into an existing directory. */
+export interface PutOperation extends TransferFlags {
+  op: "put";
+  path: Uint8Array;
+}
+
+/** Sends a file or a tree. */
+export interface GetOperation extends TransferFlags {
+  op: "get";
+  path: Uint8Array;
+  /** The name under which it is sent. */
+  name: Uint8Array;
+  recursive: boolean;
+}
+
+/** One look at, or one change of, the file system. */
+export type FileOperation =
+  | { op: "stat"; path: Uint8Array; follow: boolean }
+  | { op: "list"; path: Uint8Array }
+  | { op: "glob"; pattern: Uint8Array }
+  | { op: "mkdir"; path: Uint8Array; parents: boolean; mode: number | undefined }
+  | { op: "remove"; path: Uint8Array; recursive: boolean; force: boolean }
+  | { op: "rename"; path: Uint8Array; to: Uint8Array; replace: boolean };
+
+/** An end of a forward: TCP or a Unix socket. */
+export type Endpoint = { kind: "tcp"; host: string; port: number } | { kind: "unix"; path: string };
+
+/** Connects inside the guest, or listens there. */
+export interface EndpointOperation {
+  op: "dial" | "listen";
+  endpoint: Endpoint;
+}
+
+/** Everything that a host may ask of an agent. */
+export type ChannelRequest =
+  | ExecOperation
+  | AttachOperation
+  | KillOperation
+  | PutOperation
+  | GetOperation
+  | FileOperation
+  | EndpointOperation
+  | { op: "sessions" }
+  | { op: "info" }
+  | { op: "power"; action: "poweroff" | "reboot" };
+
+const U16_MAX = 0xffff;
+const MODE_MAX = 0o7777;
+
+function flag(what: string, object: JsonObject, name: string): boolean {
+  const value = field(object, name) ?? false;
+  if (typeof value !== "boolean") throw bad(what, `${name} is neither true nor false`);
+  return value;
+}
+
+function readSize(what: string, object: JsonObject): TerminalSize | undefined {
+  const value = field(object, "tty");
+  if (value === undefined) return undefined;
+  if (typeof value !== "object" || Array.isArray(value)) throw bad(what, "tty is no object");
+  const size = value as JsonObject;
+  return {
+    rows: readInteger(what, size, "rows", U16_MAX) || 24,
+    cols: readInteger(what, size, "cols", U16_MAX) || 80,
+  };
+}
+
+/** Reads the flags of a transfer. */
+function readTransferFlags(what: string, object: JsonObject): TransferFlags {
+  return {
+    preserve: flag(what, object, "preserve"),
+    resume: flag(what, object, "resume"),
+    checksum: flag(what, object, "checksum"),
+    keep: flag(what, object, "keep"),
+  };
+}
+
+function readEndpoint(what: string, object: JsonObject, leastPort: number): Endpoint {
+  const path = readString(what, object, "path");
+  if (path !== undefined) return { kind: "unix", path };
+  const port = readInteger(what, object, "port", 65_535);
+  if (port === undefined || port < leastPort) throw bad(what, "the port is missing");
+  return { kind: "tcp", host: readString(what, object, "host") ?? "127.0.0.1", port };
+}
+
+function required(what: string, object: JsonObject, name: string): string {
+  const value = readString(what, object, name);
+  if (value === undefined) throw bad(what, `${name} is missing`);
+  return value;
+}
+
+/**
+ * Reads what an Open asks for.
+ *
+ * @throws {VsockboxError} BAD_DATA: no or an unknown `op`, a field of a wrong type.
+ */
+export function decodeChannelRequest(object: JsonObject): ChannelRequest {
+  const op = field(object, "op");
+  const what = typeof op === "string" ? `${op.slice(0, 20)} request` : "request";
+  switch (op) {
+    case "exec":
+      return {
+        op,
+        ...decodeCommandFields(what, object),
+        tty: readSize(what, object),
+        input: flag(what, object, "input"),
+        detach: flag(what, object, "detach"),
+        name: readString(what, object, "name"),
+      };
+    case "attach":
+    case "logs":
+      return {
+        op,
+        id: required(what, object, "id"),
+        offset: readInteger(what, object, "offset", Number.MAX_SAFE_INTEGER),
+        follow: flag(what, object, "follow"),
+        tty: readSize(what, object),
+      };
+    case "kill":
+      return {
+        op,
+        id: required(what, object, "id"),
+        signal: readInteger(what, object, "signal", 64) || undefined,
+        remove: flag(what, object, "remove"),
+      };
+    case "put":
+      return { op, path: readPathField(what, object, "path"), ...readTransferFlags(what, object) };
+    case "get":
+      return {
+        op,
+        path: readPathField(what, object, "path"),
+        name: readNameField(what, object, "name"),
+        recursive: flag(what, object, "recursive"),
+        ...readTransferFlags(what, object),
+      };
+    case "dial":
+      return { op, endpoint: readEndpoint(what, object, 1) };
+    case "listen":
+      return { op, endpoint: readEndpoint(what, object, 0) };
+    case "sessions":
+    case "info":
+      return { op };
+    case "power": {
+      const action = required(what, object, "action");
+      if (action !== "poweroff" && action !== "reboot") throw bad(what, "no such action");
+      return { op, action };
+    }
+    default:
+      return decodeFileOperation(what, op, object);
+  }
+}
+
+function decodeFileOperation(what: string, op: unknown, object: JsonObject): FileOperation {
+  switch (op) {
+    case "stat":
+      return {
+        op,
+        path: readPathField(what, object, "path"),
+        follow: flag(what, object, "follow"),
+      };
+    case "list":
+      return { op, path: readPathField(what, object, "path") };
+    case "glob":
+      return { op, pattern: readPathField(what, object, "pattern") };
+    case "mkdir":
+      return {
+        op,
+        path: readPathField(what, object, "path"),
+        parents: flag(what, object, "parents"),
+        mode: readInteger(what, object, "mode", MODE_MAX),
+      };
+    case "remove":
+      return {
+        op,
+        path: readPathField(what, object, "path"),
+        recursive: flag(what, object, "recursive"),
+        force: flag(what, object, "force"),
+      };
+    case "rename":
+      return {
+        op,
+        path: readPathField(what, object, "path"),
+        to: readPathField(what, object, "to"),
+        replace: flag(what, object, "replace"),
+      };
+    default:
+      throw bad(what, op === undefined ? "op is missing" : "this agent knows no such request");
+  }
+}
+
+/** The request as JSON value. */
+export function encodeChannelRequest(request: ChannelRequest): JsonObject {
+  switch (request.op) {
+    case "exec": {
+      const { op, tty, input, detach, name } = request;
+      return compact({ op, ...encodeCommandFields(request), tty, input, detach, name });
+    }
+    case "dial":
+    case "listen": {
+      const { op, endpoint } = request;
+      return endpoint.kind === "unix"
+        ? { op, path: endpoint.path }
+        : { op, host: endpoint.host, port: endpoint.port };
+    }
+    default: {
+      const paths: Record<string, JsonPath> = {};
+      for (const [name, value] of Object.entries(request)) {
+        if (value instanceof Uint8Array) paths[name] = encodePath(value);
+      }
+      return compact({ ...request, ...paths });
+    }
+  }
+}
+
+function compact(object: JsonObject): JsonObject {
+  return Object.fromEntries(
+    Object.entries(object).filter(([, value]) => value !== undefined && value !== false),
+  );
+}
+
+/** The control messages of a running command. */
+export type ExecControlMessage =
+  { kind: "signal"; signal: number } | { kind: "resize"; size: TerminalSize };
+
+/**
+ * Reads a Control of a command's channel.
+ *
+ * @throws {VsockboxError} BAD_DATA.
+ */
+export function decodeExecControl(object: JsonObject): ExecControlMessage {
+  const what = "control";
+  const signal = readInteger(what, object, "signal", 64);
+  if (signal !== undefined && signal > 0) return { kind: "signal", signal };
+  const size = readSize(what, object);
+  if (size === undefined) throw bad(what, "it has neither a signal nor a size");
+  return { kind: "resize", size };
+}
+
+/** What an agent says when somebody has connected to a listener of a `listen` channel. */
+export interface AcceptedOperation {
+  op: "accepted";
+  /** The channel of the `listen`. */
+  listener: number;
+}
+
+/**
+ * Reads the Open of an agent: only `accepted` has a place there.
+ *
+ * @throws {VsockboxError} BAD_DATA.
+ */
+export function decodeAccepted(object: JsonObject): AcceptedOperation {
+  const what = "accepted";
+  const listener = readInteger(what, object, "listener", 0xffff_ffff);
+  if (field(object, "op") !== "accepted" || listener === undefined) {
+    throw bad(what, "an agent opens no such channel");
+  }
+  return { op: "accepted", listener };
+}

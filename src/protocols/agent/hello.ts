@@ -1,0 +1,117 @@
+/** The first exchange between two of ours (type 64), and errors and results on a channel. */
+import { type ErrorCode, EXIT_STATUS, VsockboxError } from "../../errors.ts";
+import {
+  bad,
+  field,
+  type JsonObject,
+  parseObject,
+  readInteger,
+  readString,
+  readStrings,
+} from "./json-fields.ts";
+
+/** Counts incompatible changes of what follows a Hello. */
+export const PROTOCOL_VERSION = 1;
+
+/** What a side can do beyond the frames of the Go agent; names never change their meaning. */
+export const FEATURES = [
+  "channels",
+  "exec",
+  "detach",
+  "files",
+  "tree",
+  "resume",
+  "dial",
+  "listen",
+  "info",
+  "power",
+  "sandbox",
+] as const;
+
+/** What either side says of itself. */
+export interface Hello {
+  protocol: number;
+  /** The program's name and version, for people. */
+  version: string;
+  features: readonly string[];
+  /** Credit that the sender of this Hello gives each new channel, in bytes. */
+  window: number;
+  /** The shared secret; only from the side that connects. */
+  token: string | undefined;
+}
+
+/** Smallest window: the largest Data frame and any record must fit into it. */
+const MIN_WINDOW_BYTES = 512 * 1024;
+
+/**
+ * Reads a Hello.
+ *
+ * @throws {VsockboxError} BAD_DATA.
+ */
+export function decodeHello(payload: Uint8Array): Hello {
+  const what = "Hello";
+  const object = parseObject(what, payload);
+  const window = readInteger(what, object, "window", 0x7fff_ffff) ?? MIN_WINDOW_BYTES;
+  if (window < MIN_WINDOW_BYTES) {
+    throw bad(what, `a window of ${window} bytes is below ${MIN_WINDOW_BYTES}`);
+  }
+  return {
+    protocol: readInteger(what, object, "protocol", 0xffff) ?? 0,
+    version: readString(what, object, "version") ?? "unknown",
+    features: readStrings(what, object, "features"),
+    window,
+    token: readString(what, object, "token"),
+  };
+}
+
+/** The Hello as JSON value. */
+export function encodeHello({ protocol, version, features, window, token }: Hello): JsonObject {
+  return { protocol, version, features, window, ...(token === undefined ? {} : { token }) };
+}
+
+/** An error as it goes over a channel. */
+export function encodeError(error: VsockboxError): JsonObject {
+  const { code, operation, message, errno, hint } = error;
+  return {
+    error: {
+      code,
+      operation,
+      message,
+      ...(errno === undefined ? {} : { errno }),
+      ...(hint === undefined ? {} : { hint }),
+    },
+  };
+}
+
+/** An error of the peer, told as our own; undefined where the value has none. */
+export function decodeError(value: JsonObject): RemoteError | undefined {
+  const error = field(value, "error");
+  if (typeof error !== "object" || error === null) return undefined;
+  const text = (name: string) => {
+    const found = field(error as JsonObject, name);
+    return typeof found === "string" ? found : undefined;
+  };
+  const code = text("code") ?? "";
+  return new RemoteError({
+    code: Object.hasOwn(EXIT_STATUS, code) ? (code as ErrorCode) : "IO",
+    operation: text("operation") ?? "agent",
+    whole: text("message") ?? "it failed",
+    errno: text("errno"),
+    hint: text("hint"),
+  });
+}
+
+/** What went wrong at the other end, in its own words. */
+export class RemoteError extends VsockboxError {
+  constructor(details: {
+    code: ErrorCode;
+    operation: string;
+    whole: string;
+    errno: string | undefined;
+    hint: string | undefined;
+  }) {
+    super({ ...details, message: details.whole });
+    // The peer's message already says what was tried on what.
+    this.message = details.whole;
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * File names in JSON. A name is bytes without NUL; JSON holds text. What is UTF-8 goes as a string,
+ * anything else as `{"base64": …}`.
+ */
+import { decodeBase64, encodeBase64 } from "./base64.ts";
+import { bad, field, type JsonObject } from "./json-fields.ts";
+
+/** Longest path that the kernel takes, with its NUL: PATH_MAX, linux/limits.h. */
+const PATH_MAX_BYTES = 4096;
+
+/** Longest name of one file: NAME_MAX, linux/limits.h. */
+const NAME_MAX_BYTES = 255;
+
+const SLASH = 0x2f;
+
+/** A path or name as it stands in JSON. */
+export type JsonPath = string | { base64: string };
+
+/** A path or name for JSON. */
+export function encodePath(path: Uint8Array): JsonPath {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(path);
+  } catch {
+    return { base64: encodeBase64(path) };
+  }
+}
+
+function bytesOf(what: string, name: string, value: unknown): Uint8Array {
+  const isObject = typeof value === "object" && value !== null;
+  const base64 = isObject ? field(value as JsonObject, "base64") : undefined;
+  const bytes =
+    typeof value === "string"
+      ? new TextEncoder().encode(value)
+      : typeof base64 === "string"
+        ? decodeBase64(base64)
+        : undefined;
+  if (bytes === undefined) throw bad(what, `${name} is no path`);
+  if (bytes.length === 0) throw bad(what, `${name} is empty`);
+  if (bytes.includes(0)) throw bad(what, `${name} has a NUL byte`);
+  return bytes;
+}
+
+/**
+ * A path of any depth.
+ *
+ * @throws {VsockboxError} BAD_DATA where it is missing, empty, too long, or has a NUL.
+ */
+export function readPathField(what: string, object: JsonObject, name: string): Uint8Array {
+  const bytes = bytesOf(what, name, field(object, name));
+  if (bytes.length >= PATH_MAX_BYTES) {
+    throw bad(what, `${name} has ${bytes.length} bytes; a path has fewer than ${PATH_MAX_BYTES}`);
+  }
+  return bytes;
+}
+
+/** A list of paths; empty where it is missing. */
+export function readPathsField(what: string, object: JsonObject, name: string): Uint8Array[] {
+  const value = field(object, name) ?? [];
+  if (!Array.isArray(value)) throw bad(what, `${name} is no list`);
+  return value.map((path: unknown) => bytesOf(what, name, path));
+}
+
+/**
+ * The name of one directory entry: never `.` or `..`, no slash. What a peer sends as a name must not
+ * lead out of the directory that it is written into.
+ *
+ * @throws {VsockboxError} BAD_DATA.
+ */
+export function readNameField(what: string, object: JsonObject, name: string): Uint8Array {
+  const bytes = bytesOf(what, name, field(object, name));
+  const dots = bytes.length <= 2 && bytes.every((byte) => byte === 0x2e);
+  if (dots || bytes.includes(SLASH) || bytes.length > NAME_MAX_BYTES) {
+    throw bad(what, `${name} is no name of a file in a directory`);
+  }
+  return bytes;
+}
