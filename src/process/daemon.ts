@@ -127,8 +127,8 @@ async function readReport(reader: PipeReader): Promise<Report | undefined> {
   let text = "";
   for await (const chunk of reader) {
     text += decoder.decode(chunk, { stream: true });
-    const end = text.indexOf("\n");
-    if (end !== -1) return JSON.parse(text.slice(0, end)) as Report;
+    const length = text.indexOf("\n");
+    if (length !== -1) return JSON.parse(text.slice(0, length)) as Report;
   }
   return undefined;
 }
