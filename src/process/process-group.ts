@@ -31,8 +31,11 @@ export class ProcessGroup {
   }
 
   async #waitForExit(): Promise<ExitStatus> {
-    await this.#process.exited;
-    forgetChild(this.pid);
+    try {
+      await this.#process.exited;
+    } finally {
+      forgetChild(this.pid);
+    }
     this.#hasExited = true;
     return exitStatus(this.#process.exitCode, this.#process.signalCode);
   }
