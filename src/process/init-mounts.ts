@@ -17,6 +17,15 @@ import {
   type MountRequest,
 } from "../ffi/mount.ts";
 
+/**
+ * A file to be put into an image whose init we are: with glibc the runtime looks its stack up there
+ * before our first line runs, and aborts where it finds nothing. The mount of /proc hides it.
+ */
+export const EARLY_MAPS = {
+  path: "/proc/self/maps",
+  content: "000000010000-ffffffffffff rw-p 00000000 00:00 0 [stack]\n",
+} as const;
+
 interface InitMount {
   type: string;
   path: string;

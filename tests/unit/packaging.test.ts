@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { EARLY_MAPS } from "../../src/process/init-mounts.ts";
 import { describeWith } from "../support/tools.ts";
 
 const UNITS = join(import.meta.dir, "../../packaging/systemd");
@@ -33,6 +34,11 @@ describe("the units", () => {
     expect(settings(forward, "MemoryDenyWriteExecute")).toEqual([]);
     expect(settings(forward, "PrivateDevices")).toEqual([]);
   });
+});
+
+test("the documentation has what an image needs", () => {
+  const text = readFileSync(join(import.meta.dir, "../../docs/init.md"), "utf8");
+  expect(text).toContain(`echo '${EARLY_MAPS.content.trimEnd()}' > image${EARLY_MAPS.path}`);
 });
 
 describeWith(["systemd-analyze"], "systemd", () => {
