@@ -52,22 +52,24 @@ describeWith(["python3"], "with a service manager", () => {
     "it is told at %s",
     async (socket) => {
       const receiver = Bun.spawn(["python3", "-c", RECEIVER, socket], { stderr: "inherit" });
-      const reader = receiver.stdout.getReader();
-      await reader.read();
+      const bound = Promise.withResolvers<void>();
+      const output = (async () => {
+        let text = "";
+        for await (const chunk of receiver.stdout) {
+          text += new TextDecoder().decode(chunk);
+          bound.resolve();
+        }
+        return text;
+      })();
+      await bound.promise;
       expect(await notify(socket)).toEqual({ failures: [null, null, null], child: "unset" });
+      expect((await output).trimEnd().split("\n")).toEqual([
+        "bound",
+        JSON.stringify("STATUS=starting up"),
+        JSON.stringify("READY=1\nSTATUS=listening on vsock::5000"),
+        JSON.stringify("STOPPING=1"),
+      ]);
       await receiver.exited;
-      let text = "";
-      for (;;) {
-        const { value, done } = await reader.read();
-        if (done) break;
-        text += new TextDecoder().decode(value);
-      }
-      expect(
-        text
-          .trimEnd()
-          .split("\n")
-          .map((line) => JSON.parse(line)),
-      ).toEqual(["STATUS=starting up", "READY=1\nSTATUS=listening on vsock::5000", "STOPPING=1"]);
       if (!socket.startsWith("@")) rmSync(folder, { recursive: true });
     },
   );
