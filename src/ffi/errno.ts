@@ -9,6 +9,8 @@ export const ERRNO = {
   EINTR: 4,
   EAGAIN: 11,
   EACCES: 13,
+  EBUSY: 16,
+  EEXIST: 17,
   ENODEV: 19,
   EADDRINUSE: 98,
   ECONNABORTED: 103,

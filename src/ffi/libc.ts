@@ -5,7 +5,7 @@
 import { dlopen, FFIType, ptr, read } from "bun:ffi";
 import { VsockboxError } from "../errors.ts";
 
-const { i32, u32, u64, pointer, i64_fast } = FFIType;
+const { i32, u32, u64, pointer, i64_fast, void: nothing } = FFIType;
 
 const SYMBOLS = {
   __errno_location: { args: [], returns: pointer },
@@ -19,14 +19,19 @@ const SYMBOLS = {
   getsockname: { args: [i32, pointer, pointer], returns: i32 },
   getsockopt: { args: [i32, i32, i32, pointer, pointer], returns: i32 },
   ioctl: { args: [i32, u64, pointer], returns: i32 },
+  kill: { args: [i32, i32], returns: i32 },
   listen: { args: [i32, i32], returns: i32 },
   lseek: { args: [i32, i64_fast, i32], returns: i64_fast },
+  mount: { args: [pointer, pointer, pointer, u64, pointer], returns: i32 },
   open: { args: [pointer, i32, i32], returns: i32 },
   pipe2: { args: [pointer, i32], returns: i32 },
   poll: { args: [pointer, u64, i32], returns: i32 },
+  prctl: { args: [i32, u64, u64, u64, u64], returns: i32 },
   read: { args: [i32, pointer, u64], returns: i64_fast },
+  reboot: { args: [i32], returns: i32 },
   send: { args: [i32, pointer, u64, i32], returns: i64_fast },
   sendmsg: { args: [i32, pointer, i32], returns: i64_fast },
+  sendto: { args: [i32, pointer, u64, i32, pointer, u32], returns: i64_fast },
   setgid: { args: [u32], returns: i32 },
   setgroups: { args: [u64, pointer], returns: i32 },
   setsockopt: { args: [i32, i32, i32, pointer, u32], returns: i32 },
@@ -34,6 +39,12 @@ const SYMBOLS = {
   shutdown: { args: [i32, i32], returns: i32 },
   signal: { args: [i32, pointer], returns: pointer },
   socket: { args: [i32, i32, i32], returns: i32 },
+  statfs: { args: [pointer, pointer], returns: i32 },
+  sync: { args: [], returns: nothing },
+  // Not mknodat(3): glibc exports that name only since 2.33.
+  syscall: { args: [i64_fast, i64_fast, pointer, u64, u64], returns: i64_fast },
+  waitid: { args: [i32, u32, pointer, i32], returns: i32 },
+  waitpid: { args: [i32, pointer, i32], returns: i32 },
   write: { args: [i32, pointer, u64], returns: i64_fast },
 } as const;
 

@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { constants } from "node:os";
 import { exitStatus, type ExitStatus } from "./exit-status.ts";
+import { forgetChild, registerChild } from "./own-children.ts";
 
 const { SIGCONT, SIGKILL, SIGTERM } = constants.signals;
 
@@ -20,6 +21,7 @@ export class ProcessGroup {
 
   constructor(subprocess: Bun.Subprocess) {
     this.#process = subprocess;
+    registerChild(subprocess.pid);
     this.exited = this.#waitForExit();
   }
 
@@ -29,7 +31,11 @@ export class ProcessGroup {
   }
 
   async #waitForExit(): Promise<ExitStatus> {
-    await this.#process.exited;
+    try {
+      await this.#process.exited;
+    } finally {
+      forgetChild(this.pid);
+    }
     this.#hasExited = true;
     return exitStatus(this.#process.exitCode, this.#process.signalCode);
   }

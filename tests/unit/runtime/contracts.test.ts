@@ -7,7 +7,9 @@ import { openPipe, closeDescriptor } from "../../../src/ffi/socket.ts";
 import { dial } from "../../../src/net/dial.ts";
 import { listen, type Listener } from "../../../src/net/listen.ts";
 import { READ_HIGH_WATER_BYTES, type SocketStream } from "../../../src/net/stream.ts";
+import { EARLY_MAPS } from "../../../src/process/init-mounts.ts";
 import { PipeReader, PipeWriter } from "../../../src/process/pipe.ts";
+import { describeUnshared } from "../../support/namespaces.ts";
 
 const path = join(tmpdir(), `vsockbox-contract-${process.pid}.sock`);
 const address = { kind: "unix", path } as const;
@@ -206,5 +208,17 @@ describe.if(process.getuid?.() === 0)("Bun.spawn as root", () => {
     expect([fields?.[2], fields?.[3]]).toEqual([String(child.pid), String(child.pid)]);
     child.kill();
     await child.exited;
+  });
+});
+
+describeUnshared(["-m", "-p", "-f"], "the runtime as PID 1 without /proc", (unshare) => {
+  const script = `mount -t tmpfs none /proc && mkdir -p "\${0%/*}" && printf %s "$1" > "$0" && shift && exec "$@"`;
+
+  test("starts with a stand-in for its own maps", () => {
+    const { stdout } = Bun.spawnSync([
+      ...[...unshare, "sh", "-c", script, EARLY_MAPS.path, EARLY_MAPS.content],
+      ...[process.execPath, "-e", "console.log(process.pid)"],
+    ]);
+    expect(stdout.toString()).toBe("1\n");
   });
 });

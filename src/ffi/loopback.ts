@@ -1,0 +1,41 @@
+/** Switching the loopback interface on: netdevice(7). An init has nobody else to do it. */
+import { systemError } from "./errno.ts";
+import { lastErrno, libc, ptr } from "./libc.ts";
+import { closeDescriptor, openSocket } from "./socket.ts";
+
+const AF_INET = 2;
+const SOCK_DGRAM = 2;
+const SIOCGIFFLAGS = 0x8913;
+const SIOCSIFFLAGS = 0x8914;
+const IFF_UP = 1;
+
+/** sizeof(struct ifreq) on 64-bit machines: 16 bytes of name, then the flags. */
+const IFREQ_BYTES = 40;
+const IFR_FLAGS_OFFSET = 16;
+const INTERFACE = "lo";
+
+/**
+ * Makes 127.0.0.1 and ::1 reachable. It is no error where they are already.
+ *
+ * @throws {VsockboxError} UNAVAILABLE where the kernel has no IPv4 or no such interface, REFUSED where
+ * this process may not do it.
+ */
+export function bringUpLoopback(): void {
+  const request = new Uint8Array(IFREQ_BYTES);
+  new TextEncoder().encodeInto(INTERFACE, request);
+  const view = new DataView(request.buffer);
+  const fd = openSocket(AF_INET, SOCK_DGRAM, INTERFACE);
+  const control = (code: number) => {
+    if (libc().ioctl(fd, code, ptr(request)) >= 0) return;
+    throw systemError(lastErrno(), { operation: "switch on interface", address: INTERFACE });
+  };
+  try {
+    control(SIOCGIFFLAGS);
+    const flags = view.getUint16(IFR_FLAGS_OFFSET, true);
+    if ((flags & IFF_UP) !== 0) return;
+    view.setUint16(IFR_FLAGS_OFFSET, flags | IFF_UP, true);
+    control(SIOCSIFFLAGS);
+  } finally {
+    closeDescriptor(fd);
+  }
+}

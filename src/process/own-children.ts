@@ -1,0 +1,21 @@
+/**
+ * The processes that the runtime itself waits for. A reaper that collected one of them would take
+ * its exit status away from whoever started it.
+ */
+
+const own = new Set<number>();
+
+/** Notes a child of `Bun.spawn`. To be called in the same turn as the spawn. */
+export function registerChild(pid: number): void {
+  own.add(pid);
+}
+
+/** Forgets a child once the runtime has collected it: its pid may be given to another process. */
+export function forgetChild(pid: number): void {
+  own.delete(pid);
+}
+
+/** Whether the runtime waits for this process. */
+export function isOwnChild(pid: number): boolean {
+  return own.has(pid);
+}
