@@ -1,19 +1,16 @@
 /** `vsockbox agent`: the service in the guest. */
-import { createConsola } from "consola/basic";
+import { isDaemonStart, reportFailure, startDaemon } from "../process/daemon.ts";
 import { EXEC_PORT, READY_PORT } from "../agent/ports.ts";
-import { DEFAULT_MAX_SESSIONS, startAgent } from "../agent/server.ts";
-import { resolveAddress } from "../config/profiles.ts";
-import { formatAddress } from "../net/address.ts";
-import { HOST_ONLY } from "../net/allow-cid.ts";
-import { onEndingSignal, type EndingSignal } from "../process/signals.ts";
+import { DEFAULT_MAX_OUTPUT_BYTES, DEFAULT_MAX_SESSIONS } from "../agent/server.ts";
 import { DEFAULT_MAX_FRAME_BYTES } from "../protocols/agent/frame.ts";
-import { parseInteger } from "../ui/arguments.ts";
-import type { Arguments, Command } from "../ui/command.ts";
-import { allowArguments, allowedCids } from "./common.ts";
+import type { Command } from "../ui/command.ts";
+import { say } from "../ui/report.ts";
+import { runAgent } from "./agent-run.ts";
+import { allowArguments } from "./common.ts";
 
 export const command: Command = {
   name: "agent",
-  description: "Serve the host from inside a guest: run commands, say when ready",
+  description: "Serve the host from inside a guest: commands, terminals, files, forwards",
   args: {
     listen: {
       type: "string",
@@ -27,15 +24,53 @@ export const command: Command = {
       description: `Where a connection means ready, or \`none\` (default vsock::${READY_PORT}, none for a unix: --listen)`,
     },
     ...allowArguments,
+    "token-file": {
+      type: "string",
+      valueHint: "FILE",
+      description: "A secret that every host must know as well; older clients are refused",
+    },
+    sandbox: {
+      type: "string",
+      valueHint: "LIST",
+      description:
+        "Confine every command: no-new-privs, drop-caps, pid-namespace, seccomp, with commas between, or `all`",
+    },
+    "max-sessions": {
+      type: "string",
+      valueHint: "COUNT",
+      description: `Connections served, and detached commands run, at once (default ${DEFAULT_MAX_SESSIONS})`,
+    },
     "max-frame": {
       type: "string",
       valueHint: "BYTES",
       description: `Largest frame that is accepted (default ${DEFAULT_MAX_FRAME_BYTES})`,
     },
-    "max-sessions": {
+    "max-output": {
       type: "string",
-      valueHint: "COUNT",
-      description: `Connections served at once (default ${DEFAULT_MAX_SESSIONS})`,
+      valueHint: "BYTES",
+      description: `Output that is kept for one detached command, or collected for one Exec (default ${DEFAULT_MAX_OUTPUT_BYTES})`,
+    },
+    "idle-timeout": {
+      type: "string",
+      valueHint: "TIME",
+      description: "End a connection over which nothing goes for this long (default: never)",
+    },
+    grace: {
+      type: "string",
+      valueHint: "TIME",
+      default: "0",
+      description: "At SIGTERM, let sessions finish for this long before they are ended",
+    },
+    daemon: { type: "boolean", description: "Go into the background once it listens" },
+    "pid-file": { type: "string", valueHint: "FILE", description: "Where its process id is kept" },
+    "log-file": {
+      type: "string",
+      valueHint: "FILE",
+      description: "Log there instead of standard error",
+    },
+    init: {
+      type: "boolean",
+      description: "Be the guest's init: mount what is missing, reap orphans, end the machine",
     },
     quiet: { type: "boolean", alias: "q", description: "Log nothing but errors" },
   },
@@ -49,45 +84,34 @@ export const command: Command = {
       explanation: "Also for the sibling VM with CID 16",
     },
     {
+      command: "vsockbox agent --sandbox all --idle-timeout 1h --daemon --log-file /var/log/agent",
+      explanation: "For untrusted commands, in the background",
+    },
+    {
       command: "vsockbox agent --listen unix:/run/agent.sock --ready-listen unix:/run/ready.sock",
       explanation: "Without vsock, in a container or for a trial",
     },
+    {
+      command: "init=/usr/bin/vsockbox -- agent --init",
+      explanation: "On the guest's kernel command line: no other init is needed",
+    },
   ],
   async run(args) {
-    const ended = Promise.withResolvers<EndingSignal>();
-    using _signals = onEndingSignal(ended.resolve);
-    const log = createConsola({
-      level: args.flag("quiet") ? 0 : 3,
-      stdout: process.stderr,
-      stderr: process.stderr,
-    }).withTag("agent");
-    const listen = resolveAddress(args.required("listen"), EXEC_PORT);
-    const agent = startAgent({
-      listen,
-      readyListen: readyAddress(args, listen.kind === "unix"),
-      allowed: allowedCids(args, HOST_ONLY),
-      maxFrameBytes: integer(args, "max-frame", 0xffff_ffff),
-      maxSessions: integer(args, "max-sessions", 1_000_000),
-      log,
-    });
-    const ready = agent.readyListening;
-    log.info(
-      `listening on ${formatAddress(agent.listening)}${ready === undefined ? "" : `, ready on ${formatAddress(ready)}`}`,
-    );
-    const signal = await ended.promise;
-    log.info(`${signal}: ending ${agent.sessions} sessions`);
-    await agent.stop(0);
-    return 0;
+    if (args.flag("daemon") && !isDaemonStart()) return goIntoBackground(args.string("log-file"));
+    try {
+      return await runAgent(args);
+    } catch (thrown) {
+      reportFailure(thrown);
+      throw thrown;
+    }
   },
 };
 
-function readyAddress(args: Arguments, withoutPorts: boolean) {
-  const given = args.string("ready-listen");
-  if (given === "none" || (given === undefined && withoutPorts)) return undefined;
-  return resolveAddress(given ?? `vsock::${READY_PORT}`, READY_PORT);
-}
-
-function integer(args: Arguments, name: string, max: number): number | undefined {
-  const text = args.string(name);
-  return text === undefined ? undefined : parseInteger(text, name, 1, max);
+/** Starts this very command line again, in the background. */
+async function goIntoBackground(logFile: string | undefined): Promise<number> {
+  const started = await startDaemon(process.argv.slice(2), { logFile });
+  if (started.kind === "ready") return 0;
+  say(`vsockbox: ${started.message}`);
+  if (started.hint !== undefined) say(`  hint: ${started.hint}`);
+  return started.status;
 }

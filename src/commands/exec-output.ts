@@ -22,11 +22,16 @@ export interface ExecOutput {
 /**
  * Prints an object a line: `{"event":"stdout","text":…}` (or `"base64"` for what is not UTF-8),
  * `stderr` likewise, then `exit` or `error`.
+ *
+ * @param common fields that every line begins with.
  */
-export function eventOutput(sink: ByteSink): ExecOutput {
+export function eventOutput(
+  sink: ByteSink,
+  common: Readonly<Record<string, string>> = {},
+): ExecOutput {
   const encoder = new TextEncoder();
   const emit = (event: Record<string, unknown>) =>
-    sink.write(encoder.encode(`${JSON.stringify(event)}\n`));
+    sink.write(encoder.encode(`${JSON.stringify({ ...common, ...event })}\n`));
   return {
     onStdout: (bytes) => emit({ event: "stdout", ...textOrBase64(bytes) }),
     onStderr: (bytes) => emit({ event: "stderr", ...textOrBase64(bytes) }),

@@ -1,27 +1,34 @@
 /** `vsockbox exec`: runs a command in the guest as if it were a local one. */
+import { existsSync } from "node:fs";
+import { AgentClient } from "../agent/agent-client.ts";
 import { RemoteExec } from "../agent/exec-client.ts";
-import { EXEC_PORT } from "../agent/ports.ts";
-import { resolveAddress } from "../config/profiles.ts";
 import { VsockboxError } from "../errors.ts";
-import { dial } from "../net/dial.ts";
 import { collectEnvironment } from "../process/env-file.ts";
 import { SIGNAL_STATUS_BASE, signalName, STATUS_TIMED_OUT } from "../process/exit-status.ts";
 import { rawArguments } from "../process/raw-arguments.ts";
+import { terminalSize } from "../process/raw-terminal.ts";
 import { isBrokenPipe, standardInput, StandardOutput } from "../process/stdio.ts";
+import { field } from "../protocols/agent/json-fields.ts";
 import type { ExecRequest } from "../protocols/agent/messages.ts";
 import { carryLine, quoteCommand } from "../protocols/agent/shell-quote.ts";
 import { parseDuration } from "../ui/arguments.ts";
 import type { Arguments, Command } from "../ui/command.ts";
-import { connectTimeoutArgument, dialOptions } from "./common.ts";
+import { print, printJson, say } from "../ui/report.ts";
 import { ExecControl } from "./exec-control.ts";
+import { dialFor, runOnMany } from "./exec-many.ts";
 import { eventOutput, type ExecOutput } from "./exec-output.ts";
-import { runOnTerminal } from "./terminal.ts";
+import { agentArguments, agentTarget } from "./target.ts";
+import { runOnTerminal, withTerm } from "./terminal.ts";
 
 export const command: Command = {
   name: "exec",
   description: "Run a command in a guest: its input, output and exit status become yours",
   args: {
-    target: { type: "positional", required: true, description: "The agent's address" },
+    target: {
+      type: "positional",
+      required: true,
+      description: "The agent's address; several with commas between",
+    },
     shell: {
       type: "string",
       alias: "c",
@@ -60,7 +67,19 @@ export const command: Command = {
       alias: "i",
       description: "Pass standard input on: always done, for habit's sake",
     },
-    ...connectTimeoutArgument,
+    detach: {
+      type: "boolean",
+      alias: "d",
+      description: "Leave it running in the guest and print its id",
+    },
+    name: { type: "string", valueHint: "NAME", description: "With --detach: a name for its id" },
+    sandbox: {
+      type: "string",
+      valueHint: "LIST",
+      description:
+        "Confine it: no-new-privs, drop-caps, pid-namespace, seccomp, with commas between, or `all`",
+    },
+    ...agentArguments,
     json: { type: "boolean", description: "Print output and exit status as JSON lines" },
   },
   restName: "COMMAND…",
@@ -80,58 +99,113 @@ export const command: Command = {
     },
     { command: "vsockbox exec -t 3 -- top", explanation: "On a terminal; `~.` leaves it" },
     {
+      command: "vsockbox exec 3,4,web -- uptime",
+      explanation: "In several guests at once, without input; each line says where it is from",
+    },
+    {
+      command: "vsockbox exec -d 3 --name build -- make all",
+      explanation: "Detached: `vsockbox ps`, `logs`, `attach` and `kill` take the id or the name",
+    },
+    {
       command: "vsockbox exec 3 --timeout 30 --json -- make test",
       explanation: "For programs: JSON lines, and 124 when time runs out",
     },
   ],
   async run(args) {
-    const target = resolveAddress(args.required("target"), EXEC_PORT);
     const request = requestOf(args);
+    const names = splitTargets(args.required("target"));
+    const [name] = names;
+    if (args.flag("detach")) return detach(args, name, request);
     if (args.flag("tty")) {
-      refuseWithTTY(args);
-      return runOnTerminal(target, request, dialOptions(args));
+      refuseTogether(args, "tty", ["json", "no-stdin", "timeout"]);
+      if (names.length > 1) throw usage("--tty needs a single target");
+      return runOnTerminal(agentTarget(args, name), request);
     }
     const timeout = args.string("timeout");
     const timeoutMs = timeout === undefined ? undefined : parseDuration(timeout, "timeout");
-    using control = new ExecControl();
-    const output = args.flag("json") ? eventOutput(new StandardOutput(1)) : plainOutput();
-    const begin = performance.now();
-    try {
-      const stream = await dial(target, dialOptions(args, control.signal));
-      const remote = new RemoteExec(stream, args.flag("no-stdin") ? undefined : standardInput());
-      await remote.start(request);
-      control.attach(remote, timeoutMs);
-      const code = await remote.run(output);
-      const status = control.timedOut ? STATUS_TIMED_OUT : code;
-      await output.onExit({
-        exit_code: status,
-        signal: code > SIGNAL_STATUS_BASE ? (signalName(code - SIGNAL_STATUS_BASE) ?? null) : null,
-        timed_out: control.timedOut,
-        duration_ms: Math.round(performance.now() - begin),
-      });
-      return status;
-    } catch (thrown) {
-      if (control.timedOut) return STATUS_TIMED_OUT;
-      if (control.interruptStatus !== undefined) return control.interruptStatus;
-      if (isBrokenPipe(thrown)) return 141;
-      if (args.flag("json") && thrown instanceof VsockboxError) {
-        await output.onError(thrown);
-      }
-      throw thrown;
-    }
+    return names.length > 1
+      ? runOnMany(args, names, request, timeoutMs)
+      : runOnOne(args, name, request, timeoutMs);
   },
 };
 
-function refuseWithTTY(args: Arguments): void {
-  const other =
-    ["json", "no-stdin"].find((name) => args.flag(name)) ??
-    (args.string("timeout") === undefined ? undefined : "timeout");
-  if (other === undefined) return;
-  throw new VsockboxError({
-    code: "USAGE",
-    operation: "exec",
-    message: `--tty and --${other} exclude each other`,
+async function runOnOne(
+  args: Arguments,
+  name: string,
+  request: ExecRequest,
+  timeoutMs: number | undefined,
+): Promise<number> {
+  using control = new ExecControl();
+  const target = agentTarget(args, name, control.signal);
+  const output = args.flag("json") ? eventOutput(new StandardOutput(1)) : plainOutput();
+  const begin = performance.now();
+  try {
+    const stream = await dialFor(target, request);
+    const remote = new RemoteExec(stream, args.flag("no-stdin") ? undefined : standardInput());
+    await remote.start(request);
+    control.attach(remote, timeoutMs);
+    const code = await remote.run(output);
+    const status = control.timedOut ? STATUS_TIMED_OUT : code;
+    await output.onExit({
+      exit_code: status,
+      signal: code > SIGNAL_STATUS_BASE ? (signalName(code - SIGNAL_STATUS_BASE) ?? null) : null,
+      timed_out: control.timedOut,
+      duration_ms: Math.round(performance.now() - begin),
+    });
+    return status;
+  } catch (thrown) {
+    if (control.timedOut) return STATUS_TIMED_OUT;
+    if (control.interruptStatus !== undefined) return control.interruptStatus;
+    if (isBrokenPipe(thrown)) return 141;
+    if (args.flag("json") && thrown instanceof VsockboxError) {
+      await output.onError(thrown);
+    }
+    throw thrown;
+  }
+}
+
+/** Starts it and leaves; its id is the output. */
+async function detach(args: Arguments, name: string, request: ExecRequest): Promise<number> {
+  refuseTogether(args, "detach", ["timeout"]);
+  const { address, options } = agentTarget(args, name);
+  await using client = await AgentClient.connect(address, options);
+  const tty = args.flag("tty") ? terminalSize() : undefined;
+  const channel = client.open({
+    op: "exec",
+    ...(tty === undefined ? request : withTerm(request)),
+    tty,
+    input: args.flag("interactive"),
+    detach: true,
+    name: args.string("name"),
   });
+  channel.end();
+  const result = await channel.result;
+  const error = field(result, "error");
+  if (typeof error === "string") {
+    say(`vsockbox: ${error}`);
+    return Number(field(result, "exit_code") ?? 1);
+  }
+  if (args.flag("json")) printJson(result);
+  else print(String(field(result, "id")));
+  return 0;
+}
+
+/** An address, or several with commas between; a socket's path may itself have commas. */
+function splitTargets(text: string): [string, ...string[]] {
+  const path = text.replace(/^(?:unix|hybrid):/, "");
+  const [first = "", ...more] = existsSync(path) ? [text] : text.split(",");
+  const names: [string, ...string[]] = [first, ...more];
+  if (names.includes("")) throw usage(`${JSON.stringify(text)} has an empty target`);
+  return names;
+}
+
+function usage(message: string): VsockboxError {
+  return new VsockboxError({ code: "USAGE", operation: "exec", message });
+}
+
+function refuseTogether(args: Arguments, option: string, others: readonly string[]): void {
+  const other = others.find((name) => args.flag(name) || args.string(name) !== undefined);
+  if (other !== undefined) throw usage(`--${option} and --${other} exclude each other`);
 }
 
 function requestOf(args: Arguments): ExecRequest {
@@ -143,6 +217,7 @@ function requestOf(args: Arguments): ExecRequest {
     env: { ...collectEnvironment(args.list("env-file"), args.list("env"), process.env), ...env },
     stdin: new Uint8Array(0),
     user: args.string("user"),
+    sandbox: args.string("sandbox")?.split(","),
   };
 }
 

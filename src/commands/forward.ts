@@ -1,23 +1,17 @@
-/** `vsockbox forward`: ports of the guest on this machine. */
-import { EXEC_PORT } from "../agent/ports.ts";
-import { openPortForward } from "../agent/port-forward-client.ts";
-import { resolveAddress } from "../config/profiles.ts";
+/** `vsockbox forward`: ports and Unix sockets of a guest here, and of this machine there. */
 import { reasonOf, VsockboxError } from "../errors.ts";
-import { formatAddress, type SocketAddress } from "../net/address.ts";
-import { dial, type DialOptions } from "../net/dial.ts";
-import { formatHostPort, parseForward, type ForwardSpec } from "../net/forward-spec.ts";
-import { listen } from "../net/listen.ts";
-import { pump } from "../net/pump.ts";
-import type { SocketStream } from "../net/stream.ts";
-import { listenTcp } from "../net/tcp.ts";
+import { formatEndpoint } from "../net/endpoint.ts";
+import { parseForward } from "../net/forward-spec.ts";
 import { onEndingSignal } from "../process/signals.ts";
 import type { Command } from "../ui/command.ts";
 import { printJson, say } from "../ui/report.ts";
-import { connectTimeoutArgument, dialOptions, jsonArgument } from "./common.ts";
+import { jsonArgument } from "./common.ts";
+import { LocalForwards, RemoteForwards, type ReadyForward } from "./forwards.ts";
+import { agentArguments, agentTarget, shownTarget } from "./target.ts";
 
 export const command: Command = {
   name: "forward",
-  description: "Reach TCP ports inside a guest through ports of this machine",
+  description: "Reach TCP ports and Unix sockets of a guest from here, and of this machine from there",
   args: {
     target: { type: "positional", required: true, description: "The agent's address" },
     local: {
@@ -25,10 +19,21 @@ export const command: Command = {
       alias: "L",
       valueHint: "[BIND:]PORT:HOST:PORT",
       repeatable: true,
-      description: "Listen here, connect there; also /path.sock:HOST:PORT. May be repeated",
+      description: "Listen here, connect in the guest; /PATH in place of a port or of HOST:PORT is a Unix socket. May be repeated",
+    },
+    remote: {
+      type: "string",
+      alias: "R",
+      valueHint: "[BIND:]PORT:HOST:PORT",
+      repeatable: true,
+      description: "Listen in the guest, connect here; Unix sockets as with -L. May be repeated",
+    },
+    reconnect: {
+      type: "boolean",
+      description: "Open the listeners in the guest again when it was restarted",
     },
     quiet: { type: "boolean", alias: "q", description: "Say nothing but errors" },
-    ...connectTimeoutArgument,
+    ...agentArguments,
     ...jsonArgument,
   },
   examples: [
@@ -37,8 +42,12 @@ export const command: Command = {
       explanation: "http://127.0.0.1:8080 is the web server in the guest",
     },
     {
-      command: "vsockbox forward 3 -L 5432:localhost:5432 -L /tmp/redis.sock:localhost:6379",
-      explanation: "Several at once, also from a Unix socket",
+      command: "vsockbox forward 3 -L 5432:localhost:5432 -L /tmp/docker.sock:/run/docker.sock",
+      explanation: "Several at once, also Unix sockets on either end",
+    },
+    {
+      command: "vsockbox forward 3 -R 3128:localhost:3128 --reconnect",
+      explanation: "This machine's proxy as port 3128 of the guest, also after it was restarted",
     },
     {
       command: "vsockbox forward 3 -L 0:localhost:80 --json",
@@ -46,9 +55,10 @@ export const command: Command = {
     },
   ],
   async run(args) {
-    const target = resolveAddress(args.required("target"), EXEC_PORT);
-    const specs = args.list("local").map(parseForward);
-    if (specs.length === 0) {
+    const target = agentTarget(args, args.required("target"));
+    const locals = args.list("local").map((text) => parseForward(text, "-L"));
+    const remotes = args.list("remote").map((text) => parseForward(text, "-R"));
+    if (locals.length + remotes.length === 0) {
       throw new VsockboxError({
         code: "USAGE",
         operation: "forward",
@@ -56,58 +66,28 @@ export const command: Command = {
         hint: "name at least one port: -L 8080:localhost:80",
       });
     }
-    const streams = new Set<SocketStream>();
-    const listeners: { close(): void }[] = [];
+    const shown = shownTarget(target);
+    const onReady = ({ direction, listening, to }: ReadyForward) => {
+      if (args.flag("json")) {
+        printJson({ direction, listening, target: shown, to: formatEndpoint(to) });
+      } else if (!args.flag("quiet")) {
+        const [there, here] = direction === "local" ? ["", ` in ${shown}`] : [` in ${shown}`, ""];
+        say(`vsockbox: forwarding ${listening}${there} to ${formatEndpoint(to)}${here}`);
+      }
+    };
+    const onError = (what: string, thrown: unknown) =>
+      say(`vsockbox: ${what}: ${reasonOf(thrown).message}`);
     const ended = Promise.withResolvers<number>();
     using _signals = onEndingSignal(() => ended.resolve(0));
+    const forwards = new LocalForwards(target, onError);
+    const back = new RemoteForwards(target, args.flag("reconnect"), { onReady, onError });
     try {
-      for (const spec of specs) {
-        const opened = openListener(spec, (stream) => {
-          streams.add(stream);
-          void carry(stream, target, spec, dialOptions(args)).finally(() => streams.delete(stream));
-        });
-        listeners.push(opened);
-        const to = formatHostPort(spec.remote.host, spec.remote.port);
-        const ready = { listening: opened.where, target: formatAddress(target), to };
-        if (args.flag("json")) printJson(ready);
-        else if (!args.flag("quiet")) {
-          say(`vsockbox: forwarding ${ready.listening} to ${to} in ${ready.target}`);
-        }
-      }
+      for (const spec of locals) forwards.open(spec, onReady);
+      if (remotes.length > 0) back.run(remotes).catch(ended.reject);
       return await ended.promise;
     } finally {
-      for (const listener of listeners) listener.close();
-      for (const stream of streams) stream.abort();
+      forwards.close();
+      back.close();
     }
   },
 };
-
-function openListener(
-  { local }: ForwardSpec,
-  onConnection: (stream: SocketStream) => void,
-): { where: string; close(): void } {
-  if (local.kind === "unix") {
-    const listener = listen(local, { allowed: "any", onConnection });
-    return { where: formatAddress(local), close: () => listener.close() };
-  }
-  const listener = listenTcp(local.host, local.port, onConnection);
-  return { where: formatHostPort(local.host, listener.port), close: () => listener.close() };
-}
-
-/** One connection from end to end. A failure ends it alone: the next one dials the guest anew. */
-async function carry(
-  stream: SocketStream,
-  target: SocketAddress,
-  { remote }: ForwardSpec,
-  options: DialOptions,
-): Promise<void> {
-  try {
-    const connection = await dial(target, options);
-    const forwarded = await openPortForward(connection, remote.host, remote.port);
-    await pump(stream, forwarded);
-    await Promise.all([stream.close(), forwarded.close()]);
-  } catch (thrown) {
-    stream.abort();
-    say(`vsockbox: ${formatHostPort(remote.host, remote.port)}: ${reasonOf(thrown).message}`);
-  }
-}

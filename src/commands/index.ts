@@ -21,13 +21,88 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./shell.ts"),
   },
   {
+    name: "ps",
+    description: "List an agent's detached sessions",
+    load: () => import("./ps.ts"),
+  },
+  {
+    name: "logs",
+    description: "Print what a detached session wrote",
+    load: () => import("./logs.ts"),
+  },
+  {
+    name: "attach",
+    description: "Join a detached session: its output, your input; leaving does not end it",
+    load: () => import("./attach.ts"),
+  },
+  {
+    name: "kill",
+    description: "End a detached session, or send it a signal",
+    load: () => import("./kill.ts"),
+  },
+  {
+    name: "cp",
+    description: "Copy files and trees to a guest, from a guest, or from guest to guest",
+    load: () => import("./cp.ts"),
+  },
+  {
+    name: "ls",
+    description: "List a directory of a guest",
+    load: () => import("./ls.ts"),
+  },
+  {
+    name: "cat",
+    description: "Print files of a guest",
+    load: () => import("./cat.ts"),
+  },
+  {
+    name: "stat",
+    description: "Show size, mode, owner and time of a guest's files",
+    load: () => import("./stat.ts"),
+  },
+  {
+    name: "mkdir",
+    description: "Make directories in a guest",
+    load: () => import("./mkdir.ts"),
+  },
+  {
+    name: "mv",
+    description: "Rename a file or directory of a guest",
+    load: () => import("./mv.ts"),
+  },
+  {
+    name: "rm",
+    description: "Remove files and directories of a guest",
+    load: () => import("./rm.ts"),
+  },
+  {
     name: "wait",
     description: "Wait until the agent in a guest is ready",
     load: () => import("./wait.ts"),
   },
   {
+    name: "ping",
+    description: "Measure an agent's round trip and clock",
+    load: () => import("./ping.ts"),
+  },
+  {
+    name: "info",
+    description: "Show an agent's version, and its machine's kernel, load and memory",
+    load: () => import("./info.ts"),
+  },
+  {
+    name: "vms",
+    description: "List the VMs of your profiles, with their state",
+    load: () => import("./vms.ts"),
+  },
+  {
+    name: "shutdown",
+    description: "Power off or reboot a guest whose init is `vsockbox agent --init`",
+    load: () => import("./shutdown.ts"),
+  },
+  {
     name: "forward",
-    description: "Reach TCP ports inside a guest through ports of this machine",
+    description: "Reach TCP ports and Unix sockets of a guest from here, and of this machine from there",
     load: () => import("./forward.ts"),
   },
   {

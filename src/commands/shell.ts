@@ -1,9 +1,7 @@
 /** `vsockbox shell`: an interactive shell in the guest. */
-import { EXEC_PORT } from "../agent/ports.ts";
-import { resolveAddress } from "../config/profiles.ts";
 import { collectEnvironment } from "../process/env-file.ts";
 import type { Command } from "../ui/command.ts";
-import { connectTimeoutArgument, dialOptions } from "./common.ts";
+import { agentArguments, agentTarget } from "./target.ts";
 import { runOnTerminal } from "./terminal.ts";
 
 /** The user's own shell as a login shell; SHELL is set from the guest's passwd for --user. */
@@ -28,7 +26,7 @@ export const command: Command = {
       description: "Set a variable; NAME alone passes on your own value",
     },
     cwd: { type: "string", alias: "w", valueHint: "DIR", description: "Begin in this directory" },
-    ...connectTimeoutArgument,
+    ...agentArguments,
   },
   examples: [
     {
@@ -41,15 +39,11 @@ export const command: Command = {
     },
   ],
   run: (args) =>
-    runOnTerminal(
-      resolveAddress(args.required("target"), EXEC_PORT),
-      {
+    runOnTerminal(agentTarget(args, args.required("target")), {
         command: LOGIN_SHELL,
         args: [],
         workingDir: args.string("cwd"),
         env: collectEnvironment([], args.list("env"), process.env),
         user: args.string("user"),
-      },
-      dialOptions(args),
-    ),
+    }),
 };

@@ -1,37 +1,68 @@
-/** A command in the guest on this terminal, for `exec --tty` and `shell`. */
+/** A command in the guest on this terminal, for `exec --tty`, `shell` and `attach`. */
 import { RemoteTerminal } from "../agent/tty-client.ts";
+import { dialAgent } from "../agent/hello-client.ts";
 import { EXIT_STATUS, VsockboxError } from "../errors.ts";
-import type { SocketAddress } from "../net/address.ts";
-import { dial, type DialOptions } from "../net/dial.ts";
-import { hasTerminal, RawTerminal, terminalSize } from "../process/raw-terminal.ts";
+import { hasTerminal, RawTerminal, type Size, terminalSize } from "../process/raw-terminal.ts";
 import { onEndingSignal, statusOfSignal } from "../process/signals.ts";
 import { StandardOutput } from "../process/stdio.ts";
 import type { CommandRequest } from "../protocols/agent/messages.ts";
 import { ESCAPE_HELP, EscapeFilter } from "../protocols/terminal/escape.ts";
 import { say } from "../ui/report.ts";
+import type { AgentTarget } from "./target.ts";
+
+/** A terminal in the guest, as this one needs it. */
+export interface TerminalSession {
+  type(bytes: Uint8Array): Promise<void>;
+  resize(size: Size): Promise<void>;
+  /** Leaves it, whatever that means to what runs there. */
+  abort(reason: VsockboxError): void;
+  /** Hands its output on until its end; gives the exit status. */
+  run(onOutput: (bytes: Uint8Array) => Promise<void>): Promise<number>;
+}
 
 /**
- * Runs the command on a terminal of the guest that is joined to this one, whatever happens restores
- * this one, and gives the command's exit status; 255 where the user left with `~.`.
+ * Runs the command on a terminal of the guest that is joined to this one.
  *
- * @throws {VsockboxError} USAGE where there is no terminal here; else as `dial` and the session do.
+ * @throws {VsockboxError} as {@link joinTerminal}, and as `dial`.
  */
 export async function runOnTerminal(
-  target: SocketAddress,
+  target: AgentTarget,
   request: CommandRequest,
-  options: DialOptions,
 ): Promise<number> {
-  if (!hasTerminal()) {
-    throw new VsockboxError({
-      code: "USAGE",
-      operation: "open terminal",
-      message: "standard input and output are no terminal",
-      hint: "for scripts use `vsockbox exec` without --tty",
-    });
-  }
-  const stream = await dial(target, options);
+  assertTerminal();
+  const stream = await dialAgent(target.address, target.options);
   const remote = new RemoteTerminal(stream);
   await remote.start({ ...withTerm(request), size: terminalSize() });
+  return joinTerminal(remote, EXIT_STATUS.TRANSPORT, "connection closed");
+}
+
+/**
+ * Refuses to go on without a terminal.
+ *
+ * @throws {VsockboxError} USAGE.
+ */
+export function assertTerminal(): void {
+  if (hasTerminal()) return;
+  throw new VsockboxError({
+    code: "USAGE",
+    operation: "open terminal",
+    message: "standard input and output are no terminal",
+    hint: "for scripts use `vsockbox exec` without --tty",
+  });
+}
+
+/**
+ * Joins this terminal to one in the guest; whatever happens, this one is restored.
+ *
+ * @param leftStatus the exit status where the user leaves with `~.`.
+ * @param leftMessage what is said then.
+ * @returns the command's exit status.
+ */
+export async function joinTerminal(
+  remote: TerminalSession,
+  leftStatus: number,
+  leftMessage: string,
+): Promise<number> {
   let left: number | undefined;
   const leave = (status: number) => {
     left ??= status;
@@ -42,17 +73,18 @@ export async function runOnTerminal(
   try {
     using terminal = new RawTerminal();
     terminal.onResize((size) => void remote.resize(size).catch(() => undefined));
-    void sendKeys(terminal, remote, leave).catch(() => undefined);
+    void sendKeys(terminal, remote, () => leave(leftStatus), leave).catch(() => undefined);
     const output = new StandardOutput(1);
     return await remote.run((bytes) => output.write(bytes));
   } catch (thrown) {
     if (left === undefined) throw thrown;
-    say("\nvsockbox: connection closed");
+    say(`\nvsockbox: ${leftMessage}`);
     return left;
   }
 }
 
-function withTerm(request: CommandRequest): CommandRequest {
+/** The request with this terminal's TERM. */
+export function withTerm<T extends CommandRequest>(request: T): T {
   const term = process.env["TERM"];
   return term === undefined || term === ""
     ? request
@@ -61,7 +93,8 @@ function withTerm(request: CommandRequest): CommandRequest {
 
 async function sendKeys(
   terminal: RawTerminal,
-  remote: RemoteTerminal,
+  remote: TerminalSession,
+  onDisconnect: () => void,
   leave: (status: number) => void,
 ): Promise<void> {
   const escape = new EscapeFilter();
@@ -69,7 +102,7 @@ async function sendKeys(
     const { bytes, actions } = escape.push(typed);
     if (bytes.length > 0) await remote.type(bytes);
     if (actions.includes("help")) say(`\r\n${ESCAPE_HELP.join("\r\n")}\r`);
-    if (actions.includes("disconnect")) return leave(EXIT_STATUS.TRANSPORT);
+    if (actions.includes("disconnect")) return onDisconnect();
   }
   // The terminal has hung up: nobody is left to type or to read.
   leave(statusOfSignal("SIGHUP"));

@@ -1,16 +1,19 @@
-/** What `-L` takes, as ssh has it: where to listen here, where to connect there. */
+/** What `-L` and `-R` take, as ssh has it: where to listen, and where each connection leads. */
 import { VsockboxError } from "../errors.ts";
+import type { Endpoint } from "./endpoint.ts";
 
-/** A local listener and the TCP address that each of its connections leads to. */
+/** A listener and the place that each of its connections leads to. */
 export interface ForwardSpec {
-  local: { kind: "tcp"; host: string; port: number } | { kind: "unix"; path: string };
-  remote: { host: string; port: number };
+  /** On this machine for `-L`, in the guest for `-R`. */
+  listen: Endpoint;
+  /** In the guest for `-L`, on this machine for `-R`. */
+  target: Endpoint;
 }
 
 const HINT =
-  "write [BIND:]PORT:HOST:PORT or /path/to.sock:HOST:PORT, as in -L 8080:localhost:80; IPv6 addresses in brackets; port 0 here lets the kernel choose";
+  "write [BIND:]PORT:HOST:PORT, as in -L 8080:localhost:80; a path that begins with / in place of [BIND:]PORT or HOST:PORT is a Unix socket; IPv6 addresses in brackets; port 0 to listen on lets the kernel choose";
 
-/** Where connections come from unless a bind address is given: this machine alone. */
+/** Where connections come from unless a bind address is given: that machine alone. */
 const LOOPBACK = "127.0.0.1";
 
 /**
@@ -18,33 +21,36 @@ const LOOPBACK = "127.0.0.1";
  *
  * @throws {VsockboxError} USAGE with the right forms.
  */
-export function parseForward(text: string): ForwardSpec {
+export function parseForward(text: string, option: "-L" | "-R"): ForwardSpec {
   const fail = (message: string): never => {
     throw new VsockboxError({
       code: "USAGE",
-      operation: "read -L",
+      operation: `read ${option}`,
       address: JSON.stringify(text),
       message,
       hint: HINT,
     });
   };
   const parts = splitColons(text);
-  const remotePort = parts.pop();
-  const remoteHost = parts.pop();
-  const localPort = parts.pop();
+  const target = takeTarget(parts, fail);
+  const port = parts.pop();
   const bind = parts.pop();
-  if (remotePort === undefined || remoteHost === undefined || localPort === undefined) {
-    return fail("something is missing");
-  }
+  if (port === undefined) return fail("something is missing");
   if (parts.length > 0) return fail("it has too many colons");
-  const remote = { host: remoteHost, port: portOf(remotePort, 1, fail) };
-  if (localPort.startsWith("/")) {
-    return bind === undefined
-      ? { local: { kind: "unix", path: localPort }, remote }
-      : fail("a socket path has no bind address");
+  if (port.startsWith("/")) {
+    if (bind !== undefined) return fail("a socket path has no bind address");
+    return { listen: { kind: "unix", path: port }, target };
   }
   const host = bind === undefined ? LOOPBACK : bind === "" || bind === "*" ? "0.0.0.0" : bind;
-  return { local: { kind: "tcp", host, port: portOf(localPort, 0, fail) }, remote };
+  return { listen: { kind: "tcp", host, port: portOf(port, 0, fail) }, target };
+}
+
+function takeTarget(parts: string[], fail: (message: string) => never): Endpoint {
+  const last = parts.pop() ?? "";
+  if (last.startsWith("/")) return { kind: "unix", path: last };
+  const host = parts.pop();
+  if (host === undefined || parts.length === 0) return fail("something is missing");
+  return { kind: "tcp", host: host === "" ? LOOPBACK : host, port: portOf(last, 1, fail) };
 }
 
 /** Splits at colons outside brackets, and takes the brackets away. */

@@ -1,26 +1,28 @@
 import { describe, expect, test } from "bun:test";
-import { formatHostPort, parseForward } from "../../../src/net/forward-spec.ts";
+import { formatHostPort, type ForwardSpec, parseForward } from "../../../src/net/forward-spec.ts";
 
 describe("parseForward", () => {
   test.each([
     [
       "8080:localhost:80",
       { kind: "tcp", host: "127.0.0.1", port: 8080 },
-      { host: "localhost", port: 80 },
+      { kind: "tcp", host: "localhost", port: 80 },
     ],
-    ["0:db:5432", { kind: "tcp", host: "127.0.0.1", port: 0 }, { host: "db", port: 5432 }],
-    ["0.0.0.0:1:h:2", { kind: "tcp", host: "0.0.0.0", port: 1 }, { host: "h", port: 2 }],
-    ["*:1:h:2", { kind: "tcp", host: "0.0.0.0", port: 1 }, { host: "h", port: 2 }],
-    [":1:h:2", { kind: "tcp", host: "0.0.0.0", port: 1 }, { host: "h", port: 2 }],
-    ["[::1]:1:[fe80::2]:2", { kind: "tcp", host: "::1", port: 1 }, { host: "fe80::2", port: 2 }],
+    ["0:db:5432", { kind: "tcp", host: "127.0.0.1", port: 0 }, { kind: "tcp", host: "db", port: 5432 }],
+    ["0:/run/d.sock", { kind: "tcp", host: "127.0.0.1", port: 0 }, { kind: "unix", path: "/run/d.sock" }],
+    ["/a.sock:/b.sock", { kind: "unix", path: "/a.sock" }, { kind: "unix", path: "/b.sock" }],
+    ["0.0.0.0:1:h:2", { kind: "tcp", host: "0.0.0.0", port: 1 }, { kind: "tcp", host: "h", port: 2 }],
+    ["*:1:h:2", { kind: "tcp", host: "0.0.0.0", port: 1 }, { kind: "tcp", host: "h", port: 2 }],
+    [":1:h:2", { kind: "tcp", host: "0.0.0.0", port: 1 }, { kind: "tcp", host: "h", port: 2 }],
+    ["[::1]:1:[fe80::2]:2", { kind: "tcp", host: "::1", port: 1 }, { kind: "tcp", host: "fe80::2", port: 2 }],
     [
       "/run/x.sock:localhost:80",
       { kind: "unix", path: "/run/x.sock" },
-      { host: "localhost", port: 80 },
+      { kind: "tcp", host: "localhost", port: 80 },
     ],
-    ["1::2", { kind: "tcp", host: "127.0.0.1", port: 1 }, { host: "", port: 2 }],
-  ])("reads %s", (text, local, remote) => {
-    expect(parseForward(text)).toEqual({ local, remote } as ReturnType<typeof parseForward>);
+    ["1::2", { kind: "tcp", host: "127.0.0.1", port: 1 }, { kind: "tcp", host: "127.0.0.1", port: 2 }],
+  ])("reads %s", (text, listen, target) => {
+    expect(parseForward(text, "-L")).toEqual({ listen, target } as ForwardSpec);
   });
 
   test.each([
@@ -34,7 +36,7 @@ describe("parseForward", () => {
     "b:/x.sock:h:1",
     "80:h:-1",
   ])("refuses %j with the right forms", (text) => {
-    expect(() => parseForward(text)).toThrow("read -L");
+    expect(() => parseForward(text, "-L")).toThrow("read -L");
   });
 
   test("IPv6 hosts are shown in brackets", () => {

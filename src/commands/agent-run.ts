@@ -1,0 +1,105 @@
+/** The agent from its start to its end. */
+import { type ConsolaInstance, createConsola } from "consola/basic";
+import { EXEC_PORT, READY_PORT } from "../agent/ports.ts";
+import { type Agent, type AgentOptions, startAgent } from "../agent/server.ts";
+import { resolveAddress } from "../config/profiles.ts";
+import { readToken } from "../config/token.ts";
+import { reasonOf } from "../errors.ts";
+import { formatAddress } from "../net/address.ts";
+import { HOST_ONLY } from "../net/allow-cid.ts";
+import { reportReady } from "../process/daemon.ts";
+import { LogFile } from "../process/log-file.ts";
+import { notifyReady, notifyStopping, takeNotifySocket } from "../process/notify.ts";
+import { writePidFile } from "../process/pid-file.ts";
+import { onEndingSignal, type EndingSignal } from "../process/signals.ts";
+import { parseSandbox } from "../process/sandbox.ts";
+import { parseDuration, parseInteger } from "../ui/arguments.ts";
+import type { Arguments } from "../ui/command.ts";
+import { InitDuties } from "./agent-init.ts";
+import { allowedCids } from "./common.ts";
+import { durationOption } from "./target.ts";
+
+/** Serves until a signal ends it; gives the exit status. */
+export async function runAgent(args: Arguments): Promise<number> {
+  takeNotifySocket();
+  const log = logOf(args);
+  const hurry = new AbortController();
+  const ended = Promise.withResolvers<EndingSignal>();
+  let signals = 0;
+  using _signals = onEndingSignal((signal) => {
+    if (++signals > 1) hurry.abort();
+    ended.resolve(signal);
+  });
+  using init = args.flag("init") ? new InitDuties(log) : undefined;
+  const options = agentOptions(args, log, init);
+  const agent = init === undefined ? startAgent(options) : await init.untilStarted(options);
+  const pidFile = args.string("pid-file");
+  using _pidFile = pidFile === undefined ? undefined : await writePidFile(pidFile);
+  const where = listening(agent);
+  log.info(where);
+  const problem = notifyReady(where);
+  if (problem !== undefined) log.warn(problem.message);
+  reportReady();
+  const signal = await (init === undefined
+    ? ended.promise
+    : Promise.race([ended.promise, init.ended]));
+  notifyStopping();
+  log.info(`${signal}: ending ${agent.sessions} sessions`);
+  const graceMs = parseDuration(args.required("grace"), "grace");
+  const { finished, cancelled, detached } = await agent.stop(graceMs, hurry.signal);
+  log.info(`sessions: ${finished} finished, ${cancelled} cancelled; ${detached} detached ended`);
+  await init?.end();
+  return 0;
+}
+
+function agentOptions(
+  args: Arguments,
+  log: ConsolaInstance,
+  init: InitDuties | undefined,
+): AgentOptions {
+  const listen = resolveAddress(args.required("listen"), EXEC_PORT);
+  const tokenFile = args.string("token-file");
+  return {
+    listen,
+    readyListen: readyAddress(args, listen.kind === "unix"),
+    allowed: allowedCids(args, HOST_ONLY),
+    token: tokenFile === undefined ? undefined : readToken(tokenFile),
+    sandbox: parseSandbox(args.string("sandbox") ?? ""),
+    maxFrameBytes: integer(args, "max-frame", 0xffff_ffff),
+    maxSessions: integer(args, "max-sessions", 1_000_000),
+    maxOutputBytes: integer(args, "max-output", 0x7fff_ffff),
+    idleTimeoutMs: durationOption(args, "idle-timeout"),
+    power: init === undefined ? undefined : (action) => init.requestEnd(action),
+    log,
+  };
+}
+
+function listening({ listening: address, readyListening: ready }: Agent): string {
+  const readyText = ready === undefined ? "" : `, ready on ${formatAddress(ready)}`;
+  return `listening on ${formatAddress(address)}${readyText}`;
+}
+
+function logOf(args: Arguments): ConsolaInstance {
+  const path = args.string("log-file");
+  const level = args.flag("quiet") ? 0 : 3;
+  if (path === undefined) {
+    const streams = { stdout: process.stderr, stderr: process.stderr };
+    return createConsola({ level, ...streams }).withTag("agent");
+  }
+  const file = new LogFile(path);
+  const write = (entry: { type: string; args: unknown[] }) => {
+    file.write(`${entry.type}: ${entry.args.map((part) => reasonOf(part).message).join(" ")}`);
+  };
+  return createConsola({ level, reporters: [{ log: write }] });
+}
+
+function readyAddress(args: Arguments, withoutPorts: boolean) {
+  const given = args.string("ready-listen");
+  if (given === "none" || (given === undefined && withoutPorts)) return undefined;
+  return resolveAddress(given ?? `vsock::${READY_PORT}`, READY_PORT);
+}
+
+function integer(args: Arguments, name: string, max: number): number | undefined {
+  const text = args.string(name);
+  return text === undefined ? undefined : parseInteger(text, name, 1, max);
+}

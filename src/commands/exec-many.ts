@@ -1,0 +1,167 @@
+/** One command in several guests at once: prefixed output, one summary. */
+import { RemoteExec } from "../agent/exec-client.ts";
+import { dialAgent, greetAgent } from "../agent/hello-client.ts";
+import { reasonOf, toVsockboxError, VsockboxError } from "../errors.ts";
+import type { SocketStream } from "../net/stream.ts";
+import { SIGNAL_STATUS_BASE, signalName, STATUS_TIMED_OUT } from "../process/exit-status.ts";
+import { isBrokenPipe, StandardOutput } from "../process/stdio.ts";
+import type { ExecRequest } from "../protocols/agent/messages.ts";
+import type { Arguments } from "../ui/command.ts";
+import { say } from "../ui/report.ts";
+import { ExecControl } from "./exec-control.ts";
+import { eventOutput, type ExecOutput } from "./exec-output.ts";
+import { type AgentTarget, agentTarget } from "./target.ts";
+
+/**
+ * Connects to run a command. A confinement is only asked of an agent that knows it: an old one would
+ * pass over the field and run the command as it is.
+ *
+ * @throws {VsockboxError} as `dialAgent`; UNAVAILABLE where the agent has no sandbox.
+ */
+export async function dialFor(
+  { address, options }: AgentTarget,
+  { sandbox }: ExecRequest,
+): Promise<SocketStream> {
+  if (sandbox === undefined) return dialAgent(address, options);
+  const { connection, hello } = await greetAgent(address, options);
+  if (hello.features.includes("sandbox")) return connection.detach();
+  connection.stream.abort();
+  throw new VsockboxError({
+    code: "UNAVAILABLE",
+    operation: "exec",
+    message: "the agent knows no --sandbox",
+    hint: "run a newer `vsockbox agent` in the guest",
+  });
+}
+
+/** How the command ended in one guest. */
+interface Outcome {
+  name: string;
+  status: number;
+  /** Why there is no exit status of the command. */
+  error: VsockboxError | undefined;
+}
+
+/**
+ * Runs the command everywhere, without input.
+ *
+ * @returns 0 where it was 0 everywhere, else the largest status.
+ */
+export async function runOnMany(
+  args: Arguments,
+  names: readonly string[],
+  request: ExecRequest,
+  timeoutMs: number | undefined,
+): Promise<number> {
+  const json = args.flag("json");
+  const outputs = { stdout: new StandardOutput(1), stderr: new StandardOutput(2) };
+  const controls = names.map(() => new ExecControl());
+  const width = Math.max(...names.map((name) => name.length));
+  try {
+    const outcomes = await Promise.all(
+      names.map(async (name, index): Promise<Outcome> => {
+        const control = controls[index] ?? new ExecControl();
+        const output = json
+          ? eventOutput(outputs.stdout, { target: name })
+          : prefixedOutput(name.padEnd(width), outputs);
+        return runOn(agentTarget(args, name, control.signal), request, control, output, timeoutMs);
+      }),
+    );
+    if (!json) summarize(outcomes);
+    return Math.max(...outcomes.map(({ status }) => status));
+  } catch (thrown) {
+    if (isBrokenPipe(thrown)) return 141;
+    throw thrown;
+  } finally {
+    for (const control of controls) control[Symbol.dispose]();
+  }
+}
+
+async function runOn(
+  target: AgentTarget,
+  request: ExecRequest,
+  control: ExecControl,
+  output: ExecOutput,
+  timeoutMs: number | undefined,
+): Promise<Outcome> {
+  const { name } = target;
+  const begin = performance.now();
+  try {
+    const remote = new RemoteExec(await dialFor(target, request), undefined);
+    await remote.start(request);
+    control.attach(remote, timeoutMs);
+    const code = await remote.run(output);
+    const status = control.timedOut ? STATUS_TIMED_OUT : code;
+    await output.onExit({
+      exit_code: status,
+      signal: code > SIGNAL_STATUS_BASE ? (signalName(code - SIGNAL_STATUS_BASE) ?? null) : null,
+      timed_out: control.timedOut,
+      duration_ms: Math.round(performance.now() - begin),
+    });
+    return { name, status, error: undefined };
+  } catch (thrown) {
+    if (isBrokenPipe(thrown)) throw thrown;
+    const error = toVsockboxError(thrown, "exec");
+    await output.onError(error);
+    const status = control.timedOut
+      ? STATUS_TIMED_OUT
+      : (control.interruptStatus ?? error.exitStatus);
+    return { name, status, error };
+  }
+}
+
+function summarize(outcomes: readonly Outcome[]): void {
+  const failed = outcomes.filter(({ status }) => status !== 0);
+  say(`vsockbox: ${outcomes.length} guests, ${failed.length} failed`);
+  for (const { name, status, error } of failed) {
+    say(`  ${name}: ${error === undefined ? `status ${status}` : reasonOf(error).message}`);
+  }
+}
+
+const LINE_FEED = 0x0a;
+
+/** A line without an end is given out all the same when it gets this long, in bytes. */
+const MAX_LINE_BYTES = 64 * 1024;
+
+/** Whole lines with the target in front: lines of several guests must not run into each other. */
+function prefixedOutput(
+  name: string,
+  outputs: { stdout: StandardOutput; stderr: StandardOutput },
+): ExecOutput {
+  const prefix = Buffer.from(`${name} | `);
+  const lines = (sink: StandardOutput) => {
+    let rest = Buffer.alloc(0);
+    return {
+      async push(bytes: Uint8Array): Promise<void> {
+        const whole = Buffer.concat([rest, bytes]);
+        const parts: Uint8Array[] = [];
+        let begin = 0;
+        for (let end = whole.indexOf(LINE_FEED); end !== -1; end = whole.indexOf(LINE_FEED, begin)) {
+          parts.push(prefix, whole.subarray(begin, end + 1));
+          begin = end + 1;
+        }
+        if (whole.length - begin > MAX_LINE_BYTES) {
+          parts.push(prefix, whole.subarray(begin), Buffer.of(LINE_FEED));
+          begin = whole.length;
+        }
+        rest = Buffer.from(whole.subarray(begin));
+        if (parts.length > 0) await sink.write(Buffer.concat(parts));
+      },
+      async finish(): Promise<void> {
+        if (rest.length > 0) await sink.write(Buffer.concat([prefix, rest, Buffer.of(LINE_FEED)]));
+        rest = Buffer.alloc(0);
+      },
+    };
+  };
+  const [stdout, stderr] = [lines(outputs.stdout), lines(outputs.stderr)];
+  const finish = async () => {
+    await stdout.finish();
+    await stderr.finish();
+  };
+  return {
+    onStdout: (bytes) => stdout.push(bytes),
+    onStderr: (bytes) => stderr.push(bytes),
+    onExit: finish,
+    onError: finish,
+  };
+}

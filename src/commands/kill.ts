@@ -1,0 +1,62 @@
+/** `vsockbox kill`: ends a detached session, or sends it a signal. */
+import { AgentClient } from "../agent/agent-client.ts";
+import { VsockboxError } from "../errors.ts";
+import { signalNumber } from "../process/exit-status.ts";
+import type { Command } from "../ui/command.ts";
+import { printJson } from "../ui/report.ts";
+import { jsonArgument } from "./common.ts";
+import { agentArguments, agentTarget } from "./target.ts";
+
+export const command: Command = {
+  name: "kill",
+  description: "End a detached session, or send it a signal",
+  args: {
+    target: { type: "positional", required: true, description: "The agent's address" },
+    ids: {
+      type: "positional",
+      required: true,
+      repeatable: true,
+      description: "Ids or names, as `vsockbox ps` shows them",
+    },
+    signal: {
+      type: "string",
+      alias: "s",
+      valueHint: "SIGNAL",
+      description: "Name or number (default: TERM, and KILL five seconds later)",
+    },
+    remove: { type: "boolean", description: "Forget it and its output, too" },
+    ...agentArguments,
+    ...jsonArgument,
+  },
+  examples: [
+    { command: "vsockbox kill 3 1f2e", explanation: "Returns when nothing of it is left" },
+    { command: "vsockbox kill 3 build --signal HUP", explanation: "Just a signal" },
+  ],
+  async run(args) {
+    const signal = signalOf(args.string("signal"));
+    const { address, options } = agentTarget(args, args.required("target"));
+    await using client = await AgentClient.connect(address, options);
+    for (const id of args.list("ids")) {
+      const result = await client.request({ op: "kill", id, signal, remove: args.flag("remove") });
+      if (args.flag("json")) printJson(result);
+    }
+    return 0;
+  },
+};
+
+/** `TERM`, `SIGTERM`, `term` or `15`. */
+function signalOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const name = text.toUpperCase();
+  const number = /^[0-9]{1,2}$/.test(text)
+    ? Number(text)
+    : signalNumber(name.startsWith("SIG") ? name : `SIG${name}`);
+  if (number !== undefined && number >= 1 && number <= 64) return number;
+  throw new VsockboxError({
+    code: "USAGE",
+    operation: "read --signal",
+    address: JSON.stringify(text),
+    message: "there is no such signal",
+    hint: "name one, as in --signal HUP or --signal 15",
+  });
+}

@@ -1,0 +1,43 @@
+/** `vsockbox ps`: the detached sessions of an agent. */
+import { AgentClient } from "../agent/agent-client.ts";
+import { field, type JsonObject } from "../protocols/agent/json-fields.ts";
+import type { Command } from "../ui/command.ts";
+import { print, printJson } from "../ui/report.ts";
+import { table } from "../ui/table.ts";
+import { formatUptime } from "../ui/units.ts";
+import { jsonArgument } from "./common.ts";
+import { agentArguments, agentTarget } from "./target.ts";
+
+export const command: Command = {
+  name: "ps",
+  description: "List an agent's detached sessions",
+  args: {
+    target: { type: "positional", required: true, description: "The agent's address" },
+    ...agentArguments,
+    ...jsonArgument,
+  },
+  examples: [
+    { command: "vsockbox ps 3", explanation: "Running ones, and the last that ended" },
+    { command: "vsockbox ps web --json", explanation: "A JSON object a session" },
+  ],
+  async run(args) {
+    const { address, options } = agentTarget(args, args.required("target"));
+    await using client = await AgentClient.connect(address, options);
+    const { sessions } = await client.request({ op: "sessions" });
+    const list = Array.isArray(sessions) ? (sessions as JsonObject[]) : [];
+    if (args.flag("json")) {
+      for (const session of list) printJson(session);
+      return 0;
+    }
+    const rows = list.map((session) => {
+      const text = (name: string) => String(field(session, name) ?? "");
+      const exit = field(session, "signal") ?? field(session, "exit_code");
+      const state = exit === undefined ? text("state") : `ended (${String(exit)})`;
+      const ended = Number(field(session, "endedMs") ?? Date.now());
+      const seconds = (ended - Number(field(session, "startedMs") ?? ended)) / 1000;
+      return [text("id"), text("name"), text("pid"), state, formatUptime(seconds), text("command")];
+    });
+    for (const line of table(["ID", "NAME", "PID", "STATE", "TIME", "COMMAND"], rows)) print(line);
+    return 0;
+  },
+};
