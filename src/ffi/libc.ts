@@ -5,12 +5,14 @@
 import { dlopen, FFIType, ptr, read } from "bun:ffi";
 import { VsockboxError } from "../errors.ts";
 
-const { i32, u32, u64, pointer, i64_fast } = FFIType;
+const { i16, i32, u32, u64, pointer, i64_fast } = FFIType;
 
 const SYMBOLS = {
   __errno_location: { args: [], returns: pointer },
+  _exit: { args: [i32], returns: i32 },
   accept4: { args: [i32, pointer, pointer, i32], returns: i32 },
   bind: { args: [i32, pointer, u32], returns: i32 },
+  capset: { args: [pointer, pointer], returns: i32 },
   close: { args: [i32], returns: i32 },
   connect: { args: [i32, pointer, u32], returns: i32 },
   execve: { args: [pointer, pointer, pointer], returns: i32 },
@@ -19,10 +21,19 @@ const SYMBOLS = {
   getsockname: { args: [i32, pointer, pointer], returns: i32 },
   getsockopt: { args: [i32, i32, i32, pointer, pointer], returns: i32 },
   ioctl: { args: [i32, u64, pointer], returns: i32 },
+  kill: { args: [i32, i32], returns: i32 },
   listen: { args: [i32, i32], returns: i32 },
+  mount: { args: [pointer, pointer, pointer, u64, pointer], returns: i32 },
   open: { args: [pointer, i32, i32], returns: i32 },
   pipe2: { args: [pointer, i32], returns: i32 },
   poll: { args: [pointer, u64, i32], returns: i32 },
+  posix_spawn: { args: [pointer, pointer, pointer, pointer, pointer, pointer], returns: i32 },
+  posix_spawnattr_init: { args: [pointer], returns: i32 },
+  posix_spawnattr_setflags: { args: [pointer, i16], returns: i32 },
+  posix_spawnattr_setsigdefault: { args: [pointer, pointer], returns: i32 },
+  posix_spawnattr_setsigmask: { args: [pointer, pointer], returns: i32 },
+  prctl: { args: [i32, u64, u64, u64, u64], returns: i32 },
+  pthread_sigmask: { args: [i32, pointer, pointer], returns: i32 },
   read: { args: [i32, pointer, u64], returns: i64_fast },
   send: { args: [i32, pointer, u64, i32], returns: i64_fast },
   sendmsg: { args: [i32, pointer, i32], returns: i64_fast },
@@ -32,7 +43,10 @@ const SYMBOLS = {
   setuid: { args: [u32], returns: i32 },
   shutdown: { args: [i32, i32], returns: i32 },
   signal: { args: [i32, pointer], returns: pointer },
+  sigpending: { args: [pointer], returns: i32 },
   socket: { args: [i32, i32, i32], returns: i32 },
+  unshare: { args: [i32], returns: i32 },
+  waitpid: { args: [i32, pointer, i32], returns: i32 },
   write: { args: [i32, pointer, u64], returns: i64_fast },
 } as const;
 
@@ -98,6 +112,18 @@ export function cString(text: string): Uint8Array {
     });
   }
   return new TextEncoder().encode(`${text}\0`);
+}
+
+/** A NULL-terminated `char *const []`; `strings` holds what it points to and must live as long. */
+export function cStringVector(words: readonly string[]): {
+  vector: BigUint64Array;
+  strings: Uint8Array[];
+} {
+  const strings = words.map(cString);
+  return {
+    vector: BigUint64Array.from([...strings.map((text) => BigInt(ptr(text))), 0n]),
+    strings,
+  };
 }
 
 export { ptr };

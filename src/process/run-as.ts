@@ -1,11 +1,14 @@
 /**
  * What must happen in the child between fork and exec, and the runtime does not do: supplementary
- * groups, a controlling terminal. Our own file is executed again, does it, and becomes the command.
+ * groups, a controlling terminal, a sandbox. Our own file is executed again, does it, and becomes
+ * the command.
  */
 import { VsockboxError } from "../errors.ts";
-import { becomeUser, replaceProcess } from "../ffi/credentials.ts";
+import { replaceProcess } from "../ffi/credentials.ts";
 import { makeControllingTerminal } from "../ffi/pty.ts";
 import { RUN_AS_WORD } from "./run-as-word.ts";
+import { runAsInit, runInPidNamespace } from "./pid-namespace.ts";
+import { becomeRestricted, type SandboxOption } from "./sandbox.ts";
 import { selfCommand } from "./self.ts";
 import type { User } from "./users.ts";
 
@@ -19,6 +22,7 @@ interface RunAsRequest {
   user: User | undefined;
   /** Whether standard input is a terminal that becomes the controlling one. */
   onTerminal: boolean;
+  sandbox: readonly SandboxOption[];
 }
 
 /** What the re-execution is told, beside the command itself. */
@@ -26,30 +30,36 @@ interface Instructions {
   env: Readonly<Record<string, string>>;
   user: { uid: number; gid: number; groups: number[] } | null;
   onTerminal: boolean;
+  sandbox: readonly SandboxOption[];
+  /** Not null: be PID 1 of the namespace, and report the command's end to this descriptor. */
+  report: number | null;
 }
 
 /** Argument vector and environment of the re-execution. */
-export function runAsCommand({ argv, env, user, onTerminal }: RunAsRequest): {
+export function runAsCommand({ argv, env, user, onTerminal, sandbox }: RunAsRequest): {
   argv: [string, ...string[]];
   env: Record<string, string>;
 } {
-  const [program, ...rest] = selfCommand();
-  const instructions: Instructions = {
+  return reexecution(argv, {
     env,
     user: user === undefined ? null : { uid: user.uid, gid: user.gid, groups: user.groups },
     onTerminal,
-  };
-  return {
-    argv: [program, ...rest, RUN_AS_WORD, ...argv],
-    env: { [INSTRUCTIONS_VARIABLE]: JSON.stringify(instructions) },
-  };
+    sandbox,
+    report: null,
+  });
+}
+
+function reexecution(words: readonly string[], instructions: Instructions) {
+  const [program, ...rest] = selfCommand();
+  const argv: [string, ...string[]] = [program, ...rest, RUN_AS_WORD, ...words];
+  return { argv, env: { [INSTRUCTIONS_VARIABLE]: JSON.stringify(instructions) } };
 }
 
 /**
  * What the re-execution does with the words behind {@link RUN_AS_WORD}. Returns only by throwing.
  *
- * @throws {VsockboxError} REFUSED where the user cannot be changed, CONFIG where the program cannot
- * be executed.
+ * @throws {VsockboxError} REFUSED where the user cannot be changed or a right for the sandbox is
+ * missing, CONFIG where the program cannot be executed.
  */
 export function runAs(words: readonly string[]): never {
   const [program, ...args] = words;
@@ -61,9 +71,20 @@ export function runAs(words: readonly string[]): never {
       message: "this word is for the agent's own use",
     });
   }
-  const { env, user, onTerminal } = JSON.parse(given) as Instructions;
+  const instructions = JSON.parse(given) as Instructions;
+  const { env, user, onTerminal, sandbox, report } = instructions;
   if (onTerminal) makeControllingTerminal(0);
-  if (user !== null) becomeUser(user);
+  if (report !== null) {
+    const inside = sandbox.filter((option) => option !== "pid-namespace");
+    runAsInit(report, reexecution(words, { ...instructions, sandbox: inside, report: null }));
+  }
+  if (sandbox.includes("pid-namespace")) {
+    // The terminal is the session's by now.
+    runInPidNamespace((descriptor) =>
+      reexecution(words, { ...instructions, onTerminal: false, report: descriptor }),
+    );
+  }
+  becomeRestricted(user, sandbox);
   const settings = Object.entries(env).map(([name, value]) => `${name}=${value}`);
   replaceProcess(program, [program, ...args], settings);
 }
