@@ -3,14 +3,16 @@
  * process that does nothing else any more than wait for its child.
  */
 import { constants } from "node:os";
-import type { Pointer } from "bun:ffi";
 import { SIGNAL_MAX } from "./credentials.ts";
 import { ERRNO, systemError } from "./errno.ts";
-import { cString, cStringVector, lastErrno, libc, ptr } from "./libc.ts";
+import { cString, cStringVector, IGNORE_SIGNAL, lastErrno, libc, ptr } from "./libc.ts";
 import { leaveNoCore } from "./sandbox.ts";
 import { closeDescriptor } from "./socket.ts";
 
-const { SIGCHLD } = constants.signals;
+const { SIGCHLD, SIGCONT, SIGTSTP, SIGTTIN, SIGTTOU } = constants.signals;
+
+/** What a terminal stops a group by. */
+const TERMINAL_STOPS: ReadonlySet<number> = new Set([SIGTSTP, SIGTTIN, SIGTTOU]);
 
 const F_SETFD = 2;
 const FD_CLOEXEC = 1;
@@ -19,6 +21,10 @@ const POSIX_SPAWN_SETSIGDEF = 0x04;
 const POSIX_SPAWN_SETSIGMASK = 0x08;
 /** More than posix_spawnattr_t has in glibc and in musl, which is 336 bytes in both. */
 const SPAWN_ATTRIBUTES_BYTES = 512;
+
+const WUNTRACED = 2;
+/** The low byte of the wait status of a stopped child. */
+const STOPPED = 0x7f;
 
 const SIG_BLOCK = 0;
 const SIG_SETMASK = 2;
@@ -92,9 +98,8 @@ export function setInherited(fd: number, inherited: boolean): void {
 
 /** Ignores every signal that can be ignored, but for the end of a child. */
 export function ignoreSignals(): void {
-  const ignore = 1 as Pointer;
   for (let signal = 1; signal <= SIGNAL_MAX; signal++) {
-    if (signal !== SIGCHLD) libc().signal(signal, ignore);
+    if (signal !== SIGCHLD) libc().signal(signal, IGNORE_SIGNAL);
   }
 }
 
@@ -123,17 +128,22 @@ export function closeStandardStreams(): void {
 
 /**
  * Blocks until the child has ended, and gives its wait status. Other children that end meanwhile,
- * as PID 1 inherits them, are reaped.
+ * as PID 1 inherits them, are reaped. Where the terminal stops the child, its group goes on: nobody
+ * would continue it, and the kernel stops no group without a shell over it.
  */
 export function waitForChild(pid: number): number {
   const anyChild = -1;
-  const status = new Int32Array(1);
+  const cell = new Int32Array(1);
   for (;;) {
-    const ended = libc().waitpid(anyChild, ptr(status), 0);
-    if (ended === pid) return status[0] ?? 0;
-    if (ended >= 0) continue;
-    const errno = lastErrno();
-    if (errno !== ERRNO.EINTR) throw systemError(errno, { operation: "wait for the command" });
+    const changed = libc().waitpid(anyChild, ptr(cell), WUNTRACED);
+    const errno = changed < 0 ? lastErrno() : 0;
+    if (errno === ERRNO.EINTR) continue;
+    if (errno !== 0) throw systemError(errno, { operation: "wait for the command" });
+    const [status = 0] = cell;
+    const stoppedBy = (status & 0xff) === STOPPED ? status >> 8 : undefined;
+    if (changed !== pid) continue;
+    if (stoppedBy === undefined) return status;
+    if (TERMINAL_STOPS.has(stoppedBy)) libc().kill(-pid, SIGCONT);
   }
 }
 

@@ -2,7 +2,7 @@
  * libc, opened once. The only place that knows which file it is: glibc has it as `libc.so.6`, musl
  * under the loader's name.
  */
-import { dlopen, FFIType, ptr, read } from "bun:ffi";
+import { dlopen, FFIType, type Pointer, ptr, read } from "bun:ffi";
 import { VsockboxError } from "../errors.ts";
 
 const { i16, i32, u32, u64, pointer, i64_fast } = FFIType;
@@ -39,6 +39,7 @@ const SYMBOLS = {
   sendmsg: { args: [i32, pointer, i32], returns: i64_fast },
   setgid: { args: [u32], returns: i32 },
   setgroups: { args: [u64, pointer], returns: i32 },
+  setpgid: { args: [i32, i32], returns: i32 },
   setsockopt: { args: [i32, i32, i32, pointer, u32], returns: i32 },
   setuid: { args: [u32], returns: i32 },
   shutdown: { args: [i32, i32], returns: i32 },
@@ -113,6 +114,9 @@ export function cString(text: string): Uint8Array {
   }
   return new TextEncoder().encode(`${text}\0`);
 }
+
+/** SIG_IGN, for signal(2). */
+export const IGNORE_SIGNAL = 1 as Pointer;
 
 /** A NULL-terminated `char *const []`; `strings` holds what it points to and must live as long. */
 export function cStringVector(words: readonly string[]): {

@@ -5,7 +5,7 @@
  */
 import { VsockboxError } from "../errors.ts";
 import { replaceProcess } from "../ffi/credentials.ts";
-import { makeControllingTerminal } from "../ffi/pty.ts";
+import { makeControllingTerminal, takeForeground } from "../ffi/pty.ts";
 import { RUN_AS_WORD } from "./run-as-word.ts";
 import { runAsInit, runInPidNamespace } from "./pid-namespace.ts";
 import { becomeRestricted, type SandboxOption } from "./sandbox.ts";
@@ -29,7 +29,8 @@ interface RunAsRequest {
 interface Instructions {
   env: Readonly<Record<string, string>>;
   user: { uid: number; gid: number; groups: number[] } | null;
-  onTerminal: boolean;
+  /** What becomes of standard input: the session's terminal, or that with us in its foreground. */
+  terminal: "controlling" | "foreground" | null;
   sandbox: readonly SandboxOption[];
   /** Not null: be PID 1 of the namespace, and report the command's end to this descriptor. */
   report: number | null;
@@ -43,7 +44,7 @@ export function runAsCommand({ argv, env, user, onTerminal, sandbox }: RunAsRequ
   return reexecution(argv, {
     env,
     user: user === undefined ? null : { uid: user.uid, gid: user.gid, groups: user.groups },
-    onTerminal,
+    terminal: onTerminal ? "controlling" : null,
     sandbox,
     report: null,
   });
@@ -72,18 +73,21 @@ export function runAs(words: readonly string[]): never {
     });
   }
   const instructions = JSON.parse(given) as Instructions;
-  const { env, user, onTerminal, sandbox, report } = instructions;
-  if (onTerminal) makeControllingTerminal(0);
+  const { env, user, terminal, sandbox, report } = instructions;
+  if (terminal === "controlling") makeControllingTerminal(0);
   if (report !== null) {
     const inside = sandbox.filter((option) => option !== "pid-namespace");
     runAsInit(report, reexecution(words, { ...instructions, sandbox: inside, report: null }));
   }
   if (sandbox.includes("pid-namespace")) {
-    // The terminal is the session's by now.
+    // The group that we are in has no number in the namespace, without which shells cannot give the
+    // terminal back: the command gets a group of its own.
+    const inside = terminal === null ? null : "foreground";
     runInPidNamespace((descriptor) =>
-      reexecution(words, { ...instructions, onTerminal: false, report: descriptor }),
+      reexecution(words, { ...instructions, terminal: inside, report: descriptor }),
     );
   }
+  if (terminal === "foreground") takeForeground(0);
   becomeRestricted(user, sandbox);
   const settings = Object.entries(env).map(([name, value]) => `${name}=${value}`);
   replaceProcess(program, [program, ...args], settings);
