@@ -26,7 +26,6 @@ const WUNTRACED = 2;
 /** The low byte of the wait status of a stopped child. */
 const STOPPED = 0x7f;
 
-const SIG_BLOCK = 0;
 const SIG_SETMASK = 2;
 /** sigset_t is 128 bytes in glibc and in musl, of which the kernel knows the first 64 bits. */
 const SIGNAL_SET_WORDS = 16;
@@ -39,7 +38,7 @@ function signalSet(signals: bigint): BigUint64Array {
   return set;
 }
 
-/** What to start, for {@link startChild}. */
+/** What to start, for {@link prepareChild}. */
 export interface ChildRequest {
   argv: readonly [string, ...string[]];
   env: Readonly<Record<string, string>>;
@@ -48,8 +47,10 @@ export interface ChildRequest {
 }
 
 /**
- * What {@link startChild} does, with everything made ready: the call itself makes nothing that the
- * runtime could take as an occasion to start a thread.
+ * Makes everything ready, and gives the call that starts a program in this process's group and
+ * session, with its descriptors and every signal at its default action, and gives its pid. That
+ * call makes nothing that the runtime could take as an occasion to start a thread; it throws CONFIG
+ * with the errno.
  */
 export function prepareChild({ argv, env, keepsBlockedSignals }: ChildRequest): () => number {
   const words = cStringVector(argv);
@@ -81,16 +82,6 @@ export function prepareChild({ argv, env, keepsBlockedSignals }: ChildRequest): 
   };
 }
 
-/**
- * Starts a program in this process's group and session, with its descriptors, and with every
- * signal at its default action. Gives the child's pid.
- *
- * @throws {VsockboxError} CONFIG with the errno.
- */
-export function startChild(request: ChildRequest): number {
-  return prepareChild(request)();
-}
-
 /** Keeps a descriptor open in the programs started from now on, or closes it in them. */
 export function setInherited(fd: number, inherited: boolean): void {
   libc().fcntl(fd, F_SETFD, inherited ? 0 : FD_CLOEXEC);
@@ -103,10 +94,10 @@ export function ignoreSignals(): void {
   }
 }
 
-/** Blocks signals of this thread: they wait, also in a child that keeps them blocked. */
-export function blockSignals(signals: readonly number[]): void {
+/** Blocks these signals, and no others, for this thread and for children that keep them blocked. */
+export function setBlockedSignals(signals: readonly number[]): void {
   const bits = signals.reduce((sum, signal) => sum | bitOf(signal), 0n);
-  libc().pthread_sigmask(SIG_BLOCK, ptr(signalSet(bits)), null);
+  libc().pthread_sigmask(SIG_SETMASK, ptr(signalSet(bits)), null);
 }
 
 /** Those of the signals that came while they were blocked. */
@@ -154,7 +145,7 @@ export function endAs(waitStatus: number): never {
     leaveNoCore();
     const defaultAction = null;
     libc().signal(signal, defaultAction);
-    libc().pthread_sigmask(SIG_SETMASK, ptr(signalSet(0n)), null);
+    setBlockedSignals([]);
     libc().kill(process.pid, signal);
   }
   libc()._exit(signal === 0 ? (waitStatus >> 8) & 0xff : 128 + signal);

@@ -12,14 +12,13 @@
 import { readSync, writeSync } from "node:fs";
 import { constants } from "node:os";
 import {
-  blockSignals,
   closeStandardStreams,
   endAs,
   ignoreSignals,
   prepareChild,
   sendSignal,
+  setBlockedSignals,
   setInherited,
-  startChild,
   waitForChild,
   waitingSignals,
 } from "../ffi/child-process.ts";
@@ -28,8 +27,19 @@ import { closeDescriptor, openPipe } from "../ffi/socket.ts";
 
 const { SIGHUP, SIGINT, SIGQUIT, SIGTERM } = constants.signals;
 
-/** What may end a command before it has begun, and is kept for it until then. */
-const KEPT_SIGNALS = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
+/** Any byte does. */
+const READY = Uint8Array.of(1);
+
+/** What may end a command before it has begun. */
+const ENDING_SIGNALS = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
+
+/** What PID 1 has open beside the command's own descriptors, to the outer helper. */
+export interface InitPipes {
+  /** PID 1 writes: that it is ready, then the command's wait status. */
+  report: number;
+  /** PID 1 reads: that it is to start the command; the end where nobody waits for that any more. */
+  go: number;
+}
 
 /** A re-execution of this program. */
 interface Reexecution {
@@ -38,21 +48,27 @@ interface Reexecution {
 }
 
 /**
- * The outer helper: starts PID 1, which `initCommand` gives for the descriptor that it reports the
- * command's wait status to, and ends as the command does.
+ * The outer helper: starts PID 1, which `initCommand` gives, and ends as the command does.
+ *
+ * Until PID 1 is ready a signal ends this process, as it would have the command. From then on PID 1
+ * keeps it for the command. It cannot do so before: the runtime unblocks all signals while it loads.
  *
  * @throws {VsockboxError} REFUSED where the namespace cannot be made.
  */
-export function runInPidNamespace(initCommand: (report: number) => Reexecution): never {
-  const report = openPipe();
-  setInherited(report.write, true);
-  const start = prepareChild({ ...initCommand(report.write), keepsBlockedSignals: true });
-  blockSignals(KEPT_SIGNALS);
+export function runInPidNamespace(initCommand: (pipes: InitPipes) => Reexecution): never {
+  const [report, go] = [openPipe(), openPipe()];
+  const pipes = { report: report.write, go: go.read };
+  for (const fd of Object.values(pipes)) setInherited(fd, true);
+  const start = prepareChild({ ...initCommand(pipes), keepsBlockedSignals: true });
+  setBlockedSignals(ENDING_SIGNALS);
   unshareProcesses();
-  ignoreSignals();
   const init = start();
-  closeDescriptor(report.write);
+  setBlockedSignals([]);
+  for (const fd of Object.values(pipes)) closeDescriptor(fd);
+  const isReady = readSync(report.read, new Uint8Array(1)) > 0;
+  ignoreSignals();
   closeStandardStreams();
+  if (isReady) writeSync(go.write, READY);
   const initStatus = waitForChild(init);
   const reported = new Int32Array(1);
   const length = readSync(report.read, reported);
@@ -66,16 +82,28 @@ export function runInPidNamespace(initCommand: (report: number) => Reexecution):
  *
  * @throws {VsockboxError} CONFIG or REFUSED where /proc cannot be mounted.
  */
-export function runAsInit(report: number, command: Reexecution): never {
+export function runAsInit({ report, go }: InitPipes, command: Reexecution): never {
   dieWithParent();
   setInherited(report, false);
+  setInherited(go, false);
   mountOwnProc();
-  const child = startChild({ ...command, keepsBlockedSignals: false });
-  const early = waitingSignals(KEPT_SIGNALS);
+  const start = prepareChild({ ...command, keepsBlockedSignals: false });
+  if (!isSent(report, READY) || readSync(go, new Uint8Array(1)) === 0) endAs(0);
+  const child = start();
+  const early = waitingSignals(ENDING_SIGNALS);
   ignoreSignals();
   for (const signal of early) sendSignal(child, signal);
   closeStandardStreams();
   const status = waitForChild(child);
-  writeSync(report, Int32Array.of(status));
+  isSent(report, Int32Array.of(status));
   endAs(0);
+}
+
+/** Whether the other end was there to take it. */
+function isSent(fd: number, bytes: Uint8Array | Int32Array): boolean {
+  try {
+    return writeSync(fd, bytes) > 0;
+  } catch {
+    return false;
+  }
 }

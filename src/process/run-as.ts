@@ -7,7 +7,7 @@ import { VsockboxError } from "../errors.ts";
 import { replaceProcess } from "../ffi/credentials.ts";
 import { makeControllingTerminal, takeForeground } from "../ffi/pty.ts";
 import { RUN_AS_WORD } from "./run-as-word.ts";
-import { runAsInit, runInPidNamespace } from "./pid-namespace.ts";
+import { type InitPipes, runAsInit, runInPidNamespace } from "./pid-namespace.ts";
 import { becomeRestricted, type SandboxOption } from "./sandbox.ts";
 import { selfCommand } from "./self.ts";
 import type { User } from "./users.ts";
@@ -32,8 +32,8 @@ interface Instructions {
   /** What becomes of standard input: the session's terminal, or that with us in its foreground. */
   terminal: "controlling" | "foreground" | null;
   sandbox: readonly SandboxOption[];
-  /** Not null: be PID 1 of the namespace, and report the command's end to this descriptor. */
-  report: number | null;
+  /** Not null: be PID 1 of the namespace. */
+  init: InitPipes | null;
 }
 
 /** Argument vector and environment of the re-execution. */
@@ -46,7 +46,7 @@ export function runAsCommand({ argv, env, user, onTerminal, sandbox }: RunAsRequ
     user: user === undefined ? null : { uid: user.uid, gid: user.gid, groups: user.groups },
     terminal: onTerminal ? "controlling" : null,
     sandbox,
-    report: null,
+    init: null,
   });
 }
 
@@ -73,18 +73,18 @@ export function runAs(words: readonly string[]): never {
     });
   }
   const instructions = JSON.parse(given) as Instructions;
-  const { env, user, terminal, sandbox, report } = instructions;
+  const { env, user, terminal, sandbox, init } = instructions;
   if (terminal === "controlling") makeControllingTerminal(0);
-  if (report !== null) {
+  if (init !== null) {
     const inside = sandbox.filter((option) => option !== "pid-namespace");
-    runAsInit(report, reexecution(words, { ...instructions, sandbox: inside, report: null }));
+    runAsInit(init, reexecution(words, { ...instructions, sandbox: inside, init: null }));
   }
   if (sandbox.includes("pid-namespace")) {
     // The group that we are in has no number in the namespace, without which shells cannot give the
     // terminal back: the command gets a group of its own.
     const inside = terminal === null ? null : "foreground";
-    runInPidNamespace((descriptor) =>
-      reexecution(words, { ...instructions, terminal: inside, report: descriptor }),
+    runInPidNamespace((pipes) =>
+      reexecution(words, { ...instructions, terminal: inside, init: pipes }),
     );
   }
   if (terminal === "foreground") takeForeground(0);
