@@ -2,6 +2,7 @@
 import { VsockboxError } from "../errors.ts";
 import { ownEnvironment } from "../process/environment.ts";
 import { STATUS_NOT_EXECUTABLE, STATUS_NOT_FOUND } from "../process/exit-status.ts";
+import { parseSandbox } from "../process/sandbox.ts";
 import { shellCommand, type SpawnRequest } from "../process/spawn.ts";
 import { resolveUser, systemUsers, type User } from "../process/users.ts";
 import type { CommandRequest } from "../protocols/agent/messages.ts";
@@ -25,6 +26,7 @@ export function spawnRequestOf(request: CommandRequest): SpawnRequest {
     env: { ...inheritedEnvironment(user), ...request.env },
     cwd: request.workingDir,
     user,
+    sandbox: parseSandbox(request.sandbox ?? []),
   };
 }
 

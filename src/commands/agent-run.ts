@@ -64,7 +64,7 @@ function agentOptions(
     readyListen: readyAddress(args, listen.kind === "unix"),
     allowed: allowedCids(args, HOST_ONLY),
     token: tokenFile === undefined ? undefined : readToken(tokenFile),
-    sandbox: parseSandbox(args.string("sandbox") ?? ""),
+    sandbox: parseSandbox(wordsOf(args.string("sandbox"))),
     maxFrameBytes: integer(args, "max-frame", 0xffff_ffff),
     maxSessions: integer(args, "max-sessions", 1_000_000),
     maxOutputBytes: integer(args, "max-output", 0x7fff_ffff),
@@ -72,6 +72,11 @@ function agentOptions(
     power: init === undefined ? undefined : (action) => init.requestEnd(action),
     log,
   };
+}
+
+/** Words with commas between. */
+export function wordsOf(list: string | undefined): string[] {
+  return list === undefined ? [] : list.split(",").map((word) => word.trim());
 }
 
 function listening({ listening: address, readyListening: ready }: Agent): string {

@@ -16,7 +16,11 @@ export const command: Command = {
   description: "Join a detached session: its output, your input; leaving does not end it",
   args: {
     target: { type: "positional", required: true, description: "The agent's address" },
-    id: { type: "positional", required: true, description: "Id or name, as `vsockbox ps` shows it" },
+    id: {
+      type: "positional",
+      required: true,
+      description: "Id or name, as `vsockbox ps` shows it",
+    },
     offset: {
       type: "string",
       valueHint: "BYTES",

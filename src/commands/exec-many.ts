@@ -136,7 +136,11 @@ function prefixedOutput(
         const whole = Buffer.concat([rest, bytes]);
         const parts: Uint8Array[] = [];
         let begin = 0;
-        for (let end = whole.indexOf(LINE_FEED); end !== -1; end = whole.indexOf(LINE_FEED, begin)) {
+        for (
+          let end = whole.indexOf(LINE_FEED);
+          end !== -1;
+          end = whole.indexOf(LINE_FEED, begin)
+        ) {
           parts.push(prefix, whole.subarray(begin, end + 1));
           begin = end + 1;
         }

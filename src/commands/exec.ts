@@ -6,6 +6,7 @@ import { VsockboxError } from "../errors.ts";
 import { collectEnvironment } from "../process/env-file.ts";
 import { SIGNAL_STATUS_BASE, signalName, STATUS_TIMED_OUT } from "../process/exit-status.ts";
 import { rawArguments } from "../process/raw-arguments.ts";
+import { parseSandbox } from "../process/sandbox.ts";
 import { terminalSize } from "../process/raw-terminal.ts";
 import { isBrokenPipe, standardInput, StandardOutput } from "../process/stdio.ts";
 import { field } from "../protocols/agent/json-fields.ts";
@@ -217,8 +218,14 @@ function requestOf(args: Arguments): ExecRequest {
     env: { ...collectEnvironment(args.list("env-file"), args.list("env"), process.env), ...env },
     stdin: new Uint8Array(0),
     user: args.string("user"),
-    sandbox: args.string("sandbox")?.split(","),
+    sandbox: sandboxOf(args),
   };
+}
+
+/** Checked here as well: an error of ours says more than one from the guest. */
+function sandboxOf(args: Arguments): string[] | undefined {
+  const list = args.string("sandbox");
+  return list === undefined ? undefined : parseSandbox(list.split(",").map((word) => word.trim()));
 }
 
 function commandLine(args: Arguments): string {

@@ -11,7 +11,8 @@ import { agentArguments, agentTarget, shownTarget } from "./target.ts";
 
 export const command: Command = {
   name: "forward",
-  description: "Reach TCP ports and Unix sockets of a guest from here, and of this machine from there",
+  description:
+    "Reach TCP ports and Unix sockets of a guest from here, and of this machine from there",
   args: {
     target: { type: "positional", required: true, description: "The agent's address" },
     local: {
@@ -19,7 +20,8 @@ export const command: Command = {
       alias: "L",
       valueHint: "[BIND:]PORT:HOST:PORT",
       repeatable: true,
-      description: "Listen here, connect in the guest; /PATH in place of a port or of HOST:PORT is a Unix socket. May be repeated",
+      description:
+        "Listen here, connect in the guest; /PATH in place of a port or of HOST:PORT is a Unix socket. May be repeated",
     },
     remote: {
       type: "string",

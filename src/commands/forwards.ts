@@ -143,7 +143,10 @@ export class RemoteForwards {
     try {
       const ends = [client.closed];
       for (const { listen, target } of specs) {
-        const listener = await client.listen(listen, (channel) => void this.#carry(channel, target));
+        const listener = await client.listen(
+          listen,
+          (channel) => void this.#carry(channel, target),
+        );
         ends.push(listener.ended);
         this.#events.onReady({ direction: "remote", listening: listener.listening, to: target });
       }

@@ -102,7 +102,8 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "forward",
-    description: "Reach TCP ports and Unix sockets of a guest from here, and of this machine from there",
+    description:
+      "Reach TCP ports and Unix sockets of a guest from here, and of this machine from there",
     load: () => import("./forward.ts"),
   },
   {

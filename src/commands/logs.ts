@@ -14,7 +14,11 @@ export const command: Command = {
   description: "Print what a detached session wrote",
   args: {
     target: { type: "positional", required: true, description: "The agent's address" },
-    id: { type: "positional", required: true, description: "Id or name, as `vsockbox ps` shows it" },
+    id: {
+      type: "positional",
+      required: true,
+      description: "Id or name, as `vsockbox ps` shows it",
+    },
     follow: { type: "boolean", alias: "f", description: "Go on with what is still to come" },
     offset: {
       type: "string",

@@ -40,10 +40,10 @@ export const command: Command = {
   ],
   run: (args) =>
     runOnTerminal(agentTarget(args, args.required("target")), {
-        command: LOGIN_SHELL,
-        args: [],
-        workingDir: args.string("cwd"),
-        env: collectEnvironment([], args.list("env"), process.env),
-        user: args.string("user"),
+      command: LOGIN_SHELL,
+      args: [],
+      workingDir: args.string("cwd"),
+      env: collectEnvironment([], args.list("env"), process.env),
+      user: args.string("user"),
     }),
 };

@@ -12,7 +12,10 @@ export const command: Command = {
     ...agentArguments,
   },
   examples: [
-    { command: "vsockbox shutdown 3", explanation: "Ends all processes in order, then the machine" },
+    {
+      command: "vsockbox shutdown 3",
+      explanation: "Ends all processes in order, then the machine",
+    },
     { command: "vsockbox shutdown 3 --reboot", explanation: "Starts it again" },
   ],
   async run(args) {

@@ -25,10 +25,7 @@ export interface TerminalSession {
  *
  * @throws {VsockboxError} as {@link joinTerminal}, and as `dial`.
  */
-export async function runOnTerminal(
-  target: AgentTarget,
-  request: CommandRequest,
-): Promise<number> {
+export async function runOnTerminal(target: AgentTarget, request: CommandRequest): Promise<number> {
   assertTerminal();
   const stream = await dialAgent(target.address, target.options);
   const remote = new RemoteTerminal(stream);

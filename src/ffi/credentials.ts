@@ -1,6 +1,6 @@
 /** Changing the user of this process, and becoming another program. */
 import { systemError } from "./errno.ts";
-import { cString, lastErrno, libc, ptr } from "./libc.ts";
+import { cString, cStringVector, lastErrno, libc, ptr } from "./libc.ts";
 
 /** Ids to take on. */
 export interface Credentials {
@@ -31,20 +31,14 @@ export function becomeUser({ uid, gid, groups }: Credentials): void {
  * @throws {VsockboxError} CONFIG with the errno.
  */
 export function replaceProcess(path: string, argv: string[], env: string[]): never {
-  const keep: Uint8Array[] = [];
-  const vector = (words: string[]) => {
-    const strings = words.map(cString);
-    keep.push(...strings);
-    return BigUint64Array.from([...strings.map((text) => BigInt(ptr(text))), 0n]);
-  };
-  const [arguments_, environment] = [vector(argv), vector(env)];
+  const [arguments_, environment] = [cStringVector(argv), cStringVector(env)];
   restoreSignals();
-  libc().execve(ptr(cString(path)), ptr(arguments_), ptr(environment));
+  libc().execve(ptr(cString(path)), ptr(arguments_.vector), ptr(environment.vector));
   throw systemError(lastErrno(), { operation: "run", address: path, code: "CONFIG" });
 }
 
 /** Highest signal number on Linux, SIGRTMAX. */
-const SIGNAL_MAX = 64;
+export const SIGNAL_MAX = 64;
 
 /** The runtime ignores SIGPIPE and others, and an ignored signal stays ignored across execve(2). */
 function restoreSignals(): void {

@@ -6,12 +6,14 @@ const SYSTEM_ERRORS = getSystemErrorMap();
 
 /** The numbers that the code itself decides by. errno(3); equal on x86-64 and arm64. */
 export const ERRNO = {
+  EPERM: 1,
   EINTR: 4,
   EAGAIN: 11,
   EACCES: 13,
   EBUSY: 16,
   EEXIST: 17,
   ENODEV: 19,
+  EINVAL: 22,
   EADDRINUSE: 98,
   ECONNABORTED: 103,
   ECONNRESET: 104,

@@ -2,15 +2,17 @@
  * libc, opened once. The only place that knows which file it is: glibc has it as `libc.so.6`, musl
  * under the loader's name.
  */
-import { dlopen, FFIType, ptr, read } from "bun:ffi";
+import { dlopen, FFIType, type Pointer, ptr, read } from "bun:ffi";
 import { VsockboxError } from "../errors.ts";
 
-const { i32, u32, u64, pointer, i64_fast, void: nothing } = FFIType;
+const { i16, i32, u32, u64, pointer, i64_fast, void: nothing } = FFIType;
 
 const SYMBOLS = {
   __errno_location: { args: [], returns: pointer },
+  _exit: { args: [i32], returns: i32 },
   accept4: { args: [i32, pointer, pointer, i32], returns: i32 },
   bind: { args: [i32, pointer, u32], returns: i32 },
+  capset: { args: [pointer, pointer], returns: i32 },
   close: { args: [i32], returns: i32 },
   connect: { args: [i32, pointer, u32], returns: i32 },
   execve: { args: [pointer, pointer, pointer], returns: i32 },
@@ -26,7 +28,13 @@ const SYMBOLS = {
   open: { args: [pointer, i32, i32], returns: i32 },
   pipe2: { args: [pointer, i32], returns: i32 },
   poll: { args: [pointer, u64, i32], returns: i32 },
+  posix_spawn: { args: [pointer, pointer, pointer, pointer, pointer, pointer], returns: i32 },
+  posix_spawnattr_init: { args: [pointer], returns: i32 },
+  posix_spawnattr_setflags: { args: [pointer, i16], returns: i32 },
+  posix_spawnattr_setsigdefault: { args: [pointer, pointer], returns: i32 },
+  posix_spawnattr_setsigmask: { args: [pointer, pointer], returns: i32 },
   prctl: { args: [i32, u64, u64, u64, u64], returns: i32 },
+  pthread_sigmask: { args: [i32, pointer, pointer], returns: i32 },
   read: { args: [i32, pointer, u64], returns: i64_fast },
   reboot: { args: [i32], returns: i32 },
   send: { args: [i32, pointer, u64, i32], returns: i64_fast },
@@ -34,15 +42,18 @@ const SYMBOLS = {
   sendto: { args: [i32, pointer, u64, i32, pointer, u32], returns: i64_fast },
   setgid: { args: [u32], returns: i32 },
   setgroups: { args: [u64, pointer], returns: i32 },
+  setpgid: { args: [i32, i32], returns: i32 },
   setsockopt: { args: [i32, i32, i32, pointer, u32], returns: i32 },
   setuid: { args: [u32], returns: i32 },
   shutdown: { args: [i32, i32], returns: i32 },
   signal: { args: [i32, pointer], returns: pointer },
+  sigpending: { args: [pointer], returns: i32 },
   socket: { args: [i32, i32, i32], returns: i32 },
   statfs: { args: [pointer, pointer], returns: i32 },
   sync: { args: [], returns: nothing },
   // Not mknodat(3): glibc exports that name only since 2.33.
   syscall: { args: [i64_fast, i64_fast, pointer, u64, u64], returns: i64_fast },
+  unshare: { args: [i32], returns: i32 },
   waitid: { args: [i32, u32, pointer, i32], returns: i32 },
   waitpid: { args: [i32, pointer, i32], returns: i32 },
   write: { args: [i32, pointer, u64], returns: i64_fast },
@@ -110,6 +121,21 @@ export function cString(text: string): Uint8Array {
     });
   }
   return new TextEncoder().encode(`${text}\0`);
+}
+
+/** SIG_IGN, for signal(2). */
+export const IGNORE_SIGNAL = 1 as Pointer;
+
+/** A NULL-terminated `char *const []`; `strings` holds what it points to and must live as long. */
+export function cStringVector(words: readonly string[]): {
+  vector: BigUint64Array;
+  strings: Uint8Array[];
+} {
+  const strings = words.map(cString);
+  return {
+    vector: BigUint64Array.from([...strings.map((text) => BigInt(ptr(text))), 0n]),
+    strings,
+  };
 }
 
 export { ptr };

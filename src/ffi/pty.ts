@@ -1,7 +1,10 @@
 /** Pseudo-terminals: pty(7), ioctl_tty(2). Linux on x86-64 and arm64 have the same numbers. */
+import { constants } from "node:os";
 import { systemError } from "./errno.ts";
-import { cString, lastErrno, libc, ptr } from "./libc.ts";
+import { cString, IGNORE_SIGNAL, lastErrno, libc, ptr } from "./libc.ts";
 import { closeDescriptor } from "./socket.ts";
+
+const { SIGTTOU } = constants.signals;
 
 const O_RDWR = 0o2;
 const O_NOCTTY = 0o400;
@@ -9,6 +12,7 @@ const O_CLOEXEC = 0o2000000;
 
 const TIOCSCTTY = 0x540e;
 const TIOCGPGRP = 0x540f;
+const TIOCSPGRP = 0x5410;
 const TIOCSWINSZ = 0x5414;
 const TIOCSPTLCK = 0x4004_5431;
 const TIOCGPTN = 0x8004_5430;
@@ -81,4 +85,15 @@ export function foregroundGroup(master: number): number | undefined {
 /** Makes the terminal that is `fd` the controlling one; this process must lead its session. */
 export function makeControllingTerminal(fd: number): void {
   control(fd, TIOCSCTTY, new Int32Array([0]), "TIOCSCTTY");
+}
+
+/**
+ * Puts this process into a group of its own, in the foreground of its controlling terminal `fd`.
+ * Leaves SIGTTOU ignored.
+ */
+export function takeForeground(fd: number): void {
+  libc().setpgid(0, 0);
+  // Sent to whoever changes the foreground from the background.
+  libc().signal(SIGTTOU, IGNORE_SIGNAL);
+  control(fd, TIOCSPGRP, new Int32Array([process.pid]), "TIOCSPGRP");
 }

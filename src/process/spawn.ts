@@ -7,6 +7,7 @@ import { DEFAULT_PATH } from "./environment.ts";
 import { PipeReader, PipeWriter } from "./pipe.ts";
 import { ProcessGroup } from "./process-group.ts";
 import { runAsCommand } from "./run-as.ts";
+import type { SandboxOption } from "./sandbox.ts";
 import type { User } from "./users.ts";
 
 /** What to run. */
@@ -19,6 +20,8 @@ export interface SpawnRequest {
   cwd?: string | undefined;
   /** Undefined: this process's user. */
   user?: User | undefined;
+  /** What the command is kept from; undefined or empty: nothing. */
+  sandbox?: readonly SandboxOption[] | undefined;
 }
 
 /** A line for the shell as an argument vector. */
@@ -94,20 +97,28 @@ export interface ResolvedSpawn {
  * @throws {VsockboxError} as {@link spawnCommand}.
  */
 export function resolveSpawn(
-  { argv, env, cwd = process.cwd(), user }: SpawnRequest,
+  { argv, env, cwd = process.cwd(), user, sandbox = [] }: SpawnRequest,
   onTerminal = false,
 ): ResolvedSpawn {
   assertDirectory(cwd);
   const program = findProgram(argv[0], env["PATH"] ?? DEFAULT_PATH, cwd);
   const command: [string, ...string[]] = [program, ...argv.slice(1)];
   if (user !== undefined) assertMayBecome(user);
-  if (!onTerminal && (user === undefined || user.groups.length === 0)) {
+  const hasGroups = user !== undefined && user.groups.length > 0;
+  if (!onTerminal && !hasGroups && sandbox.length === 0) {
     const ids = user === undefined ? {} : { uid: user.uid, gid: user.gid };
     return { argv: command, options: { cwd, env: { ...env }, ...ids } };
   }
-  // The runtime drops supplementary groups and sets no controlling terminal: our own file does both
-  // and then becomes the command.
-  const runAs = runAsCommand({ argv: command, env, user, onTerminal });
+  // The runtime drops supplementary groups, and knows neither controlling terminals nor sandboxes:
+  // our own file does all that and then becomes the command.
+  const runAs = runAsCommand({
+    argv: command,
+    env,
+    // Who is not root has been found to be that user already.
+    user: process.geteuid?.() === 0 ? user : undefined,
+    onTerminal,
+    sandbox,
+  });
   return { argv: runAs.argv, options: { cwd, env: runAs.env } };
 }
 

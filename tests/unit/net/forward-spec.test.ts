@@ -8,19 +8,39 @@ describe("parseForward", () => {
       { kind: "tcp", host: "127.0.0.1", port: 8080 },
       { kind: "tcp", host: "localhost", port: 80 },
     ],
-    ["0:db:5432", { kind: "tcp", host: "127.0.0.1", port: 0 }, { kind: "tcp", host: "db", port: 5432 }],
-    ["0:/run/d.sock", { kind: "tcp", host: "127.0.0.1", port: 0 }, { kind: "unix", path: "/run/d.sock" }],
+    [
+      "0:db:5432",
+      { kind: "tcp", host: "127.0.0.1", port: 0 },
+      { kind: "tcp", host: "db", port: 5432 },
+    ],
+    [
+      "0:/run/d.sock",
+      { kind: "tcp", host: "127.0.0.1", port: 0 },
+      { kind: "unix", path: "/run/d.sock" },
+    ],
     ["/a.sock:/b.sock", { kind: "unix", path: "/a.sock" }, { kind: "unix", path: "/b.sock" }],
-    ["0.0.0.0:1:h:2", { kind: "tcp", host: "0.0.0.0", port: 1 }, { kind: "tcp", host: "h", port: 2 }],
+    [
+      "0.0.0.0:1:h:2",
+      { kind: "tcp", host: "0.0.0.0", port: 1 },
+      { kind: "tcp", host: "h", port: 2 },
+    ],
     ["*:1:h:2", { kind: "tcp", host: "0.0.0.0", port: 1 }, { kind: "tcp", host: "h", port: 2 }],
     [":1:h:2", { kind: "tcp", host: "0.0.0.0", port: 1 }, { kind: "tcp", host: "h", port: 2 }],
-    ["[::1]:1:[fe80::2]:2", { kind: "tcp", host: "::1", port: 1 }, { kind: "tcp", host: "fe80::2", port: 2 }],
+    [
+      "[::1]:1:[fe80::2]:2",
+      { kind: "tcp", host: "::1", port: 1 },
+      { kind: "tcp", host: "fe80::2", port: 2 },
+    ],
     [
       "/run/x.sock:localhost:80",
       { kind: "unix", path: "/run/x.sock" },
       { kind: "tcp", host: "localhost", port: 80 },
     ],
-    ["1::2", { kind: "tcp", host: "127.0.0.1", port: 1 }, { kind: "tcp", host: "127.0.0.1", port: 2 }],
+    [
+      "1::2",
+      { kind: "tcp", host: "127.0.0.1", port: 1 },
+      { kind: "tcp", host: "127.0.0.1", port: 2 },
+    ],
   ])("reads %s", (text, listen, target) => {
     expect(parseForward(text, "-L")).toEqual({ listen, target } as ForwardSpec);
   });

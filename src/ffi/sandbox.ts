@@ -1,0 +1,171 @@
+/**
+ * Giving up rights: prctl(2), capset(2), unshare(2), seccomp(2). All act on the calling thread
+ * alone, which is enough: it is the one that becomes, or starts, the command.
+ */
+import { ERRNO, systemError } from "./errno.ts";
+import { cString, lastErrno, libc, ptr } from "./libc.ts";
+
+const PR_SET_PDEATHSIG = 1;
+const PR_SET_DUMPABLE = 4;
+const PR_SET_SECCOMP = 22;
+const PR_CAPBSET_DROP = 24;
+const PR_SET_SECUREBITS = 28;
+const PR_SET_NO_NEW_PRIVS = 38;
+const PR_CAP_AMBIENT = 47;
+const PR_CAP_AMBIENT_CLEAR_ALL = 4;
+
+const SECCOMP_MODE_FILTER = 2;
+const SIGKILL = 9;
+
+/**
+ * SECBIT_NOROOT, SECBIT_KEEP_CAPS (off) and SECBIT_NO_CAP_AMBIENT_RAISE with their locks,
+ * linux/securebits.h: execve(2) gives uid 0 no capabilities, and nothing can change that again.
+ */
+const SECUREBITS = 0b1110_0011;
+
+const CAPABILITY_VERSION_3 = 0x2008_0522;
+/** Highest number that the two 32-bit words of a capability set have room for. */
+const CAPABILITY_MAX = 63;
+
+const CLONE_NEWNS = 0x2_0000;
+const CLONE_NEWPID = 0x2000_0000;
+
+const MS_NOSUID = 2;
+const MS_NODEV = 4;
+const MS_NOEXEC = 8;
+const MS_REC = 0x4000;
+const MS_PRIVATE = 0x4_0000;
+
+interface Failure {
+  operation: string;
+  /** What an EPERM asks for. */
+  needs?: string;
+  /** What an EINVAL asks for. */
+  kernel?: string;
+}
+
+function control(option: number, values: readonly (number | bigint)[], failure: Failure): void {
+  const [second = 0, third = 0] = values;
+  if (libc().prctl(option, second, third, 0, 0) < 0) throw failed(lastErrno(), failure);
+}
+
+function failed(errno: number, { operation, needs, kernel }: Failure) {
+  if (errno === ERRNO.EINVAL && kernel !== undefined) {
+    const hint = `it needs a kernel with ${kernel}`;
+    return systemError(errno, { operation, code: "UNAVAILABLE", hint });
+  }
+  const hint =
+    errno === ERRNO.EPERM && needs !== undefined
+      ? `it needs ${needs}: start the agent as root with all capabilities`
+      : undefined;
+  return systemError(errno, { operation, hint });
+}
+
+/**
+ * From now on execve(2) gives no privileges: not by set-user-ID, not by file capabilities.
+ *
+ * @throws {VsockboxError} UNAVAILABLE before Linux 3.5.
+ */
+export function setNoNewPrivs(): void {
+  control(PR_SET_NO_NEW_PRIVS, [1], { operation: "set no-new-privs", kernel: "no_new_privs" });
+}
+
+/**
+ * Empties the bounding set, so that no execve(2) gives capabilities from a file.
+ *
+ * @throws {VsockboxError} REFUSED without CAP_SETPCAP.
+ */
+export function dropBoundingSet(): void {
+  for (let capability = 0; capability <= CAPABILITY_MAX; capability++) {
+    if (libc().prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) === 0) continue;
+    const errno = lastErrno();
+    // One above the kernel's last capability.
+    if (errno === ERRNO.EINVAL) return;
+    throw failed(errno, { operation: "drop the capability bounding set", needs: "CAP_SETPCAP" });
+  }
+}
+
+/**
+ * Takes from uid 0 that execve(2) gives it all capabilities, for good.
+ *
+ * @throws {VsockboxError} REFUSED without CAP_SETPCAP.
+ */
+export function lockSecurebits(): void {
+  control(PR_SET_SECUREBITS, [SECUREBITS], { operation: "lock securebits", needs: "CAP_SETPCAP" });
+}
+
+/** Empties the effective, permitted, inheritable and ambient set. Needs no right. */
+export function dropCapabilities(): void {
+  const operation = "drop capabilities";
+  control(PR_CAP_AMBIENT, [PR_CAP_AMBIENT_CLEAR_ALL], { operation });
+  const thisThread = 0;
+  const header = Uint32Array.of(CAPABILITY_VERSION_3, thisThread);
+  const sets = new Uint32Array(6);
+  if (libc().capset(ptr(header), ptr(sets)) < 0) throw failed(lastErrno(), { operation });
+}
+
+/**
+ * Installs a filter for system calls; `program` is an array of struct sock_filter.
+ *
+ * @throws {VsockboxError} REFUSED without no-new-privs, UNAVAILABLE where the kernel has no filters.
+ */
+export function installSeccompFilter(program: Uint8Array): void {
+  const instructions = program.length / 8;
+  // struct sock_fprog: a 16-bit length, padded to the pointer behind it.
+  const header = BigUint64Array.of(BigInt(instructions), BigInt(ptr(program)));
+  control(PR_SET_SECCOMP, [SECCOMP_MODE_FILTER, BigInt(ptr(header))], {
+    operation: "install the seccomp filter",
+    needs: "no-new-privs or CAP_SYS_ADMIN",
+    kernel: "CONFIG_SECCOMP_FILTER",
+  });
+}
+
+/**
+ * Moves this thread to a mount namespace of its own, and its next child to a PID namespace of its
+ * own. From here on this thread cannot start threads: pid_namespaces(7).
+ *
+ * @throws {VsockboxError} REFUSED without CAP_SYS_ADMIN.
+ */
+export function unshareProcesses(): void {
+  if (libc().unshare(CLONE_NEWPID | CLONE_NEWNS) === 0) return;
+  throw failed(lastErrno(), {
+    operation: "make a PID namespace",
+    needs: "CAP_SYS_ADMIN",
+    kernel: "CONFIG_PID_NS",
+  });
+}
+
+/**
+ * Mounts the /proc of this process's PID namespace, seen by nobody outside of its mount namespace.
+ *
+ * @throws {VsockboxError} REFUSED, CONFIG or others as mount(2) has them.
+ */
+export function mountOwnProc(): void {
+  const root = ptr(cString("/"));
+  if (libc().mount(null, root, null, MS_REC | MS_PRIVATE, null) < 0) {
+    throw systemError(lastErrno(), {
+      operation: "make mounts private",
+      hint: "the agent's root must be a mount point; in a chroot: mount --bind DIR DIR before it",
+    });
+  }
+  const [type, path] = [cString("proc"), cString("/proc")];
+  const flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+  if (libc().mount(ptr(type), ptr(path), ptr(type), flags, null) < 0) {
+    throw systemError(lastErrno(), {
+      operation: "mount",
+      address: "/proc",
+      code: "CONFIG",
+      hint: "a PID namespace needs the directory /proc, and CAP_SYS_ADMIN to mount on it",
+    });
+  }
+}
+
+/** Has the kernel kill this process when the thread that started it ends. */
+export function dieWithParent(): void {
+  control(PR_SET_PDEATHSIG, [SIGKILL], { operation: "tie the namespace to the agent" });
+}
+
+/** Leaves no core file of this process. */
+export function leaveNoCore(): void {
+  control(PR_SET_DUMPABLE, [0], { operation: "forgo core files" });
+}

@@ -1,0 +1,109 @@
+/**
+ * A command in a PID namespace of its own, with two helpers, both this very program:
+ *
+ *     agent -> outer helper -> PID 1 of the namespace -> command
+ *
+ * The command is not PID 1 itself, since the kernel gives that no signal that it has no handler for.
+ * Nor can the agent be the one that leaves its namespace for the moment of a start: a thread that did
+ * cannot start threads, and the runtime takes an engine that cannot start one down with it. Both
+ * helpers stay in the command's group and session, take no notice of signals, and end as it ends;
+ * the end of PID 1 is that of everything else in the namespace.
+ */
+import { readSync, writeSync } from "node:fs";
+import { constants } from "node:os";
+import {
+  closeStandardStreams,
+  endAs,
+  ignoreSignals,
+  prepareChild,
+  sendSignal,
+  setBlockedSignals,
+  setInherited,
+  waitForChild,
+  waitingSignals,
+} from "../ffi/child-process.ts";
+import { dieWithParent, mountOwnProc, unshareProcesses } from "../ffi/sandbox.ts";
+import { closeDescriptor, openPipe } from "../ffi/socket.ts";
+
+const { SIGHUP, SIGINT, SIGQUIT, SIGTERM } = constants.signals;
+
+/** Any byte does. */
+const READY = Uint8Array.of(1);
+
+/** What may end a command before it has begun. */
+const ENDING_SIGNALS = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
+
+/** What PID 1 has open beside the command's own descriptors, to the outer helper. */
+export interface InitPipes {
+  /** PID 1 writes: that it is ready, then the command's wait status. */
+  report: number;
+  /** PID 1 reads: that it is to start the command; the end where nobody waits for that any more. */
+  go: number;
+}
+
+/** A re-execution of this program. */
+interface Reexecution {
+  argv: [string, ...string[]];
+  env: Record<string, string>;
+}
+
+/**
+ * The outer helper: starts PID 1, which `initCommand` gives, and ends as the command does.
+ *
+ * Until PID 1 is ready a signal ends this process, as it would have the command. From then on PID 1
+ * keeps it for the command. It cannot do so before: the runtime unblocks all signals while it loads.
+ *
+ * @throws {VsockboxError} REFUSED where the namespace cannot be made.
+ */
+export function runInPidNamespace(initCommand: (pipes: InitPipes) => Reexecution): never {
+  const [report, go] = [openPipe(), openPipe()];
+  const pipes = { report: report.write, go: go.read };
+  for (const fd of Object.values(pipes)) setInherited(fd, true);
+  const start = prepareChild({ ...initCommand(pipes), keepsBlockedSignals: true });
+  setBlockedSignals(ENDING_SIGNALS);
+  unshareProcesses();
+  const init = start();
+  setBlockedSignals([]);
+  for (const fd of Object.values(pipes)) closeDescriptor(fd);
+  const isReady = readSync(report.read, new Uint8Array(1)) > 0;
+  ignoreSignals();
+  closeStandardStreams();
+  if (isReady) writeSync(go.write, READY);
+  const initStatus = waitForChild(init);
+  const reported = new Int32Array(1);
+  const length = readSync(report.read, reported);
+  // PID 1 cannot end by the command's signal; it ended without a word where SIGKILL came, or where
+  // it could not start the command.
+  endAs(length === reported.byteLength ? (reported[0] ?? 0) : initStatus);
+}
+
+/**
+ * PID 1: starts the command, waits for it and reports its wait status.
+ *
+ * @throws {VsockboxError} CONFIG or REFUSED where /proc cannot be mounted.
+ */
+export function runAsInit({ report, go }: InitPipes, command: Reexecution): never {
+  dieWithParent();
+  setInherited(report, false);
+  setInherited(go, false);
+  mountOwnProc();
+  const start = prepareChild({ ...command, keepsBlockedSignals: false });
+  if (!isSent(report, READY) || readSync(go, new Uint8Array(1)) === 0) endAs(0);
+  const child = start();
+  const early = waitingSignals(ENDING_SIGNALS);
+  ignoreSignals();
+  for (const signal of early) sendSignal(child, signal);
+  closeStandardStreams();
+  const status = waitForChild(child);
+  isSent(report, Int32Array.of(status));
+  endAs(0);
+}
+
+/** Whether the other end was there to take it. */
+function isSent(fd: number, bytes: Uint8Array | Int32Array): boolean {
+  try {
+    return writeSync(fd, bytes) > 0;
+  } catch {
+    return false;
+  }
+}
