@@ -1,5 +1,5 @@
 /** Cancel: what becomes of a command when the host leaves early. */
-import { holds } from "../expect.ts";
+import { holds, same } from "../expect.ts";
 import type { Guest } from "../guest.ts";
 import { type Case, casesOf } from "../runner.ts";
 import { frame, Type, typeName, type Wire } from "../wire.ts";
@@ -12,22 +12,24 @@ const WAIT = "i=0; while [ $i -lt 30 ]; do sleep 1; i=$((i+1)); done";
 /** A command that has written its process id, to be left by the host. */
 async function started(guest: Guest, mode: number, line: (folder: string) => string) {
   const folder = await guest.folder();
-  const command = `${line(folder)}; echo $$ > ${folder}/pid; ${WAIT}`;
+  const command = `${line(folder)}\necho $$ > ${folder}/pid; ${WAIT}`;
   const wire = await guest.start(mode, { command, rows: 24, cols: 80 });
   return { wire, folder, pid: await guest.pidIn(`${folder}/pid`) };
 }
 
+// The shell says of its child that it was terminated, maybe to a pipe or terminal that is closed already.
 async function takesGroup(guest: Guest, mode: number): Promise<void> {
   const { wire, folder, pid } = await started(
     guest,
     mode,
-    (path) => `trap 'echo term > ${path}/term; exit' TERM; sleep 30 & echo $! > ${path}/child`,
+    (path) =>
+      `trap '' PIPE HUP; trap 'echo term > ${path}/term; exit' TERM; sleep 30 & echo $! > ${path}/child`,
   );
   const child = await guest.pidIn(`${folder}/child`);
   holds(await guest.runs(pid), "the command does not run before the host leaves");
   wire.close();
   await Promise.all([guest.gone(pid), guest.gone(child)]);
-  holds((await guest.sh(`cat ${folder}/term; :`)) === "term\n", "the end was not SIGTERM");
+  same("what the trap of SIGTERM wrote", await guest.sh(`cat ${folder}/term 2>&1; :`), "term\n");
 }
 
 async function killsAfterFiveSeconds(guest: Guest, mode: number): Promise<void> {
