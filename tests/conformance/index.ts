@@ -52,7 +52,7 @@ function readArguments() {
 
 function positive(name: string, text: string): number {
   const value = Number(text);
-  if (!(value > 0 && value <= 3600)) throw usage(`--${name} must be a number from 1 to 3600`);
+  if (!(value > 0 && value <= 3600)) throw usage(`--${name} must be a number above 0, up to 3600`);
   return value;
 }
 

@@ -15,6 +15,11 @@ export interface Case {
   run(guest: Guest): Promise<void>;
 }
 
+const DETAIL_CHARACTERS = 500;
+
+/** An agent that hangs must not hold up the next case for long either. */
+const CLEAN_UP_MS = 5000;
+
 /** What became of a case. */
 export interface Outcome {
   name: string;
@@ -84,9 +89,14 @@ async function runCase(one: Case, guest: Guest, { deadlineMs }: RunOptions): Pro
     return outcome("ok");
   } catch (thrown) {
     const message = thrown instanceof Error ? thrown.message : String(thrown);
-    return outcome(thrown instanceof Skip ? "skip" : "FAIL", message.replaceAll("\n", " "));
+    return outcome(thrown instanceof Skip ? "skip" : "FAIL", oneLine(message));
   } finally {
     clearTimeout(timer);
-    await guest.cleanUp().catch(() => undefined);
+    await guest.cleanUp(Math.min(deadlineMs, CLEAN_UP_MS)).catch(() => undefined);
   }
+}
+
+/** Long enough to see what is wrong, and one line whatever an agent sent. */
+function oneLine(text: string): string {
+  return text.slice(0, DETAIL_CHARACTERS).replaceAll("\n", " ");
 }

@@ -105,7 +105,7 @@ export const badInputCases = [
       same("the other session", exitEnd(await other.frames()).stdout, "still here");
       await guest.alive();
     },
-    "an empty command says nothing of success that it did not have": async (guest) => {
+    "an empty command gets an ExecResult or a reason": async (guest) => {
       const frames = await guest.ask(Type.Exec, { command: "" });
       holds(
         frames.every(({ type }) => type === Type.ExecResult || type === Type.Stderr),

@@ -58,7 +58,9 @@ export const execCases = [
     working_dir: async (guest) => {
       const folder = await guest.folder();
       const result = await guest.exec({ command: "pwd -P", working_dir: folder });
-      same("directory", result.stdout.toString(), await guest.sh(`cd ${folder} && pwd -P`));
+      const wanted = await guest.sh(`cd ${folder} && pwd -P`);
+      holds(wanted.startsWith("/"), `pwd -P gave ${JSON.stringify(wanted)}`);
+      same("directory", result.stdout.toString(), wanted);
     },
     "a working_dir that is not there: exit code 1 and error": async (guest) => {
       const folder = await guest.folder();
