@@ -138,7 +138,9 @@ export class Guest {
 
   /** Skips the case unless the agent may change users. */
   async needRoot(): Promise<void> {
-    if ((await this.sh("id -u")).trim() !== "0") throw new Skip("the agent does not run as root");
+    const uid = (await this.sh("id -u")).trim();
+    if (!/^\d+$/.test(uid)) throw new Failure(`id -u gave ${JSON.stringify(uid)}`);
+    if (uid !== "0") throw new Skip("the agent does not run as root");
   }
 
   /** Closes all connections: whatever still waits for the agent gives up. */
