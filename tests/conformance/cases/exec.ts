@@ -50,6 +50,13 @@ export const execCases = [
       });
       same("output", result.stdout.toString(), "one two|it's $HOME|has path\n");
     },
+    "env leaves the rest of the agent's environment as it was": async (guest) => {
+      // What a shell sets by itself differs from run to run.
+      const line = "env | grep -v -e ^PWD= -e ^SHLVL= -e ^_= -e ^OLDPWD= -e ^ADDED= | sort";
+      const own = await guest.sh(line);
+      const result = await guest.exec({ command: `${line}; echo $ADDED`, env: { ADDED: "added" } });
+      same("environment", result.stdout.toString(), `${own}added\n`);
+    },
     "env of one request is not there in the next": async (guest) => {
       const line = "echo ${LEAKED:-none}";
       const first = await guest.exec({ command: line, env: { LEAKED: "secret" } });
