@@ -125,7 +125,8 @@ export class Guest {
   ): Promise<void> {
     const deadline = performance.now() + withinMs;
     while (!(await condition())) {
-      if (performance.now() > deadline) throw new Failure(`waited ${withinMs} ms for ${what}`);
+      if (performance.now() > deadline)
+        throw new Failure(`waited ${Math.round(withinMs)} ms for ${what}`);
       await Bun.sleep(50);
     }
   }
