@@ -13,6 +13,9 @@ export const DEFAULT_TERM = "xterm-256color";
 /** Exit code where a command could not be started, as the Go agent has it. */
 const STATUS_NOT_STARTED = 1;
 
+/** Exit code of a command that the agent ended: 128 + SIGTERM. */
+const STATUS_ENDED = 143;
+
 /**
  * What is to be started for a request.
  *
@@ -44,7 +47,8 @@ function inheritedEnvironment(user: User | undefined): Record<string, string> {
 }
 
 /** The exit code for a command that could not be started: the shell's where it has one. */
-export function startStatus({ operation, errno }: VsockboxError): number {
+export function startStatus({ code, operation, errno }: VsockboxError): number {
+  if (code === "ABORTED") return STATUS_ENDED;
   if (operation !== "run") return STATUS_NOT_STARTED;
   if (errno === "ENOENT") return STATUS_NOT_FOUND;
   return errno === "EACCES" || errno === "ENOEXEC" ? STATUS_NOT_EXECUTABLE : STATUS_NOT_STARTED;

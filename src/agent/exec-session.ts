@@ -59,12 +59,15 @@ async function fail(
 ): Promise<void> {
   const exitCode = startStatus(error);
   try {
-    if (mode === FrameType.ExecPipe) await connection.sendError(error);
-    await connection.sendEncoded(
-      mode === FrameType.ExecPipe
-        ? encodeU32Frame(FrameType.Exit, exitCode)
-        : resultFrame(exitCode, { error: error.message }),
-    );
+    if (mode !== FrameType.ExecPipe) {
+      await connection.sendEncoded(resultFrame(exitCode, { error: error.message }));
+    } else {
+      await connection.sendError(error);
+      // A command that we ended has no exit code of its own to be told.
+      if (error.code !== "ABORTED") {
+        await connection.sendEncoded(encodeU32Frame(FrameType.Exit, exitCode));
+      }
+    }
   } catch {
     // The host is gone already.
   }
@@ -95,6 +98,8 @@ class ExecSession {
   readonly #stdout: OutputBuffer;
   readonly #stderr: OutputBuffer;
   readonly #cancelled = Promise.withResolvers<Cancellation>();
+  /** Whether nobody wants the output any more. */
+  #discards = false;
 
   constructor(connection: FrameConnection, mode: ExecMode, child: Child, maxOutputBytes: number) {
     this.#connection = connection;
@@ -120,12 +125,13 @@ class ExecSession {
 
   /** Kills the group, says why where somebody is left to hear it, closes the connection. */
   async #cancel(reason: Cancellation): Promise<void> {
+    // Its output is read on and dropped: what it says while it stops must not end it at once.
+    this.#discards = true;
     const gone = this.#child.terminateGroup();
     if (reason === "host left") this.#connection.stream.abort();
-    // A pipe that nobody empties must not hold up the end of the session.
-    void this.#child.closePipes();
     if (reason !== "host left") await fail(this.#connection, this.#mode, reason);
     await gone;
+    void this.#child.closePipes();
   }
 
   /** The request's own stdin first, then, in pipe mode, what the host sends. */
@@ -170,14 +176,10 @@ class ExecSession {
     void this.#child.exited.then(() => {
       for (const output of outputs) output.endWhenQuiet();
     });
-    try {
-      await Promise.all([
-        this.#forward(FrameType.Stdout, outputs[0], this.#stdout),
-        this.#forward(FrameType.Stderr, outputs[1], this.#stderr),
-      ]);
-    } catch (thrown) {
-      this.#cancelled.resolve(toVsockboxError(thrown, "send output"));
-    }
+    await Promise.all([
+      this.#forward(FrameType.Stdout, outputs[0], this.#stdout),
+      this.#forward(FrameType.Stderr, outputs[1], this.#stderr),
+    ]);
     return this.#child.exited;
   }
 
@@ -185,8 +187,18 @@ class ExecSession {
     for (;;) {
       const chunk = await output.read();
       if (chunk === undefined) return;
+      if (this.#discards) continue;
       if (this.#mode === FrameType.Exec) buffer.push(chunk);
-      else await this.#connection.sendEncoded(encodeFrame(type, chunk));
+      else await this.#send(encodeFrame(type, chunk));
+    }
+  }
+
+  async #send(frame: Uint8Array): Promise<void> {
+    try {
+      await this.#connection.sendEncoded(frame);
+    } catch (thrown) {
+      this.#discards = true;
+      this.#cancelled.resolve(toVsockboxError(thrown, "send output"));
     }
   }
 

@@ -1,9 +1,9 @@
 /** The file frames: WriteFile, ReadFile and ListFiles, one request and one FileResult each. */
 import { constants } from "node:fs";
 import { lstat, open, readdir } from "node:fs/promises";
-import { join } from "node:path";
 import { toVsockboxError, VsockboxError } from "../errors.ts";
 import { writeFileAtomically } from "../files/atomic-write.ts";
+import { joinPath } from "../files/bytes-path.ts";
 import {
   decodePathRequest,
   decodeWriteFileRequest,
@@ -82,14 +82,17 @@ async function readRegularFile(path: string): Promise<Uint8Array> {
 }
 
 async function listDirectory(path: string): Promise<FileInfo[]> {
-  const names = (await readdir(path)).toSorted((a, b) => (a < b ? -1 : 1));
+  // As bytes: names need not be UTF-8, and their order is that of Go's strings.
+  const names = (await readdir(path, { encoding: "buffer" })).toSorted(Buffer.compare);
+  const directory = Buffer.from(path);
   const entries = await Promise.all(
-    names.map(async (name): Promise<FileInfo | undefined> => {
+    names.map(async (bytes): Promise<FileInfo | undefined> => {
       // An entry may vanish between the two calls; the Go agent leaves it out, too.
-      const status = await lstat(join(path, name)).catch(() => undefined);
-      return status === undefined
-        ? undefined
-        : { name, size: status.size, mode: goFileMode(status.mode), isDir: status.isDirectory() };
+      const status = await lstat(joinPath(directory, bytes)).catch(() => undefined);
+      if (status === undefined) return undefined;
+      const { size, mode } = status;
+      const name = bytes.toString();
+      return { name, size, mode: goFileMode(mode), isDir: status.isDirectory() };
     }),
   );
   return entries.filter((entry) => entry !== undefined);

@@ -5,6 +5,7 @@ import { spawnOnTerminal, type TerminalChild } from "../process/terminal-child.t
 import { Stream } from "../protocols/agent/channel-frames.ts";
 import type { ExecControlMessage, ExecOperation } from "../protocols/agent/channel-requests.ts";
 import { DEFAULT_TERM, spawnRequestOf } from "./command-request.ts";
+import { HANG_UP_MS } from "./tty-session.ts";
 import { WatchedOutput } from "./watched-output.ts";
 
 /** Where a command's output goes: resolves when there is room for more. */
@@ -84,13 +85,14 @@ export class RunningCommand {
 
   /** SIGTERM, SIGKILL later; resolves when nothing of it is left. */
   async terminate(): Promise<void> {
-    // Before the terminal is closed: its groups are found through the session.
-    const gone =
-      this.#terminal === undefined
-        ? this.#child.terminateGroup()
-        : this.#terminal.terminateSession();
+    if (this.#terminal === undefined) {
+      await this.#child.terminateGroup();
+    } else {
+      const hangUp = setTimeout(() => this.release(), HANG_UP_MS);
+      await this.#terminal.terminateSession();
+      clearTimeout(hangUp);
+    }
     this.release();
-    await gone;
   }
 
   /** Closes this side of its pipes or terminal. */
@@ -100,9 +102,15 @@ export class RunningCommand {
 }
 
 async function drain(output: WatchedOutput, stream: number, sink: OutputSink): Promise<void> {
+  let wanted = true;
   for (;;) {
     const chunk = await output.read();
     if (chunk === undefined) return;
-    await sink(stream, chunk);
+    // Read on where nobody takes it: a command that is being stopped may still have to say something.
+    if (wanted) {
+      await sink(stream, chunk).catch(() => {
+        wanted = false;
+      });
+    }
   }
 }

@@ -14,6 +14,9 @@ import type { SessionOptions } from "./exec-session.ts";
 import type { FrameConnection } from "./frame-connection.ts";
 import { WatchedOutput } from "./watched-output.ts";
 
+/** After SIGTERM a terminal's session has so long before the terminal is hung up, in milliseconds. */
+export const HANG_UP_MS = 2000;
+
 /** Runs the requested command to its end, or until the host is gone. Never throws. */
 export async function runTTYSession(
   connection: FrameConnection,
@@ -37,7 +40,10 @@ export async function runTTYSession(
 async function fail(connection: FrameConnection, error: VsockboxError): Promise<void> {
   try {
     await connection.sendError(error);
-    await connection.sendEncoded(encodeU32Frame(FrameType.Exit, startStatus(error)));
+    // A command that we ended has no exit code of its own to be told.
+    if (error.code !== "ABORTED") {
+      await connection.sendEncoded(encodeU32Frame(FrameType.Exit, startStatus(error)));
+    }
   } catch {
     // The host is gone already.
   }
@@ -48,6 +54,8 @@ class TTYSession {
   readonly #connection: FrameConnection;
   readonly #child: TerminalChild;
   readonly #cancelled = Promise.withResolvers<"host left" | VsockboxError>();
+  /** Whether nobody wants the output any more. */
+  #discards = false;
 
   constructor(connection: FrameConnection, child: TerminalChild) {
     this.#connection = connection;
@@ -67,12 +75,15 @@ class TTYSession {
       await this.#connection.finish();
       return;
     }
-    // Before the terminal is closed: its groups are found through the session.
+    this.#discards = true;
     const gone = this.#child.terminateSession();
+    // Shells ignore SIGTERM; what saves its work at SIGTERM must not be hung up at once.
+    const hangUp = setTimeout(() => void this.#child.closeTerminal(), HANG_UP_MS);
     if (outcome === "host left") this.#connection.stream.abort();
-    void this.#child.closeTerminal();
-    if (outcome !== "host left") await fail(this.#connection, outcome);
+    else await fail(this.#connection, outcome);
     await gone;
+    clearTimeout(hangUp);
+    void this.#child.closeTerminal();
   }
 
   async #feed(): Promise<void> {
@@ -105,6 +116,15 @@ class TTYSession {
     }
   }
 
+  async #send(frame: Uint8Array): Promise<void> {
+    try {
+      await this.#connection.sendEncoded(frame);
+    } catch (thrown) {
+      this.#discards = true;
+      this.#cancelled.resolve(toVsockboxError(thrown, "send output"));
+    }
+  }
+
   /** All output, then the exit code. */
   async #output(): Promise<number> {
     const output = new WatchedOutput(this.#child.output);
@@ -113,10 +133,10 @@ class TTYSession {
       for (;;) {
         const chunk = await output.read();
         if (chunk === undefined) break;
-        await this.#connection.sendEncoded(encodeFrame(FrameType.Stdout, chunk));
+        if (!this.#discards) await this.#send(encodeFrame(FrameType.Stdout, chunk));
       }
     } catch (thrown) {
-      this.#cancelled.resolve(toVsockboxError(thrown, "send output"));
+      this.#cancelled.resolve(toVsockboxError(thrown, "read output"));
     }
     return (await this.#child.exited).code;
   }

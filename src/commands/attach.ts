@@ -46,8 +46,8 @@ export const command: Command = {
       offset: offsetOf(args),
       ...(isTerminal ? { tty: terminalSize() } : {}),
     });
-    if (isTerminal) return joinTerminal(asTerminal(remote), 0, `detached; ${id} goes on`);
-    return joinPipes(remote, id, args.flag("no-stdin"));
+    if (isTerminal) return await joinTerminal(asTerminal(remote), 0, `detached; ${id} goes on`);
+    return await joinPipes(remote, id, args.flag("no-stdin"));
   },
 };
 

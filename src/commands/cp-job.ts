@@ -5,7 +5,7 @@ import { relayFiles } from "../agent/file-relay.ts";
 import { OldAgentError } from "../agent/hello-client.ts";
 import { listOldDirectory, readOldFile, writeOldFile } from "../agent/old-agent-files.ts";
 import { fileError, type TransferProgress, TransferSummary } from "../agent/transfer.ts";
-import { reasonOf, VsockboxError } from "../errors.ts";
+import { reasonOf, toVsockboxError, VsockboxError } from "../errors.ts";
 import { writeFileAtomically } from "../files/atomic-write.ts";
 import {
   baseName,
@@ -69,7 +69,15 @@ export class CopyJob implements AsyncDisposable {
     this.#check(sources, destination);
     this.#countAhead(sources);
     const many = sources.length > 1;
-    for (const source of sources) await this.#copy(source, destination, many);
+    for (const source of sources) {
+      await this.#copy(source, destination, many).catch((thrown: unknown) => {
+        const error = toVsockboxError(thrown, "copy");
+        // One of several that cannot be copied does not hold up the others.
+        const isItsOwn = error.code === "IO" || (error.code === "USAGE" && !this.#signal.aborted);
+        if (!many || !isItsOwn || error.errno === "ENOSPC") throw thrown;
+        this.#total.note(error.message);
+      });
+    }
     return this.#total;
   }
 

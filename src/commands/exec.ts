@@ -174,6 +174,7 @@ async function detach(args: Arguments, name: string, request: ExecRequest): Prom
   const channel = client.open({
     op: "exec",
     ...(tty === undefined ? request : withTerm(request)),
+    ...plainVector(args),
     tty,
     input: args.flag("interactive"),
     detach: true,
@@ -189,6 +190,16 @@ async function detach(args: Arguments, name: string, request: ExecRequest): Prom
   if (args.flag("json")) printJson(result);
   else print(String(field(result, "id")));
   return 0;
+}
+
+/**
+ * The command as a vector where that loses nothing: lists then show it as it was typed. Bytes that
+ * are no UTF-8 need the quoted line.
+ */
+function plainVector(args: Arguments): { command?: string; args?: string[] } {
+  const [command, ...rest] = args.rest;
+  if (command === undefined || args.rest.some((word) => word.includes("\uFFFD"))) return {};
+  return rest.length > 0 ? { command, args: rest } : {};
 }
 
 /** An address, or several with commas between; a socket's path may itself have commas. */

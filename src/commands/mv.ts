@@ -1,7 +1,9 @@
 /** `vsockbox mv`: renames a file of a guest. */
 import { AgentClient } from "../agent/agent-client.ts";
-import { VsockboxError } from "../errors.ts";
+import { reasonOf, VsockboxError } from "../errors.ts";
+import { baseName, joinPath } from "../files/bytes-path.ts";
 import { rawWords } from "../process/raw-arguments.ts";
+import { field } from "../protocols/agent/json-fields.ts";
 import type { Command } from "../ui/command.ts";
 import { agentArguments, agentTarget, remoteOperand } from "./target.ts";
 
@@ -10,7 +12,11 @@ export const command: Command = {
   description: "Rename a file or directory of a guest",
   args: {
     from: { type: "positional", required: true, description: "TARGET:PATH" },
-    to: { type: "positional", required: true, description: "The new path, with the same TARGET" },
+    to: {
+      type: "positional",
+      required: true,
+      description: "The new path, or a directory for it, with the same TARGET",
+    },
     "no-clobber": { type: "boolean", alias: "n", description: "Not where the new path exists" },
     ...agentArguments,
   },
@@ -32,7 +38,20 @@ export const command: Command = {
     const { address, options } = agentTarget(args, from.target);
     await using client = await AgentClient.connect(address, options);
     const replace = !args.flag("no-clobber");
-    await client.request({ op: "rename", path: from.path, to: to.path, replace });
+    const path = (await isDirectory(client, to.path))
+      ? joinPath(to.path, baseName(from.path))
+      : to.path;
+    await client.request({ op: "rename", path: from.path, to: path, replace });
     return 0;
   },
 };
+
+async function isDirectory(client: AgentClient, path: Uint8Array): Promise<boolean> {
+  try {
+    const facts = await client.request({ op: "stat", path, follow: true });
+    return field(facts, "type") === "directory";
+  } catch (thrown) {
+    if (reasonOf(thrown).errno === "ENOENT") return false;
+    throw thrown;
+  }
+}

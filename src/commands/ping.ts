@@ -44,7 +44,8 @@ export const command: Command = {
     const shown = shownTarget(target);
     const times: number[] = [];
     let offset = 0;
-    for (let number = 1; (count === 0 || number <= count) && !interrupt.signal.aborted; number++) {
+    const last = count === 0 ? Infinity : count;
+    for (let number = 1; number <= last && !interrupt.signal.aborted; number++) {
       const { roundTripMs, clockOffsetMs } = await client.ping();
       times.push(roundTripMs);
       offset = clockOffsetMs;

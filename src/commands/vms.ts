@@ -32,11 +32,10 @@ export const command: Command = {
     const timeoutMs = parseDuration(args.required("timeout"), "timeout");
     const profiles = [...loadProfiles()];
     const vms = await Promise.all(
-      profiles.map(async ([name, profile]) => ({
-        name,
-        address: formatAddress(profile.address),
-        ...(await stateOf(profile, timeoutMs)),
-      })),
+      profiles.map(async ([name, profile]) => {
+        const { state, detail } = await stateOf(profile, timeoutMs);
+        return { name, address: formatAddress(profile.address), state, detail };
+      }),
     );
     if (args.flag("json")) for (const vm of vms) printJson(vm);
     else if (vms.length === 0) {

@@ -18,7 +18,7 @@ export async function writeFileAtomically(
   content: Uint8Array,
   mode: number,
 ): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+  await makeParents(dirname(path));
   const target = await realpath(path).catch(() => path);
   const existing = await lstat(target).catch(() => undefined);
   if (existing !== undefined && !existing.isFile()) return writeFile(target, content);
@@ -44,5 +44,15 @@ export async function writeFileAtomically(
   } catch (thrown) {
     await unlink(temporary).catch(() => undefined);
     throw thrown;
+  }
+}
+
+/** Makes a directory and what is missing above it, with 0755 whatever the umask. */
+async function makeParents(directory: string): Promise<void> {
+  const first = await mkdir(directory, { recursive: true });
+  if (first === undefined) return;
+  const top = dirname(first);
+  for (let made = directory; made !== top && made !== dirname(made); made = dirname(made)) {
+    await chmod(made, 0o755);
   }
 }

@@ -11,7 +11,9 @@ export type Endpoint = { kind: "tcp"; host: string; port: number } | { kind: "un
 
 /** An endpoint in words. */
 export function formatEndpoint(endpoint: Endpoint): string {
-  return endpoint.kind === "unix" ? endpoint.path : formatHostPort(endpoint.host, endpoint.port);
+  return endpoint.kind === "unix"
+    ? `unix:${endpoint.path}`
+    : formatHostPort(endpoint.host, endpoint.port);
 }
 
 /**
