@@ -44,8 +44,13 @@ const writeAsync = promisify(write);
 /** Directories in directories, so that a peer cannot use up all descriptors. */
 const MAX_DEPTH = 200;
 
-/** A piece of up to this size is written at once: the thread pool would take longer. */
-const SMALL_WRITE_BYTES = 64 * 1024;
+/**
+ * Writes are made at once, which is faster than the thread pool, as long as the page cache takes
+ * them. After one that took longer than this, in milliseconds, the next ones go through the pool, so
+ * that a slow disk holds up nobody else.
+ */
+const SLOW_WRITE_MS = 4;
+const POOLED_WRITES = 64;
 
 /** Behind a name, while its file is not complete; with the dot in front, NAME_MAX still holds. */
 const PART_SUFFIX = ".vsockbox-part";
@@ -320,6 +325,7 @@ class IncomingFile {
   #fd: number | undefined;
   #offset = 0;
   #endsInHole = false;
+  #pooledWrites = 0;
   /** The complete file is there already, under its own name. */
   #isWhole = false;
   /** Bytes of an unfinished transfer that were offered to the sender. */
@@ -422,12 +428,20 @@ class IncomingFile {
     for (let done = 0; done < bytes.length;) {
       const left = bytes.length - done;
       const written =
-        left <= SMALL_WRITE_BYTES
-          ? writeSync(fd, bytes, done, left, this.#offset)
-          : (await writeAsync(fd, bytes, done, left, this.#offset)).bytesWritten;
+        this.#pooledWrites > 0
+          ? (await writeAsync(fd, bytes, done, left, this.#offset)).bytesWritten
+          : this.#writeNow(fd, bytes, done);
+      if (this.#pooledWrites > 0) this.#pooledWrites--;
       done += written;
       this.#offset += written;
     }
+  }
+
+  #writeNow(fd: number, bytes: Uint8Array, from: number): number {
+    const begin = performance.now();
+    const written = writeSync(fd, bytes, from, bytes.length - from, this.#offset);
+    if (performance.now() - begin > SLOW_WRITE_MS) this.#pooledWrites = POOLED_WRITES;
+    return written;
   }
 
   hole(bytes: number): void {

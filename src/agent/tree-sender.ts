@@ -300,23 +300,24 @@ class FileContent {
 
   /** Reads one piece ahead while the one before is on its way. */
   async #sendRange(from: number, end: number): Promise<void> {
-    let next = this.#readAt(from, end);
-    for (let offset = from; offset < end;) {
+    // Two buffers in turn: the kernel has taken one before it is filled again.
+    const buffers = [newBuffer(end - from), newBuffer(end - from)] as const;
+    let next = this.#readAt(buffers[0], from, end);
+    for (let offset = from, turn = 1; offset < end; turn++) {
       const frame = await next;
       const bytes = frame.length - DATA_HEADER_BYTES;
       if (bytes === 0) throw becameShorter(end - offset);
       offset += bytes;
       if (offset < end) {
-        next = this.#readAt(offset, end);
+        next = this.#readAt(buffers[turn % 2 === 0 ? 0 : 1], offset, end);
         next.catch(() => undefined);
       }
       await this.#sendFrame(frame);
     }
   }
 
-  async #readAt(offset: number, end: number): Promise<Uint8Array> {
+  async #readAt(frame: Uint8Array, offset: number, end: number): Promise<Uint8Array> {
     const wanted = Math.min(MAX_DATA_BYTES, end - offset);
-    const frame = new Uint8Array(DATA_HEADER_BYTES + wanted);
     const { bytesRead } = await readAsync(this.#fd, frame, DATA_HEADER_BYTES, wanted, offset);
     return frame.subarray(0, DATA_HEADER_BYTES + bytesRead);
   }
@@ -327,6 +328,10 @@ class FileContent {
     await this.#channel.sendInPlace(FILE_STREAM, frame);
     this.#advance(bytes);
   }
+}
+
+function newBuffer(bytes: number): Uint8Array {
+  return new Uint8Array(DATA_HEADER_BYTES + Math.min(MAX_DATA_BYTES, bytes));
 }
 
 function becameShorter(missing: number): Error {

@@ -98,11 +98,12 @@ export function encodeEnd(channel: number): Uint8Array {
 }
 
 /**
- * Reads a frame behind a Hello.
+ * Reads a frame behind a Hello, or a piece of a Data frame.
  *
  * @throws {VsockboxError} BAD_DATA for a type that has no place there, or a malformed payload.
  */
-export function decodeChannelFrame({ type, payload }: Frame): ChannelFrame {
+export function decodeChannelFrame({ type, payload, prefix }: Frame): ChannelFrame {
+  if (type === FrameType.Data) return decodeDataPiece(prefix, payload);
   const name = frameName(type);
   if (type === FrameType.Ping) return { kind: "ping", value: parseObject(name, payload) };
   if (type === FrameType.Pong) return { kind: "pong", value: parseObject(name, payload) };
@@ -119,12 +120,6 @@ export function decodeChannelFrame({ type, payload }: Frame): ChannelFrame {
       return { kind: "close", channel, value: parseObject(name, rest) };
     case FrameType.Record:
       return { kind: "record", channel, value: parseObject(name, rest), cost: rest.length };
-    case FrameType.Data: {
-      const [stream] = rest;
-      if (stream === undefined) throw bad(name, "the stream's number is missing");
-      const bytes = rest.subarray(1);
-      return { kind: "data", channel, stream, bytes, cost: bytes.length };
-    }
     case FrameType.Credit:
       if (payload.length !== 8) throw bad(name, `it has ${payload.length} bytes, not 8`);
       return { kind: "credit", channel, bytes: view.getUint32(4) };
@@ -134,4 +129,11 @@ export function decodeChannelFrame({ type, payload }: Frame): ChannelFrame {
     default:
       throw bad("frame", `a ${name} frame has no place behind a Hello`);
   }
+}
+
+function decodeDataPiece(prefix: Uint8Array, bytes: Uint8Array): ChannelFrame {
+  const stream = prefix[CHANNEL_BYTES];
+  if (stream === undefined) throw bad("Data", "the stream's number is missing");
+  const channel = new DataView(prefix.buffer, prefix.byteOffset).getUint32(0);
+  return { kind: "data", channel, stream, bytes, cost: bytes.length };
 }

@@ -56,12 +56,18 @@ export function frameName(type: number): string {
   return NAMES.get(type) ?? `type ${type}`;
 }
 
-/** Data frames are handed on piece by piece as they arrive: their size never has to be held. */
-const STREAMED: ReadonlySet<number> = new Set([
-  FrameType.Stdin,
-  FrameType.Stdout,
-  FrameType.Stderr,
+/**
+ * Data frames are handed on piece by piece as they arrive: their size never has to be held, and
+ * nothing is copied. Each has so many bytes in front of its data, which come with every piece.
+ */
+const STREAMED: ReadonlyMap<number, number> = new Map([
+  [FrameType.Stdin, 0],
+  [FrameType.Stdout, 0],
+  [FrameType.Stderr, 0],
+  [FrameType.Data, 5],
 ]);
+
+const NO_BYTES = new Uint8Array(0);
 
 /** A whole frame, or a piece of a data frame. */
 export interface Frame {
@@ -69,6 +75,8 @@ export interface Frame {
   payload: Uint8Array;
   /** Length of the whole frame's payload in bytes; more than `payload` has where this is a piece. */
   frameBytes: number;
+  /** What a Data frame has in front of its bytes (channel and stream); empty for all others. */
+  prefix: Uint8Array;
 }
 
 /** A frame as it goes over the wire, header and payload in one buffer. */
@@ -109,7 +117,8 @@ export class FrameDecoder {
   #missing = 0;
   #collected = new Uint8Array(0);
   #collectedBytes = 0;
-  #rest: Uint8Array = new Uint8Array(0);
+  #rest: Uint8Array = NO_BYTES;
+  #prefix: Uint8Array = NO_BYTES;
 
   constructor({ maxFrameBytes = DEFAULT_MAX_FRAME_BYTES } = {}) {
     this.#maxFrameBytes = maxFrameBytes;
@@ -142,9 +151,9 @@ export class FrameDecoder {
       const piece = this.#rest.subarray(0, this.#missing);
       this.#rest = this.#rest.subarray(piece.length);
       this.#missing -= piece.length;
-      if (STREAMED.has(this.#type)) {
-        yield { type: this.#type, payload: piece, frameBytes: this.#frameBytes };
-        if (this.#missing === 0) this.#headerFilled = 0;
+      const prefixBytes = STREAMED.get(this.#type);
+      if (prefixBytes !== undefined && this.#frameBytes >= prefixBytes) {
+        yield* this.#onPiece(piece, prefixBytes);
       } else if (piece.length === this.#frameBytes) {
         yield this.#complete(piece);
       } else {
@@ -191,6 +200,22 @@ export class FrameDecoder {
     return rest.subarray(part.length);
   }
 
+  *#onPiece(piece: Uint8Array, prefixBytes: number): Generator<Frame, void, undefined> {
+    const toPrefix = piece.subarray(0, prefixBytes - this.#prefix.length);
+    if (toPrefix.length > 0) this.#prefix = Buffer.concat([this.#prefix, toPrefix]);
+    const payload = piece.subarray(toPrefix.length);
+    const isWhole = this.#missing === 0;
+    if (payload.length > 0 || isWhole) {
+      yield { type: this.#type, payload, frameBytes: this.#frameBytes, prefix: this.#prefix };
+    }
+    if (isWhole) this.#reset();
+  }
+
+  #reset(): void {
+    this.#headerFilled = 0;
+    this.#prefix = NO_BYTES;
+  }
+
   /** Room grows with what has come in, by doubling; only a small frame gets all of it at once. */
   #collect(piece: Uint8Array): void {
     const needed = this.#collectedBytes + piece.length;
@@ -208,8 +233,8 @@ export class FrameDecoder {
   #complete(payload: Uint8Array): Frame {
     this.#collected = new Uint8Array(0);
     this.#collectedBytes = 0;
-    this.#headerFilled = 0;
-    return { type: this.#type, payload, frameBytes: this.#frameBytes };
+    this.#reset();
+    return { type: this.#type, payload, frameBytes: this.#frameBytes, prefix: NO_BYTES };
   }
 
   #tooLarge(): VsockboxError {
