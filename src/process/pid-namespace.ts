@@ -68,7 +68,7 @@ export function runInPidNamespace(initCommand: (pipes: InitPipes) => Reexecution
   const isReady = readSync(report.read, new Uint8Array(1)) > 0;
   ignoreSignals();
   closeStandardStreams();
-  if (isReady) writeSync(go.write, READY);
+  if (isReady) isSent(go.write, READY);
   const initStatus = waitForChild(init);
   const reported = new Int32Array(1);
   const length = readSync(report.read, reported);

@@ -14,8 +14,10 @@ import { encodeProgram, SECCOMP_ARCHITECTURES, seccompProgram } from "./seccomp.
  * The options, in the order in which they are listed:
  *
  * - `no-new-privs`: set-user-ID programs and file capabilities give nothing;
- * - `drop-caps`: no capabilities, also for root, and no way back to them;
- * - `pid-namespace`: sees no other processes, and everything it started ends with it;
+ * - `drop-caps`: no capabilities, also for root, and no way back to them; a root still owns root's
+ *   files, those of /proc/sys among them, so this is best given together with another user;
+ * - `pid-namespace`: sees no other processes, and everything it started ends with it; its mounts
+ *   are its own, too;
  * - `seccomp`: system calls that act on the kernel or on other processes give EPERM; implies
  *   `no-new-privs`, without which the kernel takes no filter from an ordinary user.
  */

@@ -89,6 +89,12 @@ export const DENIED_CALLS: Readonly<Record<string, CallNumbers>> = {
   _sysctl: call(156, undefined),
 };
 
+/**
+ * ptrace, kexec_load, process_vm_readv and process_vm_writev of the x32 ABI, which kernels before
+ * 5.4 also take without the bit that says x32.
+ */
+export const X32_DENIED_CALLS: readonly number[] = [521, 528, 539, 540];
+
 /** clone(2): EPERM where its flags ask for a new namespace, since that is what unshare(2) does. */
 export const CLONE: CallNumbers = call(56, 220);
 
@@ -157,6 +163,7 @@ export function seccompProgram(arch: SeccompArchitecture): Instruction[] {
     load(DATA_OFFSET.number),
   ];
   const denied = Object.values(DENIED_CALLS).flatMap((numbers) => numbers[arch] ?? []);
+  if (arch === "x64") denied.push(...X32_DENIED_CALLS);
   const refusals: Omit<Instruction, "jt" | "jf">[] = [
     ...(arch === "x64" ? [{ code: OPCODE.JUMP_AT_LEAST, k: X32_FIRST }] : []),
     ...denied.map((number) => ({ code: OPCODE.JUMP_EQUAL, k: number })),

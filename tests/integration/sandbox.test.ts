@@ -1,0 +1,335 @@
+import { describe, expect, test } from "bun:test";
+import { chmodSync, copyFileSync, writeFileSync } from "node:fs";
+import { constants } from "node:os";
+import { join } from "node:path";
+import { LIBC_NAMES } from "../../src/ffi/libc.ts";
+import { RUN_AS_WORD } from "../../src/process/run-as-word.ts";
+import { runAsCommand } from "../../src/process/run-as.ts";
+import { SANDBOX_OPTIONS, type SandboxOption } from "../../src/process/sandbox.ts";
+import type { SandboxedRequest, SandboxedResult } from "../fixtures/sandboxed.ts";
+import { BINARY, eventually, processesWith, TemporaryFolder } from "../support/binary.ts";
+import { describeWith, findTool } from "../support/tools.ts";
+
+const FIXTURE = join(import.meta.dir, "../fixtures/sandboxed.ts");
+const { SIGHUP, SIGINT, SIGKILL, SIGTERM, SIGUSR1, SIGSEGV } = constants.signals;
+const NOBODY = { uid: 65534, gid: 65534, groups: [] };
+
+/** Runs the request; `prefix` starts the script that starts the command. */
+function sandboxed(request: SandboxedRequest, prefix: readonly string[] = []): SandboxedResult {
+  const { stdout, stderr } = Bun.spawnSync(
+    [...prefix, process.execPath, FIXTURE, JSON.stringify(request)],
+    { stdin: "ignore", timeout: 60_000 },
+  );
+  try {
+    return JSON.parse(stdout.toString()) as SandboxedResult;
+  } catch {
+    throw new Error(`it gave ${JSON.stringify(stdout.toString())} and said ${stderr.toString()}`);
+  }
+}
+
+const shell = (sandbox: string, line: string, more: Partial<SandboxedRequest> = {}) =>
+  sandboxed({ argv: ["sh", "-c", line], sandbox, ...more });
+
+/** What /proc/self/status says in the sandbox. */
+function statusOf(sandbox: string, more: Partial<SandboxedRequest> = {}): Record<string, string> {
+  const { stdout } = shell(sandbox, "cat /proc/self/status", more);
+  return Object.fromEntries(
+    Array.from(stdout.matchAll(/^(\w+):\s*(.*)$/gm), ([, name = "", value = ""]) => [name, value]),
+  );
+}
+
+/** The group is skipped where this machine does not let us make what it is about. */
+function describeWhere(option: SandboxOption, body: () => void): void {
+  const { code, stderr } = sandboxed({ argv: ["true"], sandbox: option });
+  if (code === 0) return describe(option, body);
+  console.warn(`SKIPPED: ${option}: ${stderr.trim()}`);
+  return describe.skip(option, body);
+}
+
+const isRoot = process.getuid?.() === 0;
+
+describeWhere("no-new-privs", () => {
+  test("sets the flag, and nothing else", () => {
+    expect(statusOf("")).toMatchObject({ NoNewPrivs: "0" });
+    const { NoNewPrivs, Seccomp, CapEff } = statusOf("no-new-privs");
+    expect([NoNewPrivs, Seccomp, CapEff]).toEqual(["1", "0", statusOf("")["CapEff"]]);
+  });
+
+  test.skipIf(!isRoot)("a set-user-ID program gives nothing", () => {
+    using folder = new TemporaryFolder();
+    chmodSync(folder.path, 0o755);
+    const program = folder.file("id");
+    copyFileSync(Bun.which("id") ?? "/usr/bin/id", program);
+    chmodSync(program, 0o4755);
+    const uid = (sandbox: string) =>
+      sandboxed({ argv: [program, "-u"], sandbox, user: NOBODY }).stdout.trim();
+    expect([uid(""), uid("no-new-privs")]).toEqual(["0", "65534"]);
+  });
+});
+
+describeWhere("seccomp", () => {
+  test("installs one filter and implies no-new-privs", () => {
+    expect(statusOf("seccomp")).toMatchObject({ Seccomp: "2", NoNewPrivs: "1" });
+  });
+
+  test.each(["unshare -m true", "unshare -U true", "mount -t tmpfs none /mnt", "umount /proc"])(
+    "refuses %s",
+    (line) => {
+      const { code, stderr } = shell("seccomp", line);
+      expect(code).not.toBe(0);
+      expect(stderr).toMatch(/not permitted|permission denied|must be superuser/i);
+    },
+  );
+
+  test("refuses ptrace, and this runtime works under it", () => {
+    const script = `
+      const { dlopen } = require("bun:ffi");
+      for (const name of ${JSON.stringify(LIBC_NAMES)}) {
+        try {
+          const { ptrace } = dlopen(name, {
+            ptrace: { args: ["i32", "i32", "pointer", "pointer"], returns: "i32" },
+          }).symbols;
+          const child = Bun.spawnSync(["true"]).exitCode;
+          console.log(child, ptrace(0, 0, null, null));
+          break;
+        } catch {}
+      }`;
+    const result = (sandbox: string) =>
+      sandboxed({ argv: [process.execPath, "-e", script], sandbox }).stdout.trim();
+    expect([result(""), result("seccomp")]).toEqual(["0 0", "0 -1"]);
+  });
+});
+
+describeWith(
+  process.arch === "x64" ? ["gcc"] : ["gcc", "an x86-64 machine"],
+  "32-bit calls",
+  () => {
+    test("end the program by SIGSYS", () => {
+      using folder = new TemporaryFolder();
+      const program = folder.file("int80");
+      writeFileSync(
+        folder.file("int80.c"),
+        `int main(void) { int pid; __asm__ volatile("int $0x80" : "=a"(pid) : "a"(20)); return 5; }`,
+      );
+      Bun.spawnSync(["gcc", "-o", program, folder.file("int80.c")]);
+      const result = sandboxed({ argv: [program], sandbox: "seccomp" });
+      expect(result).toMatchObject({ code: 159, signal: "SIGSYS" });
+    });
+  },
+);
+
+describeWhere("drop-caps", () => {
+  const NONE = "0000000000000000";
+
+  test.each([{ user: undefined }, { user: NOBODY }])("leaves none in any set: %p", ({ user }) => {
+    expect(statusOf("drop-caps", user === undefined ? {} : { user })).toMatchObject({
+      CapInh: NONE,
+      CapPrm: NONE,
+      CapEff: NONE,
+      CapBnd: NONE,
+      CapAmb: NONE,
+      NoNewPrivs: "0",
+      Uid: user === undefined ? expect.stringMatching(/^0\s/) : expect.stringMatching(/^65534\s/),
+    });
+  });
+
+  test("root is root by name alone", () => {
+    using folder = new TemporaryFolder();
+    const file = folder.file("file");
+    writeFileSync(file, "");
+    const { code, stderr } = shell("drop-caps", `id -u; chown 1:1 ${file}`);
+    expect([code, stderr]).toEqual([1, expect.stringContaining("not permitted")]);
+  });
+});
+
+describeWhere("pid-namespace", () => {
+  test("the command sees its own processes alone, and is not PID 1", () => {
+    const { stdout } = shell("pid-namespace", "echo $$; cd /proc; ls -d [0-9]*");
+    const [own, ...visible] = stdout.trim().split("\n").map(Number);
+    expect(own).toBeGreaterThan(1);
+    expect(visible).toContain(1);
+    expect(visible).toContain(own ?? 0);
+    expect(visible.length).toBeLessThanOrEqual(3);
+  });
+
+  test("its /proc is nobody else's", () => {
+    const before = Bun.spawnSync(["cat", "/proc/self/mounts"]).stdout.toString();
+    shell("pid-namespace", "true");
+    expect(Bun.spawnSync(["cat", "/proc/self/mounts"]).stdout.toString()).toBe(before);
+  });
+
+  test("it inherits no descriptors but the three", () => {
+    const { stdout } = shell("all", "ls /proc/self/fd");
+    // The fourth is that of ls for the folder.
+    expect(stdout.trim().split("\n")).toEqual(["0", "1", "2", "3"]);
+  });
+
+  test.each([0, 7, 126, 137, 255])("passes exit status %d on", (status) => {
+    expect(shell("pid-namespace", `exit ${status}`)).toMatchObject({ code: status });
+  });
+
+  test.each([
+    ["TERM", 143],
+    ["KILL", 137],
+    ["SEGV", 139],
+    ["INT", 130],
+  ])("passes the end by SIG%s on", (signal, code) => {
+    const result = shell("pid-namespace", `kill -${signal} $$`);
+    expect(result).toMatchObject({ code, signal: `SIG${signal}` });
+  });
+
+  test.each([SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGSEGV, SIGKILL])(
+    "signal %d to the group ends the command",
+    (signal) => {
+      const steps = [{ at: "ready", signal }];
+      const result = shell("all", "echo ready; exec sleep 30", { steps });
+      expect(result.code).toBe(128 + signal);
+    },
+  );
+
+  test("the command handles a signal itself, and the helpers wait for it", () => {
+    const line = 'trap "echo handled; exit 5" TERM; echo ready; while :; do sleep 0.1; done';
+    const result = shell("all", line, { steps: [{ at: "ready", signal: SIGTERM }] });
+    expect(result).toMatchObject({ code: 5, stdout: "ready\nhandled\n" });
+  });
+
+  test.each([0, 20, 40, 60, 80, 100])("SIGTERM %d ms after the start is not lost", (after) => {
+    const result = shell("all", "exec sleep 30", { steps: [{ after, signal: SIGTERM }] });
+    expect(result).toMatchObject({ code: 143, signal: "SIGTERM" });
+  });
+
+  test("what the command leaves behind ends with it, in other sessions too", async () => {
+    const result = shell("pid-namespace", "setsid sleep 4710.1 & sleep 4710.2 & exit 3");
+    expect(result.code).toBe(3);
+    expect(processesWith("sleep 4710")).toEqual([]);
+  });
+
+  test("SIGKILL to the group ends also what has left it", async () => {
+    const line = "setsid sleep 4711 & echo ready; wait";
+    const result = shell("pid-namespace", line, { steps: [{ at: "ready", signal: SIGKILL }] });
+    expect(result.signal).toBe("SIGKILL");
+    await eventually("sleep is gone", () => processesWith("sleep 4711").length === 0);
+  });
+
+  test("the command cannot end PID 1, nor look into it without capabilities", () => {
+    const { stdout, stderr } = shell("all", "kill -9 1; cat /proc/1/environ; echo still here");
+    expect(stdout).toBe("still here\n");
+    expect(stderr).toContain("/proc/1/environ: Permission denied");
+  });
+
+  test("runs as another user with its groups", () => {
+    const user = { uid: 65534, gid: 65534, groups: [10, 20] };
+    const { stdout } = shell("all", "id -u; id -g; id -G", { user });
+    expect(stdout).toBe("65534\n65534\n65534 10 20\n");
+  });
+
+  test("a program that cannot be run is said to be none", () => {
+    using folder = new TemporaryFolder();
+    const file = folder.file("program");
+    writeFileSync(file, "\x7fno program");
+    chmodSync(file, 0o755);
+    const { code, stderr } = sandboxed({ argv: [file], sandbox: "all" });
+    expect([code, stderr]).toEqual([78, `vsockbox: run ${file}: exec format error (ENOEXEC)\n`]);
+  });
+});
+
+describeWhere("pid-namespace", () => {
+  const terminal = true;
+
+  test("on a terminal Ctrl-C ends the command, and Ctrl-Z does not stop it", () => {
+    const steps = [
+      { at: "ready", type: "\u001a" },
+      { after: 200, type: "\u0003" },
+    ];
+    const result = shell("all", "tty; echo ready; exec sleep 30", { terminal, steps });
+    expect(result).toMatchObject({ code: 130, stdout: expect.stringMatching(/^\/dev\/pts\/\d/) });
+  });
+
+  test("on a terminal the session's end reaches the command", () => {
+    const line = 'trap "echo handled; exit 6" TERM; echo ready; while :; do sleep 0.1; done';
+    const steps = [{ at: "ready", terminate: true }];
+    expect(shell("all", line, { terminal, steps })).toMatchObject({ code: 6 });
+  });
+
+  test("a signal to the foreground reaches the command", () => {
+    const steps = [{ at: "ready", signalForeground: SIGUSR1 }];
+    const result = shell("all", "echo ready; exec sleep 30", { terminal, steps });
+    expect(result).toMatchObject({ code: 138, signal: "SIGUSR1" });
+  });
+
+  const shells = [
+    ["bash", "--norc", "-i"],
+    ["dash", "-i"],
+    ["busybox", "sh", "-i"],
+  ] as [string, ...string[]][];
+  for (const argv of shells) {
+    test.skipIf(findTool(argv[0]) === undefined)(`${argv[0]} has its job control`, () => {
+      const { code, stdout } = sandboxed({
+        argv,
+        sandbox: "all",
+        terminal,
+        steps: [
+          { at: "# ", type: "sleep 30\n" },
+          { at: "30", after: 300, type: "\u001a" },
+          { at: "Stopped" },
+          { at: "# ", type: "fg\n" },
+          { at: "fg\r\n" },
+          { at: "sleep", after: 300, type: "\u0003" },
+          { at: "# ", type: "echo one | cat\n" },
+          { at: "\none\r\n", type: "exit 4\n" },
+        ],
+      });
+      expect(stdout).not.toContain("job control");
+      expect(code).toBe(4);
+    });
+  }
+
+  test("the compiled executable does it as well", async () => {
+    const child = spawnCompiled(["sh", "-c", "ls -d /proc/[0-9]*; exit 9"], SANDBOX_OPTIONS);
+    const text = await new Response(child.stdout).text();
+    expect(await child.exited).toBe(9);
+    expect(text.trim().split("\n").length).toBeLessThanOrEqual(3);
+  });
+
+  test("the end of the outer helper alone ends everything", async () => {
+    const child = spawnCompiled(["sleep", "4712"], ["pid-namespace"]);
+    // The helpers have the command's words, too.
+    const running = () => processesWith("sleep 4712").length;
+    await eventually("all three run", () => running() === 3);
+    child.kill("SIGKILL");
+    await eventually("all are gone", () => running() === 0);
+  });
+});
+
+function spawnCompiled([name, ...args]: [string, ...string[]], sandbox: readonly SandboxOption[]) {
+  const { env } = runAsCommand({
+    argv: [name],
+    env: { PATH: "/usr/bin:/bin" },
+    user: undefined,
+    onTerminal: false,
+    sandbox,
+  });
+  const program = Bun.which(name) ?? name;
+  return Bun.spawn([BINARY, RUN_AS_WORD, program, ...args], { env, stdin: "ignore" });
+}
+
+describeWith(["capsh"], "without the right", () => {
+  const lacking = ["capsh", "--drop=cap_sys_admin,cap_setpcap", "--", "-c", 'exec "$@"', "sh"];
+
+  test.skipIf(!isRoot)("a refusal says what is needed", () => {
+    const pidNamespace = sandboxed({ argv: ["true"], sandbox: "pid-namespace" }, lacking);
+    expect([pidNamespace.code, pidNamespace.stderr]).toEqual([
+      77,
+      expect.stringContaining(
+        "make a PID namespace: operation not permitted (EPERM)\n  hint: it needs CAP_SYS_ADMIN",
+      ),
+    ]);
+    const dropCaps = sandboxed({ argv: ["true"], sandbox: "drop-caps" }, lacking);
+    expect([dropCaps.code, dropCaps.stderr]).toEqual([77, expect.stringContaining("CAP_SETPCAP")]);
+  });
+
+  test.skipIf(!isRoot)("no-new-privs and seccomp need none", () => {
+    const result = sandboxed({ argv: ["true"], sandbox: "no-new-privs,seccomp" }, lacking);
+    expect(result).toMatchObject({ code: 0, stderr: "" });
+  });
+});
