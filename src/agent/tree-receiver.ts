@@ -11,10 +11,8 @@ import {
   fchownSync,
   fstatSync,
   ftruncateSync,
-  futimesSync,
   lchownSync,
   lstatSync,
-  lutimesSync,
   mkdirSync,
   openSync,
   renameSync,
@@ -26,6 +24,7 @@ import {
 } from "node:fs";
 import { promisify } from "node:util";
 import { reasonOf, VsockboxError } from "../errors.ts";
+import { setFileTime, setLinkTime } from "../ffi/file-time.ts";
 import { type BytesPath, bytesPath, joinPath, showPath } from "../files/bytes-path.ts";
 import { prefixHash } from "../files/prefix-hash.ts";
 import type { TransferFlags } from "../protocols/agent/channel-requests.ts";
@@ -303,8 +302,7 @@ export class TreeReceiver {
       if (existing !== undefined) unlinkSync(link);
       symlinkSync(bytesPath(record.target), link);
       if (this.#options.preserve) {
-        const seconds = record.mtimeMs / 1000;
-        lutimesSync(link, seconds, seconds);
+        setLinkTime(link, record);
         if (process.geteuid?.() === 0) lchownSync(link, record.uid, record.gid);
       }
       this.summary.links++;
@@ -359,8 +357,8 @@ class IncomingFile {
     const { resume, keep, checksum } = this.#options;
     if (this.#existing === undefined) return false;
     if (keep) return true;
-    const { size, mtimeMs } = this.#record;
-    const sameTime = Math.abs(this.#existing.mtimeMs - mtimeMs) < 1;
+    const { size, seconds, nanoseconds } = this.#record;
+    const sameTime = Math.abs(this.#existing.mtimeMs - (seconds * 1000 + nanoseconds / 1e6)) < 1;
     return resume && !checksum && this.#existing.size === size && sameTime;
   }
 
@@ -536,10 +534,10 @@ function openDirectory(
 }
 
 /** Owner first: changing it takes set-id bits away. */
-function preserve(fd: number, { mode, mtimeMs, uid, gid }: FileStatus): void {
-  if (process.geteuid?.() === 0) fchownSync(fd, uid, gid);
-  fchmodSync(fd, mode);
-  futimesSync(fd, mtimeMs / 1000, mtimeMs / 1000);
+function preserve(fd: number, status: FileStatus): void {
+  if (process.geteuid?.() === 0) fchownSync(fd, status.uid, status.gid);
+  fchmodSync(fd, status.mode);
+  setFileTime(fd, status);
 }
 
 function occupied(path: BytesPath, message: string): VsockboxError {

@@ -1,5 +1,14 @@
 /** Sending files and trees over a channel: the same on the host (upload) and in the guest (download). */
-import { closeSync, constants, fstatSync, openSync, read, readSync, type Stats } from "node:fs";
+import {
+  type BigIntStats,
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  read,
+  readSync,
+  type Stats,
+} from "node:fs";
 import { lstatSync, readdirSync, statSync } from "node:fs";
 import { promisify } from "node:util";
 import { reasonOf, VsockboxError } from "../errors.ts";
@@ -98,7 +107,8 @@ export class TreeSender {
 
   /** Sends bytes of unknown length as a file. */
   async sendStream(source: ByteSource, name: Uint8Array): Promise<void> {
-    const status = { mode: 0o644, mtimeMs: Date.now(), uid: 0, gid: 0 };
+    const seconds = Math.floor(Date.now() / 1000);
+    const status = { mode: 0o644, seconds, nanoseconds: 0, uid: 0, gid: 0 };
     await this.#record({ kind: "file", name, size: undefined, ...status });
     const hash = this.#options.checksum ? new Bun.CryptoHasher("sha256") : undefined;
     if (this.#options.resume || this.#options.keep) {
@@ -130,7 +140,8 @@ export class TreeSender {
     } catch (thrown) {
       return this.#skip(path, name, thrown);
     }
-    await this.#record({ kind: "directory", name, ...fileStatus(status) });
+    const exact = statSync(path, { bigint: true });
+    await this.#record({ kind: "directory", name, ...fileStatus(status, exact) });
     this.summary.directories++;
     for (const entry of names) await this.#sendEntry(joinPath(path, entry), entry);
     await this.#record({ kind: "leave" });
@@ -141,7 +152,8 @@ export class TreeSender {
     try {
       status = lstatSync(path);
       if (status.isSymbolicLink()) {
-        await this.#record({ kind: "link", name, target: readLink(path), ...fileStatus(status) });
+        const exact = fileStatus(status, lstatSync(path, { bigint: true }));
+        await this.#record({ kind: "link", name, target: readLink(path), ...exact });
         this.summary.links++;
         return;
       }
@@ -177,7 +189,8 @@ export class TreeSender {
       const status = fstatSync(fd);
       // Files of /proc say that they have no bytes.
       const size = status.size === 0 ? undefined : status.size;
-      await this.#record({ kind: "file", name, size, ...fileStatus(status) });
+      const exact = fileStatus(status, fstatSync(fd, { bigint: true }));
+      await this.#record({ kind: "file", name, size, ...exact });
       const from = await this.#agreeOnStart(fd, status.size);
       if (from === undefined) {
         this.summary.files++;
@@ -362,7 +375,18 @@ export async function hashRange(fd: number, bytes: number, hash: Bun.CryptoHashe
   }
 }
 
-function fileStatus(status: Stats): FileStatus {
-  const { mode, mtimeMs, uid, gid } = status;
-  return { mode: mode & 0o7777, mtimeMs, uid, gid };
+const NANOSECONDS = 1_000_000_000n;
+
+/** Of times the runtime's plain numbers lose the last digits. */
+function fileStatus({ mode, uid, gid }: Stats, { mtimeNs }: BigIntStats): FileStatus {
+  // Counted from the second before, also before 1970.
+  const nanoseconds = ((mtimeNs % NANOSECONDS) + NANOSECONDS) % NANOSECONDS;
+  const seconds = (mtimeNs - nanoseconds) / NANOSECONDS;
+  return {
+    mode: mode & 0o7777,
+    seconds: Number(seconds),
+    nanoseconds: Number(nanoseconds),
+    uid,
+    gid,
+  };
 }

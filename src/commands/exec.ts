@@ -197,9 +197,9 @@ async function detach(args: Arguments, name: string, request: ExecRequest): Prom
  * are no UTF-8 need the quoted line.
  */
 function plainVector(args: Arguments): { command?: string; args?: string[] } {
-  const [command, ...rest] = args.rest;
-  if (command === undefined || args.rest.some((word) => word.includes("\uFFFD"))) return {};
-  return rest.length > 0 ? { command, args: rest } : {};
+  const [program, ...rest] = args.rest;
+  if (program === undefined || args.rest.some((word) => word.includes("\uFFFD"))) return {};
+  return rest.length > 0 ? { command: program, args: rest } : {};
 }
 
 /** An address, or several with commas between; a socket's path may itself have commas. */

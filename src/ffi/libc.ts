@@ -17,6 +17,7 @@ const SYMBOLS = {
   connect: { args: [i32, pointer, u32], returns: i32 },
   execve: { args: [pointer, pointer, pointer], returns: i32 },
   fcntl: { args: [i32, i32, i32], returns: i32 },
+  futimens: { args: [i32, pointer], returns: i32 },
   getpeername: { args: [i32, pointer, pointer], returns: i32 },
   getsockname: { args: [i32, pointer, pointer], returns: i32 },
   getsockopt: { args: [i32, i32, i32, pointer, pointer], returns: i32 },
@@ -54,6 +55,7 @@ const SYMBOLS = {
   // Not mknodat(3): glibc exports that name only since 2.33.
   syscall: { args: [i64_fast, i64_fast, pointer, u64, u64], returns: i64_fast },
   unshare: { args: [i32], returns: i32 },
+  utimensat: { args: [i32, pointer, pointer, i32], returns: i32 },
   waitid: { args: [i32, u32, pointer, i32], returns: i32 },
   waitpid: { args: [i32, pointer, i32], returns: i32 },
   write: { args: [i32, pointer, u64], returns: i64_fast },

@@ -65,6 +65,7 @@ describe("ExecTTY", () => {
     });
     session.type("hello\r");
     await session.shows("got hello");
+    await eventually("sleep runs", () => processesWith("sleep 90.5").length > 1);
     session.type("\u0003");
     await session.shows("interrupted");
     session.type("typed\r");

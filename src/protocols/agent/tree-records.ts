@@ -10,8 +10,9 @@ import { encodePath, readNameField, readPathField } from "./paths.ts";
 export interface FileStatus {
   /** Permission bits, without the type. */
   mode: number;
-  /** Modification time in milliseconds since 1970, with a fraction. */
-  mtimeMs: number;
+  /** Modification time: whole seconds since 1970, negative before, and nanoseconds on top. */
+  seconds: number;
+  nanoseconds: number;
   uid: number;
   gid: number;
 }
@@ -42,16 +43,18 @@ export function encodeTreeRecord(record: TreeRecord): JsonObject {
 }
 
 /** Times before 1970 and far ones exist; beyond what a file system can hold they are refused. */
-const MAX_TIME_MS = 2 ** 45;
+const MAX_SECONDS = 2 ** 35;
+const MAX_NANOSECONDS = 999_999_999;
 
 function readStatus(what: string, object: JsonObject): FileStatus {
-  const mtimeMs = field(object, "mtimeMs") ?? 0;
-  if (typeof mtimeMs !== "number" || !(Math.abs(mtimeMs) <= MAX_TIME_MS)) {
-    throw bad(what, "mtimeMs is no time");
+  const seconds = field(object, "seconds") ?? 0;
+  if (!Number.isInteger(seconds) || Math.abs(Number(seconds)) > MAX_SECONDS) {
+    throw bad(what, "seconds is no time");
   }
   return {
     mode: readInteger(what, object, "mode", 0o7777) ?? 0o644,
-    mtimeMs,
+    seconds: Number(seconds),
+    nanoseconds: readInteger(what, object, "nanoseconds", MAX_NANOSECONDS) ?? 0,
     uid: readInteger(what, object, "uid", 0xffff_fffe) ?? 0,
     gid: readInteger(what, object, "gid", 0xffff_fffe) ?? 0,
   };
