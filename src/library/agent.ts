@@ -1,0 +1,79 @@
+/** A connected agent, for the library. */
+import type { AgentClient, Pong } from "../agent/agent-client.ts";
+import type { JsonObject } from "../protocols/agent/json-fields.ts";
+import {
+  type CommandLine,
+  type CommandOptions,
+  type CommandResult,
+  exec,
+  type RunningCommand,
+  spawn,
+} from "./command.ts";
+import { Files } from "./files.ts";
+import { type Forward, type ForwardOptions, openForward } from "./forward.ts";
+
+/** One connection to an agent; any number of commands, transfers and forwards share it. */
+export class Agent implements AsyncDisposable {
+  /** The guest's files. */
+  readonly files: Files;
+  /** Resolves when the connection is gone. Never rejects. */
+  readonly closed: Promise<void>;
+  readonly #client: AgentClient;
+
+  /** Made by `connectAgent`. */
+  constructor(client: AgentClient) {
+    this.#client = client;
+    this.files = new Files(client);
+    this.closed = client.closed;
+  }
+
+  /** The agent's program and version. */
+  get version(): string {
+    return this.#client.hello.version;
+  }
+
+  /**
+   * Runs a command to its end and collects its output.
+   *
+   * @throws {VsockboxError} TRANSPORT where how it ended cannot be known, ABORTED. A command that
+   * fails or cannot be started is a result, not an error: see `exitCode` and `error`.
+   */
+  exec(
+    command: CommandLine,
+    options: CommandOptions & { stdin?: Uint8Array | string } = {},
+  ): Promise<CommandResult> {
+    return exec(this.#client, command, options);
+  }
+
+  /** Starts a command with streams, on a terminal where `tty` has a size. */
+  spawn(
+    command: CommandLine,
+    options: CommandOptions & { tty?: { rows: number; cols: number }; input?: boolean } = {},
+  ): RunningCommand {
+    return spawn(this.#client, command, options);
+  }
+
+  /** Opens a forward; it ends with this connection. */
+  forward(options: ForwardOptions): Promise<Forward> {
+    return openForward(this.#client, options);
+  }
+
+  /** Measures the round trip, and how far the agent's clock is off. */
+  ping(): Promise<Pong> {
+    return this.#client.ping();
+  }
+
+  /** Version, features, load, memory and kernel, as `vsockbox info --json` shows them. */
+  info(): Promise<JsonObject> {
+    return this.#client.request({ op: "info" });
+  }
+
+  /** Closes the connection; commands that still run are ended by the agent. */
+  close(): Promise<void> {
+    return this.#client.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}

@@ -1,0 +1,132 @@
+/** Commands in the guest, for the library. */
+import type { AgentClient, RemoteCommand, RemoteExit } from "../agent/agent-client.ts";
+import { VsockboxError } from "../errors.ts";
+import { signalNumber } from "../process/exit-status.ts";
+import { quoteCommand } from "../protocols/agent/shell-quote.ts";
+
+/** Options of `exec` and `spawn`. */
+export interface CommandOptions {
+  /** Added to the agent's environment. */
+  env?: Record<string, string>;
+  cwd?: string;
+  /** `uid`, `uid:gid` or a name of the guest. */
+  user?: string;
+  /** Confinement on top of the agent's own: no-new-privs, drop-caps, pid-namespace, seccomp, all. */
+  sandbox?: readonly string[];
+  /** Fires to end the command. */
+  signal?: AbortSignal;
+}
+
+/** What a finished command gave. */
+export interface CommandResult extends RemoteExit {
+  stdout: Uint8Array;
+  stderr: Uint8Array;
+  /** Standard output as text. */
+  text(): string;
+}
+
+/** A command that runs. Iterate it for its output. */
+export interface RunningCommand extends AsyncIterable<{
+  stream: "stdout" | "stderr";
+  bytes: Uint8Array;
+}> {
+  /** Sends input; resolves when there is room for more. */
+  write(bytes: Uint8Array | string): Promise<void>;
+  /** The end of its input. */
+  endInput(): void;
+  /** Sends a signal, by name or number, to its process group. */
+  kill(signal?: NodeJS.Signals | number): void;
+  /** Tells a terminal's new size. */
+  resize(rows: number, cols: number): void;
+  /** How it ended. Output that nobody reads holds a command up, so read it. */
+  readonly exited: Promise<RemoteExit>;
+}
+
+/** A vector runs without a shell, a string as a line of the guest's shell. */
+export type CommandLine = string | readonly [string, ...string[]];
+
+/** Starts a command. */
+export function spawn(
+  client: AgentClient,
+  command: CommandLine,
+  options: CommandOptions & { tty?: { rows: number; cols: number }; input?: boolean },
+): RunningCommand {
+  const remote = client.spawn({
+    ...vectorOf(command),
+    workingDir: options.cwd,
+    env: options.env ?? {},
+    user: options.user,
+    sandbox: options.sandbox,
+    tty: options.tty,
+    input: options.input ?? true,
+  });
+  endOn(options.signal, remote);
+  return {
+    write: (bytes) => remote.write(typeof bytes === "string" ? Buffer.from(bytes) : bytes),
+    endInput: () => remote.endInput(),
+    kill: (signal = "SIGTERM") => remote.signal(numberOf(signal)),
+    resize: (rows, cols) => remote.resize({ rows, cols }),
+    exited: remote.exited,
+    [Symbol.asyncIterator]: () => remote[Symbol.asyncIterator](),
+  };
+}
+
+/** Runs a command to its end and collects its output. */
+export async function exec(
+  client: AgentClient,
+  command: CommandLine,
+  options: CommandOptions & { stdin?: Uint8Array | string },
+): Promise<CommandResult> {
+  const running = spawn(client, command, { ...options, input: options.stdin !== undefined });
+  if (options.stdin !== undefined) {
+    // Both ways at once: a command may write before it has read all.
+    void running.write(options.stdin).then(
+      () => running.endInput(),
+      () => undefined,
+    );
+  }
+  const output: Record<"stdout" | "stderr", Uint8Array[]> = { stdout: [], stderr: [] };
+  for await (const { stream, bytes } of running) output[stream].push(bytes);
+  const exit = await running.exited;
+  const stdout = Buffer.concat(output.stdout);
+  return { ...exit, stdout, stderr: Buffer.concat(output.stderr), text: () => stdout.toString() };
+}
+
+function vectorOf(command: CommandLine): { command: string; args: string[] } {
+  if (typeof command === "string") return { command, args: [] };
+  const [program, ...args] = command;
+  if (args.length > 0) return { command: program, args };
+  // Without arguments the agent takes the program for a shell line.
+  return { command: isPlain(program) ? program : quoteCommand([Buffer.from(program)]), args };
+}
+
+function isPlain(word: string): boolean {
+  return /^[A-Za-z0-9_./-]+$/.test(word) && !word.startsWith("-");
+}
+
+function numberOf(signal: NodeJS.Signals | number): number {
+  const number = typeof signal === "number" ? signal : signalNumber(signal);
+  if (number !== undefined) return number;
+  throw new VsockboxError({
+    code: "USAGE",
+    operation: "kill",
+    message: `there is no signal ${signal}`,
+  });
+}
+
+function endOn(signal: AbortSignal | undefined, remote: RemoteCommand): void {
+  if (signal === undefined) return;
+  const leave = () =>
+    remote.leave(
+      new VsockboxError({
+        code: "ABORTED",
+        operation: "run command",
+        message: "it was ended by its signal",
+        cause: signal.reason,
+      }),
+    );
+  if (signal.aborted) return leave();
+  signal.addEventListener("abort", leave, { once: true });
+  const forget = () => signal.removeEventListener("abort", leave);
+  remote.exited.then(forget, forget);
+}

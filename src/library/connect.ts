@@ -1,0 +1,31 @@
+/** The library's way in. */
+import { AgentClient } from "../agent/agent-client.ts";
+import { EXEC_PORT } from "../agent/ports.ts";
+import { profileTokenFile, resolveAddress } from "../config/profiles.ts";
+import { readToken } from "../config/token.ts";
+import { Agent } from "./agent.ts";
+
+/** Options of {@link connectAgent}. */
+export interface ConnectOptions {
+  /** The agent's secret; without it that of the profile's `token_file`. */
+  token?: string;
+  /** For the connection and the greeting together, in milliseconds (default 10,000). */
+  timeoutMs?: number;
+  signal?: AbortSignal;
+}
+
+/**
+ * Connects to an agent.
+ *
+ * @param address as on the command line: `3`, `vsock:3:5000`, `hybrid:/run/vm4.vsock`,
+ * `unix:/run/agent.sock`, or the name of a profile.
+ * @throws {VsockboxError} USAGE (malformed address), CONFIG (no such profile), UNAVAILABLE (nobody
+ * there, or an agent that is none of ours), TIMEOUT, REFUSED (CID or token), ABORTED.
+ */
+export async function connectAgent(address: string, options: ConnectOptions = {}): Promise<Agent> {
+  const { timeoutMs, signal } = options;
+  const tokenFile = options.token === undefined ? profileTokenFile(address) : undefined;
+  const token = tokenFile === undefined ? options.token : readToken(tokenFile);
+  const target = resolveAddress(address, EXEC_PORT);
+  return new Agent(await AgentClient.connect(target, { timeoutMs, signal, token }));
+}

@@ -1,0 +1,136 @@
+/** The guest's files, for the library. Paths are strings; a Uint8Array names what is not UTF-8. */
+import type { AgentClient, TransferOptions } from "../agent/agent-client.ts";
+import type { TransferSummary } from "../agent/transfer.ts";
+import { baseName, bytesPath, parentOf } from "../files/bytes-path.ts";
+import { VsockboxError } from "../errors.ts";
+import type { FileKind } from "../files/facts.ts";
+import type { ByteSource } from "../net/pump.ts";
+import { field, type JsonObject } from "../protocols/agent/json-fields.ts";
+import { readPathField } from "../protocols/agent/paths.ts";
+
+/** A path of the guest or of this machine. */
+export type Path = string | Uint8Array;
+
+/** What there is to be said of a file. */
+export interface FileFacts {
+  type: FileKind;
+  /** In bytes. */
+  size: number;
+  /** Permission bits. */
+  mode: number;
+  uid: number;
+  gid: number;
+  /** In milliseconds since 1970. */
+  mtimeMs: number;
+}
+
+/** A file in a list, with its name. */
+export interface ListedFile extends FileFacts {
+  name: string;
+  /** The name's bytes, which need not be UTF-8. */
+  nameBytes: Uint8Array;
+}
+
+/** The files of a guest. */
+export class Files {
+  readonly #client: AgentClient;
+
+  /** Made by `connectAgent`. */
+  constructor(client: AgentClient) {
+    this.#client = client;
+  }
+
+  /** A whole file. For large ones {@link stream} is better. */
+  async read(path: Path): Promise<Uint8Array> {
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of this.stream(path)) chunks.push(chunk);
+    return Buffer.concat(chunks);
+  }
+
+  /** A whole file as text. */
+  async text(path: Path): Promise<string> {
+    return new TextDecoder().decode(await this.read(path));
+  }
+
+  /** A file's bytes as they come. */
+  stream(path: Path): AsyncGenerator<Uint8Array> {
+    return this.#client.read(bytesPath(path));
+  }
+
+  /** Writes a file, whole or not at all: what was there stays until all bytes are there. */
+  async write(path: Path, content: Uint8Array | string | ByteSource): Promise<void> {
+    const target = bytesPath(path);
+    const source =
+      typeof content === "string" || content instanceof Uint8Array
+        ? single(typeof content === "string" ? Buffer.from(content) : content)
+        : content;
+    const summary = await this.#client.upload(source, parentOf(target), baseName(target));
+    throwFirst(summary);
+  }
+
+  /** Copies a local file or, with `recursive`, tree to exactly this path of the guest. */
+  async upload(local: Path, remote: Path, options?: TransferOptions): Promise<TransferSummary> {
+    const target = bytesPath(remote);
+    return this.#client.upload(bytesPath(local), parentOf(target), baseName(target), options);
+  }
+
+  /** Copies a file or, with `recursive`, tree of the guest to exactly this local path. */
+  async download(remote: Path, local: Path, options?: TransferOptions): Promise<TransferSummary> {
+    const target = bytesPath(local);
+    return this.#client.download(bytesPath(remote), parentOf(target), baseName(target), options);
+  }
+
+  /** The facts of a file; of what a symbolic link leads to, unless `follow` is false. */
+  async stat(path: Path, { follow = true } = {}): Promise<FileFacts> {
+    return factsOf(await this.#client.request({ op: "stat", path: bytesPath(path), follow }));
+  }
+
+  /** A directory's entries, sorted by name. */
+  async list(path: Path): Promise<ListedFile[]> {
+    const entries: ListedFile[] = [];
+    for await (const entry of this.#client.records({ op: "list", path: bytesPath(path) })) {
+      const nameBytes = readPathField("entry", entry, "name");
+      entries.push({ ...factsOf(entry), name: new TextDecoder().decode(nameBytes), nameBytes });
+    }
+    return entries;
+  }
+
+  /** Makes a directory; with `parents` also those above, and it may be there already. */
+  async mkdir(path: Path, { parents = false, mode }: { parents?: boolean; mode?: number } = {}) {
+    await this.#client.request({ op: "mkdir", path: bytesPath(path), parents, mode });
+  }
+
+  /** Removes a file or, with `recursive`, a tree. With `force` it need not be there. */
+  async remove(path: Path, { recursive = false, force = false } = {}): Promise<void> {
+    await this.#client.request({ op: "remove", path: bytesPath(path), recursive, force });
+  }
+
+  /** Renames a file; with `replace: false` not over another one. */
+  async rename(from: Path, to: Path, { replace = true } = {}): Promise<void> {
+    const request = { path: bytesPath(from), to: bytesPath(to), replace };
+    await this.#client.request({ op: "rename", ...request });
+  }
+}
+
+function factsOf(object: JsonObject): FileFacts {
+  const number = (name: string) => Number(field(object, name) ?? 0);
+  return {
+    type: String(field(object, "type") ?? "unknown") as FileKind,
+    size: number("size"),
+    mode: number("mode"),
+    uid: number("uid"),
+    gid: number("gid"),
+    mtimeMs: number("mtimeMs"),
+  };
+}
+
+async function* single(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
+
+/** A single file that could not be written is an error, not a line of a summary. */
+function throwFirst({ errors }: TransferSummary): void {
+  const [first] = errors;
+  if (first === undefined) return;
+  throw new VsockboxError({ code: "IO", operation: "write", message: first });
+}

@@ -1,0 +1,151 @@
+/** The library as a program of its own uses it, and every example of its page. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { connectAgent, VsockboxError } from "vsockbox";
+import { TemporaryFolder, TestAgent } from "../support/binary.ts";
+
+const ROOT = join(import.meta.dir, "../..");
+
+let agent: TestAgent;
+let project: TemporaryFolder;
+beforeAll(async () => {
+  agent = await TestAgent.start();
+  project = new TemporaryFolder();
+  mkdirSync(project.file("node_modules"));
+  symlinkSync(ROOT, project.file("node_modules/vsockbox"));
+});
+afterAll(async () => {
+  await agent[Symbol.asyncDispose]();
+  project[Symbol.dispose]();
+});
+
+const page = readFileSync(join(ROOT, "docs/library.md"), "utf8");
+const examples = [...page.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, text = ""]) => text);
+
+/** What the examples print, in their order. */
+const PRINTED = [
+  /^vsockbox 0\.1\.0\n$/,
+  /^2 .*nowhere.*\na\n\n$/s,
+  /^stdout one\n\{\n {2}exitCode: 0,.*\}\n$/s,
+  /^hello\n\ngreeting 6 file\n6 0\n$/,
+  /^127\.0\.0\.1:PORT\n$/,
+];
+
+describe("docs/library.md", () => {
+  test("has as many examples as are checked here", () => {
+    expect(examples.length).toBe(PRINTED.length);
+  });
+
+  test.each(PRINTED.map((printed, index) => [index + 1, printed] as const))(
+    "example %i runs",
+    async (number, printed) => {
+      const file = project.file(`example-${number}.ts`);
+      writeFileSync(file, examples[number - 1] ?? "");
+      const run = Bun.spawn([process.execPath, file, agent.address], {
+        cwd: project.path,
+        stdout: "pipe",
+        stderr: "pipe",
+        env: { ...process.env, NO_COLOR: "1", VSOCKBOX_NO_VSOCK: "1" },
+      });
+      const output = await new Response(run.stdout).text();
+      expect({ status: await run.exited, stderr: await new Response(run.stderr).text() }).toEqual({
+        status: 0,
+        stderr: "",
+      });
+      expect(output).toMatch(printed);
+    },
+  );
+});
+
+describe("connectAgent", () => {
+  test("errors have codes", async () => {
+    const nobody = connectAgent("unix:/nowhere.sock");
+    expect(nobody).rejects.toMatchObject({ code: "UNAVAILABLE", errno: "ENOENT" });
+    await nobody.catch((thrown: unknown) => expect(thrown).toBeInstanceOf(VsockboxError));
+    expect(connectAgent("nonsense!")).rejects.toMatchObject({ code: "USAGE" });
+  });
+
+  test("many commands at once over one connection, one of them never read", async () => {
+    await using client = await connectAgent(agent.address);
+    const stuck = client.spawn(["cat", "/dev/zero"], { input: false });
+    const results = await Promise.all(
+      Array.from({ length: 50 }, (_, index) =>
+        client.exec(["sh", "-c", `echo ${index}; exit ${index}`]),
+      ),
+    );
+    expect(results.map(({ exitCode }) => exitCode)).toEqual(results.map((_, index) => index));
+    expect(results.map((result) => result.text())).toEqual(results.map((_, index) => `${index}\n`));
+    stuck.kill("SIGKILL");
+    for await (const _ of stuck);
+    expect(await stuck.exited).toMatchObject({ exitCode: 137, signal: "SIGKILL" });
+  });
+
+  test("a signal overtakes input that the command does not read", async () => {
+    await using client = await connectAgent(agent.address);
+    const command = client.spawn(
+      "trap 'echo got it; exit 3' TERM; echo up; while :; do sleep 0.05; done",
+    );
+    const output = command[Symbol.asyncIterator]();
+    await output.next();
+    void command.write(new Uint8Array(50_000_000)).catch(() => undefined);
+    command.kill("SIGTERM");
+    expect((await output.next()).value).toMatchObject({ stream: "stdout" });
+    expect(await command.exited).toMatchObject({ exitCode: 3 });
+  });
+
+  test("a command that cannot be started is a result", async () => {
+    await using client = await connectAgent(agent.address);
+    expect(await client.exec(["/no/such/program", "x"])).toMatchObject({
+      exitCode: 127,
+      error: expect.stringContaining("command not found"),
+    });
+    expect(await client.exec(["a b;exit 5"])).toMatchObject({ exitCode: 127 });
+  });
+
+  test("an aborted command is ended", async () => {
+    await using client = await connectAgent(agent.address);
+    const abort = new AbortController();
+    const result = client.exec(["sleep", "77"], { signal: abort.signal });
+    abort.abort();
+    expect(result).rejects.toMatchObject({ code: "ABORTED" });
+    await result.catch(() => undefined);
+  });
+
+  test("forwards both ways, with Unix sockets", async () => {
+    await using client = await connectAgent(agent.address);
+    const echo = createServer({ allowHalfOpen: true }, (socket) => void socket.pipe(socket));
+    const target = project.file("echo.sock");
+    await new Promise<void>((resolve) => echo.listen(target, resolve));
+    for (const direction of ["local", "remote"] as const) {
+      const path = project.file(`${direction}.sock`);
+      using forward = await client.forward({
+        direction,
+        listen: { kind: "unix", path },
+        target: { kind: "unix", path: target },
+      });
+      expect(forward.listening).toBe(`unix:${path}`);
+      const answer = await exchange(path, "to and fro");
+      expect(answer).toBe("to and fro");
+    }
+    echo.close();
+  });
+});
+
+async function exchange(path: string, text: string): Promise<string> {
+  const done = Promise.withResolvers<string>();
+  let answer = "";
+  const socket = await Bun.connect({
+    unix: path,
+    allowHalfOpen: true,
+    socket: {
+      data: (_, bytes) => void (answer += bytes.toString()),
+      end: () => done.resolve(answer),
+      close: () => done.resolve(answer),
+    },
+  });
+  socket.write(text);
+  socket.shutdown();
+  return done.promise;
+}
