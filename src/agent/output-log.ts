@@ -42,8 +42,21 @@ export class OutputLog {
       this.#pieces.push({ offset: this.#end, stream, bytes: Uint8Array.from(bytes) });
     }
     this.#end += bytes.length;
-    while (this.#end - this.begin > this.#maxBytes && this.#pieces.length > 1) this.#pieces.shift();
+    this.#dropOldest();
     this.#wake();
+  }
+
+  #dropOldest(): void {
+    for (;;) {
+      const [first] = this.#pieces;
+      const excess = this.#end - this.begin - this.#maxBytes;
+      if (first === undefined || excess <= 0) return;
+      if (first.bytes.length <= excess) this.#pieces.shift();
+      else {
+        first.offset += excess;
+        first.bytes = first.bytes.subarray(excess);
+      }
+    }
   }
 
   /** No more output will come. */

@@ -1,0 +1,302 @@
+/** What an agent's own options do: token, limits, graceful end, background, log, sandbox. */
+import { describe, expect, test } from "bun:test";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { encodeFrame, encodeJsonFrame, FrameType } from "../../src/protocols/agent/frame.ts";
+import {
+  eventually,
+  processesWith,
+  TemporaryFolder,
+  TestAgent,
+  vsockbox,
+} from "../support/binary.ts";
+import { json, RawPeer, text } from "../support/raw-peer.ts";
+
+describe("--token-file", () => {
+  const TOKEN = "a secret of sufficient length";
+
+  async function guarded(folder: TemporaryFolder) {
+    writeFileSync(folder.file("token"), `${TOKEN.replaceAll(" ", "-")}\n`);
+    writeFileSync(folder.file("wrong"), "another-secret\n");
+    return TestAgent.start(["--token-file", folder.file("token")]);
+  }
+
+  test("lets in who knows it, for every kind of request", async () => {
+    using folder = new TemporaryFolder();
+    await using agent = await guarded(folder);
+    const token = ["--token-file", folder.file("token")];
+    for (const args of [
+      ["exec", agent.address, ...token, "--", "true"],
+      ["exec", "-n", agent.address, ...token, "--", "true"],
+      ["exec", "-d", agent.address, ...token, "--", "true"],
+      ["ls", ...token, `${agent.address}:/`],
+      ["cp", ...token, "/etc/hostname", `${agent.address}:${folder.file("copy")}`],
+      ["info", agent.address, ...token],
+    ]) {
+      expect({ args, ...(await vsockbox(args)) }).toMatchObject({ status: 0 });
+    }
+    const env = { VSOCKBOX_TOKEN_FILE: folder.file("token") };
+    expect((await vsockbox(["exec", agent.address, "--", "true"], { env })).status).toBe(0);
+  });
+
+  test("keeps out who does not, with a reason and without the token", async () => {
+    using folder = new TemporaryFolder();
+    await using agent = await guarded(folder);
+    for (const args of [
+      ["exec", agent.address, "--", "true"],
+      ["exec", agent.address, "--token-file", folder.file("wrong"), "--", "true"],
+      ["info", agent.address],
+      ["cp", "/etc/hostname", `${agent.address}:/tmp/never`],
+    ]) {
+      const result = await vsockbox(args);
+      expect({ args, ...result }).toMatchObject({
+        status: 77,
+        stderr: expect.stringContaining("token"),
+      });
+    }
+    expect(agent.running.stderr).not.toContain("secret");
+    const missing = await vsockbox(["info", agent.address, "--token-file", "/nowhere"]);
+    expect(missing).toMatchObject({ status: 78, stderr: expect.stringContaining("no such file") });
+  });
+
+  test("old clients are refused in the frames that they read", async () => {
+    using folder = new TemporaryFolder();
+    await using agent = await guarded(folder);
+    const ask = (type: number, value: unknown) =>
+      new RawPeer(agent.path).send(encodeJsonFrame(type, value)).frames();
+    const command = { command: "touch /tmp/never" };
+    expect(json(await ask(FrameType.Exec, command), FrameType.ExecResult)).toMatchObject({
+      exit_code: 1,
+      error: expect.stringContaining("token"),
+    });
+    for (const type of [FrameType.ExecStream, FrameType.ExecPipe, FrameType.ExecTTY]) {
+      const frames = await ask(type, command);
+      expect(frames.map((frame) => frame.type)).toEqual([FrameType.Stderr]);
+      expect(text(frames, FrameType.Stderr)).toContain("token");
+    }
+    for (const type of [FrameType.ReadFile, FrameType.ListFiles, FrameType.WriteFile]) {
+      expect(json(await ask(type, { path: "/tmp/never" }), FrameType.FileResult)).toMatchObject({
+        error: expect.stringContaining("token"),
+      });
+    }
+    expect(existsSync("/tmp/never")).toBe(false);
+  });
+});
+
+describe("limits", () => {
+  test("--idle-timeout ends a connection over which nothing goes, and only that", async () => {
+    await using agent = await TestAgent.start(["--idle-timeout", "700ms"]);
+    const silent = await vsockbox(["exec", agent.address, "--", "sleep", "83.5"]);
+    expect(silent.status).toBe(255);
+    await eventually("its command is ended", () => processesWith("sleep 83.5").length === 0);
+    const busy = "for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.2; done";
+    expect((await vsockbox(["exec", agent.address, "-c", busy])).status).toBe(0);
+  });
+
+  test("--max-output cuts an Exec off, and says so", async () => {
+    await using agent = await TestAgent.start(["--max-output", "1000"]);
+    const frames = await new RawPeer(agent.path)
+      .send(encodeJsonFrame(FrameType.Exec, { command: "head -c 5000 /dev/zero" }))
+      .frames();
+    expect(json(frames, FrameType.ExecResult)).toMatchObject({
+      exit_code: 0,
+      error: expect.stringContaining("4000 bytes more"),
+    });
+  });
+});
+
+describe("the end of an agent", () => {
+  test("--grace lets sessions finish, and says how many did", async () => {
+    await using agent = await TestAgent.start(["--grace", "20"]);
+    const command = vsockbox([
+      "exec",
+      agent.address,
+      "--",
+      "sh",
+      "-c",
+      "sleep 0.84; echo finished",
+    ]);
+    await eventually("it runs", () => processesWith("sleep 0.84").length > 2);
+    agent.running.process.kill("SIGTERM");
+    expect(await command).toMatchObject({ status: 0, stdout: "finished\n" });
+    expect(await agent.running.process.exited).toBe(0);
+    expect(agent.running.stderr).toContain("1 finished, 0 cancelled");
+  });
+
+  test("what is left is ended and told why; a second signal does not wait", async () => {
+    await using agent = await TestAgent.start(["--grace", "1h"]);
+    const command = vsockbox(["exec", agent.address, "--", "sleep", "85.5"]);
+    await eventually("it runs", () => processesWith("sleep 85.5").length > 1);
+    agent.running.process.kill("SIGTERM");
+    await agent.running.says("ending 1 sessions");
+    const late = await vsockbox(["exec", agent.address, "--", "true"]);
+    expect(late.status).toBe(69);
+    agent.running.process.kill("SIGTERM");
+    expect(await command).toMatchObject({
+      status: 255,
+      stderr: expect.stringContaining("the agent was stopped"),
+    });
+    expect(await agent.running.process.exited).toBe(0);
+    expect(agent.running.stderr).toContain("0 finished, 1 cancelled");
+    expect(processesWith("sleep 85.5")).toEqual([]);
+  });
+});
+
+describe("--daemon", () => {
+  test("returns when it listens, logs to its file, and is ended by its pid", async () => {
+    using folder = new TemporaryFolder();
+    const address = `unix:${folder.file("agent.sock")}`;
+    const pidFile = folder.file("pid");
+    const log = folder.file("log");
+    const started = await vsockbox([
+      ...["agent", "--daemon", "--listen", address],
+      ...["--pid-file", pidFile, "--log-file", log],
+    ]);
+    expect(started).toEqual({ status: 0, stdout: "", stderr: "" });
+    expect((await vsockbox(["exec", address, "--", "echo", "hi"])).stdout).toBe("hi\n");
+    const pid = Number(readFileSync(pidFile, "utf8"));
+    process.kill(pid, "SIGTERM");
+    await eventually("it has ended", () => !existsSync(pidFile));
+    expect(readFileSync(log, "utf8")).toMatch(
+      /^\d{4}-.*Z info: listening on unix:.*\n(.*\n)*.*ending 0 sessions/,
+    );
+  });
+
+  test("says why it cannot", async () => {
+    const started = await vsockbox(["agent", "--daemon", "--listen", "unix:/nowhere/x.sock"]);
+    expect(started).toMatchObject({
+      status: 73,
+      stderr: expect.stringContaining("/nowhere/x.sock"),
+    });
+  });
+});
+
+describe("--init", () => {
+  test("is for process 1", async () => {
+    const result = await vsockbox(["agent", "--init", "--listen", "unix:/tmp/never.sock"]);
+    expect(result).toMatchObject({ status: 64, stderr: expect.stringContaining("process 1") });
+  });
+
+  test("no other agent ends its machine", async () => {
+    await using agent = await TestAgent.start();
+    const result = await vsockbox(["shutdown", agent.address]);
+    expect(result).toMatchObject({ status: 77, stderr: expect.stringContaining("--init") });
+  });
+});
+
+describe("--sandbox", () => {
+  const STATUS = "grep -E '^(NoNewPrivs|Seccomp):' /proc/self/status";
+
+  test("of the agent confines every command, of a request that one", async () => {
+    await using agent = await TestAgent.start(["--sandbox", "no-new-privs"]);
+    const plain = await vsockbox(["exec", agent.address, "-c", STATUS]);
+    expect(plain.stdout).toBe("NoNewPrivs:\t1\nSeccomp:\t0\n");
+    const more = await vsockbox(["exec", "--sandbox", "seccomp", agent.address, "-c", STATUS]);
+    expect(more.stdout).toBe("NoNewPrivs:\t1\nSeccomp:\t2\n");
+    const detached = await vsockbox(["exec", "-d", agent.address, "-c", STATUS]);
+    const logs = await vsockbox(["logs", "-f", agent.address, detached.stdout.trim()]);
+    expect(logs.stdout).toBe("NoNewPrivs:\t1\nSeccomp:\t0\n");
+  });
+
+  test("an agent that knows no sandbox is not trusted with the command", async () => {
+    await using agent = await TestAgent.start();
+    using folder = new TemporaryFolder();
+    // What the Go agent does with a frame that it does not know: it closes.
+    const old = Bun.listen({
+      unix: folder.file("old.sock"),
+      socket: { data: (socket) => void socket.end() },
+    });
+    const result = await vsockbox([
+      ...["exec", "--sandbox", "all", `unix:${folder.file("old.sock")}`, "--", "true"],
+    ]);
+    expect(result).toMatchObject({ status: 69, stderr: expect.stringContaining("old one") });
+    old.stop(true);
+    const wrong = await vsockbox(["exec", "--sandbox", "everything", agent.address, "--", "true"]);
+    expect(wrong).toMatchObject({ status: 64, stderr: expect.stringContaining("seccomp") });
+  });
+});
+
+describe("an agent of somebody else", () => {
+  test("serves exec, cp of single files, ls and cat through the frames that it has", async () => {
+    await using agent = await TestAgent.start();
+    using folder = new TemporaryFolder();
+    const path = folder.file("old.sock");
+    // Ours behind a door that closes on a Hello.
+    const old = Bun.listen<{ to: Bun.Socket | undefined; queued: Buffer[] }>({
+      unix: path,
+      allowHalfOpen: true,
+      socket: {
+        open(socket) {
+          socket.data = { to: undefined, queued: [] };
+        },
+        data(socket, bytes) {
+          if (socket.data.to !== undefined) return void socket.data.to.write(bytes);
+          if (bytes[0] === FrameType.Hello) return void socket.end();
+          socket.data.queued.push(bytes);
+          if (socket.data.queued.length > 1) return undefined;
+          void Bun.connect({
+            unix: agent.path,
+            allowHalfOpen: true,
+            socket: {
+              open(target) {
+                socket.data.to = target;
+                for (const chunk of socket.data.queued) target.write(chunk);
+              },
+              data: (_, answer) => void socket.write(answer),
+              end: () => void socket.shutdown(),
+            },
+          });
+          return undefined;
+        },
+        end: (socket) => void socket.data.to?.shutdown(),
+        close: (socket) => void socket.data.to?.end(),
+      },
+    });
+    const address = `unix:${path}`;
+    writeFileSync(folder.file("a"), "content");
+    expect(
+      await vsockbox(["cp", folder.file("a"), `${address}:${folder.file("b")}`]),
+    ).toMatchObject({
+      status: 0,
+      stderr: "",
+    });
+    expect(readFileSync(folder.file("b"), "utf8")).toBe("content");
+    await vsockbox(["cp", `${address}:${folder.file("b")}`, folder.file("c")]);
+    expect(readFileSync(folder.file("c"), "utf8")).toBe("content");
+    expect((await vsockbox(["cat", `${address}:${folder.file("b")}`])).stdout).toBe("content");
+    expect((await vsockbox(["ls", `${address}:${folder.path}`])).stdout).toBe(
+      "a\nb\nc\nold.sock\n",
+    );
+    expect((await vsockbox(["exec", address, "--", "echo", "hi"])).stdout).toBe("hi\n");
+    for (const args of [
+      ["cp", "-r", folder.path, `${address}:/tmp/never`],
+      ["ps", address],
+      ["rm", `${address}:/tmp/never`],
+      ["info", address],
+    ]) {
+      const result = await vsockbox(args);
+      expect({ args, ...result }).toMatchObject({
+        status: 69,
+        stderr: expect.stringContaining("old"),
+      });
+    }
+    old.stop(true);
+  });
+});
+
+test("a Hello may be followed by a mode of the Go agent", async () => {
+  await using agent = await TestAgent.start();
+  const frames = await new RawPeer(agent.path)
+    .send(
+      encodeJsonFrame(FrameType.Hello, { protocol: 1, window: 1_000_000, features: [] }),
+      encodeJsonFrame(FrameType.ExecPipe, { command: "cat; exit 4" }),
+      encodeFrame(FrameType.Stdin, Buffer.from("hello")),
+      encodeFrame(FrameType.Stdin, new Uint8Array(0)),
+    )
+    .frames();
+  expect(text(frames, FrameType.Stdout)).toBe("hello");
+  expect(frames.map(({ type }) => type)).toEqual([
+    FrameType.Hello,
+    FrameType.Stdout,
+    FrameType.Exit,
+  ]);
+});

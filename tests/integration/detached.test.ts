@@ -1,0 +1,160 @@
+/** Detached sessions: exec --detach, ps, logs, attach, kill. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { eventually, processesWith, Running, TestAgent, vsockbox } from "../support/binary.ts";
+
+let agent: TestAgent;
+beforeAll(async () => {
+  agent = await TestAgent.start(["--max-output", "100000"]);
+});
+afterAll(() => agent[Symbol.asyncDispose]());
+
+async function detach(args: readonly string[], command: readonly string[]): Promise<string> {
+  const result = await vsockbox(["exec", "-d", agent.address, ...args, "--", ...command]);
+  expect(result).toMatchObject({ status: 0, stderr: "" });
+  expect(result.stdout).toMatch(/^[0-9a-f]{8}\n$/);
+  return result.stdout.trim();
+}
+
+const sessions = async () =>
+  (await vsockbox(["ps", agent.address, "--json"])).stdout
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+
+const session = async (id: string) => (await sessions()).find((entry) => entry["id"] === id);
+const ended = (id: string) =>
+  eventually(`${id} has ended`, async () => (await session(id))?.["state"] === "ended");
+
+describe("exec --detach", () => {
+  test("outlives its client; ps lists it, logs has its output and errors", async () => {
+    const id = await detach(["--name", "one"], ["sh", "-c", "echo out; echo err >&2; exit 3"]);
+    await ended(id);
+    expect(await session(id)).toMatchObject({
+      name: "one",
+      command: "sh -c echo out; echo err >&2; exit 3",
+      exit_code: 3,
+      output: { from: 0, to: 8 },
+    });
+    const logs = await vsockbox(["logs", agent.address, "one"]);
+    expect(logs).toMatchObject({ status: 0, stdout: "out\n", stderr: "err\n" });
+    expect((await vsockbox(["ps", agent.address])).stdout).toMatch(
+      /^ID +NAME +PID +STATE +TIME +COMMAND\n(.*\n)*[0-9a-f]{8} +one +\d+ +ended \(3\) /,
+    );
+  });
+
+  test("has an empty input, unless -i keeps it open", async () => {
+    const id = await detach([], ["cat"]);
+    await ended(id);
+    const open = await detach(["-i"], ["cat"]);
+    expect(await session(open)).toMatchObject({ state: "running" });
+    expect((await vsockbox(["kill", agent.address, open])).status).toBe(0);
+  });
+
+  test("a command that cannot be started says so at once", async () => {
+    const result = await vsockbox(["exec", "-d", agent.address, "--cwd", "/nowhere", "--", "ls"]);
+    expect(result).toMatchObject({
+      status: 78,
+      stderr: expect.stringContaining("no such directory"),
+    });
+  });
+});
+
+describe("logs", () => {
+  test("-f goes on until the end, and --offset begins in the middle", async () => {
+    const id = await detach([], ["sh", "-c", "echo first; sleep 0.4; echo second"]);
+    const logs = await vsockbox(["logs", "-f", agent.address, id]);
+    expect(logs).toMatchObject({ status: 0, stdout: "first\nsecond\n" });
+    const rest = await vsockbox(["logs", agent.address, id, "--offset", "8"]);
+    expect(rest.stdout).toBe("cond\n");
+    const facts = await vsockbox(["logs", agent.address, id, "--json"]);
+    expect(JSON.parse(facts.stdout)).toMatchObject({ offset: 13, dropped: 0, exit_code: 0 });
+  });
+
+  test("what is older than the agent keeps is said to be gone", async () => {
+    const id = await detach([], ["sh", "-c", "head -c 1000000 /dev/zero | tr '\\0' a; echo end"]);
+    await ended(id);
+    const logs = await vsockbox(["logs", agent.address, id, "--offset", "0"]);
+    expect(logs.stderr).toMatch(/^vsockbox: 9\d{5} bytes of older output are gone\n$/);
+    expect(logs.stdout.endsWith("aend\n")).toBe(true);
+    expect(logs.stdout.length).toBeLessThanOrEqual(100_000);
+  });
+
+  test("an unknown id is an error", async () => {
+    const result = await vsockbox(["logs", agent.address, "nobody"]);
+    expect(result).toMatchObject({
+      status: 78,
+      stderr: expect.stringContaining("no such session"),
+    });
+  });
+});
+
+describe("attach", () => {
+  test("joins input and output; leaving does not end it", async () => {
+    const id = await detach(["-i"], ["cat"]);
+    const first = new Running(["attach", agent.address, id]);
+    first.process.stdin.write("hello\n");
+    await first.process.stdin.flush();
+    const reader = first.process.stdout.getReader();
+    expect(new TextDecoder().decode((await reader.read()).value)).toBe("hello\n");
+    first.process.kill("SIGINT");
+    expect(await first.process.exited).toBe(0);
+    expect(first.stderr).toContain("goes on");
+    expect(await session(id)).toMatchObject({ state: "running" });
+    const [one, two] = [
+      vsockbox(["attach", "-n", agent.address, id]),
+      vsockbox(["attach", "-n", agent.address, id]),
+    ];
+    await Bun.sleep(200);
+    await vsockbox(["kill", agent.address, id]);
+    for (const joined of [await one, await two]) {
+      expect(joined).toMatchObject({ status: 143, stdout: "hello\n" });
+    }
+  });
+
+  test("a reader that does not read holds up neither the command nor others", async () => {
+    const id = await detach([], ["sh", "-c", "head -c 50000000 /dev/zero; echo done"]);
+    const stuck = new Running(["attach", "-n", agent.address, id]);
+    await ended(id);
+    const logs = await vsockbox(["logs", agent.address, id]);
+    expect(logs.stdout.endsWith("done\n")).toBe(true);
+    await stuck[Symbol.asyncDispose]();
+  });
+});
+
+describe("kill", () => {
+  test("ends the whole group and waits for it", async () => {
+    const id = await detach([], ["sh", "-c", "sleep 81.25 & sleep 81.25"]);
+    await eventually("it runs", () => processesWith("sleep 81.25").length >= 2);
+    const result = await vsockbox(["kill", agent.address, id.slice(0, 6), "--json"]);
+    expect(JSON.parse(result.stdout)).toMatchObject({ id, state: "ended", wasRunning: true });
+    expect(processesWith("sleep 81.25")).toEqual([]);
+  });
+
+  test("sends a signal by name", async () => {
+    const id = await detach(
+      [],
+      ["sh", "-c", "trap 'echo hup; exit 9' HUP; echo up; while :; do sleep 0.05; done"],
+    );
+    await eventually(
+      "it is up",
+      async () => (await vsockbox(["logs", agent.address, id])).stdout === "up\n",
+    );
+    expect((await vsockbox(["kill", agent.address, id, "--signal", "hup"])).status).toBe(0);
+    await ended(id);
+    expect(await session(id)).toMatchObject({ exit_code: 9 });
+    expect((await vsockbox(["kill", agent.address, id, "--remove"])).status).toBe(0);
+    expect(await session(id)).toBeUndefined();
+    const wrong = await vsockbox(["kill", agent.address, id, "--signal", "NOPE"]);
+    expect(wrong).toMatchObject({ status: 64, stderr: expect.stringContaining("no such signal") });
+  });
+});
+
+test("an agent that ends, ends them and says how many", async () => {
+  await using own = await TestAgent.start();
+  const started = await vsockbox(["exec", "-d", own.address, "--", "sleep", "82.75"]);
+  expect(started.status).toBe(0);
+  own.running.process.kill("SIGTERM");
+  await own.running.process.exited;
+  expect(own.running.stderr).toContain("1 detached ended");
+  expect(processesWith("sleep 82.75")).toEqual([]);
+});
