@@ -2,6 +2,7 @@
 import { closeSync, existsSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import { VsockboxError } from "../errors.ts";
+import { EARLY_MAPS } from "../process/init-mounts.ts";
 import { type CpioEntry, CpioWriter } from "./cpio.ts";
 import { readElfNeeds, sharedObjects } from "./elf.ts";
 import { readModule, resolveModules, type Kernel } from "./kernel.ts";
@@ -30,6 +31,8 @@ export interface GuestImageOptions {
   /** Variables of all commands in the guest. */
   environment: Readonly<Record<string, string>>;
   files?: readonly GuestFile[];
+  /** Arguments of `vsockbox agent --init`, where that is to be the guest's init. */
+  agentInit?: readonly string[] | undefined;
 }
 
 const busyboxPaths = ["/bin/busybox", "/usr/bin/busybox", "/sbin/busybox"];
@@ -80,6 +83,28 @@ exec /runner
 }
 
 /**
+ * PID 1 where that is to become the agent: modules are all that is done for it. The runner waits for
+ * the device that the agent's /dev will have.
+ */
+function agentInitScript(
+  modules: readonly string[],
+  environment: Record<string, string>,
+  args: readonly string[],
+): string {
+  const settings = Object.entries(environment).map(
+    ([name, value]) => `export ${name}='${value.replaceAll("'", `'\\''`)}'`,
+  );
+  return `#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin:/sbin HOME=/root
+${settings.join("\n")}
+for module in ${modules.join(" ")}; do insmod /modules/$module.ko || echo "init: insmod $module failed"; done
+(cd /root; while [ ! -e ${CONTROL_PORT} ]; do sleep 0.05; done; exec /runner) &
+exec ${GUEST_BINARY} agent --init ${args.join(" ")}
+`;
+}
+
+/**
  * Takes a line "ID COMMAND" (base64) from the host, runs each in the background, and answers with a
  * JSON line: id, status, and stdout and stderr in base64.
  */
@@ -111,10 +136,12 @@ reboot -f
 /** Writes the whole image to `path`. */
 export function writeGuestImage(path: string, options: GuestImageOptions): void {
   const modules = resolveModules(options.kernel, MODULES);
-  const script = initScript(
-    modules.map(({ name }) => name),
-    options.environment,
-  );
+  const names = modules.map(({ name }) => name);
+  const { agentInit, environment } = options;
+  const script =
+    agentInit === undefined
+      ? initScript(names, environment)
+      : agentInitScript(names, environment, agentInit);
   const text = (content: string) => new TextEncoder().encode(content);
   const entries: CpioEntry[] = [
     { kind: "copy", path: "bin/busybox", mode: 0o755, source: findBusybox() },
@@ -132,6 +159,7 @@ export function writeGuestImage(path: string, options: GuestImageOptions): void 
       mode: 0o644,
       data: text("root:x:0:\nguest:x:1000:\nextra:x:2000:guest\n"),
     },
+    ...(agentInit === undefined ? [] : [earlyMaps()]),
     { kind: "character device", path: "dev/console", mode: 0o600, major: 5, minor: 1 },
     { kind: "character device", path: "dev/null", mode: 0o666, major: 1, minor: 3 },
     ...modules.map((module): CpioEntry => ({
@@ -157,6 +185,12 @@ export function writeGuestImage(path: string, options: GuestImageOptions): void 
     })),
   ];
   writeArchive(path, entries);
+}
+
+/** Without it the runtime cannot start before /proc is mounted. */
+function earlyMaps(): CpioEntry {
+  const data = new TextEncoder().encode(EARLY_MAPS.content);
+  return { kind: "file", path: EARLY_MAPS.path.replace(/^\/+/, ""), mode: 0o444, data };
 }
 
 function sharedObjectsOf(source: string): string[] {

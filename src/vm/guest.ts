@@ -40,6 +40,8 @@ export interface BootOptions {
   binary: string;
   environment?: Readonly<Record<string, string>>;
   files?: readonly GuestFile[];
+  /** Arguments of `vsockbox agent --init`, where that is to be the guest's init. */
+  agentInit?: readonly string[];
   memoryMib?: number;
   /** Called once with each stage of the boot: as in "booting Linux 6.1". */
   onStage?: (stage: string) => void;
@@ -108,6 +110,7 @@ export async function bootGuest(options: BootOptions): Promise<Guest> {
       binary: options.binary,
       environment: options.environment ?? {},
       files: options.files ?? [],
+      agentInit: options.agentInit,
     });
     options.onStage?.(`booting Linux ${kernel.version}`);
     const memoryMib = options.memoryMib ?? DEFAULT_MEMORY_MIB;
@@ -164,6 +167,11 @@ export class Guest implements AsyncDisposable, Disposable {
     this.#qemu = Bun.spawn(command, { stdin: "pipe", stdout: "pipe", stderr: "pipe" });
     void this.#readAnswers();
     void this.#watch();
+  }
+
+  /** Resolves when the machine is off, however that came about. */
+  get ended(): Promise<unknown> {
+    return this.#qemu.exited;
   }
 
   /** What the guest has written to its console so far. */
