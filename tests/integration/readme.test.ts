@@ -18,6 +18,8 @@ describe("README.md", () => {
       "sh guest",
       "sh",
       "sh guest",
+      "sh",
+      "sh guest",
       "",
       "sh guest",
       "yaml",
@@ -40,14 +42,26 @@ describe("README.md", () => {
 
   test("its Unix socket example does what it says", async () => {
     using folder = new TemporaryFolder();
-    const example = examples[4]?.text.replaceAll("/tmp/agent.sock", folder.file("a.sock"));
+    const example = examples[6]?.text.replaceAll("/tmp/agent.sock", folder.file("a.sock"));
     const { stdout, stderr } = await shell(`${example}kill %1; wait`);
     expect([stdout, stderr]).toEqual(["status 7\n", expect.stringContaining("listening on unix:")]);
   });
 
+  test("its file examples do what they say", async () => {
+    using folder = new TemporaryFolder();
+    const example = examples[4]?.text
+      .replaceAll("/tmp/files.sock", folder.file("a.sock"))
+      .replaceAll("/tmp/site-copy", folder.file("site-copy"));
+    const result = await shell(`set -e; ${example}kill %1; wait`, { cwd: folder.path });
+    expect(result).toMatchObject({ status: 0, stderr: "" });
+    expect(result.stdout).toMatch(/^-rw.* 6 .* index\.html\nhello\n$/);
+    expect(readFileSync(folder.file("back.html"), "utf8")).toBe("hello\n");
+    expect(existsSync(folder.file("site-copy"))).toBe(false);
+  });
+
   test("its ssh configuration is what ssh understands, and uses options that exist", async () => {
     using folder = new TemporaryFolder();
-    await Bun.write(folder.file("config"), examples[6]?.text ?? "");
+    await Bun.write(folder.file("config"), examples[8]?.text ?? "");
     const { stdout, status } = await shell(`ssh -G -F ${folder.file("config")} user@vsock%3`);
     expect([status, stdout]).toEqual([
       0,
@@ -57,7 +71,7 @@ describe("README.md", () => {
   });
 
   test("its profiles can be read", () => {
-    expect([...parseProfiles(examples[9]?.text ?? "", "README.md").keys()]).toEqual([
+    expect([...parseProfiles(examples[11]?.text ?? "", "README.md").keys()]).toEqual([
       "web",
       "build",
     ]);

@@ -3,12 +3,13 @@ import { beforeAll, expect, test } from "bun:test";
 import { readmeExamples } from "../support/readme.ts";
 import { describeVm, inGuest, prepare } from "./support.ts";
 
-const [agent = "", host = "", bytes = "", check = ""] = readmeExamples()
+const [agent = "", host = "", detached = "", bytes = "", check = ""] = readmeExamples()
   .filter(({ info }) => info === "sh guest")
   .map(({ text }) => text);
 
 /** The README's VM has CID 3; in the guest the host and the VM are the same machine, CID 1. */
-const toLocal = (line: string) => line.replaceAll(/(wait|exec) 3 /g, "$1 1 ");
+const toLocal = (line: string) =>
+  line.replaceAll(/(wait|exec|exec --detach|ps|logs --follow|kill) 3\b/g, "$1 1");
 
 describeVm("README.md in the guest", () => {
   beforeAll(async () => {
@@ -25,6 +26,12 @@ describeVm("README.md in the guest", () => {
       .map((line) => [line] as const),
   )("%s", async (line) => {
     expect(await inGuest(toLocal(line))).toMatchObject({ status: 0, stderr: "" });
+  });
+
+  test("detached sessions", async () => {
+    const { status, stdout, stderr } = await inGuest(toLocal(detached));
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+    expect(stdout).toMatch(/ build .* running .*\nworking\ndone\n$/);
   });
 
   test("connect and listen", async () => {
