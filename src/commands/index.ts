@@ -108,7 +108,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "agent",
-    description: "Serve the host from inside a guest: run commands, say when ready",
+    description: "Serve the host from inside a guest: commands, terminals, files, forwards",
     load: () => import("./agent.ts"),
   },
   {

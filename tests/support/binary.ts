@@ -1,7 +1,9 @@
 /** The compiled executable under test, and how tests run it. */
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { TemporaryFolder } from "./folder.ts";
+
+export { TemporaryFolder } from "./folder.ts";
 
 /** dist/vsockbox; VSOCKBOX_BINARY names another one. */
 export const BINARY =
@@ -116,20 +118,6 @@ export class Running implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.process.kill("SIGKILL");
     await this.process.exited;
-  }
-}
-
-/** A folder that goes away with the test. */
-export class TemporaryFolder implements Disposable {
-  readonly path = mkdtempSync(join(tmpdir(), "vsockbox-test-"));
-
-  /** The path of a file in it. */
-  file(name: string): string {
-    return join(this.path, name);
-  }
-
-  [Symbol.dispose](): void {
-    rmSync(this.path, { recursive: true, force: true });
   }
 }
 
