@@ -4,7 +4,7 @@
  */
 import { parseArgs } from "node:util";
 import { toVsockboxError, VsockboxError } from "../../src/errors.ts";
-import { fuzz, type FuzzReport, runInput } from "./fuzzer.ts";
+import { fuzz, type FuzzReport, replayInput, runInput } from "./fuzzer.ts";
 import { type Target, TARGETS } from "./targets.ts";
 import type { Watched } from "./watchdog.ts";
 
@@ -14,7 +14,7 @@ const HELP = `Usage: bun run tests/fuzz/agent.ts [options]
   --seed S                 where the inputs come from (default: 1)
   --only NAME              one target; may be repeated
   --list                   print the targets and run none
-  --replay TARGET:BASE64   run one input
+  --replay TARGET:BASE64   run one input (a long one: TARGET:seed-S-input-N)
   --json                   one JSON object a line
 
 Exit status: 0 where every promise was kept, 1 where one was broken.
@@ -62,7 +62,7 @@ const print = (line: string) => void process.stdout.write(`${line}\n`);
 function replay(option: string): number {
   const colon = option.indexOf(":");
   const target = targetNamed(option.slice(0, Math.max(colon, 0)));
-  const outcome = runInput(target, Buffer.from(option.slice(colon + 1), "base64"));
+  const outcome = runInput(target, replayInput(target, option.slice(colon + 1)));
   if (typeof outcome === "string") {
     print(`ok    ${target.name}: ${outcome}`);
     return 0;
@@ -84,7 +84,7 @@ function report(done: FuzzReport, json: boolean): void {
   print(`${failure === undefined ? "ok  " : "FAIL"}  ${target.padEnd(15)} ${facts.join(", ")}`);
   if (failure === undefined) return;
   print(`      ${failure.reason}`);
-  print(`      input ${failure.index} of seed ${failure.seed}: ${failure.input}`);
+  print(`      input ${failure.index} of seed ${failure.seed}`);
   print(`      ${failure.replay}`);
 }
 

@@ -64,9 +64,27 @@ export function inputOf(target: Target, seed: number, index: number): Uint8Array
   return mutator.make();
 }
 
-/** The option that runs an input alone. */
-export function replayOption(target: Target, input: Uint8Array): string {
-  return `--replay ${target.name}:${Buffer.from(input).toString("base64")}`;
+/** Longer inputs would fill the terminal: they are made again from their seed, in bytes. */
+const PRINTED_BYTES = 4096;
+
+/** The option that runs an input of a run alone. */
+export function replayOption(
+  target: Target,
+  input: Uint8Array,
+  { seed, index }: { seed: number; index: number },
+): string {
+  const word =
+    input.length > PRINTED_BYTES
+      ? `seed-${seed}-input-${index}`
+      : Buffer.from(input).toString("base64");
+  return `--replay ${target.name}:${word}`;
+}
+
+/** The input that {@link replayOption} names. */
+export function replayInput(target: Target, word: string): Uint8Array {
+  const made = /^seed-(\d+)-input-(\d+)$/.exec(word);
+  if (made !== null) return inputOf(target, Number(made[1]), Number(made[2]));
+  return Buffer.from(word, "base64");
 }
 
 /** Gives a target so many inputs, until one breaks a promise. */
@@ -137,6 +155,6 @@ function failureOf(
     seed,
     index,
     input: Buffer.from(input).toString("base64"),
-    replay: replayOption(target, input),
+    replay: replayOption(target, input, { seed, index }),
   };
 }

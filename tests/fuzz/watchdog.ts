@@ -30,7 +30,10 @@ self.addEventListener("message", ({ data }: MessageEvent<Watched>) => {
     }
     const target = TARGETS[targetIndex];
     if (target === undefined || performance.now() - since < HANG_MS) return;
-    const replay = replayOption(target, inputOf(target, data.seed, index));
+    const replay = replayOption(target, inputOf(target, data.seed, index), {
+      seed: data.seed,
+      index,
+    });
     process.stderr.write(
       `FAIL  ${target.name}: input ${index} of seed ${data.seed} does not come to an end\n      ${replay}\n`,
     );
