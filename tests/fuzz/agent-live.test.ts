@@ -6,7 +6,7 @@ import { eventually, TemporaryFolder, TestAgent, vsockbox } from "../support/bin
 import { play, Scripts } from "./live.ts";
 import { Random } from "./random.ts";
 
-const CONNECTIONS = 4000;
+const CONNECTIONS = 16_000;
 const SIDE_BY_SIDE = 16;
 const SEED = 11;
 
