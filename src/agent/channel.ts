@@ -200,6 +200,10 @@ export class Channel {
   /** Called by the connection: the peer gives more credit. */
   onCredit(bytes: number): void {
     this.#credit.add(bytes);
+    this.#wakeSender();
+  }
+
+  #wakeSender(): void {
     const waiter = this.#creditWaiter;
     this.#creditWaiter = undefined;
     waiter?.resolve();
@@ -233,7 +237,7 @@ export class Channel {
     this.#closed = true;
     this.#left.resolve();
     this.#wakeReader();
-    this.onCredit(0);
+    this.#wakeSender();
   }
 
   #closeWith(value: JsonObject): void {
@@ -243,7 +247,7 @@ export class Channel {
     this.#items.length = 0;
     this.#carrier.forget(this);
     this.#wakeReader();
-    this.onCredit(0);
+    this.#wakeSender();
   }
 
   async #take(bytes: number): Promise<void> {

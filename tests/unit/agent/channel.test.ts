@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { VsockboxError } from "../../../src/errors.ts";
 import { Channel, type ChannelItem } from "../../../src/agent/channel.ts";
 
 const WINDOW = 2 * 1024 * 1024;
@@ -76,5 +77,17 @@ describe("what waits in a channel", () => {
     expect(items.length).toBeLessThan(50);
     const credit = posted.map((frame) => new DataView(frame.buffer).getUint32(9));
     expect(credit.reduce((sum, bytes) => sum + bytes, 0)).toBe(WINDOW);
+  });
+});
+
+describe("credit beyond every window", () => {
+  test("is refused, and the channel can still be ended", async () => {
+    const { channel } = makeChannel();
+    expect(() => channel.onCredit(0xffff_ffff)).toThrow("more than any window holds");
+    const reason = new VsockboxError({ code: "BAD_DATA", operation: "read Credit" });
+    channel.onBroken(reason);
+    await channel.peerLeft;
+    expect(channel.result).rejects.toBe(reason);
+    expect(channel.send(1, new Uint8Array(1))).rejects.toBe(reason);
   });
 });
