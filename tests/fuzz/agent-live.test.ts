@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { AgentClient } from "../../src/agent/agent-client.ts";
 import { eventually, TemporaryFolder, TestAgent, vsockbox } from "../support/binary.ts";
-import { play, Scripts } from "./live.ts";
+import { FLOODS, flood, play, Scripts } from "./live.ts";
 import { Random } from "./random.ts";
 
 const CONNECTIONS = 16_000;
@@ -61,3 +61,22 @@ test("the agent outlives every connection, and keeps nothing of them", async () 
   expect(rssBytes(pid)).toBeLessThan(RSS_MAX_BYTES);
   expect(agent.running.process.exitCode).toBeNull();
 }, 120_000);
+
+test.each(FLOODS.map((one) => [one.name, one] as const))(
+  "a host that never reads takes no memory: %s",
+  async (_, one) => {
+    await using agent = await TestAgent.start();
+    const { pid } = agent.running;
+    await info(agent.path);
+    const before = descriptors(pid);
+    let most = 0;
+    await flood(agent.path, one, () => {
+      most = Math.max(most, rssBytes(pid));
+    });
+    expect(most).toBeLessThan(RSS_MAX_BYTES);
+    await stillServes(agent);
+    await eventually("its session is over", async () => (await info(agent.path))["sessions"] === 1);
+    await eventually("no descriptor is left", () => descriptors(pid) <= before);
+  },
+  60_000,
+);

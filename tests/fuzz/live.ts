@@ -301,3 +301,77 @@ export function play(path: string, { pieces, leave }: Script): Promise<void> {
     socket.on("connect", () => send(0));
   });
 }
+
+/** Something that is sent over and over, without ever reading. */
+export interface Flood {
+  name: string;
+  /** Sent once, behind the Hello. */
+  first: Uint8Array;
+  repeated: Uint8Array;
+  /** How much is sent at most, in bytes. */
+  bytes: number;
+}
+
+const UNREAD = frame(65, join(u32(1), json({ op: "listen", host: "127.0.0.1", port: 0 })));
+const LARGEST_PING = json({ a: "x".repeat(4000) });
+
+/** A frame with bytes on the channel of {@link UNREAD}. */
+const unread = (...bytes: number[]) => frame(66, join(u32(1), Uint8Array.of(0, ...bytes)));
+
+/** What a host could fill an agent's memory with. */
+export const FLOODS: readonly Flood[] = [
+  {
+    name: "pings",
+    first: new Uint8Array(0),
+    repeated: frame(72, LARGEST_PING),
+    bytes: 200 * 2 ** 20,
+  },
+  {
+    name: "requests that fail",
+    first: join(
+      ...Array.from({ length: 200_000 }, (_, index) =>
+        frame(65, join(u32(index * 2 + 1), json({}))),
+      ),
+    ),
+    repeated: frame(73, json({})),
+    bytes: 2 ** 20,
+  },
+  { name: "empty data", first: UNREAD, repeated: unread(), bytes: 8 * 2 ** 20 },
+  { name: "tiny data", first: UNREAD, repeated: unread(7), bytes: 11 * 2 ** 20 },
+  {
+    name: "a byte of data in every chunk",
+    first: UNREAD,
+    repeated: join(unread(7), ...Array.from({ length: 15 }, () => frame(73, LARGEST_PING))),
+    bytes: 200 * 2 ** 20,
+  },
+];
+
+/** How long a peer that takes nothing more is waited for, in milliseconds. */
+const STUCK_MS = 500;
+
+/** Sends a flood and leaves. `look` is called from time to time. */
+export async function flood(
+  path: string,
+  { first, repeated, bytes }: Flood,
+  look: () => void,
+): Promise<void> {
+  const socket = connect({ path });
+  const closed = new Promise<void>((resolve) => socket.on("close", () => resolve()));
+  socket.on("error", () => undefined);
+  socket.pause();
+  socket.write(join(HELLO, first));
+  const block = join(
+    ...Array.from({ length: Math.ceil(2 ** 18 / repeated.length) }, () => repeated),
+  );
+  for (let sent = 0; sent < bytes && !socket.destroyed; sent += block.length) {
+    if (!socket.write(block)) {
+      const drained = new Promise((resolve) => socket.once("drain", () => resolve("drained")));
+      const outcome = await Promise.race([drained, closed, Bun.sleep(STUCK_MS)]);
+      look();
+      if (outcome === undefined) break;
+    }
+  }
+  look();
+  socket.destroy();
+  await closed;
+}
