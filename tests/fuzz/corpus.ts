@@ -74,7 +74,7 @@ export const CONTROLS: readonly Record<string, unknown>[] = [{ signal: 9 }, { tt
 /** Opens of an agent. */
 export const ACCEPTED: readonly Record<string, unknown>[] = [{ op: "accepted", listener: 7 }];
 
-const status = { mode: 420, mtimeMs: 1_700_000_000_000.25, uid: 0, gid: 1000 };
+const status = { mode: 420, seconds: 1_700_000_000, nanoseconds: 999_999_999, uid: 0, gid: 1000 };
 
 /** Records of a transfer. */
 export const RECORDS: readonly Record<string, unknown>[] = [
