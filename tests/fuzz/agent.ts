@@ -17,7 +17,7 @@ const HELP = `Usage: bun run tests/fuzz/agent.ts [options]
   --replay TARGET:BASE64   run one input (a long one: TARGET:seed-S-input-N)
   --json                   one JSON object a line
 
-Exit status: 0 where every promise was kept, 1 where one was broken.
+Exit status: 0 where every promise was kept, 1 where one was broken, 137 where an input never ends.
 `;
 
 function usage(message: string): VsockboxError {

@@ -1,4 +1,4 @@
-/** Runs beside the fuzzer, in a thread: ends it where one input never comes to an end. */
+/** Runs beside the fuzzer, in a thread: kills it where one input never comes to an end. */
 import { inputOf, replayOption } from "./fuzzer.ts";
 import { TARGETS } from "./targets.ts";
 
