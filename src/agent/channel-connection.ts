@@ -19,6 +19,12 @@ export const MAX_CHANNELS = 1024;
 /** Frames below this size are put together into one write, in bytes. */
 const COALESCE_BYTES = 64 * 1024;
 
+/**
+ * Frames that take no credit are answers to the peer's own: above so many bytes of them that it has
+ * not taken, nothing more is read from it. Peers that read never come near.
+ */
+const MAX_UNSENT_ANSWER_BYTES = 1024 * 1024;
+
 /** Options of {@link ChannelConnection}. */
 export interface ChannelConnectionOptions {
   /** The side that connected numbers its channels oddly. */
@@ -39,6 +45,9 @@ export class ChannelConnection implements ChannelCarrier {
   #lastPeerId: number;
   #batch: Uint8Array[] = [];
   #batchBytes = 0;
+  #batchAnswerBytes = 0;
+  #unsentAnswerBytes = 0;
+  #answersSent: PromiseWithResolvers<void> | undefined;
   #flushTimer: NodeJS.Immediate | undefined;
   #broken: VsockboxError | undefined;
   /** When the last frame came in, by performance.now(). */
@@ -108,6 +117,26 @@ export class ChannelConnection implements ChannelCarrier {
     return Promise.resolve();
   }
 
+  /** Sends an answer, which takes no credit. A broken connection is noticed by whoever reads. */
+  post(frame: Uint8Array): void {
+    this.#unsentAnswerBytes += frame.length;
+    if (frame.length < COALESCE_BYTES) {
+      this.#batchAnswerBytes += frame.length;
+      this.write(frame).catch(() => undefined);
+    } else {
+      const onSent = () => this.#onAnswersSent(frame.length);
+      this.write(frame).then(onSent, onSent);
+    }
+  }
+
+  #onAnswersSent(bytes: number): void {
+    this.#unsentAnswerBytes -= bytes;
+    if (this.#unsentAnswerBytes > MAX_UNSENT_ANSWER_BYTES) return;
+    const waiter = this.#answersSent;
+    this.#answersSent = undefined;
+    waiter?.resolve();
+  }
+
   #flush(): Promise<void> {
     if (this.#flushTimer !== undefined) clearImmediate(this.#flushTimer);
     this.#flushTimer = undefined;
@@ -116,7 +145,14 @@ export class ChannelConnection implements ChannelCarrier {
     const whole = this.#batch.length === 1 ? first : Buffer.concat(this.#batch);
     this.#batch = [];
     this.#batchBytes = 0;
-    return this.#connection.sendEncoded(whole);
+    const sent = this.#connection.sendEncoded(whole);
+    const answerBytes = this.#batchAnswerBytes;
+    this.#batchAnswerBytes = 0;
+    if (answerBytes > 0) {
+      const onSent = () => this.#onAnswersSent(answerBytes);
+      sent.then(onSent, onSent);
+    }
+    return sent;
   }
 
   /** Called by a channel that was closed from this side. */
@@ -136,6 +172,10 @@ export class ChannelConnection implements ChannelCarrier {
         if (frame === undefined) break;
         this.lastFrameAt = performance.now();
         this.#onFrame(decodeChannelFrame(frame));
+        if (this.#unsentAnswerBytes > MAX_UNSENT_ANSWER_BYTES) {
+          this.#answersSent ??= Promise.withResolvers();
+          await this.#answersSent.promise;
+        }
       }
       this.#end(
         new VsockboxError({
@@ -175,7 +215,7 @@ export class ChannelConnection implements ChannelCarrier {
     switch (frame.kind) {
       case "ping": {
         const answer = { ...frame.value, receivedMs: Date.now() };
-        this.write(encodeJsonFrame(FrameType.Pong, answer)).catch(() => undefined);
+        this.post(encodeJsonFrame(FrameType.Pong, answer));
         return;
       }
       case "pong":
@@ -232,7 +272,7 @@ export class ChannelConnection implements ChannelCarrier {
         operation: "open channel",
         message: `${MAX_CHANNELS} channels are open already`,
       });
-      this.write(encodeChannelJson("close", id, encodeError(error))).catch(() => undefined);
+      this.post(encodeChannelJson("close", id, encodeError(error)));
       return;
     }
     this.#options.onOpen(this.#make(id), request);

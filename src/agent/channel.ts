@@ -18,10 +18,21 @@ import { field, type JsonObject } from "../protocols/agent/json-fields.ts";
 export type ChannelItem =
   { kind: "data"; stream: number; bytes: Uint8Array } | { kind: "record"; value: JsonObject };
 
+/** Data below this size is put together while it waits to be read, in bytes. */
+const SMALL_BYTES = 4096;
+
+/** Most that is put together, in bytes. */
+const MERGED_BYTES = 64 * 1024;
+
+/** An item that waits to be read; `room` is what small data is put together in. */
+type QueuedItem = ChannelItem & { cost: number; room?: Uint8Array };
+
 /** What a channel needs of its connection. */
 export interface ChannelCarrier {
   /** Sends a frame; resolves when the kernel has it. */
   write(frame: Uint8Array): Promise<void>;
+  /** Sends a frame that takes no credit: where too many wait to be sent, nothing more is read. */
+  post(frame: Uint8Array): void;
   /** The channel's number will not be used again. */
   forget(channel: Channel): void;
 }
@@ -44,7 +55,7 @@ export class Channel {
   readonly #window: ReceiveWindow;
   readonly #outcome = Promise.withResolvers<JsonObject>();
   readonly #left = Promise.withResolvers<void>();
-  readonly #items: (ChannelItem & { cost: number })[] = [];
+  readonly #items: QueuedItem[] = [];
   #inputEnded = false;
   #outputEnded = false;
   #closed = false;
@@ -81,7 +92,7 @@ export class Channel {
       const item = this.#items.shift();
       if (item !== undefined) {
         const returned = this.#window.consume(item.cost);
-        if (returned > 0 && !this.#closed) this.#post(encodeCredit(this.id, returned));
+        if (returned > 0 && !this.#closed) this.#carrier.post(encodeCredit(this.id, returned));
         return item;
       }
       if (this.#failure !== undefined) throw this.#failure;
@@ -124,14 +135,14 @@ export class Channel {
 
   /** Sends a control message: it takes no credit, so it is never behind unread data of ours. */
   control(value: JsonObject): void {
-    if (!this.#closed) this.#post(encodeChannelJson("control", this.id, value));
+    if (!this.#closed) this.#carrier.post(encodeChannelJson("control", this.id, value));
   }
 
   /** Says that no more data and records will come from this side. */
   end(): void {
     if (this.#outputEnded || this.#closed) return;
     this.#outputEnded = true;
-    this.#post(encodeEnd(this.id));
+    this.#carrier.post(encodeEnd(this.id));
   }
 
   /** Closes the channel with a result. */
@@ -155,13 +166,44 @@ export class Channel {
   onData(item: ChannelItem, cost: number): void {
     if (this.#closed) return;
     this.#window.accept(cost);
-    this.#items.push({ ...item, cost });
+    if (item.kind === "data" && item.bytes.length < SMALL_BYTES && this.#items.length > 0) {
+      this.#queueSmall(item.stream, item.bytes);
+    } else if (item.kind === "record" || item.bytes.length > 0) {
+      this.#items.push({ ...item, cost });
+    }
     this.#wakeReader();
+  }
+
+  /**
+   * Bytes that wait are worth their credit and not more: a small piece must not hold the whole chunk
+   * that it came in, nor be an item of its own.
+   */
+  #queueSmall(stream: number, bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
+    const last = this.#items.at(-1);
+    const length = last?.kind === "data" ? last.bytes.length + bytes.length : 0;
+    if (last?.kind !== "data" || last.stream !== stream || length > MERGED_BYTES) {
+      this.#items.push({ kind: "data", stream, bytes: bytes.slice(), cost: bytes.length });
+      return;
+    }
+    let { room } = last;
+    if (room === undefined || room.length < length) {
+      room = new Uint8Array(length * 2);
+      room.set(last.bytes);
+    }
+    room.set(bytes, last.bytes.length);
+    last.room = room;
+    last.bytes = room.subarray(0, length);
+    last.cost += bytes.length;
   }
 
   /** Called by the connection: the peer gives more credit. */
   onCredit(bytes: number): void {
     this.#credit.add(bytes);
+    this.#wakeSender();
+  }
+
+  #wakeSender(): void {
     const waiter = this.#creditWaiter;
     this.#creditWaiter = undefined;
     waiter?.resolve();
@@ -195,17 +237,17 @@ export class Channel {
     this.#closed = true;
     this.#left.resolve();
     this.#wakeReader();
-    this.onCredit(0);
+    this.#wakeSender();
   }
 
   #closeWith(value: JsonObject): void {
     if (this.#closed) return;
-    this.#post(encodeChannelJson("close", this.id, value));
+    this.#carrier.post(encodeChannelJson("close", this.id, value));
     this.#closed = true;
     this.#items.length = 0;
     this.#carrier.forget(this);
     this.#wakeReader();
-    this.onCredit(0);
+    this.#wakeSender();
   }
 
   async #take(bytes: number): Promise<void> {
@@ -220,11 +262,6 @@ export class Channel {
       );
     }
     this.#credit.take(bytes);
-  }
-
-  /** A broken connection is noticed by whoever reads. */
-  #post(frame: Uint8Array): void {
-    this.#carrier.write(frame).catch(() => undefined);
   }
 
   #wakeReader(): void {

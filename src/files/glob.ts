@@ -29,9 +29,10 @@ export function expandGlob(pattern: Uint8Array, limit: number): BytesPath[] {
     const next: BytesPath[] = [];
     for (const directory of found) {
       for (const name of matchesIn(directory, component)) {
-        next.push(joinPath(directory, name));
         if (next.length >= limit) break;
+        next.push(joinPath(directory, name));
       }
+      if (next.length >= limit) break;
     }
     found = next;
   }
@@ -44,7 +45,7 @@ function matchesIn(directory: BytesPath, component: string): Uint8Array[] {
     const there = lstatSync(joinPath(directory, name), { throwIfNoEntry: false }) !== undefined;
     return there ? [name] : [];
   }
-  const matcher = componentPattern(component);
+  const matches = componentMatcher(component);
   let names: Buffer[];
   try {
     names = readdirSync(directory, { encoding: "buffer" });
@@ -53,42 +54,82 @@ function matchesIn(directory: BytesPath, component: string): Uint8Array[] {
   }
   return names
     .map((name) => name.toString("latin1"))
-    .filter((name) => matcher.test(name) && (component.startsWith(".") || !name.startsWith(".")))
+    .filter((name) => matches(name) && (component.startsWith(".") || !name.startsWith(".")))
     .sort((a, b) => (a < b ? -1 : 1))
     .map((name) => Buffer.from(name, "latin1"));
 }
 
-/** One component as a regular expression on Latin-1 text. */
-function componentPattern(component: string): RegExp {
-  let source = "";
+/** What one character of a name has to be; a `*` is any number of them. */
+type Token = "*" | ((character: string) => boolean);
+
+/**
+ * Whether a name matches one component of a pattern, both as Latin-1 text. It takes at most as many
+ * steps as the two lengths' product: a regular expression takes exponentially many for some patterns.
+ */
+export function componentMatcher(component: string): (name: string) => boolean {
+  const tokens = readTokens(component);
+  return (name) => {
+    let token = 0;
+    let at = 0;
+    let star = -1;
+    let starAt = 0;
+    while (at < name.length) {
+      const accepts = tokens[token];
+      if (accepts === "*") {
+        star = token++;
+        starAt = at;
+      } else if (accepts?.(name[at] ?? "")) {
+        token++;
+        at++;
+      } else if (star === -1) {
+        return false;
+      } else {
+        // Only the last star needs to take more: what is before it matches already.
+        token = star + 1;
+        at = ++starAt;
+      }
+    }
+    while (tokens[token] === "*") token++;
+    return token === tokens.length;
+  };
+}
+
+function readTokens(component: string): Token[] {
+  const tokens: Token[] = [];
   for (let index = 0; index < component.length; index++) {
     const character = component[index] ?? "";
-    if (character === "*") source += "[^]*";
-    else if (character === "?") source += "[^]";
-    else if (character === "\\") source += literal(component[++index] ?? "\\");
+    if (character === "*") {
+      if (tokens.at(-1) !== "*") tokens.push("*");
+    } else if (character === "?") tokens.push(() => true);
+    else if (character === "\\") tokens.push(literal(component[++index] ?? "\\"));
     else if (character === "[") {
-      const end = component.indexOf("]", index + 2);
-      if (end === -1) source += literal("[");
+      const isNegated = /[!^]/.test(component[index + 1] ?? "");
+      const begin = index + (isNegated ? 2 : 1);
+      // A bracket that comes first is one of the characters.
+      const end = component.indexOf("]", begin + 1);
+      if (end === -1) tokens.push(literal("["));
       else {
-        source += characterClass(component.slice(index + 1, end));
+        tokens.push(characterClass(component.slice(begin, end), isNegated));
         index = end;
       }
-    } else source += literal(character);
+    } else tokens.push(literal(character));
   }
-  try {
-    return new RegExp(`^${source}$`);
-  } catch {
-    // A range such as [z-a] matches nothing.
-    return /(?!)/;
-  }
+  return tokens;
 }
 
-function characterClass(inner: string): string {
-  const negated = inner.startsWith("!") || inner.startsWith("^");
-  const body = (negated ? inner.slice(1) : inner).replaceAll(/[\\\]^[]/g, "\\$&");
-  return `[${negated ? "^" : ""}${body}]`;
+/** Characters and ranges; a range such as z-a has nothing in it. */
+function characterClass(body: string, isNegated: boolean): Token {
+  const ranges: [string, string][] = [];
+  for (let index = 0; index < body.length; index++) {
+    const first = body[index] ?? "";
+    const last = body[index + 1] === "-" ? body[index + 2] : undefined;
+    ranges.push([first, last ?? first]);
+    if (last !== undefined) index += 2;
+  }
+  return (character) =>
+    ranges.some(([first, last]) => first <= character && character <= last) !== isNegated;
 }
 
-function literal(character: string): string {
-  return character.replace(/[.*+?^${}()|[\]\\/]/, "\\$&");
+function literal(wanted: string): Token {
+  return (character) => character === wanted;
 }

@@ -29,6 +29,12 @@ export const MAX_DATA_BYTES = 256 * 1024;
 /** Largest frame that is accepted behind a Hello, in bytes: nothing needs more. */
 export const MAX_CHANNEL_FRAME_BYTES = 1024 * 1024;
 
+/**
+ * Most bytes in a Ping or Pong. What a Ping says is written back, and the runtime takes seconds to
+ * write JSON that is nested deeply enough, which one large frame can hold.
+ */
+export const MAX_PING_BYTES = 4096;
+
 /** The streams of a Data frame. */
 export const Stream = { Input: 0, Output: 1, Errors: 2 } as const;
 
@@ -105,8 +111,12 @@ export function encodeEnd(channel: number): Uint8Array {
 export function decodeChannelFrame({ type, payload, prefix }: Frame): ChannelFrame {
   if (type === FrameType.Data) return decodeDataPiece(prefix, payload);
   const name = frameName(type);
-  if (type === FrameType.Ping) return { kind: "ping", value: parseObject(name, payload) };
-  if (type === FrameType.Pong) return { kind: "pong", value: parseObject(name, payload) };
+  if (type === FrameType.Ping || type === FrameType.Pong) {
+    if (payload.length > MAX_PING_BYTES)
+      throw bad(name, `it has more than ${MAX_PING_BYTES} bytes`);
+    const value = parseObject(name, payload);
+    return { kind: type === FrameType.Ping ? "ping" : "pong", value };
+  }
   if (payload.length < CHANNEL_BYTES) throw bad(name, "the channel's number is missing");
   const view = new DataView(payload.buffer, payload.byteOffset, payload.length);
   const channel = view.getUint32(0);

@@ -31,8 +31,9 @@ export class SendCredit {
    * @throws {VsockboxError} BAD_DATA where it adds up to more than any window.
    */
   add(bytes: number): void {
-    this.#available += bytes;
-    if (this.#available > MAX_CREDIT_BYTES) throw bad("Credit", "it is more than any window holds");
+    const available = this.#available + bytes;
+    if (available > MAX_CREDIT_BYTES) throw bad("Credit", "it is more than any window holds");
+    this.#available = available;
   }
 }
 

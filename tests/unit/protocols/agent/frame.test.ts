@@ -14,9 +14,9 @@ function decodeAll(chunks: Uint8Array[], decoder = new FrameDecoder()) {
   const frames: { type: number; payload: number[] }[] = [];
   let open: { missing: number; payload: number[] } | undefined;
   for (const chunk of chunks) {
-    for (const { type, payload, frameBytes } of decoder.push(chunk) as Iterable<Frame>) {
+    for (const { type, payload, frameBytes, prefix } of decoder.push(chunk) as Iterable<Frame>) {
       if (open === undefined) {
-        open = { missing: frameBytes, payload: [] };
+        open = { missing: frameBytes - prefix.length, payload: [...prefix] };
         frames.push({ type, payload: open.payload });
       }
       open.payload.push(...payload);

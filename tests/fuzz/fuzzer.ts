@@ -1,0 +1,160 @@
+/** Runs targets on inputs that a seed brings back. */
+import { reasonOf, VsockboxError } from "../../src/errors.ts";
+import { Mutator, seedOf } from "./mutate.ts";
+import { Random } from "./random.ts";
+import type { Target } from "./targets.ts";
+
+/** A single input that takes longer than this is a failure, in milliseconds. */
+const SLOW_MS = 1000;
+
+/** How often memory is looked at, in inputs. */
+const BATCH = 20_000;
+
+/** Memory that a target may take beyond what was there before it, in bytes. */
+const GROWTH_BYTES = 256 * 1024 * 1024;
+
+/** Options of {@link fuzz}. */
+export interface FuzzOptions {
+  inputs: number;
+  seed: number;
+  /** Called before each input, so that a watchdog knows which one never came to an end. */
+  onInput?: (index: number) => void;
+}
+
+/** An input that broke a promise. */
+export interface FuzzFailure {
+  /** Which promise, or what was thrown. */
+  reason: string;
+  seed: number;
+  /** Which input of the run it was. */
+  index: number;
+  input: string;
+  /** The option that runs this input alone. */
+  replay: string;
+}
+
+/** What became of a run. */
+export interface FuzzReport {
+  target: string;
+  inputs: number;
+  /** Inputs without an error; the others were refused as they should be. */
+  accepted: number;
+  milliseconds: number;
+  /** How much the process grew, in bytes. */
+  grownBytes: number;
+  failure: FuzzFailure | undefined;
+}
+
+/** Runs one input. Gives whether it was taken or refused, or which promise it broke. */
+export function runInput(target: Target, input: Uint8Array): "accepted" | "refused" | Error {
+  try {
+    target.run(input);
+    return "accepted";
+  } catch (thrown) {
+    if (thrown instanceof VsockboxError && target.codes.includes(thrown.code)) return "refused";
+    return thrown instanceof Error ? thrown : new Error(String(thrown));
+  }
+}
+
+/** Makes the input of an index again. */
+export function inputOf(target: Target, seed: number, index: number): Uint8Array {
+  const random = new Random();
+  const mutator = new Mutator(random, target.corpus.map(seedOf));
+  random.begin(seed, index);
+  return mutator.make();
+}
+
+/** Longer inputs would fill the terminal: they are made again from their seed, in bytes. */
+const PRINTED_BYTES = 4096;
+
+/** The option that runs an input of a run alone. */
+export function replayOption(
+  target: Target,
+  input: Uint8Array,
+  { seed, index }: { seed: number; index: number },
+): string {
+  const word =
+    input.length > PRINTED_BYTES
+      ? `seed-${seed}-input-${index}`
+      : Buffer.from(input).toString("base64");
+  return `--replay ${target.name}:${word}`;
+}
+
+/** The input that {@link replayOption} names. */
+export function replayInput(target: Target, word: string): Uint8Array {
+  const made = /^seed-(\d+)-input-(\d+)$/.exec(word);
+  if (made !== null) return inputOf(target, Number(made[1]), Number(made[2]));
+  return Buffer.from(word, "base64");
+}
+
+/** Gives a target so many inputs, until one breaks a promise. */
+export function fuzz(target: Target, { inputs, seed, onInput }: FuzzOptions): FuzzReport {
+  const random = new Random();
+  const mutator = new Mutator(random, target.corpus.map(seedOf));
+  const rssBefore = process.memoryUsage.rss();
+  // Stacks take most of the time of an input that is refused; a replay shows them.
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
+  const begin = performance.now();
+  let accepted = 0;
+  let failure: FuzzFailure | undefined;
+  let index = 0;
+  let last = begin;
+  for (; index < inputs && failure === undefined; index++) {
+    onInput?.(index);
+    random.begin(seed, index);
+    const input = mutator.make();
+    let outcome = runInput(target, input);
+    const now = performance.now();
+    if (now - last > SLOW_MS) outcome = stillSlow(target, input) ?? outcome;
+    if (outcome === "accepted") accepted++;
+    else if (outcome !== "refused") failure = failureOf(target, seed, index, input, outcome);
+    if (index % BATCH === BATCH - 1 && grown(rssBefore) > GROWTH_BYTES) {
+      const error = new Error(`it holds ${grown(rssBefore)} bytes more than before`);
+      failure ??= failureOf(target, seed, index, input, error);
+    }
+    last = performance.now();
+  }
+  Error.stackTraceLimit = stackTraceLimit;
+  return {
+    target: target.name,
+    inputs: index,
+    accepted,
+    milliseconds: performance.now() - begin,
+    grownBytes: Math.max(0, process.memoryUsage.rss() - rssBefore),
+    failure,
+  };
+}
+
+/** A machine may have other things to do for a second; an input is slow where it is slow twice. */
+function stillSlow(target: Target, input: Uint8Array): Error | undefined {
+  const begin = performance.now();
+  runInput(target, input);
+  const milliseconds = performance.now() - begin;
+  return milliseconds > SLOW_MS
+    ? new Error(`one input took ${Math.round(milliseconds)} ms`)
+    : undefined;
+}
+
+/** What is garbage does not count. */
+function grown(before: number): number {
+  if (process.memoryUsage.rss() - before <= GROWTH_BYTES) return 0;
+  Bun.gc(true);
+  return process.memoryUsage.rss() - before;
+}
+
+function failureOf(
+  target: Target,
+  seed: number,
+  index: number,
+  input: Uint8Array,
+  error: Error,
+): FuzzFailure {
+  return {
+    reason: `${error.name}: ${reasonOf(error).message}`,
+    seed,
+    index,
+    input: Buffer.from(input).toString("base64"),
+    replay: replayOption(target, input, { seed, index }),
+  };
+}
