@@ -12,7 +12,7 @@ import {
   unlinkSync,
 } from "node:fs";
 import { reasonOf, VsockboxError } from "../errors.ts";
-import { type BytesPath, bytesPath, joinPath, parentOf, showPath } from "../files/bytes-path.ts";
+import { baseName, type BytesPath, bytesPath, joinPath, parentOf, showPath } from "../files/bytes-path.ts";
 import { fileFacts } from "../files/facts.ts";
 import { expandGlob } from "../files/glob.ts";
 import type { FileOperation } from "../protocols/agent/channel-requests.ts";
@@ -120,8 +120,29 @@ function makeDirectory(path: BytesPath, parents: boolean, mode: number | undefin
   if (mode !== undefined) chmodSync(path, mode);
 }
 
-/** Paths that nobody removes on purpose. */
-const NEVER_REMOVED = new Set(["/", ".", "..", ""]);
+/**
+ * Refuses what nobody removes on purpose: the root by any name, and `.` and `..`, as rm(1) does. The
+ * root is told by what it is, not by how it is written: `/.`, `//` and `/etc/..` are the root, too.
+ *
+ * @throws {VsockboxError} USAGE.
+ */
+export function assertRemovable(path: BytesPath): void {
+  const name = baseName(path).toString();
+  if (name !== "" && name !== "." && name !== ".." && !isRoot(path)) return;
+  throw new VsockboxError({
+    code: "USAGE",
+    operation: "remove",
+    address: showPath(path),
+    message: "that is never removed",
+    hint: "name the files in it",
+  });
+}
+
+function isRoot(path: BytesPath): boolean {
+  const root = lstatSync("/");
+  const status = lstatSync(path, { throwIfNoEntry: false });
+  return status !== undefined && status.ino === root.ino && status.dev === root.dev;
+}
 
 /** Gives how many files and directories were removed. */
 async function remove(
@@ -130,14 +151,7 @@ async function remove(
   recursive: boolean,
   force: boolean,
 ): Promise<number> {
-  if (NEVER_REMOVED.has(path.toString().replaceAll(/\/+$/g, ""))) {
-    throw new VsockboxError({
-      code: "USAGE",
-      operation: "remove",
-      address: showPath(path),
-      message: "that is never removed",
-    });
-  }
+  assertRemovable(path);
   const status = lstatSync(path, { throwIfNoEntry: false });
   if (status === undefined && force) return 0;
   if (status?.isDirectory() !== true) {
