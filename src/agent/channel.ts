@@ -7,12 +7,19 @@ import {
   encodeData,
   encodeEnd,
   fillDataHeader,
+  MAX_CHANNEL_FRAME_BYTES,
   MAX_DATA_BYTES,
   recordCost,
 } from "../protocols/agent/channel-frames.ts";
 import { ReceiveWindow, SendCredit } from "../protocols/agent/credit.ts";
 import { decodeError, encodeError } from "../protocols/agent/hello.ts";
 import { field, type JsonObject } from "../protocols/agent/json-fields.ts";
+
+/** Small pieces that wait to be read are put together up to this size, in bytes. */
+const MERGE_BYTES = 4096;
+
+/** A piece that is a smaller part than this of what it came in is copied out of it. */
+const MAX_VIEW_RATIO = 4;
 
 /** What comes out of a channel, in the order in which the peer sent it. */
 export type ChannelItem =
@@ -155,8 +162,28 @@ export class Channel {
   onData(item: ChannelItem, cost: number): void {
     if (this.#closed) return;
     this.#window.accept(cost);
-    this.#items.push({ ...item, cost });
+    if (item.kind === "record") this.#items.push({ ...item, cost });
+    else this.#queue(item.stream, item.bytes);
     this.#wakeReader();
+  }
+
+  /**
+   * Small pieces are copied, and put together where they wait: each is a view of all that came with
+   * it, which it would keep in memory for as long as nobody reads.
+   */
+  #queue(stream: number, bytes: Uint8Array): void {
+    const cost = bytes.length;
+    if (cost === 0) return;
+    const last = this.#items.at(-1);
+    const joins =
+      last?.kind === "data" && last.stream === stream && last.cost + cost <= MERGE_BYTES;
+    if (joins) {
+      last.bytes = Buffer.concat([last.bytes, bytes]);
+      last.cost += cost;
+      return;
+    }
+    const isSmallPart = cost * MAX_VIEW_RATIO < bytes.buffer.byteLength;
+    this.#items.push({ kind: "data", stream, bytes: isSmallPart ? bytes.slice() : bytes, cost });
   }
 
   /** Called by the connection: the peer gives more credit. */
@@ -200,7 +227,10 @@ export class Channel {
 
   #closeWith(value: JsonObject): void {
     if (this.#closed) return;
-    this.#post(encodeChannelJson("close", this.id, value));
+    const frame = encodeChannelJson("close", this.id, value);
+    // A frame that the peer refuses would take the whole connection with it.
+    if (frame.length > MAX_CHANNEL_FRAME_BYTES) return this.fail(tooLong(frame.length));
+    this.#post(frame);
     this.#closed = true;
     this.#items.length = 0;
     this.#carrier.forget(this);
@@ -232,4 +262,12 @@ export class Channel {
     this.#reader = undefined;
     reader?.resolve();
   }
+}
+
+function tooLong(bytes: number): VsockboxError {
+  return new VsockboxError({
+    code: "IO",
+    operation: "answer",
+    message: `the answer has ${bytes} bytes, more than the ${MAX_CHANNEL_FRAME_BYTES} of a frame`,
+  });
 }
