@@ -9,10 +9,19 @@ import {
   realpathSync,
   renameSync,
   rmdirSync,
+  statSync,
   unlinkSync,
 } from "node:fs";
 import { reasonOf, VsockboxError } from "../errors.ts";
-import { baseName, type BytesPath, bytesPath, joinPath, parentOf, showPath } from "../files/bytes-path.ts";
+import {
+  baseName,
+  type BytesPath,
+  bytesPath,
+  joinPath,
+  parentOf,
+  showPath,
+  withoutTrailingSlashes,
+} from "../files/bytes-path.ts";
 import { fileFacts } from "../files/facts.ts";
 import { expandGlob } from "../files/glob.ts";
 import type { FileOperation } from "../protocols/agent/channel-requests.ts";
@@ -114,7 +123,7 @@ function makeDirectory(path: BytesPath, parents: boolean, mode: number | undefin
       missing.unshift(above);
     }
     for (const directory of missing) mkdirSync(directory, 0o777);
-    if (lstatSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
+    if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
   }
   mkdirSync(path, 0o777);
   if (mode !== undefined) chmodSync(path, mode);
@@ -152,7 +161,8 @@ async function remove(
   force: boolean,
 ): Promise<number> {
   assertRemovable(path);
-  const status = lstatSync(path, { throwIfNoEntry: false });
+  // With a slash behind it, the kernel would follow a link, and what it leads to would be removed.
+  const status = lstatSync(withoutTrailingSlashes(path), { throwIfNoEntry: false });
   if (status === undefined && force) return 0;
   if (status?.isDirectory() !== true) {
     unlinkSync(path);
