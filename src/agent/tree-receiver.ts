@@ -379,8 +379,8 @@ class IncomingFile {
   /** What an earlier transfer left: an unfinished file, or a complete one that may be the same. */
   async part(): Promise<{ bytes: number; hash: string }> {
     const { size } = this.#record;
-    if (this.#existing?.isFile() && this.#existing.size === size) {
-      const fd = openSync(this.#final, constants.O_RDONLY | constants.O_NOFOLLOW);
+    const fd = this.#openExisting();
+    if (fd !== undefined && size !== undefined) {
       try {
         this.partBytes = size;
         this.#isWhole = true;
@@ -399,6 +399,16 @@ class IncomingFile {
     } catch {
       this.#close();
       return { bytes: 0, hash: "" };
+    }
+  }
+
+  /** The complete file of the right size, where there is one that may be read. */
+  #openExisting(): number | undefined {
+    if (!this.#existing?.isFile() || this.#existing.size !== this.#record.size) return undefined;
+    try {
+      return openSync(this.#final, constants.O_RDONLY | constants.O_NOFOLLOW);
+    } catch {
+      return undefined;
     }
   }
 

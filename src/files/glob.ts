@@ -44,7 +44,7 @@ function matchesIn(directory: BytesPath, component: string): Uint8Array[] {
     const there = lstatSync(joinPath(directory, name), { throwIfNoEntry: false }) !== undefined;
     return there ? [name] : [];
   }
-  const matcher = componentPattern(component);
+  const matches = componentMatcher(component);
   let names: Buffer[];
   try {
     names = readdirSync(directory, { encoding: "buffer" });
@@ -53,34 +53,73 @@ function matchesIn(directory: BytesPath, component: string): Uint8Array[] {
   }
   return names
     .map((name) => name.toString("latin1"))
-    .filter((name) => matcher.test(name) && (component.startsWith(".") || !name.startsWith(".")))
+    .filter((name) => matches(name) && (component.startsWith(".") || !name.startsWith(".")))
     .sort((a, b) => (a < b ? -1 : 1))
     .map((name) => Buffer.from(name, "latin1"));
 }
 
-/** One component as a regular expression on Latin-1 text. */
-function componentPattern(component: string): RegExp {
-  let source = "";
+/** What stands between the stars of a pattern: a regular expression, one character an atom. */
+interface Segment {
+  source: string;
+  length: number;
+}
+
+function segmentsOf(component: string): Segment[] {
+  let segment: Segment = { source: "", length: 0 };
+  const segments = [segment];
+  const add = (source: string) => {
+    segment.source += source;
+    segment.length++;
+  };
   for (let index = 0; index < component.length; index++) {
     const character = component[index] ?? "";
-    if (character === "*") source += "[^]*";
-    else if (character === "?") source += "[^]";
-    else if (character === "\\") source += literal(component[++index] ?? "\\");
+    if (character === "*") segments.push((segment = { source: "", length: 0 }));
+    else if (character === "?") add("[^]");
+    else if (character === "\\") add(literal(component[++index] ?? "\\"));
     else if (character === "[") {
       const end = component.indexOf("]", index + 2);
-      if (end === -1) source += literal("[");
+      if (end === -1) add(literal("["));
       else {
-        source += characterClass(component.slice(index + 1, end));
+        add(characterClass(component.slice(index + 1, end)));
         index = end;
       }
-    } else source += literal(character);
+    } else add(literal(character));
   }
+  return segments;
+}
+
+/**
+ * Whether a name on Latin-1 matches one component. Each star takes as little as it can, and never more
+ * later: a regular expression for all of it would try every way to share a name among many stars.
+ */
+function componentMatcher(component: string): (name: string) => boolean {
+  const segments = segmentsOf(component);
+  let first: RegExp;
+  let last: RegExp;
+  let middle: RegExp[];
   try {
-    return new RegExp(`^${source}$`);
+    first = new RegExp(`^${segments[0]?.source}`);
+    last = new RegExp(`${segments.at(-1)?.source}$`);
+    middle = segments.slice(1, -1).map(({ source }) => new RegExp(source, "g"));
   } catch {
     // A range such as [z-a] matches nothing.
-    return /(?!)/;
+    return () => false;
   }
+  const lengths = segments.map(({ length }) => length);
+  const [head = 0] = lengths;
+  if (segments.length === 1) return (name) => name.length === head && first.test(name);
+  return (name) => {
+    const end = name.length - (lengths.at(-1) ?? 0);
+    let from = head;
+    if (from > end || !first.test(name) || !last.test(name.slice(end))) return false;
+    for (const segment of middle) {
+      segment.lastIndex = from;
+      if (!segment.test(name)) return false;
+      from = segment.lastIndex;
+      if (from > end) return false;
+    }
+    return true;
+  };
 }
 
 function characterClass(inner: string): string {
