@@ -23,6 +23,9 @@ import type { TransferProgress, TransferSummary } from "./transfer.ts";
 import { TreeReceiver } from "./tree-receiver.ts";
 import { TreeSender } from "./tree-sender.ts";
 
+/** How long a connection that is closed may take to send what is queued, in milliseconds. */
+const FAREWELL_MS = 2000;
+
 /** Options of transfers. */
 export interface TransferOptions extends Partial<TransferFlags> {
   recursive?: boolean;
@@ -324,7 +327,13 @@ export class AgentClient implements AsyncDisposable {
 
   /** Closes the connection; commands that were not detached are ended by the agent. */
   async close(): Promise<void> {
-    await this.#channels.close();
+    // A guest that is stopped takes no farewell.
+    const timer = setTimeout(() => this.abort(nobodyReads()), FAREWELL_MS);
+    try {
+      await this.#channels.close();
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

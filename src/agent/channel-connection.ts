@@ -17,6 +17,9 @@ import type { FrameConnection } from "./frame-connection.ts";
 /** Open channels that one peer may have at once. */
 export const MAX_CHANNELS = 1024;
 
+/** Pings that may wait for their answers to be sent: more are of a peer that does not read. */
+const MAX_UNSENT_PONGS = 1000;
+
 /** Frames below this size are put together into one write, in bytes. */
 const COALESCE_BYTES = 64 * 1024;
 
@@ -42,6 +45,7 @@ export class ChannelConnection implements ChannelCarrier {
   #batchBytes = 0;
   #flushTimer: NodeJS.Immediate | undefined;
   #broken: VsockboxError | undefined;
+  #unsentPongs = 0;
   /** When the last frame came in, by performance.now(). */
   lastFrameAt = performance.now();
 
@@ -175,11 +179,8 @@ export class ChannelConnection implements ChannelCarrier {
 
   #onFrame(frame: ChannelFrame): void {
     switch (frame.kind) {
-      case "ping": {
-        const answer = { ...frame.value, receivedMs: Date.now() };
-        this.write(encodeJsonFrame(FrameType.Pong, answer)).catch(() => undefined);
-        return;
-      }
+      case "ping":
+        return this.#answerPing(frame.value);
       case "pong":
         this.#pings.shift()?.resolve(frame.value);
         return;
@@ -192,6 +193,18 @@ export class ChannelConnection implements ChannelCarrier {
         else if (!this.#wasOpen(frame.channel)) throw bad("frame", "its channel was never opened");
       }
     }
+  }
+
+  /** Not put together with others: it is known of each answer whether it is still to be sent. */
+  #answerPing(value: JsonObject): void {
+    if (++this.#unsentPongs > MAX_UNSENT_PONGS) throw bad("Ping", "the answers are not read");
+    this.#flush().catch(() => undefined);
+    const answer = { ...value, receivedMs: Date.now() };
+    this.#connection
+      .sendEncoded(encodeJsonFrame(FrameType.Pong, answer))
+      .then(() => this.#unsentPongs--)
+      // A broken connection is noticed by whoever reads.
+      .catch(() => undefined);
   }
 
   #wasOpen(id: number): boolean {

@@ -9,6 +9,7 @@ import { fileKind, readLink } from "../files/facts.ts";
 import { prefixHash } from "../files/prefix-hash.ts";
 import type { ByteSource } from "../net/pump.ts";
 import { DATA_HEADER_BYTES, MAX_DATA_BYTES } from "../protocols/agent/channel-frames.ts";
+import { bad } from "../protocols/agent/json-fields.ts";
 import type { TransferFlags } from "../protocols/agent/channel-requests.ts";
 import {
   decodeResumeOffer,
@@ -27,6 +28,9 @@ import {
 } from "./transfer.ts";
 
 const readAsync = promisify(read);
+
+/** One is asked for at a time. */
+const MAX_WAITING_OFFERS = 16;
 
 /** A file of up to this size is read at once: the thread pool would take longer than the disk. */
 const SMALL_FILE_BYTES = 64 * 1024;
@@ -52,6 +56,7 @@ export class TreeSender {
     this.#channel = channel;
     this.#options = options;
     channel.onControl = (value) => {
+      if (this.#offers.length >= MAX_WAITING_OFFERS) throw bad("offer", "nobody has asked for it");
       this.#offers.push(decodeResumeOffer(value));
       this.#offerWaiter?.resolve();
     };

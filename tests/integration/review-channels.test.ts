@@ -2,6 +2,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { AgentClient, type RemoteCommand } from "../../src/agent/agent-client.ts";
 import { Channel } from "../../src/agent/channel.ts";
+import { greetAgent } from "../../src/agent/hello-client.ts";
+import { encodeJsonFrame, FrameType } from "../../src/protocols/agent/frame.ts";
 import { TestAgent, vsockbox } from "../support/binary.ts";
 
 let agent: TestAgent;
@@ -65,6 +67,36 @@ describe("memory", () => {
       if (item.kind === "data") streams.push(item.stream);
     }
     expect(streams).toEqual([1, 2]);
+  });
+});
+
+describe("a peer that does not read", () => {
+  test("is not answered for ever", async () => {
+    const { connection } = await greetAgent({ kind: "unix", path: agent.path });
+    const { stream } = connection;
+    const ping = encodeJsonFrame(FrameType.Ping, { pad: "x".repeat(10_000) });
+    const many = Buffer.concat(Array.from({ length: 100 }, () => ping));
+    let sent = 0;
+    const flood = async () => {
+      for (; sent < 500_000_000; sent += many.length) await stream.write(many);
+    };
+    await Promise.race([flood().catch(() => undefined), Bun.sleep(5000)]);
+    stream.abort();
+    expect(sent).toBeLessThan(200_000_000);
+  });
+
+  test("offers that nobody asked for end their channel alone", async () => {
+    const none = { preserve: false, resume: true, checksum: false, keep: false };
+    const name = Buffer.from("exe");
+    const path = Buffer.from("/proc/self/exe");
+    const channel = client.open({ op: "get", path, name, recursive: false, ...none });
+    for (let count = 0; count < 2000; count++) {
+      channel.control({ offer: { kind: "part", bytes: 1, hash: "" } });
+    }
+    expect(await channel.result.catch((thrown: Error) => thrown.message)).toBe(
+      "read offer: nobody has asked for it",
+    );
+    expect((await client.ping()).roundTripMs).toBeGreaterThan(0);
   });
 });
 

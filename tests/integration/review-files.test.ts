@@ -154,6 +154,13 @@ describe("copies", () => {
 });
 
 describe("rm and mkdir", () => {
+  test("rm goes on behind a path that is not there", async () => {
+    writeFileSync(folder.file("there"), "");
+    const { status, stderr } = await vsockbox(["rm", remote("missing"), remote("there")]);
+    expect([status, existsSync(folder.file("there"))]).toEqual([74, false]);
+    expect(stderr).toContain("missing: no such file or directory");
+  });
+
   test("rm -r of a link with a slash behind it leaves alone what it leads to", async () => {
     mkdirSync(folder.file("real"));
     writeFileSync(folder.file("real/keep"), "");
