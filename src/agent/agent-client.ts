@@ -23,6 +23,9 @@ import type { TransferProgress, TransferSummary } from "./transfer.ts";
 import { TreeReceiver } from "./tree-receiver.ts";
 import { TreeSender } from "./tree-sender.ts";
 
+/** How long a connection that is closed may take to send what is queued, in milliseconds. */
+const FAREWELL_MS = 2000;
+
 /** Options of transfers. */
 export interface TransferOptions extends Partial<TransferFlags> {
   recursive?: boolean;
@@ -210,9 +213,16 @@ export class AgentClient implements AsyncDisposable {
     const channel = this.open({ op: "get", path: remote, name, recursive, ...flags });
     return cancellable(channel, options.signal, async () => {
       const { onProgress } = options;
-      const receiver = new TreeReceiver(channel, { ...flags, expected: name, onProgress });
+      const receiver = new TreeReceiver(channel, {
+        ...flags,
+        recursive,
+        expected: name,
+        onProgress,
+      });
       await receiver.receive(directory);
       await channel.result;
+      const { files, directories, errorCount } = receiver.summary;
+      if (files + directories + errorCount === 0) throw bad("transfer", "the agent sent nothing");
       return receiver.summary;
     });
   }
@@ -222,14 +232,16 @@ export class AgentClient implements AsyncDisposable {
     const flags = { ...transferFlags(options), resume: false, keep: false };
     const name = Buffer.from("file");
     const channel = this.open({ op: "get", path: remote, name, recursive: false, ...flags });
+    let ended = false;
     try {
       for (;;) {
         const item = await channel.next();
         if (item === undefined) break;
         if (item.kind === "data") yield item.bytes;
         else {
-          const hole = field(item.value, "kind") === "hole";
-          if (hole) yield* zeros(readInteger("hole", item.value, "bytes", 2 ** 50) ?? 0);
+          const kind = field(item.value, "kind");
+          if (kind === "end") ended = true;
+          if (kind === "hole") yield* zeros(readInteger("hole", item.value, "bytes", 2 ** 50) ?? 0);
           const error = field(item.value, "error");
           if (typeof error === "string") {
             throw new VsockboxError({ code: "IO", operation: "read", message: error });
@@ -237,6 +249,7 @@ export class AgentClient implements AsyncDisposable {
         }
       }
       await channel.result;
+      if (!ended) throw bad("transfer", "it ended in the middle");
     } finally {
       channel.cancel(nobodyReads());
     }
@@ -314,7 +327,13 @@ export class AgentClient implements AsyncDisposable {
 
   /** Closes the connection; commands that were not detached are ended by the agent. */
   async close(): Promise<void> {
-    await this.#channels.close();
+    // A guest that is stopped takes no farewell.
+    const timer = setTimeout(() => this.abort(nobodyReads()), FAREWELL_MS);
+    try {
+      await this.#channels.close();
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

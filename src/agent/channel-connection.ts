@@ -1,5 +1,6 @@
 /** Several channels over one connection, behind a Hello; the same for either end. */
 import { toVsockboxError, VsockboxError } from "../errors.ts";
+import { showPath } from "../files/bytes-path.ts";
 import {
   type ChannelFrame,
   decodeChannelFrame,
@@ -171,6 +172,7 @@ export class ChannelConnection implements ChannelCarrier {
         const frame = await this.#connection.next();
         if (frame === undefined) break;
         this.lastFrameAt = performance.now();
+        if (frame.type === FrameType.Stderr) throw saidBy(frame.payload);
         this.#onFrame(decodeChannelFrame(frame));
         if (this.#unsentAnswerBytes > MAX_UNSENT_ANSWER_BYTES) {
           this.#answersSent ??= Promise.withResolvers();
@@ -250,7 +252,7 @@ export class ChannelConnection implements ChannelCarrier {
       case "record":
         return channel.onData({ kind: "record", value: frame.value }, frame.cost);
       case "control":
-        return channel.onControl(frame.value);
+        return handleControl(channel, frame.value);
       case "credit":
         return channel.onCredit(frame.bytes);
       case "end":
@@ -277,4 +279,24 @@ export class ChannelConnection implements ChannelCarrier {
     }
     this.#options.onOpen(this.#make(id), request);
   }
+}
+
+/** A control message that makes no sense ends its own channel, not those beside it. */
+function handleControl(channel: Channel, value: JsonObject): void {
+  try {
+    channel.onControl(value);
+  } catch (thrown) {
+    const error = toVsockboxError(thrown, "control");
+    channel.fail(error);
+    channel.onBroken(error);
+  }
+}
+
+/** The peer's last words before it closes the connection. */
+function saidBy(payload: Uint8Array): VsockboxError {
+  return new VsockboxError({
+    code: "TRANSPORT",
+    operation: "connection",
+    message: `the other side ended it: ${showPath(payload.subarray(0, 1024)).replace(/\?$/, "")}`,
+  });
 }

@@ -7,6 +7,7 @@ import {
   encodeData,
   encodeEnd,
   fillDataHeader,
+  MAX_CHANNEL_FRAME_BYTES,
   MAX_DATA_BYTES,
   recordCost,
 } from "../protocols/agent/channel-frames.ts";
@@ -242,7 +243,10 @@ export class Channel {
 
   #closeWith(value: JsonObject): void {
     if (this.#closed) return;
-    this.#carrier.post(encodeChannelJson("close", this.id, value));
+    const frame = encodeChannelJson("close", this.id, value);
+    // A frame that the peer refuses would take the whole connection with it.
+    if (frame.length > MAX_CHANNEL_FRAME_BYTES) return this.fail(tooLong(frame.length));
+    this.#carrier.post(frame);
     this.#closed = true;
     this.#items.length = 0;
     this.#carrier.forget(this);
@@ -269,4 +273,12 @@ export class Channel {
     this.#reader = undefined;
     reader?.resolve();
   }
+}
+
+function tooLong(bytes: number): VsockboxError {
+  return new VsockboxError({
+    code: "IO",
+    operation: "answer",
+    message: `the answer has ${bytes} bytes, more than the ${MAX_CHANNEL_FRAME_BYTES} of a frame`,
+  });
 }

@@ -10,6 +10,9 @@ import { RunningCommand } from "./running-command.ts";
 /** Ended sessions that are remembered; the oldest is forgotten first. */
 const MAX_ENDED = 64;
 
+/** Characters of a command line that lists show: hundreds of sessions must fit into one answer. */
+const MAX_SHOWN_COMMAND = 500;
+
 /** A detached command. */
 export class DetachedSession {
   readonly id = randomBytes(4).toString("hex");
@@ -54,7 +57,7 @@ export class DetachedSession {
       id: this.id,
       pid: this.command.pid,
       state: this.exit === undefined ? "running" : "ended",
-      command: [command, ...args].join(" "),
+      command: shortened([command, ...args].join(" ")),
       startedMs: this.startedAt,
       output: { from: this.log.begin, to: this.log.end },
       tty: this.tty,
@@ -64,6 +67,10 @@ export class DetachedSession {
       ...(this.exit?.signal === undefined ? {} : { signal: this.exit.signal }),
     };
   }
+}
+
+function shortened(command: string): string {
+  return command.length <= MAX_SHOWN_COMMAND ? command : `${command.slice(0, MAX_SHOWN_COMMAND)}…`;
 }
 
 /** All detached commands of an agent. */

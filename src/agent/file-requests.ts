@@ -9,6 +9,7 @@ import {
   realpathSync,
   renameSync,
   rmdirSync,
+  statSync,
   unlinkSync,
 } from "node:fs";
 import { reasonOf, VsockboxError } from "../errors.ts";
@@ -19,6 +20,7 @@ import {
   joinPath,
   parentOf,
   showPath,
+  withoutTrailingSlashes,
 } from "../files/bytes-path.ts";
 import { fileFacts } from "../files/facts.ts";
 import { expandGlob } from "../files/glob.ts";
@@ -121,7 +123,7 @@ function makeDirectory(path: BytesPath, parents: boolean, mode: number | undefin
       missing.unshift(above);
     }
     for (const directory of missing) mkdirSync(directory, 0o777);
-    if (lstatSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
+    if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
   }
   mkdirSync(path, 0o777);
   if (mode !== undefined) chmodSync(path, mode);
@@ -159,7 +161,8 @@ async function remove(
   force: boolean,
 ): Promise<number> {
   assertRemovable(path);
-  const status = lstatSync(path, { throwIfNoEntry: false });
+  // With a slash behind it, the kernel would follow a link, and what it leads to would be removed.
+  const status = lstatSync(withoutTrailingSlashes(path), { throwIfNoEntry: false });
   if (status === undefined && force) return 0;
   if (status?.isDirectory() !== true) {
     unlinkSync(path);

@@ -9,6 +9,9 @@ export const FILE_STREAM = 1;
 /** Errors that are listed; more are only counted. */
 const MAX_LISTED_ERRORS = 100;
 
+/** Characters of one error: a path may have 4096, and all errors must fit into one answer. */
+const MAX_ERROR_LENGTH = 1000;
+
 /** After these nothing more can be written: the rest of the transfer is not tried. */
 const FATAL_ERRNOS = new Set(["ENOSPC", "EDQUOT", "EROFS", "EIO", "EMFILE", "ENFILE"]);
 
@@ -33,7 +36,8 @@ export class TransferSummary implements TransferProgress {
   /** Notes an error that ends one file, not the transfer. */
   note(message: string): void {
     this.errorCount++;
-    if (this.errors.length < MAX_LISTED_ERRORS) this.errors.push(message);
+    if (this.errors.length < MAX_LISTED_ERRORS)
+      this.errors.push(message.slice(0, MAX_ERROR_LENGTH));
   }
 
   /** Adds what the other end noted. */

@@ -26,6 +26,7 @@ import { promisify } from "node:util";
 import { reasonOf, VsockboxError } from "../errors.ts";
 import { setFileTime, setLinkTime } from "../ffi/file-time.ts";
 import { type BytesPath, bytesPath, joinPath, showPath } from "../files/bytes-path.ts";
+import { fileKind, kindInWords } from "../files/facts.ts";
 import { prefixHash } from "../files/prefix-hash.ts";
 import type { TransferFlags } from "../protocols/agent/channel-requests.ts";
 import {
@@ -62,6 +63,8 @@ const receiving = new Set<string>();
 export interface TreeReceiverOptions extends TransferFlags {
   /** The entries that the root directory may get; undefined: any. */
   expected?: Uint8Array | undefined;
+  /** False: the root directory gets no directory. */
+  recursive?: boolean | undefined;
   onProgress?: ((progress: TransferProgress) => void) | undefined;
 }
 
@@ -148,7 +151,7 @@ export class TreeReceiver {
     const inFile = this.#file !== undefined || this.#passOver;
     const forFile = record.kind === "from" || record.kind === "hole" || record.kind === "end";
     if (inFile !== forFile) throw bad(`a ${record.kind} record has no place here`);
-    if (this.#directories.length === 1 && "name" in record) this.#checkRootName(record.name);
+    if (this.#directories.length === 1 && "name" in record) this.#checkRoot(record);
     switch (record.kind) {
       case "directory":
         return this.#enter(record);
@@ -160,7 +163,9 @@ export class TreeReceiver {
         return this.#startAt(record.offset);
       case "hole":
         this.#advance(record.bytes);
-        return this.#guard(this.#file?.shown, () => this.#file?.hole(record.bytes));
+        return this.#guard(this.#file?.shown, () =>
+          this.#file?.hole(record.bytes, () => !this.#channel.isClosed),
+        );
       case "end":
         return this.#endFile(record);
       case "link":
@@ -170,11 +175,13 @@ export class TreeReceiver {
     }
   }
 
-  #checkRootName(name: Uint8Array): void {
-    const { expected } = this.#options;
-    if (expected !== undefined && Buffer.compare(expected, name) !== 0) {
-      throw bad(`${showPath(name)} was not asked for`);
-    }
+  #checkRoot({ kind, name }: TreeRecord & { name: Uint8Array }): void {
+    const { expected, recursive } = this.#options;
+    if (expected === undefined || kind === "skipped") return;
+    if (Buffer.compare(expected, name) !== 0) throw bad(`${showPath(name)} was not asked for`);
+    // A link that is named itself is followed by the sender.
+    const isWanted = kind === "file" || (kind === "directory" && recursive !== false);
+    if (!isWanted) throw bad(`a ${kind} was not asked for`);
   }
 
   /** Notes what goes wrong with one entry; throws what ends the transfer. */
@@ -205,8 +212,10 @@ export class TreeReceiver {
     await this.#guard(shown, () => {
       const path = joinPath(parent.path, record.name);
       const existing = lstatSync(path, { throwIfNoEntry: false });
-      if (existing === undefined) mkdirSync(path, 0o700);
-      else if (existing.isSymbolicLink()) throw occupied(shown, "it is a symbolic link");
+      // A copy that is broken off leaves no directory behind that only its owner can enter.
+      if (existing === undefined) {
+        mkdirSync(path, this.#options.preserve ? 0o700 : (record.mode & 0o777) | 0o700);
+      } else if (existing.isSymbolicLink()) throw occupied(shown, "it is a symbolic link");
       else if (!existing.isDirectory()) throw occupied(shown, "it is no directory");
       const status = { ...record, isNew: existing === undefined };
       this.#directories.push(openDirectory(shown, path, status));
@@ -342,7 +351,10 @@ class IncomingFile {
     this.#record = record;
     this.#options = options;
     this.#existing = lstatSync(this.#final, { throwIfNoEntry: false });
-    if (this.#existing?.isDirectory()) throw occupied(this.shown, "it is a directory");
+    const existing = this.#existing;
+    if (existing !== undefined && !existing.isFile() && !existing.isSymbolicLink()) {
+      throw occupied(this.shown, `it is a ${kindInWords(fileKind(existing))}`);
+    }
     const { dev, ino } = fstatSync(directory.fd);
     this.#key = `${dev}:${ino}/${part.toString("latin1")}`;
     if (receiving.has(this.#key)) {
@@ -365,8 +377,8 @@ class IncomingFile {
   /** What an earlier transfer left: an unfinished file, or a complete one that may be the same. */
   async part(): Promise<{ bytes: number; hash: string }> {
     const { size } = this.#record;
-    if (this.#existing?.isFile() && this.#existing.size === size) {
-      const fd = openSync(this.#final, constants.O_RDONLY | constants.O_NOFOLLOW);
+    const fd = this.#openExisting();
+    if (fd !== undefined && size !== undefined) {
       try {
         this.partBytes = size;
         this.#isWhole = true;
@@ -385,6 +397,16 @@ class IncomingFile {
     } catch {
       this.#close();
       return { bytes: 0, hash: "" };
+    }
+  }
+
+  /** The complete file of the right size, where there is one that may be read. */
+  #openExisting(): number | undefined {
+    if (!this.#existing?.isFile() || this.#existing.size !== this.#record.size) return undefined;
+    try {
+      return openSync(this.#final, constants.O_RDONLY | constants.O_NOFOLLOW);
+    } catch {
+      return undefined;
     }
   }
 
@@ -421,6 +443,7 @@ class IncomingFile {
 
   async write(bytes: Uint8Array): Promise<void> {
     const fd = this.#descriptor();
+    this.#assertRoom(bytes.length);
     this.#hash?.update(bytes);
     this.#endsInHole = false;
     for (let done = 0; done < bytes.length;) {
@@ -442,10 +465,18 @@ class IncomingFile {
     return written;
   }
 
-  hole(bytes: number): void {
-    if (this.#hash !== undefined) hashZeros(this.#hash, bytes);
+  async hole(bytes: number, isWanted: () => boolean): Promise<void> {
+    this.#assertRoom(bytes);
+    if (this.#hash !== undefined) await hashZeros(this.#hash, bytes, isWanted);
     this.#offset += bytes;
     this.#endsInHole = true;
+  }
+
+  #assertRoom(bytes: number): void {
+    const { size } = this.#record;
+    if (size !== undefined && this.#offset + bytes > size) {
+      throw this.#refused(`more than its ${size} bytes came`);
+    }
   }
 
   #descriptor(): number {

@@ -18,6 +18,7 @@ import { fileKind, readLink } from "../files/facts.ts";
 import { prefixHash } from "../files/prefix-hash.ts";
 import type { ByteSource } from "../net/pump.ts";
 import { DATA_HEADER_BYTES, MAX_DATA_BYTES } from "../protocols/agent/channel-frames.ts";
+import { bad } from "../protocols/agent/json-fields.ts";
 import type { TransferFlags } from "../protocols/agent/channel-requests.ts";
 import {
   decodeResumeOffer,
@@ -36,6 +37,9 @@ import {
 } from "./transfer.ts";
 
 const readAsync = promisify(read);
+
+/** One is asked for at a time. */
+const MAX_WAITING_OFFERS = 16;
 
 /** A file of up to this size is read at once: the thread pool would take longer than the disk. */
 const SMALL_FILE_BYTES = 64 * 1024;
@@ -61,6 +65,7 @@ export class TreeSender {
     this.#channel = channel;
     this.#options = options;
     channel.onControl = (value) => {
+      if (this.#offers.length >= MAX_WAITING_OFFERS) throw bad("offer", "nobody has asked for it");
       this.#offers.push(decodeResumeOffer(value));
       this.#offerWaiter?.resolve();
     };
@@ -187,7 +192,7 @@ export class TreeSender {
     const fd = openSync(path, flags | constants.O_NONBLOCK);
     try {
       const status = fstatSync(fd);
-      // Files of /proc say that they have no bytes.
+      if (hasMadeUpSize(status)) status.size = 0;
       const size = status.size === 0 ? undefined : status.size;
       const exact = fileStatus(status, fstatSync(fd, { bigint: true }));
       await this.#record({ kind: "file", name, size, ...exact });
@@ -196,9 +201,10 @@ export class TreeSender {
         this.summary.files++;
         return;
       }
-      await new FileContent(this.#channel, fd, status, this.#options.checksum, (bytes) =>
+      const content = new FileContent(this.#channel, fd, status, this.#options.checksum, (bytes) =>
         this.#advance(bytes),
-      ).send(from);
+      );
+      await content.send(from, showPath(path));
       this.summary.files++;
     } finally {
       closeSync(fd);
@@ -258,7 +264,7 @@ class FileContent {
     this.#advance = advance;
   }
 
-  async send(from: number): Promise<void> {
+  async send(from: number, shown: string): Promise<void> {
     if (this.#hash !== undefined && from > 0) await hashRange(this.#fd, from, this.#hash);
     const { size, blocks } = this.#status;
     let error: string | undefined;
@@ -274,7 +280,7 @@ class FileContent {
     const sha256 = this.#hash?.digest("hex");
     await this.#channel.sendRecord(encodeTreeRecord({ kind: "end", sha256, error }));
     if (error !== undefined) {
-      throw new VsockboxError({ code: "IO", operation: "read", message: error });
+      throw new VsockboxError({ code: "IO", operation: "read", address: shown, message: error });
     }
   }
 
@@ -306,7 +312,9 @@ class FileContent {
   }
 
   async #sendHole(bytes: number): Promise<void> {
-    if (this.#hash !== undefined) hashZeros(this.#hash, bytes);
+    if (this.#hash !== undefined) {
+      await hashZeros(this.#hash, bytes, () => !this.#channel.isClosed);
+    }
     await this.#channel.sendRecord(encodeTreeRecord({ kind: "hole", bytes }));
     this.#advance(bytes);
   }
@@ -343,6 +351,11 @@ class FileContent {
   }
 }
 
+/** Files of /proc say that they have no bytes, files of /sys that they have a page; none has blocks. */
+function hasMadeUpSize({ size, blocks }: Stats): boolean {
+  return blocks === 0 && size <= SMALL_FILE_BYTES;
+}
+
 function newBuffer(bytes: number): Uint8Array {
   return new Uint8Array(DATA_HEADER_BYTES + Math.min(MAX_DATA_BYTES, bytes));
 }
@@ -350,16 +363,27 @@ function newBuffer(bytes: number): Uint8Array {
 function becameShorter(missing: number): Error {
   return Object.assign(
     new Error(`EIO: the file became ${missing} bytes shorter while it was read, read`),
-    { code: "EIO_SHORT" },
+    { code: "EIO" },
   );
 }
 
 const ZEROS = new Uint8Array(256 * 1024);
 
-/** Feeds a hole to a hash. */
-export function hashZeros(hash: Bun.CryptoHasher, bytes: number): void {
+/** Blocks of zeros that are hashed before others have a turn. */
+const TURN_BLOCKS = 64;
+
+/** Feeds a hole, which may be of any size, to a hash, for as long as it is wanted. */
+export async function hashZeros(
+  hash: Bun.CryptoHasher,
+  bytes: number,
+  isWanted: () => boolean,
+): Promise<void> {
+  let block = 0;
   for (let left = bytes; left > 0; left -= ZEROS.length) {
     hash.update(left < ZEROS.length ? ZEROS.subarray(0, left) : ZEROS);
+    if (++block % TURN_BLOCKS !== 0) continue;
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    if (!isWanted()) return;
   }
 }
 

@@ -16,6 +16,7 @@ import {
   parentOf,
   showPath,
 } from "../files/bytes-path.ts";
+import { fileKind, kindInWords } from "../files/facts.ts";
 import { hasWildcard } from "../files/glob.ts";
 import { standardInput, StandardOutput } from "../process/stdio.ts";
 import { field, type JsonObject } from "../protocols/agent/json-fields.ts";
@@ -31,6 +32,9 @@ interface Place {
   directory: BytesPath;
   name: Uint8Array;
 }
+
+/** How long an interrupted copy may take to tell the guests, in milliseconds. */
+const FAREWELL_MS = 1000;
 
 /** A copy with all its connections. */
 export class CopyJob implements AsyncDisposable {
@@ -53,6 +57,16 @@ export class CopyJob implements AsyncDisposable {
       keep: args.flag("no-clobber"),
       signal,
     };
+    // The guest may be stopped: nothing that is sent to it, a farewell neither, is ever taken then.
+    const onAbort = () => setTimeout(() => void this.#dropConnections(), FAREWELL_MS).unref();
+    signal.addEventListener("abort", onAbort, { once: true });
+  }
+
+  async #dropConnections(): Promise<void> {
+    for (const connecting of this.#clients.values()) {
+      const client = await connecting.catch(() => undefined);
+      client?.abort(interrupted());
+    }
   }
 
   /**
@@ -163,6 +177,9 @@ export class CopyJob implements AsyncDisposable {
       if (many || (status === undefined && namesDirectory(destination))) {
         throw noDirectory(showPath(destination));
       }
+      if (status !== undefined && !status.isFile() && !status.isDirectory()) {
+        throw noFile(showPath(destination), fileKind(status));
+      }
       const real = status === undefined ? destination : realpathOf(destination);
       place = { directory: parentOf(real), name: baseName(real) };
     }
@@ -241,6 +258,8 @@ export class CopyJob implements AsyncDisposable {
     if (!isDirectory && (many || (status === undefined && namesDirectory(destination.path)))) {
       throw noDirectory(shown);
     }
+    const type = status === undefined ? "file" : String(field(status, "type"));
+    if (!isDirectory && type !== "file") throw noFile(shown, type);
     const real = status === undefined ? destination.path : pathOf(status, "realPath");
     return { directory: parentOf(real), name: baseName(real) };
   }
@@ -366,6 +385,16 @@ function noDirectory(shown: string): VsockboxError {
     message: "there is no such directory",
     errno: "ENOENT",
     hint: "`vsockbox mkdir -p` makes directories in a guest",
+  });
+}
+
+function noFile(shown: string, kind: string): VsockboxError {
+  return new VsockboxError({
+    code: "CANNOT_CREATE",
+    operation: "copy to",
+    address: shown,
+    message: `it is a ${kindInWords(kind)}, which a copy would replace by a file`,
+    hint: "`-` as the destination is standard output; in a guest, `vsockbox exec … -- tee` writes to it",
   });
 }
 

@@ -1,10 +1,20 @@
 /** What the small file commands share: their operands, one connection a target. */
 import { AgentClient } from "../agent/agent-client.ts";
+import { toVsockboxError } from "../errors.ts";
 import { rawWords } from "../process/raw-arguments.ts";
 import type { Arguments } from "../ui/command.ts";
+import { reportError } from "../ui/report.ts";
 import { agentTarget, remoteOperand } from "./target.ts";
 
-/** Calls `action` for each `TARGET:PATH` of the positional `paths`, in order. */
+/** Errors of one path, not of the connection. */
+const ITS_OWN = new Set(["IO", "USAGE", "CANNOT_CREATE"]);
+
+/**
+ * Calls `action` for each `TARGET:PATH` of the positional `paths`, in order. One that fails does not
+ * hold up the others.
+ *
+ * @returns the exit status: of the first failure, else 0.
+ */
 export async function forEachPath(
   command: string,
   args: Arguments,
@@ -13,6 +23,7 @@ export async function forEachPath(
   const words = args.list("paths");
   const operands = rawWords(words).map((word) => remoteOperand(command, word));
   const clients = new Map<string, AgentClient>();
+  let status = 0;
   try {
     for (const [index, { target, path }] of operands.entries()) {
       let client = clients.get(target);
@@ -21,9 +32,15 @@ export async function forEachPath(
         client = await AgentClient.connect(address, options);
         clients.set(target, client);
       }
-      await action(client, path, words[index] ?? "");
+      try {
+        await action(client, path, words[index] ?? "");
+      } catch (thrown) {
+        if (!ITS_OWN.has(toVsockboxError(thrown).code)) throw thrown;
+        const own = reportError(thrown);
+        status ||= own;
+      }
     }
-    return 0;
+    return status;
   } finally {
     await Promise.all([...clients.values()].map((client) => client.close()));
   }

@@ -1,5 +1,6 @@
 /** `vsockbox ps`: the detached sessions of an agent. */
 import { AgentClient } from "../agent/agent-client.ts";
+import { showPath } from "../files/bytes-path.ts";
 import { field, type JsonObject } from "../protocols/agent/json-fields.ts";
 import type { Command } from "../ui/command.ts";
 import { print, printJson } from "../ui/report.ts";
@@ -30,7 +31,7 @@ export const command: Command = {
       return 0;
     }
     const rows = list.map((session) => {
-      const text = (name: string) => String(field(session, name) ?? "");
+      const text = (name: string) => showPath(Buffer.from(String(field(session, name) ?? "")));
       const exit = field(session, "signal") ?? field(session, "exit_code");
       const state = exit === undefined ? text("state") : `ended (${String(exit)})`;
       const ended = Number(field(session, "endedMs") ?? Date.now());

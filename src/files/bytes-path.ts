@@ -50,8 +50,12 @@ export function namesDirectory(path: Uint8Array): boolean {
 export function showPath(path: Uint8Array): string {
   let shown = "";
   for (const character of new TextDecoder().decode(path)) {
-    const isPlain = character > "\u001F" && character !== "\u007F" && character !== "\uFFFD";
+    const isPlain = character > "\u001F" && !isDeleteOrC1(character) && character !== "\uFFFD";
     shown += isPlain ? character : "?";
   }
   return shown;
+}
+
+function isDeleteOrC1(character: string): boolean {
+  return character >= "\u007F" && character <= "\u009F";
 }

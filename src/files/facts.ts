@@ -19,6 +19,11 @@ export function fileKind(status: Stats): FileKind {
   return status.isCharacterDevice() ? "character" : "unknown";
 }
 
+/** The kind for messages. */
+export function kindInWords(kind: string): string {
+  return kind === "block" || kind === "character" ? `${kind} device` : kind;
+}
+
 /** The facts of one file as JSON; of what a link leads to where `follow` is set. */
 export function fileFacts(path: BytesPath, follow: boolean): JsonObject {
   const status = follow ? statSync(path) : lstatSync(path);

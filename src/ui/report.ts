@@ -1,10 +1,16 @@
 /** Errors and facts to text and JSON. */
 import { writeSync } from "node:fs";
-import { reasonOf, toVsockboxError } from "../errors.ts";
+import { reasonOf, toVsockboxError, VsockboxError } from "../errors.ts";
 
-/** Writes one line to standard error; talk, never data. */
+/** Writes a line to standard error; talk, never data. */
 export function say(line: string): void {
-  writeAll(2, `${line}\n`);
+  writeAll(2, withoutControls(`${line}\n`));
+}
+
+/** What a guest says may have sequences that a terminal obeys: nothing of them is left. */
+export function withoutControls(text: string): string {
+  // oxlint-disable-next-line no-control-regex
+  return text.replaceAll(/[\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F]|\r(?!\n)/g, "?");
 }
 
 /** Writes one JSON value as a line to standard output. */
@@ -14,10 +20,14 @@ export function printJson(value: unknown): void {
 
 /** Writes one line to standard output; data. */
 export function print(line: string): void {
-  writeAll(1, `${line}\n`);
+  writeAll(1, withoutControls(`${line}\n`));
 }
 
-/** Short texts only: blocks where the reader does not read, and is quiet where it is gone. */
+/**
+ * Short texts only: blocks where the reader does not read, and is quiet where it is gone.
+ *
+ * @throws {VsockboxError} IO where data cannot be written, as on a full disk.
+ */
 function writeAll(fd: 1 | 2, text: string): void {
   let rest: Uint8Array = new TextEncoder().encode(text);
   while (rest.length > 0) {
@@ -28,7 +38,13 @@ function writeAll(fd: 1 | 2, text: string): void {
         Bun.sleepSync(1);
         continue;
       }
-      return;
+      if (fd === 2 || reasonOf(thrown).errno === "EPIPE") return;
+      throw new VsockboxError({
+        code: "IO",
+        operation: "write to",
+        address: "standard output",
+        ...reasonOf(thrown),
+      });
     }
   }
 }

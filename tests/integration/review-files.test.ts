@@ -1,0 +1,243 @@
+/** Copies and file commands where something is out of the ordinary. */
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import type { Channel } from "../../src/agent/channel.ts";
+import type { JsonObject } from "../../src/protocols/agent/json-fields.ts";
+import { eventually, Running, TemporaryFolder, TestAgent, vsockbox } from "../support/binary.ts";
+import { hostileAgent } from "../support/hostile-agent.ts";
+
+let agent: TestAgent;
+let folder: TemporaryFolder;
+beforeAll(async () => {
+  agent = await TestAgent.start();
+});
+afterAll(async () => {
+  await agent[Symbol.asyncDispose]();
+});
+beforeEach(() => {
+  folder?.[Symbol.dispose]();
+  folder = new TemporaryFolder();
+});
+afterAll(() => folder[Symbol.dispose]());
+
+const remote = (name: string) => `${agent.address}:${folder.file(name)}`;
+const cp = (...args: string[]) => vsockbox(["cp", ...args]);
+
+describe("what is no regular file", () => {
+  beforeEach(() => {
+    writeFileSync(folder.file("fifo.txt"), "text");
+    Bun.spawnSync(["mkfifo", folder.file("fifo"), folder.file("d-fifo")]);
+  });
+  const isFifo = (name: string) => lstatSync(folder.file(name)).isFIFO();
+
+  test("is not replaced by an upload", async () => {
+    const { status, stderr } = await cp(folder.file("fifo.txt"), remote("fifo"));
+    expect({ status, fifo: isFifo("fifo") }).toEqual({ status: 73, fifo: true });
+    expect(stderr).toContain("it is a fifo, which a copy would replace by a file");
+  });
+
+  test("is not replaced by a download", async () => {
+    const { status } = await cp(remote("fifo.txt"), folder.file("fifo"));
+    expect({ status, fifo: isFifo("fifo") }).toEqual({ status: 73, fifo: true });
+  });
+
+  test("is not replaced where it stands in the destination directory", async () => {
+    mkdirSync(folder.file("in"));
+    writeFileSync(folder.file("in/d-fifo"), "text");
+    const { status, stderr } = await cp(folder.file("in/d-fifo"), remote("."));
+    expect({ status, fifo: isFifo("d-fifo") }).toEqual({ status: 74, fifo: true });
+    expect(stderr).toContain("it is a fifo");
+  });
+});
+
+describe("copies", () => {
+  test("of a file of /sys, which says that it has a page", async () => {
+    const path = "/sys/kernel/mm/transparent_hugepage/enabled";
+    if (!existsSync(path)) return;
+    const { status } = await cp(`${agent.address}:${path}`, folder.file("copy"));
+    expect([status, readFileSync(folder.file("copy"), "utf8")]).toEqual([
+      0,
+      readFileSync(path, "utf8"),
+    ]);
+  });
+
+  test("keep a time before 1970", async () => {
+    writeFileSync(folder.file("old"), "");
+    Bun.spawnSync(["touch", "-d", "1960-02-03T04:05:06.5Z", folder.file("old")]);
+    expect((await cp("-p", folder.file("old"), remote("copy"))).status).toBe(0);
+    expect(statSync(folder.file("copy")).mtime.toISOString()).toBe("1960-02-03T04:05:06.500Z");
+  });
+
+  test("of a file that becomes shorter leave that file out, not the rest", async () => {
+    const stopped = await TestAgent.start();
+    mkdirSync(folder.file("tree"));
+    for (const name of ["a", "z"]) writeFileSync(folder.file(`tree/${name}`), name);
+    writeFileSync(folder.file("tree/big"), Buffer.alloc(64 * 1024 * 1024));
+    try {
+      const to = `${stopped.address}:${folder.file("copy")}`;
+      await using copying = new Running(["cp", "-r", folder.file("tree"), to]);
+      const part = folder.file("copy/.big.vsockbox-part");
+      await eventually("it is being copied", () => existsSync(part));
+      stopped.running.process.kill("SIGSTOP");
+      truncateSync(folder.file("tree/big"), 10);
+      stopped.running.process.kill("SIGCONT");
+      expect(await copying.process.exited).toBe(74);
+      await copying.stderrDone;
+      expect(copying.stderr).toContain(`${folder.file("tree/big")}: the file became`);
+      const names = ["a", "z", "big", ".big.vsockbox-part"];
+      const there = names.filter((name) => existsSync(folder.file(`copy/${name}`)));
+      expect(there).toEqual(["a", "z"]);
+    } finally {
+      stopped.running.process.kill("SIGCONT");
+      await stopped[Symbol.asyncDispose]();
+    }
+  });
+
+  test("with --checksum of a hole leave other requests their turn", async () => {
+    writeFileSync(folder.file("sparse"), "");
+    truncateSync(folder.file("sparse"), 1024 ** 4);
+    await using copying = new Running(["cp", "--checksum", remote("sparse"), folder.file("copy")]);
+    await Bun.sleep(500);
+    const begin = performance.now();
+    expect((await vsockbox(["ping", "-c", "1", agent.address])).status).toBe(0);
+    expect(performance.now() - begin).toBeLessThan(3000);
+    copying.process.kill("SIGINT");
+    expect(await copying.process.exited).toBe(130);
+  });
+
+  test("that are broken off leave directories that may be entered as in the source", async () => {
+    mkdirSync(folder.file("tree"), { mode: 0o755 });
+    writeFileSync(folder.file("tree/big"), "");
+    truncateSync(folder.file("tree/big"), 1024 ** 4);
+    await using copying = new Running([
+      "cp",
+      "-r",
+      "--checksum",
+      folder.file("tree"),
+      remote("copy"),
+    ]);
+    await eventually("it has begun", () => existsSync(folder.file("copy")));
+    copying.process.kill("SIGKILL");
+    expect(statSync(folder.file("copy")).mode & 0o777).toBe(0o755 & ~process.umask());
+  });
+
+  test("end at Ctrl-C where the agent takes nothing any more", async () => {
+    const stopped = await TestAgent.start();
+    writeFileSync(folder.file("big"), Buffer.alloc(64 * 1024 * 1024));
+    try {
+      await using copying = new Running([
+        "cp",
+        folder.file("big"),
+        `${stopped.address}:${folder.file("copy")}`,
+      ]);
+      await eventually("it has begun", () => existsSync(folder.file(".copy.vsockbox-part")));
+      stopped.running.process.kill("SIGSTOP");
+      await Bun.sleep(200);
+      const begin = performance.now();
+      copying.process.kill("SIGINT");
+      await copying.process.exited;
+      expect(performance.now() - begin).toBeLessThan(4000);
+    } finally {
+      stopped.running.process.kill("SIGCONT");
+      await stopped[Symbol.asyncDispose]();
+    }
+  });
+});
+
+describe("rm and mkdir", () => {
+  test("rm goes on behind a path that is not there", async () => {
+    writeFileSync(folder.file("there"), "");
+    const { status, stderr } = await vsockbox(["rm", remote("missing"), remote("there")]);
+    expect([status, existsSync(folder.file("there"))]).toEqual([74, false]);
+    expect(stderr).toContain("missing: no such file or directory");
+  });
+
+  test("rm -r of a link with a slash behind it leaves alone what it leads to", async () => {
+    mkdirSync(folder.file("real"));
+    writeFileSync(folder.file("real/keep"), "");
+    symlinkSync("real", folder.file("link"));
+    expect((await vsockbox(["rm", "-r", remote("link/")])).status).toBe(74);
+    expect(existsSync(folder.file("real/keep"))).toBe(true);
+  });
+
+  test("mkdir -p takes a link to a directory for one", async () => {
+    mkdirSync(folder.file("real"));
+    symlinkSync("real", folder.file("link"));
+    expect(await vsockbox(["mkdir", "-p", remote("link")])).toEqual({
+      status: 0,
+      stdout: "",
+      stderr: "",
+    });
+  });
+});
+
+describe("an agent that does not send what was asked for", () => {
+  const status = { mode: 0o644, mtimeMs: 0, uid: 0, gid: 0 };
+  const download = async (
+    flags: string[],
+    send: (channel: Channel, name: string) => Promise<void>,
+  ) => {
+    const path = folder.file("hostile.sock");
+    using _agent = hostileAgent(path, async (channel: Channel, request: JsonObject) => {
+      await send(channel, String(request["name"]));
+      channel.end();
+      channel.finish();
+    });
+    return await cp(...flags, `unix:${path}:/srv/file`, folder.file("file"));
+  };
+
+  test("a link in place of a file is refused", async () => {
+    const result = await download(["-r"], (channel, name) =>
+      channel.sendRecord({ kind: "link", name, target: "/etc/passwd", ...status }),
+    );
+    expect(result.status).toBe(65);
+    expect(lstatSync(folder.file("file"), { throwIfNoEntry: false })).toBeUndefined();
+  });
+
+  test("a directory is refused without --recursive", async () => {
+    const result = await download([], async (channel, name) => {
+      await channel.sendRecord({ kind: "directory", name, ...status });
+      await channel.sendRecord({ kind: "leave" });
+    });
+    expect([result.status, existsSync(folder.file("file"))]).toEqual([65, false]);
+  });
+
+  test("nothing at all is an error", async () => {
+    const result = await download([], () => Promise.resolve());
+    expect([result.status, result.stderr]).toEqual([
+      65,
+      "vsockbox: read transfer: the agent sent nothing\n",
+    ]);
+  });
+
+  test("more bytes than were said end the file at once", async () => {
+    const result = await download([], async (channel, name) => {
+      await channel.sendRecord({ kind: "file", name, size: 2, ...status });
+      await channel.send(1, Buffer.from("abc"));
+      await channel.sendRecord({ kind: "end" });
+    });
+    expect([result.status, existsSync(folder.file("file"))]).toEqual([74, false]);
+    expect(result.stderr).toContain("more than its 2 bytes came");
+  });
+
+  test("cat says that the end is missing", async () => {
+    const path = folder.file("hostile.sock");
+    using _agent = hostileAgent(path, async (channel) => {
+      await channel.sendRecord({ kind: "file", name: "file", size: 10, ...status });
+      await channel.send(1, Buffer.from("abc"));
+      channel.end();
+      channel.finish();
+    });
+    const result = await vsockbox(["cat", `unix:${path}:/srv/file`]);
+    expect([result.status, result.stdout]).toEqual([65, "abc"]);
+  });
+});
