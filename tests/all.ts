@@ -6,4 +6,5 @@ await runSteps([{ name: "build", command: ["bun", "run", "build.ts"], echo: true
 await runSteps([
   { name: "integration tests", command: [...TEST, "tests/integration"], echo: true },
 ]);
+await runSteps([{ name: "fuzzing", command: [...TEST, "tests/fuzz"], echo: true }]);
 await runSteps([{ name: "VM tests", command: [...TEST, "tests/vm"], echo: true }]);

@@ -45,6 +45,11 @@ export class DetachedSession {
     this.command.release();
   }
 
+  /** What it is called, where it was given a name. */
+  get name(): string | undefined {
+    return this.#request.name;
+  }
+
   /** Whether it runs on a terminal. */
   get tty(): boolean {
     return this.#request.tty !== undefined;
@@ -106,6 +111,18 @@ export class DetachedSessions {
         hint: "`vsockbox kill` ends one; --max-sessions of the agent is the limit",
       });
     }
+    const namesake = this.list().find(
+      (other) =>
+        other.exit === undefined && other.name !== undefined && other.name === request.name,
+    );
+    if (namesake !== undefined) {
+      throw new VsockboxError({
+        code: "CONFIG",
+        operation: "detach",
+        message: `a session with the name ${JSON.stringify(request.name)} runs already`,
+        hint: `it is ${namesake.id}; \`vsockbox kill\` ends it`,
+      });
+    }
     const session = new DetachedSession(request, this.#limits.outputBytes);
     this.#sessions.set(session.id, session);
     this.#forgetOld();
@@ -126,9 +143,10 @@ export class DetachedSessions {
    */
   find(id: string): DetachedSession {
     const all = this.list();
-    const exact = all.filter((session) => session.id === id || session.describe()["name"] === id);
-    const found = exact.length > 0 ? exact : all.filter((session) => session.id.startsWith(id));
-    const [session, another] = found;
+    // Of several that had a name one after the other the last one is meant.
+    const named = this.#sessions.get(id) ?? all.findLast((session) => session.name === id);
+    if (named !== undefined) return named;
+    const [session, another] = all.filter((candidate) => candidate.id.startsWith(id));
     if (session !== undefined && another === undefined) return session;
     throw new VsockboxError({
       code: "CONFIG",

@@ -1,10 +1,13 @@
 /** One look at, or one change of, the agent's file system, asked for on a channel. */
 import {
   chmodSync,
+  closeSync,
+  constants,
   existsSync,
   linkSync,
   lstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   realpathSync,
   renameSync,
@@ -181,16 +184,26 @@ async function remove(
   return removeTree(channel, path);
 }
 
-/** Never follows a link: what is a link is unlinked itself. */
+/**
+ * Never follows a link: what is a link is unlinked itself. Directories are held open, so that nobody
+ * can put a link into the place of one in the meantime.
+ */
 async function removeTree(channel: Channel, path: BytesPath): Promise<number> {
   let count = 1;
-  for (const name of readdirSync(path, { encoding: "buffer" })) {
-    const entry = joinPath(path, name);
-    if (lstatSync(entry).isDirectory()) count += await removeTree(channel, entry);
-    else {
-      unlinkSync(entry);
-      if (++count % TURN_ENTRIES === 0) await breathe(channel);
+  const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
+  const fd = openSync(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  try {
+    const directory = descriptorPath(fd) ?? path;
+    for (const name of readdirSync(directory, { encoding: "buffer" })) {
+      const entry = joinPath(directory, name);
+      if (lstatSync(entry).isDirectory()) count += await removeTree(channel, entry);
+      else {
+        unlinkSync(entry);
+        if (++count % TURN_ENTRIES === 0) await breathe(channel);
+      }
     }
+  } finally {
+    closeSync(fd);
   }
   rmdirSync(path);
   return count;

@@ -54,8 +54,9 @@ export async function serveConnection(
   }
   const hello = decodeHello(first.payload);
   if (services.token !== undefined && !isToken(hello.token, services.token)) {
-    services.log.warn(`${formatPeer(connection.stream.peer)}: refused, its token is wrong`);
-    throw refusal(hello.token === undefined ? "the token is missing" : "the token is wrong");
+    const why = hello.token === undefined ? "the token is missing" : "the token is wrong";
+    services.log.warn(`${formatPeer(connection.stream.peer)}: refused, ${why}`);
+    throw refusal(why);
   }
   const own: Hello = {
     protocol: PROTOCOL_VERSION,

@@ -6,7 +6,6 @@
 import {
   closeSync,
   constants,
-  existsSync,
   fchmodSync,
   fchownSync,
   fstatSync,
@@ -547,9 +546,6 @@ class IncomingFile {
   }
 }
 
-/** Whether directories can be named by their descriptors. */
-const hasProc = existsSync("/proc/self/fd");
-
 function openDirectory(
   shown: BytesPath,
   path: BytesPath,
@@ -558,7 +554,7 @@ function openDirectory(
   const follow = status === undefined ? 0 : constants.O_NOFOLLOW;
   try {
     const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | follow);
-    return { shown, path: hasProc ? bytesPath(`/proc/self/fd/${fd}`) : path, fd, status };
+    return { shown, path: descriptorPath(fd) ?? path, fd, status };
   } catch (thrown) {
     throw fileError("open directory", shown, thrown);
   }

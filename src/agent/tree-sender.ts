@@ -44,6 +44,9 @@ const MAX_WAITING_OFFERS = 16;
 /** A file of up to this size is read at once: the thread pool would take longer than the disk. */
 const SMALL_FILE_BYTES = 64 * 1024;
 
+/** Most that is taken of a file beyond the size that it says it has, in bytes. */
+const MAX_UNSIZED_BYTES = 64 * 1024 * 1024;
+
 /** A block of st_blocks, stat(2). */
 const STAT_BLOCK_BYTES = 512;
 
@@ -295,6 +298,7 @@ class FileContent {
         return;
       }
       total += bytes;
+      if (total > size + MAX_UNSIZED_BYTES) throw endless();
       await this.#sendFrame(frame.subarray(0, DATA_HEADER_BYTES + bytes).slice());
       if (total === size && size > 0) return;
     }
@@ -358,6 +362,15 @@ function hasMadeUpSize({ size, blocks }: Stats): boolean {
 
 function newBuffer(bytes: number): Uint8Array {
   return new Uint8Array(DATA_HEADER_BYTES + Math.min(MAX_DATA_BYTES, bytes));
+}
+
+/** Files of /proc that give more than they say may never end. */
+function endless(): Error {
+  const mib = MAX_UNSIZED_BYTES / 1024 / 1024;
+  return Object.assign(
+    new Error(`EFBIG: it says that it is empty and gave more than ${mib} MiB, read`),
+    { code: "EFBIG" },
+  );
 }
 
 function becameShorter(missing: number): Error {

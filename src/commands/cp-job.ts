@@ -170,12 +170,12 @@ export class CopyJob implements AsyncDisposable {
     if (status?.isDirectory() === true && !isContents) {
       const name =
         sourceName.length === 0 || namesDirectory(source.path)
-          ? baseName(pathOf(await this.#remoteStat(source), "realPath"))
+          ? nameOf(pathOf(await this.#remoteStat(source), "realPath"))
           : sourceName;
       place = { directory: bytesPath(destination), name };
     } else {
       if (many || (status === undefined && namesDirectory(destination))) {
-        throw noDirectory(showPath(destination));
+        throw noDirectory(showPath(destination), status !== undefined);
       }
       if (status !== undefined && !status.isFile() && !status.isDirectory()) {
         throw noFile(showPath(destination), fileKind(status));
@@ -252,11 +252,11 @@ export class CopyJob implements AsyncDisposable {
       const isNamed = own.length > 0 && !namesDirectory(source.path);
       return {
         directory: bytesPath(destination.path),
-        name: isNamed ? own : await source.real(),
+        name: isNamed ? own : nameOf(await source.real()),
       };
     }
     if (!isDirectory && (many || (status === undefined && namesDirectory(destination.path)))) {
-      throw noDirectory(shown);
+      throw noDirectory(shown, status !== undefined);
     }
     const type = status === undefined ? "file" : String(field(status, "type"));
     if (!isDirectory && type !== "file") throw noFile(shown, type);
@@ -373,18 +373,27 @@ export class CopyJob implements AsyncDisposable {
   }
 }
 
+/** The root has no name of its own that a copy could get. */
+function nameOf(path: Uint8Array): Uint8Array {
+  const name = baseName(path);
+  if (name.length > 0) return name;
+  throw usage("the root has no name", "name the copy, or copy what is in it with `/.`");
+}
+
 function usage(message: string, hint?: string): VsockboxError {
   return new VsockboxError({ code: "USAGE", operation: "cp", message, hint });
 }
 
-function noDirectory(shown: string): VsockboxError {
+function noDirectory(shown: string, isFile: boolean): VsockboxError {
   return new VsockboxError({
     code: "CANNOT_CREATE",
     operation: "copy to",
     address: shown,
-    message: "there is no such directory",
-    errno: "ENOENT",
-    hint: "`vsockbox mkdir -p` makes directories in a guest",
+    message: isFile ? "it is no directory" : "there is no such directory",
+    errno: isFile ? "ENOTDIR" : "ENOENT",
+    hint: isFile
+      ? "several sources need a directory to go to"
+      : "`vsockbox mkdir -p` makes directories in a guest",
   });
 }
 

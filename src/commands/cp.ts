@@ -91,7 +91,7 @@ export const command: Command = {
         say("vsockbox: interrupted");
         return status;
       }
-      throw thrown;
+      throw withResumeHint(thrown, args.flag("resume"));
     }
     progress[Symbol.dispose]();
     const seconds = (performance.now() - begin) / 1000;
@@ -115,4 +115,19 @@ function report(summary: TransferSummary, seconds: number, quiet: boolean): numb
     );
   }
   return summary.errorCount === 0 ? 0 : 74;
+}
+
+/** A copy that the connection broke can go on where it stopped. */
+function withResumeHint(thrown: unknown, resumes: boolean): unknown {
+  if (!(thrown instanceof VsockboxError) || thrown.code !== "TRANSPORT") return thrown;
+  return new VsockboxError({
+    code: thrown.code,
+    operation: "copy",
+    message: thrown.message,
+    errno: thrown.errno,
+    hint: resumes
+      ? "the same command goes on where it stopped"
+      : "with --resume a copy that breaks can go on where it stopped",
+    cause: thrown,
+  });
 }

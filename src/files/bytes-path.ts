@@ -1,4 +1,7 @@
 /** Paths as bytes: a file's name need not be UTF-8, and none of it may be lost. */
+import { existsSync } from "node:fs";
+
+let hasProc: boolean | undefined;
 
 const SLASH = 0x2f;
 const DOT = 0x2e;
@@ -58,4 +61,13 @@ export function showPath(path: Uint8Array): string {
 
 function isDeleteOrC1(character: string): boolean {
   return character >= "\u007F" && character <= "\u009F";
+}
+
+/**
+ * An open directory's path by its descriptor: whatever is put into the place of its name, this stays
+ * the same directory. Undefined where /proc is not mounted.
+ */
+export function descriptorPath(fd: number): BytesPath | undefined {
+  hasProc ??= existsSync("/proc/self/fd");
+  return hasProc ? bytesPath(`/proc/self/fd/${fd}`) : undefined;
 }

@@ -27,7 +27,11 @@ class Session extends RawPeer {
   }
 
   async shows(what: string): Promise<void> {
-    await eventually(`shows ${what}`, () => this.output.includes(what));
+    // What belongs together may come in several Stdout frames.
+    const shown = () => this.output.replaceAll(/\u0003\0\0\0[^]/g, "");
+    await eventually(`shows ${what}`, () => shown().includes(what)).catch((thrown: Error) => {
+      throw new Error(`${thrown.message}; it shows ${JSON.stringify(shown())}`);
+    });
   }
 
   async exitCode(): Promise<number | undefined> {

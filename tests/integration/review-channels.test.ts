@@ -54,7 +54,7 @@ describe("memory", () => {
     const chunk = new Uint8Array(256 * 1024).fill(65);
     for (const at of [0, 1]) channel.onData(piece(chunk.subarray(at, at + 1)), 1);
     const item = await channel.next();
-    expect(item?.kind === "data" ? item.bytes.toString() : undefined).toBe(
+    expect(item?.kind === "data" ? Buffer.from(item.bytes).toString() : undefined).toBe(
       Buffer.from("AA").toString(),
     );
     expect(item?.kind === "data" && item.bytes.buffer.byteLength < chunk.length).toBe(true);
@@ -78,8 +78,8 @@ describe("a peer that does not read", () => {
   test("is not answered for ever", async () => {
     const { connection } = await greetAgent({ kind: "unix", path: agent.path });
     const { stream } = connection;
-    const ping = encodeJsonFrame(FrameType.Ping, { pad: "x".repeat(10_000) });
-    const many = Buffer.concat(Array.from({ length: 100 }, () => ping));
+    const ping = encodeJsonFrame(FrameType.Ping, { pad: "x".repeat(3000) });
+    const many = Buffer.concat(Array.from({ length: 300 }, () => ping));
     let sent = 0;
     const flood = async () => {
       for (; sent < 500_000_000; sent += many.length) await stream.write(many);
