@@ -24,6 +24,7 @@ import {
   parentOf,
   showPath,
   withoutTrailingSlashes,
+  descriptorPath,
 } from "../files/bytes-path.ts";
 import { fileFacts } from "../files/facts.ts";
 import { expandGlob } from "../files/glob.ts";

@@ -24,7 +24,13 @@ import {
 import { promisify } from "node:util";
 import { reasonOf, VsockboxError } from "../errors.ts";
 import { setFileTime, setLinkTime } from "../ffi/file-time.ts";
-import { type BytesPath, bytesPath, joinPath, showPath } from "../files/bytes-path.ts";
+import {
+  type BytesPath,
+  bytesPath,
+  descriptorPath,
+  joinPath,
+  showPath,
+} from "../files/bytes-path.ts";
 import { fileKind, kindInWords } from "../files/facts.ts";
 import { prefixHash } from "../files/prefix-hash.ts";
 import type { TransferFlags } from "../protocols/agent/channel-requests.ts";

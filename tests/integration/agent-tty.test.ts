@@ -28,7 +28,11 @@ class Session extends RawPeer {
 
   async shows(what: string): Promise<void> {
     // What belongs together may come in several Stdout frames.
-    const shown = () => this.output.replaceAll(/\u0003\0\0\0[^]/g, "");
+    const shown = () =>
+      this.output
+        .split("\u0003\0\0\0")
+        .map((part, index) => (index === 0 ? part : part.slice(1)))
+        .join("");
     await eventually(`shows ${what}`, () => shown().includes(what)).catch((thrown: Error) => {
       throw new Error(`${thrown.message}; it shows ${JSON.stringify(shown())}`);
     });
