@@ -124,7 +124,7 @@ export class RemoteForwards {
       } catch (thrown) {
         if (this.#closing.signal.aborted) return;
         const error = toVsockboxError(thrown, "forward");
-        if (!this.#reconnect || !MAY_COME_BACK.has(error.code)) throw error;
+        if (!this.#reconnect || !MAY_COME_BACK.has(error.code)) throw lost(error);
         if (attempt === 0) this.#events.onError("reconnecting", error);
       }
       await delay(backoffDelay(RECONNECT_BACKOFF, attempt), this.#closing.signal).catch(
@@ -154,9 +154,8 @@ export class RemoteForwards {
       await Promise.race(ends);
       throw new VsockboxError({
         code: "TRANSPORT",
-        operation: "forward",
-        message: "the agent has closed the connection",
-        hint: "--reconnect opens the listeners again",
+        operation: "connection",
+        message: "the other side has closed it",
       });
     } finally {
       this.#client = undefined;
@@ -178,4 +177,16 @@ export class RemoteForwards {
     this.#closing.abort();
     void this.#client?.close();
   }
+}
+
+/** The end of the connection, with what could be done about it. */
+function lost(error: VsockboxError): VsockboxError {
+  if (error.code !== "TRANSPORT") return error;
+  return new VsockboxError({
+    code: "TRANSPORT",
+    operation: "forward",
+    message: error.message,
+    hint: "--reconnect opens the listeners again when the agent is back",
+    cause: error,
+  });
 }

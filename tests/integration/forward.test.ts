@@ -155,3 +155,109 @@ describe("forward -L", () => {
     });
   });
 });
+
+/** The ready lines of a running forward as they come. */
+async function started(address: string, ...args: string[]) {
+  const running = new Running(["forward", address, "--json", ...args]);
+  const reader = running.process.stdout.getReader();
+  let text = "";
+  let read = 0;
+  const next = async (): Promise<Ready & { direction: string }> => {
+    while (text.split("\n").length <= read + 1) {
+      const { value, done } = await reader.read();
+      if (done) throw new Error(`it ended: ${running.stderr}`);
+      text += new TextDecoder().decode(value);
+    }
+    return JSON.parse(text.split("\n")[read++] ?? "") as Ready & { direction: string };
+  };
+  return { running, next };
+}
+
+const fetchThrough = async (listening: string, path: string) =>
+  (await fetch(`http://${listening}${path}`)).text();
+
+describe("forward -R", () => {
+  test("200 requests at once to a port of the guest are answered here", async () => {
+    const { running, next } = await started(agent.address, "-R", `0:localhost:${web.port}`);
+    await using _running = running;
+    const { listening, direction, to } = await next();
+    expect([direction, to]).toEqual(["remote", `localhost:${web.port}`]);
+    const answers = await Promise.all(
+      Array.from({ length: 200 }, (_, index) => fetchThrough(listening, `/${index}`)),
+    );
+    expect(answers).toEqual(answers.map((_, index) => `/${index}`));
+  });
+
+  test("half-close is carried over, and the listener goes with the command", async () => {
+    const path = folder.file("r.sock");
+    const { running, next } = await started(
+      agent.address,
+      ...["-R", `${path}:localhost:${counterPort}`],
+      ...["-L", `${folder.file("l.sock")}:${path}`],
+    );
+    expect((await next()).direction).toBe("local");
+    expect((await next()).listening).toBe(`unix:${path}`);
+    expect(await countThrough(folder.file("l.sock"), 3_000_000)).toBe("got 3000000");
+    running.process.kill("SIGINT");
+    expect(await running.process.exited).toBe(0);
+    await eventually("the guest's socket is gone", () => !existsSync(path));
+  });
+
+  test("a port that is taken in the guest is an error", async () => {
+    const result = await vsockbox(["forward", agent.address, "-R", `${counterPort}:localhost:1`]);
+    expect(result.status).toBe(73);
+    expect(result.stderr).toContain(String(counterPort));
+  });
+
+  test("a local end that is not there ends that connection alone", async () => {
+    const { running, next } = await started(agent.address, "-R", "0:localhost:1");
+    await using _running = running;
+    const { listening } = await next();
+    for (let count = 0; count < 3; count++) {
+      await expect(fetchThrough(listening, "/")).rejects.toThrow();
+    }
+    await eventually("it says so", () => running.stderr.includes("localhost:1"));
+    expect(running.process.exitCode).toBe(null);
+  });
+
+  test("--reconnect opens the listener again when the agent is back", async () => {
+    const socket = folder.file("mortal.sock");
+    const mortal = () => new Running(["agent", "--listen", `unix:${socket}`]);
+    const first = mortal();
+    await first.says("listening on");
+    const { running, next } = await started(
+      `unix:${socket}`,
+      ...["-R", `0:localhost:${web.port}`, "--reconnect"],
+    );
+    await using _running = running;
+    expect(await fetchThrough((await next()).listening, "/before")).toBe("/before");
+    await first[Symbol.asyncDispose]();
+    await running.says("reconnecting");
+    await using second = mortal();
+    await second.says("listening on");
+    expect(await fetchThrough((await next()).listening, "/after")).toBe("/after");
+  });
+
+  test("without it the end of the agent is the end", async () => {
+    const socket = folder.file("once.sock");
+    const only = new Running(["agent", "--listen", `unix:${socket}`]);
+    await only.says("listening on");
+    const { running, next } = await started(`unix:${socket}`, "-R", `0:localhost:${web.port}`);
+    await next();
+    await only[Symbol.asyncDispose]();
+    expect(await running.process.exited).toBe(255);
+    expect(running.stderr).toContain("--reconnect");
+  });
+});
+
+/** Sends bytes and the end of input to a Unix socket; gives the whole answer. */
+function countThrough(path: string, bytes: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let answer = "";
+    const socket = connect({ path, allowHalfOpen: true });
+    socket.on("data", (chunk) => (answer += chunk.toString()));
+    socket.on("end", () => resolve(answer));
+    socket.on("error", reject);
+    socket.end(new Uint8Array(bytes));
+  });
+}

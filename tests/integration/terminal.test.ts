@@ -81,7 +81,7 @@ describeWith(["tmux"], "on a terminal", () => {
       "vsockbox exec $A -- sh -c 'trap \"exit 9\" INT; echo up; while :; do sleep 0.1; done'; echo status $?",
       "Enter",
     );
-    await shows(/^up$/m);
+    await shows(/^(# )?up$/m);
     type("C-c");
     await shows("status 9");
     expect(screen()).toContain("SIGINT sent to the command; once more drops it");
@@ -175,5 +175,28 @@ describeWith(["tmux"], "on a terminal", () => {
       type("vsockbox exec -t $A -- sh -c 'tty; stty size; exit 3'; echo status $?", "Enter");
       await shows(/\/dev\/pts\/\d+\n12 80\nstatus 3/);
     });
+  });
+
+  test("a detached terminal can be left and joined again", async () => {
+    type("id=$(vsockbox exec -d -t $A -- sh) && vsockbox attach $A $id", "Enter");
+    await shows(/^[$#]$/m);
+    type("echo $((40 + 2)); tty", "Enter");
+    await shows(/42\n\/dev\/pts/);
+    type("Enter", "~", ".");
+    await shows("goes on");
+    type("clear; echo still $(vsockbox ps $A | grep -c running)", "Enter");
+    await shows("still 1");
+    type("clear; vsockbox attach $A $id; echo left $?", "Enter");
+    await shows(/42\n\/dev\/pts/);
+    type("exit 7", "Enter");
+    await shows("left 7");
+  });
+
+  test("cp shows how far it is, and sums up", async () => {
+    const source = folder.file("large");
+    type(`head -c 300000000 /dev/zero | tr '\\0' x > ${source}; clear`, "Enter");
+    type(`vsockbox cp ${source} $A:${source}.copy; echo done $?`, "Enter");
+    await shows(/large +\d+ % +[\d.]+ [MKi]*B of 286 MiB +[\d.]+ .iB\/s/);
+    await shows(/1 files, 286 MiB in [\d.]+ s, .*\ndone 0/);
   });
 });
