@@ -180,7 +180,10 @@ export class AgentClient implements AsyncDisposable {
       });
       try {
         if (!(local instanceof Uint8Array)) {
-          await sender.sendStream(local, name ?? Buffer.from("stdin"));
+          const sending = sender.sendStream(local, name ?? Buffer.from("stdin"));
+          // A source that gives nothing must not hold up the end of a broken transfer.
+          await Promise.race([sending, channel.result]);
+          await sending;
         } else {
           const path = bytesPath(local);
           await sender.send(path, name ?? baseName(path));
