@@ -1,7 +1,4 @@
-/**
- * `vsockbox agent --init` as process 1 of a guest with nothing mounted. This guest is gone before the
- * one that the other files share is booted: two at once are more than a small machine can emulate.
- */
+/** `vsockbox agent --init` as process 1 of a guest with nothing mounted. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { bootGuest, type Guest } from "../../src/vm/guest.ts";
 import { BINARY } from "../support/binary.ts";

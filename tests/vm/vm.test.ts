@@ -1,0 +1,9 @@
+/**
+ * All VM tests, in this order: the runner takes files in any. The guest with the agent as its init is
+ * gone before the shared one is booted, since two at once are more than a small machine can emulate;
+ * and the test that takes the vsock modules away comes before anything has used them.
+ */
+import "./agent-init.ts";
+import "./vsock.ts";
+import "./agent.ts";
+import "./readme.ts";
