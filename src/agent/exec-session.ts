@@ -59,14 +59,15 @@ async function fail(
 ): Promise<void> {
   const exitCode = startStatus(error);
   try {
-    if (mode !== FrameType.ExecPipe) {
-      await connection.sendEncoded(resultFrame(exitCode, { error: error.message }));
-    } else {
-      await connection.sendError(error);
-      // A command that we ended has no exit code of its own to be told.
-      if (error.code !== "ABORTED") {
-        await connection.sendEncoded(encodeU32Frame(FrameType.Exit, exitCode));
-      }
+    // A command that we ended has no exit code of its own to be told, where a stream can say so.
+    const endedByUs = error.code === "ABORTED" && mode !== FrameType.Exec;
+    if (endedByUs || mode === FrameType.ExecPipe) await connection.sendError(error);
+    if (!endedByUs) {
+      await connection.sendEncoded(
+        mode === FrameType.ExecPipe
+          ? encodeU32Frame(FrameType.Exit, exitCode)
+          : resultFrame(exitCode, { error: error.message }),
+      );
     }
   } catch {
     // The host is gone already.
