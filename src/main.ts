@@ -1,19 +1,24 @@
 /** The router: the first word picks a command, which is loaded only then. */
 import { VsockboxError } from "./errors.ts";
 import { RUN_AS_WORD } from "./process/run-as-word.ts";
+import { aliasedCommand, subCommand } from "./commands/aliases.ts";
 import { COMMANDS } from "./commands/index.ts";
 import { closest, parseArguments } from "./ui/arguments.ts";
 import { print, printJson, reportError } from "./ui/report.ts";
 import { COMMIT, TARGET, VERSION } from "./version.ts";
 
-async function main(words: readonly string[]): Promise<number> {
+async function main(programName: string, words: readonly string[]): Promise<number> {
   const [first, ...rest] = words;
+  const alias = aliasedCommand(programName);
+  if (alias !== undefined) {
+    return first === "--version" || first === "-V" ? version(rest) : run(alias, words);
+  }
   switch (first) {
     case undefined:
     case "help":
     case "--help":
     case "-h":
-      return help(rest[0]);
+      return help(rest[0] === undefined ? undefined : (subCommand(rest[0], rest[1]) ?? rest[0]));
     case "--version":
     case "-V":
       return version(rest);
@@ -45,6 +50,8 @@ async function load(name: string) {
 }
 
 async function run(name: string, words: readonly string[]): Promise<number> {
+  const inner = subCommand(name, words[0]);
+  if (inner !== undefined) return run(inner, words.slice(1));
   const command = await load(name);
   // Behind `--`, or where a remote command has begun, --help is not ours.
   const own = words.slice(0, words.includes("--") ? words.indexOf("--") : words.length);
@@ -92,7 +99,7 @@ function version(words: readonly string[]): number {
 }
 
 try {
-  process.exit(await main(process.argv.slice(2)));
+  process.exit(await main(process.argv0, process.argv.slice(2)));
 } catch (thrown) {
   process.exit(reportError(thrown));
 }

@@ -122,6 +122,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./listen.ts"),
   },
   {
+    name: "hybrid-proxy",
+    description: "Give VMs a vsock device without kernel modules, like vhost-device-vsock",
+    load: () => import("./hybrid-proxy.ts"),
+  },
+  {
+    name: "bridge",
+    description: "Put a Firecracker-style Unix socket in front of vsock, or listeners before one",
+    load: () => import("./bridge.ts"),
+  },
+  {
     name: "cid",
     description: "Print this machine's own CID",
     load: () => import("./cid.ts"),

@@ -5,7 +5,7 @@
 import { dlopen, FFIType, type Pointer, ptr, read } from "bun:ffi";
 import { VsockboxError } from "../errors.ts";
 
-const { i16, i32, u32, u64, pointer, i64_fast, void: nothing } = FFIType;
+const { i16, i32, i64, u32, u64, pointer, i64_fast, void: nothing } = FFIType;
 
 const SYMBOLS = {
   __errno_location: { args: [], returns: pointer },
@@ -15,6 +15,10 @@ const SYMBOLS = {
   capset: { args: [pointer, pointer], returns: i32 },
   close: { args: [i32], returns: i32 },
   connect: { args: [i32, pointer, u32], returns: i32 },
+  epoll_create1: { args: [i32], returns: i32 },
+  epoll_ctl: { args: [i32, i32, i32, pointer], returns: i32 },
+  epoll_wait: { args: [i32, pointer, i32, i32], returns: i32 },
+  eventfd: { args: [u32, i32], returns: i32 },
   execve: { args: [pointer, pointer, pointer], returns: i32 },
   fcntl: { args: [i32, i32, i32], returns: i32 },
   futimens: { args: [i32, pointer], returns: i32 },
@@ -25,7 +29,10 @@ const SYMBOLS = {
   kill: { args: [i32, i32], returns: i32 },
   listen: { args: [i32, i32], returns: i32 },
   lseek: { args: [i32, i64_fast, i32], returns: i64_fast },
+  // As a number: MAP_FAILED, -1, is no pointer.
+  mmap: { args: [pointer, u64, i32, i32, i32, i64], returns: i64_fast },
   mount: { args: [pointer, pointer, pointer, u64, pointer], returns: i32 },
+  munmap: { args: [pointer, u64], returns: i32 },
   open: { args: [pointer, i32, i32], returns: i32 },
   pipe2: { args: [pointer, i32], returns: i32 },
   poll: { args: [pointer, u64, i32], returns: i32 },
@@ -37,6 +44,9 @@ const SYMBOLS = {
   prctl: { args: [i32, u64, u64, u64, u64], returns: i32 },
   pthread_sigmask: { args: [i32, pointer, pointer], returns: i32 },
   read: { args: [i32, pointer, u64], returns: i64_fast },
+  readv: { args: [i32, pointer, i32], returns: i64_fast },
+  recv: { args: [i32, pointer, u64, i32], returns: i64_fast },
+  recvmsg: { args: [i32, pointer, i32], returns: i64_fast },
   reboot: { args: [i32], returns: i32 },
   send: { args: [i32, pointer, u64, i32], returns: i64_fast },
   sendmsg: { args: [i32, pointer, i32], returns: i64_fast },
@@ -59,6 +69,7 @@ const SYMBOLS = {
   waitid: { args: [i32, u32, pointer, i32], returns: i32 },
   waitpid: { args: [i32, pointer, i32], returns: i32 },
   write: { args: [i32, pointer, u64], returns: i64_fast },
+  writev: { args: [i32, pointer, i32], returns: i64_fast },
 } as const;
 
 /** musl calls itself by the machine's name. */

@@ -151,12 +151,18 @@ function listenUnix(
   };
 }
 
-function inodeOf(path: string): string | undefined {
+/** What a path names, to see later whether it is still the same. */
+export function inodeOf(path: string): string | undefined {
   const status = lstatSync(path, { throwIfNoEntry: false });
   return status === undefined ? undefined : `${status.dev}:${status.ino}`;
 }
 
-function removeStaleSocket(path: string, sockaddr: Uint8Array): void {
+/**
+ * Removes a socket that nobody listens on.
+ *
+ * @throws {VsockboxError} CANNOT_CREATE where the path is no socket.
+ */
+export function removeStaleSocket(path: string, sockaddr: Uint8Array): void {
   const status = lstatSync(path, { throwIfNoEntry: false });
   if (status === undefined) return;
   if (!status.isSocket()) {

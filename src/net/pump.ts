@@ -47,3 +47,43 @@ export async function pump(a: Duplex, b: Duplex): Promise<{ forward: number; bac
     throw reason;
   }
 }
+
+/** What {@link pumpToClose} asks of an end: whether its peer has closed both directions. */
+export interface ClosableDuplex extends Duplex {
+  readonly isPeerGone: boolean;
+  close(): Promise<void>;
+}
+
+/** How often an end that has nothing more to say is asked whether its peer is gone. */
+const GONE_CHECK_MS = 250;
+
+/**
+ * {@link pump}, then closes both. Also ends where one side has closed altogether, which at first
+ * looks like a half-close: what it sent still arrives, but nobody waits for an answer any more.
+ */
+export async function pumpToClose(a: ClosableDuplex, b: ClosableDuplex): Promise<void> {
+  const timers: Timer[] = [];
+  const endWith = (from: ClosableDuplex, to: ClosableDuplex): ByteSink => ({
+    write: (bytes) => to.write(bytes),
+    async end() {
+      await to.end();
+      const timer = setInterval(() => {
+        if (!from.isPeerGone) return;
+        clearInterval(timer);
+        void to.close();
+      }, GONE_CHECK_MS);
+      timers.push(timer);
+    },
+  });
+  try {
+    await Promise.all([copy(a, endWith(a, b)), copy(b, endWith(b, a))]);
+    await Promise.all([a.close(), b.close()]);
+  } catch (thrown) {
+    const reason = toVsockboxError(thrown, "pump");
+    a.abort(reason);
+    b.abort(reason);
+    throw reason;
+  } finally {
+    for (const timer of timers) clearInterval(timer);
+  }
+}

@@ -31,6 +31,8 @@ export interface GuestImageOptions {
   /** Variables of all commands in the guest. */
   environment: Readonly<Record<string, string>>;
   files?: readonly GuestFile[];
+  /** Modules beyond those that every guest needs. */
+  modules?: readonly string[];
   /** Arguments of `vsockbox agent --init`, where that is to be the guest's init. */
   agentInit?: readonly string[] | undefined;
 }
@@ -135,7 +137,7 @@ reboot -f
 
 /** Writes the whole image to `path`. */
 export function writeGuestImage(path: string, options: GuestImageOptions): void {
-  const modules = resolveModules(options.kernel, MODULES);
+  const modules = resolveModules(options.kernel, [...MODULES, ...(options.modules ?? [])]);
   const names = modules.map(({ name }) => name);
   const { agentInit, environment } = options;
   const script =

@@ -43,6 +43,8 @@ export interface BootOptions {
   /** Arguments of `vsockbox agent --init`, where that is to be the guest's init. */
   agentInit?: readonly string[];
   memoryMib?: number;
+  /** Sockets of vhost-user vsock devices: each becomes a device of the guest. */
+  vsockDevices?: readonly string[];
   /** Called once with each stage of the boot: as in "booting Linux 6.1". */
   onStage?: (stage: string) => void;
   /** Ends the guest, also while it boots. */
@@ -70,19 +72,31 @@ function qemuCommand(
   image: string,
   memoryMib: number,
   countInstructions: boolean,
+  vsockDevices: readonly string[] = [],
 ): [string, ...string[]] {
+  const hasDevices = vsockDevices.length > 0;
   const qemu = [
     findQemu(),
-    // The smallest machine type boots fastest; loopback vsock needs no device of it.
-    ...["-M", "microvm,x-option-roms=off,isa-serial=on,rtc=on"],
+    // The smallest machine type boots fastest, but delivers no interrupts of PCI devices.
+    ...[
+      "-M",
+      hasDevices ? "q35,memory-backend=memory" : "microvm,x-option-roms=off,isa-serial=on,rtc=on",
+    ],
     ...(countInstructions
       ? ["-accel", "tcg,thread=single", "-icount", "shift=2,sleep=off", "-smp", "1"]
       : ["-accel", "tcg,thread=multi", "-smp", "2"]),
     ...["-cpu", "max", "-m", String(memoryMib)],
     ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
     ...["-serial", `file:${join(folder, "console.log")}`],
-    ...["-device", "virtio-serial-device", "-chardev", "stdio,id=control,signal=off"],
+    ...[
+      "-device",
+      hasDevices ? "virtio-serial-pci" : "virtio-serial-device",
+      "-chardev",
+      "stdio,id=control,signal=off",
+    ],
     ...["-device", "virtserialport,chardev=control"],
+    // Behind the control port, whose number in the guest counts virtio devices.
+    ...vsockDeviceArguments(vsockDevices, memoryMib),
     ...["-kernel", image, "-initrd", join(folder, "initrd")],
     ...["-append", "console=ttyS0 quiet panic=-1 reboot=t"],
   ];
@@ -91,6 +105,21 @@ function qemuCommand(
   return setpriv === null
     ? (qemu as [string, ...string[]])
     : [setpriv, "--pdeathsig", "KILL", "--", ...qemu];
+}
+
+/** The driver of a virtio-vsock device on PCI. */
+const VSOCK_DEVICE_MODULES = ["virtio_pci", "vmw_vsock_virtio_transport"];
+
+/** A vhost-user device works on the guest's memory itself: that has to be shared. */
+function vsockDeviceArguments(sockets: readonly string[], memoryMib: number): string[] {
+  if (sockets.length === 0) return [];
+  return [
+    ...["-object", `memory-backend-memfd,id=memory,size=${memoryMib}M,share=on`],
+    ...sockets.flatMap((socket, index) => [
+      ...["-chardev", `socket,id=vsock${index},path=${socket}`],
+      ...["-device", `vhost-user-vsock-pci,chardev=vsock${index}`],
+    ]),
+  ];
 }
 
 /**
@@ -111,12 +140,16 @@ export async function bootGuest(options: BootOptions): Promise<Guest> {
       environment: options.environment ?? {},
       files: options.files ?? [],
       agentInit: options.agentInit,
+      modules: options.vsockDevices === undefined ? [] : VSOCK_DEVICE_MODULES,
     });
     options.onStage?.(`booting Linux ${kernel.version}`);
     const memoryMib = options.memoryMib ?? DEFAULT_MEMORY_MIB;
     const guest = await startQemu(
       (countInstructions) =>
-        new Guest(folder, qemuCommand(folder, kernel.image, memoryMib, countInstructions)),
+        new Guest(
+          folder,
+          qemuCommand(folder, kernel.image, memoryMib, countInstructions, options.vsockDevices),
+        ),
       options.signal,
     );
     // The guest has it in memory by now.

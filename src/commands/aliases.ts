@@ -1,0 +1,31 @@
+/** Commands by other ways than their name as the first word. */
+import { basename } from "node:path";
+
+/** What vsockbox is when it is started under another program's name, as through a link. */
+const PROGRAM_NAMES: Readonly<Record<string, string>> = {
+  "vhost-device-vsock": "hybrid-proxy",
+};
+
+/** Words behind a command that make it another command. */
+const SUB_COMMANDS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  "hybrid-proxy": { bridge: "bridge" },
+};
+
+/**
+ * The command that all words belong to where the program was started under a name of its own.
+ *
+ * @param programName argv[0] as the kernel has it: in a compiled executable process.argv[0] is the
+ * runtime's name, and process.argv0 is this.
+ */
+export function aliasedCommand(programName: string): string | undefined {
+  return own(PROGRAM_NAMES, basename(programName));
+}
+
+/** The command that a command's first word stands for, if it does. */
+export function subCommand(name: string, word: string | undefined): string | undefined {
+  return word === undefined ? undefined : own(own(SUB_COMMANDS, name) ?? {}, word);
+}
+
+function own<T>(table: Readonly<Record<string, T>>, key: string): T | undefined {
+  return Object.hasOwn(table, key) ? table[key] : undefined;
+}

@@ -1,0 +1,174 @@
+/** `vsockbox hybrid-proxy`: vsock devices for VMs, drop-in for vhost-device-vsock. */
+import {
+  readVmsFile,
+  VM_DEFAULTS,
+  VM_KEYS,
+  vmFromOptions,
+  vmsFromWords,
+  type VmConfig,
+  type VmKey,
+} from "../config/hybrid.ts";
+import {
+  configDocument,
+  configYaml,
+  parseMemorySize,
+  qemuArguments,
+  qemuLine,
+} from "../config/hybrid-print.ts";
+import { VsockboxError } from "../errors.ts";
+import type { Arguments, Command } from "../ui/command.ts";
+import { print, printJson } from "../ui/report.ts";
+import { jsonArgument } from "./common.ts";
+
+const DEFAULT_MEMORY = "1G";
+
+export const command: Command = {
+  name: "hybrid-proxy",
+  description: "Give VMs a vsock device without kernel modules, like vhost-device-vsock",
+  args: {
+    "guest-cid": {
+      type: "string",
+      valueHint: "CID",
+      description: `The guest's CID (default ${VM_DEFAULTS.guestCid})`,
+    },
+    socket: {
+      type: "string",
+      valueHint: "PATH",
+      description: "Unix socket to be made for the VMM, which speaks vhost-user on it",
+    },
+    "uds-path": {
+      type: "string",
+      valueHint: "PATH",
+      description:
+        "Unix socket to be made for the host: CONNECT PORT leads to the guest's port, and the guest's connections to a port go to PATH_PORT",
+    },
+    "forward-cid": {
+      type: "string",
+      valueHint: "CID",
+      description: "Instead of --uds-path: the guest's connections go to this CID",
+    },
+    "forward-listen": {
+      type: "string",
+      valueHint: "PORT+PORT",
+      description:
+        "With --forward-cid: vsock ports of the host that lead to the guest's same ports",
+    },
+    "tx-buffer-size": {
+      type: "string",
+      valueHint: "BYTES",
+      description: `Buffer for what one connection sends (default ${VM_DEFAULTS.txBufferSize})`,
+    },
+    "queue-size": {
+      type: "string",
+      valueHint: "COUNT",
+      description: `Entries of a virtqueue, a power of two (default ${VM_DEFAULTS.queueSize})`,
+    },
+    groups: {
+      type: "string",
+      valueHint: "NAME+NAME",
+      description: `VMs that share a group reach each other (default ${VM_DEFAULTS.groups.join("+")})`,
+    },
+    vm: {
+      type: "string",
+      valueHint: "KEY=VALUE,…",
+      repeatable: true,
+      description:
+        "Instead of the options above: one VM, with their names as keys. May be repeated",
+    },
+    config: {
+      type: "string",
+      valueHint: "FILE",
+      description: "Instead of all of them: a YAML file with a list `vms:` of the same keys",
+    },
+    "print-config": { type: "boolean", description: "Print the configuration as a file, and end" },
+    "print-qemu": { type: "boolean", description: "Print QEMU's options for each VM, and end" },
+    memory: {
+      type: "string",
+      valueHint: "SIZE",
+      description: `With --print-qemu: the VM's memory (default ${DEFAULT_MEMORY})`,
+    },
+    ...jsonArgument,
+  },
+  examples: [
+    {
+      command: "vsockbox hybrid-proxy --socket /tmp/vhost3.socket --uds-path /tmp/vm3.vsock",
+      explanation: "One VM; `vsockbox exec hybrid:/tmp/vm3.vsock` reaches the agent in it",
+    },
+    {
+      command:
+        "vsockbox hybrid-proxy --vm guest-cid=3,socket=/tmp/3.socket,uds-path=/tmp/3.vsock --vm guest-cid=4,socket=/tmp/4.socket,forward-cid=1,forward-listen=9001+9002",
+      explanation: "Two VMs that also reach each other, one of them joined to the host's own vsock",
+    },
+    {
+      command: "vsockbox hybrid-proxy --config vms.yaml --print-qemu --memory 512M",
+      explanation: "The options that QEMU needs for each VM of the file",
+    },
+    {
+      command: "vsockbox hybrid-proxy bridge --uds-path /tmp/vm3.vsock --to vsock:3",
+      explanation:
+        "The same Unix socket where the kernel has vhost_vsock: `vsockbox bridge --help`",
+    },
+  ],
+  async run(args) {
+    checkPrinting(args);
+    const memory = parseMemorySize(args.string("memory") ?? DEFAULT_MEMORY);
+    const vms = configuredVms(args);
+    if (args.flag("print-config")) {
+      if (args.flag("json")) printJson(configDocument(vms));
+      else print(configYaml(vms).trimEnd());
+      return 0;
+    }
+    if (args.flag("print-qemu")) {
+      printQemu(vms, memory, args.flag("json"));
+      return 0;
+    }
+    const { runDevice } = await import("../vhost/run-device.ts");
+    return runDevice(vms);
+  },
+};
+
+function printQemu(vms: readonly VmConfig[], memory: string, json: boolean): void {
+  if (json) {
+    printJson(vms.map((vm) => ({ guest_cid: vm.guestCid, arguments: qemuArguments(vm, memory) })));
+  } else {
+    for (const vm of vms) print(qemuLine(vm, memory));
+  }
+}
+
+function usage(message: string): VsockboxError {
+  return new VsockboxError({
+    code: "USAGE",
+    operation: "hybrid-proxy",
+    message,
+    hint: "`vsockbox hybrid-proxy --help` shows the options and examples",
+  });
+}
+
+function checkPrinting(args: Arguments): void {
+  const [config, qemu] = [args.flag("print-config"), args.flag("print-qemu")];
+  if (config && qemu) throw usage("--print-config and --print-qemu exclude each other");
+  if (args.string("memory") !== undefined && !qemu) throw usage("--memory needs --print-qemu");
+  if (args.flag("json") && !config && !qemu) {
+    throw usage("--json needs --print-config or --print-qemu");
+  }
+}
+
+/** The VMs in whichever of the three forms they are given. */
+function configuredVms(args: Arguments): VmConfig[] {
+  const options: Partial<Record<VmKey, string>> = {};
+  for (const key of VM_KEYS) {
+    const value = args.string(key);
+    if (value !== undefined) options[key] = value;
+  }
+  const [first] = Object.keys(options);
+  const words = args.list("vm");
+  const config = args.string("config");
+  const forms = [
+    ...(first === undefined ? [] : [`--${first}`]),
+    ...(words.length === 0 ? [] : ["--vm"]),
+    ...(config === undefined ? [] : ["--config"]),
+  ];
+  if (forms.length > 1) throw usage(`${forms.join(" and ")} exclude each other`);
+  if (config !== undefined) return readVmsFile(config);
+  return words.length > 0 ? vmsFromWords(words) : [vmFromOptions(options)];
+}

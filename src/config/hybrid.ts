@@ -1,0 +1,376 @@
+/**
+ * The VMs of `hybrid-proxy`, from its options, from `--vm key=value,…` or from a YAML file:
+ *
+ * ```yaml
+ * vms:
+ *   - guest_cid: 3
+ *     socket: /tmp/vhost3.socket
+ *     uds_path: /tmp/vm3.vsock
+ *     groups: group1+groupA
+ *   - guest_cid: 4
+ *     socket: /tmp/vhost4.socket
+ *     forward-cid: 1
+ *     forward-listen: 9001+9002
+ * ```
+ */
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { reasonOf, VsockboxError, type ErrorCode } from "../errors.ts";
+import { UNIX_PATH_MAX_BYTES } from "../ffi/sockaddr.ts";
+import { ANY, CID_HOST, readU32 } from "../net/address.ts";
+import { closest, parseInteger } from "../ui/arguments.ts";
+import { locateVms, type VmLocation } from "./hybrid-lines.ts";
+
+/** One device: what it is to the VMM, and where its connections go. */
+export interface VmConfig {
+  guestCid: number;
+  /** Where the VMM connects, vhost-user. */
+  socket: string;
+  backend: HybridBackend;
+  /** Bytes from the guest that wait for one connection. */
+  txBufferSize: number;
+  queueSize: number;
+  /** Devices that share one reach each other. */
+  groups: string[];
+}
+
+/** Where a device's connections go on the host. */
+export type HybridBackend =
+  | { kind: "unix"; udsPath: string }
+  | { kind: "vsock"; forwardCid: number; forwardListen: number[] };
+
+/** The keys of a VM, as the command line spells them; `_` is taken in place of `-`. */
+export const VM_KEYS = [
+  "guest-cid",
+  "socket",
+  "uds-path",
+  "forward-cid",
+  "forward-listen",
+  "tx-buffer-size",
+  "queue-size",
+  "groups",
+] as const;
+
+/** One of {@link VM_KEYS}. */
+export type VmKey = (typeof VM_KEYS)[number];
+
+/** What is taken where a key is not given. */
+export const VM_DEFAULTS = {
+  guestCid: 3,
+  txBufferSize: 65_536,
+  queueSize: 1024,
+  groups: ["default"],
+} as const;
+
+const QUEUE_SIZE_MAX = 32_768;
+const U32_MAX = 0xffff_ffff;
+
+/** Where the values of a VM were read, to say so in errors. */
+interface Source {
+  code: ErrorCode;
+  operation: string;
+  /** The file or option. */
+  address: string;
+  hint: string;
+  /** A key as the user knows it. */
+  name(key: VmKey): string;
+}
+
+interface SourcedVm {
+  config: VmConfig;
+  source: Source;
+}
+
+type RawVm = ReadonlyMap<VmKey, string>;
+
+function bad(source: Source, message: string): VsockboxError {
+  const { code, operation, address, hint } = source;
+  return new VsockboxError({ code, operation, address, message, hint });
+}
+
+/**
+ * The one VM of `--guest-cid`, `--socket` and so on.
+ *
+ * @throws {VsockboxError} USAGE, naming the option.
+ */
+export function vmFromOptions(options: Readonly<Partial<Record<VmKey, string>>>): VmConfig {
+  const raw = new Map<VmKey, string>();
+  for (const key of VM_KEYS) {
+    const value = options[key];
+    if (value !== undefined) raw.set(key, value);
+  }
+  const source: Source = {
+    code: "USAGE",
+    operation: "read the options of",
+    address: "the VM",
+    hint: "needed are --socket PATH and one of --uds-path PATH and --forward-cid CID",
+    name: (key) => `--${key}`,
+  };
+  const config = resolveVm(raw, source);
+  checkTogether([{ config, source }]);
+  return config;
+}
+
+/**
+ * The VMs of the values of `--vm`.
+ *
+ * @throws {VsockboxError} USAGE, naming the value and the key.
+ */
+export function vmsFromWords(words: readonly string[]): VmConfig[] {
+  return checkTogether(
+    words.map((word) => {
+      const source: Source = {
+        code: "USAGE",
+        operation: "read --vm",
+        address: JSON.stringify(word),
+        hint: `write key=value with commas between; the keys are ${VM_KEYS.join(", ")}`,
+        name: (key) => key,
+      };
+      const pairs = word.split(",").map((part): [string, string] => {
+        const equals = part.indexOf("=");
+        if (equals <= 0) throw bad(source, `${JSON.stringify(part)} is no key=value`);
+        return [part.slice(0, equals), part.slice(equals + 1)];
+      });
+      return { config: resolveVm(rawVm(pairs, source), source), source };
+    }),
+  );
+}
+
+/**
+ * The VMs of a YAML (or JSON) text.
+ *
+ * @throws {VsockboxError} CONFIG, naming the file, the VM, its line where it can be told, and the
+ * key.
+ */
+export function vmsFromYaml(text: string, path: string): VmConfig[] {
+  const source: Source = {
+    code: "CONFIG",
+    operation: "read VMs from",
+    address: path,
+    hint: `expected \`vms:\` with a list of maps; the keys are ${VM_KEYS.join(", ")}`,
+    name: (key) => key,
+  };
+  let document: unknown;
+  try {
+    document = Bun.YAML.parse(text);
+  } catch (thrown) {
+    throw bad(source, `it is no YAML: ${reasonOf(thrown).message}`);
+  }
+  if (!isMap(document)) throw bad(source, "the document is no map");
+  for (const key of Object.keys(document)) {
+    if (key !== "vms") throw bad(source, `unknown key ${JSON.stringify(key)}`);
+  }
+  const vms = document["vms"];
+  if (!Array.isArray(vms)) throw bad(source, "vms is no list");
+  if (vms.length === 0) throw bad(source, "vms is empty");
+  const located = locateVms(text);
+  // The lines are those of plain block style; anywhere else they could be wrong, so none is told.
+  const locations = located.length === vms.length ? located : [];
+  return checkTogether(
+    vms.map((vm: unknown, index) => vmOfYaml(vm, index, locations[index], source)),
+  );
+}
+
+/**
+ * `9001+9002`, each once.
+ *
+ * @throws {VsockboxError} USAGE.
+ */
+export function parsePorts(text: string, option: string): number[] {
+  const ports = text.split("+").map((port) => parseInteger(port, option, 0, U32_MAX - 1));
+  const twice = ports.find((port, index) => ports.indexOf(port) !== index);
+  if (twice === undefined) return ports;
+  throw new VsockboxError({
+    code: "USAGE",
+    operation: `read --${option}`,
+    address: JSON.stringify(text),
+    message: `${twice} is given twice`,
+  });
+}
+
+/**
+ * The VMs of a file.
+ *
+ * @throws {VsockboxError} CONFIG.
+ */
+export function readVmsFile(path: string): VmConfig[] {
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(path));
+  } catch (thrown) {
+    const { errno, message } = reasonOf(thrown);
+    throw new VsockboxError({
+      code: "CONFIG",
+      operation: "read VMs from",
+      address: path,
+      message: errno === undefined ? "it is no UTF-8" : message,
+      errno,
+      cause: thrown,
+    });
+  }
+  return vmsFromYaml(text, path);
+}
+
+function vmOfYaml(
+  vm: unknown,
+  index: number,
+  location: VmLocation | undefined,
+  file: Source,
+): SourcedVm {
+  const at = (line: number | undefined) =>
+    `${file.address}, vms[${index}]${line === undefined ? "" : ` in line ${line}`}`;
+  const source = { ...file, address: at(location?.line) };
+  if (!isMap(vm)) throw bad(source, "it is no map");
+  const inLine = (key: string): Source => ({ ...source, address: at(lineOf(location, key)) });
+  for (const [key, lines] of location?.keys ?? []) {
+    if (lines.length > 1) throw bad({ ...source, address: at(lines[1]) }, `${key} is given twice`);
+  }
+  const pairs = Object.entries(vm).map(([key, value]): [string, string] => {
+    // The key first: a value that is of no use to an unknown key is not the mistake.
+    const known = knownKey(key, inLine(key));
+    return [key, textOf(value, known, inLine(key))];
+  });
+  return { config: resolveVm(rawVm(pairs, source), source, inLine), source };
+}
+
+function lineOf(location: VmLocation | undefined, key: string): number | undefined {
+  return location?.keys.get(normalized(key))?.[0] ?? location?.line;
+}
+
+/** A value as the command line would have it; lists may be YAML lists as well. */
+function textOf(value: unknown, key: VmKey, source: Source): string {
+  if (typeof value === "string") return value;
+  if (typeof value === "number" && key !== "socket" && key !== "uds-path") return String(value);
+  const isList = key === "groups" || key === "forward-listen";
+  if (isList && Array.isArray(value)) {
+    return value.map((item: unknown) => textOf(item, key, source)).join("+");
+  }
+  throw bad(source, `${source.name(key)} has no value that fits: ${JSON.stringify(value)}`);
+}
+
+function isMap(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+const normalized = (key: string) => key.replaceAll("_", "-");
+
+function knownKey(key: string, source: Source): VmKey {
+  const name = normalized(key);
+  const known = VM_KEYS.find((candidate) => candidate === name);
+  if (known !== undefined) return known;
+  const near = closest(name, VM_KEYS);
+  throw bad(
+    source,
+    `unknown key ${JSON.stringify(key)}${near === undefined ? "" : `; did you mean ${near}?`}`,
+  );
+}
+
+function rawVm(pairs: ReadonlyArray<[string, string]>, source: Source): RawVm {
+  const raw = new Map<VmKey, string>();
+  for (const [key, value] of pairs) {
+    const known = knownKey(key, source);
+    if (raw.has(known)) throw bad(source, `${source.name(known)} is given twice`);
+    raw.set(known, value);
+  }
+  return raw;
+}
+
+/** Checks the values of one VM, and fills in what is not given. */
+function resolveVm(
+  raw: RawVm,
+  source: Source,
+  sourceOf: (key: VmKey) => Source = () => source,
+): VmConfig {
+  const fail = (key: VmKey, message: string) =>
+    bad(sourceOf(key), `${source.name(key)}: ${message}`);
+  const integer = (key: VmKey, text: string, min: number, max: number): number => {
+    const value = readU32(text);
+    if (value !== undefined && value >= min && value <= max) return value;
+    throw fail(key, `${JSON.stringify(text)} is no whole number from ${min} to ${max}`);
+  };
+  const optional = (key: VmKey, min: number, max: number): number | undefined => {
+    const text = raw.get(key);
+    return text === undefined ? undefined : integer(key, text, min, max);
+  };
+  const path = (key: VmKey): string | undefined => {
+    const text = raw.get(key);
+    if (text === undefined) return undefined;
+    if (text === "") throw fail(key, "the path is empty");
+    if (text.includes("\0")) throw fail(key, "the path has a NUL byte");
+    const bytes = Buffer.byteLength(text);
+    if (bytes > UNIX_PATH_MAX_BYTES) {
+      throw fail(key, `the path has ${bytes} bytes, the kernel takes ${UNIX_PATH_MAX_BYTES}`);
+    }
+    return text;
+  };
+  const list = (key: VmKey): string[] | undefined => {
+    const text = raw.get(key);
+    if (text === undefined) return undefined;
+    const items = text.split("+");
+    if (items.includes("")) {
+      throw fail(key, text === "" ? "it is empty" : `${JSON.stringify(text)} has an empty part`);
+    }
+    return items;
+  };
+
+  const socket = path("socket");
+  if (socket === undefined) throw bad(source, `${source.name("socket")} is missing`);
+  const udsPath = path("uds-path");
+  const forwardCid = optional("forward-cid", 0, ANY - 1);
+  const ports = list("forward-listen")?.map((port) =>
+    integer("forward-listen", port, 0, U32_MAX - 1),
+  );
+  if (udsPath !== undefined && forwardCid !== undefined) {
+    throw fail("forward-cid", `it excludes ${source.name("uds-path")}`);
+  }
+  if (ports !== undefined && forwardCid === undefined) {
+    throw fail("forward-listen", `it needs ${source.name("forward-cid")}`);
+  }
+  const guestCid = optional("guest-cid", CID_HOST + 1, ANY - 1) ?? VM_DEFAULTS.guestCid;
+  const queueSize = optional("queue-size", 2, QUEUE_SIZE_MAX) ?? VM_DEFAULTS.queueSize;
+  if ((queueSize & (queueSize - 1)) !== 0) {
+    throw fail("queue-size", `${queueSize} is no power of two`);
+  }
+  return {
+    guestCid,
+    socket,
+    backend: backendOf(udsPath, forwardCid, ports ?? [], source),
+    txBufferSize: optional("tx-buffer-size", 1, U32_MAX) ?? VM_DEFAULTS.txBufferSize,
+    queueSize,
+    groups: [...new Set(list("groups") ?? VM_DEFAULTS.groups)],
+  };
+}
+
+function backendOf(
+  udsPath: string | undefined,
+  forwardCid: number | undefined,
+  forwardListen: number[],
+  source: Source,
+): HybridBackend {
+  if (udsPath !== undefined) return { kind: "unix", udsPath };
+  if (forwardCid !== undefined) return { kind: "vsock", forwardCid, forwardListen };
+  const [uds, cid] = [source.name("uds-path"), source.name("forward-cid")];
+  throw bad(source, `neither ${uds} nor ${cid} is given`);
+}
+
+/** What two VMs, or two keys of one, cannot both have. */
+function checkTogether(vms: readonly SourcedVm[]): VmConfig[] {
+  const cids = new Set<number>();
+  const paths = new Set<string>();
+  const ports = new Set<number>();
+  const take = <T>(taken: Set<T>, value: T, source: Source, key: VmKey, shown: unknown) => {
+    if (taken.has(value)) throw bad(source, `${source.name(key)}: ${String(shown)} is used twice`);
+    taken.add(value);
+  };
+  for (const { config, source } of vms) {
+    take(cids, config.guestCid, source, "guest-cid", config.guestCid);
+    take(paths, resolve(config.socket), source, "socket", config.socket);
+    const { backend } = config;
+    if (backend.kind === "unix") {
+      take(paths, resolve(backend.udsPath), source, "uds-path", backend.udsPath);
+    } else {
+      for (const port of backend.forwardListen) take(ports, port, source, "forward-listen", port);
+    }
+  }
+  return vms.map(({ config }) => config);
+}

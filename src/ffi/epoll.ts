@@ -1,0 +1,108 @@
+/** Waiting for many descriptors in one blocking call that allocates nothing: epoll(7). */
+import { ERRNO, systemError } from "./errno.ts";
+import { lastErrno, libc, ptr } from "./libc.ts";
+import { closeDescriptor } from "./socket.ts";
+
+/** sys/epoll.h. The low ones are those of poll(2). */
+export const EPOLLIN = 0x1;
+export const EPOLLOUT = 0x4;
+export const EPOLLERR = 0x8;
+export const EPOLLHUP = 0x10;
+export const EPOLLRDHUP = 0x2000;
+/** Each event once, until there is something new. */
+export const EPOLLET = 0x8000_0000;
+
+const EPOLL_CLOEXEC = 0o2000000;
+const EPOLL_CTL_ADD = 1;
+const EPOLL_CTL_DEL = 2;
+const EPOLL_CTL_MOD = 3;
+
+/** struct epoll_event is packed on x86-64 alone; epoll_ctl(2). */
+const IS_PACKED = process.arch === "x64";
+const EVENT_BYTES = IS_PACKED ? 12 : 16;
+const DATA_OFFSET = IS_PACKED ? 4 : 8;
+
+/** A set of descriptors, each under its own number or another one that fits in 32 bits. */
+export class Epoll {
+  readonly #fd: number;
+  readonly #capacity: number;
+  readonly #events: DataView;
+  readonly #eventsAddress;
+  readonly #change: DataView;
+  readonly #changeAddress;
+
+  /**
+   * @param capacity how many events one {@link wait} gives at most.
+   * @throws {VsockboxError} IO with the errno.
+   */
+  constructor(capacity = 64) {
+    this.#capacity = capacity;
+    this.#events = new DataView(new ArrayBuffer(EVENT_BYTES * capacity));
+    this.#eventsAddress = ptr(this.#events);
+    this.#change = new DataView(new ArrayBuffer(EVENT_BYTES));
+    this.#changeAddress = ptr(this.#change);
+    this.#fd = libc().epoll_create1(EPOLL_CLOEXEC);
+    if (this.#fd < 0) throw systemError(lastErrno(), { operation: "open epoll" });
+  }
+
+  /**
+   * Looks after a descriptor from now on.
+   *
+   * @param token given with its events; its own number unless said otherwise.
+   * @throws {VsockboxError} IO: EPERM for one that cannot be waited for, EEXIST for one that is in.
+   */
+  add(fd: number, events: number, token = fd): void {
+    this.#control(EPOLL_CTL_ADD, fd, events, token);
+  }
+
+  /** Looks for other events of it. */
+  modify(fd: number, events: number, token = fd): void {
+    this.#control(EPOLL_CTL_MOD, fd, events, token);
+  }
+
+  /** Forgets it; before it is closed, since a duplicate would keep it in. Unknown is as good. */
+  remove(fd: number): void {
+    libc().epoll_ctl(this.#fd, EPOLL_CTL_DEL, fd, this.#changeAddress);
+  }
+
+  /**
+   * Blocks this thread until something happens.
+   *
+   * @param timeoutMs in milliseconds; -1 is for ever.
+   * @returns the count of events, to be read by {@link token} and {@link events}; 0 after the
+   * timeout, or a signal.
+   */
+  wait(timeoutMs: number): number {
+    const count = libc().epoll_wait(this.#fd, this.#eventsAddress, this.#capacity, timeoutMs);
+    if (count >= 0) return count;
+    const errno = lastErrno();
+    if (errno === ERRNO.EINTR) return 0;
+    throw systemError(errno, { operation: "wait for events" });
+  }
+
+  /** What event number `index` of the last {@link wait} belongs to. */
+  token(index: number): number {
+    return this.#events.getInt32(index * EVENT_BYTES + DATA_OFFSET, true);
+  }
+
+  /** What event number `index` of the last {@link wait} says. */
+  events(index: number): number {
+    return this.#events.getUint32(index * EVENT_BYTES, true);
+  }
+
+  /** Ends it; the descriptors in it stay open. */
+  close(): void {
+    closeDescriptor(this.#fd);
+  }
+
+  #control(operation: number, fd: number, events: number, token: number): void {
+    this.#change.setUint32(0, events, true);
+    this.#change.setInt32(DATA_OFFSET, token, true);
+    if (libc().epoll_ctl(this.#fd, operation, fd, this.#changeAddress) === 0) return;
+    throw systemError(lastErrno(), {
+      operation: "wait for",
+      address: `descriptor ${fd}`,
+      code: "IO",
+    });
+  }
+}

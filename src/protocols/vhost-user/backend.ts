@@ -1,0 +1,576 @@
+/**
+ * The device's side of a vhost-user connection as a state machine: messages in, actions out; no I/O.
+ * docs/interop/vhost-user.rst of QEMU; section names below are that document's.
+ */
+import {
+  badMessage,
+  decodeRequest,
+  encodeConfig,
+  encodeReply,
+  encodeU64,
+  encodeVringState,
+  HeaderFlag,
+  MAX_MEMORY_BYTES,
+  MAX_REGIONS,
+  overlapOf,
+  type RegionDescription,
+  Request,
+  type RequestName,
+  type RingAddresses,
+  type VhostMessage,
+  type VhostRequest,
+} from "./messages.ts";
+
+/** Virtio and vhost feature bits that a vsock device has to do with. */
+export const Feature = {
+  /** virtio 1.2, 5.10.3: VIRTIO_VSOCK_F_STREAM. */
+  Stream: 1n << 0n,
+  /** virtio 1.2, 5.10.3: VIRTIO_VSOCK_F_SEQPACKET. */
+  Seqpacket: 1n << 1n,
+  /** virtio 1.2, 6.3, for legacy drivers: VIRTIO_F_NOTIFY_ON_EMPTY. */
+  NotifyOnEmpty: 1n << 24n,
+  /** virtio 1.2, 6: VIRTIO_F_INDIRECT_DESC. */
+  IndirectDescriptors: 1n << 28n,
+  /** virtio 1.2, 6: VIRTIO_F_EVENT_IDX. */
+  EventIndex: 1n << 29n,
+  /** Section "Protocol features": VHOST_USER_F_PROTOCOL_FEATURES. */
+  ProtocolFeatures: 1n << 30n,
+  /** virtio 1.2, 6: VIRTIO_F_VERSION_1. */
+  Version1: 1n << 32n,
+} as const;
+
+/** Protocol feature bits; section "Protocol features". */
+export const ProtocolFeature = {
+  /** VHOST_USER_PROTOCOL_F_MQ: without it a VMM does not ask for the count of rings. */
+  MultipleQueues: 1n << 0n,
+  /** VHOST_USER_PROTOCOL_F_REPLY_ACK. */
+  ReplyAck: 1n << 3n,
+  /** VHOST_USER_PROTOCOL_F_CONFIG. */
+  Config: 1n << 9n,
+  /** VHOST_USER_PROTOCOL_F_RESET_DEVICE. */
+  ResetDevice: 1n << 13n,
+  /** VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS. */
+  ConfigureMemSlots: 1n << 15n,
+  /** VHOST_USER_PROTOCOL_F_STATUS. */
+  Status: 1n << 16n,
+} as const;
+
+/** What is offered unless said otherwise. */
+export const DEFAULT_FEATURES =
+  Feature.Version1 | Feature.EventIndex | Feature.NotifyOnEmpty | Feature.ProtocolFeatures;
+
+/** What is offered of the protocol unless said otherwise. */
+export const DEFAULT_PROTOCOL_FEATURES =
+  ProtocolFeature.MultipleQueues |
+  ProtocolFeature.ReplyAck |
+  ProtocolFeature.Config |
+  ProtocolFeature.ConfigureMemSlots;
+
+/** Rings of a vsock device: receive, transmit, event; virtio 1.2, 5.10.2. */
+export const VSOCK_RINGS = 3;
+
+/** Largest ring that virtio allows; virtio 1.2, 2.7. */
+export const MAX_RING_ENTRIES = 32768;
+
+/** Largest ring unless said otherwise: the default of `--queue-size`. */
+export const DEFAULT_RING_ENTRIES = 1024;
+
+/** Needed before the request may be sent. */
+const GATES: Partial<Record<RequestName, bigint>> = {
+  GET_QUEUE_NUM: ProtocolFeature.MultipleQueues,
+  GET_CONFIG: ProtocolFeature.Config,
+  SET_CONFIG: ProtocolFeature.Config,
+  RESET_DEVICE: ProtocolFeature.ResetDevice,
+  GET_MAX_MEM_SLOTS: ProtocolFeature.ConfigureMemSlots,
+  ADD_MEM_REG: ProtocolFeature.ConfigureMemSlots,
+  REM_MEM_REG: ProtocolFeature.ConfigureMemSlots,
+  SET_STATUS: ProtocolFeature.Status,
+  GET_STATUS: ProtocolFeature.Status,
+};
+
+/** Requests with an answer of their own; REPLY_ACK adds none to them. */
+const ANSWERED: ReadonlySet<number> = new Set([
+  Request.GET_FEATURES,
+  Request.SET_LOG_BASE,
+  Request.GET_VRING_BASE,
+  Request.GET_PROTOCOL_FEATURES,
+  Request.GET_QUEUE_NUM,
+  Request.GET_CONFIG,
+  Request.GET_MAX_MEM_SLOTS,
+  Request.GET_STATUS,
+]);
+
+/** Payloads of an acknowledgement: zero is success. */
+const DONE = 0n;
+const FAILED = 1n;
+
+/** A region with the descriptor to map it from. */
+export interface OfferedRegion extends RegionDescription {
+  fd: number;
+}
+
+/** All that is to be known of a ring that starts. */
+export interface RingSetup {
+  /** Size of the ring; a power of two. */
+  entries: number;
+  addresses: RingAddresses;
+  /** Where to go on in the available ring. */
+  base: number;
+  kick: number;
+  /** Undefined where the VMM wants no signals. */
+  call: number | undefined;
+  err: number | undefined;
+}
+
+/**
+ * What the I/O side is to do, in order. Descriptors in `map-table` and `add-region` are the I/O
+ * side's from then on, to be closed once they are mapped; all others stay the state machine's until
+ * a `close` gives them away.
+ */
+export type VhostAction =
+  /** Bytes for the VMM; always the last action. */
+  | { kind: "reply"; bytes: Uint8Array }
+  /** These regions in place of all others. */
+  | { kind: "map-table"; regions: OfferedRegion[] }
+  | { kind: "add-region"; region: OfferedRegion }
+  | { kind: "remove-region"; region: RegionDescription }
+  | { kind: "start"; ring: number; setup: RingSetup }
+  /** From now on neither the ring's memory nor its descriptors may be touched. */
+  | { kind: "stop"; ring: number }
+  /** A ring that runs is to be left alone, or to be looked after again. */
+  | { kind: "enable"; ring: number; enabled: boolean }
+  /** Another descriptor for a ring that runs. */
+  | { kind: "kick"; ring: number; fd: number }
+  | { kind: "call"; ring: number; fd: number | undefined }
+  | { kind: "err"; ring: number; fd: number | undefined }
+  /** What the driver takes of the features that were offered. */
+  | { kind: "features"; features: bigint }
+  /** The device is as new; all rings have stopped. */
+  | { kind: "reset" }
+  | { kind: "close"; fd: number };
+
+/** The descriptors that an action hands over: to be closed where it cannot be done. */
+export function descriptorsOf(action: VhostAction): number[] {
+  if (action.kind === "map-table") return action.regions.map(({ fd }) => fd);
+  if (action.kind === "add-region") return [action.region.fd];
+  return action.kind === "close" ? [action.fd] : [];
+}
+
+/** Options of {@link VhostBackend}. */
+export interface VhostBackendOptions {
+  /** The device's configuration space, for GET_CONFIG. */
+  config: Uint8Array;
+  /** The available index up to which a ring that runs has been processed. */
+  lastAvailable: (ring: number) => number;
+  /** Offered to the driver: {@link DEFAULT_FEATURES}. */
+  features?: bigint;
+  /** Offered to the VMM: {@link DEFAULT_PROTOCOL_FEATURES}. */
+  protocolFeatures?: bigint;
+  /** How many there are: {@link VSOCK_RINGS}. */
+  rings?: number;
+  /** Largest ring that is accepted: {@link DEFAULT_RING_ENTRIES}. */
+  maxRingEntries?: number;
+}
+
+interface RingState {
+  entries: number;
+  addresses: RingAddresses | undefined;
+  base: number;
+  kick: number | undefined;
+  call: number | undefined;
+  err: number | undefined;
+  enabled: boolean;
+  isRunning: boolean;
+}
+
+const newRing = (): RingState => ({
+  entries: 0,
+  addresses: undefined,
+  base: 0,
+  kick: undefined,
+  call: undefined,
+  err: undefined,
+  enabled: false,
+  isRunning: false,
+});
+
+const isPowerOfTwo = (value: number) => value > 0 && (value & (value - 1)) === 0;
+
+/** Alignment of a ring's parts; virtio 1.2, 2.7. */
+const ALIGNMENT: Readonly<Record<keyof RingAddresses, number>> = {
+  descriptors: 16,
+  available: 2,
+  used: 4,
+};
+
+/** One VMM's connection. Whatever it sends, only this connection ends by it. */
+export class VhostBackend {
+  readonly #config: Uint8Array;
+  readonly #lastAvailable: (ring: number) => number;
+  readonly #offered: bigint;
+  readonly #offeredProtocol: bigint;
+  readonly #maxRingEntries: number;
+  readonly #rings: RingState[];
+  #regions: RegionDescription[] = [];
+  #features = 0n;
+  #protocolFeatures = 0n;
+  #status = 0n;
+  #actions: VhostAction[] = [];
+
+  constructor(options: VhostBackendOptions) {
+    this.#config = options.config;
+    this.#lastAvailable = options.lastAvailable;
+    this.#offered = options.features ?? DEFAULT_FEATURES;
+    this.#offeredProtocol = options.protocolFeatures ?? DEFAULT_PROTOCOL_FEATURES;
+    this.#maxRingEntries = options.maxRingEntries ?? DEFAULT_RING_ENTRIES;
+    this.#rings = Array.from({ length: options.rings ?? VSOCK_RINGS }, newRing);
+  }
+
+  /** What the driver has taken of the features that were offered. */
+  get features(): bigint {
+    return this.#features;
+  }
+
+  /** Whether the ring runs; it is looked after while it is enabled as well. */
+  isRunning(ring: number): boolean {
+    return this.#rings[ring]?.isRunning ?? false;
+  }
+
+  /**
+   * Takes a message and gives what is to be done about it.
+   *
+   * @throws {VsockboxError} BAD_DATA, naming the message, which has changed nothing then: its
+   * descriptors are the caller's to close. The caller sends {@link refusal} if there is one, does
+   * what {@link end} says, and drops the connection.
+   */
+  handle(message: VhostMessage): VhostAction[] {
+    const request = decodeRequest(message);
+    const gate = GATES[request.name] ?? 0n;
+    if ((this.#protocolFeatures & gate) !== gate) {
+      throw badMessage(message.request, "its protocol feature was not negotiated");
+    }
+    this.#actions = [];
+    const isDone = this.#dispatch(request, message);
+    const ack = this.#acknowledgement(message, isDone ? DONE : FAILED);
+    if (ack !== undefined) this.#do({ kind: "reply", bytes: ack });
+    return this.#actions;
+  }
+
+  /** What to tell the VMM about a message that could not be done, where it wants to hear of it. */
+  refusal(message: VhostMessage): Uint8Array | undefined {
+    return this.#acknowledgement(message, FAILED);
+  }
+
+  /** What is left to do when the connection is gone. The state machine is as new afterwards. */
+  end(): VhostAction[] {
+    this.#actions = [];
+    for (const [index, ring] of this.#rings.entries()) {
+      this.#stop(index, ring);
+      this.#close(ring.call);
+      this.#close(ring.err);
+      this.#rings[index] = newRing();
+    }
+    if (this.#regions.length > 0) this.#do({ kind: "map-table", regions: [] });
+    this.#regions = [];
+    this.#features = 0n;
+    this.#protocolFeatures = 0n;
+    this.#status = 0n;
+    return this.#actions;
+  }
+
+  #do(action: VhostAction): void {
+    this.#actions.push(action);
+  }
+
+  #close(fd: number | undefined): void {
+    if (fd !== undefined) this.#do({ kind: "close", fd });
+  }
+
+  #reply(message: VhostMessage, payload: Uint8Array): void {
+    this.#do({ kind: "reply", bytes: encodeReply(message.request, payload) });
+  }
+
+  /** Section "VHOST_USER_PROTOCOL_F_REPLY_ACK". */
+  #acknowledgement(message: VhostMessage, value: bigint): Uint8Array | undefined {
+    const isWanted = (message.flags & HeaderFlag.NeedReply) !== 0;
+    const isNegotiated = (this.#protocolFeatures & ProtocolFeature.ReplyAck) !== 0n;
+    if (!isWanted || !isNegotiated || ANSWERED.has(message.request)) return undefined;
+    return encodeReply(message.request, encodeU64(value));
+  }
+
+  /** Whether it was done; false is for what is refused without an end of the connection. */
+  #dispatch(request: VhostRequest, message: VhostMessage): boolean {
+    switch (request.name) {
+      case "GET_FEATURES":
+        this.#reply(message, encodeU64(this.#offered));
+        return true;
+      case "SET_FEATURES":
+        this.#setFeatures(request.value, message);
+        return true;
+      case "GET_PROTOCOL_FEATURES":
+        this.#reply(message, encodeU64(this.#offeredProtocol));
+        return true;
+      case "SET_PROTOCOL_FEATURES":
+        this.#setProtocolFeatures(request.value, message);
+        return true;
+      case "SET_OWNER":
+        return true;
+      case "RESET_OWNER":
+        for (const index of this.#rings.keys()) this.#enable(index, false);
+        return true;
+      case "SET_LOG_BASE":
+      case "SET_LOG_FD":
+        throw badMessage(message.request, "logging was not offered");
+      case "GET_QUEUE_NUM":
+        this.#reply(message, encodeU64(BigInt(this.#rings.length)));
+        return true;
+      case "GET_MAX_MEM_SLOTS":
+        this.#reply(message, encodeU64(BigInt(MAX_REGIONS)));
+        return true;
+      case "GET_STATUS":
+        this.#reply(message, encodeU64(this.#status));
+        return true;
+      case "SET_STATUS":
+        this.#setStatus(request.value, message);
+        return true;
+      case "RESET_DEVICE":
+        this.#reset();
+        return true;
+      case "SET_MEM_TABLE":
+        this.#setTable(request.regions, message);
+        return true;
+      case "ADD_MEM_REG":
+        this.#addRegion(request.region, message);
+        return true;
+      case "REM_MEM_REG":
+        this.#removeRegion(request.region, message);
+        return true;
+      case "GET_CONFIG":
+        this.#getConfig(request.offset, request.bytes.length, request.flags, message);
+        return true;
+      case "SET_CONFIG":
+        // Nothing in a vsock device's configuration is the driver's to write; virtio 1.2, 5.10.4.
+        return false;
+      default:
+        this.#onRing(request, message);
+        return true;
+    }
+  }
+
+  #onRing(
+    request: Extract<VhostRequest, { name: `${string}_VRING_${string}` }>,
+    message: VhostMessage,
+  ): void {
+    const index = request.ring;
+    const ring = this.#rings[index];
+    if (ring === undefined) {
+      throw badMessage(message.request, `ring ${index}, where there are ${this.#rings.length}`);
+    }
+    switch (request.name) {
+      case "SET_VRING_NUM":
+        this.#setEntries(ring, request.value, message);
+        break;
+      case "SET_VRING_BASE":
+        this.#setBase(ring, request.value, message);
+        break;
+      case "SET_VRING_ADDR":
+        this.#setAddresses(ring, request, message);
+        break;
+      case "GET_VRING_BASE":
+        this.#getBase(index, ring, message);
+        return;
+      case "SET_VRING_ENABLE":
+        if (request.value > 1) throw badMessage(message.request, `state ${request.value}`);
+        this.#enable(index, request.value === 1);
+        return;
+      case "SET_VRING_KICK":
+        this.#setKick(index, ring, request.fd, message);
+        break;
+      case "SET_VRING_CALL":
+        if (ring.isRunning) this.#do({ kind: "call", ring: index, fd: request.fd });
+        this.#close(ring.call);
+        ring.call = request.fd;
+        return;
+      case "SET_VRING_ERR":
+        if (ring.isRunning) this.#do({ kind: "err", ring: index, fd: request.fd });
+        this.#close(ring.err);
+        ring.err = request.fd;
+        return;
+    }
+    this.#startIfReady(index, ring);
+  }
+
+  #setFeatures(features: bigint, message: VhostMessage): void {
+    const unknown = features & ~this.#offered;
+    if (unknown !== 0n) {
+      throw badMessage(message.request, `features 0x${unknown.toString(16)} were not offered`);
+    }
+    if (features !== this.#features && this.#rings.some((ring) => ring.isRunning)) {
+      throw badMessage(message.request, "other features while a ring runs");
+    }
+    this.#features = features;
+    this.#do({ kind: "features", features });
+    // Section "Ring states": without protocol features nobody enables a ring.
+    if ((features & Feature.ProtocolFeatures) !== 0n) return;
+    for (const index of this.#rings.keys()) this.#enable(index, true);
+  }
+
+  #setProtocolFeatures(features: bigint, message: VhostMessage): void {
+    const unknown = features & ~this.#offeredProtocol;
+    if (unknown !== 0n) {
+      const bits = unknown.toString(16);
+      throw badMessage(message.request, `protocol features 0x${bits} were not offered`);
+    }
+    this.#protocolFeatures = features;
+  }
+
+  #setStatus(status: bigint, message: VhostMessage): void {
+    // virtio 1.2, 2.1: the status is eight bits; zero is a reset.
+    if (status > 0xffn) throw badMessage(message.request, "a status of more than eight bits");
+    this.#status = status;
+    if (status === 0n) this.#reset();
+  }
+
+  #reset(): void {
+    for (const [index, ring] of this.#rings.entries()) {
+      this.#stop(index, ring);
+      this.#rings[index] = { ...newRing(), call: ring.call, err: ring.err };
+    }
+    this.#status = 0n;
+    this.#do({ kind: "reset" });
+  }
+
+  #setTable(regions: RegionDescription[], message: VhostMessage): void {
+    this.#checkRegions(regions, message);
+    this.#regions = regions;
+    const offered = regions.map((region, index) => offer(region, message, index));
+    this.#do({ kind: "map-table", regions: offered });
+  }
+
+  #addRegion(region: RegionDescription, message: VhostMessage): void {
+    const regions = [...this.#regions, region];
+    this.#checkRegions(regions, message);
+    this.#regions = regions;
+    this.#do({ kind: "add-region", region: offer(region, message, 0) });
+  }
+
+  #removeRegion(wanted: RegionDescription, message: VhostMessage): void {
+    // "The memory region to be removed is identified by its guest address, user address and size."
+    const found = this.#regions.find(
+      ({ guestAddress, userAddress, size }) =>
+        guestAddress === wanted.guestAddress &&
+        userAddress === wanted.userAddress &&
+        size === wanted.size,
+    );
+    if (found === undefined) throw badMessage(message.request, "there is no such region");
+    this.#regions = this.#regions.filter((region) => region !== found);
+    this.#do({ kind: "remove-region", region: found });
+    this.#close(message.fds[0]);
+  }
+
+  #checkRegions(regions: readonly RegionDescription[], message: VhostMessage): void {
+    if (regions.length > MAX_REGIONS) {
+      throw badMessage(message.request, `${regions.length} regions are above ${MAX_REGIONS}`);
+    }
+    const bytes = regions.reduce((sum, { size }) => sum + size, 0);
+    if (bytes > MAX_MEMORY_BYTES) {
+      throw badMessage(message.request, `${bytes} bytes of memory are above ${MAX_MEMORY_BYTES}`);
+    }
+    const overlap = overlapOf(regions);
+    if (overlap === undefined) return;
+    const [first, second] = overlap.map(({ guestAddress }) => `0x${guestAddress.toString(16)}`);
+    throw badMessage(message.request, `the regions at ${first} and ${second} overlap`);
+  }
+
+  #getConfig(offset: number, size: number, flags: number, message: VhostMessage): void {
+    // An answer without a payload is the document's way to refuse.
+    const isBeyond = offset >= this.#config.length;
+    const bytes = new Uint8Array(size);
+    bytes.set(this.#config.subarray(offset, offset + size));
+    this.#reply(message, isBeyond ? new Uint8Array(0) : encodeConfig(offset, bytes, flags));
+  }
+
+  #setEntries(ring: RingState, entries: number, message: VhostMessage): void {
+    this.#refuseWhileRunning(ring, message);
+    const most = Math.min(this.#maxRingEntries, MAX_RING_ENTRIES);
+    if (entries > most) throw badMessage(message.request, `${entries} entries are above ${most}`);
+    if (!isPowerOfTwo(entries)) {
+      throw badMessage(message.request, `${entries} entries are no power of two`);
+    }
+    ring.entries = entries;
+  }
+
+  #setBase(ring: RingState, base: number, message: VhostMessage): void {
+    this.#refuseWhileRunning(ring, message);
+    if (base > 0xffff) throw badMessage(message.request, `index ${base} is above 65535`);
+    ring.base = base;
+  }
+
+  #setAddresses(
+    ring: RingState,
+    { addresses, flags }: { addresses: RingAddresses; flags: number },
+    message: VhostMessage,
+  ): void {
+    this.#refuseWhileRunning(ring, message);
+    // Bit 0 is VHOST_VRING_F_LOG, of no meaning without logging; there are no others.
+    if (flags !== 0)
+      throw badMessage(message.request, `flags ${flags}, where logging was not offered`);
+    for (const part of ["descriptors", "available", "used"] as const) {
+      if (addresses[part] % ALIGNMENT[part] !== 0) {
+        throw badMessage(message.request, `${part}: not aligned to ${ALIGNMENT[part]} bytes`);
+      }
+    }
+    ring.addresses = addresses;
+  }
+
+  #refuseWhileRunning(ring: RingState, message: VhostMessage): void {
+    if (ring.isRunning) throw badMessage(message.request, "the ring runs");
+  }
+
+  #setKick(index: number, ring: RingState, fd: number | undefined, message: VhostMessage): void {
+    if (fd === undefined) {
+      throw badMessage(message.request, "no descriptor: a ring that is polled is not supported");
+    }
+    if (ring.isRunning) this.#do({ kind: "kick", ring: index, fd });
+    this.#close(ring.kick);
+    ring.kick = fd;
+  }
+
+  #enable(index: number, enabled: boolean): void {
+    const ring = this.#rings[index];
+    if (ring === undefined || ring.enabled === enabled) return;
+    ring.enabled = enabled;
+    if (ring.isRunning) this.#do({ kind: "enable", ring: index, enabled });
+    else this.#startIfReady(index, ring);
+  }
+
+  #startIfReady(index: number, ring: RingState): void {
+    const { isRunning, enabled, entries, addresses, base, kick, call, err } = ring;
+    if (isRunning || !enabled || entries === 0) return;
+    if (addresses === undefined || kick === undefined) return;
+    ring.isRunning = true;
+    const setup = { entries, addresses, base, kick, call, err };
+    this.#do({ kind: "start", ring: index, setup });
+  }
+
+  /** Section "VHOST_USER_GET_VRING_BASE": it stops the ring as well. */
+  #getBase(index: number, ring: RingState, message: VhostMessage): void {
+    if (ring.isRunning) ring.base = this.#lastAvailable(index) & 0xffff;
+    this.#stop(index, ring);
+    this.#reply(message, encodeVringState(index, ring.base));
+  }
+
+  /** The kick goes, so that the ring does not start again before the VMM sends another. */
+  #stop(index: number, ring: RingState): void {
+    if (ring.isRunning) this.#do({ kind: "stop", ring: index });
+    ring.isRunning = false;
+    this.#close(ring.kick);
+    ring.kick = undefined;
+  }
+}
+
+function offer(region: RegionDescription, message: VhostMessage, index: number): OfferedRegion {
+  const fd = message.fds[index];
+  if (fd === undefined) throw badMessage(message.request, "a region without a descriptor");
+  return { ...region, fd };
+}

@@ -1,0 +1,291 @@
+/**
+ * One connection of a virtio-vsock device, without I/O: what a packet of the guest means, what is to
+ * be sent to it next, and how much. Bytes go straight between socket and guest memory; the machine
+ * only counts them. Nothing here allocates.
+ */
+import { Op, type PacketHeader, SeqFlag, ShutdownFlag } from "./packet.ts";
+
+/** Where a connection stands. */
+export const State = {
+  /** The host has asked; the guest has not answered. */
+  HostOpening: 0,
+  /** The guest has asked; the host's side is being connected. */
+  GuestOpening: 1,
+  Open: 2,
+  /** An RST has been sent or has come: nothing follows. */
+  Dead: 3,
+} as const;
+
+/** Things that a connection has to tell its guest: a set of bits, not a queue. */
+export const Pending = {
+  Request: 1,
+  Response: 2,
+  Rst: 4,
+  Shutdown: 8,
+  CreditUpdate: 16,
+  CreditRequest: 32,
+  /** The socket may have bytes. */
+  Data: 64,
+} as const;
+
+/** What the I/O side has to do for a packet of the guest. */
+export const Action = {
+  None: 0,
+  /** Write the payload to the socket, behind what waits. */
+  Write: 1,
+  /** The guest has answered the host's request: tell the client. */
+  Opened: 2,
+  /** Everything is over: close the socket at once. */
+  Close: 3,
+  /** No more bytes come from the guest: half-close the socket behind what waits. */
+  EndOutput: 4,
+} as const;
+
+/** A fresh credit is told when so much less than the buffer is known to be free, in parts of it. */
+const CREDIT_UPDATE_PART = 4;
+
+/** A connection's numbers and flags. */
+export class Connection {
+  state: number = State.HostOpening;
+  /** The set of {@link Pending} bits. */
+  pending = 0;
+  /** The port on the host's side. */
+  readonly hostPort: number;
+  readonly guestPort: number;
+  /** PacketType. */
+  readonly type: number;
+
+  /** Our buffer for the guest's bytes, in bytes. */
+  readonly bufAlloc: number;
+  /** Bytes of the guest that the socket has taken, u32 wrapping. */
+  fwdCnt = 0;
+  /** Bytes that the guest has sent, u32 wrapping. */
+  received = 0;
+  /** What the guest knows of `fwdCnt`. */
+  #fwdCntTold = 0;
+
+  /** The guest's buffer, in bytes. */
+  peerBufAlloc = 0;
+  /** What the guest says its user has taken. */
+  peerFwdCnt = 0;
+  /** Bytes that we have sent to the guest, u32 wrapping. */
+  sent = 0;
+
+  /** Whether the socket has said its end: the guest gets no more bytes. */
+  hostEnded = false;
+  /** Whether the socket takes no more bytes: nobody is there any more. */
+  hostDeaf = false;
+  /** Whether the guest has said that it sends no more. */
+  guestEnded = false;
+  /** Whether the guest has said that it reads no more. */
+  guestDeaf = false;
+  /** Whether the data stopped for want of credit. */
+  starved = false;
+  #creditRequested = false;
+
+  constructor(hostPort: number, guestPort: number, type: number, bufAlloc: number) {
+    this.hostPort = hostPort;
+    this.guestPort = guestPort;
+    this.type = type;
+    this.bufAlloc = bufAlloc;
+  }
+
+  /** Bytes that may be sent to the guest now. */
+  get credit(): number {
+    const unread = (this.sent - this.peerFwdCnt) >>> 0;
+    // A guest that says it has read more than was sent, or shrinks its buffer, gets nothing.
+    return unread > this.peerBufAlloc ? 0 : this.peerBufAlloc - unread;
+  }
+
+  /** Bytes of the guest that wait for the socket. */
+  get waiting(): number {
+    return (this.received - this.fwdCnt) >>> 0;
+  }
+
+  /** Adds to what is to be told. */
+  post(bits: number): void {
+    this.pending |= bits;
+  }
+
+  /** Ends the connection with an RST to the guest; nothing else is told any more. */
+  kill(): void {
+    if (this.state === State.Dead) return;
+    this.state = State.Dead;
+    this.pending = Pending.Rst;
+  }
+
+  /** The host's side of a guest's request is connected. */
+  accept(): void {
+    this.state = State.Open;
+    this.post(Pending.Response);
+  }
+
+  /** Takes a packet of the guest whose ports are this connection's; gives an {@link Action}. */
+  onPacket(header: PacketHeader): number {
+    if (this.state === State.Dead) return Action.None;
+    this.peerBufAlloc = header.bufAlloc;
+    this.peerFwdCnt = header.fwdCnt;
+    this.#creditRequested = false;
+    if (this.starved && this.credit > 0) {
+      this.starved = false;
+      if (this.state === State.Open) this.post(Pending.Data);
+    }
+    if (header.type !== this.type) return this.#refuse();
+    switch (header.op) {
+      case Op.Rw:
+        return this.#onData(header.len);
+      case Op.CreditUpdate:
+        return Action.None;
+      case Op.CreditRequest:
+        this.post(Pending.CreditUpdate);
+        return Action.None;
+      case Op.Shutdown:
+        return this.#onShutdown(header.flags);
+      case Op.Response:
+        if (this.state !== State.HostOpening) return this.#refuse();
+        this.state = State.Open;
+        this.post(Pending.Data);
+        return Action.Opened;
+      case Op.Rst:
+        this.state = State.Dead;
+        this.pending = 0;
+        return Action.Close;
+      default:
+        return this.#refuse();
+    }
+  }
+
+  #refuse(): number {
+    this.kill();
+    return Action.Close;
+  }
+
+  #onData(len: number): number {
+    if (this.state !== State.Open || this.guestEnded) return this.#refuse();
+    if (len === 0) return Action.None;
+    // More than the credit that it was given: its bytes could only be dropped, so it is told.
+    if (len > this.bufAlloc - this.waiting) return this.#refuse();
+    this.received = (this.received + len) >>> 0;
+    return Action.Write;
+  }
+
+  #onShutdown(flags: number): number {
+    if (this.state !== State.Open) return this.#refuse();
+    if ((flags & ShutdownFlag.Receive) !== 0) this.guestDeaf = true;
+    const ends = (flags & ShutdownFlag.Send) !== 0 && !this.guestEnded;
+    if (ends) this.guestEnded = true;
+    if (this.guestDeaf && this.guestEnded && this.waiting === 0) return this.#refuse();
+    return ends ? Action.EndOutput : Action.None;
+  }
+
+  /** The socket has taken bytes of the guest. */
+  onForwarded(bytes: number): void {
+    this.fwdCnt = (this.fwdCnt + bytes) >>> 0;
+    if (this.state !== State.Open) return;
+    if (this.guestDeaf && this.guestEnded && this.waiting === 0) this.kill();
+    else if (this.#isWorthTelling()) this.post(Pending.CreditUpdate);
+  }
+
+  /** Whether the guest believes our buffer nearly full while it is not. */
+  #isWorthTelling(): boolean {
+    const known = this.bufAlloc - ((this.received - this.#fwdCntTold) >>> 0);
+    return known < this.bufAlloc / CREDIT_UPDATE_PART && this.fwdCnt !== this.#fwdCntTold;
+  }
+
+  /** The socket has bytes, or its end. */
+  onReadable(): void {
+    if (this.state === State.Open && !this.hostEnded && !this.guestDeaf) this.post(Pending.Data);
+  }
+
+  /** The socket has said its end: a half-close for the guest. */
+  onHostEnd(): void {
+    if (this.hostEnded) return;
+    this.hostEnded = true;
+    this.pending &= ~Pending.Data;
+    this.post(Pending.Shutdown);
+  }
+
+  get #shutdownFlags(): number {
+    return this.hostDeaf ? ShutdownFlag.Both : ShutdownFlag.Send;
+  }
+
+  /** The socket's peer is gone altogether. */
+  onHostGone(): void {
+    if (this.state === State.Dead || this.hostDeaf) return;
+    this.hostDeaf = true;
+    if (this.state !== State.Open) this.kill();
+    // Where its end has been told already, the guest hears the rest.
+    else if (this.hostEnded) this.post(Pending.Shutdown);
+    else this.post(Pending.Data);
+  }
+
+  /**
+   * What is told next, as one {@link Pending} bit; 0 where nothing is. Data without credit turns into
+   * a request for some.
+   */
+  next(): number {
+    const { pending } = this;
+    if (pending === 0) return 0;
+    for (const bit of ORDER) {
+      if ((pending & bit) === 0) continue;
+      if (bit !== Pending.Data || this.credit > 0) return bit;
+      this.starved = true;
+      this.pending &= ~Pending.Data;
+      if (!this.#creditRequested) {
+        this.#creditRequested = true;
+        this.post(Pending.CreditRequest);
+        return Pending.CreditRequest;
+      }
+    }
+    return 0;
+  }
+
+  /**
+   * Fills a header for what {@link next} gave, and counts it as told.
+   *
+   * @param bytes of payload, for Data.
+   */
+  tell(bit: number, header: PacketHeader, guestCid: number, bytes: number): void {
+    header.srcCid = HOST;
+    header.dstCid = guestCid;
+    header.srcPort = this.hostPort;
+    header.dstPort = this.guestPort;
+    header.type = this.type;
+    header.op = OP_OF_PENDING[bit] ?? Op.Rst;
+    header.len = bytes;
+    header.flags = bit === Pending.Shutdown ? this.#shutdownFlags : 0;
+    header.bufAlloc = this.bufAlloc;
+    header.fwdCnt = this.fwdCnt;
+    this.#fwdCntTold = this.fwdCnt;
+    // Every packet carries the credit.
+    this.pending &= ~Pending.CreditUpdate;
+    if (bit === Pending.Data) this.sent = (this.sent + bytes) >>> 0;
+    else this.pending &= ~bit;
+  }
+}
+
+/** The host's CID in the guest's eyes. */
+const HOST = 2;
+
+/** What comes first. Data goes before the end of data. */
+const ORDER = [
+  Pending.Rst,
+  Pending.Request,
+  Pending.Response,
+  Pending.CreditRequest,
+  Pending.Data,
+  Pending.Shutdown,
+  Pending.CreditUpdate,
+] as const;
+
+const OP_OF_PENDING: Readonly<Record<number, number>> = {
+  [Pending.Request]: Op.Request,
+  [Pending.Response]: Op.Response,
+  [Pending.Rst]: Op.Rst,
+  [Pending.Shutdown]: Op.Shutdown,
+  [Pending.CreditUpdate]: Op.CreditUpdate,
+  [Pending.CreditRequest]: Op.CreditRequest,
+  [Pending.Data]: Op.Rw,
+};
+
+export { SeqFlag };

@@ -1,0 +1,92 @@
+/**
+ * The header of a virtio-vsock packet: `struct virtio_vsock_hdr`, 44 bytes, little-endian (virtio 1.2,
+ * section 5.10.6; linux/virtio_vsock.h). Reading and writing allocates nothing.
+ */
+
+/** Size of the header in bytes; the payload follows. */
+export const HEADER_BYTES = 44;
+
+/** Largest payload of one packet that Linux sends or takes: VIRTIO_VSOCK_MAX_PKT_BUF_SIZE, 64 KiB. */
+export const MAX_PAYLOAD_BYTES = 64 * 1024;
+
+/** Types of sockets. */
+export const PacketType = { Stream: 1, Seqpacket: 2 } as const;
+
+/** What a packet is. */
+export const Op = {
+  Invalid: 0,
+  Request: 1,
+  Response: 2,
+  Rst: 3,
+  Shutdown: 4,
+  Rw: 5,
+  CreditUpdate: 6,
+  CreditRequest: 7,
+} as const;
+
+/** Flags of Shutdown. */
+export const ShutdownFlag = { Receive: 1, Send: 2, Both: 3 } as const;
+
+/** Flags of Rw on a seqpacket socket: end of message, end of record. */
+export const SeqFlag = { EndOfMessage: 1, EndOfRecord: 2 } as const;
+
+/** The host's CID as guests see it: VMADDR_CID_HOST, linux/vm_sockets.h. */
+export const HOST_CID = 2;
+
+/** A CID that no address has: what a u64 beyond 32 bits is read as. */
+export const NO_CID = -1;
+
+/** A header as plain fields, to be filled again and again. */
+export class PacketHeader {
+  srcCid = 0;
+  dstCid = 0;
+  srcPort = 0;
+  dstPort = 0;
+  /** Bytes of payload. */
+  len = 0;
+  type = 0;
+  op = 0;
+  flags = 0;
+  /** How much the sender can hold in all, in bytes. */
+  bufAlloc = 0;
+  /** How much the sender's user has taken since the beginning, wrapping at 2^32. */
+  fwdCnt = 0;
+
+  /** Reads a header at `offset`. CIDs are u64 with the upper half reserved: zero. */
+  read(view: DataView, offset: number): void {
+    this.srcCid = view.getUint32(offset + 4, true) === 0 ? view.getUint32(offset, true) : NO_CID;
+    this.dstCid =
+      view.getUint32(offset + 12, true) === 0 ? view.getUint32(offset + 8, true) : NO_CID;
+    this.srcPort = view.getUint32(offset + 16, true);
+    this.dstPort = view.getUint32(offset + 20, true);
+    this.len = view.getUint32(offset + 24, true);
+    this.type = view.getUint16(offset + 28, true);
+    this.op = view.getUint16(offset + 30, true);
+    this.flags = view.getUint32(offset + 32, true);
+    this.bufAlloc = view.getUint32(offset + 36, true);
+    this.fwdCnt = view.getUint32(offset + 40, true);
+  }
+
+  /** Writes the header at `offset`. */
+  write(view: DataView, offset: number): void {
+    view.setUint32(offset, this.srcCid, true);
+    view.setUint32(offset + 4, 0, true);
+    view.setUint32(offset + 8, this.dstCid, true);
+    view.setUint32(offset + 12, 0, true);
+    view.setUint32(offset + 16, this.srcPort, true);
+    view.setUint32(offset + 20, this.dstPort, true);
+    view.setUint32(offset + 24, this.len, true);
+    view.setUint16(offset + 28, this.type, true);
+    view.setUint16(offset + 30, this.op, true);
+    view.setUint32(offset + 32, this.flags, true);
+    view.setUint32(offset + 36, this.bufAlloc, true);
+    view.setUint32(offset + 40, this.fwdCnt, true);
+  }
+}
+
+const OP_NAMES = new Map<number, string>(Object.entries(Op).map(([name, op]) => [op, name]));
+
+/** The operation's name for messages and captures. */
+export function opName(op: number): string {
+  return OP_NAMES.get(op) ?? `op ${op}`;
+}

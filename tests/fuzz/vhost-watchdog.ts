@@ -1,0 +1,33 @@
+/** Runs beside the fuzzer of the device, in a thread: kills it where a session never comes to an end. */
+
+declare const self: Worker;
+
+/** How long one session may take before the run is given up, in milliseconds. */
+const HANG_MS = 20_000;
+
+/** How often it is looked, in milliseconds. */
+const LOOK_MS = 1000;
+
+/** What the fuzzer tells it: two shared numbers, which target and which session, and the rest. */
+export interface WatchedSessions {
+  progress: SharedArrayBuffer;
+  seed: number;
+  targets: string[];
+}
+
+self.addEventListener("message", ({ data }: MessageEvent<WatchedSessions>) => {
+  const progress = new Int32Array(data.progress);
+  let seen = "";
+  let since = performance.now();
+  setInterval(() => {
+    const target = data.targets[Atomics.load(progress, 0)];
+    const now = `${target}:${data.seed}:${Atomics.load(progress, 1)}`;
+    if (now !== seen) {
+      seen = now;
+      since = performance.now();
+    }
+    if (performance.now() - since < HANG_MS) return;
+    process.stderr.write(`FAIL  ${target} does not come to an end\n      --replay ${now}\n`);
+    process.kill(process.pid, "SIGKILL");
+  }, LOOK_MS);
+});

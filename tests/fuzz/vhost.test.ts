@@ -1,0 +1,68 @@
+/** A short run of the device's fuzzer, and proof that it finds what is broken. */
+import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import { fuzzVhost, playSession } from "./vhost-fuzzer.ts";
+import { BrokenPromise, VHOST_TARGETS, type VhostTarget } from "./vhost-targets.ts";
+
+const STEPS = 30_000;
+const PROGRAM = join(import.meta.dir, "vhost.ts");
+
+describe("every part keeps its promises", () => {
+  test.each(VHOST_TARGETS.map((target) => [target.name, target] as const))("%s", (_, target) => {
+    const report = fuzzVhost(target, { steps: STEPS, seed: 7 });
+    expect(report.failure).toBeUndefined();
+    expect(report.steps).toBeGreaterThanOrEqual(STEPS);
+    // Neither all valid nor all refused: else the sessions are of no use.
+    expect(report.refused).toBeGreaterThan(STEPS / 100);
+    expect(report.refused).toBeLessThan(report.steps * 0.9);
+  });
+
+  test("a session can be played again", () => {
+    for (const target of VHOST_TARGETS) {
+      expect(playSession(target, 7, 11)).toEqual(playSession(target, 7, 11));
+    }
+  });
+});
+
+describe("what is broken is found", () => {
+  const broken = (run: VhostTarget["run"]): VhostTarget => ({ name: "broken", run });
+
+  test("with the session that shows it", () => {
+    const target = broken((random) => {
+      if (random.below(100) === 42) throw new BrokenPromise("it is never 42");
+      return { steps: 1, refused: 0 };
+    });
+    const { failure } = fuzzVhost(target, { steps: STEPS, seed: 1 });
+    expect(failure?.reason).toBe("BrokenPromise: it is never 42");
+    const [, seed, index] = failure?.replay.split(":").map(Number) ?? [];
+    expect(() => playSession(target, seed ?? 0, index ?? 0)).toThrow("it is never 42");
+  });
+
+  test("also where it is slow", () => {
+    const target = broken(() => {
+      Bun.sleepSync(1100);
+      return { steps: STEPS, refused: 0 };
+    });
+    const { failure } = fuzzVhost(target, { steps: 1, seed: 1 });
+    expect(failure?.reason).toMatch(/one session took \d+ ms/);
+  });
+});
+
+describe("the program", () => {
+  const run = (...options: string[]) => {
+    const { exitCode, stdout } = Bun.spawnSync([process.execPath, "run", PROGRAM, ...options]);
+    return { status: exitCode, stdout: stdout.toString() };
+  };
+
+  test("runs what it is told, and says so as JSON", () => {
+    const { status, stdout } = run("--steps", "500", "--seed", "3", "--only", "ring", "--json");
+    expect(JSON.parse(stdout)).toMatchObject({ target: "ring" });
+    expect(status).toBe(0);
+  });
+
+  test("plays one session alone", () => {
+    expect(run("--replay", "memory:1:5").stdout).toMatch(/^ok {4}memory: \d+ steps/);
+    expect(run("--replay", "memory:1:x").status).toBe(64);
+    expect(run("--only", "nothing").status).toBe(64);
+  });
+});

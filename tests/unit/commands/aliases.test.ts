@@ -1,0 +1,25 @@
+import { expect, test } from "bun:test";
+import { aliasedCommand, subCommand } from "../../../src/commands/aliases.ts";
+import { COMMANDS } from "../../../src/commands/index.ts";
+
+test.each([
+  ["vhost-device-vsock", "hybrid-proxy"],
+  ["/usr/bin/vhost-device-vsock", "hybrid-proxy"],
+  ["./vhost-device-vsock", "hybrid-proxy"],
+  ["vsockbox", undefined],
+  ["bun", undefined],
+  ["", undefined],
+  ["constructor", undefined],
+  ["/x/vhost-device-vsock/vsockbox", undefined],
+])("a program called %j is %p", (name, command) => {
+  expect(aliasedCommand(name)).toBe(command);
+});
+
+test("hybrid-proxy bridge is a command of its own", () => {
+  expect(subCommand("hybrid-proxy", "bridge")).toBe("bridge");
+  expect(subCommand("hybrid-proxy", "--socket")).toBeUndefined();
+  expect(subCommand("hybrid-proxy", "constructor")).toBeUndefined();
+  expect(subCommand("exec", "bridge")).toBeUndefined();
+  expect(subCommand("hybrid-proxy", undefined)).toBeUndefined();
+  expect(COMMANDS.map(({ name }) => name)).toContain("bridge");
+});

@@ -1,0 +1,230 @@
+/** The connection's rules, without a guest and without a socket. */
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import {
+  Action,
+  Connection,
+  Pending,
+  State,
+} from "../../../../src/protocols/virtio-vsock/connection.ts";
+import {
+  HEADER_BYTES,
+  NO_CID,
+  Op,
+  PacketHeader,
+  PacketType,
+  ShutdownFlag,
+} from "../../../../src/protocols/virtio-vsock/packet.ts";
+
+const BUFFER = 64 * 1024;
+
+function packet(op: number, fields: Partial<PacketHeader> = {}): PacketHeader {
+  const header = new PacketHeader();
+  Object.assign(header, { type: PacketType.Stream, op, bufAlloc: BUFFER }, fields);
+  return header;
+}
+
+function open(): Connection {
+  const connection = new Connection(1 << 30, 1234, PacketType.Stream, BUFFER);
+  connection.onPacket(packet(Op.Response));
+  connection.pending = 0;
+  return connection;
+}
+
+/** Everything that a connection has to tell, in order; data as often as `reads` has counts. */
+function tellAll(connection: Connection, reads: number[] = []): [number, number][] {
+  const header = new PacketHeader();
+  const told: [number, number][] = [];
+  for (let bit = connection.next(); bit !== 0; bit = connection.next()) {
+    if (bit === Pending.Data) {
+      const bytes = reads.shift();
+      if (bytes === undefined) {
+        connection.pending &= ~Pending.Data;
+        continue;
+      }
+      connection.tell(bit, header, 4, Math.min(bytes, connection.credit));
+    } else connection.tell(bit, header, 4, 0);
+    told.push([header.op, header.len]);
+  }
+  return told;
+}
+
+describe("PacketHeader", () => {
+  test("is written as it is read", () => {
+    const bytes = new DataView(new ArrayBuffer(HEADER_BYTES + 8));
+    const header = packet(Op.Rw, {
+      srcCid: 2,
+      dstCid: 0xffff_fffe,
+      srcPort: 0xffff_ffff,
+      dstPort: 1,
+      len: 5,
+      flags: 3,
+      fwdCnt: 0x8000_0000,
+    });
+    header.write(bytes, 8);
+    const again = new PacketHeader();
+    again.read(bytes, 8);
+    expect(again).toEqual(header);
+    expect(bytes.getUint16(8 + 30, true)).toBe(Op.Rw);
+  });
+
+  test("a CID beyond 32 bits is nobody's", () => {
+    const bytes = new DataView(new ArrayBuffer(HEADER_BYTES));
+    bytes.setUint32(0, 4, true);
+    bytes.setUint32(4, 1, true);
+    const header = new PacketHeader();
+    header.read(bytes, 0);
+    expect(header.srcCid).toBe(NO_CID);
+  });
+});
+
+describe("a connection of the host", () => {
+  test("asks, is answered, and carries data", () => {
+    const connection = new Connection(1 << 30, 1234, PacketType.Stream, BUFFER);
+    connection.post(Pending.Request);
+    expect(tellAll(connection)).toEqual([[Op.Request, 0]]);
+    expect(connection.onPacket(packet(Op.Response))).toBe(Action.Opened);
+    connection.onReadable();
+    expect(tellAll(connection, [1000, 2000])).toEqual([
+      [Op.Rw, 1000],
+      [Op.Rw, 2000],
+    ]);
+    expect(connection.credit).toBe(BUFFER - 3000);
+  });
+
+  test("is refused with an RST", () => {
+    const connection = new Connection(1 << 30, 1234, PacketType.Stream, BUFFER);
+    expect(connection.onPacket(packet(Op.Rst))).toBe(Action.Close);
+    expect([connection.state, connection.pending]).toEqual([State.Dead, 0]);
+  });
+});
+
+describe("credit", () => {
+  test("is never exceeded; without it the guest is asked once", () => {
+    const connection = open();
+    connection.onReadable();
+    const told = tellAll(connection, [BUFFER, 5000, 5000]);
+    expect(told).toEqual([
+      [Op.Rw, BUFFER],
+      [Op.CreditRequest, 0],
+    ]);
+    connection.onReadable();
+    expect(tellAll(connection, [5000])).toEqual([]);
+    connection.onPacket(packet(Op.CreditUpdate, { fwdCnt: 3000 }));
+    expect(tellAll(connection, [5000])).toEqual([
+      [Op.Rw, 3000],
+      [Op.CreditRequest, 0],
+    ]);
+  });
+
+  test("wraps around 2^32 both ways", () => {
+    const connection = open();
+    connection.sent = 0xffff_ff00;
+    connection.peerFwdCnt = 0xffff_fe00;
+    expect(connection.credit).toBe(BUFFER - 0x100);
+    connection.onReadable();
+    expect(tellAll(connection, [0x200])).toEqual([[Op.Rw, 0x200]]);
+    expect([connection.sent, connection.credit]).toEqual([0x100, BUFFER - 0x300]);
+    connection.received = connection.fwdCnt = 0xffff_fff0;
+    expect(connection.onPacket(packet(Op.Rw, { len: 0x20 }))).toBe(Action.Write);
+    expect(connection.waiting).toBe(0x20);
+    connection.onForwarded(0x20);
+    expect([connection.fwdCnt, connection.waiting]).toEqual([0x10, 0]);
+  });
+
+  test("a guest that lies about what it read gets nothing", () => {
+    const connection = open();
+    connection.onPacket(packet(Op.CreditUpdate, { fwdCnt: 5000 }));
+    expect(connection.credit).toBe(0);
+  });
+
+  test("a guest that sends more than it may is told so", () => {
+    const connection = open();
+    expect(connection.onPacket(packet(Op.Rw, { len: BUFFER }))).toBe(Action.Write);
+    expect(connection.onPacket(packet(Op.Rw, { len: 1 }))).toBe(Action.Close);
+    expect(tellAll(connection)).toEqual([[Op.Rst, 0]]);
+  });
+
+  test("an update goes out when the guest believes the buffer nearly full", () => {
+    const connection = open();
+    for (let sent = 0; sent < BUFFER; sent += 1024) {
+      expect(connection.onPacket(packet(Op.Rw, { len: 1024 }))).toBe(Action.Write);
+      connection.onForwarded(1024);
+      const known = BUFFER - (sent + 1024);
+      const told = tellAll(connection);
+      expect(told).toEqual(known < BUFFER / 4 ? [[Op.CreditUpdate, 0]] : []);
+      if (told.length > 0) return;
+    }
+    throw new Error("no update came");
+  });
+});
+
+describe("half-close", () => {
+  test("of the host comes behind its data, and the guest may go on", () => {
+    const connection = open();
+    connection.onReadable();
+    connection.onHostEnd();
+    expect(tellAll(connection)).toEqual([[Op.Shutdown, 0]]);
+    expect(connection.onPacket(packet(Op.Rw, { len: 10 }))).toBe(Action.Write);
+    connection.onForwarded(10);
+    expect(connection.onPacket(packet(Op.Shutdown, { flags: ShutdownFlag.Send }))).toBe(
+      Action.EndOutput,
+    );
+    expect(connection.state).toBe(State.Open);
+  });
+
+  test("of the guest ends the socket's input, and the host may go on", () => {
+    const connection = open();
+    const shutdown = packet(Op.Shutdown, { flags: ShutdownFlag.Send });
+    expect(connection.onPacket(shutdown)).toBe(Action.EndOutput);
+    expect(connection.onPacket(shutdown)).toBe(Action.None);
+    connection.onReadable();
+    expect(tellAll(connection, [7])).toEqual([[Op.Rw, 7]]);
+    expect(connection.onPacket(packet(Op.Rw, { len: 1 }))).toBe(Action.Close);
+  });
+
+  test("a full shutdown is answered with an RST once the socket has all bytes", () => {
+    const connection = open();
+    expect(connection.onPacket(packet(Op.Rw, { len: 100 }))).toBe(Action.Write);
+    expect(connection.onPacket(packet(Op.Shutdown, { flags: ShutdownFlag.Both }))).toBe(
+      Action.EndOutput,
+    );
+    expect(connection.state).toBe(State.Open);
+    connection.onForwarded(100);
+    expect(tellAll(connection)).toEqual([[Op.Rst, 0]]);
+  });
+});
+
+test("any packets at all keep the books right", () => {
+  const packets = fc.array(
+    fc.record({
+      op: fc.nat(9),
+      len: fc.nat(BUFFER * 2),
+      flags: fc.nat(3),
+      type: fc.constantFrom(1, 1, 1, 1, 2, 9),
+      bufAlloc: fc.constantFrom(0, 1, BUFFER, 0xffff_ffff),
+      fwdCnt: fc.oneof(fc.nat(BUFFER), fc.constantFrom(0xffff_ffff, 0x8000_0000)),
+      forward: fc.nat(BUFFER),
+    }),
+    { maxLength: 60 },
+  );
+  fc.assert(
+    fc.property(packets, fc.boolean(), (sequence, isOpen) => {
+      const connection = isOpen ? open() : new Connection(1, 2, PacketType.Stream, BUFFER);
+      for (const { forward, ...fields } of sequence) {
+        const before = connection.waiting;
+        const action = connection.onPacket(packet(fields.op, fields));
+        if (action === Action.Write) expect(connection.waiting).toBe(before + fields.len);
+        expect(connection.waiting).toBeLessThanOrEqual(BUFFER);
+        if (connection.waiting > 0) connection.onForwarded(Math.min(forward, connection.waiting));
+        expect(connection.credit).toBeGreaterThanOrEqual(0);
+        tellAll(connection, [100]);
+        if (connection.state === State.Dead) {
+          expect(connection.onPacket(packet(Op.Rw, { len: 1 }))).toBe(Action.None);
+          expect(connection.next()).toBe(0);
+        }
+      }
+    }),
+    { numRuns: 3000 },
+  );
+});
