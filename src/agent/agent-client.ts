@@ -4,6 +4,7 @@ import { baseName, type BytesPath, bytesPath } from "../files/bytes-path.ts";
 import type { SocketAddress } from "../net/address.ts";
 import type { ByteSource } from "../net/pump.ts";
 import type { Endpoint } from "../net/endpoint.ts";
+import { abortError, onAbort } from "../net/retry.ts";
 import { Stream } from "../protocols/agent/channel-frames.ts";
 import {
   type ChannelRequest,
@@ -420,23 +421,14 @@ async function cancellable<T>(
   signal: AbortSignal | undefined,
   work: () => Promise<T>,
 ): Promise<T> {
-  const onAbort = () => {
-    const { reason } = signal ?? {};
-    channel.cancel(
-      reason instanceof VsockboxError
-        ? reason
-        : new VsockboxError({ code: "ABORTED", operation: "copy", message: "it was interrupted" }),
-    );
-  };
-  if (signal?.aborted) onAbort();
-  signal?.addEventListener("abort", onAbort, { once: true });
+  using _abort = onAbort(signal, () => {
+    if (signal !== undefined) channel.cancel(abortError(signal, "copy"));
+  });
   try {
     return await work();
   } catch (thrown) {
     channel.fail(toVsockboxError(thrown, "copy"));
     throw thrown;
-  } finally {
-    signal?.removeEventListener("abort", onAbort);
   }
 }
 

@@ -2,6 +2,7 @@
 import { toVsockboxError, VsockboxError } from "../errors.ts";
 import { bytesPath } from "../files/bytes-path.ts";
 import { type Endpoint, dialEndpoint, formatEndpoint, listenEndpoint } from "../net/endpoint.ts";
+import { onAbort } from "../net/retry.ts";
 import { Stream } from "../protocols/agent/channel-frames.ts";
 import {
   type AttachOperation,
@@ -133,16 +134,10 @@ export class ChannelRequests {
   async #untilLeft<T>(channel: Channel, work: Promise<T>): Promise<T | "left" | "stopping"> {
     const { stopping } = this.#services;
     const first = Promise.withResolvers<T | "left" | "stopping">();
-    const onStop = () => first.resolve("stopping");
-    if (stopping.aborted) onStop();
-    stopping.addEventListener("abort", onStop, { once: true });
+    using _stop = onAbort(stopping, () => first.resolve("stopping"));
     void channel.peerLeft.then(() => first.resolve("left"));
     work.then(first.resolve, () => first.resolve("left"));
-    try {
-      return await first.promise;
-    } finally {
-      stopping.removeEventListener("abort", onStop);
-    }
+    return await first.promise;
   }
 
   async #attach(channel: Channel, request: AttachOperation): Promise<JsonObject> {

@@ -1,5 +1,6 @@
 /** From a request to what is started, and from a failed start to its exit code. */
 import { VsockboxError } from "../errors.ts";
+import { onAbort } from "../net/retry.ts";
 import { ownEnvironment } from "../process/environment.ts";
 import { STATUS_NOT_EXECUTABLE, STATUS_NOT_FOUND } from "../process/exit-status.ts";
 import { parseSandbox } from "../process/sandbox.ts";
@@ -64,7 +65,7 @@ export function onStopping(
   stopping: AbortSignal,
   cancel: (error: VsockboxError) => void,
 ): Disposable {
-  const onAbort = () =>
+  return onAbort(stopping, () => {
     cancel(
       new VsockboxError({
         code: "ABORTED",
@@ -72,7 +73,5 @@ export function onStopping(
         message: "the agent was stopped",
       }),
     );
-  if (stopping.aborted) onAbort();
-  stopping.addEventListener("abort", onAbort, { once: true });
-  return { [Symbol.dispose]: () => stopping.removeEventListener("abort", onAbort) };
+  });
 }

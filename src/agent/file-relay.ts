@@ -1,5 +1,6 @@
 /** From guest to guest: what one agent sends is what the other takes, record by record. */
-import { toVsockboxError, VsockboxError } from "../errors.ts";
+import { toVsockboxError, type VsockboxError } from "../errors.ts";
+import { abortError, onAbort } from "../net/retry.ts";
 import { field, type JsonObject } from "../protocols/agent/json-fields.ts";
 import type { Channel } from "./channel.ts";
 import { type TransferProgress, TransferSummary } from "./transfer.ts";
@@ -19,12 +20,7 @@ export async function relayFiles(
     get.cancel(reason);
     put.cancel(reason);
   };
-  const onAbort = () =>
-    cancel(
-      new VsockboxError({ code: "ABORTED", operation: "copy", message: "it was interrupted" }),
-    );
-  if (signal.aborted) onAbort();
-  signal.addEventListener("abort", onAbort, { once: true });
+  using _abort = onAbort(signal, () => cancel(abortError(signal, "copy")));
   // The receiver's offers of a resumed transfer.
   put.onControl = (value) => get.control(value);
   const summary = new TransferSummary();
@@ -56,8 +52,6 @@ export async function relayFiles(
     // A receiver that gave up is the reason for the sender's failure, too.
     if (put.isClosed && error.code === "ABORTED") await put.result;
     throw thrown;
-  } finally {
-    signal.removeEventListener("abort", onAbort);
   }
 }
 

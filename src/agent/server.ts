@@ -4,7 +4,7 @@ import type { SocketAddress } from "../net/address.ts";
 import type { AllowedCids } from "../net/allow-cid.ts";
 import { listen, type Listener } from "../net/listen.ts";
 import { formatPeer } from "../net/peer.ts";
-import { withDeadline } from "../net/retry.ts";
+import { onAbort, withDeadline } from "../net/retry.ts";
 import type { SocketStream } from "../net/stream.ts";
 import { DEFAULT_MAX_FRAME_BYTES } from "../protocols/agent/frame.ts";
 import { REFUSED_TEXT } from "../protocols/agent/refused.ts";
@@ -161,13 +161,10 @@ async function waitAtMost(
 ): Promise<void> {
   const over = Promise.withResolvers<void>();
   const timer = setTimeout(over.resolve, milliseconds);
-  const onHurry = () => over.resolve();
-  if (hurry?.aborted) onHurry();
-  hurry?.addEventListener("abort", onHurry, { once: true });
-  work.then(onHurry, onHurry);
+  using _hurry = onAbort(hurry, over.resolve);
+  work.then(() => over.resolve(), over.resolve);
   await over.promise;
   clearTimeout(timer);
-  hurry?.removeEventListener("abort", onHurry);
 }
 
 function watchIdle(stream: SocketStream, idleTimeoutMs: number | undefined): Timer | undefined {

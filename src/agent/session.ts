@@ -2,6 +2,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { VsockboxError } from "../errors.ts";
 import { formatPeer } from "../net/peer.ts";
+import { onAbort } from "../net/retry.ts";
 import { encodeFileResponse } from "../protocols/agent/file-messages.ts";
 import { CHANNEL_WINDOW_BYTES } from "../protocols/agent/credit.ts";
 import { encodeJsonFrame, type Frame, frameName, FrameType } from "../protocols/agent/frame.ts";
@@ -150,13 +151,8 @@ async function endOnStop(
   { stopping }: SessionServices,
   work: Promise<void>,
 ): Promise<void> {
-  const onStop = () => connection.stream.abort();
-  stopping.addEventListener("abort", onStop, { once: true });
-  try {
-    await work;
-  } finally {
-    stopping.removeEventListener("abort", onStop);
-  }
+  using _stop = onAbort(stopping, () => connection.stream.abort());
+  await work;
 }
 
 async function serveChannels(
@@ -175,14 +171,14 @@ async function serveChannels(
     if (channels.channels === 0 && silentMs > UNUSED_CONNECTION_MS) void channels.close();
   }, UNUSED_CONNECTION_MS / 10);
   unused.unref();
-  const onStop = () => void requests.finished().then(() => channels.close());
-  services.stopping.addEventListener("abort", onStop, { once: true });
+  using _stop = onAbort(services.stopping, () => {
+    void requests.finished().then(() => channels.close());
+  });
   try {
     await channels.run();
     await channels.close();
   } finally {
     clearInterval(unused);
-    services.stopping.removeEventListener("abort", onStop);
     await requests.finished();
   }
 }

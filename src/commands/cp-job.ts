@@ -18,6 +18,7 @@ import {
 } from "../files/bytes-path.ts";
 import { fileKind, kindInWords } from "../files/facts.ts";
 import { hasWildcard } from "../files/glob.ts";
+import { abortError, onAbort } from "../net/retry.ts";
 import { standardInput, StandardOutput } from "../process/stdio.ts";
 import { field, type JsonObject } from "../protocols/agent/json-fields.ts";
 import { readPathField } from "../protocols/agent/paths.ts";
@@ -58,14 +59,13 @@ export class CopyJob implements AsyncDisposable {
       signal,
     };
     // The guest may be stopped: nothing that is sent to it, a farewell neither, is ever taken then.
-    const onAbort = () => setTimeout(() => void this.#dropConnections(), FAREWELL_MS).unref();
-    signal.addEventListener("abort", onAbort, { once: true });
+    onAbort(signal, () => setTimeout(() => void this.#dropConnections(), FAREWELL_MS).unref());
   }
 
   async #dropConnections(): Promise<void> {
     for (const connecting of this.#clients.values()) {
       const client = await connecting.catch(() => undefined);
-      client?.abort(interrupted());
+      client?.abort(abortError(this.#signal, "copy"));
     }
   }
 
@@ -219,10 +219,8 @@ export class CopyJob implements AsyncDisposable {
       await output.write(await readOldFile(address, options, source.path));
       return;
     }
-    const onAbort = () => client.abort(interrupted());
-    this.#signal.addEventListener("abort", onAbort, { once: true });
+    using _abort = onAbort(this.#signal, () => client.abort(abortError(this.#signal, "copy")));
     for await (const bytes of client.read(source.path, this.#options)) await output.write(bytes);
-    this.#signal.removeEventListener("abort", onAbort);
   }
 
   /**
@@ -405,10 +403,6 @@ function noFile(shown: string, kind: string): VsockboxError {
     message: `it is a ${kindInWords(kind)}, which a copy would replace by a file`,
     hint: "`-` as the destination is standard output; in a guest, `vsockbox exec … -- tee` writes to it",
   });
-}
-
-function interrupted(): VsockboxError {
-  return new VsockboxError({ code: "ABORTED", operation: "copy", message: "it was interrupted" });
 }
 
 function pathOf(object: JsonObject, name: string): Uint8Array {

@@ -1,6 +1,7 @@
 /** Commands in the guest, for the library. */
 import type { AgentClient, RemoteCommand, RemoteExit } from "../agent/agent-client.ts";
 import { VsockboxError } from "../errors.ts";
+import { onAbort } from "../net/retry.ts";
 import { signalNumber } from "../process/exit-status.ts";
 import { quoteCommand } from "../protocols/agent/shell-quote.ts";
 
@@ -125,8 +126,7 @@ function endOn(signal: AbortSignal | undefined, remote: RemoteCommand): void {
         cause: signal.reason,
       }),
     );
-  if (signal.aborted) return leave();
-  signal.addEventListener("abort", leave, { once: true });
-  const forget = () => signal.removeEventListener("abort", leave);
+  const watch = onAbort(signal, leave);
+  const forget = () => watch[Symbol.dispose]();
   remote.exited.then(forget, forget);
 }

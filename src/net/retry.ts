@@ -24,6 +24,13 @@ export function abortError(signal: AbortSignal, operation: string): VsockboxErro
   });
 }
 
+/** Calls `action` when the signal fires, at once where it has fired already, until disposed. */
+export function onAbort(signal: AbortSignal | undefined, action: () => void): Disposable {
+  if (signal?.aborted) action();
+  else signal?.addEventListener("abort", action, { once: true });
+  return { [Symbol.dispose]: () => signal?.removeEventListener("abort", action) };
+}
+
 /**
  * Waits, or stops waiting when the signal fires.
  *
@@ -34,13 +41,11 @@ export async function delay(milliseconds: number, signal?: AbortSignal): Promise
   if (signal.aborted) throw abortError(signal, "wait");
   const done = Promise.withResolvers<void>();
   const timer = setTimeout(done.resolve, milliseconds);
-  const onAbort = () => done.reject(abortError(signal, "wait"));
-  signal.addEventListener("abort", onAbort, { once: true });
+  using _abort = onAbort(signal, () => done.reject(abortError(signal, "wait")));
   try {
     await done.promise;
   } finally {
     clearTimeout(timer);
-    signal.removeEventListener("abort", onAbort);
   }
 }
 
@@ -63,18 +68,15 @@ export async function withDeadline<T>(
     onGiveUp(reason);
     given.reject(reason);
   };
-  const onAbort = () => {
+  using _abort = onAbort(signal, () => {
     if (signal !== undefined) giveUp(abortError(signal, "wait"));
-  };
-  if (signal?.aborted) onAbort();
-  signal?.addEventListener("abort", onAbort, { once: true });
+  });
   const timer =
     milliseconds === undefined ? undefined : setTimeout(() => giveUp(timeoutError()), milliseconds);
   try {
     return await Promise.race([promise, given.promise]);
   } finally {
     clearTimeout(timer);
-    signal?.removeEventListener("abort", onAbort);
     promise.catch(() => undefined);
   }
 }

@@ -14,7 +14,7 @@ import {
   shutdownWrite,
 } from "../ffi/socket.ts";
 import { formatPeer, peerOf, type Peer } from "./peer.ts";
-import { abortError } from "./retry.ts";
+import { abortError, onAbort } from "./retry.ts";
 
 /** Reading from the kernel stops above this many unread bytes and goes on below half of it. */
 export const READ_HIGH_WATER_BYTES = 1024 * 1024;
@@ -212,10 +212,8 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
 
   /** Aborts when the signal fires, with its reason where that is one of ours. */
   abortOn(signal: AbortSignal): void {
-    const onAbort = () => this.abort(abortError(signal, "use connection"));
-    if (signal.aborted) return onAbort();
-    signal.addEventListener("abort", onAbort, { once: true });
-    void this.closed.then(() => signal.removeEventListener("abort", onAbort));
+    const watch = onAbort(signal, () => this.abort(abortError(signal, "use connection")));
+    void this.closed.then(() => watch[Symbol.dispose]());
   }
 
   /** Called by the runtime: bytes came in. */
