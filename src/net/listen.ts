@@ -67,7 +67,7 @@ function openBound(
   address: SocketAddress,
   family: number,
   sockaddr: Uint8Array,
-  { seqpacket }: ListenOptions,
+  seqpacket = false,
 ): number {
   const shown = formatAddress(address);
   const fd = openSocket(family, seqpacket ? SOCK_SEQPACKET : SOCK_STREAM, shown);
@@ -100,7 +100,7 @@ function bindHint(address: SocketAddress): string {
 function listenVsock(address: SocketAddress & { kind: "vsock" }, options: ListenOptions): Listener {
   const port = requireListenPort(address);
   const sockaddr = encodeSockaddrVm({ cid: address.cid, port });
-  const fd = openBound(address, AF_VSOCK, sockaddr, options);
+  const fd = openBound(address, AF_VSOCK, sockaddr, options.seqpacket);
   const bound = boundTo(fd);
   const server = accept(fd, options);
   return {
@@ -129,40 +129,60 @@ function listenUnix(
   address: SocketAddress & { kind: "unix" | "hybrid" },
   options: ListenOptions,
 ): Listener {
+  const { fd, removeFile } = openUnixListener(address, options.seqpacket);
+  const server = accept(fd, options);
+  return {
+    address,
+    close() {
+      server.stop(false);
+      removeFile();
+    },
+  };
+}
+
+/** A Unix socket that listens. */
+export interface UnixListener {
+  readonly fd: number;
+  /** Removes the socket file; once nobody accepts any more. */
+  removeFile(): void;
+}
+
+/**
+ * Binds a Unix socket with mode 0600 and listens. A stale socket file is replaced, but only one that
+ * nobody listens on, and never a file of another kind.
+ *
+ * @throws {VsockboxError} CANNOT_CREATE.
+ */
+export function openUnixListener(
+  address: SocketAddress & { kind: "unix" | "hybrid" },
+  seqpacket?: boolean,
+): UnixListener {
   const path = address.kind === "hybrid" ? hybridListenPath(address) : address.path;
   const sockaddr = encodeSockaddrUn(path);
   removeStaleSocket(path, sockaddr);
   const mask = process.umask(0o177);
   let fd: number;
   try {
-    fd = openBound(address, AF_UNIX, sockaddr, options);
+    fd = openBound(address, AF_UNIX, sockaddr, seqpacket);
   } finally {
     process.umask(mask);
   }
   const made = inodeOf(path);
-  const server = accept(fd, options);
   return {
-    address,
-    close() {
-      server.stop(false);
+    fd,
+    removeFile() {
       // Somebody may have put another socket there in the meantime: that one is not ours.
       if (made !== undefined && inodeOf(path) === made) unlinkSync(path);
     },
   };
 }
 
-/** What a path names, to see later whether it is still the same. */
-export function inodeOf(path: string): string | undefined {
+function inodeOf(path: string): string | undefined {
   const status = lstatSync(path, { throwIfNoEntry: false });
   return status === undefined ? undefined : `${status.dev}:${status.ino}`;
 }
 
-/**
- * Removes a socket that nobody listens on.
- *
- * @throws {VsockboxError} CANNOT_CREATE where the path is no socket.
- */
-export function removeStaleSocket(path: string, sockaddr: Uint8Array): void {
+function removeStaleSocket(path: string, sockaddr: Uint8Array): void {
   const status = lstatSync(path, { throwIfNoEntry: false });
   if (status === undefined) return;
   if (!status.isSocket()) {

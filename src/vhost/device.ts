@@ -6,6 +6,7 @@ import { adoptEvent, clearEvent, signalEvent } from "../ffi/eventfd.ts";
 import { IoVector } from "../ffi/iovec.ts";
 import { receiveWithDescriptors } from "../ffi/receive.ts";
 import { acceptSocket, closeDescriptor, writeDescriptor } from "../ffi/socket.ts";
+import { openUnixListener, type UnixListener } from "../net/listen.ts";
 import { encodeOk } from "../protocols/hybrid/connect-line.ts";
 import {
   descriptorsOf,
@@ -21,7 +22,6 @@ import { GuestMemory } from "./guest-memory.ts";
 import type { HostConnection } from "./host-connection.ts";
 import { Muxer, type MuxerHost, type Payload } from "./muxer.ts";
 import { UnixBackend } from "./unix-backend.ts";
-import { openUnixListener, type UnixListener } from "./unix-listener.ts";
 import { Chain, Vring } from "./vring.ts";
 
 /** The rings of a vsock device. */
@@ -107,15 +107,20 @@ export class VsockDevice implements MuxerHost {
       maxRingEntries: options.queueSize,
       lastAvailable: (ring) => this.#rings[ring]?.ring.lastAvailable ?? 0,
     });
-    this.#listener = openUnixListener(options.socket);
+    this.#listener = openUnixListener({ kind: "unix", path: options.socket });
     try {
       this.#clients = new UnixBackend(loop, options.udsPath, (fd, port) => this.#dial(fd, port));
     } catch (thrown) {
-      this.#listener.close();
+      this.#closeListener();
       throw thrown;
     }
     loop.add(this.#listener.fd, EPOLLIN, () => this.#accept());
     loop.eachRound(() => this.#round());
+  }
+
+  #closeListener(): void {
+    closeDescriptor(this.#listener.fd);
+    this.#listener.removeFile();
   }
 
   /** Whether a guest's driver is there to take packets. */
@@ -375,7 +380,7 @@ export class VsockDevice implements MuxerHost {
   close(): void {
     this.#dropVmm("the device ends");
     this.#loop.remove(this.#listener.fd);
-    this.#listener.close();
+    this.#closeListener();
     this.#clients.close();
   }
 }

@@ -14,9 +14,9 @@ import {
   SOCK_STREAM,
   startConnect,
 } from "../ffi/socket.ts";
+import { openUnixListener, type UnixListener } from "../net/listen.ts";
 import { ConnectLineReader } from "../protocols/hybrid/connect-line.ts";
 import type { EventLoop } from "./event-loop.ts";
-import { openUnixListener, type UnixListener } from "./unix-listener.ts";
 
 /** A client may take so long for its CONNECT line, in milliseconds. */
 const LINE_TIMEOUT_MS = 10_000;
@@ -47,7 +47,7 @@ export class UnixBackend {
     this.#loop = loop;
     this.#path = path;
     this.#onClient = onClient;
-    this.#listener = openUnixListener(path);
+    this.#listener = openUnixListener({ kind: "unix", path });
     loop.add(this.#listener.fd, EPOLLIN, () => this.#accept());
   }
 
@@ -120,6 +120,7 @@ export class UnixBackend {
   close(): void {
     for (const fd of this.#pending.keys()) this.#drop(fd);
     this.#loop.remove(this.#listener.fd);
-    this.#listener.close();
+    closeDescriptor(this.#listener.fd);
+    this.#listener.removeFile();
   }
 }
