@@ -19,8 +19,8 @@ import { MessageReader, type VhostMessage } from "../protocols/vhost-user/messag
 import { HEADER_BYTES, PacketHeader } from "../protocols/virtio-vsock/packet.ts";
 import type { EventLoop } from "./event-loop.ts";
 import { GuestMemory } from "./guest-memory.ts";
-import type { HostConnection } from "./host-connection.ts";
-import { Muxer, type MuxerHost, type Payload } from "./muxer.ts";
+import type { HostConnection, Payload } from "./host-connection.ts";
+import { Muxer, type MuxerHost } from "./muxer.ts";
 import { UnixBackend } from "./unix-backend.ts";
 import { Chain, Vring } from "./vring.ts";
 

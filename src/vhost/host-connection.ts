@@ -9,6 +9,18 @@ export const NOTHING = 0;
 
 const NO_ROOM = new Uint8Array(0);
 
+/** Where the payload of a chain is, or room for it. */
+export interface Payload {
+  /** The pieces for readv and writev, as {@link limit} has set them. */
+  readonly vector: IoVector;
+  /** Its size in bytes. */
+  readonly bytes: number;
+  /** Fills {@link vector} with at most so many bytes. */
+  limit(bytes: number): void;
+  /** Copies payload behind `skip` bytes. */
+  copyTo(target: Uint8Array, skip: number): void;
+}
+
 /** A connection's socket, and what of the guest's bytes it has not taken yet. */
 export class HostConnection {
   readonly machine: Connection;
@@ -36,38 +48,29 @@ export class HostConnection {
     return this.#closed;
   }
 
-  /** Bytes that wait for the socket. */
-  get waitingBytes(): number {
-    return this.#count;
-  }
-
   /**
    * Sends the guest's bytes on: straight from its memory while nothing waits, and what the socket
    * does not take is kept. The machine has seen to it that there is room.
    *
-   * @param copy puts what is left behind `skip` bytes into a buffer of ours.
+   * @param bytes what `payload` is limited to.
    */
-  forward(
-    payload: IoVector,
-    bytes: number,
-    copy: (target: Uint8Array, skip: number) => void,
-  ): void {
+  forward(payload: Payload, bytes: number): void {
     let taken = 0;
     if (this.#count === 0) {
-      const written = payload.writev(this.fd);
+      const written = payload.vector.writev(this.fd);
       if (written < 0 && written !== -ERRNO.EAGAIN) return this.#fail();
       taken = Math.max(written, 0);
       if (taken > 0) this.machine.onForwarded(taken);
     }
-    if (taken < bytes) this.#keep(bytes - taken, taken, copy);
+    if (taken < bytes) this.#keep(payload, bytes - taken, taken);
   }
 
-  #keep(bytes: number, skip: number, copy: (target: Uint8Array, skip: number) => void): void {
+  #keep(payload: Payload, bytes: number, skip: number): void {
     const room = (this.#waiting ??= new Uint8Array(this.machine.bufAlloc));
     const at = (this.#begin + this.#count) % room.length;
     const first = Math.min(bytes, room.length - at);
-    copy(room.subarray(at, at + first), skip);
-    if (first < bytes) copy(room.subarray(0, bytes - first), skip + first);
+    payload.copyTo(room.subarray(at, at + first), skip);
+    if (first < bytes) payload.copyTo(room.subarray(0, bytes - first), skip + first);
     this.#count += bytes;
   }
 

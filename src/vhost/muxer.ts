@@ -2,34 +2,19 @@
  * Many connections over the two rings of one VM: packets of the guest find their connection, and
  * connections with something to tell wait in a list for room in the guest.
  */
-import { type IoVector } from "../ffi/iovec.ts";
+import { FIRST_ASSIGNED_PORT, nextAssignedPort } from "../protocols/hybrid/connect-line.ts";
 import { Action, Connection, Pending, State } from "../protocols/virtio-vsock/connection.ts";
 import { HOST_CID, Op, PacketHeader, PacketType } from "../protocols/virtio-vsock/packet.ts";
-import { HostConnection } from "./host-connection.ts";
+import { HostConnection, type Payload } from "./host-connection.ts";
 
 /** Connections of one VM at once, as Firecracker has it. */
 export const MAX_CONNECTIONS = 1023;
-
-/** First port on the host's side of a connection that the host began, as Firecracker has it. */
-const FIRST_HOST_PORT = 2 ** 30;
 
 /** RSTs to connections that are none; more than these at once are not told. */
 const MAX_RESETS = 1024;
 
 /** A connection that both sides have ended has so long for its last words, in milliseconds. */
 const LAST_WORDS_MS = 2000;
-
-/** Where the payload of a chain is, or room for it. */
-export interface Payload {
-  /** The pieces for readv and writev, as {@link limit} has set them. */
-  readonly vector: IoVector;
-  /** Its size in bytes. */
-  readonly bytes: number;
-  /** Fills {@link vector} with at most so many bytes. */
-  limit(bytes: number): void;
-  /** Copies payload behind `skip` bytes. */
-  copyTo(target: Uint8Array, skip: number): void;
-}
 
 /** What the muxer needs of its device. */
 export interface MuxerHost {
@@ -68,7 +53,7 @@ export class Muxer {
   readonly #resets: { hostPort: number; guestPort: number; type: number }[] = [];
   readonly #leaving = new Set<HostConnection>();
   #count = 0;
-  #nextHostPort = FIRST_HOST_PORT;
+  #nextHostPort = FIRST_ASSIGNED_PORT;
 
   constructor(host: MuxerHost) {
     this.#host = host;
@@ -105,7 +90,7 @@ export class Muxer {
   #freeHostPort(): number {
     for (;;) {
       const port = this.#nextHostPort;
-      this.#nextHostPort = port === 0xffff_fffe ? FIRST_HOST_PORT : port + 1;
+      this.#nextHostPort = nextAssignedPort(port);
       if (!this.#connections.has(port)) return port;
     }
   }
@@ -161,9 +146,7 @@ export class Muxer {
         if (header.len > payload.bytes) return connection.machine.kill();
         payload.limit(header.len);
         this.statistics.bytesFromGuest += header.len;
-        return connection.forward(payload.vector, header.len, (target, skip) =>
-          payload.copyTo(target, skip),
-        );
+        return connection.forward(payload, header.len);
       case Action.Opened:
         connection.onOpened?.();
         return;
