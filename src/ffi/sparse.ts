@@ -1,7 +1,6 @@
 /** Where a sparse file has data and where holes: lseek(2). */
 import { lastErrno, libc } from "./libc.ts";
 
-const SEEK_SET = 0;
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 
@@ -26,9 +25,4 @@ export function nextData(fd: number, offset: number): number | undefined {
 export function nextHole(fd: number, offset: number): number | undefined {
   const found = seek(fd, offset, SEEK_HOLE);
   return found >= 0 ? found : undefined;
-}
-
-/** Puts the descriptor's own offset back to the beginning. */
-export function rewind(fd: number): void {
-  seek(fd, 0, SEEK_SET);
 }

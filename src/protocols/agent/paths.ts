@@ -53,13 +53,6 @@ export function readPathField(what: string, object: JsonObject, name: string): U
   return bytes;
 }
 
-/** A list of paths; empty where it is missing. */
-export function readPathsField(what: string, object: JsonObject, name: string): Uint8Array[] {
-  const value = field(object, name) ?? [];
-  if (!Array.isArray(value)) throw bad(what, `${name} is no list`);
-  return value.map((path: unknown) => bytesOf(what, name, path));
-}
-
 /**
  * The name of one directory entry: never `.` or `..`, no slash. What a peer sends as a name must not
  * lead out of the directory that it is written into.

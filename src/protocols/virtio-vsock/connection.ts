@@ -3,7 +3,7 @@
  * be sent to it next, and how much. Bytes go straight between socket and guest memory; the machine
  * only counts them. Nothing here allocates.
  */
-import { Op, type PacketHeader, SeqFlag, ShutdownFlag } from "./packet.ts";
+import { HOST_CID, Op, type PacketHeader, ShutdownFlag } from "./packet.ts";
 
 /** Where a connection stands. */
 export const State = {
@@ -246,7 +246,7 @@ export class Connection {
    * @param bytes of payload, for Data.
    */
   tell(bit: number, header: PacketHeader, guestCid: number, bytes: number): void {
-    header.srcCid = HOST;
+    header.srcCid = HOST_CID;
     header.dstCid = guestCid;
     header.srcPort = this.hostPort;
     header.dstPort = this.guestPort;
@@ -263,9 +263,6 @@ export class Connection {
     else this.pending &= ~bit;
   }
 }
-
-/** The host's CID in the guest's eyes. */
-const HOST = 2;
 
 /** What comes first. Data goes before the end of data. */
 const ORDER = [
@@ -287,5 +284,3 @@ const OP_OF_PENDING: Readonly<Record<number, number>> = {
   [Pending.CreditRequest]: Op.CreditRequest,
   [Pending.Data]: Op.Rw,
 };
-
-export { SeqFlag };

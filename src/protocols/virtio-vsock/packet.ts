@@ -27,9 +27,6 @@ export const Op = {
 /** Flags of Shutdown. */
 export const ShutdownFlag = { Receive: 1, Send: 2, Both: 3 } as const;
 
-/** Flags of Rw on a seqpacket socket: end of message, end of record. */
-export const SeqFlag = { EndOfMessage: 1, EndOfRecord: 2 } as const;
-
 /** The host's CID as guests see it: VMADDR_CID_HOST, linux/vm_sockets.h. */
 export const HOST_CID = 2;
 
@@ -82,11 +79,4 @@ export class PacketHeader {
     view.setUint32(offset + 36, this.bufAlloc, true);
     view.setUint32(offset + 40, this.fwdCnt, true);
   }
-}
-
-const OP_NAMES = new Map<number, string>(Object.entries(Op).map(([name, op]) => [op, name]));
-
-/** The operation's name for messages and captures. */
-export function opName(op: number): string {
-  return OP_NAMES.get(op) ?? `op ${op}`;
 }
