@@ -1,4 +1,5 @@
 /** The ends of a forward: a TCP port or a Unix socket of this machine. */
+import type { Endpoint } from "../protocols/agent/channel-requests.ts";
 import type { SocketAddress } from "./address.ts";
 import { dial } from "./dial.ts";
 import { formatHostPort } from "./forward-spec.ts";
@@ -6,8 +7,7 @@ import { listen } from "./listen.ts";
 import type { SocketStream } from "./stream.ts";
 import { dialTcp, listenTcp } from "./tcp.ts";
 
-/** TCP or a Unix socket. */
-export type Endpoint = { kind: "tcp"; host: string; port: number } | { kind: "unix"; path: string };
+export type { Endpoint };
 
 /** An endpoint in words. */
 export function formatEndpoint(endpoint: Endpoint): string {
