@@ -1,38 +1,14 @@
 /** One command in several guests at once: prefixed output, one summary. */
-import { RemoteExec } from "../agent/exec-client.ts";
-import { dialAgent, greetAgent } from "../agent/hello-client.ts";
-import { reasonOf, toVsockboxError, VsockboxError } from "../errors.ts";
-import type { SocketStream } from "../net/stream.ts";
-import { SIGNAL_STATUS_BASE, signalName, STATUS_TIMED_OUT } from "../process/exit-status.ts";
+import { reasonOf, toVsockboxError, type VsockboxError } from "../errors.ts";
+import { STATUS_TIMED_OUT } from "../process/exit-status.ts";
 import { isBrokenPipe, StandardOutput } from "../process/stdio.ts";
 import type { ExecRequest } from "../protocols/agent/messages.ts";
 import type { Arguments } from "../ui/command.ts";
 import { say } from "../ui/report.ts";
 import { ExecControl } from "./exec-control.ts";
 import { eventOutput, type ExecOutput } from "./exec-output.ts";
+import { runCommand } from "./exec-run.ts";
 import { type AgentTarget, agentTarget } from "./target.ts";
-
-/**
- * Connects to run a command. A confinement is only asked of an agent that knows it: an old one would
- * pass over the field and run the command as it is.
- *
- * @throws {VsockboxError} as `dialAgent`; UNAVAILABLE where the agent has no sandbox.
- */
-export async function dialFor(
-  { address, options }: AgentTarget,
-  { sandbox }: ExecRequest,
-): Promise<SocketStream> {
-  if (sandbox === undefined) return dialAgent(address, options);
-  const { connection, hello } = await greetAgent(address, options);
-  if (hello.features.includes("sandbox")) return connection.detach();
-  connection.stream.abort();
-  throw new VsockboxError({
-    code: "UNAVAILABLE",
-    operation: "exec",
-    message: "the agent knows no --sandbox",
-    hint: "run a newer `vsockbox agent` in the guest",
-  });
-}
 
 /** How the command ended in one guest. */
 interface Outcome {
@@ -85,19 +61,9 @@ async function runOn(
   timeoutMs: number | undefined,
 ): Promise<Outcome> {
   const { name } = target;
-  const begin = performance.now();
   try {
-    const remote = new RemoteExec(await dialFor(target, request), undefined);
-    await remote.start(request);
-    control.attach(remote, timeoutMs);
-    const code = await remote.run(output);
-    const status = control.timedOut ? STATUS_TIMED_OUT : code;
-    await output.onExit({
-      exit_code: status,
-      signal: code > SIGNAL_STATUS_BASE ? (signalName(code - SIGNAL_STATUS_BASE) ?? null) : null,
-      timed_out: control.timedOut,
-      duration_ms: Math.round(performance.now() - begin),
-    });
+    const run = { request, openInput: undefined, control, output, timeoutMs };
+    const status = await runCommand(target, run);
     return { name, status, error: undefined };
   } catch (thrown) {
     if (isBrokenPipe(thrown)) throw thrown;

@@ -1,10 +1,9 @@
 /** `vsockbox exec`: runs a command in the guest as if it were a local one. */
 import { existsSync } from "node:fs";
 import { AgentClient } from "../agent/agent-client.ts";
-import { RemoteExec } from "../agent/exec-client.ts";
 import { VsockboxError } from "../errors.ts";
 import { collectEnvironment } from "../process/env-file.ts";
-import { SIGNAL_STATUS_BASE, signalName, STATUS_TIMED_OUT } from "../process/exit-status.ts";
+import { STATUS_TIMED_OUT } from "../process/exit-status.ts";
 import { rawArguments } from "../process/raw-arguments.ts";
 import { parseSandbox } from "../process/sandbox.ts";
 import { terminalSize } from "../process/raw-terminal.ts";
@@ -16,8 +15,9 @@ import { parseDuration } from "../ui/arguments.ts";
 import type { Arguments, Command } from "../ui/command.ts";
 import { print, printJson, say } from "../ui/report.ts";
 import { ExecControl } from "./exec-control.ts";
-import { dialFor, runOnMany } from "./exec-many.ts";
+import { runOnMany } from "./exec-many.ts";
 import { eventOutput, type ExecOutput } from "./exec-output.ts";
+import { runCommand } from "./exec-run.ts";
 import { agentArguments, agentTarget } from "./target.ts";
 import { runOnTerminal, withTerm } from "./terminal.ts";
 
@@ -139,21 +139,9 @@ async function runOnOne(
   using control = new ExecControl();
   const target = agentTarget(args, name, control.signal);
   const output = args.flag("json") ? eventOutput(new StandardOutput(1)) : plainOutput();
-  const begin = performance.now();
+  const openInput = args.flag("no-stdin") ? undefined : standardInput;
   try {
-    const stream = await dialFor(target, request);
-    const remote = new RemoteExec(stream, args.flag("no-stdin") ? undefined : standardInput());
-    await remote.start(request);
-    control.attach(remote, timeoutMs);
-    const code = await remote.run(output);
-    const status = control.timedOut ? STATUS_TIMED_OUT : code;
-    await output.onExit({
-      exit_code: status,
-      signal: code > SIGNAL_STATUS_BASE ? (signalName(code - SIGNAL_STATUS_BASE) ?? null) : null,
-      timed_out: control.timedOut,
-      duration_ms: Math.round(performance.now() - begin),
-    });
-    return status;
+    return await runCommand(target, { request, openInput, control, output, timeoutMs });
   } catch (thrown) {
     if (control.timedOut) return STATUS_TIMED_OUT;
     if (control.interruptStatus !== undefined) return control.interruptStatus;
