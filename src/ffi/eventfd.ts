@@ -1,7 +1,10 @@
-/** Counters that wake a poller: eventfd(2). How vhost-user's two sides kick and call each other. */
+/**
+ * Descriptors that wake a poller: eventfd(2), or a pipe or socket in its place. How vhost-user's two
+ * sides kick and call each other.
+ */
 import { readlinkSync } from "node:fs";
 import { reasonOf, VsockboxError } from "../errors.ts";
-import { systemError } from "./errno.ts";
+import { ERRNO, systemError } from "./errno.ts";
 import { lastErrno, libc, ptr } from "./libc.ts";
 import { setNonBlocking } from "./socket.ts";
 
@@ -12,6 +15,9 @@ const EFD_CLOEXEC = 0o2000000;
 /** sizeof(uint64_t): what a read gives and a write takes, in bytes. */
 const COUNTER_BYTES = 8;
 
+/** A pipe or socket may have many of them. */
+const READ_BYTES = 512;
+
 /**
  * Room for what goes in and out. The arrays are kept beside their addresses: a variable of a module
  * that no function mentions is collected once the module has run, and the kernel would write into
@@ -20,7 +26,7 @@ const COUNTER_BYTES = 8;
 const counters = (() => {
   const one = new BigUint64Array(new ArrayBuffer(COUNTER_BYTES));
   one[0] = 1n;
-  const count = new BigUint64Array(new ArrayBuffer(COUNTER_BYTES));
+  const count = new Uint8Array(new ArrayBuffer(READ_BYTES));
   return { one, count, oneAddress: ptr(one), countAddress: ptr(count) };
 })();
 
@@ -31,14 +37,14 @@ export function openEvent(): number {
   return fd;
 }
 
-/** What /proc shows for an eventfd; proc(5). */
-const EVENT_LINK = "anon_inode:[eventfd]";
+/** What /proc shows for what can wake; proc(5). QEMU sends eventfds, Linux as a VMM sockets. */
+const WAKING = /^(anon_inode:\[eventfd\]|(pipe|socket):\[\d+\])$/;
 
 /**
- * Takes over a descriptor that a VMM calls an eventfd: a pipe or a socket in its place could make
- * {@link signalEvent} wait for ever. It is made non-blocking, which the VMM sees as well and can take
- * back: one that does so, and fills its counter to the brim, stops the thread that signals it. So a
- * thread serves one VMM only, or VMMs that trust each other.
+ * Takes over a descriptor of a VMM for its kicks or our calls: a file in its place would always be
+ * ready. It is made non-blocking, which the VMM sees as well and can take back: one that does so, and
+ * fills it to the brim, stops the thread that signals it. So a thread serves one VMM only, or VMMs
+ * that trust each other.
  *
  * @throws {VsockboxError} BAD_DATA where it is none.
  */
@@ -49,7 +55,7 @@ export function adoptEvent(fd: number): void {
   } catch (thrown) {
     throw notAnEvent(fd, reasonOf(thrown).message);
   }
-  if (link !== EVENT_LINK) throw notAnEvent(fd, `it is ${link}`);
+  if (!WAKING.test(link)) throw notAnEvent(fd, `it is ${link}`);
   setNonBlocking(fd);
 }
 
@@ -72,10 +78,13 @@ export function signalEvent(fd: number): number {
 }
 
 /**
- * Sets it back to zero, so that it can wake again.
+ * Takes what has woken the poller, so that it can wake again.
  *
- * @returns 0, or the errno: EAGAIN where it was at zero.
+ * @returns false where it never will: the other side has closed it.
  */
-export function clearEvent(fd: number): number {
-  return Number(libc().read(fd, counters.countAddress, COUNTER_BYTES)) < 0 ? lastErrno() : 0;
+export function clearEvent(fd: number): boolean {
+  const count = Number(libc().read(fd, counters.countAddress, READ_BYTES));
+  if (count >= 0) return count > 0;
+  const errno = lastErrno();
+  return errno === ERRNO.EAGAIN || errno === ERRNO.EINTR;
 }

@@ -250,7 +250,9 @@ export class VsockDevice implements MuxerHost {
 
   #watchKick(fd: number): void {
     adoptEvent(fd);
-    this.#loop.add(fd, EPOLLIN, () => void clearEvent(fd));
+    this.#loop.add(fd, EPOLLIN, () => {
+      if (!clearEvent(fd)) this.#loop.remove(fd);
+    });
   }
 
   #stop(index: number): void {

@@ -45,6 +45,8 @@ export const ProtocolFeature = {
   MultipleQueues: 1n << 0n,
   /** VHOST_USER_PROTOCOL_F_REPLY_ACK. */
   ReplyAck: 1n << 3n,
+  /** VHOST_USER_PROTOCOL_F_BACKEND_REQ. */
+  BackendRequests: 1n << 5n,
   /** VHOST_USER_PROTOCOL_F_CONFIG. */
   Config: 1n << 9n,
   /** VHOST_USER_PROTOCOL_F_RESET_DEVICE. */
@@ -57,12 +59,18 @@ export const ProtocolFeature = {
 
 /** What is offered unless said otherwise. */
 export const DEFAULT_FEATURES =
-  Feature.Version1 | Feature.EventIndex | Feature.NotifyOnEmpty | Feature.ProtocolFeatures;
+  Feature.Version1 |
+  Feature.Seqpacket |
+  Feature.EventIndex |
+  Feature.NotifyOnEmpty |
+  Feature.ProtocolFeatures;
 
 /** What is offered of the protocol unless said otherwise. */
 export const DEFAULT_PROTOCOL_FEATURES =
   ProtocolFeature.MultipleQueues |
   ProtocolFeature.ReplyAck |
+  // For Linux as a VMM, virtio_uml: it has no interrupt without. Nothing is ever asked of it.
+  ProtocolFeature.BackendRequests |
   ProtocolFeature.Config |
   ProtocolFeature.ConfigureMemSlots;
 
@@ -78,6 +86,7 @@ export const DEFAULT_RING_ENTRIES = 1024;
 /** Needed before the request may be sent. */
 const GATES: Partial<Record<RequestName, bigint>> = {
   GET_QUEUE_NUM: ProtocolFeature.MultipleQueues,
+  SET_BACKEND_REQ_FD: ProtocolFeature.BackendRequests,
   GET_CONFIG: ProtocolFeature.Config,
   SET_CONFIG: ProtocolFeature.Config,
   RESET_DEVICE: ProtocolFeature.ResetDevice,
@@ -215,6 +224,8 @@ export class VhostBackend {
   #features = 0n;
   #protocolFeatures = 0n;
   #status = 0n;
+  /** Where the backend could ask something of the VMM. */
+  #requests: number | undefined;
   #actions: VhostAction[] = [];
 
   constructor(options: VhostBackendOptions) {
@@ -270,6 +281,8 @@ export class VhostBackend {
       this.#close(ring.err);
       this.#rings[index] = newRing();
     }
+    this.#close(this.#requests);
+    this.#requests = undefined;
     if (this.#regions.length > 0) this.#do({ kind: "map-table", regions: [] });
     this.#regions = [];
     this.#features = 0n;
@@ -347,6 +360,10 @@ export class VhostBackend {
         return true;
       case "GET_CONFIG":
         this.#getConfig(request.offset, request.bytes.length, request.flags, message);
+        return true;
+      case "SET_BACKEND_REQ_FD":
+        this.#close(this.#requests);
+        [this.#requests] = message.fds;
         return true;
       case "SET_CONFIG":
         // Nothing in a vsock device's configuration is the driver's to write; virtio 1.2, 5.10.4.

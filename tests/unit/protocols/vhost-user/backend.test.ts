@@ -257,6 +257,17 @@ describe("memory", () => {
   });
 });
 
+describe("the backend's own requests", () => {
+  test("their descriptor is kept until there is another, or the end", () => {
+    const { send, connect, backend } = session();
+    connect();
+    expect(send("SET_BACKEND_REQ_FD", NONE, [60])).toEqual([]);
+    expect(send("SET_BACKEND_REQ_FD", NONE, [61])).toEqual([{ kind: "close", fd: 60 }]);
+    expect(backend.end()).toContainEqual({ kind: "close", fd: 61 });
+    expect(backend.end()).toEqual([]);
+  });
+});
+
 describe("configuration", () => {
   test("is padded with zeros, and answered with nothing where there is none", () => {
     const { send, connect } = session();
