@@ -42,6 +42,12 @@ export const command: Command = {
       description:
         "Unix socket to be made for the host: CONNECT PORT leads to the guest's port, and the guest's connections to a port go to PATH_PORT",
     },
+    "seqpacket-path": {
+      type: "string",
+      valueHint: "PATH",
+      description:
+        "With --uds-path: a seqpacket socket to be made for the host, for the guest's seqpacket ports",
+    },
     "forward-cid": {
       type: "string",
       valueHint: "CID",
@@ -52,6 +58,11 @@ export const command: Command = {
       valueHint: "PORT+PORT",
       description:
         "With --forward-cid: vsock ports of the host that lead to the guest's same ports",
+    },
+    "forward-listen-seqpacket": {
+      type: "string",
+      valueHint: "PORT+PORT",
+      description: "The same for seqpacket ports",
     },
     "tx-buffer-size": {
       type: "string",

@@ -1,7 +1,7 @@
 /** A resolved configuration of `hybrid-proxy` as a file, and as the QEMU options that go with it. */
 import { VsockboxError } from "../errors.ts";
 import { quoteArgument } from "../protocols/agent/shell-quote.ts";
-import type { VmConfig } from "./hybrid.ts";
+import type { HybridBackend, VmConfig } from "./hybrid.ts";
 
 /** A VM with the keys and the spelling of a configuration file. */
 export type PrintedVm = Record<string, string | number>;
@@ -23,18 +23,31 @@ function printedVm({
   return {
     guest_cid: guestCid,
     socket,
-    ...(backend.kind === "unix"
-      ? { uds_path: backend.udsPath }
-      : {
-          "forward-cid": backend.forwardCid,
-          ...(backend.forwardListen.length === 0
-            ? {}
-            : { "forward-listen": backend.forwardListen.join("+") }),
-        }),
+    ...printedBackend(backend),
     tx_buffer_size: txBufferSize,
     queue_size: queueSize,
     groups: groups.join("+"),
   };
+}
+
+function printedBackend(backend: HybridBackend): PrintedVm {
+  if (backend.kind === "unix") {
+    const { udsPath, seqpacketPath } = backend;
+    return {
+      uds_path: udsPath,
+      ...(seqpacketPath === undefined ? {} : { seqpacket_path: seqpacketPath }),
+    };
+  }
+  const { forwardCid, forwardListen, forwardListenSeqpacket = [] } = backend;
+  return {
+    "forward-cid": forwardCid,
+    ...printedPorts("forward-listen", forwardListen),
+    ...printedPorts("forward-listen-seqpacket", forwardListenSeqpacket),
+  };
+}
+
+function printedPorts(key: string, ports: readonly number[]): PrintedVm {
+  return ports.length === 0 ? {} : { [key]: ports.join("+") };
 }
 
 /** The configuration as YAML. */

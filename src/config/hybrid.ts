@@ -36,16 +36,23 @@ export interface VmConfig {
 
 /** Where a device's connections go on the host. */
 export type HybridBackend =
-  | { kind: "unix"; udsPath: string }
-  | { kind: "vsock"; forwardCid: number; forwardListen: number[] };
+  | { kind: "unix"; udsPath: string; seqpacketPath?: string | undefined }
+  | {
+      kind: "vsock";
+      forwardCid: number;
+      forwardListen: number[];
+      forwardListenSeqpacket?: number[];
+    };
 
 /** The keys of a VM, as the command line spells them; `_` is taken in place of `-`. */
 export const VM_KEYS = [
   "guest-cid",
   "socket",
   "uds-path",
+  "seqpacket-path",
   "forward-cid",
   "forward-listen",
+  "forward-listen-seqpacket",
   "tx-buffer-size",
   "queue-size",
   "groups",
@@ -61,6 +68,8 @@ export const VM_DEFAULTS = {
   queueSize: 1024,
   groups: ["default"],
 } as const;
+
+const PATH_KEYS: ReadonlySet<VmKey> = new Set(["socket", "uds-path", "seqpacket-path"]);
 
 const QUEUE_SIZE_MAX = 32_768;
 const U32_MAX = 0xffff_ffff;
@@ -240,8 +249,8 @@ function lineOf(location: VmLocation | undefined, key: string): number | undefin
 /** A value as the command line would have it; lists may be YAML lists as well. */
 function textOf(value: unknown, key: VmKey, source: Source): string {
   if (typeof value === "string") return value;
-  if (typeof value === "number" && key !== "socket" && key !== "uds-path") return String(value);
-  const isList = key === "groups" || key === "forward-listen";
+  if (typeof value === "number" && !PATH_KEYS.has(key)) return String(value);
+  const isList = key === "groups" || key.startsWith("forward-listen");
   if (isList && Array.isArray(value)) {
     return value.map((item: unknown) => textOf(item, key, source)).join("+");
   }
@@ -317,40 +326,42 @@ function resolveVm(
   if (socket === undefined) throw bad(source, `${source.name("socket")} is missing`);
   const udsPath = path("uds-path");
   const forwardCid = optional("forward-cid", 0, ANY - 1);
-  const ports = list("forward-listen")?.map((port) =>
-    integer("forward-listen", port, 0, U32_MAX - 1),
-  );
+  const portsOf = (key: "forward-listen" | "forward-listen-seqpacket"): number[] => {
+    const ports = list(key)?.map((port) => integer(key, port, 0, U32_MAX - 1));
+    if (ports === undefined || forwardCid !== undefined) return ports ?? [];
+    throw fail(key, `it needs ${source.name("forward-cid")}`);
+  };
   if (udsPath !== undefined && forwardCid !== undefined) {
     throw fail("forward-cid", `it excludes ${source.name("uds-path")}`);
   }
-  if (ports !== undefined && forwardCid === undefined) {
-    throw fail("forward-listen", `it needs ${source.name("forward-cid")}`);
+  const seqpacketPath = path("seqpacket-path");
+  if (seqpacketPath !== undefined && udsPath === undefined) {
+    throw fail("seqpacket-path", `it needs ${source.name("uds-path")}`);
   }
+  const forwardListen = portsOf("forward-listen");
+  const forwardListenSeqpacket = portsOf("forward-listen-seqpacket");
   const guestCid = optional("guest-cid", CID_HOST + 1, ANY - 1) ?? VM_DEFAULTS.guestCid;
   const queueSize = optional("queue-size", 2, QUEUE_SIZE_MAX) ?? VM_DEFAULTS.queueSize;
   if ((queueSize & (queueSize - 1)) !== 0) {
     throw fail("queue-size", `${queueSize} is no power of two`);
   }
+  const backendOf = (): HybridBackend => {
+    if (udsPath !== undefined) return { kind: "unix", udsPath, seqpacketPath };
+    if (forwardCid !== undefined) {
+      const seqpacket = forwardListenSeqpacket.length === 0 ? {} : { forwardListenSeqpacket };
+      return { kind: "vsock", forwardCid, forwardListen, ...seqpacket };
+    }
+    const [uds, cid] = [source.name("uds-path"), source.name("forward-cid")];
+    throw bad(source, `neither ${uds} nor ${cid} is given`);
+  };
   return {
     guestCid,
     socket,
-    backend: backendOf(udsPath, forwardCid, ports ?? [], source),
+    backend: backendOf(),
     txBufferSize: optional("tx-buffer-size", 1, U32_MAX) ?? VM_DEFAULTS.txBufferSize,
     queueSize,
     groups: [...new Set(list("groups") ?? VM_DEFAULTS.groups)],
   };
-}
-
-function backendOf(
-  udsPath: string | undefined,
-  forwardCid: number | undefined,
-  forwardListen: number[],
-  source: Source,
-): HybridBackend {
-  if (udsPath !== undefined) return { kind: "unix", udsPath };
-  if (forwardCid !== undefined) return { kind: "vsock", forwardCid, forwardListen };
-  const [uds, cid] = [source.name("uds-path"), source.name("forward-cid")];
-  throw bad(source, `neither ${uds} nor ${cid} is given`);
 }
 
 /** What two VMs, or two keys of one, cannot both have. */
@@ -367,9 +378,17 @@ function checkTogether(vms: readonly SourcedVm[]): VmConfig[] {
     take(paths, resolve(config.socket), source, "socket", config.socket);
     const { backend } = config;
     if (backend.kind === "unix") {
-      take(paths, resolve(backend.udsPath), source, "uds-path", backend.udsPath);
+      const { udsPath, seqpacketPath } = backend;
+      take(paths, resolve(udsPath), source, "uds-path", udsPath);
+      if (seqpacketPath !== undefined) {
+        take(paths, resolve(seqpacketPath), source, "seqpacket-path", seqpacketPath);
+      }
     } else {
-      for (const port of backend.forwardListen) take(ports, port, source, "forward-listen", port);
+      const { forwardListen, forwardListenSeqpacket = [] } = backend;
+      for (const port of forwardListen) take(ports, port, source, "forward-listen", port);
+      for (const port of forwardListenSeqpacket) {
+        take(ports, port, source, "forward-listen-seqpacket", port);
+      }
     }
   }
   return vms.map(({ config }) => config);

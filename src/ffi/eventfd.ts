@@ -38,7 +38,8 @@ export function openEvent(): number {
 }
 
 /** What /proc shows for what can wake; proc(5). QEMU sends eventfds, Linux as a VMM sockets. */
-const WAKING = /^(anon_inode:\[eventfd\]|(pipe|socket):\[\d+\])$/;
+const EVENT_LINK = "anon_inode:[eventfd]";
+const OTHER_LINK = /^(pipe|socket):\[\d+\]$/;
 
 /**
  * Takes over a descriptor of a VMM for its kicks or our calls: a file in its place would always be
@@ -46,17 +47,19 @@ const WAKING = /^(anon_inode:\[eventfd\]|(pipe|socket):\[\d+\])$/;
  * fills it to the brim, stops the thread that signals it. So a thread serves one VMM only, or VMMs
  * that trust each other.
  *
- * @throws {VsockboxError} BAD_DATA where it is none.
+ * @returns whether it is an eventfd.
+ * @throws {VsockboxError} BAD_DATA where it is neither that nor a pipe or socket.
  */
-export function adoptEvent(fd: number): void {
+export function adoptEvent(fd: number): boolean {
   let link: string;
   try {
     link = readlinkSync(`/proc/self/fd/${fd}`);
   } catch (thrown) {
     throw notAnEvent(fd, reasonOf(thrown).message);
   }
-  if (!WAKING.test(link)) throw notAnEvent(fd, `it is ${link}`);
+  if (link !== EVENT_LINK && !OTHER_LINK.test(link)) throw notAnEvent(fd, `it is ${link}`);
   setNonBlocking(fd);
+  return link === EVENT_LINK;
 }
 
 function notAnEvent(fd: number, message: string): VsockboxError {

@@ -29,6 +29,7 @@ const SYMBOLS = {
   kill: { args: [i32, i32], returns: i32 },
   listen: { args: [i32, i32], returns: i32 },
   lseek: { args: [i32, i64_fast, i32], returns: i64_fast },
+  memcpy: { args: [pointer, pointer, u64], returns: pointer },
   // As a number: MAP_FAILED, -1, is no pointer.
   mmap: { args: [pointer, u64, i32, i32, i32, i64], returns: i64_fast },
   mount: { args: [pointer, pointer, pointer, u64, pointer], returns: i32 },

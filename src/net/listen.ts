@@ -97,10 +97,24 @@ function bindHint(address: SocketAddress): string {
   return "another program may listen there already (`ss --vsock -l`), or the CID is not this machine's: vsock::PORT listens on all of them";
 }
 
-function listenVsock(address: SocketAddress & { kind: "vsock" }, options: ListenOptions): Listener {
+/**
+ * Binds an AF_VSOCK socket and listens.
+ *
+ * @throws {VsockboxError} CANNOT_CREATE, REFUSED (privileged port), UNAVAILABLE (no vsock in this
+ * kernel), USAGE (no port).
+ */
+export function openVsockListener(
+  address: SocketAddress & { kind: "vsock" },
+  seqpacket?: boolean,
+): number {
   const port = requireListenPort(address);
   const sockaddr = encodeSockaddrVm({ cid: address.cid, port });
-  const fd = openBound(address, AF_VSOCK, sockaddr, options.seqpacket);
+  return openBound(address, AF_VSOCK, sockaddr, seqpacket);
+}
+
+function listenVsock(address: SocketAddress & { kind: "vsock" }, options: ListenOptions): Listener {
+  const port = requireListenPort(address);
+  const fd = openVsockListener(address, options.seqpacket);
   const bound = boundTo(fd);
   const server = accept(fd, options);
   return {

@@ -1,27 +1,18 @@
-/** A vsock device for one VM: the VMM's connection, the rings, and the connections of the guest. */
-import { reasonOf, toVsockboxError } from "../errors.ts";
+/** A vsock device for one VM: its rings, and what goes through them. */
+import { toVsockboxError } from "../errors.ts";
 import { EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from "../ffi/epoll.ts";
-import { ERRNO } from "../ffi/errno.ts";
 import { adoptEvent, clearEvent, signalEvent } from "../ffi/eventfd.ts";
-import { IoVector } from "../ffi/iovec.ts";
-import { receiveWithDescriptors } from "../ffi/receive.ts";
-import { acceptSocket, closeDescriptor, writeDescriptor } from "../ffi/socket.ts";
-import { openUnixListener, type UnixListener } from "../net/listen.ts";
-import { encodeOk } from "../protocols/hybrid/connect-line.ts";
-import {
-  descriptorsOf,
-  Feature,
-  type RingSetup,
-  type VhostAction,
-  VhostBackend,
-} from "../protocols/vhost-user/backend.ts";
-import { MessageReader, type VhostMessage } from "../protocols/vhost-user/messages.ts";
-import { HEADER_BYTES, PacketHeader } from "../protocols/virtio-vsock/packet.ts";
+import { Feature, type RingSetup } from "../protocols/vhost-user/backend.ts";
+import { HOST_CID } from "../protocols/virtio-vsock/packet.ts";
 import type { EventLoop } from "./event-loop.ts";
-import { GuestMemory } from "./guest-memory.ts";
-import type { HostConnection, Payload } from "./host-connection.ts";
+import type { HostBackend, HostClient, TakeClient } from "./host-backend.ts";
+import type { HostConnection } from "./host-connection.ts";
 import { Muxer, type MuxerHost } from "./muxer.ts";
-import { UnixBackend } from "./unix-backend.ts";
+import { PacketRoom } from "./packet-room.ts";
+import { SentPacket } from "./sent-packet.ts";
+import { Passed, type SiblingDevice, Siblings } from "./siblings.ts";
+import { DeviceStatistics } from "./statistics.ts";
+import { type RingAction, VmmLink, type VmmOwner } from "./vmm-link.ts";
 import { Chain, Vring } from "./vring.ts";
 
 /** The rings of a vsock device. */
@@ -32,16 +23,20 @@ const EVENTS = 2;
 /** Packets of one VM before the others have a turn. */
 const PACKETS_PER_ROUND = 512;
 
+/** struct virtio_vsock_event with VIRTIO_VSOCK_EVENT_TRANSPORT_RESET; virtio 1.2, 5.10.6.3. */
+const TRANSPORT_RESET = Uint8Array.of(0, 0, 0, 0);
+
 /** What a device is made of. */
 export interface DeviceOptions {
   guestCid: number;
   /** Where the VMM connects. */
   socket: string;
-  udsPath: string;
   /** Our buffer for each connection's bytes from the guest. */
   txBufferSize: number;
   /** Largest ring that is accepted. */
   queueSize: number;
+  /** Makes the host's side. */
+  openBackend: (takeClient: TakeClient) => HostBackend;
 }
 
 /** What a device says of itself. */
@@ -66,61 +61,62 @@ function configOf(guestCid: number): Uint8Array {
 }
 
 /** The device of one VM. */
-export class VsockDevice implements MuxerHost {
+export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
   readonly guestCid: number;
   readonly bufAlloc: number;
+  readonly statistics = new DeviceStatistics();
   readonly muxer = new Muxer(this);
-  readonly #options: DeviceOptions;
+  readonly siblings = new Siblings(this);
+  readonly #queueSize: number;
   readonly #loop: EventLoop;
   readonly #log: DeviceLog;
-  readonly #listener: UnixListener;
-  readonly #clients: UnixBackend;
-  readonly #memory = new GuestMemory();
+  readonly #link: VmmLink;
+  readonly #host: HostBackend;
   readonly #rings: (RunningRing | undefined)[] = [undefined, undefined, undefined];
-  readonly #backend: VhostBackend;
-  readonly #header = new PacketHeader();
-  readonly #headerBytes = new Uint8Array(new ArrayBuffer(HEADER_BYTES));
-  readonly #headerView = new DataView(this.#headerBytes.buffer);
-  readonly #chain: Chain;
-  readonly #vector = new IoVector();
-  readonly #payload: Payload;
+  readonly #sent: SentPacket;
+  readonly #room: PacketRoom;
   /** Where the rings were when they stopped: a pause goes on there, a new driver does not. */
   readonly #stoppedAt: number[] = [0, 0, 0];
-  #vmm: number | undefined;
-  #reader = new MessageReader();
+  /** Whether the guest may believe in connections that are none. */
+  #owesReset = false;
 
   /**
    * Makes the sockets.
    *
-   * @throws {VsockboxError} CANNOT_CREATE.
+   * @throws {VsockboxError} CANNOT_CREATE, and what the backend throws.
    */
   constructor(options: DeviceOptions, loop: EventLoop, log: DeviceLog) {
-    this.#options = options;
     this.guestCid = options.guestCid;
     this.bufAlloc = options.txBufferSize;
+    this.#queueSize = options.queueSize;
     this.#loop = loop;
     this.#log = log;
-    this.#chain = new Chain(options.queueSize);
-    this.#payload = new ChainPayload(this.#chain, this.#vector, this.#memory);
-    this.#backend = new VhostBackend({
+    this.#link = new VmmLink(loop, this, {
+      path: options.socket,
       config: configOf(options.guestCid),
       maxRingEntries: options.queueSize,
       lastAvailable: (ring) => this.#rings[ring]?.ring.lastAvailable ?? 0,
     });
-    this.#listener = openUnixListener({ kind: "unix", path: options.socket });
+    const { table } = this.#link.memory;
+    this.#sent = new SentPacket(table, options.queueSize);
+    this.#room = new PacketRoom(table, options.queueSize);
     try {
-      this.#clients = new UnixBackend(loop, options.udsPath, (fd, port) => this.#dial(fd, port));
+      this.#host = options.openBackend((client) => this.#takeClient(client));
     } catch (thrown) {
-      this.#closeListener();
+      this.#link.close();
       throw thrown;
     }
-    loop.add(this.#listener.fd, EPOLLIN, () => this.#accept());
     loop.eachRound(() => this.#round());
   }
 
-  #closeListener(): void {
-    closeDescriptor(this.#listener.fd);
-    this.#listener.removeFile();
+  /** Whether a VMM is connected. */
+  get hasVmm(): boolean {
+    return this.#link.isConnected;
+  }
+
+  /** What the driver has taken of the features that were offered. */
+  get features(): bigint {
+    return this.#link.features;
   }
 
   /** Whether a guest's driver is there to take packets. */
@@ -128,129 +124,93 @@ export class VsockDevice implements MuxerHost {
     return this.#rings[RX] !== undefined && this.#rings[TX] !== undefined;
   }
 
+  /** Clients and dials of the host's side that nothing is known of yet. */
+  get pendingClients(): number {
+    return this.#host.pending;
+  }
+
   // The VMM.
 
-  #accept(): void {
-    const call = { operation: "accept on", address: this.#options.socket };
-    for (;;) {
-      const fd = acceptSocket(this.#listener.fd, call);
-      if (fd === undefined) return;
-      if (this.#vmm !== undefined) {
-        this.#log.warn("a second VMM was turned away: the device has one");
-        closeDescriptor(fd);
-        continue;
-      }
-      this.#vmm = fd;
-      this.#reader = new MessageReader();
-      this.#log.info("the VMM has connected");
-      this.#loop.add(fd, EPOLLIN | EPOLLRDHUP, () => this.#onVmm(fd));
-    }
+  onVmm(): void {
+    this.statistics.vmmConnects++;
+    this.#log.info("the VMM has connected");
   }
 
-  #onVmm(fd: number): void {
-    try {
-      for (;;) {
-        const buffer = new Uint8Array(this.#reader.wanted);
-        const { count, fds } = receiveWithDescriptors(fd, buffer);
-        if (count === -ERRNO.EAGAIN) return;
-        if (count <= 0) return this.#dropVmm("the VMM has disconnected");
-        const message = this.#reader.push(buffer.subarray(0, count), fds);
-        if (message !== undefined) this.#onMessage(fd, message);
-      }
-    } catch (thrown) {
-      this.#dropVmm(`the VMM was dropped: ${reasonOf(thrown).message}`);
-    }
+  onSecondVmm(): void {
+    this.#log.warn("a second VMM was turned away: the device has one");
   }
 
-  #onMessage(fd: number, message: VhostMessage): void {
-    let actions: VhostAction[];
-    try {
-      actions = this.#backend.handle(message);
-    } catch (thrown) {
-      const refusal = this.#backend.refusal(message);
-      if (refusal !== undefined) writeDescriptor(fd, refusal);
-      for (const given of message.fds) closeDescriptor(given);
-      throw thrown;
-    }
-    this.#carryOut(actions);
+  onVmmGone(why: string, isFault: boolean): void {
+    if (isFault) this.statistics.vmmDrops++;
+    this.#log.info(why);
+    this.#clear();
+    this.#stoppedAt.fill(0);
+    this.#owesReset = false;
   }
 
-  #carryOut(actions: VhostAction[]): void {
-    for (const [index, action] of actions.entries()) {
-      try {
-        this.#do(action);
-      } catch (thrown) {
-        for (const left of actions.slice(index + 1)) {
-          for (const fd of descriptorsOf(left)) closeDescriptor(fd);
-        }
-        throw thrown;
-      }
-    }
-  }
-
-  #do(action: VhostAction): void {
+  onRing(action: RingAction): void {
     switch (action.kind) {
-      case "reply":
-        if (this.#vmm !== undefined) writeDescriptor(this.#vmm, action.bytes);
-        return;
-      case "map-table":
-        return this.#memory.replace(action.regions);
-      case "add-region":
-        return this.#memory.add(action.region);
-      case "remove-region":
-        return this.#memory.remove(action.region);
       case "start":
         return this.#start(action.ring, action.setup);
       case "stop":
         return this.#stop(action.ring);
+      case "reset":
+        return this.#clear();
+      case "kick":
+        return this.#replaceKick(action.ring, action.fd);
       case "enable": {
         const running = this.#rings[action.ring];
         if (running !== undefined) running.enabled = action.enabled;
         return;
       }
-      case "kick": {
-        const running = this.#rings[action.ring];
-        if (running === undefined) return;
-        this.#loop.remove(running.kick);
-        running.kick = action.fd;
-        return this.#watchKick(action.fd);
-      }
       case "call": {
         const running = this.#rings[action.ring];
         if (action.fd !== undefined) adoptEvent(action.fd);
         if (running !== undefined) running.call = action.fd;
-        return;
       }
-      case "close":
-        this.#loop.remove(action.fd);
-        return closeDescriptor(action.fd);
-      case "err":
-      case "features":
-      case "reset":
     }
   }
 
   #start(index: number, setup: RingSetup): void {
-    const { features } = this.#backend;
-    const ring = new Vring(this.#memory.table, {
+    const { features } = this.#link;
+    const ring = new Vring(this.#link.memory.table, {
       name: `ring ${index}`,
       entries: setup.entries,
       addresses: setup.addresses,
       base: setup.base,
       eventIndex: (features & Feature.EventIndex) !== 0n,
+      indirect: (features & Feature.IndirectDescriptors) !== 0n,
       notifyOnEmpty: (features & Feature.NotifyOnEmpty) !== 0n,
     });
     if (setup.call !== undefined) adoptEvent(setup.call);
     this.#rings[index] = { ring, kick: setup.kick, call: setup.call, enabled: true };
-    // A paused guest goes on where it was; a new driver knows none of the connections.
-    if (index !== EVENTS && setup.base !== this.#stoppedAt[index]) this.muxer.clear();
     this.#watchKick(setup.kick);
-    if (index !== EVENTS && this.isReady) this.#log.info("the guest's driver is there");
+    if (index === EVENTS) return;
+    // A paused guest goes on where it was; any other knows none of the connections.
+    if (setup.base !== this.#stoppedAt[index]) {
+      this.#clear();
+      // One that was restored or migrated believes in connections of its own.
+      if (setup.base !== 0) this.#owesReset = true;
+    }
+    if (this.isReady) this.#log.info("the guest's driver is there");
+  }
+
+  #replaceKick(index: number, fd: number): void {
+    const running = this.#rings[index];
+    if (running === undefined) return;
+    this.#loop.remove(running.kick);
+    running.kick = fd;
+    this.#watchKick(fd);
   }
 
   #watchKick(fd: number): void {
-    adoptEvent(fd);
+    // An eventfd tells of each write even if nobody reads it; what is in a pipe would fill it.
+    if (adoptEvent(fd)) {
+      this.#loop.add(fd, EPOLLIN | EPOLLET, () => this.statistics.kicks++);
+      return;
+    }
     this.#loop.add(fd, EPOLLIN, () => {
+      this.statistics.kicks++;
       if (!clearEvent(fd)) this.#loop.remove(fd);
     });
   }
@@ -263,68 +223,83 @@ export class VsockDevice implements MuxerHost {
     this.#rings[index] = undefined;
   }
 
-  #dropVmm(why: string): void {
-    const fd = this.#vmm;
-    if (fd === undefined) return;
-    this.#log.info(why);
-    for (const given of this.#reader.takeDescriptors()) closeDescriptor(given);
-    try {
-      this.#carryOut(this.#backend.end());
-    } finally {
-      this.#vmm = undefined;
-      this.#loop.remove(fd);
-      closeDescriptor(fd);
-      this.muxer.clear();
-      this.#stoppedAt.fill(0);
-    }
+  /** No connection is one any more. */
+  #clear(): void {
+    this.muxer.clear();
+    this.siblings.clear();
   }
 
   // The host's side.
 
-  /** Connects for a request of the guest. */
-  connect(port: number): number | undefined {
-    return this.#clients.connect(port);
+  dial(port: number, type: number, answer: (fd: number | undefined) => void): void {
+    this.#host.dial(port, type, answer);
   }
 
-  /** Begins to watch a connection's socket. */
+  #takeClient(client: HostClient): boolean {
+    const isTaken = this.isReady && this.muxer.open(client);
+    if (!isTaken) this.statistics.clientsRefused++;
+    return isTaken;
+  }
+
   watch(connection: HostConnection): void {
     const events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
     this.#loop.add(connection.fd, events, (seen) => {
-      this.muxer.onSocket(connection, {
-        readable: (seen & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) !== 0,
-        writable: (seen & (EPOLLOUT | EPOLLHUP | EPOLLERR)) !== 0,
-        gone: (seen & (EPOLLHUP | EPOLLERR)) !== 0,
-      });
+      const isGone = (seen & (EPOLLHUP | EPOLLERR)) !== 0;
+      const hasEnd = isGone || (seen & EPOLLRDHUP) !== 0;
+      const isReadable = hasEnd || (seen & EPOLLIN) !== 0;
+      const isWritable = isGone || (seen & EPOLLOUT) !== 0;
+      this.muxer.onSocket(connection, isReadable, isWritable, hasEnd, isGone);
     });
   }
 
-  /** Stops to watch it. */
   unwatch(connection: HostConnection): void {
     this.#loop.remove(connection.fd);
   }
 
-  #dial(fd: number, port: number): void {
-    const connection = this.isReady ? this.muxer.open(fd, port) : undefined;
-    if (connection === undefined) return closeDescriptor(fd);
-    connection.onOpened = () => {
-      writeDescriptor(fd, encodeOk(connection.machine.hostPort));
-    };
+  // Other VMs.
+
+  get resets() {
+    return this.muxer.resets;
+  }
+
+  readonly nextRoom = (): PacketRoom | undefined => {
+    const running = this.#rings[RX];
+    if (running === undefined || !running.enabled) return undefined;
+    try {
+      if (!this.#room.look(running.ring)) return undefined;
+      this.statistics.packetsToGuest++;
+      return this.#room;
+    } catch (thrown) {
+      // It is this guest's fault, not that of the one that sends.
+      this.#stopServing(thrown);
+      return undefined;
+    }
+  };
+
+  wake(): void {
+    this.#loop.again();
   }
 
   // The rings.
 
   #round(): void {
     const now = performance.now();
-    this.#clients.onTime(now);
+    this.#host.onTime(now);
     this.muxer.onTime(now);
     try {
       // What the guest sent may have answers, and these room again for more of it.
       const left = this.#transmit();
       if (this.#receive() || left) this.#loop.again();
+      if (this.#owesReset) this.#tellReset();
     } catch (thrown) {
-      // A broken ring is the end of this VM's device, not of the process.
-      this.#dropVmm(`the device has stopped: ${toVsockboxError(thrown, "serve rings").message}`);
+      this.#stopServing(thrown);
     }
+  }
+
+  /** A broken ring is the end of this VM's device, not of the process. */
+  #stopServing(thrown: unknown): void {
+    const { message } = toVsockboxError(thrown, "serve rings");
+    this.#link.drop(`the device has stopped: ${message}`, true);
   }
 
   /** Takes packets of the guest; true where there are more than fit into a round. */
@@ -332,23 +307,34 @@ export class VsockDevice implements MuxerHost {
     const running = this.#rings[TX];
     if (running === undefined || !running.enabled) return false;
     const { ring } = running;
+    const sent = this.#sent;
     let budget = PACKETS_PER_ROUND;
+    let isBlocked = false;
     do {
-      while (budget > 0 && ring.next(this.#chain)) {
+      while (budget > 0 && !isBlocked && !this.resets.isBusy && ring.peek(sent.chain)) {
+        isBlocked = sent.read() && this.#onPacket() === Passed.Later;
+        if (isBlocked) break;
         budget--;
-        this.#onChain();
-        ring.use(this.#chain.head, 0);
+        ring.take();
+        ring.use(sent.chain.head, 0);
       }
-    } while (budget > 0 && ring.enableKicks());
+    } while (budget > 0 && !isBlocked && !this.resets.isBusy && ring.enableKicks());
     this.#signal(running);
+    if (isBlocked) this.#loop.soon();
     return budget === 0;
   }
 
-  #onChain(): void {
-    const { readable } = this.#chain;
-    if (this.#memory.table.read(readable, 0, this.#headerBytes) < HEADER_BYTES) return;
-    this.#header.read(this.#headerView, 0);
-    this.muxer.onPacket(this.#header, this.#payload);
+  #onPacket(): number {
+    const { header } = this.#sent;
+    this.statistics.packetsFromGuest++;
+    // A guest that speaks for somebody else is not listened to.
+    if (header.srcCid !== this.guestCid) return Passed.Yes;
+    if (header.dstCid !== HOST_CID) {
+      this.statistics.packetsToSiblings++;
+      return this.siblings.pass(this.#sent);
+    }
+    this.muxer.onPacket(this.#sent);
+    return Passed.Yes;
   }
 
   /** Gives packets to the guest; true where there is more to give and room for it. */
@@ -356,64 +342,48 @@ export class VsockDevice implements MuxerHost {
     const running = this.#rings[RX];
     if (running === undefined || !running.enabled) return false;
     const { ring } = running;
+    const { inbox } = this.siblings;
     let budget = PACKETS_PER_ROUND;
-    while (budget > 0 && this.muxer.hasPending) {
-      if (!ring.peek(this.#chain)) {
+    while (budget > 0 && (inbox.hasPending || this.muxer.hasPending)) {
+      if (!this.#room.look(ring)) {
         if (ring.enableKicks()) continue;
         break;
       }
-      const bytes = this.muxer.fill(this.#header, this.#payload);
-      if (bytes < 0) break;
-      budget--;
-      this.#header.write(this.#headerView, 0);
-      this.#memory.table.write(this.#chain.writable, 0, this.#headerBytes);
-      ring.take();
-      ring.use(this.#chain.head, HEADER_BYTES + bytes);
+      if (inbox.hasPending) {
+        inbox.fill(this.#room);
+        this.statistics.packetsToGuest++;
+        budget--;
+        continue;
+      }
+      const packets = this.muxer.fill(this.#room);
+      if (packets === 0) break;
+      budget -= packets;
     }
     this.#signal(running);
-    return budget === 0;
+    return budget <= 0;
+  }
+
+  /** Tells the guest that its connections are none, where the VMM leaves the event ring to us. */
+  #tellReset(): void {
+    const running = this.#rings[EVENTS];
+    if (running === undefined || !running.enabled) return;
+    const chain = new Chain(this.#queueSize);
+    if (!running.ring.next(chain)) return void running.ring.enableKicks();
+    this.#link.memory.table.write(chain.writable, 0, TRANSPORT_RESET);
+    running.ring.use(chain.head, TRANSPORT_RESET.length);
+    this.#signal(running);
+    this.#owesReset = false;
   }
 
   #signal({ ring, call }: RunningRing): void {
-    if (ring.shouldSignal() && call !== undefined) signalEvent(call);
+    if (!ring.shouldSignal() || call === undefined) return;
+    this.statistics.signals++;
+    signalEvent(call);
   }
 
   /** Ends the device: all connections, the VMM's too, and the socket files. */
   close(): void {
-    this.#dropVmm("the device ends");
-    this.#loop.remove(this.#listener.fd);
-    this.#closeListener();
-    this.#clients.close();
-  }
-}
-
-/** The payload of the chain that is being worked on: behind the header, whichever way it goes. */
-class ChainPayload implements Payload {
-  readonly #chain: Chain;
-  readonly #memory: GuestMemory;
-  readonly vector: IoVector;
-
-  constructor(chain: Chain, vector: IoVector, memory: GuestMemory) {
-    this.#chain = chain;
-    this.vector = vector;
-    this.#memory = memory;
-  }
-
-  get #pieces() {
-    const { readable, writable } = this.#chain;
-    return readable.bytes > 0 ? readable : writable;
-  }
-
-  get bytes(): number {
-    return Math.max(0, this.#pieces.bytes - HEADER_BYTES);
-  }
-
-  limit(bytes: number): void {
-    this.vector.clear();
-    this.#pieces.pushTo(this.vector, HEADER_BYTES, bytes);
-  }
-
-  copyTo(target: Uint8Array, skip: number): void {
-    this.#memory.table.read(this.#pieces, HEADER_BYTES + skip, target);
+    this.#link.close();
+    this.#host.close();
   }
 }

@@ -10,6 +10,9 @@ export type EventHandler = (events: number) => void;
 /** Longest block of the thread, in milliseconds: so long a signal may have to wait. */
 const BLOCK_MS = 100;
 
+/** As long blocks a loop that was asked to come back soon, in milliseconds. */
+const SOON_MS = 5;
+
 /** A busy loop lets the runtime have a turn so often, in milliseconds. */
 const TURN_MS = 50;
 
@@ -20,6 +23,7 @@ export class EventLoop {
   readonly #everyRound: (() => void)[] = [];
   #stopped = false;
   #again = false;
+  #soon = false;
 
   /** Watches a descriptor. */
   add(fd: number, events: number, handler: EventHandler): void {
@@ -42,6 +46,11 @@ export class EventLoop {
     this.#again = true;
   }
 
+  /** Something may be done in a moment that no descriptor tells of: the next round comes soon. */
+  soon(): void {
+    this.#soon = true;
+  }
+
   /** Ends {@link run} after the present round. */
   stop(): void {
     this.#stopped = true;
@@ -51,8 +60,9 @@ export class EventLoop {
   async run(): Promise<void> {
     let lastTurn = performance.now();
     while (!this.#stopped) {
-      const count = this.#epoll.wait(this.#again ? 0 : BLOCK_MS);
+      const count = this.#epoll.wait(this.#again ? 0 : this.#soon ? SOON_MS : BLOCK_MS);
       this.#again = false;
+      this.#soon = false;
       for (let index = 0; index < count; index++) {
         this.#handlers.get(this.#epoll.token(index))?.(this.#epoll.events(index));
       }

@@ -1,131 +1,101 @@
-/** One connection with its socket on the host's side. */
-import { closeDescriptor, shutdownWrite, writeDescriptor } from "../ffi/socket.ts";
-import { ERRNO } from "../ffi/errno.ts";
-import type { IoVector } from "../ffi/iovec.ts";
-import { type Connection, Pending, State } from "../protocols/virtio-vsock/connection.ts";
+/** What both kinds of connections have on the host's side: a socket, and its state machine. */
+import { closeDescriptor, shutdownWrite } from "../ffi/socket.ts";
+import { type Connection, State } from "../protocols/virtio-vsock/connection.ts";
+import type { PacketHeader } from "../protocols/virtio-vsock/packet.ts";
+import type { PacketRoom } from "./packet-room.ts";
+import type { SentPacket } from "./sent-packet.ts";
 
-/** How a read from the socket into guest memory ended, where it gave no bytes. */
-export const NOTHING = 0;
+/** No descriptor: the host's side is not connected yet. */
+const NONE = -1;
 
-const NO_ROOM = new Uint8Array(0);
-
-/** Where the payload of a chain is, or room for it. */
-export interface Payload {
-  /** The pieces for readv and writev, as {@link limit} has set them. */
-  readonly vector: IoVector;
-  /** Its size in bytes. */
-  readonly bytes: number;
-  /** Fills {@link vector} with at most so many bytes. */
-  limit(bytes: number): void;
-  /** Copies payload behind `skip` bytes. */
-  copyTo(target: Uint8Array, skip: number): void;
-}
-
-/** A connection's socket, and what of the guest's bytes it has not taken yet. */
-export class HostConnection {
+/** A connection of a guest with a socket of the host. */
+export abstract class HostConnection {
   readonly machine: Connection;
-  readonly fd: number;
-  /** Whether the muxer has it in its list of those with something to tell. */
+  /** Whether the guest began it. */
+  readonly isFromGuest: boolean;
+  /** When it began, by performance.now(). */
+  readonly since = performance.now();
+  bytesToGuest = 0;
+  bytesFromGuest = 0;
+  /** The next in the muxer's list of those with something to tell. */
+  nextListed: HostConnection | undefined;
+  /** Whether the muxer has it in that list. */
   isListed = false;
   /** Told once the guest has answered the host's request. */
   onOpened: (() => void) | undefined;
-  /** Bytes of the guest that wait for the socket: a ring of the machine's buffer size. */
-  #waiting: Uint8Array | undefined;
-  #begin = 0;
-  #count = 0;
-  #endsOutput = false;
-  #closed = false;
   /** When it is killed whatever the guest does, by performance.now(); undefined: never. */
   deadline: number | undefined;
+  /** Whether the socket's end of input has been seen by epoll: a read may still find bytes. */
+  hasEnd = false;
+  #fd = NONE;
+  #endsOutput = false;
+  #isClosed = false;
 
-  constructor(machine: Connection, fd: number) {
+  constructor(machine: Connection, isFromGuest: boolean) {
     this.machine = machine;
-    this.fd = fd;
+    this.isFromGuest = isFromGuest;
   }
 
-  /** Whether the socket is closed. */
-  get isClosed(): boolean {
-    return this.#closed;
+  /** The socket; only where {@link isConnected}. */
+  get fd(): number {
+    return this.#fd;
   }
+
+  /** Whether there is a socket. */
+  get isConnected(): boolean {
+    return this.#fd !== NONE && !this.#isClosed;
+  }
+
+  /** Whether its socket is closed, or will never be there. */
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /** The host's side is connected. */
+  attach(fd: number): void {
+    this.#fd = fd;
+  }
+
+  /** Bytes of the guest that wait for the socket. */
+  protected abstract get waiting(): number;
 
   /**
-   * Sends the guest's bytes on: straight from its memory while nothing waits, and what the socket
-   * does not take is kept. The machine has seen to it that there is room.
+   * Sends the payload of an Rw packet on. The machine has seen to it that there is room.
    *
-   * @param bytes what `payload` is limited to.
+   * @param packet whose payload has at least `bytes` bytes.
    */
-  forward(payload: Payload, bytes: number): void {
-    let taken = 0;
-    if (this.#count === 0) {
-      const written = payload.vector.writev(this.fd);
-      if (written < 0 && written !== -ERRNO.EAGAIN) return this.#fail();
-      taken = Math.max(written, 0);
-      if (taken > 0) this.machine.onForwarded(taken);
-    }
-    if (taken < bytes) this.#keep(payload, bytes - taken, taken);
-  }
-
-  #keep(payload: Payload, bytes: number, skip: number): void {
-    const room = (this.#waiting ??= new Uint8Array(this.machine.bufAlloc));
-    const at = (this.#begin + this.#count) % room.length;
-    const first = Math.min(bytes, room.length - at);
-    payload.copyTo(room.subarray(at, at + first), skip);
-    if (first < bytes) payload.copyTo(room.subarray(0, bytes - first), skip + first);
-    this.#count += bytes;
-  }
+  abstract forward(packet: SentPacket, bytes: number): void;
 
   /** The socket takes bytes again. */
-  flush(): void {
-    const room = this.#waiting ?? NO_ROOM;
-    while (this.#count > 0) {
-      const end = Math.min(this.#begin + this.#count, room.length);
-      const written = writeDescriptor(this.fd, room.subarray(this.#begin, end));
-      if (written === -ERRNO.EAGAIN || written === -ERRNO.EINTR) return;
-      if (written < 0) return this.#fail();
-      this.#begin = (this.#begin + written) % room.length;
-      this.#count -= written;
-      this.machine.onForwarded(written);
-    }
-    if (this.#endsOutput) this.#shutdown();
-  }
+  abstract flush(): void;
+
+  /**
+   * Moves bytes of the socket into packets for the guest, as far as credit and room go. Where there
+   * are none now, or none any more, the machine knows it afterwards.
+   *
+   * @param header to be used for them.
+   * @returns the count of packets.
+   */
+  abstract fill(room: PacketRoom, header: PacketHeader, guestCid: number): number;
 
   /** No more bytes of the guest will come: the socket is told behind what waits. */
   endOutput(): void {
     this.#endsOutput = true;
-    if (this.#count === 0) this.#shutdown();
+    this.shutdownIfDone();
   }
 
-  #shutdown(): void {
+  /** The half-close, once nothing waits any more. */
+  protected shutdownIfDone(): void {
+    if (!this.#endsOutput || this.waiting > 0) return;
     this.#endsOutput = false;
-    shutdownWrite(this.fd);
-  }
-
-  #fail(): void {
-    this.#count = 0;
-    this.machine.kill();
-  }
-
-  /**
-   * Reads from the socket into guest memory.
-   *
-   * @returns the count of bytes; {@link NOTHING} where there are none now, or none any more: the
-   * machine knows.
-   */
-  readInto(target: IoVector): number {
-    const { machine } = this;
-    const count = target.readv(this.fd);
-    if (count > 0) return count;
-    if (count === 0) machine.onHostEnd();
-    else if (count === -ERRNO.EAGAIN || count === -ERRNO.EINTR) machine.pending &= ~Pending.Data;
-    else machine.kill();
-    return NOTHING;
+    shutdownWrite(this.#fd);
   }
 
   /** Closes the socket at once. */
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    closeDescriptor(this.fd);
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    if (this.#fd !== NONE) closeDescriptor(this.#fd);
     if (this.machine.state !== State.Dead) this.machine.kill();
   }
 }

@@ -126,6 +126,45 @@ export class PieceList {
   }
 }
 
+/**
+ * Walks through two lists at once, for as many bytes as both have: with the address in the target, the
+ * address in the source, and how many bytes are in one piece in both.
+ *
+ * @param skip bytes of the source in front of the first.
+ * @param begin bytes of the target in front of the first.
+ */
+export function forEachPair(
+  source: PieceList,
+  skip: number,
+  target: PieceList,
+  begin: number,
+  length: number,
+  visit: (target: number, source: number, length: number) => void,
+): void {
+  let from = 0;
+  let to = 0;
+  let fromOffset = skip;
+  let toOffset = begin;
+  let left = length;
+  while (left > 0 && from < source.count && to < target.count) {
+    const fromBytes = source.length(from) - fromOffset;
+    const toBytes = target.length(to) - toOffset;
+    if (fromBytes <= 0) {
+      fromOffset = -fromBytes;
+      from++;
+    } else if (toBytes <= 0) {
+      toOffset = -toBytes;
+      to++;
+    } else {
+      const count = Math.min(left, fromBytes, toBytes);
+      visit(target.address(to) + toOffset, source.address(from) + fromOffset, count);
+      fromOffset += count;
+      toOffset += count;
+      left -= count;
+    }
+  }
+}
+
 function bad(message: string): VsockboxError {
   return new VsockboxError({ code: "BAD_DATA", operation: "access guest memory", message });
 }

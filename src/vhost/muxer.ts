@@ -2,16 +2,21 @@
  * Many connections over the two rings of one VM: packets of the guest find their connection, and
  * connections with something to tell wait in a list for room in the guest.
  */
+import { closeDescriptor } from "../ffi/socket.ts";
 import { FIRST_ASSIGNED_PORT, nextAssignedPort } from "../protocols/hybrid/connect-line.ts";
 import { Action, Connection, Pending, State } from "../protocols/virtio-vsock/connection.ts";
-import { HOST_CID, Op, PacketHeader, PacketType } from "../protocols/virtio-vsock/packet.ts";
-import { HostConnection, type Payload } from "./host-connection.ts";
+import { Op, PacketHeader, PacketType } from "../protocols/virtio-vsock/packet.ts";
+import type { HostClient } from "./host-backend.ts";
+import type { HostConnection } from "./host-connection.ts";
+import type { PacketRoom } from "./packet-room.ts";
+import { RecordConnection } from "./record-connection.ts";
+import { Resets } from "./resets.ts";
+import type { SentPacket } from "./sent-packet.ts";
+import type { DeviceStatistics } from "./statistics.ts";
+import { StreamConnection } from "./stream-connection.ts";
 
 /** Connections of one VM at once, as Firecracker has it. */
 export const MAX_CONNECTIONS = 1023;
-
-/** RSTs to connections that are none; more than these at once are not told. */
-const MAX_RESETS = 1024;
 
 /** A connection that both sides have ended has so long for its last words, in milliseconds. */
 const LAST_WORDS_MS = 2000;
@@ -20,38 +25,26 @@ const LAST_WORDS_MS = 2000;
 export interface MuxerHost {
   readonly guestCid: number;
   readonly bufAlloc: number;
-  /**
-   * Connects for a request of the guest.
-   *
-   * @returns a connected, non-blocking descriptor, or undefined where nobody listens.
-   */
-  connect(port: number): number | undefined;
+  readonly statistics: DeviceStatistics;
+  /** Connects for a request of the guest; see HostBackend. */
+  dial(port: number, type: number, answer: (fd: number | undefined) => void): void;
   /** Begins to watch a socket. */
   watch(connection: HostConnection): void;
   /** Stops to watch a socket that is about to be closed. */
   unwatch(connection: HostConnection): void;
 }
 
-/** Counters for status and metrics. */
-export class MuxerStatistics {
-  opened = 0;
-  refused = 0;
-  reset = 0;
-  bytesToGuest = 0;
-  bytesFromGuest = 0;
-  packetsToGuest = 0;
-  packetsFromGuest = 0;
-}
-
 /** All connections of one VM. */
 export class Muxer {
-  readonly statistics = new MuxerStatistics();
+  readonly resets = new Resets();
   readonly #host: MuxerHost;
   /** By the host's port, then the guest's. */
   readonly #connections = new Map<number, Map<number, HostConnection>>();
-  readonly #listed: HostConnection[] = [];
-  readonly #resets: { hostPort: number; guestPort: number; type: number }[] = [];
+  #firstListed: HostConnection | undefined;
+  #lastListed: HostConnection | undefined;
+  /** In the order of their deadlines. */
   readonly #leaving = new Set<HostConnection>();
+  readonly #header = new PacketHeader();
   #count = 0;
   #nextHostPort = FIRST_ASSIGNED_PORT;
 
@@ -71,20 +64,23 @@ export class Muxer {
 
   /** Whether something is to be told to the guest. */
   get hasPending(): boolean {
-    return this.#listed.length > 0 || this.#resets.length > 0;
+    return this.#firstListed !== undefined || this.resets.count > 0;
   }
 
   /**
    * Begins a connection of the host to a port of the guest.
    *
-   * @returns undefined where there are too many.
+   * @returns false where there are too many: the client stays the caller's.
    */
-  open(fd: number, guestPort: number): HostConnection | undefined {
-    if (this.#count >= MAX_CONNECTIONS) return undefined;
-    const connection = this.#add(fd, this.#freeHostPort(), guestPort, PacketType.Stream);
+  open({ fd, port, type, onOpened }: HostClient): boolean {
+    if (this.#count >= MAX_CONNECTIONS) return false;
+    const hostPort = this.#freeHostPort();
+    const connection = this.#add(hostPort, port, type, false);
+    connection.onOpened = onOpened === undefined ? undefined : () => onOpened(hostPort);
+    this.#attach(connection, fd);
     connection.machine.post(Pending.Request);
-    this.list(connection);
-    return connection;
+    this.#list(connection);
+    return true;
   }
 
   #freeHostPort(): number {
@@ -95,16 +91,21 @@ export class Muxer {
     }
   }
 
-  #add(fd: number, hostPort: number, guestPort: number, type: number): HostConnection {
+  #add(hostPort: number, guestPort: number, type: number, isFromGuest: boolean): HostConnection {
     const machine = new Connection(hostPort, guestPort, type, this.#host.bufAlloc);
-    const connection = new HostConnection(machine, fd);
+    const Kind = type === PacketType.Seqpacket ? RecordConnection : StreamConnection;
+    const connection = new Kind(machine, isFromGuest);
     let byGuestPort = this.#connections.get(hostPort);
     if (byGuestPort === undefined) this.#connections.set(hostPort, (byGuestPort = new Map()));
     byGuestPort.set(guestPort, connection);
     this.#count++;
-    this.statistics.opened++;
-    this.#host.watch(connection);
+    this.#host.statistics.opened++;
     return connection;
+  }
+
+  #attach(connection: HostConnection, fd: number): void {
+    connection.attach(fd);
+    this.#host.watch(connection);
   }
 
   #find(hostPort: number, guestPort: number): HostConnection | undefined {
@@ -112,43 +113,51 @@ export class Muxer {
   }
 
   /** Puts a connection with something to tell into the list. */
-  list(connection: HostConnection): void {
+  #list(connection: HostConnection): void {
     if (connection.isListed || connection.machine.pending === 0) return;
     connection.isListed = true;
-    this.#listed.push(connection);
+    if (this.#lastListed === undefined) this.#firstListed = connection;
+    else this.#lastListed.nextListed = connection;
+    this.#lastListed = connection;
   }
 
-  /** Takes a packet of the guest. */
-  onPacket(header: PacketHeader, payload: Payload): void {
-    this.statistics.packetsFromGuest++;
-    // A guest that speaks for somebody else is not listened to.
-    if (header.srcCid !== this.#host.guestCid) return;
-    if (header.dstCid !== HOST_CID) return this.#reset(header);
+  #unlistFirst(connection: HostConnection): void {
+    this.#firstListed = connection.nextListed;
+    if (this.#firstListed === undefined) this.#lastListed = undefined;
+    connection.nextListed = undefined;
+    connection.isListed = false;
+  }
+
+  /** Takes a packet of the guest for the host. */
+  onPacket(packet: SentPacket): void {
+    const { header } = packet;
     const connection = this.#find(header.dstPort, header.srcPort);
     if (connection === undefined || connection.machine.state === State.Dead) {
+      if (connection !== undefined && header.op === Op.Request) {
+        // Its RST would end the new one.
+        connection.machine.pending = 0;
+        this.#remove(connection);
+      }
       if (header.op === Op.Request) this.#onRequest(header);
       else if (header.op !== Op.Rst) this.#reset(header);
       return;
     }
-    this.#carryOut(connection, connection.machine.onPacket(header), header, payload);
+    this.#carryOut(connection, connection.machine.onPacket(header), packet);
     this.#settle(connection);
   }
 
-  #carryOut(
-    connection: HostConnection,
-    action: number,
-    header: PacketHeader,
-    payload: Payload,
-  ): void {
+  #carryOut(connection: HostConnection, action: number, packet: SentPacket): void {
     switch (action) {
-      case Action.Write:
+      case Action.Write: {
+        const { len } = packet.header;
         // A length beyond its descriptors is no packet.
-        if (header.len > payload.bytes) return connection.machine.kill();
-        payload.limit(header.len);
-        this.statistics.bytesFromGuest += header.len;
-        return connection.forward(payload, header.len);
+        if (len > packet.bytes) return connection.machine.kill();
+        this.#host.statistics.bytesFromGuest += len;
+        return connection.forward(packet, len);
+      }
       case Action.Opened:
         connection.onOpened?.();
+        connection.onOpened = undefined;
         return;
       case Action.EndOutput:
         return connection.endOutput();
@@ -157,36 +166,57 @@ export class Muxer {
   }
 
   #onRequest(header: PacketHeader): void {
-    const isKnown = header.type === PacketType.Stream;
-    const fd =
-      isKnown && this.#count < MAX_CONNECTIONS ? this.#host.connect(header.dstPort) : undefined;
-    if (fd === undefined) {
-      this.statistics.refused++;
+    const { type, dstPort, srcPort } = header;
+    const isKnown = type === PacketType.Stream || type === PacketType.Seqpacket;
+    if (!isKnown || this.#count >= MAX_CONNECTIONS) {
+      this.#host.statistics.refused++;
       return this.#reset(header);
     }
-    const connection = this.#add(fd, header.dstPort, header.srcPort, header.type);
+    const connection = this.#add(dstPort, srcPort, type, true);
+    connection.machine.begin(header.bufAlloc, header.fwdCnt);
+    this.#host.dial(dstPort, type, (fd) => this.#onDialled(connection, fd));
+  }
+
+  #onDialled(connection: HostConnection, fd: number | undefined): void {
     const { machine } = connection;
-    machine.peerBufAlloc = header.bufAlloc;
-    machine.peerFwdCnt = header.fwdCnt;
-    machine.accept();
-    machine.onReadable();
-    this.list(connection);
+    if (machine.state === State.Dead) {
+      // The guest has given up in the meantime, or is gone.
+      if (fd !== undefined) closeDescriptor(fd);
+      return;
+    }
+    if (fd === undefined) {
+      this.#host.statistics.refused++;
+      machine.kill();
+    } else {
+      this.#attach(connection, fd);
+      machine.accept();
+      machine.onReadable();
+    }
+    this.#settle(connection);
   }
 
-  #reset({ dstPort, srcPort, type }: PacketHeader): void {
-    if (this.#resets.length >= MAX_RESETS) return;
-    this.#resets.push({ hostPort: dstPort, guestPort: srcPort, type });
+  #reset({ dstCid, dstPort, srcPort, type }: PacketHeader): void {
+    this.resets.push(dstCid, dstPort, srcPort, type);
   }
 
-  /** A socket has bytes, room, or its end. */
+  /**
+   * A socket has bytes, room, or its end.
+   *
+   * @param hasEnd whether its peer sends no more.
+   * @param isGone whether its peer is gone altogether.
+   */
   onSocket(
     connection: HostConnection,
-    events: { readable: boolean; writable: boolean; gone: boolean },
+    isReadable: boolean,
+    isWritable: boolean,
+    hasEnd: boolean,
+    isGone: boolean,
   ): void {
-    if (connection.isClosed) return;
-    if (events.writable) connection.flush();
-    if (events.readable) connection.machine.onReadable();
-    if (events.gone) connection.machine.onHostGone();
+    if (!connection.isConnected) return;
+    if (hasEnd) connection.hasEnd = true;
+    if (isWritable) connection.flush();
+    if (isReadable) connection.machine.onReadable();
+    if (isGone) connection.machine.onHostGone();
     this.#settle(connection);
   }
 
@@ -194,20 +224,14 @@ export class Muxer {
   #settle(connection: HostConnection): void {
     const { machine } = connection;
     if (machine.state === State.Dead) {
-      if (!connection.isClosed) {
-        this.#host.unwatch(connection);
-        connection.close();
-      }
+      if (connection.isConnected) this.#host.unwatch(connection);
+      connection.close();
       if (machine.pending === 0) return this.#remove(connection);
-    } else if (
-      machine.hostEnded &&
-      (machine.guestEnded || machine.hostDeaf) &&
-      connection.deadline === undefined
-    ) {
+    } else if (machine.isLeaving && connection.deadline === undefined) {
       connection.deadline = performance.now() + LAST_WORDS_MS;
       this.#leaving.add(connection);
     }
-    this.list(connection);
+    this.#list(connection);
   }
 
   #remove(connection: HostConnection): void {
@@ -222,83 +246,77 @@ export class Muxer {
 
   /** Ends connections whose guest does not say its last word. */
   onTime(now: number): void {
+    if (this.#leaving.size === 0) return;
     for (const connection of this.#leaving) {
-      if ((connection.deadline ?? Infinity) > now) continue;
+      if ((connection.deadline ?? Infinity) > now) return;
+      this.#leaving.delete(connection);
       connection.machine.kill();
       this.#settle(connection);
     }
   }
 
   /**
-   * Puts the next packet for the guest into a chain.
+   * Gives the guest the next packets: one, or as many as a read from one socket has filled.
    *
-   * @returns bytes of payload; -1 where nothing is to be told.
+   * @param room with at least one chain.
+   * @returns how many; 0 where nothing is to be told.
    */
-  fill(header: PacketHeader, payload: Payload): number {
-    const reset = this.#resets.shift();
-    if (reset !== undefined) {
-      this.#tellReset(header, reset);
-      return 0;
+  fill(room: PacketRoom): number {
+    const { statistics } = this.#host;
+    if (this.resets.count > 0) {
+      this.resets.take(this.#header, this.#host.guestCid);
+      room.put(this.#header, 0);
+      statistics.resets++;
+      statistics.packetsToGuest++;
+      return 1;
     }
     for (;;) {
-      const connection = this.#listed[0];
-      if (connection === undefined) return -1;
-      const bytes = this.#tellOf(connection, header, payload);
+      const connection = this.#firstListed;
+      if (connection === undefined) return 0;
+      const before = connection.bytesToGuest;
+      const packets = this.#tellOf(connection, room);
       // In turns: a busy connection goes to the end of the list.
-      this.#listed.shift();
-      connection.isListed = false;
+      this.#unlistFirst(connection);
       this.#settle(connection);
-      if (bytes >= 0) return bytes;
+      if (packets === 0) continue;
+      statistics.packetsToGuest += packets;
+      statistics.bytesToGuest += connection.bytesToGuest - before;
+      return packets;
     }
   }
 
-  #tellReset(
-    header: PacketHeader,
-    { hostPort, guestPort, type }: { hostPort: number; guestPort: number; type: number },
-  ): void {
-    header.srcCid = HOST_CID;
-    header.dstCid = this.#host.guestCid;
-    header.srcPort = hostPort;
-    header.dstPort = guestPort;
-    header.type = type;
-    header.op = Op.Rst;
-    header.len = header.flags = header.bufAlloc = header.fwdCnt = 0;
-    this.statistics.reset++;
-    this.statistics.packetsToGuest++;
-  }
-
-  #tellOf(connection: HostConnection, header: PacketHeader, payload: Payload): number {
+  #tellOf(connection: HostConnection, room: PacketRoom): number {
     const { machine } = connection;
     for (;;) {
       const bit = machine.next();
-      if (bit === 0) return -1;
-      let bytes = 0;
-      if (bit === Pending.Data) {
-        if (connection.isClosed) {
-          machine.pending &= ~Pending.Data;
-          continue;
-        }
-        payload.limit(machine.credit);
-        bytes = connection.readInto(payload.vector);
-        if (bytes === 0) continue;
-        this.statistics.bytesToGuest += bytes;
+      if (bit === 0) return 0;
+      if (bit !== Pending.Data) {
+        machine.tell(bit, this.#header, this.#host.guestCid, 0);
+        room.put(this.#header, 0);
+        return 1;
       }
-      machine.tell(bit, header, this.#host.guestCid, bytes);
-      this.statistics.packetsToGuest++;
-      return bytes;
+      if (!connection.isConnected) {
+        machine.onDrained();
+        continue;
+      }
+      const packets = connection.fill(room, this.#header, this.#host.guestCid);
+      if (packets > 0) return packets;
     }
   }
 
   /** The VM is gone: all sockets are closed. */
   clear(): void {
     for (const connection of this) {
-      if (connection.isClosed) continue;
-      this.#host.unwatch(connection);
+      if (connection.isConnected) this.#host.unwatch(connection);
+      connection.machine.kill();
       connection.close();
+      connection.nextListed = undefined;
+      connection.isListed = false;
     }
     this.#connections.clear();
-    this.#listed.length = 0;
-    this.#resets.length = 0;
+    this.#firstListed = undefined;
+    this.#lastListed = undefined;
+    this.resets.clear();
     this.#leaving.clear();
     this.#count = 0;
   }

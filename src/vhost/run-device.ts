@@ -1,31 +1,26 @@
 /** The vhost-user vsock devices of one process. */
-import type { VmConfig } from "../config/hybrid.ts";
-import { VsockboxError } from "../errors.ts";
+import type { HybridBackend, VmConfig } from "../config/hybrid.ts";
 import { onEndingSignal } from "../process/signals.ts";
 import { say } from "../ui/report.ts";
 import { VsockDevice } from "./device.ts";
 import { EventLoop } from "./event-loop.ts";
+import type { HostBackend, TakeClient } from "./host-backend.ts";
+import { UnixBackend } from "./unix-backend.ts";
+import { VsockBackend } from "./vsock-backend.ts";
 
 /**
  * Serves all devices until a signal ends the process.
  *
  * @returns the exit status.
- * @throws {VsockboxError} CANNOT_CREATE, and UNAVAILABLE for a backend that is not there yet.
+ * @throws {VsockboxError} CANNOT_CREATE, UNAVAILABLE (no vsock in this kernel), REFUSED.
  */
 export async function runDevice(configs: readonly VmConfig[]): Promise<number> {
   const loop = new EventLoop();
   const devices: VsockDevice[] = [];
   using _signals = onEndingSignal(() => loop.stop());
   try {
-    for (const config of configs) {
-      const name = `VM ${config.guestCid}`;
-      const device = new VsockDevice({ ...config, udsPath: udsPathOf(config) }, loop, {
-        info: (message) => say(`vsockbox: ${name}: ${message}`),
-        warn: (message) => say(`vsockbox: ${name}: ${message}`),
-      });
-      devices.push(device);
-      say(`vsockbox: ${name}: waiting for its VMM on ${config.socket}`);
-    }
+    for (const config of configs) devices.push(openDevice(config, loop));
+    introduce(configs, devices);
     await loop.run();
     return 0;
   } finally {
@@ -33,12 +28,28 @@ export async function runDevice(configs: readonly VmConfig[]): Promise<number> {
   }
 }
 
-function udsPathOf({ backend }: VmConfig): string {
-  if (backend.kind === "unix") return backend.udsPath;
-  throw new VsockboxError({
-    code: "UNAVAILABLE",
-    operation: "hybrid-proxy",
-    message: "--forward-cid is not there yet",
-    hint: "--uds-path with `vsockbox hybrid-proxy bridge` in front of AF_VSOCK does the same",
-  });
+function openDevice(config: VmConfig, loop: EventLoop): VsockDevice {
+  const name = `VM ${config.guestCid}`;
+  const log = (message: string) => say(`vsockbox: ${name}: ${message}`);
+  const openBackend = (take: TakeClient) => backendOf(config.backend, loop, take);
+  const device = new VsockDevice({ ...config, openBackend }, loop, { info: log, warn: log });
+  log(`waiting for its VMM on ${config.socket}`);
+  return device;
+}
+
+function backendOf(backend: HybridBackend, loop: EventLoop, take: TakeClient): HostBackend {
+  return backend.kind === "unix"
+    ? new UnixBackend(loop, backend, take)
+    : new VsockBackend(loop, backend, take);
+}
+
+/** VMs that share a group reach each other. */
+function introduce(configs: readonly VmConfig[], devices: readonly VsockDevice[]): void {
+  for (const [index, device] of devices.entries()) {
+    const groups = new Set(configs[index]?.groups);
+    for (const [other, sibling] of devices.entries()) {
+      const isSibling = configs[other]?.groups.some((group) => groups.has(group)) ?? false;
+      if (other !== index && isSibling) device.siblings.introduce(sibling);
+    }
+  }
 }

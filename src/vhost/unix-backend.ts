@@ -9,14 +9,17 @@ import { AF_UNIX, encodeSockaddrUn } from "../ffi/sockaddr.ts";
 import {
   acceptSocket,
   closeDescriptor,
-  openSocket,
   readDescriptor,
+  SOCK_SEQPACKET,
   SOCK_STREAM,
-  startConnect,
+  writeDescriptor,
 } from "../ffi/socket.ts";
 import { openUnixListener, type UnixListener } from "../net/listen.ts";
-import { ConnectLineReader } from "../protocols/hybrid/connect-line.ts";
+import { ConnectLineReader, encodeOk } from "../protocols/hybrid/connect-line.ts";
+import { PacketType } from "../protocols/virtio-vsock/packet.ts";
+import { Dials } from "./dials.ts";
 import type { EventLoop } from "./event-loop.ts";
+import type { HostBackend, TakeClient } from "./host-backend.ts";
 
 /** A client may take so long for its CONNECT line, in milliseconds. */
 const LINE_TIMEOUT_MS = 10_000;
@@ -27,44 +30,77 @@ const MAX_PENDING_LINES = 1024;
 /** More than any line has, in bytes. */
 const LINE_BYTES = 64;
 
+const NEWLINE = 0x0a;
+
+/** A client that has not said yet what it wants. */
+interface WaitingClient {
+  /** PacketType. */
+  type: number;
+  /** Until when it has to, by performance.now(). */
+  deadline: number;
+}
+
+/** Where a {@link UnixBackend} is. */
+export interface UnixBackendOptions {
+  udsPath: string;
+  /** Where host clients reach seqpacket ports of the guest: a socket of that type. */
+  seqpacketPath?: string | undefined;
+}
+
 /** Host clients and host services of one VM. */
-export class UnixBackend {
+export class UnixBackend implements HostBackend {
   readonly #loop: EventLoop;
   readonly #path: string;
-  readonly #listener: UnixListener;
-  readonly #onClient: (fd: number, port: number) => void;
-  /** By descriptor, in the order in which they came: until when. */
-  readonly #pending = new Map<number, number>();
+  readonly #listeners: UnixListener[] = [];
+  readonly #takeClient: TakeClient;
+  readonly #dials: Dials;
+  /** By descriptor, in the order in which they came. */
+  readonly #lines = new Map<number, WaitingClient>();
   readonly #line = new Uint8Array(LINE_BYTES);
 
   /**
    * Listens at once.
    *
-   * @param onClient takes over a client's descriptor; what is behind its line is still in it.
+   * @param takeClient takes over a client; what is behind its line is still in its descriptor.
    * @throws {VsockboxError} CANNOT_CREATE.
    */
-  constructor(loop: EventLoop, path: string, onClient: (fd: number, port: number) => void) {
+  constructor(
+    loop: EventLoop,
+    { udsPath, seqpacketPath }: UnixBackendOptions,
+    takeClient: TakeClient,
+  ) {
     this.#loop = loop;
-    this.#path = path;
-    this.#onClient = onClient;
-    this.#listener = openUnixListener({ kind: "unix", path });
-    loop.add(this.#listener.fd, EPOLLIN, () => this.#accept());
+    this.#path = udsPath;
+    this.#takeClient = takeClient;
+    this.#dials = new Dials(loop);
+    try {
+      this.#listen(udsPath, PacketType.Stream);
+      if (seqpacketPath !== undefined) this.#listen(seqpacketPath, PacketType.Seqpacket);
+    } catch (thrown) {
+      this.close();
+      throw thrown;
+    }
   }
 
-  #accept(): void {
+  #listen(path: string, type: number): void {
+    const listener = openUnixListener({ kind: "unix", path }, type === PacketType.Seqpacket);
+    this.#listeners.push(listener);
+    this.#loop.add(listener.fd, EPOLLIN, () => this.#accept(listener.fd, path, type));
+  }
+
+  #accept(listener: number, address: string, type: number): void {
     for (;;) {
-      const call = { operation: "accept on", address: this.#path };
-      const fd = acceptSocket(this.#listener.fd, call);
+      const fd = acceptSocket(listener, { operation: "accept on", address });
       if (fd === undefined) return;
-      this.#pending.set(fd, performance.now() + LINE_TIMEOUT_MS);
-      if (this.#pending.size > MAX_PENDING_LINES) this.#dropOldest();
+      this.#lines.set(fd, { type, deadline: performance.now() + LINE_TIMEOUT_MS });
+      if (this.#lines.size > MAX_PENDING_LINES) this.#dropOldest();
       this.#loop.add(fd, EPOLLIN | EPOLLRDHUP | EPOLLET, () => this.#onLine(fd));
       this.#onLine(fd);
     }
   }
 
   #dropOldest(): void {
-    const [oldest] = this.#pending.keys();
+    const [oldest] = this.#lines.keys();
     if (oldest !== undefined) this.#drop(oldest);
   }
 
@@ -74,17 +110,18 @@ export class UnixBackend {
   }
 
   #forget(fd: number): void {
-    this.#pending.delete(fd);
+    this.#lines.delete(fd);
     this.#loop.remove(fd);
   }
 
   /** Takes the line and not a byte more: what follows is the stream's. */
   #onLine(fd: number): void {
-    if (!this.#pending.has(fd)) return;
+    const client = this.#lines.get(fd);
+    if (client === undefined) return;
     const count = peekDescriptor(fd, this.#line);
     if (count === -ERRNO.EAGAIN || count === -ERRNO.EINTR) return;
     if (count <= 0) return this.#drop(fd);
-    const end = this.#line.subarray(0, count).indexOf(0x0a);
+    const end = this.#line.subarray(0, count).indexOf(NEWLINE);
     const line = this.#line.subarray(0, end === -1 ? count : end + 1);
     let port: number | undefined;
     try {
@@ -92,35 +129,50 @@ export class UnixBackend {
     } catch {
       return this.#drop(fd);
     }
+    // A record that is no line will not become one.
+    if (port === undefined && client.type === PacketType.Seqpacket) return this.#drop(fd);
     if (port === undefined) return;
     readDescriptor(fd, line);
     this.#forget(fd);
-    this.#onClient(fd, port);
+    const onOpened = (hostPort: number) => void writeDescriptor(fd, encodeOk(hostPort));
+    if (!this.#takeClient({ fd, port, type: client.type, onOpened })) closeDescriptor(fd);
+  }
+
+  /** Connects to the host's service for a port, which has to be a socket of the same type. */
+  dial(port: number, type: number, answer: (fd: number | undefined) => void): void {
+    const address = `${this.#path}_${port}`;
+    let sockaddr: Uint8Array;
+    try {
+      sockaddr = encodeSockaddrUn(address);
+    } catch {
+      // A path that is too long for a socket: nobody can listen there.
+      return answer(undefined);
+    }
+    const socketType = type === PacketType.Seqpacket ? SOCK_SEQPACKET : SOCK_STREAM;
+    this.#dials.start({ family: AF_UNIX, socketType, sockaddr, address }, answer);
   }
 
   /** Drops clients that never say what they want. */
   onTime(now: number): void {
-    for (const [fd, deadline] of this.#pending) {
+    this.#dials.onTime(now);
+    if (this.#lines.size === 0) return;
+    for (const [fd, { deadline }] of this.#lines) {
       if (deadline > now) return;
       this.#drop(fd);
     }
   }
 
-  /** Connects to the host's service for a port; undefined where nobody listens. */
-  connect(port: number): number | undefined {
-    const path = `${this.#path}_${port}`;
-    const fd = openSocket(AF_UNIX, SOCK_STREAM, path);
-    // A Unix socket is connected at once, or its backlog is full: the guest may try again.
-    if (startConnect(fd, encodeSockaddrUn(path)) === 0) return fd;
-    closeDescriptor(fd);
-    return undefined;
+  get pending(): number {
+    return this.#lines.size + this.#dials.count;
   }
 
-  /** Stops listening and removes the socket. */
   close(): void {
-    for (const fd of this.#pending.keys()) this.#drop(fd);
-    this.#loop.remove(this.#listener.fd);
-    closeDescriptor(this.#listener.fd);
-    this.#listener.removeFile();
+    this.#dials.close();
+    for (const fd of this.#lines.keys()) this.#drop(fd);
+    for (const { fd, removeFile } of this.#listeners) {
+      this.#loop.remove(fd);
+      closeDescriptor(fd);
+      removeFile();
+    }
   }
 }

@@ -161,17 +161,23 @@ export class Vring {
   }
 
   /**
-   * Reads the next chain without taking it: without {@link take} the next call gives it again.
+   * Reads the next chain, or one behind it, without taking it: without {@link take} the next call
+   * gives it again.
    *
+   * @param ahead how many chains are in front of it that were not taken either.
    * @returns false where none is waiting.
    * @throws {VsockboxError} BAD_DATA, saying what is wrong with the ring.
    */
-  peek(chain: Chain): boolean {
+  peek(chain: Chain, ahead = 0): boolean {
     this.#attach();
-    if (this.#last === this.#seen && !this.#look()) return false;
-    const slot = AVAILABLE_RING + (this.#last & this.#mask);
+    if (!this.#hasSeen(ahead) && !(this.#look() && this.#hasSeen(ahead))) return false;
+    const slot = AVAILABLE_RING + ((this.#last + ahead) & this.#mask);
     this.#walk(this.#available[slot] ?? 0, chain);
     return true;
+  }
+
+  #hasSeen(ahead: number): boolean {
+    return ((this.#seen - this.#last) & INDEX_MASK) > ahead;
   }
 
   /** Takes the chain that {@link peek} gave. It has to be given back by {@link use}. */

@@ -114,6 +114,18 @@ export class Connection {
     this.pending = Pending.Rst;
   }
 
+  /** The guest has asked for it, with its credit; the host's side is being connected. */
+  begin(peerBufAlloc: number, peerFwdCnt: number): void {
+    this.state = State.GuestOpening;
+    this.peerBufAlloc = peerBufAlloc;
+    this.peerFwdCnt = peerFwdCnt;
+  }
+
+  /** Whether only the guest's last word is missing. */
+  get isLeaving(): boolean {
+    return this.hostEnded && (this.guestEnded || this.hostDeaf);
+  }
+
   /** The host's side of a guest's request is connected. */
   accept(): void {
     this.state = State.Open;
@@ -192,6 +204,11 @@ export class Connection {
     return known < this.bufAlloc / CREDIT_UPDATE_PART && this.fwdCnt !== this.#fwdCntTold;
   }
 
+  /** The socket has no more bytes for now. */
+  onDrained(): void {
+    this.pending &= ~Pending.Data;
+  }
+
   /** The socket has bytes, or its end. */
   onReadable(): void {
     if (this.state === State.Open && !this.hostEnded && !this.guestDeaf) this.post(Pending.Data);
@@ -226,6 +243,7 @@ export class Connection {
   next(): number {
     const { pending } = this;
     if (pending === 0) return 0;
+    if (pending === Pending.Data && this.credit > 0) return Pending.Data;
     for (const bit of ORDER) {
       if ((pending & bit) === 0) continue;
       if (bit !== Pending.Data || this.credit > 0) return bit;
@@ -244,8 +262,9 @@ export class Connection {
    * Fills a header for what {@link next} gave, and counts it as told.
    *
    * @param bytes of payload, for Data.
+   * @param recordFlags RecordFlag bits, for Data of a seqpacket connection.
    */
-  tell(bit: number, header: PacketHeader, guestCid: number, bytes: number): void {
+  tell(bit: number, header: PacketHeader, guestCid: number, bytes: number, recordFlags = 0): void {
     header.srcCid = HOST_CID;
     header.dstCid = guestCid;
     header.srcPort = this.hostPort;
@@ -253,7 +272,7 @@ export class Connection {
     header.type = this.type;
     header.op = OP_OF_PENDING[bit] ?? Op.Rst;
     header.len = bytes;
-    header.flags = bit === Pending.Shutdown ? this.#shutdownFlags : 0;
+    header.flags = bit === Pending.Shutdown ? this.#shutdownFlags : recordFlags;
     header.bufAlloc = this.bufAlloc;
     header.fwdCnt = this.fwdCnt;
     this.#fwdCntTold = this.fwdCnt;

@@ -27,6 +27,14 @@ export const Op = {
 /** Flags of Shutdown. */
 export const ShutdownFlag = { Receive: 1, Send: 2, Both: 3 } as const;
 
+/** Flags of Rw where the type is seqpacket; virtio 1.2, 5.10.6.7. */
+export const RecordFlag = {
+  /** The message ends with this packet. */
+  EndOfMessage: 1,
+  /** The record ends: MSG_EOR of send(2). */
+  EndOfRecord: 2,
+} as const;
+
 /** The host's CID as guests see it: VMADDR_CID_HOST, linux/vm_sockets.h. */
 export const HOST_CID = 2;
 
@@ -62,6 +70,20 @@ export class PacketHeader {
     this.flags = view.getUint32(offset + 32, true);
     this.bufAlloc = view.getUint32(offset + 36, true);
     this.fwdCnt = view.getUint32(offset + 40, true);
+  }
+
+  /** Takes over what another one says. */
+  copyFrom(other: PacketHeader): void {
+    this.srcCid = other.srcCid;
+    this.dstCid = other.dstCid;
+    this.srcPort = other.srcPort;
+    this.dstPort = other.dstPort;
+    this.len = other.len;
+    this.type = other.type;
+    this.op = other.op;
+    this.flags = other.flags;
+    this.bufAlloc = other.bufAlloc;
+    this.fwdCnt = other.fwdCnt;
   }
 
   /** Writes the header at `offset`. */

@@ -1,0 +1,118 @@
+/**
+ * Room in the guest for packets: the chains that wait in its receive ring. Many of them are filled by
+ * one system call, since Linux offers them with 4 KiB each.
+ */
+import { VsockboxError } from "../errors.ts";
+import { copyMemory } from "../ffi/memory-copy.ts";
+import { IoVector } from "../ffi/iovec.ts";
+import { HEADER_BYTES, type PacketHeader } from "../protocols/virtio-vsock/packet.ts";
+import { forEachPair, type MemoryTable, type PieceList } from "./memory-table.ts";
+import { Chain, type Vring } from "./vring.ts";
+
+/** Most chains that one system call fills. */
+export const MAX_CHAINS = 32;
+
+/** The chains that are looked at, without being taken before there is a packet in them. */
+export class PacketRoom {
+  readonly #table: MemoryTable;
+  readonly #chains: readonly Chain[];
+  readonly #vector = new IoVector();
+  readonly #headerBytes = new Uint8Array(new ArrayBuffer(HEADER_BYTES));
+  readonly #headerView = new DataView(this.#headerBytes.buffer);
+  #ring: Vring | undefined;
+  /** How many chains are known. */
+  #count = 0;
+  /** How many of them have been taken. */
+  #taken = 0;
+
+  /** @param entries of the largest ring. */
+  constructor(table: MemoryTable, entries: number) {
+    this.#table = table;
+    this.#chains = Array.from({ length: MAX_CHAINS }, () => new Chain(entries));
+  }
+
+  /**
+   * Looks for a chain; what was known of others is forgotten.
+   *
+   * @returns false where the guest has offered none.
+   * @throws {VsockboxError} BAD_DATA for a broken ring, or a chain without room for a packet.
+   */
+  look(ring: Vring): boolean {
+    this.#ring = ring;
+    this.#count = 0;
+    this.#taken = 0;
+    return this.#lookFurther();
+  }
+
+  #lookFurther(): boolean {
+    const chain = this.#chains[this.#count];
+    if (chain === undefined || this.#ring === undefined) return false;
+    if (!this.#ring.peek(chain, this.#count - this.#taken)) return false;
+    if (chain.writable.bytes <= HEADER_BYTES) {
+      throw new VsockboxError({
+        code: "BAD_DATA",
+        operation: "give a packet to the guest",
+        message: `it offers ${chain.writable.bytes} bytes, which hold no packet`,
+      });
+    }
+    this.#count++;
+    return true;
+  }
+
+  get #chain(): Chain {
+    const chain = this.#chains[this.#taken];
+    if (chain === undefined || this.#taken === this.#count) throw new Error("no chain is left");
+    return chain;
+  }
+
+  /** Whether a chain is left that {@link look} or {@link vector} has seen. */
+  get hasChain(): boolean {
+    return this.#taken < this.#count;
+  }
+
+  /** Room for payload in the next chain, in bytes. */
+  get bytes(): number {
+    return this.#chain.writable.bytes - HEADER_BYTES;
+  }
+
+  /**
+   * Room for payload in the next chains together, for readv.
+   *
+   * @param length most bytes.
+   * @param chains most chains.
+   */
+  vector(length: number, chains: number): IoVector {
+    const vector = this.#vector;
+    vector.clear();
+    let left = length;
+    for (let index = this.#taken; left > 0 && index < this.#taken + chains; index++) {
+      if (index === this.#count && !this.#lookFurther()) break;
+      const pieces = this.#chains[index]?.writable;
+      if (pieces === undefined) break;
+      const added = pieces.pushTo(vector, HEADER_BYTES, left);
+      left -= added;
+      if (added < Math.min(left + added, pieces.bytes - HEADER_BYTES)) break;
+    }
+    return vector;
+  }
+
+  /** Copies payload into the next chain, in front of {@link put}: at most its {@link bytes}. */
+  write(payload: Uint8Array): void {
+    this.#table.write(this.#chain.writable, HEADER_BYTES, payload);
+  }
+
+  /** Copies payload of another guest into the next chain; see {@link write}. */
+  copyFrom(source: PieceList, skip: number, length: number): void {
+    forEachPair(source, skip, this.#chain.writable, HEADER_BYTES, length, copyMemory);
+  }
+
+  /** Gives the guest the next chain: a header, and `bytes` of payload that are in it already. */
+  put(header: PacketHeader, bytes: number): void {
+    const { head, writable } = this.#chain;
+    header.write(this.#headerView, 0);
+    this.#table.write(writable, 0, this.#headerBytes);
+    this.#taken++;
+    this.#ring?.take();
+    this.#ring?.use(head, HEADER_BYTES + bytes);
+  }
+}

@@ -1,0 +1,121 @@
+/** A seqpacket connection: records keep their borders, and are kept here until they are whole. */
+import { ERRNO } from "../ffi/errno.ts";
+import { RecordSocket } from "../ffi/record.ts";
+import { Pending } from "../protocols/virtio-vsock/connection.ts";
+import { type PacketHeader, RecordFlag } from "../protocols/virtio-vsock/packet.ts";
+import { HostConnection } from "./host-connection.ts";
+import type { PacketRoom } from "./packet-room.ts";
+import type { SentPacket } from "./sent-packet.ts";
+
+/** Longest record of the host that is taken, in bytes; a Unix socket's default send buffer is less. */
+const MAX_RECORD_BYTES = 1024 * 1024;
+
+/** A record of the guest that waits for the socket. */
+interface WaitingRecord {
+  bytes: Uint8Array;
+  endOfRecord: boolean;
+}
+
+/** A SOCK_SEQPACKET socket with its connection. */
+export class RecordConnection extends HostConnection {
+  #socket: RecordSocket | undefined;
+  /** What has come of a record of the guest, in pieces. */
+  #pieces: Uint8Array[] = [];
+  #piecesBytes = 0;
+  /** Whole ones. */
+  readonly #records: WaitingRecord[] = [];
+  /** A record of the host on its way to the guest. */
+  #buffer: Uint8Array | undefined;
+  #begin = 0;
+  #end = 0;
+
+  override attach(fd: number): void {
+    super.attach(fd);
+    this.#socket = new RecordSocket(fd);
+    this.#socket.makeRoom(this.machine.bufAlloc);
+  }
+
+  /** What has come of a record that will never be whole is dropped. */
+  override endOutput(): void {
+    const bytes = this.#piecesBytes;
+    this.#pieces = [];
+    this.#piecesBytes = 0;
+    if (bytes > 0) this.machine.onForwarded(bytes);
+    super.endOutput();
+  }
+
+  protected get waiting(): number {
+    return this.#records.length;
+  }
+
+  forward(packet: SentPacket, bytes: number): void {
+    this.bytesFromGuest += bytes;
+    const piece = new Uint8Array(bytes);
+    packet.copyTo(piece, 0);
+    this.#pieces.push(piece);
+    this.#piecesBytes += bytes;
+    const { flags } = packet.header;
+    if ((flags & RecordFlag.EndOfMessage) === 0) return;
+    const isWhole = this.#pieces.length === 1;
+    this.#records.push({
+      bytes: isWhole ? piece : Buffer.concat(this.#pieces, this.#piecesBytes),
+      endOfRecord: (flags & RecordFlag.EndOfRecord) !== 0,
+    });
+    this.#pieces = [];
+    this.#piecesBytes = 0;
+    this.flush();
+  }
+
+  flush(): void {
+    for (;;) {
+      const [record] = this.#records;
+      if (record === undefined) break;
+      const sent = this.#socket?.send(record.bytes, record.endOfRecord) ?? -ERRNO.EAGAIN;
+      if (sent === -ERRNO.EINTR) continue;
+      if (sent === -ERRNO.EAGAIN) return;
+      // Also EMSGSIZE: the record can never be sent, and must not be missing in silence.
+      if (sent < 0) return this.machine.kill();
+      this.#records.shift();
+      this.machine.onForwarded(record.bytes.length);
+    }
+    this.shutdownIfDone();
+  }
+
+  fill(room: PacketRoom, header: PacketHeader, guestCid: number): number {
+    const { machine } = this;
+    if (this.#begin === this.#end && !this.#receive()) return 0;
+    const left = this.#end - this.#begin;
+    const bytes = Math.min(left, room.bytes, machine.credit);
+    room.write((this.#buffer as Uint8Array).subarray(this.#begin, this.#begin + bytes));
+    this.#begin += bytes;
+    this.bytesToGuest += bytes;
+    let flags = 0;
+    if (bytes === left) {
+      const isEnd = this.#socket?.endOfRecord ?? false;
+      flags = RecordFlag.EndOfMessage | (isEnd ? RecordFlag.EndOfRecord : 0);
+    }
+    machine.tell(Pending.Data, header, guestCid, bytes, flags);
+    room.put(header, bytes);
+    return 1;
+  }
+
+  /** Whether there is a record of at least a byte. */
+  #receive(): boolean {
+    const { machine } = this;
+    const room = (this.#buffer ??= new Uint8Array(new ArrayBuffer(MAX_RECORD_BYTES)));
+    const count = this.#socket?.receive(room) ?? -ERRNO.EAGAIN;
+    // A guest takes a record out of its buffer only once it is whole.
+    if (count > machine.peerBufAlloc) machine.kill();
+    else if (count > 0) {
+      this.#begin = 0;
+      this.#end = count;
+      return true;
+    } else if (count === -ERRNO.EAGAIN) machine.onDrained();
+    // An empty record cannot be told to a guest: it has no packet for it.
+    else if (count === 0) {
+      if (this.hasEnd) machine.onHostEnd();
+      else machine.onDrained();
+    } else if (count !== -ERRNO.EINTR) machine.kill();
+    return false;
+  }
+}
