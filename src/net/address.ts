@@ -4,6 +4,7 @@
  * | form | meaning |
  * | --- | --- |
  * | `3`, `3:5000`, `vsock:3:5000`, `vsock::5000`, `vsock/3`, `vsock%3` | AF_VSOCK |
+ * | `sibling:4`, `sibling:4:5000` | AF_VSOCK of another VM, by way of the host |
  * | `hybrid:/run/vm4.vsock[:5000]`, `vsock-mux/run/vm4.vsock` | Firecracker-style Unix socket |
  * | `unix:/run/x.sock`, `unix/run/x.sock` | plain Unix stream socket |
  * | `NAME[:5000]` | a profile of the configuration |
@@ -24,6 +25,11 @@ export interface VsockAddress {
   kind: "vsock";
   cid: number;
   port: number | undefined;
+  /**
+   * Set where the host has to pass it on to another VM: VMADDR_FLAG_TO_HOST. A guest that runs VMs of
+   * its own would look for the CID among these.
+   */
+  toHost?: true;
 }
 
 /** A hybrid-vsock Unix socket: to dial, `CONNECT port` is spoken; to listen, `path_port` is bound. */
@@ -62,7 +68,7 @@ const CID_NAMES: Readonly<Record<string, number>> = {
 
 /** The right forms, shown with every address that is not one. */
 export const ADDRESS_HINT =
-  "addresses: 3, 3:5000, vsock:3:5000, vsock::5000 (any CID, to listen), vsock/3, " +
+  "addresses: 3, 3:5000, vsock:3:5000, vsock::5000 (any CID, to listen), vsock/3, sibling:4:5000, " +
   "hybrid:/run/vm.vsock[:5000], vsock-mux/run/vm.vsock, unix:/run/x.sock, or a profile's NAME; " +
   "a CID may also be any, hypervisor, local or host";
 
@@ -95,6 +101,9 @@ export function parseAddress(text: string): Address {
   }
   if (text.startsWith("hybrid:")) return splitHybrid(text.slice("hybrid:".length), fail);
   if (/^vsock[/%]/.test(text)) return parseVsock(text.slice("vsock/".length), fail);
+  if (text.startsWith("sibling:")) {
+    return { ...parseVsock(text.slice("sibling:".length), fail), toHost: true };
+  }
   if (text.startsWith("vsock:")) return parseVsock(text.slice("vsock:".length), fail);
   return parseBare(text, fail);
 }
@@ -137,9 +146,12 @@ function splitHybrid(rest: string, fail: Fail): HybridAddress {
   return { kind: "hybrid", path, port: hasPort ? readPort(tail, fail) : undefined };
 }
 
+/** Words that begin an address. */
+const RESERVED: ReadonlySet<string> = new Set(["vsock", "sibling", "hybrid", "unix"]);
+
 /** Letters, digits, `_`, `-` and `.`, beginning with a letter or `_`: what a profile may be called. */
 export function isProfileName(name: string): boolean {
-  return /^[A-Za-z_][A-Za-z0-9_.-]*$/.test(name) && !["vsock", "hybrid", "unix"].includes(name);
+  return /^[A-Za-z_][A-Za-z0-9_.-]*$/.test(name) && !RESERVED.has(name);
 }
 
 /** A CID as a u32 or by name; undefined for anything else. */
@@ -166,7 +178,7 @@ export function readU32(text: string): number | undefined {
 export function formatAddress(address: Address): string {
   switch (address.kind) {
     case "vsock":
-      return `vsock:${address.cid === ANY ? "any" : address.cid}${formatPort(address.port)}`;
+      return `${address.toHost ? "sibling" : "vsock"}:${address.cid === ANY ? "any" : address.cid}${formatPort(address.port)}`;
     case "hybrid":
       return `hybrid:${address.path}${formatPort(address.port)}`;
     case "unix":

@@ -1,7 +1,13 @@
 /** Connecting to any address, with a deadline, an AbortSignal, and errors that say what to do. */
 import { VsockboxError } from "../errors.ts";
 import { ERRNO, systemError } from "../ffi/errno.ts";
-import { AF_UNIX, AF_VSOCK, encodeSockaddrUn, encodeSockaddrVm } from "../ffi/sockaddr.ts";
+import {
+  AF_UNIX,
+  AF_VSOCK,
+  encodeSockaddrUn,
+  encodeSockaddrVm,
+  VMADDR_FLAG_TO_HOST,
+} from "../ffi/sockaddr.ts";
 import {
   closeDescriptor,
   openSocket,
@@ -128,7 +134,14 @@ function targetOf(address: SocketAddress, shown: string) {
       hint: "name a CID: 2 is the host, 1 this machine itself, others are VMs",
     });
   }
-  return { family: AF_VSOCK, sockaddr: encodeSockaddrVm({ cid: address.cid, port }) };
+  return {
+    family: AF_VSOCK,
+    sockaddr: encodeSockaddrVm({
+      cid: address.cid,
+      port,
+      flags: address.toHost ? VMADDR_FLAG_TO_HOST : 0,
+    }),
+  };
 }
 
 function requirePort(port: number | undefined, shown: string): number {

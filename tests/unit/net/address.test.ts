@@ -23,6 +23,8 @@ const FORMS: [text: string, address: Address][] = [
   ["vsock/3", { kind: "vsock", cid: 3, port: undefined }],
   ["vsock/3:22", { kind: "vsock", cid: 3, port: 22 }],
   ["vsock%3", { kind: "vsock", cid: 3, port: undefined }],
+  ["sibling:4:5000", { kind: "vsock", cid: 4, port: 5000, toHost: true }],
+  ["sibling:4", { kind: "vsock", cid: 4, port: undefined, toHost: true }],
   ["host:1024", { kind: "vsock", cid: 2, port: 1024 }],
   ["Local", { kind: "vsock", cid: 1, port: undefined }],
   ["hypervisor:1", { kind: "vsock", cid: 0, port: 1 }],
@@ -71,6 +73,8 @@ describe("parseAddress", () => {
     ["hybrid:/run/x:99999999999", "no port"],
     ["unix:", "path is missing"],
     ["vsock", "no form"],
+    ["sibling", "no form"],
+    ["sibling:", "CID is missing"],
     ["/run/x.sock", "no form"],
     ["tcp://x", "no port"],
     ["a b", "no form"],
@@ -96,6 +100,12 @@ describe("parseAddress", () => {
   const path = fc.string({ minLength: 1, unit: "binary" }).filter((text) => !text.includes("\0"));
   const addresses = fc.oneof(
     fc.record({ kind: fc.constant("vsock" as const), cid: u32, port }),
+    fc.record({
+      kind: fc.constant("vsock" as const),
+      cid: u32,
+      port,
+      toHost: fc.constant(true as const),
+    }),
     fc.record({ kind: fc.constant("unix" as const), path }),
     // A path that ends in `:digits` or `:` can only be written with a port behind it.
     fc
