@@ -10,11 +10,11 @@ import { readModule, resolveModules, type Kernel } from "./kernel.ts";
 /** Where the running guest finds vsockbox. */
 export const GUEST_BINARY = "/bin/vsockbox";
 
-/** The device behind which the host's commands come in; see {@link RUNNER}. */
-const CONTROL_PORT = "/dev/vport0p1";
-
-/** The control channel's transport, and loopback vsock: CID 1. */
-const MODULES = ["virtio_mmio", "virtio_console", "vsock_loopback"];
+/**
+ * A piece of a command in a line of {@link runner}, in characters: a terminal of the kernel holds 4,096,
+ * and that of User-mode Linux hears nothing any more once it was full.
+ */
+export const PIECE_CHARACTERS = 3000;
 
 /** A file of the host to be put into the guest. */
 export interface GuestFile {
@@ -31,8 +31,10 @@ export interface GuestImageOptions {
   /** Variables of all commands in the guest. */
   environment: Readonly<Record<string, string>>;
   files?: readonly GuestFile[];
-  /** Modules beyond those that every guest needs. */
-  modules?: readonly string[];
+  /** The device behind which the host's commands come in; see {@link runner}. */
+  controlDevice: string;
+  /** Modules to be loaded, with all that they depend on. */
+  modules: readonly string[];
   /** Arguments of `vsockbox agent --init`, where that is to be the guest's init. */
   agentInit?: readonly string[] | undefined;
 }
@@ -57,17 +59,26 @@ export function findBusybox(): string {
   });
 }
 
+interface ScriptParts {
+  /** In load order. */
+  modules: readonly string[];
+  environment: Readonly<Record<string, string>>;
+  controlDevice: string;
+}
+
+const exports = (environment: Readonly<Record<string, string>>) =>
+  Object.entries(environment)
+    .map(([name, value]) => `export ${name}='${value.replaceAll("'", `'\\''`)}'`)
+    .join("\n");
+
 /**
  * PID 1. What it does must work without anything but busybox: mounts, modules, the runner.
  */
-function initScript(modules: readonly string[], environment: Record<string, string>): string {
-  const settings = Object.entries(environment).map(
-    ([name, value]) => `export ${name}='${value.replaceAll("'", `'\\''`)}'`,
-  );
+function initScript({ modules, environment, controlDevice }: ScriptParts): string {
   return `#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin:/sbin HOME=/root
-${settings.join("\n")}
+${exports(environment)}
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
@@ -78,7 +89,7 @@ mount -t tmpfs run /run
 ip link set lo up
 for module in ${modules.join(" ")}; do insmod /modules/$module.ko || echo "init: insmod $module failed"; done
 tries=0
-while [ ! -e ${CONTROL_PORT} ] && [ $tries -lt 500 ]; do sleep 0.02; tries=$((tries + 1)); done
+while [ ! -e ${controlDevice} ] && [ $tries -lt 500 ]; do sleep 0.02; tries=$((tries + 1)); done
 cd /root
 exec /runner
 `;
@@ -89,36 +100,39 @@ exec /runner
  * the device that the agent's /dev will have.
  */
 function agentInitScript(
-  modules: readonly string[],
-  environment: Record<string, string>,
+  { modules, environment, controlDevice }: ScriptParts,
   args: readonly string[],
 ): string {
-  const settings = Object.entries(environment).map(
-    ([name, value]) => `export ${name}='${value.replaceAll("'", `'\\''`)}'`,
-  );
   return `#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin:/sbin HOME=/root
-${settings.join("\n")}
+${exports(environment)}
 for module in ${modules.join(" ")}; do insmod /modules/$module.ko || echo "init: insmod $module failed"; done
-(cd /root; while [ ! -e ${CONTROL_PORT} ]; do sleep 0.05; done; exec /runner) &
+(cd /root; while [ ! -e ${controlDevice} ]; do sleep 0.05; done; exec /runner) &
 exec ${GUEST_BINARY} agent --init ${args.join(" ")}
 `;
 }
 
 /**
- * Takes a line "ID COMMAND" (base64) from the host, runs each in the background, and answers with a
- * JSON line: id, status, and stdout and stderr in base64.
+ * Takes lines "ID KIND PIECE" from the host: pieces of a command in base64, the last one with the kind
+ * `.`. Each line is answered with `{"taken":true}`, which the host waits for before it sends the next.
+ * A command runs in the background, and is answered with a JSON line: id, status, and stdout and stderr
+ * in base64. A terminal is made to hand on bytes as they are. A line in a FIFO is the turn to answer:
+ * waiting for it costs no process.
  */
-const RUNNER = `#!/bin/busybox sh
-exec 3<>${CONTROL_PORT}
+const runner = (controlDevice: string) => `#!/bin/busybox sh
+exec 3<>${controlDevice}
+[ -t 3 ] && stty raw -echo <&3
+mkfifo /run/turn
+exec 4<>/run/turn
+echo >&4
 echo '{"ready":true}' >&3
 run() {
   out=/run/$1.out err=/run/$1.err
-  echo "$2" | base64 -d > /run/$1.sh
-  sh /run/$1.sh > $out 2> $err < /dev/null 3>&-
+  base64 -d /run/$1.b64 > /run/$1.sh
+  sh /run/$1.sh > $out 2> $err < /dev/null 3>&- 4>&-
   status=$?
-  until mkdir /run/answering 2>/dev/null; do sleep 0.01; done
+  read -r turn <&4
   {
     printf '{"id":%s,"status":%s,"stdout":"' $1 $status
     base64 -w 0 $out
@@ -126,29 +140,30 @@ run() {
     base64 -w 0 $err
     echo '"}'
   } >&3
-  rmdir /run/answering
-  rm -f /run/$1.sh $out $err
+  echo >&4
+  rm -f /run/$1.*
 }
-while read -r id command <&3; do
-  run "$id" "$command" &
+while read -r id kind piece <&3; do
+  printf %s "$piece" >> /run/$id.b64
+  read -r turn <&4
+  echo '{"taken":true}' >&3
+  echo >&4
+  if [ $kind = . ]; then run $id & fi
 done
 reboot -f
 `;
 
 /** Writes the whole image to `path`. */
 export function writeGuestImage(path: string, options: GuestImageOptions): void {
-  const modules = resolveModules(options.kernel, [...MODULES, ...(options.modules ?? [])]);
-  const names = modules.map(({ name }) => name);
-  const { agentInit, environment } = options;
-  const script =
-    agentInit === undefined
-      ? initScript(names, environment)
-      : agentInitScript(names, environment, agentInit);
+  const modules = resolveModules(options.kernel, options.modules);
+  const { agentInit, environment, controlDevice } = options;
+  const parts = { modules: modules.map(({ name }) => name), environment, controlDevice };
+  const script = agentInit === undefined ? initScript(parts) : agentInitScript(parts, agentInit);
   const text = (content: string) => new TextEncoder().encode(content);
   const entries: CpioEntry[] = [
     { kind: "copy", path: "bin/busybox", mode: 0o755, source: findBusybox() },
     { kind: "file", path: "init", mode: 0o755, data: text(script) },
-    { kind: "file", path: "runner", mode: 0o755, data: text(RUNNER) },
+    { kind: "file", path: "runner", mode: 0o755, data: text(runner(options.controlDevice)) },
     {
       kind: "file",
       path: "etc/passwd",

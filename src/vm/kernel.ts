@@ -1,4 +1,4 @@
-/** The machine's own kernel image and modules, for a guest that runs the same kernel. */
+/** Kernels with their modules: this machine's own, for a guest that runs the same one. */
 import { accessSync, constants, existsSync, readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { zstdDecompressSync } from "node:zlib";
@@ -7,8 +7,12 @@ import { VsockboxError } from "../errors.ts";
 /** A kernel that can be booted, with its modules. */
 export interface Kernel {
   version: string;
+  /** What is booted: an image, or the executable of a kernel that is a program. */
   image: string;
+  /** The folder with modules.dep. */
   modules: string;
+  /** How to get it with all of its modules. */
+  installHint: string;
 }
 
 const INSTALL_HINT =
@@ -50,7 +54,7 @@ export function findKernel(boot = "/boot", modules = "/lib/modules"): Kernel {
       cause,
     });
   }
-  return { version, image, modules: join(modules, version) };
+  return { version, image, modules: join(modules, version), installHint: INSTALL_HINT };
 }
 
 /** A module file in the order in which it has to be loaded. */
@@ -64,23 +68,28 @@ const moduleName = (path: string) =>
     .replace(/\.ko(\.\w+)?$/, "")
     .replaceAll("-", "_");
 
+/** The files by which {@link resolveModules} finds modules. */
+export function moduleIndexes({ modules }: Kernel): [dependencies: string, builtin: string] {
+  return [join(modules, "modules.dep"), join(modules, "modules.builtin")];
+}
+
 /**
  * The files of the named modules and of all that they depend on, in load order. What is built into
  * the kernel needs no file.
  *
  * @throws {VsockboxError} UNAVAILABLE where the kernel does not have a module.
  */
-export function resolveModules({ modules }: Kernel, names: readonly string[]): ModuleFile[] {
+export function resolveModules(kernel: Kernel, names: readonly string[]): ModuleFile[] {
+  const { modules, installHint } = kernel;
+  const [dependenciesFile, builtinFile] = moduleIndexes(kernel);
   const dependencies = new Map<string, { path: string; needs: string[] }>();
-  for (const line of readFileSync(join(modules, "modules.dep"), "utf8").split("\n")) {
+  for (const line of readFileSync(dependenciesFile, "utf8").split("\n")) {
     const [path = "", needs = ""] = line.split(":");
     if (path !== "") {
       dependencies.set(moduleName(path), { path, needs: needs.trim().split(" ").filter(Boolean) });
     }
   }
-  const builtin = new Set(
-    readFileSync(join(modules, "modules.builtin"), "utf8").split("\n").map(moduleName),
-  );
+  const builtin = new Set(readFileSync(builtinFile, "utf8").split("\n").map(moduleName));
   const ordered = new Map<string, string>();
   const visit = (name: string) => {
     if (ordered.has(name) || builtin.has(name)) return;
@@ -91,7 +100,7 @@ export function resolveModules({ modules }: Kernel, names: readonly string[]): M
         operation: "find kernel module",
         address: name,
         message: `it is neither in ${modules} nor built in`,
-        hint: INSTALL_HINT,
+        hint: installHint,
       });
     }
     for (const need of entry.needs) visit(moduleName(need));

@@ -1,21 +1,21 @@
 /**
- * The guest that all VM tests share: booted once, at the first use. Where there is no QEMU the tests
- * are skipped with one line that says so, unless VSOCKBOX_REQUIRE_VM=1: then they fail.
+ * The guest that all VM tests share: booted once, at the first use. Where there is no QEMU, or no
+ * User-mode Linux for the tests that need that, they are skipped with one line that says so, unless VSOCKBOX_REQUIRE_VM=1: then they fail.
  */
 import { describe, test } from "bun:test";
 import { toVsockboxError } from "../../src/errors.ts";
-import { bootGuest, findQemu, type Guest } from "../../src/vm/guest.ts";
+import { bootGuest, type Guest } from "../../src/vm/guest.ts";
 import { findBusybox } from "../../src/vm/guest-image.ts";
 import { findKernel } from "../../src/vm/kernel.ts";
+import { findQemu } from "../../src/vm/qemu.ts";
+import { findUml } from "../../src/vm/uml.ts";
 import { BINARY } from "../support/binary.ts";
 
 const REQUIRED = process.env["VSOCKBOX_REQUIRE_VM"] === "1";
 
-function whatIsMissing(): string | undefined {
+function whatIsMissing(...finders: (() => unknown)[]): string | undefined {
   try {
-    findQemu();
-    findKernel();
-    findBusybox();
+    for (const find of [...finders, findBusybox]) find();
     return undefined;
   } catch (thrown) {
     const { message, hint } = toVsockboxError(thrown);
@@ -23,21 +23,28 @@ function whatIsMissing(): string | undefined {
   }
 }
 
-const missing = whatIsMissing();
-if (missing !== undefined && !REQUIRED) console.warn(`VM tests are SKIPPED: ${missing}`);
-
-/** A group of tests that need the guest. */
-export function describeVm(name: string, body: () => void): void {
-  if (missing !== undefined && REQUIRED) {
-    describe(name, () => {
-      test("has a guest to run in", () => {
-        throw new Error(`VSOCKBOX_REQUIRE_VM=1, but ${missing}`);
+/** Gives a `describe` whose tests need all that is found so. */
+function describeWhere(kind: string, ...finders: (() => unknown)[]) {
+  const missing = whatIsMissing(...finders);
+  if (missing !== undefined && !REQUIRED) console.warn(`${kind} tests are SKIPPED: ${missing}`);
+  return (name: string, body: () => void): void => {
+    if (missing !== undefined && REQUIRED) {
+      describe(name, () => {
+        test("has a guest to run in", () => {
+          throw new Error(`VSOCKBOX_REQUIRE_VM=1, but ${missing}`);
+        });
       });
-    });
-    return;
-  }
-  describe.skipIf(missing !== undefined)(name, body);
+      return;
+    }
+    describe.skipIf(missing !== undefined)(name, body);
+  };
 }
+
+/** A group of tests that need a guest under QEMU. */
+export const describeVm = describeWhere("VM", findQemu, findKernel);
+
+/** A group of tests that need a guest under User-mode Linux. */
+export const describeUml = describeWhere("User-mode Linux", findUml);
 
 let booting: Promise<Guest> | undefined;
 

@@ -4,6 +4,7 @@
  * and the test that takes the vsock modules away comes before anything has used them.
  */
 import "./agent-init.ts";
+import "./uml.ts";
 import "./hybrid.ts";
 import "./vsock.ts";
 import "./agent.ts";

@@ -1,0 +1,64 @@
+/** What a kind of guest is made of: its kernel, its image, and how its virtual machine is started. */
+import type { GuestFile } from "./guest-image.ts";
+import type { Kernel } from "./kernel.ts";
+
+/** What runs a guest: QEMU, or User-mode Linux. */
+export type VmmName = "qemu" | "uml";
+
+/** Options of a guest's boot. */
+export interface BootOptions {
+  /** What runs it (default `qemu`). */
+  vmm?: VmmName;
+  /** This machine's file that becomes /bin/vsockbox in the guest. */
+  binary: string;
+  environment?: Readonly<Record<string, string>>;
+  files?: readonly GuestFile[];
+  /** Arguments of `vsockbox agent --init`, where that is to be the guest's init. */
+  agentInit?: readonly string[];
+  memoryMib?: number;
+  /** Sockets of vhost-user vsock devices: each becomes a device of the guest. */
+  vsockDevices?: readonly string[];
+  /** Called once with each stage of the boot: as in "booting Linux 6.1". */
+  onStage?: (stage: string) => void;
+  /** Ends the guest, also while it boots. */
+  signal?: AbortSignal;
+}
+
+/** Memory of a guest in MiB; 384 is too little to unpack an initramfs of 114 MB. */
+export const DEFAULT_MEMORY_MIB = 512;
+
+/** How the process of a virtual machine is started. */
+export interface VmmProcess {
+  /** Standard input and output are the guest's control channel. */
+  command: [string, ...string[]];
+  /** Its whole environment; undefined: this process's. */
+  environment?: Readonly<Record<string, string>>;
+  /**
+   * Whether it ends its virtual machine, with SIGKILL, when descriptor 3 has no writer any more. If not,
+   * it is the virtual machine.
+   */
+  supervised: boolean;
+}
+
+/** One way to start a machine. */
+export interface Attempt {
+  /** A machine that has written nothing to its console for this long, in milliseconds, is given up. */
+  stallMs: number;
+  vmm: VmmProcess;
+}
+
+/** A kind of guest. */
+export interface Machine {
+  kernel: Kernel;
+  /** The existing folder in which the guest's own folder is made. */
+  parent: string;
+  /** The guest's end of the control channel. */
+  controlDevice: string;
+  /** Modules that its devices need. */
+  modules: readonly string[];
+  /**
+   * The ways to start it, to be tried in this order. The guest's folder has its `initrd`; the console
+   * is written to `console.log` in it, or to standard error.
+   */
+  attempts(folder: string): readonly Attempt[];
+}

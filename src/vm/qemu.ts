@@ -1,0 +1,123 @@
+/** Guests under QEMU: this machine's own kernel, emulated where there is no KVM. */
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { VsockboxError } from "../errors.ts";
+import { findKernel, type Kernel } from "./kernel.ts";
+import { DEFAULT_MEMORY_MIB, type BootOptions, type Machine } from "./machine.ts";
+
+/**
+ * Now and then an emulated machine hangs before the kernel's first word: the kernel waits for timer
+ * ticks in a loop that keeps QEMU from delivering them. Such a one is started anew. The last tries
+ * count instructions instead of time (`-icount`), which cannot hang there but is slower.
+ */
+const ATTEMPTS = [
+  { stallMs: 10_000, countInstructions: false },
+  { stallMs: 10_000, countInstructions: false },
+  { stallMs: 15_000, countInstructions: false },
+  { stallMs: 20_000, countInstructions: false },
+  { stallMs: 30_000, countInstructions: true },
+  { stallMs: 60_000, countInstructions: true },
+] as const;
+
+/** The control channel's transport, and loopback vsock: CID 1. */
+const MODULES = ["virtio_mmio", "virtio_console", "vsock_loopback"];
+
+/** The driver of a virtio-vsock device on PCI. */
+const VSOCK_DEVICE_MODULES = ["virtio_pci", "vmw_vsock_virtio_transport"];
+
+/** The first port of the first virtio-serial device. */
+const CONTROL_DEVICE = "/dev/vport0p1";
+
+/**
+ * qemu-system-x86_64.
+ *
+ * @throws {VsockboxError} UNAVAILABLE with what to install.
+ */
+export function findQemu(): string {
+  const found = Bun.which("qemu-system-x86_64");
+  if (found !== null) return found;
+  throw new VsockboxError({
+    code: "UNAVAILABLE",
+    operation: "find qemu-system-x86_64",
+    message: "it is not in PATH",
+    hint: "`apt-get install qemu-system-x86`",
+  });
+}
+
+/**
+ * What {@link bootGuest} needs for a guest under QEMU.
+ *
+ * @throws {VsockboxError} UNAVAILABLE where QEMU or a kernel is missing.
+ */
+export function qemuMachine({ memoryMib, vsockDevices = [] }: BootOptions): Machine {
+  const kernel = findKernel();
+  const qemu = findQemu();
+  return {
+    kernel,
+    parent: tmpdir(),
+    controlDevice: CONTROL_DEVICE,
+    modules: vsockDevices.length === 0 ? MODULES : [...MODULES, ...VSOCK_DEVICE_MODULES],
+    attempts: (folder) =>
+      ATTEMPTS.map(({ stallMs, countInstructions }) => {
+        const setup = { qemu, kernel, folder, countInstructions, vsockDevices };
+        const command = qemuCommand({ ...setup, memoryMib: memoryMib ?? DEFAULT_MEMORY_MIB });
+        return { stallMs, vmm: { command, supervised: false } };
+      }),
+  };
+}
+
+interface QemuSetup {
+  qemu: string;
+  kernel: Kernel;
+  folder: string;
+  memoryMib: number;
+  countInstructions: boolean;
+  vsockDevices: readonly string[];
+}
+
+function qemuCommand(setup: QemuSetup): [string, ...string[]] {
+  const { folder, memoryMib, vsockDevices } = setup;
+  const hasDevices = vsockDevices.length > 0;
+  const command = [
+    setup.qemu,
+    // The smallest machine type boots fastest, but delivers no interrupts of PCI devices.
+    ...[
+      "-M",
+      hasDevices ? "q35,memory-backend=memory" : "microvm,x-option-roms=off,isa-serial=on,rtc=on",
+    ],
+    ...(setup.countInstructions
+      ? ["-accel", "tcg,thread=single", "-icount", "shift=2,sleep=off", "-smp", "1"]
+      : ["-accel", "tcg,thread=multi", "-smp", "2"]),
+    ...["-cpu", "max", "-m", String(memoryMib)],
+    ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
+    ...["-serial", `file:${join(folder, "console.log")}`],
+    ...[
+      "-device",
+      hasDevices ? "virtio-serial-pci" : "virtio-serial-device",
+      "-chardev",
+      "stdio,id=control,signal=off",
+    ],
+    ...["-device", "virtserialport,chardev=control"],
+    // Behind the control port, whose number in the guest counts virtio devices.
+    ...vsockDeviceArguments(vsockDevices, memoryMib),
+    ...["-kernel", setup.kernel.image, "-initrd", join(folder, "initrd")],
+    ...["-append", "console=ttyS0 quiet panic=-1 reboot=t"],
+  ];
+  // QEMU must not outlive us, not even when we are killed.
+  const setpriv = Bun.which("setpriv");
+  return setpriv === null
+    ? (command as [string, ...string[]])
+    : [setpriv, "--pdeathsig", "KILL", "--", ...command];
+}
+
+/** A vhost-user device works on the guest's memory itself: that has to be shared. */
+function vsockDeviceArguments(sockets: readonly string[], memoryMib: number): string[] {
+  if (sockets.length === 0) return [];
+  return [
+    ...["-object", `memory-backend-memfd,id=memory,size=${memoryMib}M,share=on`],
+    ...sockets.flatMap((socket, index) => [
+      ...["-chardev", `socket,id=vsock${index},path=${socket}`],
+      ...["-device", `vhost-user-vsock-pci,chardev=vsock${index}`],
+    ]),
+  ];
+}
