@@ -18,6 +18,10 @@ export interface BootOptions {
   memoryMib?: number;
   /** Sockets of vhost-user vsock devices: each becomes a device of the guest. */
   vsockDevices?: readonly string[];
+  /** QEMU: a Unix socket to be made for its monitor, which speaks QMP. */
+  monitor?: string;
+  /** QEMU: whether a reboot of the guest starts it anew; without, it ends. */
+  reboots?: boolean;
   /** Called once with each stage of the boot: as in "booting Linux 6.1". */
   onStage?: (stage: string) => void;
   /** Ends the guest, also while it boots. */

@@ -49,7 +49,12 @@ export function findQemu(): string {
  *
  * @throws {VsockboxError} UNAVAILABLE where QEMU or a kernel is missing.
  */
-export function qemuMachine({ memoryMib, vsockDevices = [] }: BootOptions): Machine {
+export function qemuMachine({
+  memoryMib,
+  vsockDevices = [],
+  monitor,
+  reboots = false,
+}: BootOptions): Machine {
   const kernel = findKernel();
   const qemu = findQemu();
   return {
@@ -59,7 +64,7 @@ export function qemuMachine({ memoryMib, vsockDevices = [] }: BootOptions): Mach
     modules: vsockDevices.length === 0 ? MODULES : [...MODULES, ...VSOCK_DEVICE_MODULES],
     attempts: (folder) =>
       ATTEMPTS.map(({ stallMs, countInstructions }) => {
-        const setup = { qemu, kernel, folder, countInstructions, vsockDevices };
+        const setup = { qemu, kernel, folder, countInstructions, vsockDevices, monitor, reboots };
         const command = qemuCommand({ ...setup, memoryMib: memoryMib ?? DEFAULT_MEMORY_MIB });
         return { stallMs, vmm: { command, supervised: false } };
       }),
@@ -73,6 +78,8 @@ interface QemuSetup {
   memoryMib: number;
   countInstructions: boolean;
   vsockDevices: readonly string[];
+  monitor: string | undefined;
+  reboots: boolean;
 }
 
 function qemuCommand(setup: QemuSetup): [string, ...string[]] {
@@ -89,7 +96,9 @@ function qemuCommand(setup: QemuSetup): [string, ...string[]] {
       ? ["-accel", "tcg,thread=single", "-icount", "shift=2,sleep=off", "-smp", "1"]
       : ["-accel", "tcg,thread=multi", "-smp", "2"]),
     ...["-cpu", "max", "-m", String(memoryMib)],
-    ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
+    ...["-nodefaults", "-no-user-config", "-display", "none"],
+    ...(setup.reboots ? [] : ["-no-reboot"]),
+    ...(setup.monitor === undefined ? [] : ["-qmp", `unix:${setup.monitor},server=on,wait=off`]),
     ...["-serial", `file:${join(folder, "console.log")}`],
     ...[
       "-device",

@@ -1,6 +1,7 @@
 /**
  * The guest that all VM tests share: booted once, at the first use. Where there is no QEMU, or no
- * User-mode Linux for the tests that need that, they are skipped with one line that says so, unless VSOCKBOX_REQUIRE_VM=1: then they fail.
+ * User-mode Linux for the tests that need that, they are skipped with one line that says so, unless
+ * VSOCKBOX_REQUIRE_VM=1: then they fail.
  */
 import { describe, test } from "bun:test";
 import { toVsockboxError } from "../../src/errors.ts";
@@ -8,8 +9,9 @@ import { bootGuest, type Guest } from "../../src/vm/guest.ts";
 import { findBusybox } from "../../src/vm/guest-image.ts";
 import { findKernel } from "../../src/vm/kernel.ts";
 import { findQemu } from "../../src/vm/qemu.ts";
-import { findUml } from "../../src/vm/uml.ts";
-import { BINARY } from "../support/binary.ts";
+import { findUml, umlGuestFiles } from "../../src/vm/uml.ts";
+import { BINARY, TemporaryFolder } from "../support/binary.ts";
+import { guestVsock } from "../support/guest-vsock.ts";
 
 const REQUIRED = process.env["VSOCKBOX_REQUIRE_VM"] === "1";
 
@@ -55,9 +57,11 @@ export function testGuest(): Promise<Guest> {
 }
 
 async function boot(): Promise<Guest> {
+  using folder = new TemporaryFolder();
   const guest = await bootGuest({
     binary: BINARY,
     environment: { VSOCKBOX_TEST_VM: "1", NO_COLOR: "1" },
+    files: whatIsMissing(findUml) === undefined ? [guestVsock(folder), ...umlGuestFiles()] : [],
     // A hundred clients at once are a hundred processes of 25 MB.
     memoryMib: 4096,
   });

@@ -6,6 +6,8 @@
 import "./agent-init.ts";
 import "./uml.ts";
 import "./hybrid.ts";
+import "./siblings.ts";
 import "./vsock.ts";
+import "./forward.ts";
 import "./agent.ts";
 import "./readme.ts";

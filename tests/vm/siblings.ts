@@ -1,0 +1,134 @@
+/** VMs of one device process: those of one group reach each other, those of two do not. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { bootGuest, type Guest } from "../../src/vm/guest.ts";
+import { BINARY, eventually, Running, TemporaryFolder, vsockbox } from "../support/binary.ts";
+import { runIn, startListener } from "../support/guest-lines.ts";
+import { guestVsock } from "../support/guest-vsock.ts";
+import { describeUml } from "./support.ts";
+
+describeUml("sibling VMs", () => {
+  let folder: TemporaryFolder;
+  let device: Running;
+  let first: Guest;
+  let second: Guest;
+  let stranger: Guest;
+
+  const socketOf = (cid: number) => folder.file(`${cid}.sock`);
+  const vmOf = (cid: number, groups: string) =>
+    `guest-cid=${cid},socket=${socketOf(cid)},uds-path=${folder.file(`${cid}.vsock`)},groups=${groups}`;
+
+  beforeAll(async () => {
+    folder = new TemporaryFolder();
+    const vms = [vmOf(5, "one"), vmOf(6, "other+one"), vmOf(7, "two")];
+    device = new Running(["hybrid-proxy", ...vms.flatMap((vm) => ["--vm", vm])]);
+    await device.says("VM 7: waiting for its VMM");
+    [first, second, stranger] = [await boot(5), await boot(6), await boot(7)];
+  });
+  afterAll(async () => {
+    for (const guest of [first, second, stranger]) await guest?.stop();
+    await device?.[Symbol.asyncDispose]();
+    folder?.[Symbol.dispose]();
+  });
+
+  async function boot(cid: number): Promise<Guest> {
+    return await bootGuest({
+      vmm: "uml",
+      binary: BINARY,
+      environment: { VSOCKBOX_TEST_VM: "1", NO_COLOR: "1" },
+      files: [guestVsock(folder)],
+      vsockDevices: [socketOf(cid)],
+    });
+  }
+
+  test("of one group run commands in each other, by CID", async () => {
+    await runIn(second, "(vsockbox agent -q --allow-cid 5 > /tmp/agent.log 2>&1 &)");
+    await runIn(first, "vsockbox wait 6 --timeout 30");
+    expect(await runIn(first, "vsockbox exec 6 -- vsockbox cid")).toBe("6\n");
+    // Also from a guest that would look among VMs of its own.
+    expect(await runIn(first, "vsockbox exec sibling:6 -- vsockbox cid")).toBe("6\n");
+  });
+
+  test("of one group carry 128 MiB with equal hashes, each way and both at once", async () => {
+    const there = await startListener(second, "guest-vsock receive 7400 0");
+    const back = await startListener(first, "guest-vsock receive 7400 0");
+    const sent = await Promise.all([
+      runIn(first, "guest-vsock transmit 6 7400 128"),
+      runIn(second, "guest-vsock transmit 5 7400 128"),
+    ]);
+    expect(sent[0]).toStartWith(`${128 * 1024 * 1024} bytes`);
+    expect([await there(), await back()]).toEqual(sent);
+  });
+
+  test("a reader that stops for 10 s misses nothing, and holds nobody up", async () => {
+    const result = await startListener(second, "guest-vsock receive 7401 10");
+    const sent = runIn(first, "guest-vsock transmit 6 7401 32");
+    expect(await runIn(first, "vsockbox exec 6 -- echo on")).toBe("on\n");
+    expect(await result()).toBe(await sent);
+  });
+
+  test("of one group open 1,000 connections, 200 at once", async () => {
+    await startListener(second, "guest-vsock echo 7600");
+    expect(await runIn(first, "guest-vsock many 6 7600 1000 200")).toBe(
+      "1000 connections, 200 at once\n",
+    );
+  });
+
+  test("of one group keep the borders of records", async () => {
+    const result = await startListener(second, "guest-vsock echo-records 7200");
+    expect(await runIn(first, "guest-vsock records 6 7200 1 5000 60000 4052 3")).toBe(
+      "1a 5000b 60000c 4052d 3e end\n",
+    );
+    expect(await result()).toBe("");
+  });
+
+  test("of two groups, and CIDs of nobody, are refused instead of left waiting", async () => {
+    // Left without an answer, Linux says ETIMEDOUT.
+    for (const [guest, cid] of [
+      [stranger, 6],
+      [first, 7],
+      [first, 99],
+      [first, 5],
+    ] as const) {
+      expect([cid, await runIn(guest, `guest-vsock refused ${cid} 7600`)]).not.toEqual([
+        cid,
+        "ETIMEDOUT\n",
+      ]);
+      expect(await runIn(guest, `TO_HOST=1 guest-vsock refused ${cid} 7600`)).not.toContain(
+        "connected",
+      );
+    }
+    expect(await runIn(first, "guest-vsock refused 6 7999")).toBe("ECONNRESET\n");
+    expect(await runIn(stranger, "guest-vsock refused 6 7600")).toBe("ECONNRESET\n");
+  });
+
+  test("the end of one is told to the other, and the next one takes its place", async () => {
+    await startListener(second, "guest-vsock echo 7700");
+    const cut = first.run("guest-vsock transmit 6 7700 100000", { timeoutMs: 60_000 });
+    await Bun.sleep(300);
+    await second.stop();
+    const { status, stdout } = await cut;
+    expect([status, Buffer.from(stdout).toString()]).toEqual([
+      1,
+      expect.stringMatching(/^write: /),
+    ]);
+    await eventually("the device knows", () => device.stderr.includes("VM 6: the VMM has disconn"));
+    expect(await runIn(first, "guest-vsock refused 6 7600")).toBe("ECONNRESET\n");
+    second = await boot(6);
+    await startListener(second, "guest-vsock echo 7600");
+    expect(await runIn(first, "guest-vsock many 6 7600 10 10")).toBe(
+      "10 connections, 10 at once\n",
+    );
+  });
+
+  test("each has the host to itself", async () => {
+    for (const [cid, guest] of [
+      [5, first],
+      [7, stranger],
+    ] as const) {
+      await runIn(guest, "(vsockbox agent -q > /tmp/agent.log 2>&1 &)");
+      const address = `hybrid:${folder.file(`${cid}.vsock`)}`;
+      expect((await vsockbox(["wait", address, "--timeout", "30"])).status).toBe(0);
+      expect((await vsockbox(["exec", address, "--", "vsockbox", "cid"])).stdout).toBe(`${cid}\n`);
+    }
+  });
+});
