@@ -9,6 +9,7 @@ import type { HostBackend, HostClient, TakeClient } from "./host-backend.ts";
 import type { HostConnection } from "./host-connection.ts";
 import { Muxer, type MuxerHost } from "./muxer.ts";
 import { PacketRoom } from "./packet-room.ts";
+import type { PacketTap } from "./packet-tap.ts";
 import { SentPacket } from "./sent-packet.ts";
 import { Passed, type SiblingDevice, Siblings } from "./siblings.ts";
 import { DeviceStatistics } from "./statistics.ts";
@@ -77,6 +78,7 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
   readonly #room: PacketRoom;
   /** Where the rings were when they stopped: a pause goes on there, a new driver does not. */
   readonly #stoppedAt: number[] = [0, 0, 0];
+  #tap: PacketTap | undefined;
   /** Whether the guest may believe in connections that are none. */
   #owesReset = false;
 
@@ -124,9 +126,15 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
     return this.#rings[RX] !== undefined && this.#rings[TX] !== undefined;
   }
 
-  /** Clients and dials of the host's side that nothing is known of yet. */
-  get pendingClients(): number {
-    return this.#host.pending;
+  /** Of the host's side: clients and dials that nothing is known of yet, and clients given up. */
+  get clients(): Pick<HostBackend, "pending" | "dropped"> {
+    return this.#host;
+  }
+
+  /** Shows every packet to somebody from now on; to nobody where it is undefined. */
+  showPackets(tap: PacketTap | undefined): void {
+    this.#tap = tap;
+    this.#room.tap = tap;
   }
 
   // The VMM.
@@ -286,6 +294,7 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
     const now = performance.now();
     this.#host.onTime(now);
     this.muxer.onTime(now);
+    this.#tap?.onTime(now);
     try {
       // What the guest sent may have answers, and these room again for more of it.
       const left = this.#transmit();
@@ -312,8 +321,12 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
     let isBlocked = false;
     do {
       while (budget > 0 && !isBlocked && !this.resets.isBusy && ring.peek(sent.chain)) {
-        isBlocked = sent.read() && this.#onPacket() === Passed.Later;
-        if (isBlocked) break;
+        if (sent.read()) {
+          isBlocked = this.#onPacket() === Passed.Later;
+          if (isBlocked) break;
+          this.statistics.packetsFromGuest++;
+          if (this.#tap !== undefined) sent.showTo(this.#tap);
+        }
         budget--;
         ring.take();
         ring.use(sent.chain.head, 0);
@@ -326,12 +339,12 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
 
   #onPacket(): number {
     const { header } = this.#sent;
-    this.statistics.packetsFromGuest++;
     // A guest that speaks for somebody else is not listened to.
     if (header.srcCid !== this.guestCid) return Passed.Yes;
     if (header.dstCid !== HOST_CID) {
-      this.statistics.packetsToSiblings++;
-      return this.siblings.pass(this.#sent);
+      const passed = this.siblings.pass(this.#sent);
+      if (passed === Passed.Yes) this.statistics.packetsToSiblings++;
+      return passed;
     }
     this.muxer.onPacket(this.#sent);
     return Passed.Yes;

@@ -29,6 +29,8 @@ export interface HostBackend {
   onTime(now: number): void;
   /** How many clients have not said yet what they want, and how many dials have no answer yet. */
   readonly pending: number;
+  /** Clients that were closed before it was known what they want; undefined where all say it. */
+  readonly dropped?: number;
   /** Stops listening, gives up what is pending, and removes what was made. */
   close(): void;
 }

@@ -100,6 +100,7 @@ export class Muxer {
     byGuestPort.set(guestPort, connection);
     this.#count++;
     this.#host.statistics.opened++;
+    if (isFromGuest) this.#host.statistics.openedByGuest++;
     return connection;
   }
 
@@ -142,8 +143,15 @@ export class Muxer {
       else if (header.op !== Op.Rst) this.#reset(header);
       return;
     }
+    if (header.op === Op.Rst) this.#countReset(connection);
     this.#carryOut(connection, connection.machine.onPacket(header), packet);
     this.#settle(connection);
+  }
+
+  #countReset({ machine }: HostConnection): void {
+    const { statistics } = this.#host;
+    statistics.resetsFromGuest++;
+    if (machine.state === State.HostOpening) statistics.refusedByGuest++;
   }
 
   #carryOut(connection: HostConnection, action: number, packet: SentPacket): void {
@@ -291,6 +299,8 @@ export class Muxer {
       const bit = machine.next();
       if (bit === 0) return 0;
       if (bit !== Pending.Data) {
+        if (bit === Pending.Rst) this.#host.statistics.resets++;
+        else if (bit === Pending.CreditRequest) this.#host.statistics.creditStarved++;
         machine.tell(bit, this.#header, this.#host.guestCid, 0);
         room.put(this.#header, 0);
         return 1;

@@ -7,6 +7,7 @@ import { copyMemory } from "../ffi/memory-copy.ts";
 import { IoVector } from "../ffi/iovec.ts";
 import { HEADER_BYTES, type PacketHeader } from "../protocols/virtio-vsock/packet.ts";
 import { forEachPair, type MemoryTable, type PieceList } from "./memory-table.ts";
+import type { PacketTap } from "./packet-tap.ts";
 import { Chain, type Vring } from "./vring.ts";
 
 /** Most chains that one system call fills. */
@@ -24,6 +25,8 @@ export class PacketRoom {
   #count = 0;
   /** How many of them have been taken. */
   #taken = 0;
+  /** Told of every packet, where somebody wants to know. */
+  tap: PacketTap | undefined;
 
   /** @param entries of the largest ring. */
   constructor(table: MemoryTable, entries: number) {
@@ -111,6 +114,7 @@ export class PacketRoom {
     const { head, writable } = this.#chain;
     header.write(this.#headerView, 0);
     this.#table.write(writable, 0, this.#headerBytes);
+    this.tap?.onPacket(header, this.#headerBytes, this.#table, writable, bytes);
     this.#taken++;
     this.#ring?.take();
     this.#ring?.use(head, HEADER_BYTES + bytes);

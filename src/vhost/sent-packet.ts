@@ -2,6 +2,7 @@
 import { IoVector } from "../ffi/iovec.ts";
 import { HEADER_BYTES, PacketHeader } from "../protocols/virtio-vsock/packet.ts";
 import type { MemoryTable, PieceList } from "./memory-table.ts";
+import type { PacketTap } from "./packet-tap.ts";
 import { Chain } from "./vring.ts";
 
 /** The packet that is being worked on; filled again and again. */
@@ -43,6 +44,11 @@ export class SentPacket {
     this.#vector.clear();
     this.pieces.pushTo(this.#vector, HEADER_BYTES, length);
     return this.#vector;
+  }
+
+  /** Shows it to a tap. */
+  showTo(tap: PacketTap): void {
+    tap.onPacket(this.header, this.headerBytes, this.#table, this.pieces, this.header.len);
   }
 
   /** Copies payload behind its first `skip` bytes. */

@@ -2,12 +2,20 @@
 export class DeviceStatistics {
   /** Connections that were begun, by either side. */
   opened = 0;
+  /** Of these, those that the guest began. */
+  openedByGuest = 0;
   /** Requests of the guest that were answered with an RST. */
   refused = 0;
+  /** Requests of the host that the guest answered with an RST. */
+  refusedByGuest = 0;
   /** Clients of the host that were turned away. */
   clientsRefused = 0;
-  /** RSTs for packets to connections that are none. */
+  /** RSTs that the guest was told. */
   resets = 0;
+  /** RSTs of the guest for connections that there were. */
+  resetsFromGuest = 0;
+  /** How often a connection had bytes for the guest, and the guest no room for them. */
+  creditStarved = 0;
   bytesToGuest = 0;
   bytesFromGuest = 0;
   packetsToGuest = 0;

@@ -57,6 +57,7 @@ export class UnixBackend implements HostBackend {
   /** By descriptor, in the order in which they came. */
   readonly #lines = new Map<number, WaitingClient>();
   readonly #line = new Uint8Array(LINE_BYTES);
+  dropped = 0;
 
   /**
    * Listens at once.
@@ -105,6 +106,7 @@ export class UnixBackend implements HostBackend {
   }
 
   #drop(fd: number): void {
+    this.dropped++;
     this.#forget(fd);
     closeDescriptor(fd);
   }
