@@ -2,7 +2,7 @@
  * The device's own loop: one blocking epoll_wait for all VMs. Now and then it lets the runtime have a
  * turn, which is how signals and everything else that is no part of the device come through.
  */
-import { Epoll } from "../ffi/epoll.ts";
+import { Epoll, EPOLLIN } from "../ffi/epoll.ts";
 
 /** Called with what epoll says of a descriptor. */
 export type EventHandler = (events: number) => void;
@@ -24,6 +24,7 @@ export class EventLoop {
   #stopped = false;
   #again = false;
   #soon = false;
+  #runtimeWaits = false;
 
   /** Watches a descriptor. */
   add(fd: number, events: number, handler: EventHandler): void {
@@ -51,6 +52,18 @@ export class EventLoop {
     this.#soon = true;
   }
 
+  /**
+   * Wakes up for what the runtime waits for as well, and lets it have its turn at once: a server, a
+   * signal or a finished write does not wait for the end of a block then.
+   *
+   * @param fd the runtime's own epoll, as `findRuntimeEpoll` gives it.
+   */
+  watchRuntime(fd: number): void {
+    this.add(fd, EPOLLIN, () => {
+      this.#runtimeWaits = true;
+    });
+  }
+
   /** Ends {@link run} after the present round. */
   stop(): void {
     this.#stopped = true;
@@ -68,7 +81,8 @@ export class EventLoop {
       }
       for (const action of this.#everyRound) action();
       const now = performance.now();
-      if ((count === 0 && !this.#again) || now - lastTurn > TURN_MS) {
+      if (this.#runtimeWaits || (count === 0 && !this.#again) || now - lastTurn > TURN_MS) {
+        this.#runtimeWaits = false;
         await new Promise<void>((resolve) => setImmediate(resolve));
         lastTurn = performance.now();
       }
