@@ -191,12 +191,18 @@ export function openUnixListener(
   };
 }
 
-function inodeOf(path: string): string | undefined {
+/** Which file a path leads to now; undefined where there is none. */
+export function inodeOf(path: string): string | undefined {
   const status = lstatSync(path, { throwIfNoEntry: false });
   return status === undefined ? undefined : `${status.dev}:${status.ino}`;
 }
 
-function removeStaleSocket(path: string, sockaddr: Uint8Array): void {
+/**
+ * Removes a socket file that nobody listens on; leaves one with a listener where it is.
+ *
+ * @throws {VsockboxError} CANNOT_CREATE for a file of another kind.
+ */
+export function removeStaleSocket(path: string, sockaddr: Uint8Array): void {
   const status = lstatSync(path, { throwIfNoEntry: false });
   if (status === undefined) return;
   if (!status.isSocket()) {

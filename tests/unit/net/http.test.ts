@@ -1,0 +1,77 @@
+import { describe, expect, test } from "bun:test";
+import { existsSync, renameSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { type HttpServer, parseHttpAddress, serveHttp } from "../../../src/net/http.ts";
+import { TemporaryFolder } from "../../support/folder.ts";
+
+describe("an address to serve on", () => {
+  test.each([
+    ["tcp:127.0.0.1:9464", { kind: "tcp", host: "127.0.0.1", port: 9464 }],
+    ["127.0.0.1:9464", { kind: "tcp", host: "127.0.0.1", port: 9464 }],
+    [":0", { kind: "tcp", host: "0.0.0.0", port: 0 }],
+    ["tcp:*:1", { kind: "tcp", host: "0.0.0.0", port: 1 }],
+    ["[::1]:65535", { kind: "tcp", host: "::1", port: 65_535 }],
+    ["unix:/run/x y.sock", { kind: "unix", path: "/run/x y.sock" }],
+  ])("%s", (text, endpoint) => {
+    expect<unknown>(parseHttpAddress(text, "metrics")).toEqual(endpoint);
+  });
+
+  test.each(["", "9464", "tcp:9464", "a:65536", "a:b", "::1:5", "unix:", "[::1]", "a:1:2"])(
+    "%j is none",
+    (text) => {
+      expect(() => parseHttpAddress(text, "metrics")).toThrow(
+        expect.objectContaining({ code: "USAGE" }) as Error,
+      );
+    },
+  );
+});
+
+describe("a server on a Unix socket", () => {
+  const answer = () => new Response("yes");
+  const serve = (path: string): HttpServer => serveHttp({ kind: "unix", path }, answer);
+  const cannot = expect.objectContaining({ code: "CANNOT_CREATE" }) as Error;
+
+  test("is for its user alone, and removes its socket", async () => {
+    using folder = new TemporaryFolder();
+    const path = folder.file("x.ctl");
+    const server = serve(path);
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    expect(await (await fetch("http://x/", { unix: path })).text()).toBe("yes");
+    expect(() => serve(path)).toThrow(cannot);
+    server.close();
+    expect(existsSync(path)).toBe(false);
+  });
+
+  test("replaces a socket that nobody listens on, and no other file", () => {
+    using folder = new TemporaryFolder();
+    const path = folder.file("x.ctl");
+    const stale = Bun.listen({ unix: folder.file("stale"), socket: { data() {} } });
+    renameSync(folder.file("stale"), path);
+    stale.stop(true);
+    serve(path).close();
+    writeFileSync(path, "mine");
+    expect(() => serve(path)).toThrow(cannot);
+    expect(() => serve(folder.file("none/x.ctl"))).toThrow(cannot);
+    symlinkSync(path, folder.file("link"));
+    expect(() => serve(folder.file("link"))).toThrow(cannot);
+  });
+
+  test("leaves alone what somebody else has put in its place", () => {
+    using folder = new TemporaryFolder();
+    const path = folder.file("x.ctl");
+    const server = serve(path);
+    renameSync(path, folder.file("old"));
+    writeFileSync(path, "mine");
+    server.close();
+    expect(existsSync(path)).toBe(true);
+  });
+});
+
+test("a TCP port that is taken is said so", () => {
+  const endpoint = { kind: "tcp", host: "127.0.0.1", port: 0 } as const;
+  const server = serveHttp(endpoint, () => new Response("yes"));
+  expect(server.endpoint.kind === "tcp" && server.endpoint.port).toBeGreaterThan(0);
+  expect(() => serveHttp(server.endpoint, () => new Response("no"))).toThrow(
+    expect.objectContaining({ code: "CANNOT_CREATE", errno: "EADDRINUSE" }) as Error,
+  );
+  server.close();
+});

@@ -1,0 +1,41 @@
+import { describe, expect, test } from "bun:test";
+import { readCaptureRequest, readFailure } from "../../../../src/protocols/hybrid/control.ts";
+
+describe("a request for a capture", () => {
+  test("is read", () => {
+    expect(readCaptureRequest({ file: "/x.pcap" }, 10)).toEqual({ file: "/x.pcap" });
+    const whole = { file: "/x", payload_bytes: 10, force: true };
+    expect(readCaptureRequest(whole, 10)).toEqual(whole);
+  });
+
+  test.each([
+    [undefined],
+    [null],
+    [[]],
+    ["/x"],
+    [{}],
+    [{ file: "x.pcap" }],
+    [{ file: "/x\0" }],
+    [{ file: 1 }],
+    [{ file: "/x", force: 1 }],
+    [{ file: "/x", payload_bytes: "1" }],
+    [{ file: "/x", payload_bytes: -1 }],
+    [{ file: "/x", payload_bytes: 1.5 }],
+    [{ file: "/x", payload_bytes: 11 }],
+  ])("%j is none", (body) => {
+    expect(() => readCaptureRequest(body, 10)).toThrow(
+      expect.objectContaining({ code: "BAD_DATA" }) as Error,
+    );
+  });
+});
+
+test("a failure is read from whatever answers", () => {
+  const failure = { code: "CANNOT_CREATE", message: "no", hint: "yes" };
+  expect(readFailure({ ...failure, more: 1 })).toEqual(failure as never);
+  for (const other of [undefined, "x", {}, { code: "toString", message: 1 }]) {
+    expect(readFailure(other)).toMatchObject({
+      code: "BAD_DATA",
+      message: expect.stringContaining("no control socket"),
+    });
+  }
+});
