@@ -19,6 +19,7 @@ function printedVm({
   txBufferSize,
   queueSize,
   groups,
+  capture,
 }: VmConfig): PrintedVm {
   return {
     guest_cid: guestCid,
@@ -27,6 +28,8 @@ function printedVm({
     tx_buffer_size: txBufferSize,
     queue_size: queueSize,
     groups: groups.join("+"),
+    ...(capture === undefined ? {} : { capture: capture.file }),
+    ...(capture?.payloadBytes === undefined ? {} : { capture_bytes: capture.payloadBytes }),
   };
 }
 

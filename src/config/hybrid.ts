@@ -18,6 +18,8 @@ import { resolve } from "node:path";
 import { reasonOf, VsockboxError, type ErrorCode } from "../errors.ts";
 import { UNIX_PATH_MAX_BYTES } from "../ffi/sockaddr.ts";
 import { ANY, CID_HOST, readU32 } from "../net/address.ts";
+import { controlPathOf } from "../protocols/hybrid/control.ts";
+import { MAX_RECORD_PAYLOAD_BYTES } from "../protocols/pcap/vsock-record.ts";
 import { closest, parseInteger } from "../ui/arguments.ts";
 import { locateVms, type VmLocation } from "./hybrid-lines.ts";
 
@@ -32,6 +34,15 @@ export interface VmConfig {
   queueSize: number;
   /** Devices that share one reach each other. */
   groups: string[];
+  /** Undefined where no packets are captured from the beginning. */
+  capture?: CaptureConfig | undefined;
+}
+
+/** A capture that begins with the device. */
+export interface CaptureConfig {
+  file: string;
+  /** Bytes of each payload that are kept; undefined for the default. */
+  payloadBytes: number | undefined;
 }
 
 /** Where a device's connections go on the host. */
@@ -56,6 +67,8 @@ export const VM_KEYS = [
   "tx-buffer-size",
   "queue-size",
   "groups",
+  "capture",
+  "capture-bytes",
 ] as const;
 
 /** One of {@link VM_KEYS}. */
@@ -69,7 +82,7 @@ export const VM_DEFAULTS = {
   groups: ["default"],
 } as const;
 
-const PATH_KEYS: ReadonlySet<VmKey> = new Set(["socket", "uds-path", "seqpacket-path"]);
+const PATH_KEYS: ReadonlySet<VmKey> = new Set(["socket", "uds-path", "seqpacket-path", "capture"]);
 
 const QUEUE_SIZE_MAX = 32_768;
 const U32_MAX = 0xffff_ffff;
@@ -301,11 +314,15 @@ function resolveVm(
     const text = raw.get(key);
     return text === undefined ? undefined : integer(key, text, min, max);
   };
-  const path = (key: VmKey): string | undefined => {
+  const filePath = (key: VmKey): string | undefined => {
     const text = raw.get(key);
-    if (text === undefined) return undefined;
     if (text === "") throw fail(key, "the path is empty");
-    if (text.includes("\0")) throw fail(key, "the path has a NUL byte");
+    if (text?.includes("\0")) throw fail(key, "the path has a NUL byte");
+    return text;
+  };
+  const path = (key: VmKey): string | undefined => {
+    const text = filePath(key);
+    if (text === undefined) return undefined;
     const bytes = Buffer.byteLength(text);
     if (bytes > UNIX_PATH_MAX_BYTES) {
       throw fail(key, `the path has ${bytes} bytes, the kernel takes ${UNIX_PATH_MAX_BYTES}`);
@@ -345,6 +362,11 @@ function resolveVm(
   if ((queueSize & (queueSize - 1)) !== 0) {
     throw fail("queue-size", `${queueSize} is no power of two`);
   }
+  const captureFile = filePath("capture");
+  const payloadBytes = optional("capture-bytes", 0, MAX_RECORD_PAYLOAD_BYTES);
+  if (payloadBytes !== undefined && captureFile === undefined) {
+    throw fail("capture-bytes", `it needs ${source.name("capture")}`);
+  }
   const backendOf = (): HybridBackend => {
     if (udsPath !== undefined) return { kind: "unix", udsPath, seqpacketPath };
     if (forwardCid !== undefined) {
@@ -361,6 +383,7 @@ function resolveVm(
     txBufferSize: optional("tx-buffer-size", 1, U32_MAX) ?? VM_DEFAULTS.txBufferSize,
     queueSize,
     groups: [...new Set(list("groups") ?? VM_DEFAULTS.groups)],
+    ...(captureFile === undefined ? {} : { capture: { file: captureFile, payloadBytes } }),
   };
 }
 
@@ -376,7 +399,11 @@ function checkTogether(vms: readonly SourcedVm[]): VmConfig[] {
   for (const { config, source } of vms) {
     take(cids, config.guestCid, source, "guest-cid", config.guestCid);
     take(paths, resolve(config.socket), source, "socket", config.socket);
-    const { backend } = config;
+    take(paths, controlPathOf(resolve(config.socket)), source, "socket", config.socket);
+    const { backend, capture } = config;
+    if (capture !== undefined) {
+      take(paths, resolve(capture.file), source, "capture", capture.file);
+    }
     if (backend.kind === "unix") {
       const { udsPath, seqpacketPath } = backend;
       take(paths, resolve(udsPath), source, "uds-path", udsPath);

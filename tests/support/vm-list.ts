@@ -22,6 +22,9 @@ const vm = fc.record({
   txBufferSize: u32(1, 0xffff_ffff),
   queueExponent: fc.integer({ min: 1, max: 15 }),
   groups: fc.uniqueArray(text, { minLength: 1, maxLength: 3 }),
+  capture: fc.option(fc.record({ payloadBytes: fc.option(u32(0, 262_068), { nil: undefined }) }), {
+    nil: undefined,
+  }),
 });
 
 /** VMs that do not clash. */
@@ -31,7 +34,7 @@ export const vmList: fc.Arbitrary<VmConfig[]> = fc
     const ports = new Set<number>();
     const fresh = (port: number) => !ports.has(port) && ports.add(port).has(port);
     return list.map(
-      ({ guestCid, name, backend, txBufferSize, queueExponent, groups }): VmConfig => {
+      ({ guestCid, name, backend, txBufferSize, queueExponent, groups, capture }): VmConfig => {
         const unix: HybridBackend = { kind: "unix", udsPath: `/run/${guestCid}/${name}.vsock` };
         return {
           guestCid,
@@ -47,6 +50,9 @@ export const vmList: fc.Arbitrary<VmConfig[]> = fc
           txBufferSize,
           queueSize: 2 ** queueExponent,
           groups,
+          ...(capture === undefined
+            ? {}
+            : { capture: { file: `/run/${guestCid}/${name}.pcap`, ...capture } }),
         };
       },
     );

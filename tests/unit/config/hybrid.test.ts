@@ -152,6 +152,14 @@ describe("a VM of hybrid-proxy", () => {
         ports.includes(",") ? '"9002" is no key=value' : "forward-listen: ",
       ],
     ),
+    ["socket=/s,uds-path=/s.ctl", "uds-path: /s.ctl is used twice"],
+    [`${GOOD},capture=/s`, "capture: /s is used twice"],
+    [`${GOOD},capture=`, "capture: the path is empty"],
+    [`${GOOD},capture-bytes=1`, "capture-bytes: it needs capture"],
+    ...["-1", "262069", "x", ""].map((bytes): [string, string] => [
+      `${GOOD},capture=/c,capture-bytes=${bytes}`,
+      "capture-bytes: ",
+    ]),
     ["socket=/s,forward-cid=1,forward-listen=7+7", "forward-listen: 7 is used twice"],
     ...["0", "1", "3", "1000", "65536", "x", ""].map((size): [string, string] => [
       `${GOOD},queue-size=${size}`,
