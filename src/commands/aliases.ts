@@ -8,7 +8,11 @@ const PROGRAM_NAMES: Readonly<Record<string, string>> = {
 
 /** Words behind a command that make it another command. */
 const SUB_COMMANDS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  "hybrid-proxy": { bridge: "bridge" },
+  "hybrid-proxy": {
+    bridge: "bridge",
+    status: "hybrid-proxy status",
+    capture: "hybrid-proxy capture",
+  },
 };
 
 /**

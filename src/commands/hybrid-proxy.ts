@@ -16,6 +16,11 @@ import {
   qemuLine,
 } from "../config/hybrid-print.ts";
 import { VsockboxError } from "../errors.ts";
+import { parseHttpAddress } from "../net/http.ts";
+import {
+  DEFAULT_RECORD_PAYLOAD_BYTES,
+  MAX_RECORD_PAYLOAD_BYTES,
+} from "../protocols/pcap/vsock-record.ts";
 import type { Arguments, Command } from "../ui/command.ts";
 import { print, printJson } from "../ui/report.ts";
 import { jsonArgument } from "./common.ts";
@@ -79,6 +84,16 @@ export const command: Command = {
       valueHint: "NAME+NAME",
       description: `VMs that share a group reach each other (default ${VM_DEFAULTS.groups.join("+")})`,
     },
+    capture: {
+      type: "string",
+      valueHint: "FILE",
+      description: "Capture all packets to this pcap file, which Wireshark reads; it must be new",
+    },
+    "capture-bytes": {
+      type: "string",
+      valueHint: "COUNT",
+      description: `Bytes of each packet's payload that are captured (default ${DEFAULT_RECORD_PAYLOAD_BYTES}, whole packets ${MAX_RECORD_PAYLOAD_BYTES})`,
+    },
     vm: {
       type: "string",
       valueHint: "KEY=VALUE,…",
@@ -91,6 +106,12 @@ export const command: Command = {
       valueHint: "FILE",
       description: "Instead of all of them: a YAML file with a list `vms:` of the same keys",
     },
+    metrics: {
+      type: "string",
+      valueHint: "ADDRESS",
+      description: "Serve metrics for Prometheus: 127.0.0.1:9464, :9464 or unix:PATH",
+    },
+    force: { type: "boolean", description: "Captures replace files that exist" },
     "print-config": { type: "boolean", description: "Print the configuration as a file, and end" },
     "print-qemu": { type: "boolean", description: "Print QEMU's options for each VM, and end" },
     memory: {
@@ -115,6 +136,12 @@ export const command: Command = {
       explanation: "The options that QEMU needs for each VM of the file",
     },
     {
+      command:
+        "vsockbox hybrid-proxy --socket /tmp/3.socket --uds-path /tmp/3.vsock --metrics :9464",
+      explanation:
+        "With metrics for Prometheus. `vsockbox hybrid-proxy status` shows the VMs and their connections, `vsockbox hybrid-proxy capture` the packets",
+    },
+    {
       command: "vsockbox hybrid-proxy bridge --uds-path /tmp/vm3.vsock --to vsock:3",
       explanation:
         "The same Unix socket where the kernel has vhost_vsock: `vsockbox bridge --help`",
@@ -133,8 +160,14 @@ export const command: Command = {
       printQemu(vms, memory, args.flag("json"));
       return 0;
     }
+    const address = args.string("metrics");
+    const metrics = address === undefined ? undefined : parseHttpAddress(address, "metrics");
+    const force = args.flag("force");
+    if (force && vms.every(({ capture }) => capture === undefined)) {
+      throw usage("--force needs a capture");
+    }
     const { runDevice } = await import("../vhost/run-device.ts");
-    return runDevice(vms);
+    return runDevice(vms, { metrics, force });
   },
 };
 

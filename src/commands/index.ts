@@ -127,6 +127,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./hybrid-proxy.ts"),
   },
   {
+    name: "hybrid-proxy status",
+    description: "Show the VMs that hybrid-proxy serves, and their connections",
+    load: () => import("./hybrid-status.ts"),
+  },
+  {
+    name: "hybrid-proxy capture",
+    description: "Write a VM's packets to a pcap file, from now on",
+    load: () => import("./hybrid-capture.ts"),
+  },
+  {
     name: "bridge",
     description: "Put a Firecracker-style Unix socket in front of vsock, or listeners before one",
     load: () => import("./bridge.ts"),

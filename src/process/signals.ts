@@ -26,6 +26,12 @@ export function onEndingSignal(handler: (signal: EndingSignal) => void): Disposa
   };
 }
 
+/** Calls `handler` for each SIGUSR1, which would end the program otherwise, until disposed. */
+export function onUserSignal(handler: () => void): Disposable {
+  process.on("SIGUSR1", handler);
+  return { [Symbol.dispose]: () => void process.off("SIGUSR1", handler) };
+}
+
 /** The exit status of a program that ends because of a signal: 128 + N. */
 export function statusOfSignal(signal: EndingSignal): number {
   return SIGNAL_STATUS_BASE + (signalNumber(signal) ?? 0);

@@ -2,9 +2,10 @@
 import type { HybridBackend, VmConfig } from "../config/hybrid.ts";
 import { onEndingSignal } from "../process/signals.ts";
 import { say } from "../ui/report.ts";
-import { VsockDevice } from "./device.ts";
+import { type DeviceLog, VsockDevice } from "./device.ts";
 import { EventLoop } from "./event-loop.ts";
 import type { HostBackend, TakeClient } from "./host-backend.ts";
+import { type ObserverOptions, Observers } from "./observers.ts";
 import { UnixBackend } from "./unix-backend.ts";
 import { VsockBackend } from "./vsock-backend.ts";
 
@@ -14,26 +15,40 @@ import { VsockBackend } from "./vsock-backend.ts";
  * @returns the exit status.
  * @throws {VsockboxError} CANNOT_CREATE, UNAVAILABLE (no vsock in this kernel), REFUSED.
  */
-export async function runDevice(configs: readonly VmConfig[]): Promise<number> {
+export async function runDevice(
+  configs: readonly VmConfig[],
+  options: ObserverOptions = {},
+): Promise<number> {
   const loop = new EventLoop();
   const devices: VsockDevice[] = [];
+  const observers = new Observers(options);
   using _signals = onEndingSignal(() => loop.stop());
   try {
-    for (const config of configs) devices.push(openDevice(config, loop));
+    for (const config of configs) {
+      const log = logOf(config);
+      const device = openDevice(config, loop, log);
+      devices.push(device);
+      observers.add(config, device, log);
+    }
     introduce(configs, devices);
+    observers.begin(loop);
     await loop.run();
     return 0;
   } finally {
     for (const device of devices) device.close();
+    await observers.end();
   }
 }
 
-function openDevice(config: VmConfig, loop: EventLoop): VsockDevice {
-  const name = `VM ${config.guestCid}`;
-  const log = (message: string) => say(`vsockbox: ${name}: ${message}`);
+function logOf({ guestCid }: VmConfig): DeviceLog {
+  const log = (message: string) => say(`vsockbox: VM ${guestCid}: ${message}`);
+  return { info: log, warn: log };
+}
+
+function openDevice(config: VmConfig, loop: EventLoop, log: DeviceLog): VsockDevice {
   const openBackend = (take: TakeClient) => backendOf(config.backend, loop, take);
-  const device = new VsockDevice({ ...config, openBackend }, loop, { info: log, warn: log });
-  log(`waiting for its VMM on ${config.socket}`);
+  const device = new VsockDevice({ ...config, openBackend }, loop, log);
+  log.info(`waiting for its VMM on ${config.socket}`);
   return device;
 }
 

@@ -15,11 +15,16 @@ test.each([
   expect(aliasedCommand(name)).toBe(command);
 });
 
-test("hybrid-proxy bridge is a command of its own", () => {
+test("hybrid-proxy bridge, status and capture are commands of their own", () => {
   expect(subCommand("hybrid-proxy", "bridge")).toBe("bridge");
+  expect(subCommand("hybrid-proxy", "status")).toBe("hybrid-proxy status");
+  expect(subCommand("hybrid-proxy", "capture")).toBe("hybrid-proxy capture");
   expect(subCommand("hybrid-proxy", "--socket")).toBeUndefined();
   expect(subCommand("hybrid-proxy", "constructor")).toBeUndefined();
   expect(subCommand("exec", "bridge")).toBeUndefined();
   expect(subCommand("hybrid-proxy", undefined)).toBeUndefined();
-  expect(COMMANDS.map(({ name }) => name)).toContain("bridge");
+  const names = COMMANDS.map(({ name }) => name);
+  for (const word of ["bridge", "status", "capture"]) {
+    expect(names).toContain(subCommand("hybrid-proxy", word) ?? "");
+  }
 });

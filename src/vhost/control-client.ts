@@ -1,0 +1,149 @@
+/** Finding and asking the control sockets of `hybrid-proxy`. */
+import { lstatSync, realpathSync } from "node:fs";
+import { resolve } from "node:path";
+import { reasonOf, VsockboxError } from "../errors.ts";
+import { listeningSockets } from "../net/unix-sockets.ts";
+import {
+  type CaptureRequest,
+  CONTROL_SUFFIX,
+  controlPathOf,
+  readFailure,
+} from "../protocols/hybrid/control.ts";
+import type { CaptureFacts } from "./capture.ts";
+import type { VmStatus } from "./status.ts";
+
+/** A process that does not answer within this time is stuck, in milliseconds. */
+const ANSWER_MS = 5000;
+
+/** Ending a capture may have to wait for a slow disk, in milliseconds. */
+const CAPTURE_MS = 60_000;
+
+interface Request {
+  operation: string;
+  method?: string;
+  body?: string;
+  timeoutMs?: number;
+}
+
+async function ask(
+  control: string,
+  path: string,
+  { operation, method = "GET", body, timeoutMs = ANSWER_MS }: Request,
+): Promise<unknown> {
+  let status: number;
+  let answer: unknown;
+  try {
+    const response = await fetch(`http://localhost${path}`, {
+      unix: control,
+      method,
+      signal: AbortSignal.timeout(timeoutMs),
+      ...(body === undefined ? {} : { body }),
+    });
+    ({ status } = response);
+    answer = await response.json().catch(() => undefined);
+  } catch (thrown) {
+    const isLate = thrown instanceof Error && thrown.name === "TimeoutError";
+    const { errno, message } = reasonOf(thrown);
+    throw new VsockboxError({
+      code: isLate ? "TIMEOUT" : "UNAVAILABLE",
+      operation,
+      address: control,
+      message: isLate ? "it does not answer" : message,
+      errno,
+      hint: "the path has to be that of a hybrid-proxy that runs, and its user has to be yours",
+      cause: thrown,
+    });
+  }
+  if (status === 200) return answer;
+  throw new VsockboxError({ operation, address: control, ...readFailure(answer) });
+}
+
+/**
+ * The state of a VM.
+ *
+ * @throws {VsockboxError} UNAVAILABLE, TIMEOUT, or BAD_DATA where somebody else answers.
+ */
+export async function askStatus(control: string): Promise<VmStatus> {
+  const operation = "ask for the status at";
+  const answer = await ask(control, "/status", { operation });
+  // What our own process says about itself is taken at its word.
+  if (typeof Reflect.get(Object(answer), "guest_cid") === "number") return answer as VmStatus;
+  throw new VsockboxError({ operation, address: control, ...readFailure(undefined) });
+}
+
+/**
+ * Begins a capture.
+ *
+ * @throws {VsockboxError} as {@link askStatus}, and what the process says.
+ */
+export async function askCapture(control: string, request: CaptureRequest): Promise<CaptureFacts> {
+  const body = JSON.stringify(request);
+  const options = { operation: "capture through", method: "PUT", body };
+  return (await ask(control, "/capture", options)) as CaptureFacts;
+}
+
+/**
+ * Ends a capture, and gives what it was; null where there was none.
+ *
+ * @throws {VsockboxError} as {@link askStatus}.
+ */
+export async function askCaptureEnd(control: string): Promise<CaptureFacts | null> {
+  const options = { operation: "end capture through", method: "DELETE", timeoutMs: CAPTURE_MS };
+  return (await ask(control, "/capture", options)) as CaptureFacts | null;
+}
+
+/**
+ * The control socket of the VM that has this path: its own, that of `--socket`, or that of
+ * `--uds-path`. The last one says nothing about the others, so those who could know it are asked.
+ *
+ * @throws {VsockboxError} UNAVAILABLE.
+ */
+export async function findControl(path: string): Promise<string> {
+  const control = controlPathOf(path);
+  if (isSocket(control)) return control;
+  if (path.endsWith(CONTROL_SUFFIX)) return path;
+  const wanted = trueName(path);
+  for (const candidate of controlSockets()) {
+    const uds = await askStatus(candidate).then(
+      (status) => status.uds_path,
+      () => undefined,
+    );
+    if (uds !== undefined && trueName(uds) === wanted) return candidate;
+  }
+  throw new VsockboxError({
+    code: "UNAVAILABLE",
+    operation: "find the control socket of",
+    address: path,
+    message: "no hybrid-proxy of yours has a VM with this path",
+    hint: "name the VM's --socket, its --uds-path, or the control socket itself",
+  });
+}
+
+/** The control sockets of all VMs that this user's processes serve. */
+export function controlSockets(): string[] {
+  const found = listeningSockets().filter(
+    (path) =>
+      path.endsWith(CONTROL_SUFFIX) &&
+      isSocket(path) &&
+      // Beside it is the VMM's: others may call their sockets so, too.
+      isSocket(path.slice(0, -CONTROL_SUFFIX.length)),
+  );
+  return [...new Set(found)].sort();
+}
+
+function isSocket(path: string): boolean {
+  try {
+    const status = lstatSync(path);
+    return status.isSocket() && status.uid === process.geteuid?.();
+  } catch {
+    return false;
+  }
+}
+
+function trueName(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return resolve(path);
+  }
+}
