@@ -153,7 +153,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "demo",
-    description: "Boot a throw-away guest and run commands in it over AF_VSOCK",
+    description: "Boot a throw-away guest and run commands in it from the host, over hybrid-proxy",
     load: () => import("./demo.ts"),
   },
 ];

@@ -1,88 +1,116 @@
-/** Where the demo runs: in a guest under QEMU, or on this machine over a Unix socket. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+/** Where the demo runs: against a guest behind hybrid-proxy, or on this machine over a Unix socket. */
 import { join } from "node:path";
-import { ownEnvironment } from "../process/environment.ts";
 import { bootGuest } from "../vm/guest.ts";
+import { findBusybox } from "../vm/guest-image.ts";
+import { findKernel } from "../vm/kernel.ts";
+import type { VmmName } from "../vm/machine.ts";
+import { findQemu } from "../vm/qemu.ts";
+import { findUml } from "../vm/uml.ts";
+import { HostShell } from "./host-shell.ts";
+import { type DemoStep, GUEST_STEPS, LOCAL_STEPS } from "./steps.ts";
 
-/** What a shell line gave. */
-export interface LineResult {
-  status: number;
-  /** Standard output and standard error. */
-  output: string;
-}
-
-/** A place in which shell lines with `vsockbox` in them can be run. */
+/** A place in which the demo's lines can be run. */
 export interface Place extends AsyncDisposable {
-  /** The prompt that is shown in front of each line. */
-  prompt: string;
-  /** What `$AGENT` stands for. */
-  agentAddress: string;
-  /** Starts the agent in the background and waits until it is ready. */
-  startAgentLine: string;
-  run(line: string): Promise<LineResult>;
+  shell: HostShell;
+  steps: readonly DemoStep[];
+  /** What the commands go over, in words. */
+  over: string;
+  /** Resolves when the guest is off; undefined where there is none. */
+  guestOff: Promise<unknown> | undefined;
 }
 
-const decoder = new TextDecoder();
+/** Options of {@link guestPlace}. */
+export interface GuestPlaceOptions {
+  /** The compiled vsockbox, for the host and the guest. */
+  binary: string;
+  vmm: VmmName;
+  /** Called with the line that starts the device, once it is there. */
+  onDevice: (line: string) => void;
+  onStage: (stage: string) => void;
+  signal: AbortSignal;
+}
+
+const DEVICE = {
+  line: "vsockbox hybrid-proxy --guest-cid 3 --socket $DIR/vhost.socket --uds-path $DIR/vm.vsock",
+  socket: "$DIR/vhost.socket",
+};
 
 /**
- * A guest with a kernel of its own and loopback vsock.
+ * Looks for all that a guest needs.
  *
- * @throws {VsockboxError} UNAVAILABLE where QEMU, a kernel or busybox is missing.
+ * @throws {VsockboxError} UNAVAILABLE with what to install.
  */
-export async function guestPlace(
-  binary: string,
-  onStage: (stage: string) => void,
-  signal: AbortSignal,
-): Promise<Place> {
-  const guest = await bootGuest({ binary, onStage, signal });
-  return {
-    prompt: "guest$",
-    agentAddress: "vsock:1",
-    startAgentLine: "vsockbox agent --allow-local --quiet & vsockbox wait $AGENT",
-    async run(line) {
-      const { status, stdout, stderr } = await guest.run(`AGENT=vsock:1; ${line}`);
-      return { status, output: decoder.decode(stdout) + decoder.decode(stderr) };
-    },
-    [Symbol.asyncDispose]: () => guest.stop(),
-  };
+function checkVmm(vmm: VmmName): void {
+  if (vmm === "uml") {
+    findUml();
+  } else {
+    findQemu();
+    findKernel();
+  }
+  findBusybox();
+}
+
+/**
+ * What a guest of the demo can run under: QEMU, else User-mode Linux.
+ *
+ * @throws {VsockboxError} UNAVAILABLE with what QEMU lacks where there is neither.
+ */
+export function availableVmm(): VmmName {
+  try {
+    checkVmm("qemu");
+    return "qemu";
+  } catch (thrown) {
+    try {
+      checkVmm("uml");
+      return "uml";
+    } catch {
+      throw thrown;
+    }
+  }
+}
+
+/**
+ * A guest with a kernel of its own, whose vsock is a device of hybrid-proxy, and whose init is the
+ * agent.
+ *
+ * @throws {VsockboxError} UNAVAILABLE where the VMM, a kernel or busybox is missing.
+ */
+export async function guestPlace(options: GuestPlaceOptions): Promise<Place> {
+  const { binary, vmm, onStage, signal } = options;
+  checkVmm(vmm);
+  const shell = new HostShell(binary, (folder) => `hybrid:${join(folder, "vm.vsock")}`, signal);
+  try {
+    await shell.background(DEVICE.line, DEVICE.socket);
+    options.onDevice(shell.shown(DEVICE.line));
+    const guest = await bootGuest({
+      ...{ vmm, binary, onStage, signal },
+      agentInit: [],
+      vsockDevices: [shell.shown(DEVICE.socket)],
+    });
+    return {
+      shell,
+      steps: GUEST_STEPS,
+      over: "hybrid-proxy",
+      guestOff: guest.ended,
+      async [Symbol.asyncDispose]() {
+        await guest.stop();
+        await shell[Symbol.asyncDispose]();
+      },
+    };
+  } catch (thrown) {
+    await shell[Symbol.asyncDispose]();
+    throw thrown;
+  }
 }
 
 /** This machine, with the agent on a Unix socket. */
-export function localPlace(binary: string): Place {
-  const folder = mkdtempSync(join(tmpdir(), "vsockbox-demo-"));
-  const address = `unix:${join(folder, "agent.sock")}`;
-  const env = { ...ownEnvironment(), AGENT: address, VSOCKBOX: binary };
-  const running = new Set<Bun.Subprocess>();
+export function localPlace(binary: string, signal: AbortSignal): Place {
+  const shell = new HostShell(binary, (folder) => `unix:${join(folder, "agent.socket")}`, signal);
   return {
-    prompt: "$",
-    agentAddress: address,
-    startAgentLine: "vsockbox agent --listen $AGENT --quiet & vsockbox wait $AGENT",
-    async run(line) {
-      const background = /^(.*) & (.*)$/.exec(line);
-      if (background?.[1] !== undefined) {
-        running.add(
-          Bun.spawn(["sh", "-c", inShell(`exec ${background[1]}`)], {
-            env,
-            stdio: ["ignore", "ignore", "ignore"],
-          }),
-        );
-      }
-      const { exitCode, stdout, stderr } = Bun.spawnSync(
-        ["sh", "-c", inShell(background?.[2] ?? line)],
-        { env, stdin: "ignore" },
-      );
-      return { status: exitCode, output: decoder.decode(stdout) + decoder.decode(stderr) };
-    },
-    async [Symbol.asyncDispose]() {
-      for (const subprocess of running) subprocess.kill("SIGTERM");
-      await Promise.all([...running].map(({ exited }) => exited));
-      rmSync(folder, { recursive: true, force: true });
-    },
+    shell,
+    steps: LOCAL_STEPS,
+    over: "a Unix socket",
+    guestOff: undefined,
+    [Symbol.asyncDispose]: () => shell[Symbol.asyncDispose](),
   };
-}
-
-/** The word `vsockbox` in a line means this very file, wherever it is. */
-function inShell(line: string): string {
-  return line.replaceAll(/\bvsockbox (?=exec|wait|agent)/g, '"$VSOCKBOX" ');
 }

@@ -2,6 +2,7 @@
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { VsockboxError } from "../errors.ts";
+import { endingWithUs } from "../process/end-with-us.ts";
 import { findKernel, type Kernel } from "./kernel.ts";
 import { DEFAULT_MEMORY_MIB, type BootOptions, type Machine } from "./machine.ts";
 
@@ -85,7 +86,7 @@ interface QemuSetup {
 function qemuCommand(setup: QemuSetup): [string, ...string[]] {
   const { folder, memoryMib, vsockDevices } = setup;
   const hasDevices = vsockDevices.length > 0;
-  const command = [
+  const command: [string, ...string[]] = [
     setup.qemu,
     // The smallest machine type boots fastest, but delivers no interrupts of PCI devices.
     ...[
@@ -112,11 +113,7 @@ function qemuCommand(setup: QemuSetup): [string, ...string[]] {
     ...["-kernel", setup.kernel.image, "-initrd", join(folder, "initrd")],
     ...["-append", "console=ttyS0 quiet panic=-1 reboot=t"],
   ];
-  // QEMU must not outlive us, not even when we are killed.
-  const setpriv = Bun.which("setpriv");
-  return setpriv === null
-    ? (command as [string, ...string[]])
-    : [setpriv, "--pdeathsig", "KILL", "--", ...command];
+  return endingWithUs(command);
 }
 
 /** A vhost-user device works on the guest's memory itself: that has to be shared. */

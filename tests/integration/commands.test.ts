@@ -117,7 +117,7 @@ describe("smoke over a Unix socket", () => {
 });
 
 describe("demo", () => {
-  test("without QEMU says so, and does the same over a Unix socket", async () => {
+  test("without QEMU and User-mode Linux says so, and does the same over a Unix socket", async () => {
     using tools = new TemporaryFolder();
     for (const name of ["sh", "tr", "uname", "sleep"]) {
       symlinkSync(Bun.which(name) ?? "", tools.file(name));
@@ -125,7 +125,7 @@ describe("demo", () => {
     const { status, stdout, stderr } = await vsockbox(["demo"], { env: { PATH: tools.path } });
     expect(stderr).toContain("apt-get install qemu-system-x86");
     expect(stdout).toContain("HELLO, GUEST");
-    expect(stdout).toContain("Done: 5 commands over a Unix socket.");
+    expect(stdout).toContain("Done: 6 commands over a Unix socket.");
     expect(status).toBe(0);
   });
 
@@ -134,5 +134,14 @@ describe("demo", () => {
     const report = JSON.parse(stdout) as { ok: boolean; steps: { ok: boolean; status: number }[] };
     expect(report.ok).toBe(true);
     expect(report.steps.map(({ status }) => status)).toEqual([0, 0, 0, 0, 7, 124]);
+  });
+
+  test("a guest that was asked for by name and cannot be is an error", async () => {
+    using tools = new TemporaryFolder();
+    const missing = await vsockbox(["demo", "--vmm", "uml"], { env: { PATH: tools.path } });
+    expect(missing).toMatchObject({ status: 69, stdout: "" });
+    expect(missing.stderr).toContain("apt-get install user-mode-linux");
+    expect((await vsockbox(["demo", "--vmm", "xen"])).status).toBe(64);
+    expect((await vsockbox(["demo", "--vmm", "uml", "--local"])).status).toBe(64);
   });
 });

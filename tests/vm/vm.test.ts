@@ -5,6 +5,7 @@
  */
 import "./agent-init.ts";
 import "./uml.ts";
+import "./demo.ts";
 import "./hybrid.ts";
 import "./siblings.ts";
 import "./vsock.ts";
