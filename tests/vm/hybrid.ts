@@ -1,12 +1,19 @@
 /** The vhost-user device in front of a guest of its own: host and guest talk without a kernel module. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { readdirSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { dial } from "../../src/net/dial.ts";
 import { listen } from "../../src/net/listen.ts";
 import { bootGuest, type Guest } from "../../src/vm/guest.ts";
-import { BINARY, eventually, Running, TemporaryFolder, vsockbox } from "../support/binary.ts";
+import {
+  BINARY,
+  eventually,
+  processesWith,
+  Running,
+  TemporaryFolder,
+  vsockbox,
+} from "../support/binary.ts";
 import { runIn, startListener } from "../support/guest-lines.ts";
 import { guestVsock } from "../support/guest-vsock.ts";
 import { connectHybrid, readAll, writeAll } from "../support/hybrid-client.ts";
@@ -15,6 +22,12 @@ import { qemuMonitor } from "../support/qemu-monitor.ts";
 import { describeUml, describeVm } from "./support.ts";
 
 const MIB = 1024 * 1024;
+
+/** What is looked at of `hybrid-proxy status --json`. */
+interface VmStatus {
+  guest_cid: number;
+  connections: { guest_port: number }[];
+}
 
 /** What a VMM can do beside carrying bytes. */
 interface Vmm {
@@ -82,6 +95,10 @@ function deviceTests({ name, bulkMib }: Vmm): void {
     return server;
   }
 
+  /** System calls of the device that read, so far; proc(5). */
+  const readCalls = () =>
+    Number(/^syscr: (\d+)$/m.exec(readFileSync(`/proc/${device.pid}/io`, "utf8"))?.[1]);
+
   const descriptors = () => readdirSync(`/proc/${device.pid}/fd`).length;
 
   test("gives the guest its CID, and exec runs there", async () => {
@@ -116,6 +133,17 @@ function deviceTests({ name, bulkMib }: Vmm): void {
     await writeAll(client, chunksOf(known, bulkMib));
     expect(await result()).toBe(known.report);
     client.destroy();
+  });
+
+  test("fills many of the guest's buffers with one system call", async () => {
+    const result = await runListener("guest-vsock receive 7402 0");
+    const client = await connectHybrid(uds, 7402);
+    const before = readCalls();
+    await writeAll(client, chunksOf(new KnownBytes(), 64));
+    await result();
+    client.destroy();
+    // Linux offers buffers of 4 KiB.
+    expect(readCalls() - before).toBeLessThan((64 * MIB) / 4096 / 2);
   });
 
   test(`carries ${bulkMib} MiB from the guest to the host with equal hashes`, async () => {
@@ -280,7 +308,49 @@ function deviceTests({ name, bulkMib }: Vmm): void {
     expect((await vsockbox(["exec", address, "--", "echo", "on"])).stdout).toBe("on\n");
   });
 
+  test("status tells of the connections that there are", async () => {
+    await runListener("guest-vsock echo 7601");
+    const client = await connectHybrid(uds, 7601);
+    const { status, stdout } = await vsockbox(["hybrid-proxy", "status", socket, "--json"]);
+    expect(status).toBe(0);
+    const [vm] = stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as VmStatus);
+    expect(vm?.guest_cid).toBe(4);
+    const ports = vm?.connections.map(({ guest_port }) => guest_port);
+    expect(ports).toEqual([7601]);
+    client.destroy();
+  });
+
   if (name === "qemu") {
+    test("clients that leave before the guest has answered take nothing with them", async () => {
+      const before = descriptors();
+      // A VMM that stands still has its rings, and answers nothing.
+      const vmm = processesWith(socket).filter((pid) => pid !== device.pid);
+      for (const pid of vmm) process.kill(pid, "SIGSTOP");
+      try {
+        const clients = await Promise.all(
+          Array.from(
+            { length: 100 },
+            () =>
+              new Promise<Socket>((resolve) => {
+                const client = connect(uds, () =>
+                  client.write("CONNECT 5000\n", () => resolve(client)),
+                );
+                client.on("error", () => undefined);
+              }),
+          ),
+        );
+        await eventually("the device has them", () => descriptors() >= before + 100);
+        for (const client of clients) client.destroy();
+        await eventually("the device has noticed", () => descriptors() <= before);
+      } finally {
+        for (const pid of vmm) process.kill(pid, "SIGCONT");
+      }
+      expect((await vsockbox(["exec", address, "--", "echo", "on"])).stdout).toBe("on\n");
+    });
+
     test("a paused guest keeps its connections", async () => {
       const result = await runListener("guest-vsock receive 7800 0");
       const known = new KnownBytes();
