@@ -112,9 +112,16 @@ export class PacketRoom {
   /** Gives the guest the next chain: a header, and `bytes` of payload that are in it already. */
   put(header: PacketHeader, bytes: number): void {
     const { head, writable } = this.#chain;
-    header.write(this.#headerView, 0);
-    this.#table.write(writable, 0, this.#headerBytes);
-    this.tap?.onPacket(header, this.#headerBytes, this.#table, writable, bytes);
+    if (writable.length(0) >= HEADER_BYTES) {
+      header.write(this.#table.dataView(writable.window(0)), writable.offset(0));
+    } else {
+      header.write(this.#headerView, 0);
+      this.#table.write(writable, 0, this.#headerBytes);
+    }
+    if (this.tap !== undefined) {
+      header.write(this.#headerView, 0);
+      this.tap.onPacket(header, this.#headerBytes, this.#table, writable, bytes);
+    }
     this.#taken++;
     this.#ring?.take();
     this.#ring?.use(head, HEADER_BYTES + bytes);

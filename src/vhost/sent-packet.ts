@@ -9,9 +9,8 @@ import { Chain } from "./vring.ts";
 export class SentPacket {
   readonly header = new PacketHeader();
   readonly chain: Chain;
-  /** The header's bytes, as they were sent. */
-  readonly headerBytes = new Uint8Array(new ArrayBuffer(HEADER_BYTES));
-  readonly #view = new DataView(this.headerBytes.buffer);
+  readonly #headerBytes = new Uint8Array(new ArrayBuffer(HEADER_BYTES));
+  readonly #headerView = new DataView(this.#headerBytes.buffer);
   readonly #table: MemoryTable;
   readonly #vector = new IoVector();
 
@@ -24,8 +23,13 @@ export class SentPacket {
   /** Reads the header of the chain; false where it has none. */
   read(): boolean {
     const { readable } = this.chain;
-    if (this.#table.read(readable, 0, this.headerBytes) < HEADER_BYTES) return false;
-    this.header.read(this.#view, 0);
+    if (readable.bytes < HEADER_BYTES) return false;
+    if (readable.length(0) >= HEADER_BYTES) {
+      this.header.read(this.#table.dataView(readable.window(0)), readable.offset(0));
+    } else {
+      this.#table.read(readable, 0, this.#headerBytes);
+      this.header.read(this.#headerView, 0);
+    }
     return true;
   }
 
@@ -48,7 +52,8 @@ export class SentPacket {
 
   /** Shows it to a tap. */
   showTo(tap: PacketTap): void {
-    tap.onPacket(this.header, this.headerBytes, this.#table, this.pieces, this.header.len);
+    this.header.write(this.#headerView, 0);
+    tap.onPacket(this.header, this.#headerBytes, this.#table, this.pieces, this.header.len);
   }
 
   /** Copies payload behind its first `skip` bytes. */

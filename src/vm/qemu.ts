@@ -111,7 +111,7 @@ function qemuCommand(setup: QemuSetup): [string, ...string[]] {
     // Behind the control port, whose number in the guest counts virtio devices.
     ...vsockDeviceArguments(vsockDevices, memoryMib),
     ...["-kernel", setup.kernel.image, "-initrd", join(folder, "initrd")],
-    ...["-append", "console=ttyS0 quiet panic=-1 reboot=t"],
+    ...["-append", "console=ttyS0 quiet panic=-1 reboot=t tsc=unstable"],
   ];
   return endingWithUs(command);
 }
