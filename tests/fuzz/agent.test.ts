@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { bad } from "../../src/protocols/agent/json-fields.ts";
 import { json } from "./corpus.ts";
-import { fuzz, inputOf, replayInput, replayOption, runInput } from "./fuzzer.ts";
+import { fuzz, inputOf, replayInput, replayOf, runInput } from "./fuzzer.ts";
 import { type Target, TARGETS, Violation } from "./targets.ts";
 
 const INPUTS = 20_000;
@@ -74,9 +74,9 @@ describe("a broken reader is found", () => {
 
   test("a long input is named by its seed", () => {
     const which = { seed: 5, index: 123 };
-    const option = replayOption(BROKEN, new Uint8Array(5000), which);
-    expect(option).toBe("--replay broken:seed-5-input-123");
-    expect(replayInput(BROKEN, "seed-5-input-123")).toEqual(inputOf(BROKEN, 5, 123));
+    const option = replayOf(BROKEN, new Uint8Array(5000), which);
+    expect(option).toBe("--replay broken:5:123");
+    expect(replayInput(BROKEN, "5:123")).toEqual(inputOf(BROKEN, 5, 123));
   });
 
   test("also where it throws something else, or the wrong code", () => {

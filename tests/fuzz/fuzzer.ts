@@ -1,17 +1,10 @@
 /** Runs targets on inputs that a seed brings back. */
 import { reasonOf, VsockboxError } from "../../src/errors.ts";
+import { hoarding, MEMORY_BATCH, SLOW_MS } from "./bounds.ts";
 import { Mutator, seedOf } from "./mutate.ts";
+import { replayOption, seedAndIndex } from "./program.ts";
 import { Random } from "./random.ts";
 import type { Target } from "./targets.ts";
-
-/** A single input that takes longer than this is a failure, in milliseconds. */
-const SLOW_MS = 1000;
-
-/** How often memory is looked at, in inputs. */
-const BATCH = 20_000;
-
-/** Memory that a target may take beyond what was there before it, in bytes. */
-const GROWTH_BYTES = 256 * 1024 * 1024;
 
 /** Options of {@link fuzz}. */
 export interface FuzzOptions {
@@ -67,24 +60,21 @@ export function inputOf(target: Target, seed: number, index: number): Uint8Array
 /** Longer inputs would fill the terminal: they are made again from their seed, in bytes. */
 const PRINTED_BYTES = 4096;
 
-/** The option that runs an input of a run alone. */
-export function replayOption(
+/** What `--replay` takes to run an input of a run alone. */
+export function replayOf(
   target: Target,
   input: Uint8Array,
   { seed, index }: { seed: number; index: number },
 ): string {
-  const word =
-    input.length > PRINTED_BYTES
-      ? `seed-${seed}-input-${index}`
-      : Buffer.from(input).toString("base64");
-  return `--replay ${target.name}:${word}`;
+  const isLong = input.length > PRINTED_BYTES;
+  const word = isLong ? `${seed}:${index}` : Buffer.from(input).toString("base64");
+  return replayOption(target.name, word);
 }
 
-/** The input that {@link replayOption} names. */
+/** The input that {@link replayOf} names. */
 export function replayInput(target: Target, word: string): Uint8Array {
-  const made = /^seed-(\d+)-input-(\d+)$/.exec(word);
-  if (made !== null) return inputOf(target, Number(made[1]), Number(made[2]));
-  return Buffer.from(word, "base64");
+  const made = seedAndIndex(word);
+  return made === undefined ? Buffer.from(word, "base64") : inputOf(target, ...made);
 }
 
 /** Gives a target so many inputs, until one breaks a promise. */
@@ -109,10 +99,8 @@ export function fuzz(target: Target, { inputs, seed, onInput }: FuzzOptions): Fu
     if (now - last > SLOW_MS) outcome = stillSlow(target, input) ?? outcome;
     if (outcome === "accepted") accepted++;
     else if (outcome !== "refused") failure = failureOf(target, seed, index, input, outcome);
-    if (index % BATCH === BATCH - 1 && grown(rssBefore) > GROWTH_BYTES) {
-      const error = new Error(`it holds ${grown(rssBefore)} bytes more than before`);
-      failure ??= failureOf(target, seed, index, input, error);
-    }
+    const held = index % MEMORY_BATCH === MEMORY_BATCH - 1 ? hoarding(rssBefore) : undefined;
+    if (held !== undefined) failure ??= failureOf(target, seed, index, input, new Error(held));
     last = performance.now();
   }
   Error.stackTraceLimit = stackTraceLimit;
@@ -136,13 +124,6 @@ function stillSlow(target: Target, input: Uint8Array): Error | undefined {
     : undefined;
 }
 
-/** What is garbage does not count. */
-function grown(before: number): number {
-  if (process.memoryUsage.rss() - before <= GROWTH_BYTES) return 0;
-  Bun.gc(true);
-  return process.memoryUsage.rss() - before;
-}
-
 function failureOf(
   target: Target,
   seed: number,
@@ -155,6 +136,6 @@ function failureOf(
     seed,
     index,
     input: Buffer.from(input).toString("base64"),
-    replay: replayOption(target, input, { seed, index }),
+    replay: replayOf(target, input, { seed, index }),
   };
 }

@@ -1,13 +1,9 @@
 /** Plays sessions that a seed brings back. */
 import { reasonOf } from "../../src/errors.ts";
+import { hoarding, MEMORY_BATCH, SLOW_MS } from "./bounds.ts";
+import { replayOption } from "./program.ts";
 import { Random } from "./random.ts";
 import type { VhostTarget } from "./vhost-targets.ts";
-
-/** A session that takes longer than this is a failure, in milliseconds. */
-const SLOW_MS = 1000;
-
-/** Memory that a run may take beyond what was there before it, in bytes. */
-const GROWTH_BYTES = 256 * 1024 * 1024;
 
 /** What became of a run. */
 export interface VhostReport {
@@ -18,11 +14,6 @@ export interface VhostReport {
   refused: number;
   milliseconds: number;
   failure: { reason: string; replay: string } | undefined;
-}
-
-/** The option that plays one session alone. */
-export function sessionOption(target: VhostTarget, seed: number, index: number): string {
-  return `--replay ${target.name}:${seed}:${index}`;
 }
 
 /** Plays one session. */
@@ -75,21 +66,12 @@ export function fuzzVhost(
       const again = performance.now() - now;
       if (again > SLOW_MS) reason ??= `one session took ${Math.round(again)} ms`;
     }
-    if (index % 20_000 === 19_999 && grown(rssBefore) > GROWTH_BYTES) {
-      reason ??= `it holds ${grown(rssBefore)} bytes more than before`;
-    }
+    if (index % MEMORY_BATCH === MEMORY_BATCH - 1) reason ??= hoarding(rssBefore);
     if (reason !== undefined)
-      report.failure = { reason, replay: sessionOption(target, seed, index) };
+      report.failure = { reason, replay: replayOption(target.name, `${seed}:${index}`) };
     last = performance.now();
   }
   Error.stackTraceLimit = stackTraceLimit;
   report.milliseconds = performance.now() - begin;
   return report;
-}
-
-/** What is garbage does not count. */
-function grown(before: number): number {
-  if (process.memoryUsage.rss() - before <= GROWTH_BYTES) return 0;
-  Bun.gc(true);
-  return process.memoryUsage.rss() - before;
 }
