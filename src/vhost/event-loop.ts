@@ -16,10 +16,19 @@ const SOON_MS = 5;
 /** A busy loop lets the runtime have a turn so often, in milliseconds. */
 const TURN_MS = 50;
 
+/** Tokens are positive i32. */
+const MAX_TOKEN = 0x7fff_ffff;
+
 /** Descriptors and who is told of their events. */
 export class EventLoop {
   readonly #epoll = new Epoll(128);
+  /**
+   * By token, not by descriptor: a descriptor that is closed while the events of a round are handled
+   * may be another one's before the round is over, and the events that are left are not its own.
+   */
   readonly #handlers = new Map<number, EventHandler>();
+  readonly #tokens = new Map<number, number>();
+  #lastToken = 0;
   readonly #everyRound: (() => void)[] = [];
   #stopped = false;
   #again = false;
@@ -28,13 +37,25 @@ export class EventLoop {
 
   /** Watches a descriptor. */
   add(fd: number, events: number, handler: EventHandler): void {
-    this.#epoll.add(fd, events);
-    this.#handlers.set(fd, handler);
+    const token = this.#freeToken();
+    this.#epoll.add(fd, events, token);
+    this.#handlers.set(token, handler);
+    this.#tokens.set(fd, token);
+  }
+
+  #freeToken(): number {
+    do this.#lastToken = this.#lastToken === MAX_TOKEN ? 1 : this.#lastToken + 1;
+    while (this.#handlers.has(this.#lastToken));
+    return this.#lastToken;
   }
 
   /** Looks at a descriptor no more; before it is closed. */
   remove(fd: number): void {
-    if (this.#handlers.delete(fd)) this.#epoll.remove(fd);
+    const token = this.#tokens.get(fd);
+    if (token === undefined) return;
+    this.#tokens.delete(fd);
+    this.#handlers.delete(token);
+    this.#epoll.remove(fd);
   }
 
   /** Calls `action` after every round of events, also after those without any. */
@@ -69,19 +90,30 @@ export class EventLoop {
     this.#stopped = true;
   }
 
+  /**
+   * One round: waits for events and handles them.
+   *
+   * @param blockMs how long to wait for the first one, in milliseconds.
+   * @returns whether there was any, or something is left to be done at once.
+   */
+  round(blockMs: number): boolean {
+    const count = this.#epoll.wait(this.#again ? 0 : blockMs);
+    this.#again = false;
+    this.#soon = false;
+    for (let index = 0; index < count; index++) {
+      this.#handlers.get(this.#epoll.token(index))?.(this.#epoll.events(index));
+    }
+    for (const action of this.#everyRound) action();
+    return count > 0 || this.#again;
+  }
+
   /** Handles events until {@link stop}. */
   async run(): Promise<void> {
     let lastTurn = performance.now();
     while (!this.#stopped) {
-      const count = this.#epoll.wait(this.#again ? 0 : this.#soon ? SOON_MS : BLOCK_MS);
-      this.#again = false;
-      this.#soon = false;
-      for (let index = 0; index < count; index++) {
-        this.#handlers.get(this.#epoll.token(index))?.(this.#epoll.events(index));
-      }
-      for (const action of this.#everyRound) action();
+      const isBusy = this.round(this.#soon ? SOON_MS : BLOCK_MS);
       const now = performance.now();
-      if (this.#runtimeWaits || (count === 0 && !this.#again) || now - lastTurn > TURN_MS) {
+      if (this.#runtimeWaits || !isBusy || now - lastTurn > TURN_MS) {
         this.#runtimeWaits = false;
         await new Promise<void>((resolve) => setImmediate(resolve));
         lastTurn = performance.now();
