@@ -148,6 +148,10 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
     this.#log.warn("a second VMM was turned away: the device has one");
   }
 
+  onWarning(message: string): void {
+    this.#log.warn(message);
+  }
+
   onVmmGone(why: string, isFault: boolean): void {
     if (isFault) this.statistics.vmmDrops++;
     this.#log.info(why);
@@ -292,6 +296,7 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
 
   #round(): void {
     const now = performance.now();
+    this.#link.onTime(now);
     this.#host.onTime(now);
     this.muxer.onTime(now);
     this.#tap?.onTime(now);

@@ -7,6 +7,7 @@ import { EventLoop } from "./event-loop.ts";
 import type { HostBackend, TakeClient } from "./host-backend.ts";
 import { type ObserverOptions, Observers } from "./observers.ts";
 import { UnixBackend } from "./unix-backend.ts";
+
 import { VsockBackend } from "./vsock-backend.ts";
 
 /**
@@ -46,16 +47,22 @@ function logOf({ guestCid }: VmConfig): DeviceLog {
 }
 
 function openDevice(config: VmConfig, loop: EventLoop, log: DeviceLog): VsockDevice {
-  const openBackend = (take: TakeClient) => backendOf(config.backend, loop, take);
+  const warn = (message: string) => log.warn(message);
+  const openBackend = (take: TakeClient) => backendOf(config.backend, loop, take, warn);
   const device = new VsockDevice({ ...config, openBackend }, loop, log);
   log.info(`waiting for its VMM on ${config.socket}`);
   return device;
 }
 
-function backendOf(backend: HybridBackend, loop: EventLoop, take: TakeClient): HostBackend {
+function backendOf(
+  backend: HybridBackend,
+  loop: EventLoop,
+  take: TakeClient,
+  warn: (message: string) => void,
+): HostBackend {
   return backend.kind === "unix"
-    ? new UnixBackend(loop, backend, take)
-    : new VsockBackend(loop, backend, take);
+    ? new UnixBackend(loop, backend, take, warn)
+    : new VsockBackend(loop, backend, take, warn);
 }
 
 /** VMs that share a group reach each other. */

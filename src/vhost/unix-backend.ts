@@ -3,11 +3,10 @@
  * the guest connects to.
  */
 import { ERRNO } from "../ffi/errno.ts";
-import { EPOLLET, EPOLLIN, EPOLLRDHUP } from "../ffi/epoll.ts";
+import { EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLRDHUP } from "../ffi/epoll.ts";
 import { peekDescriptor } from "../ffi/receive.ts";
 import { AF_UNIX, encodeSockaddrUn } from "../ffi/sockaddr.ts";
 import {
-  acceptSocket,
   closeDescriptor,
   readDescriptor,
   SOCK_SEQPACKET,
@@ -17,6 +16,7 @@ import {
 import { openUnixListener, type UnixListener } from "../net/listen.ts";
 import { ConnectLineReader, encodeOk } from "../protocols/hybrid/connect-line.ts";
 import { PacketType } from "../protocols/virtio-vsock/packet.ts";
+import { Acceptor } from "./acceptor.ts";
 import { Dials } from "./dials.ts";
 import type { EventLoop } from "./event-loop.ts";
 import type { HostBackend, TakeClient } from "./host-backend.ts";
@@ -52,6 +52,8 @@ export class UnixBackend implements HostBackend {
   readonly #loop: EventLoop;
   readonly #path: string;
   readonly #listeners: UnixListener[] = [];
+  readonly #acceptors: Acceptor[] = [];
+  readonly #warn: (message: string) => void;
   readonly #takeClient: TakeClient;
   readonly #dials: Dials;
   /** By descriptor, in the order in which they came. */
@@ -63,13 +65,16 @@ export class UnixBackend implements HostBackend {
    * Listens at once.
    *
    * @param takeClient takes over a client; what is behind its line is still in its descriptor.
+   * @param warn says what is wrong with the sockets.
    * @throws {VsockboxError} CANNOT_CREATE.
    */
   constructor(
     loop: EventLoop,
     { udsPath, seqpacketPath }: UnixBackendOptions,
     takeClient: TakeClient,
+    warn: (message: string) => void,
   ) {
+    this.#warn = warn;
     this.#loop = loop;
     this.#path = udsPath;
     this.#takeClient = takeClient;
@@ -86,18 +91,18 @@ export class UnixBackend implements HostBackend {
   #listen(path: string, type: number): void {
     const listener = openUnixListener({ kind: "unix", path }, type === PacketType.Seqpacket);
     this.#listeners.push(listener);
-    this.#loop.add(listener.fd, EPOLLIN, () => this.#accept(listener.fd, path, type));
+    const onAccept = (fd: number) => this.#onAccept(fd, type);
+    const options = { fd: listener.fd, address: path, onAccept, warn: this.#warn };
+    this.#acceptors.push(new Acceptor(this.#loop, options));
   }
 
-  #accept(listener: number, address: string, type: number): void {
-    for (;;) {
-      const fd = acceptSocket(listener, { operation: "accept on", address });
-      if (fd === undefined) return;
-      this.#lines.set(fd, { type, deadline: performance.now() + LINE_TIMEOUT_MS });
-      if (this.#lines.size > MAX_PENDING_LINES) this.#dropOldest();
-      this.#loop.add(fd, EPOLLIN | EPOLLRDHUP | EPOLLET, () => this.#onLine(fd));
-      this.#onLine(fd);
-    }
+  #onAccept(fd: number, type: number): void {
+    this.#lines.set(fd, { type, deadline: performance.now() + LINE_TIMEOUT_MS });
+    if (this.#lines.size > MAX_PENDING_LINES) this.#dropOldest();
+    this.#loop.add(fd, EPOLLIN | EPOLLRDHUP | EPOLLET, (events) => {
+      this.#onLine(fd, (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) !== 0);
+    });
+    this.#onLine(fd, false);
   }
 
   #dropOldest(): void {
@@ -117,7 +122,7 @@ export class UnixBackend implements HostBackend {
   }
 
   /** Takes the line and not a byte more: what follows is the stream's. */
-  #onLine(fd: number): void {
+  #onLine(fd: number, hasEnded: boolean): void {
     const client = this.#lines.get(fd);
     if (client === undefined) return;
     const count = peekDescriptor(fd, this.#line);
@@ -131,9 +136,11 @@ export class UnixBackend implements HostBackend {
     } catch {
       return this.#drop(fd);
     }
-    // A record that is no line will not become one.
-    if (port === undefined && client.type === PacketType.Seqpacket) return this.#drop(fd);
-    if (port === undefined) return;
+    if (port === undefined) {
+      // Neither a record that is no line nor one that is cut by its client's end will become one.
+      if (hasEnded || client.type === PacketType.Seqpacket) this.#drop(fd);
+      return;
+    }
     readDescriptor(fd, line);
     this.#forget(fd);
     const onOpened = (hostPort: number) => void writeDescriptor(fd, encodeOk(hostPort));
@@ -156,6 +163,7 @@ export class UnixBackend implements HostBackend {
 
   /** Drops clients that never say what they want. */
   onTime(now: number): void {
+    for (const acceptor of this.#acceptors) acceptor.onTime(now);
     this.#dials.onTime(now);
     if (this.#lines.size === 0) return;
     for (const [fd, { deadline }] of this.#lines) {
@@ -171,8 +179,8 @@ export class UnixBackend implements HostBackend {
   close(): void {
     this.#dials.close();
     for (const fd of this.#lines.keys()) this.#drop(fd);
+    for (const acceptor of this.#acceptors) acceptor.close();
     for (const { fd, removeFile } of this.#listeners) {
-      this.#loop.remove(fd);
       closeDescriptor(fd);
       removeFile();
     }

@@ -3,10 +3,11 @@ import { reasonOf } from "../errors.ts";
 import { EPOLLIN, EPOLLRDHUP } from "../ffi/epoll.ts";
 import { ERRNO } from "../ffi/errno.ts";
 import { receiveWithDescriptors } from "../ffi/receive.ts";
-import { acceptSocket, closeDescriptor, writeDescriptor } from "../ffi/socket.ts";
+import { closeDescriptor, writeDescriptor } from "../ffi/socket.ts";
 import { openUnixListener, type UnixListener } from "../net/listen.ts";
 import { descriptorsOf, type VhostAction, VhostBackend } from "../protocols/vhost-user/backend.ts";
 import { MessageReader, type VhostMessage } from "../protocols/vhost-user/messages.ts";
+import { Acceptor } from "./acceptor.ts";
 import type { EventLoop } from "./event-loop.ts";
 import { GuestMemory } from "./guest-memory.ts";
 
@@ -15,6 +16,9 @@ export type RingAction = Extract<
   VhostAction,
   { kind: "start" | "stop" | "enable" | "kick" | "call" | "reset" }
 >;
+
+/** Reads from one VMM before the others have a turn; a message takes two. */
+const READS_PER_ROUND = 64;
 
 /** Who is told of what the VMM does. */
 export interface VmmOwner {
@@ -26,6 +30,8 @@ export interface VmmOwner {
   onVmmGone(why: string, isFault: boolean): void;
   /** Another VMM was turned away. */
   onSecondVmm(): void;
+  /** Something is wrong with the socket. */
+  onWarning(message: string): void;
 }
 
 /** What a {@link VmmLink} is made of. */
@@ -45,8 +51,8 @@ export class VmmLink {
   readonly memory = new GuestMemory();
   readonly #loop: EventLoop;
   readonly #owner: VmmOwner;
-  readonly #path: string;
   readonly #listener: UnixListener;
+  readonly #acceptor: Acceptor;
   readonly #backend: VhostBackend;
   #fd: number | undefined;
   #reader = new MessageReader();
@@ -60,10 +66,14 @@ export class VmmLink {
     const { path, ...backendOptions } = options;
     this.#loop = loop;
     this.#owner = owner;
-    this.#path = path;
     this.#backend = new VhostBackend(backendOptions);
     this.#listener = openUnixListener({ kind: "unix", path });
-    loop.add(this.#listener.fd, EPOLLIN, () => this.#accept());
+    this.#acceptor = new Acceptor(loop, {
+      fd: this.#listener.fd,
+      address: path,
+      onAccept: (fd) => this.#onAccept(fd),
+      warn: (message) => owner.onWarning(message),
+    });
   }
 
   /** Whether a VMM is connected. */
@@ -76,25 +86,27 @@ export class VmmLink {
     return this.#backend.features;
   }
 
-  #accept(): void {
-    for (;;) {
-      const fd = acceptSocket(this.#listener.fd, { operation: "accept on", address: this.#path });
-      if (fd === undefined) return;
-      if (this.#fd !== undefined) {
-        this.#owner.onSecondVmm();
-        closeDescriptor(fd);
-        continue;
-      }
-      this.#fd = fd;
-      this.#reader = new MessageReader();
-      this.#owner.onVmm();
-      this.#loop.add(fd, EPOLLIN | EPOLLRDHUP, () => this.#onReadable(fd));
+  #onAccept(fd: number): void {
+    // One that begins again may be heard of before its own end is.
+    if (this.#fd !== undefined) this.#onReadable(this.#fd);
+    if (this.#fd !== undefined) {
+      this.#owner.onSecondVmm();
+      return closeDescriptor(fd);
     }
+    this.#fd = fd;
+    this.#reader = new MessageReader();
+    this.#owner.onVmm();
+    this.#loop.add(fd, EPOLLIN | EPOLLRDHUP, () => this.#onReadable(fd));
+  }
+
+  /** Called in every round. */
+  onTime(now: number): void {
+    this.#acceptor.onTime(now);
   }
 
   #onReadable(fd: number): void {
     try {
-      for (;;) {
+      for (let reads = 0; reads < READS_PER_ROUND; reads++) {
         const buffer = new Uint8Array(this.#reader.wanted);
         const { count, fds } = receiveWithDescriptors(fd, buffer);
         if (count === -ERRNO.EAGAIN) return;
@@ -182,7 +194,7 @@ export class VmmLink {
   /** Drops the VMM and removes the socket. */
   close(): void {
     this.drop("the device ends", false);
-    this.#loop.remove(this.#listener.fd);
+    this.#acceptor.close();
     closeDescriptor(this.#listener.fd);
     this.#listener.removeFile();
   }

@@ -2,12 +2,12 @@
  * The AF_VSOCK side of a device: the guest's connections go on to another CID, and ports of the host
  * lead to the guest's same ports.
  */
-import { EPOLLIN } from "../ffi/epoll.ts";
 import { AF_VSOCK, encodeSockaddrVm } from "../ffi/sockaddr.ts";
-import { acceptSocket, closeDescriptor, SOCK_SEQPACKET, SOCK_STREAM } from "../ffi/socket.ts";
+import { closeDescriptor, SOCK_SEQPACKET, SOCK_STREAM } from "../ffi/socket.ts";
 import { ANY, formatAddress } from "../net/address.ts";
 import { openVsockListener } from "../net/listen.ts";
 import { PacketType } from "../protocols/virtio-vsock/packet.ts";
+import { Acceptor } from "./acceptor.ts";
 import { Dials } from "./dials.ts";
 import type { EventLoop } from "./event-loop.ts";
 import type { HostBackend, TakeClient } from "./host-backend.ts";
@@ -28,13 +28,22 @@ export class VsockBackend implements HostBackend {
   readonly #takeClient: TakeClient;
   readonly #dials: Dials;
   readonly #listeners: number[] = [];
+  readonly #acceptors: Acceptor[] = [];
+  readonly #warn: (message: string) => void;
 
   /**
    * Listens at once.
    *
+   * @param warn says what is wrong with the sockets.
    * @throws {VsockboxError} CANNOT_CREATE, UNAVAILABLE (no vsock in this kernel), REFUSED.
    */
-  constructor(loop: EventLoop, options: VsockBackendOptions, takeClient: TakeClient) {
+  constructor(
+    loop: EventLoop,
+    options: VsockBackendOptions,
+    takeClient: TakeClient,
+    warn: (message: string) => void,
+  ) {
+    this.#warn = warn;
     this.#loop = loop;
     this.#forwardCid = options.forwardCid;
     this.#takeClient = takeClient;
@@ -54,14 +63,11 @@ export class VsockBackend implements HostBackend {
     const address = { kind: "vsock", cid: ANY, port } as const;
     const fd = openVsockListener(address, type === PacketType.Seqpacket);
     this.#listeners.push(fd);
-    this.#loop.add(fd, EPOLLIN, () => {
-      const call = { operation: "accept on", address: formatAddress(address) };
-      for (;;) {
-        const client = acceptSocket(fd, call);
-        if (client === undefined) return;
-        if (!this.#takeClient({ fd: client, port, type })) closeDescriptor(client);
-      }
-    });
+    const onAccept = (client: number) => {
+      if (!this.#takeClient({ fd: client, port, type })) closeDescriptor(client);
+    };
+    const options = { fd, address: formatAddress(address), onAccept, warn: this.#warn };
+    this.#acceptors.push(new Acceptor(this.#loop, options));
   }
 
   dial(port: number, type: number, answer: (fd: number | undefined) => void): void {
@@ -78,6 +84,7 @@ export class VsockBackend implements HostBackend {
   }
 
   onTime(now: number): void {
+    for (const acceptor of this.#acceptors) acceptor.onTime(now);
     this.#dials.onTime(now);
   }
 
@@ -87,9 +94,7 @@ export class VsockBackend implements HostBackend {
 
   close(): void {
     this.#dials.close();
-    for (const fd of this.#listeners) {
-      this.#loop.remove(fd);
-      closeDescriptor(fd);
-    }
+    for (const acceptor of this.#acceptors) acceptor.close();
+    for (const fd of this.#listeners) closeDescriptor(fd);
   }
 }
