@@ -62,6 +62,13 @@ export class Muxer {
     for (const connections of this.#connections.values()) yield* connections.values();
   }
 
+  /** How many connections wait for room in the guest; never more than there are. */
+  get listed(): number {
+    let count = 0;
+    for (let next = this.#firstListed; next !== undefined; next = next.nextListed) count++;
+    return count;
+  }
+
   /** Whether something is to be told to the guest. */
   get hasPending(): boolean {
     return this.#firstListed !== undefined || this.resets.count > 0;
@@ -125,6 +132,19 @@ export class Muxer {
   #unlistFirst(connection: HostConnection): void {
     this.#firstListed = connection.nextListed;
     if (this.#firstListed === undefined) this.#lastListed = undefined;
+    connection.nextListed = undefined;
+    connection.isListed = false;
+  }
+
+  /** A guest that takes no packets never empties the list: what is gone does not stay in it. */
+  #unlist(connection: HostConnection): void {
+    if (!connection.isListed) return;
+    if (connection === this.#firstListed) return this.#unlistFirst(connection);
+    let before = this.#firstListed;
+    while (before !== undefined && before.nextListed !== connection) before = before.nextListed;
+    if (before === undefined) return;
+    before.nextListed = connection.nextListed;
+    if (this.#lastListed === connection) this.#lastListed = before;
     connection.nextListed = undefined;
     connection.isListed = false;
   }
@@ -249,6 +269,7 @@ export class Muxer {
     byGuestPort.delete(guestPort);
     if (byGuestPort.size === 0) this.#connections.delete(hostPort);
     this.#leaving.delete(connection);
+    this.#unlist(connection);
     this.#count--;
   }
 
@@ -258,6 +279,12 @@ export class Muxer {
     for (const connection of this.#leaving) {
       if ((connection.deadline ?? Infinity) > now) return;
       this.#leaving.delete(connection);
+      if (connection.machine.waiting > 0) {
+        // Somebody on the host is slow to read, and nobody has to hurry.
+        connection.deadline = now + LAST_WORDS_MS;
+        this.#leaving.add(connection);
+        continue;
+      }
       connection.machine.kill();
       this.#settle(connection);
     }

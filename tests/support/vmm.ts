@@ -1,9 +1,7 @@
 /** A VMM and the driver of its guest in one, against a vhost-user vsock device that runs elsewhere. */
-import { dlopen, FFIType, ptr } from "bun:ffi";
-import { ftruncateSync } from "node:fs";
 import { openEvent, signalEvent } from "../../src/ffi/eventfd.ts";
-import { cString, LIBC_NAMES } from "../../src/ffi/libc.ts";
 import { mapShared, type SharedMapping } from "../../src/ffi/mmap.ts";
+import { sendWithDescriptors } from "../../src/ffi/scm-rights.ts";
 import { AF_UNIX, encodeSockaddrUn } from "../../src/ffi/sockaddr.ts";
 import { closeDescriptor, openSocket, SOCK_STREAM, startConnect } from "../../src/ffi/socket.ts";
 import {
@@ -27,17 +25,8 @@ import {
   PacketType,
 } from "../../src/protocols/virtio-vsock/packet.ts";
 import { eventually } from "./binary.ts";
+import { openMemory } from "./memfd.ts";
 import { DriverRing } from "./vhost.ts";
-
-const MFD_CLOEXEC = 1;
-const MFD_ALLOW_SEALING = 2;
-const SCM_RIGHTS = 1;
-const SOL_SOCKET = 1;
-
-const { memfd_create, sendmsg } = dlopen(LIBC_NAMES[0], {
-  memfd_create: { args: [FFIType.pointer, FFIType.u32], returns: FFIType.i32 },
-  sendmsg: { args: [FFIType.i32, FFIType.pointer, FFIType.i32], returns: FFIType.i64 },
-}).symbols;
 
 const ENTRIES = 64;
 const RING_BYTES = 0x1_0000;
@@ -69,30 +58,6 @@ export interface HostPacket {
   payload: Uint8Array;
 }
 
-/** Sends bytes and descriptors: SCM_RIGHTS, unix(7) and cmsg(3). */
-function sendWithDescriptors(fd: number, bytes: Uint8Array, fds: readonly number[]): void {
-  const data = new Uint8Array(new ArrayBuffer(Math.max(bytes.length, 64)));
-  data.set(bytes);
-  const iovec = new BigUint64Array(new BigUint64Array([BigInt(ptr(data)), BigInt(bytes.length)]));
-  const control = new DataView(new ArrayBuffer(64));
-  control.setBigUint64(0, BigInt(16 + 4 * fds.length), true);
-  control.setInt32(8, SOL_SOCKET, true);
-  control.setInt32(12, SCM_RIGHTS, true);
-  for (const [index, given] of fds.entries()) control.setInt32(16 + 4 * index, given, true);
-  const message = new DataView(new ArrayBuffer(64));
-  message.setBigUint64(16, BigInt(ptr(iovec)), true);
-  message.setBigUint64(24, 1n, true);
-  if (fds.length > 0) {
-    message.setBigUint64(32, BigInt(ptr(control)), true);
-    message.setBigUint64(40, BigInt(16 + Math.ceil(fds.length / 2) * 8), true);
-  }
-  const sent = Number(sendmsg(fd, ptr(message), 0));
-  // Mentioned behind the call, so that nothing that only its address refers to is collected before.
-  if (sent !== bytes.length || data.length + iovec.length + control.byteLength === 0) {
-    throw new Error(`sendmsg took ${sent} of ${bytes.length} bytes`);
-  }
-}
-
 /** Is connected, with a driver that has given the device all its buffers. */
 export class TestVmm implements Disposable {
   readonly #socket: number;
@@ -110,8 +75,7 @@ export class TestVmm implements Disposable {
     path: string,
     readonly guestCid: number,
   ) {
-    const memory = this.#own(memfd_create(ptr(cString("guest")), MFD_CLOEXEC | MFD_ALLOW_SEALING));
-    ftruncateSync(memory, MEMORY_BYTES);
+    const memory = this.#own(openMemory(MEMORY_BYTES));
     this.#memory = mapShared(memory, 0, MEMORY_BYTES);
     this.#bytes = this.#memory.view(0, MEMORY_BYTES);
     this.#view = new DataView(this.#bytes.buffer, this.#bytes.byteOffset, MEMORY_BYTES);

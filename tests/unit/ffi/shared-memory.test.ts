@@ -1,4 +1,4 @@
-import { dlopen, FFIType, ptr } from "bun:ffi";
+import { dlopen, FFIType } from "bun:ffi";
 import { afterEach, describe, expect, test } from "bun:test";
 import { ftruncateSync, openSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -6,23 +6,21 @@ import { join } from "node:path";
 import { Epoll, EPOLLET, EPOLLIN } from "../../../src/ffi/epoll.ts";
 import { adoptEvent, clearEvent, openEvent, signalEvent } from "../../../src/ffi/eventfd.ts";
 import { IoVector } from "../../../src/ffi/iovec.ts";
-import { cString, LIBC_NAMES } from "../../../src/ffi/libc.ts";
+import { LIBC_NAMES } from "../../../src/ffi/libc.ts";
 import { mapShared, type SharedMapping } from "../../../src/ffi/mmap.ts";
 import { closeDescriptor, openPipe, setNonBlocking } from "../../../src/ffi/socket.ts";
 import { MemoryTable, PieceList } from "../../../src/vhost/memory-table.ts";
 import { Chain, Vring } from "../../../src/vhost/vring.ts";
 import type { DriverTask } from "../../fixtures/ring-driver.ts";
+import { MFD_ALLOW_SEALING, openMemory } from "../../support/memfd.ts";
 import { DriverRing } from "../../support/vhost.ts";
 
-const MFD_CLOEXEC = 1;
-const MFD_ALLOW_SEALING = 2;
 const EAGAIN = 11;
 const EFAULT = 14;
 const MIB = 2 ** 20;
 
-const { memfd_create, eventfd } = dlopen(LIBC_NAMES[0], {
+const { eventfd } = dlopen(LIBC_NAMES[0], {
   eventfd: { args: [FFIType.u32, FFIType.i32], returns: FFIType.i32 },
-  memfd_create: { args: [FFIType.pointer, FFIType.u32], returns: FFIType.i32 },
 }).symbols;
 
 const open: number[] = [];
@@ -37,9 +35,7 @@ afterEach(() => {
 });
 
 function memory(size: number, flags = MFD_ALLOW_SEALING): number {
-  const fd = own(memfd_create(ptr(cString("test")), MFD_CLOEXEC | flags));
-  ftruncateSync(fd, size);
-  return fd;
+  return own(openMemory(size, flags));
 }
 
 function map(fd: number, offset: number, size: number): SharedMapping {

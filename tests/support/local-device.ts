@@ -1,0 +1,120 @@
+/** A vsock device in this process, turned round by round: what a test does and sees is in order. */
+import { readdirSync } from "node:fs";
+import { ERRNO } from "../../src/ffi/errno.ts";
+import { acceptSocket, closeDescriptor, readDescriptor } from "../../src/ffi/socket.ts";
+import { openUnixListener, type UnixListener } from "../../src/net/listen.ts";
+import { type DeviceOptions, VsockDevice } from "../../src/vhost/device.ts";
+import { EventLoop } from "../../src/vhost/event-loop.ts";
+import { UnixBackend } from "../../src/vhost/unix-backend.ts";
+import { TemporaryFolder } from "./folder.ts";
+import { connectUnix, type GuestOptions, TestGuest, RawVmm } from "./raw-vmm.ts";
+import { VsockDriver } from "./vsock-driver.ts";
+
+/** The guest's CID. */
+export const GUEST_CID = 3;
+
+/** Rounds after which a device that still has something to do hangs. */
+const MAX_ROUNDS = 10_000;
+
+/** Options of {@link LocalDevice}. */
+export interface LocalDeviceOptions extends Partial<
+  Pick<DeviceOptions, "txBufferSize" | "queueSize">
+> {
+  /** Where host clients connect. */
+  udsPath?: string;
+}
+
+/** The device, its folder and what it has said. */
+export class LocalDevice implements Disposable {
+  readonly folder = new TemporaryFolder();
+  readonly loop = new EventLoop();
+  readonly log: string[] = [];
+  readonly device: VsockDevice;
+  readonly socket = this.folder.file("vmm");
+  readonly udsPath: string;
+  readonly #listeners: UnixListener[] = [];
+
+  constructor({ udsPath, ...options }: LocalDeviceOptions = {}) {
+    this.udsPath = udsPath ?? this.folder.file("uds");
+    const say = (message: string) => void this.log.push(message);
+    this.device = new VsockDevice(
+      {
+        guestCid: GUEST_CID,
+        socket: this.socket,
+        openBackend: (take) =>
+          new UnixBackend(
+            this.loop,
+            { udsPath: this.udsPath, seqpacketPath: `${this.udsPath}.seq` },
+            take,
+            say,
+          ),
+        txBufferSize: 65_536,
+        queueSize: 1024,
+        ...options,
+      },
+      this.loop,
+      { info: say, warn: say },
+    );
+  }
+
+  /** Rounds until nothing is left to be done. */
+  readonly turn = (): void => {
+    for (let rounds = 0; this.loop.round(0); rounds++) {
+      if (rounds === MAX_ROUNDS) throw new Error(`busy after ${MAX_ROUNDS} rounds`);
+    }
+  };
+
+  /** A VMM that has said nothing yet. */
+  connectVmm(): RawVmm {
+    const vmm = new RawVmm(this.socket, this.turn);
+    this.turn();
+    return vmm;
+  }
+
+  /** A guest whose driver runs. */
+  startGuest(options: GuestOptions = {}): VsockDriver {
+    const guest = new TestGuest(this.connectVmm(), options);
+    guest.start();
+    this.turn();
+    return new VsockDriver(guest, GUEST_CID);
+  }
+
+  /** A client of the host that has said nothing yet. */
+  connectClient(): number {
+    return connectUnix(this.udsPath);
+  }
+
+  /** A service of the host for a port of the guest. */
+  listen(port: number): UnixListener {
+    const listener = openUnixListener({ kind: "unix", path: `${this.udsPath}_${port}` });
+    this.#listeners.push(listener);
+    return listener;
+  }
+
+  [Symbol.dispose](): void {
+    this.device.close();
+    for (const { fd } of this.#listeners) closeDescriptor(fd);
+    this.folder[Symbol.dispose]();
+  }
+}
+
+/** Accepts what waits at a service; undefined where nothing does. */
+export function acceptFrom(listener: UnixListener): number | undefined {
+  return acceptSocket(listener.fd, { operation: "accept" });
+}
+
+const scrap = new Uint8Array(65_536);
+
+/** All that can be read from a socket now; undefined at its end with nothing before it. */
+export function readAll(fd: number): Buffer | undefined {
+  const chunks: Buffer[] = [];
+  for (;;) {
+    const count = readDescriptor(fd, scrap);
+    if (count > 0) chunks.push(Buffer.from(scrap.subarray(0, count)));
+    else if (count === -ERRNO.EAGAIN || chunks.length > 0) return Buffer.concat(chunks);
+    else return undefined;
+  }
+}
+
+/** How many descriptors this process has. */
+export const openDescriptors = (): number => readdirSync("/proc/self/fd").length;
