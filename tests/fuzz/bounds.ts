@@ -1,7 +1,26 @@
 /** What a fuzzed thing may take of the machine. */
 
-/** A single input or session that takes longer than this is a failure, in milliseconds. */
+/** A single input or session that takes more of the processor is a failure, in milliseconds. */
 export const SLOW_MS = 1000;
+
+/** What this process has taken of the processor, in milliseconds: a busy machine does not count. */
+function usedMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
+/** What `action` takes of the processor, in milliseconds. */
+export function processorMs(action: () => void): number {
+  const before = usedMs();
+  action();
+  return usedMs() - before;
+}
+
+/** Takes too much of the processor. */
+export function burnProcessor(): void {
+  const end = usedMs() + SLOW_MS * 1.2;
+  while (usedMs() < end);
+}
 
 /** How often memory is looked at, in inputs or sessions. */
 export const MEMORY_BATCH = 20_000;

@@ -1,6 +1,6 @@
 /** Runs targets on inputs that a seed brings back. */
 import { reasonOf, VsockboxError } from "../../src/errors.ts";
-import { hoarding, MEMORY_BATCH, SLOW_MS } from "./bounds.ts";
+import { hoarding, MEMORY_BATCH, processorMs, SLOW_MS } from "./bounds.ts";
 import { Mutator, seedOf } from "./mutate.ts";
 import { replayOption, seedAndIndex } from "./program.ts";
 import { Random } from "./random.ts";
@@ -114,11 +114,8 @@ export function fuzz(target: Target, { inputs, seed, onInput }: FuzzOptions): Fu
   };
 }
 
-/** A machine may have other things to do for a second; an input is slow where it is slow twice. */
 function stillSlow(target: Target, input: Uint8Array): Error | undefined {
-  const begin = performance.now();
-  runInput(target, input);
-  const milliseconds = performance.now() - begin;
+  const milliseconds = processorMs(() => runInput(target, input));
   return milliseconds > SLOW_MS
     ? new Error(`one input took ${Math.round(milliseconds)} ms`)
     : undefined;

@@ -103,13 +103,18 @@ function readArguments([name, count]: Counted) {
 }
 
 /** Tells the watchdog where the run is; gives what is to be called before each input or session. */
-function watch(targets: string[], seed: number): (target: number, index: number) => void {
+async function watch(
+  targets: string[],
+  seed: number,
+): Promise<(target: number, index: number) => void> {
   const progress = new SharedArrayBuffer(8);
   const worker = new Worker(new URL("watchdog.ts", import.meta.url).href);
   worker.unref();
   const watched: Watched = { progress, seed, targets };
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker has none
   worker.postMessage(watched);
+  // A target may count descriptors: the thread has to have all of its own.
+  await new Promise((resolve) => worker.addEventListener("message", resolve, { once: true }));
   const numbers = new Int32Array(progress);
   return (target, index) => {
     numbers[0] = target;
@@ -149,7 +154,7 @@ async function runAll<T extends { name: string }, R extends Report>(
   }
   const count = wholeNumber(`--${counted[0]}`, args.count);
   const seed = wholeNumber("--seed", args.seed);
-  const tell = watch(
+  const tell = await watch(
     targets.map(({ name }) => name),
     seed,
   );

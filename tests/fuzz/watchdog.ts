@@ -29,4 +29,6 @@ self.addEventListener("message", ({ data }: MessageEvent<Watched>) => {
     process.stderr.write(`FAIL  ${target} does not come to an end\n      --replay ${now}\n`);
     process.kill(process.pid, "SIGKILL");
   }, LOOK_MS);
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker has none
+  self.postMessage("watching");
 });

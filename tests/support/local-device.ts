@@ -85,8 +85,9 @@ export class LocalDevice implements Disposable {
   }
 
   /** A service of the host for a port of the guest. */
-  listen(port: number): UnixListener {
-    const listener = openUnixListener({ kind: "unix", path: `${this.udsPath}_${port}` });
+  listen(port: number, seqpacket = false): UnixListener {
+    const path = `${this.udsPath}_${port}`;
+    const listener = openUnixListener({ kind: "unix", path }, seqpacket);
     this.#listeners.push(listener);
     return listener;
   }

@@ -49,6 +49,12 @@ export class VsockDriver {
     return this.guest.data + SEND_BYTES;
   }
 
+  /** How many packets the device has not taken yet. */
+  get unsent(): number {
+    const ring = this.guest.rings[TX];
+    return (ring.available - ring.usedIndex) & 0xffff;
+  }
+
   /** Gives the device all of the buffers that it has not. */
   post(): void {
     const ring = this.guest.rings[RX];
