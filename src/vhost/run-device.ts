@@ -1,13 +1,12 @@
 /** The vhost-user vsock devices of one process. */
 import type { HybridBackend, VmConfig } from "../config/hybrid.ts";
 import { onEndingSignal } from "../process/signals.ts";
-import { say } from "../ui/report.ts";
 import { type DeviceLog, VsockDevice } from "./device.ts";
 import { EventLoop } from "./event-loop.ts";
 import type { HostBackend, TakeClient } from "./host-backend.ts";
 import { type ObserverOptions, Observers } from "./observers.ts";
 import { UnixBackend } from "./unix-backend.ts";
-
+import { sayWithoutWaiting } from "./talk.ts";
 import { VsockBackend } from "./vsock-backend.ts";
 
 /**
@@ -42,7 +41,7 @@ export async function runDevice(
 }
 
 function logOf({ guestCid }: VmConfig): DeviceLog {
-  const log = (message: string) => say(`vsockbox: VM ${guestCid}: ${message}`);
+  const log = (message: string) => sayWithoutWaiting(`vsockbox: VM ${guestCid}: ${message}`);
   return { info: log, warn: log };
 }
 
