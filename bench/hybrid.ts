@@ -1,0 +1,154 @@
+/**
+ * `hybrid-proxy` beside vhost-device-vsock, in turns in the same run: behind a driver program that
+ * works on the rings at this machine's own speed, and behind Linux under QEMU.
+ * `bun run bench/hybrid.ts --help` shows the options.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { cpus, tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { exitOnSignals } from "./hybrid/children.ts";
+import { Device, type DeviceOptions, findPeer, OURS } from "./hybrid/devices.ts";
+import { DriverEnd, type GuestEnd, QemuEnd, whyNoQemu } from "./hybrid/guests.ts";
+import { profile } from "./hybrid/profile.ts";
+import { compilePrograms, type Programs } from "./hybrid/programs.ts";
+import { type Amounts, Subject, warmUp } from "./hybrid/steps.ts";
+import { markdown, Results, type Row } from "./hybrid/table.ts";
+
+const HELP = `Usage: bun run bench/hybrid.ts [OPTIONS]
+
+Measures dist/vsockbox hybrid-proxy beside vhost-device-vsock: the program that VHOST_DEVICE_VSOCK
+names, or one in PATH or ~/.cargo/bin; otherwise it is built with cargo.
+
+  --rounds N             Median of so many (default 5)
+  --vmm qemu|none        Behind Linux under QEMU as well, or only behind the driver (default qemu)
+  --entries N            Entries of the driver's rings (default 128, as QEMU has them)
+  --tx-buffer-size N     For both devices
+  --queue-size N         For both devices
+  --profile              Print where our device's time goes, instead
+  --json                 Print JSON
+`;
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: "string", default: "5" },
+    vmm: { type: "string", default: "qemu" },
+    entries: { type: "string", default: "128" },
+    "tx-buffer-size": { type: "string" },
+    "queue-size": { type: "string" },
+    profile: { type: "boolean", default: false },
+    json: { type: "boolean", default: false },
+    help: { type: "boolean", short: "h", default: false },
+  },
+});
+const ROUNDS = Number(values.rounds);
+const ENTRIES = Number(values.entries);
+const OPTIONS: DeviceOptions = {
+  txBufferSize: values["tx-buffer-size"],
+  queueSize: values["queue-size"],
+};
+
+/** A second or two a step. */
+const NATIVE: Amounts = { bytes: 2 ** 31, pings: 30_000, connects: 20_000 };
+const EMULATED: Amounts = { bytes: 2 ** 27, pings: 3000, connects: 600 };
+
+/** Bun compiles what has run often: as much of that behind the slow guest as behind the driver. */
+const WARM_UP: Amounts = { bytes: 2 ** 28, pings: 4000, connects: 4000 };
+
+type StartGuest = (programs: Programs, device: Device) => Promise<GuestEnd>;
+
+/** Both devices with a guest behind each. */
+class Subjects implements AsyncDisposable {
+  readonly all: Subject[] = [];
+
+  async start(programs: Programs, folder: string, startGuest: StartGuest): Promise<Subject[]> {
+    const peer = await findPeer();
+    for (const kind of peer === undefined ? [OURS] : [OURS, peer]) {
+      const device = await Device.start(kind, folder, OPTIONS);
+      try {
+        const guest = await startGuest(programs, device);
+        this.all.push(await Subject.start(programs, device, guest));
+      } catch (thrown) {
+        await device[Symbol.asyncDispose]();
+        throw thrown;
+      }
+    }
+    return this.all;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const subject of this.all) await subject[Symbol.asyncDispose]();
+  }
+}
+
+/** Every round has processes of its own: how well they are compiled differs from one to the next. */
+async function behindDriver(programs: Programs, folder: string): Promise<Row[]> {
+  const results = new Results();
+  for (let round = 0; round < ROUNDS; round++) {
+    await using subjects = new Subjects();
+    const all = await subjects.start(programs, folder, (...given) =>
+      DriverEnd.start(...given, ENTRIES),
+    );
+    for (const subject of all) await warmUp(subject, WARM_UP);
+    await results.round(all, NATIVE, round);
+  }
+  return results.rows();
+}
+
+/** Two guests of one image are up all the time: a boot is longer than a round. */
+async function behindQemu(programs: Programs, folder: string): Promise<Row[]> {
+  const results = new Results();
+  await using subjects = new Subjects();
+  const all = await subjects.start(programs, folder, (...given) => QemuEnd.start(...given));
+  for (const subject of all) await warmUp(subject, WARM_UP);
+  for (let round = 0; round < ROUNDS; round++) await results.round(all, EMULATED, round);
+  return results.rows();
+}
+
+async function main(): Promise<number> {
+  if (values.help) {
+    console.log(HELP);
+    return 0;
+  }
+  if (!["qemu", "none"].includes(values.vmm) || !(ROUNDS > 0) || !(ENTRIES > 0)) {
+    console.error(HELP);
+    return 64;
+  }
+  exitOnSignals();
+  const folder = mkdtempSync(join(tmpdir(), "vsockbox-bench-"));
+  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+  const programs = compilePrograms(folder);
+  if (programs === undefined) return 69;
+  if (values.profile) {
+    await profile({ programs, folder, amounts: NATIVE, warmUp: WARM_UP, entries: ENTRIES });
+    return 0;
+  }
+  const machine = {
+    bun: Bun.version,
+    architecture: process.arch,
+    cores: cpus().length,
+    processor: cpus()[0]?.model,
+  };
+  tell(
+    `Bun ${machine.bun}, linux ${machine.architecture}, ${machine.cores} cores (${machine.processor})`,
+  );
+  const native = await behindDriver(programs, folder);
+  tell(`\nBehind the driver, median of ${ROUNDS}:\n\n${markdown(native)}`);
+  const missing = values.vmm === "none" ? "--vmm none" : whyNoQemu();
+  if (missing !== undefined) console.warn(`SKIPPED: QEMU: ${missing}`);
+  const emulated = missing === undefined ? await behindQemu(programs, folder) : undefined;
+  if (emulated !== undefined) {
+    tell(`\nBehind Linux under QEMU, median of ${ROUNDS}:\n\n${markdown(emulated)}`);
+  }
+  if (values.json) {
+    console.log(JSON.stringify({ machine, rounds: ROUNDS, driver: native, qemu: emulated }));
+  }
+  return 0;
+}
+
+/** Each table as soon as it is there. */
+function tell(text: string): void {
+  if (!values.json) console.log(text);
+}
+
+process.exitCode = await main();
