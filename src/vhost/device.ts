@@ -21,6 +21,9 @@ const RX = 0;
 const TX = 1;
 const EVENTS = 2;
 
+/** What is always looked for on a connection's socket. */
+const SOCKET_EVENTS = EPOLLIN | EPOLLRDHUP | EPOLLET;
+
 /** Packets of one VM before the others have a turn. */
 const PACKETS_PER_ROUND = 512;
 
@@ -254,14 +257,17 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
   }
 
   watch(connection: HostConnection): void {
-    const events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-    this.#loop.add(connection.fd, events, (seen) => {
+    this.#loop.add(connection.fd, SOCKET_EVENTS, (seen) => {
       const isGone = (seen & (EPOLLHUP | EPOLLERR)) !== 0;
       const hasEnd = isGone || (seen & EPOLLRDHUP) !== 0;
       const isReadable = hasEnd || (seen & EPOLLIN) !== 0;
       const isWritable = isGone || (seen & EPOLLOUT) !== 0;
       this.muxer.onSocket(connection, isReadable, isWritable, hasEnd, isGone);
     });
+  }
+
+  rewatch({ fd, watchesRoom }: HostConnection): void {
+    this.#loop.modify(fd, watchesRoom ? SOCKET_EVENTS | EPOLLOUT : SOCKET_EVENTS);
   }
 
   unwatch(connection: HostConnection): void {

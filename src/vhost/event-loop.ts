@@ -49,6 +49,12 @@ export class EventLoop {
     return this.#lastToken;
   }
 
+  /** Watches it for other events; what is true of these already is told as well. */
+  modify(fd: number, events: number): void {
+    const token = this.#tokens.get(fd);
+    if (token !== undefined) this.#epoll.modify(fd, events, token);
+  }
+
   /** Looks at a descriptor no more; before it is closed. */
   remove(fd: number): void {
     const token = this.#tokens.get(fd);

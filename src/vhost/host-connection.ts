@@ -27,6 +27,8 @@ export abstract class HostConnection {
   deadline: number | undefined;
   /** Whether the socket's end of input has been seen by epoll: a read may still find bytes. */
   hasEnd = false;
+  /** Whether epoll is to tell of room in the socket. */
+  watchesRoom = false;
   #fd = NONE;
   #endsOutput = false;
   #isClosed = false;
@@ -56,7 +58,12 @@ export abstract class HostConnection {
     this.#fd = fd;
   }
 
-  /** Bytes of the guest that wait for the socket. */
+  /** Whether something of the guest waits for room in the socket. */
+  get needsRoom(): boolean {
+    return this.isConnected && this.waiting > 0;
+  }
+
+  /** What of the guest waits for the socket. */
   protected abstract get waiting(): number;
 
   /**

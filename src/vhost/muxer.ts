@@ -30,6 +30,8 @@ export interface MuxerHost {
   dial(port: number, type: number, answer: (fd: number | undefined) => void): void;
   /** Begins to watch a socket. */
   watch(connection: HostConnection): void;
+  /** Watches it for room as well where the connection says so, or no longer. */
+  rewatch(connection: HostConnection): void;
   /** Stops to watch a socket that is about to be closed. */
   unwatch(connection: HostConnection): void;
 }
@@ -258,6 +260,11 @@ export class Muxer {
     } else if (machine.isLeaving && connection.deadline === undefined) {
       connection.deadline = performance.now() + LAST_WORDS_MS;
       this.#leaving.add(connection);
+    }
+    // Only while something waits: epoll tells of room at each byte that the other side reads.
+    if (connection.needsRoom !== connection.watchesRoom && connection.isConnected) {
+      connection.watchesRoom = connection.needsRoom;
+      this.#host.rewatch(connection);
     }
     this.#list(connection);
   }

@@ -99,10 +99,12 @@ export class UnixBackend implements HostBackend {
   #onAccept(fd: number, type: number): void {
     this.#lines.set(fd, { type, deadline: performance.now() + LINE_TIMEOUT_MS });
     if (this.#lines.size > MAX_PENDING_LINES) this.#dropOldest();
+    // Most lines are there by now.
+    this.#onLine(fd, false);
+    if (!this.#lines.has(fd)) return;
     this.#loop.add(fd, EPOLLIN | EPOLLRDHUP | EPOLLET, (events) => {
       this.#onLine(fd, (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) !== 0);
     });
-    this.#onLine(fd, false);
   }
 
   #dropOldest(): void {
