@@ -24,7 +24,7 @@ const EVENTS = 2;
 /** What is always looked for on a connection's socket. */
 const SOCKET_EVENTS = EPOLLIN | EPOLLRDHUP | EPOLLET;
 
-/** Packets of one VM before the others have a turn. */
+/** Packets of one VM before the others have a turn; a chain of many descriptors counts as several. */
 const PACKETS_PER_ROUND = 512;
 
 /** struct virtio_vsock_event with VIRTIO_VSOCK_EVENT_TRANSPORT_RESET; virtio 1.2, 5.10.6.3. */
@@ -271,7 +271,7 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
   }
 
   unwatch(connection: HostConnection): void {
-    this.#loop.remove(connection.fd);
+    this.#loop.forget(connection.fd);
   }
 
   // Other VMs.
@@ -338,14 +338,14 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
           this.statistics.packetsFromGuest++;
           if (this.#tap !== undefined) sent.showTo(this.#tap);
         }
-        budget--;
+        budget -= 1 + (sent.chain.descriptors >> 4);
         ring.take();
         ring.use(sent.chain.head, 0);
       }
     } while (budget > 0 && !isBlocked && !this.resets.isBusy && ring.enableKicks());
     this.#signal(running);
     if (isBlocked) this.#loop.soon();
-    return budget === 0;
+    return budget <= 0;
   }
 
   #onPacket(): number {

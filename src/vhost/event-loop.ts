@@ -55,13 +55,21 @@ export class EventLoop {
     if (token !== undefined) this.#epoll.modify(fd, events, token);
   }
 
-  /** Looks at a descriptor no more; before it is closed. */
+  /** Looks at a descriptor no more. */
   remove(fd: number): void {
+    if (this.forget(fd)) this.#epoll.remove(fd);
+  }
+
+  /**
+   * The same for one that is about to be closed, and has no duplicate: the kernel forgets it then.
+   *
+   * @returns whether it was looked at.
+   */
+  forget(fd: number): boolean {
     const token = this.#tokens.get(fd);
-    if (token === undefined) return;
+    if (token === undefined) return false;
     this.#tokens.delete(fd);
-    this.#handlers.delete(token);
-    this.#epoll.remove(fd);
+    return this.#handlers.delete(token);
   }
 
   /** Calls `action` after every round of events, also after those without any. */

@@ -21,10 +21,12 @@ export class PacketRoom {
   readonly #headerBytes = new Uint8Array(new ArrayBuffer(HEADER_BYTES));
   readonly #headerView = new DataView(this.#headerBytes.buffer);
   #ring: Vring | undefined;
-  /** How many chains are known. */
+  /** Of the table, when the chains were read: their addresses are of no use after a change. */
+  #generation = -1;
+  /** The next chain, in a ring of them. */
+  #first = 0;
+  /** How many chains are known: each is read once, however often it is looked at. */
   #count = 0;
-  /** How many of them have been taken. */
-  #taken = 0;
   /** Told of every packet, where somebody wants to know. */
   tap: PacketTap | undefined;
 
@@ -35,22 +37,24 @@ export class PacketRoom {
   }
 
   /**
-   * Looks for a chain; what was known of others is forgotten.
+   * Looks for a chain.
    *
    * @returns false where the guest has offered none.
    * @throws {VsockboxError} BAD_DATA for a broken ring, or a chain without room for a packet.
    */
   look(ring: Vring): boolean {
-    this.#ring = ring;
-    this.#count = 0;
-    this.#taken = 0;
-    return this.#lookFurther();
+    if (ring !== this.#ring || this.#generation !== this.#table.generation) {
+      this.#ring = ring;
+      this.#generation = this.#table.generation;
+      this.#count = 0;
+    }
+    return this.#count > 0 || this.#lookFurther();
   }
 
   #lookFurther(): boolean {
-    const chain = this.#chains[this.#count];
-    if (chain === undefined || this.#ring === undefined) return false;
-    if (!this.#ring.peek(chain, this.#count - this.#taken)) return false;
+    if (this.#count === MAX_CHAINS || this.#ring === undefined) return false;
+    const chain = this.#chainAt(this.#count);
+    if (!this.#ring.peek(chain, this.#count)) return false;
     if (chain.writable.bytes <= HEADER_BYTES) {
       throw new VsockboxError({
         code: "BAD_DATA",
@@ -62,15 +66,13 @@ export class PacketRoom {
     return true;
   }
 
-  get #chain(): Chain {
-    const chain = this.#chains[this.#taken];
-    if (chain === undefined || this.#taken === this.#count) throw new Error("no chain is left");
-    return chain;
+  #chainAt(index: number): Chain {
+    return this.#chains[(this.#first + index) % MAX_CHAINS] as Chain;
   }
 
-  /** Whether a chain is left that {@link look} or {@link vector} has seen. */
-  get hasChain(): boolean {
-    return this.#taken < this.#count;
+  get #chain(): Chain {
+    if (this.#count === 0) throw new Error("no chain is left");
+    return this.#chainAt(0);
   }
 
   /** Room for payload in the next chain, in bytes. */
@@ -88,10 +90,9 @@ export class PacketRoom {
     const vector = this.#vector;
     vector.clear();
     let left = length;
-    for (let index = this.#taken; left > 0 && index < this.#taken + chains; index++) {
+    for (let index = 0; left > 0 && index < chains; index++) {
       if (index === this.#count && !this.#lookFurther()) break;
-      const pieces = this.#chains[index]?.writable;
-      if (pieces === undefined) break;
+      const pieces = this.#chainAt(index).writable;
       const added = pieces.pushTo(vector, HEADER_BYTES, left);
       left -= added;
       if (added < Math.min(left + added, pieces.bytes - HEADER_BYTES)) break;
@@ -122,7 +123,8 @@ export class PacketRoom {
       header.write(this.#headerView, 0);
       this.tap.onPacket(header, this.#headerBytes, this.#table, writable, bytes);
     }
-    this.#taken++;
+    this.#first = (this.#first + 1) % MAX_CHAINS;
+    this.#count--;
     this.#ring?.take();
     this.#ring?.use(head, HEADER_BYTES + bytes);
   }

@@ -53,6 +53,8 @@ export class Chain {
   readonly writable: PieceList;
   /** What {@link Vring.use} has to be told. */
   head = 0;
+  /** How many descriptors it has: what reading it has cost. */
+  descriptors = 0;
 
   /**
    * @param entries of the largest ring that it is used for. A piece ends with its descriptor, and
@@ -330,6 +332,7 @@ export class Vring {
         return;
       }
       this.#addPiece(chain, this.#address(lower, upper), length, flags);
+      chain.descriptors = count;
       if ((flags & NEXT) === 0) return;
       index = last >>> 16;
     }

@@ -1,7 +1,7 @@
 /** What a fuzzed thing may take of the machine. */
 
 /** A single input or session that takes more of the processor is a failure, in milliseconds. */
-export const SLOW_MS = 1000;
+export const SLOW_MS = 5000;
 
 /** What this process has taken of the processor, in milliseconds: a busy machine does not count. */
 function usedMs(): number {
