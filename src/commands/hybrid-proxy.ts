@@ -41,6 +41,16 @@ export const command: Command = {
       valueHint: "PATH",
       description: "Unix socket to be made for the VMM, which speaks vhost-user on it",
     },
+    "socket-mode": {
+      type: "string",
+      valueHint: "MODE",
+      description: "The mode of this socket, octal (default 0600)",
+    },
+    "socket-owner": {
+      type: "string",
+      valueHint: "USER:GROUP",
+      description: "Whose it becomes: USER, USER:GROUP or :GROUP, by name or number",
+    },
     "uds-path": {
       type: "string",
       valueHint: "PATH",
@@ -53,6 +63,12 @@ export const command: Command = {
       description:
         "With --uds-path: a seqpacket socket to be made for the host, for the guest's seqpacket ports",
     },
+    "uds-mode": {
+      type: "string",
+      valueHint: "MODE",
+      description: "The mode of the sockets for the host, octal (default 0600)",
+    },
+    "uds-owner": { type: "string", valueHint: "USER:GROUP", description: "Whose they become" },
     "forward-cid": {
       type: "string",
       valueHint: "CID",
@@ -93,6 +109,27 @@ export const command: Command = {
       type: "string",
       valueHint: "COUNT",
       description: `Bytes of each packet's payload that are captured (default ${DEFAULT_RECORD_PAYLOAD_BYTES}, whole packets ${MAX_RECORD_PAYLOAD_BYTES})`,
+    },
+    "max-connections": {
+      type: "string",
+      valueHint: "COUNT",
+      description: `Connections at once; more are refused (default ${VM_DEFAULTS.maxConnections})`,
+    },
+    "rate-to-guest": {
+      type: "string",
+      valueHint: "BYTES",
+      description: "At most so many bytes a second to the guest; 64K, 10M and 1G are units of 1024",
+    },
+    "rate-from-guest": {
+      type: "string",
+      valueHint: "BYTES",
+      description: "At most so many bytes a second from the guest",
+    },
+    burst: {
+      type: "string",
+      valueHint: "BYTES",
+      description:
+        "With a rate: so many bytes may come at once after a pause (default: those of a tenth of a second, at least 64K)",
     },
     vm: {
       type: "string",

@@ -1,7 +1,8 @@
 /** A resolved configuration of `hybrid-proxy` as a file, and as the QEMU options that go with it. */
 import { VsockboxError } from "../errors.ts";
 import { quoteArgument } from "../protocols/agent/shell-quote.ts";
-import type { HybridBackend, VmConfig } from "./hybrid.ts";
+import { formatMode, formatSize } from "./hybrid-values.ts";
+import { VM_DEFAULTS, type VmConfig } from "./hybrid-vm.ts";
 
 /** A VM with the keys and the spelling of a configuration file. */
 export type PrintedVm = Record<string, string | number>;
@@ -11,54 +12,51 @@ export function configDocument(vms: readonly VmConfig[]): { vms: PrintedVm[] } {
   return { vms: vms.map(printedVm) };
 }
 
-// These spellings, one by one, are what vhost-device-vsock reads as well.
-function printedVm({
-  guestCid,
-  socket,
-  backend,
-  txBufferSize,
-  queueSize,
-  groups,
-  capture,
-}: VmConfig): PrintedVm {
-  return {
-    guest_cid: guestCid,
-    socket,
-    ...printedBackend(backend),
-    tx_buffer_size: txBufferSize,
-    queue_size: queueSize,
-    groups: groups.join("+"),
-    ...(capture === undefined ? {} : { capture: capture.file }),
-    ...(capture?.payloadBytes === undefined ? {} : { capture_bytes: capture.payloadBytes }),
+// These spellings, one by one, are what vhost-device-vsock reads as well; it has none of the keys
+// that are printed only where they are given.
+function printedVm(vm: VmConfig): PrintedVm {
+  const { backend } = vm;
+  const unix = backend.kind === "unix" ? backend : undefined;
+  const vsock = backend.kind === "vsock" ? backend : undefined;
+  const all: Record<string, string | number | undefined> = {
+    guest_cid: vm.guestCid,
+    socket: vm.socket,
+    socket_mode: shown(vm.socketMode, formatMode),
+    socket_owner: vm.socketOwner,
+    uds_path: unix?.udsPath,
+    seqpacket_path: unix?.seqpacketPath,
+    uds_mode: shown(unix?.udsMode, formatMode),
+    uds_owner: unix?.udsOwner,
+    "forward-cid": vsock?.forwardCid,
+    "forward-listen": vsock?.forwardListen.join("+") || undefined,
+    "forward-listen-seqpacket": vsock?.forwardListenSeqpacket?.join("+") || undefined,
+    tx_buffer_size: vm.txBufferSize,
+    queue_size: vm.queueSize,
+    groups: vm.groups.join("+"),
+    max_connections:
+      vm.maxConnections === VM_DEFAULTS.maxConnections ? undefined : vm.maxConnections,
+    rate_to_guest: shown(vm.rateToGuest, formatSize),
+    rate_from_guest: shown(vm.rateFromGuest, formatSize),
+    burst: shown(vm.burst, formatSize),
+    capture: vm.capture?.file,
+    capture_bytes: vm.capture?.payloadBytes,
   };
+  const given = Object.entries(all).flatMap(([key, value]): [string, string | number][] =>
+    value === undefined ? [] : [[key, value]],
+  );
+  return Object.fromEntries(given);
 }
 
-function printedBackend(backend: HybridBackend): PrintedVm {
-  if (backend.kind === "unix") {
-    const { udsPath, seqpacketPath } = backend;
-    return {
-      uds_path: udsPath,
-      ...(seqpacketPath === undefined ? {} : { seqpacket_path: seqpacketPath }),
-    };
-  }
-  const { forwardCid, forwardListen, forwardListenSeqpacket = [] } = backend;
-  return {
-    "forward-cid": forwardCid,
-    ...printedPorts("forward-listen", forwardListen),
-    ...printedPorts("forward-listen-seqpacket", forwardListenSeqpacket),
-  };
-}
-
-function printedPorts(key: string, ports: readonly number[]): PrintedVm {
-  return ports.length === 0 ? {} : { [key]: ports.join("+") };
+function shown(value: number | undefined, format: (value: number) => string): string | undefined {
+  return value === undefined ? undefined : format(value);
 }
 
 /** The configuration as YAML. */
 export function configYaml(vms: readonly VmConfig[]): string {
   const lines = configDocument(vms).vms.flatMap((vm) =>
     Object.entries(vm).map(([key, value], index) => {
-      const shown = typeof value === "number" ? String(value) : yamlText(value);
-      return `${index === 0 ? "  - " : "    "}${key}: ${shown}`;
+      const text = typeof value === "number" ? String(value) : yamlText(value);
+      return `${index === 0 ? "  - " : "    "}${key}: ${text}`;
     }),
   );
   return `vms:\n${lines.join("\n")}\n`;

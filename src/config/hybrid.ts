@@ -15,99 +15,36 @@
  */
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { reasonOf, VsockboxError, type ErrorCode } from "../errors.ts";
-import { UNIX_PATH_MAX_BYTES } from "../ffi/sockaddr.ts";
-import { ANY, CID_HOST, readU32 } from "../net/address.ts";
+import { reasonOf, VsockboxError } from "../errors.ts";
 import { controlPathOf } from "../protocols/hybrid/control.ts";
-import { MAX_RECORD_PAYLOAD_BYTES } from "../protocols/pcap/vsock-record.ts";
 import { closest, parseInteger } from "../ui/arguments.ts";
 import { locateVms, type VmLocation } from "./hybrid-lines.ts";
+import {
+  bad,
+  type RawVm,
+  resolveVm,
+  type Source,
+  VM_KEYS,
+  type VmConfig,
+  type VmKey,
+} from "./hybrid-vm.ts";
 
-/** One device: what it is to the VMM, and where its connections go. */
-export interface VmConfig {
-  guestCid: number;
-  /** Where the VMM connects, vhost-user. */
-  socket: string;
-  backend: HybridBackend;
-  /** Bytes from the guest that wait for one connection. */
-  txBufferSize: number;
-  queueSize: number;
-  /** Devices that share one reach each other. */
-  groups: string[];
-  /** Undefined where no packets are captured from the beginning. */
-  capture?: CaptureConfig | undefined;
-}
+export {
+  type HybridBackend,
+  VM_DEFAULTS,
+  VM_KEYS,
+  type VmConfig,
+  type VmKey,
+} from "./hybrid-vm.ts";
 
-/** A capture that begins with the device. */
-export interface CaptureConfig {
-  file: string;
-  /** Bytes of each payload that are kept; undefined for the default. */
-  payloadBytes: number | undefined;
-}
-
-/** Where a device's connections go on the host. */
-export type HybridBackend =
-  | { kind: "unix"; udsPath: string; seqpacketPath?: string | undefined }
-  | {
-      kind: "vsock";
-      forwardCid: number;
-      forwardListen: number[];
-      forwardListenSeqpacket?: number[];
-    };
-
-/** The keys of a VM, as the command line spells them; `_` is taken in place of `-`. */
-export const VM_KEYS = [
-  "guest-cid",
-  "socket",
-  "uds-path",
-  "seqpacket-path",
-  "forward-cid",
-  "forward-listen",
-  "forward-listen-seqpacket",
-  "tx-buffer-size",
-  "queue-size",
-  "groups",
-  "capture",
-  "capture-bytes",
-] as const;
-
-/** One of {@link VM_KEYS}. */
-export type VmKey = (typeof VM_KEYS)[number];
-
-/** What is taken where a key is not given. */
-export const VM_DEFAULTS = {
-  guestCid: 3,
-  txBufferSize: 65_536,
-  queueSize: 1024,
-  groups: ["default"],
-} as const;
+/** 2^32 - 1 is VMADDR_PORT_ANY. */
+const MAX_PORT = 0xffff_fffe;
 
 const PATH_KEYS: ReadonlySet<VmKey> = new Set(["socket", "uds-path", "seqpacket-path", "capture"]);
-
-const QUEUE_SIZE_MAX = 32_768;
-const U32_MAX = 0xffff_ffff;
-
-/** Where the values of a VM were read, to say so in errors. */
-interface Source {
-  code: ErrorCode;
-  operation: string;
-  /** The file or option. */
-  address: string;
-  hint: string;
-  /** A key as the user knows it. */
-  name(key: VmKey): string;
-}
 
 interface SourcedVm {
   config: VmConfig;
   source: Source;
-}
-
-type RawVm = ReadonlyMap<VmKey, string>;
-
-function bad(source: Source, message: string): VsockboxError {
-  const { code, operation, address, hint } = source;
-  return new VsockboxError({ code, operation, address, message, hint });
 }
 
 /**
@@ -199,7 +136,7 @@ export function vmsFromYaml(text: string, path: string): VmConfig[] {
  * @throws {VsockboxError} USAGE.
  */
 export function parsePorts(text: string, option: string): number[] {
-  const ports = text.split("+").map((port) => parseInteger(port, option, 0, U32_MAX - 1));
+  const ports = text.split("+").map((port) => parseInteger(port, option, 0, MAX_PORT));
   const twice = ports.find((port, index) => ports.indexOf(port) !== index);
   if (twice === undefined) return ports;
   throw new VsockboxError({
@@ -262,7 +199,12 @@ function lineOf(location: VmLocation | undefined, key: string): number | undefin
 /** A value as the command line would have it; lists may be YAML lists as well. */
 function textOf(value: unknown, key: VmKey, source: Source): string {
   if (typeof value === "string") return value;
-  if (typeof value === "number" && !PATH_KEYS.has(key)) return String(value);
+  const isNumber = typeof value === "number";
+  if (isNumber && (key === "socket-mode" || key === "uds-mode")) {
+    // What YAML makes of 0660, 0o660 and 660 cannot be told apart any more.
+    throw bad(source, `${source.name(key)} has to be in quotes, as in "0660"`);
+  }
+  if (isNumber && !PATH_KEYS.has(key)) return String(value);
   const isList = key === "groups" || key.startsWith("forward-listen");
   if (isList && Array.isArray(value)) {
     return value.map((item: unknown) => textOf(item, key, source)).join("+");
@@ -295,96 +237,6 @@ function rawVm(pairs: ReadonlyArray<[string, string]>, source: Source): RawVm {
     raw.set(known, value);
   }
   return raw;
-}
-
-/** Checks the values of one VM, and fills in what is not given. */
-function resolveVm(
-  raw: RawVm,
-  source: Source,
-  sourceOf: (key: VmKey) => Source = () => source,
-): VmConfig {
-  const fail = (key: VmKey, message: string) =>
-    bad(sourceOf(key), `${source.name(key)}: ${message}`);
-  const integer = (key: VmKey, text: string, min: number, max: number): number => {
-    const value = readU32(text);
-    if (value !== undefined && value >= min && value <= max) return value;
-    throw fail(key, `${JSON.stringify(text)} is no whole number from ${min} to ${max}`);
-  };
-  const optional = (key: VmKey, min: number, max: number): number | undefined => {
-    const text = raw.get(key);
-    return text === undefined ? undefined : integer(key, text, min, max);
-  };
-  const filePath = (key: VmKey): string | undefined => {
-    const text = raw.get(key);
-    if (text === "") throw fail(key, "the path is empty");
-    if (text?.includes("\0")) throw fail(key, "the path has a NUL byte");
-    return text;
-  };
-  const path = (key: VmKey): string | undefined => {
-    const text = filePath(key);
-    if (text === undefined) return undefined;
-    const bytes = Buffer.byteLength(text);
-    if (bytes > UNIX_PATH_MAX_BYTES) {
-      throw fail(key, `the path has ${bytes} bytes, the kernel takes ${UNIX_PATH_MAX_BYTES}`);
-    }
-    return text;
-  };
-  const list = (key: VmKey): string[] | undefined => {
-    const text = raw.get(key);
-    if (text === undefined) return undefined;
-    const items = text.split("+");
-    if (items.includes("")) {
-      throw fail(key, text === "" ? "it is empty" : `${JSON.stringify(text)} has an empty part`);
-    }
-    return items;
-  };
-
-  const socket = path("socket");
-  if (socket === undefined) throw bad(source, `${source.name("socket")} is missing`);
-  const udsPath = path("uds-path");
-  const forwardCid = optional("forward-cid", 0, ANY - 1);
-  const portsOf = (key: "forward-listen" | "forward-listen-seqpacket"): number[] => {
-    const ports = list(key)?.map((port) => integer(key, port, 0, U32_MAX - 1));
-    if (ports === undefined || forwardCid !== undefined) return ports ?? [];
-    throw fail(key, `it needs ${source.name("forward-cid")}`);
-  };
-  if (udsPath !== undefined && forwardCid !== undefined) {
-    throw fail("forward-cid", `it excludes ${source.name("uds-path")}`);
-  }
-  const seqpacketPath = path("seqpacket-path");
-  if (seqpacketPath !== undefined && udsPath === undefined) {
-    throw fail("seqpacket-path", `it needs ${source.name("uds-path")}`);
-  }
-  const forwardListen = portsOf("forward-listen");
-  const forwardListenSeqpacket = portsOf("forward-listen-seqpacket");
-  const guestCid = optional("guest-cid", CID_HOST + 1, ANY - 1) ?? VM_DEFAULTS.guestCid;
-  const queueSize = optional("queue-size", 2, QUEUE_SIZE_MAX) ?? VM_DEFAULTS.queueSize;
-  if ((queueSize & (queueSize - 1)) !== 0) {
-    throw fail("queue-size", `${queueSize} is no power of two`);
-  }
-  const captureFile = filePath("capture");
-  const payloadBytes = optional("capture-bytes", 0, MAX_RECORD_PAYLOAD_BYTES);
-  if (payloadBytes !== undefined && captureFile === undefined) {
-    throw fail("capture-bytes", `it needs ${source.name("capture")}`);
-  }
-  const backendOf = (): HybridBackend => {
-    if (udsPath !== undefined) return { kind: "unix", udsPath, seqpacketPath };
-    if (forwardCid !== undefined) {
-      const seqpacket = forwardListenSeqpacket.length === 0 ? {} : { forwardListenSeqpacket };
-      return { kind: "vsock", forwardCid, forwardListen, ...seqpacket };
-    }
-    const [uds, cid] = [source.name("uds-path"), source.name("forward-cid")];
-    throw bad(source, `neither ${uds} nor ${cid} is given`);
-  };
-  return {
-    guestCid,
-    socket,
-    backend: backendOf(),
-    txBufferSize: optional("tx-buffer-size", 1, U32_MAX) ?? VM_DEFAULTS.txBufferSize,
-    queueSize,
-    groups: [...new Set(list("groups") ?? VM_DEFAULTS.groups)],
-    ...(captureFile === undefined ? {} : { capture: { file: captureFile, payloadBytes } }),
-  };
 }
 
 /** What two VMs, or two keys of one, cannot both have. */

@@ -16,6 +16,7 @@ import { setVsockBufferSize, VSOCK_BUFFER_BYTES } from "../ffi/vsock.ts";
 import { formatAddress, type SocketAddress } from "./address.ts";
 import { isAllowed, type AllowedCids } from "./allow-cid.ts";
 import { boundTo, type Peer } from "./peer.ts";
+import { applyAccess, type SocketAccess } from "./socket-access.ts";
 import { socketHandler, type SocketStream } from "./stream.ts";
 
 /** Options of {@link listen}. */
@@ -67,7 +68,7 @@ function openBound(
   address: SocketAddress,
   family: number,
   sockaddr: Uint8Array,
-  seqpacket = false,
+  { seqpacket = false, onBound }: { seqpacket?: boolean | undefined; onBound?: () => void },
 ): number {
   const shown = formatAddress(address);
   const fd = openSocket(family, seqpacket ? SOCK_SEQPACKET : SOCK_STREAM, shown);
@@ -79,6 +80,7 @@ function openBound(
       code: "CANNOT_CREATE",
       hint: bindHint(address),
     });
+    onBound?.();
     listenSocket(fd, { operation: "listen on", address: shown, code: "CANNOT_CREATE" });
     return fd;
   } catch (thrown) {
@@ -109,7 +111,7 @@ export function openVsockListener(
 ): number {
   const port = requireListenPort(address);
   const sockaddr = encodeSockaddrVm({ cid: address.cid, port });
-  return openBound(address, AF_VSOCK, sockaddr, seqpacket);
+  return openBound(address, AF_VSOCK, sockaddr, { seqpacket });
 }
 
 function listenVsock(address: SocketAddress & { kind: "vsock" }, options: ListenOptions): Listener {
@@ -143,7 +145,7 @@ function listenUnix(
   address: SocketAddress & { kind: "unix" | "hybrid" },
   options: ListenOptions,
 ): Listener {
-  const { fd, removeFile } = openUnixListener(address, options.seqpacket);
+  const { fd, removeFile } = openUnixListener(address, options);
   const server = accept(fd, options);
   return {
     address,
@@ -157,36 +159,57 @@ function listenUnix(
 /** A Unix socket that listens. */
 export interface UnixListener {
   readonly fd: number;
-  /** Removes the socket file; once nobody accepts any more. */
+  readonly path: string;
+  /** What the socket file was when it was made; undefined where it was gone at once. */
+  readonly inode: string | undefined;
+  /**
+   * Removes the socket file; once nobody accepts any more.
+   *
+   * @throws {Error} with a code, where the directory does not let this user do so.
+   */
   removeFile(): void;
 }
 
+/** Options of {@link openUnixListener}. */
+export interface UnixListenerOptions {
+  seqpacket?: boolean | undefined;
+  /** Who may connect, if not this user alone. */
+  access?: SocketAccess | undefined;
+}
+
 /**
- * Binds a Unix socket with mode 0600 and listens. A stale socket file is replaced, but only one that
- * nobody listens on, and never a file of another kind.
+ * Binds a Unix socket and listens, with mode 0600 or what `access` says. A stale socket file is
+ * replaced, but only one that nobody listens on, and never a file of another kind.
  *
- * @throws {VsockboxError} CANNOT_CREATE.
+ * @throws {VsockboxError} CANNOT_CREATE; REFUSED where the socket cannot be given to that owner.
  */
 export function openUnixListener(
   address: SocketAddress & { kind: "unix" | "hybrid" },
-  seqpacket?: boolean,
+  { seqpacket, access }: UnixListenerOptions = {},
 ): UnixListener {
   const path = address.kind === "hybrid" ? hybridListenPath(address) : address.path;
   const sockaddr = encodeSockaddrUn(path);
   removeStaleSocket(path, sockaddr);
   const mask = process.umask(0o177);
-  let fd: number;
   try {
-    fd = openBound(address, AF_UNIX, sockaddr, seqpacket);
+    // Before listen(2), which is when the first one can connect.
+    const onBound = () => applyAccess(path, access ?? {});
+    const fd = openBound(address, AF_UNIX, sockaddr, { seqpacket, onBound });
+    return unixListener(fd, path, inodeOf(path));
   } finally {
     process.umask(mask);
   }
-  const made = inodeOf(path);
+}
+
+/** A listener from what {@link UnixListener} says of it: after execve(2), for one. */
+export function unixListener(fd: number, path: string, inode: string | undefined): UnixListener {
   return {
     fd,
+    path,
+    inode,
     removeFile() {
       // Somebody may have put another socket there in the meantime: that one is not ours.
-      if (made !== undefined && inodeOf(path) === made) unlinkSync(path);
+      if (inode !== undefined && inodeOf(path) === inode) unlinkSync(path);
     },
   };
 }

@@ -41,6 +41,17 @@ export function parseMemberships(text: string, name: string): number[] {
   });
 }
 
+/** The gid of each group in a group(5) text. */
+export function parseGroups(text: string): Map<string, number> {
+  const groups = new Map<string, number>();
+  for (const line of text.split("\n")) {
+    const [name = "", , gidText = ""] = line.split(":");
+    const gid = readU32(gidText);
+    if (name !== "" && gid !== undefined && !groups.has(name)) groups.set(name, gid);
+  }
+  return groups;
+}
+
 /** Where the files are read from; tests give others. */
 export interface UserDatabase {
   passwd: string;
@@ -99,6 +110,38 @@ export function resolveUser(spec: string, database: UserDatabase): User {
   }
   const groups = parseMemberships(database.group, entry.name).filter((gid) => gid !== entry.gid);
   return { uid: entry.uid, gid: entry.gid, groups, account: entry };
+}
+
+/** Whose something becomes; undefined: as it was. */
+export interface Owner {
+  uid: number | undefined;
+  gid: number | undefined;
+}
+
+/**
+ * Reads `USER`, `USER:GROUP` or `:GROUP`, as names or numbers. What is all digits is a number.
+ *
+ * @throws {VsockboxError} CONFIG for a name that nobody has.
+ */
+export function resolveOwner(spec: string, database: UserDatabase): Owner {
+  const [user = "", group] = spec.split(":");
+  const find = (name: string, what: string, lookUp: () => number | undefined) => {
+    const id = /^[0-9]+$/.test(name) ? (isId(name) ? readU32(name) : undefined) : lookUp();
+    if (id !== undefined) return id;
+    throw new VsockboxError({
+      code: "CONFIG",
+      operation: "look up owner",
+      address: JSON.stringify(spec),
+      message: `there is no ${what} ${JSON.stringify(name)}`,
+      hint: "an owner is USER, USER:GROUP or :GROUP, by number or as in /etc/passwd and /etc/group",
+    });
+  };
+  const uidOf = () => parsePasswd(database.passwd).find(({ name }) => name === user)?.uid;
+  const gidOf = () => parseGroups(database.group).get(group ?? "");
+  return {
+    uid: user === "" ? undefined : find(user, "user", uidOf),
+    gid: group === undefined ? undefined : find(group, "group", gidOf),
+  };
 }
 
 /** 4294967295 is (uid_t)-1, which setuid(2) takes as "leave it". */

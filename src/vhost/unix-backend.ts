@@ -89,7 +89,10 @@ export class UnixBackend implements HostBackend {
   }
 
   #listen(path: string, type: number): void {
-    const listener = openUnixListener({ kind: "unix", path }, type === PacketType.Seqpacket);
+    const listener = openUnixListener(
+      { kind: "unix", path },
+      { seqpacket: type === PacketType.Seqpacket },
+    );
     this.#listeners.push(listener);
     const onAccept = (fd: number) => this.#onAccept(fd, type);
     const options = { fd: listener.fd, address: path, onAccept, warn: this.#warn };

@@ -23,6 +23,8 @@ export interface RunOptions {
   stdin?: string | Uint8Array<ArrayBuffer> | Blob;
   env?: Record<string, string | undefined>;
   cwd?: string;
+  /** A program that becomes the executable, or starts it, and its arguments. */
+  through?: readonly string[];
 }
 
 const environment = (env: RunOptions["env"]) => ({
@@ -78,8 +80,8 @@ export class Running implements AsyncDisposable {
   readonly #changed: (() => void)[] = [];
   readonly stderrDone: Promise<void>;
 
-  constructor(args: readonly string[], { env, cwd }: RunOptions = {}) {
-    this.process = Bun.spawn([BINARY, ...args], {
+  constructor(args: readonly string[], { env, cwd, through = [] }: RunOptions = {}) {
+    this.process = Bun.spawn([...through, BINARY, ...args], {
       stdin: "pipe",
       stdout: "pipe",
       stderr: "pipe",

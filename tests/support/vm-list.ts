@@ -9,6 +9,14 @@ const text = fc
   .string({ minLength: 1, maxLength: 20, unit: "grapheme" })
   .filter((name) => !/[\0+/]/.test(name) && name !== "." && name !== "..");
 
+const maybe = <T>(value: fc.Arbitrary<T>) => fc.option(value, { nil: undefined });
+
+const mode = maybe(fc.integer({ min: 0, max: 0o777 }));
+const owner = maybe(
+  fc.constantFrom("root", "root:kvm", ":kvm", "1000", "0:1000", ":36", "a-b.c_d:x"),
+);
+const size = maybe(fc.oneof(u32(1), fc.constantFrom(1024, 10 * 2 ** 20, 3 * 2 ** 30)));
+
 const vm = fc.record({
   guestCid: u32(3),
   name: text,
@@ -25,6 +33,14 @@ const vm = fc.record({
   capture: fc.option(fc.record({ payloadBytes: fc.option(u32(0, 262_068), { nil: undefined }) }), {
     nil: undefined,
   }),
+  access: fc.record({ socketMode: mode, socketOwner: owner }),
+  udsAccess: fc.record({ udsMode: mode, udsOwner: owner }),
+  maxConnections: fc.integer({ min: 1, max: 1_048_576 }),
+  rates: fc.oneof(
+    fc.constant({}),
+    fc.record({ rateToGuest: u32(1), rateFromGuest: size, burst: size }),
+    fc.record({ rateFromGuest: fc.constant(5 * 2 ** 20), burst: size }),
+  ),
 });
 
 /** VMs that do not clash. */
@@ -34,10 +50,14 @@ export const vmList: fc.Arbitrary<VmConfig[]> = fc
     const ports = new Set<number>();
     const fresh = (port: number) => !ports.has(port) && ports.add(port).has(port);
     return list.map(
-      ({ guestCid, name, backend, txBufferSize, queueExponent, groups, capture }): VmConfig => {
-        const unix: HybridBackend = { kind: "unix", udsPath: `/run/${guestCid}/${name}.vsock` };
+      ({ name, backend, queueExponent, access, udsAccess, rates, capture, ...same }): VmConfig => {
+        const { guestCid } = same;
+        const udsPath = `/run/${guestCid}/${name}.vsock`;
+        const unix: HybridBackend = { kind: "unix", udsPath, ...udsAccess };
         return {
-          guestCid,
+          ...same,
+          ...access,
+          ...rates,
           socket: `/run/${guestCid}/${name}.socket`,
           backend:
             backend === undefined
@@ -47,9 +67,7 @@ export const vmList: fc.Arbitrary<VmConfig[]> = fc
                   forwardCid: backend.forwardCid,
                   forwardListen: backend.forwardListen.filter(fresh),
                 },
-          txBufferSize,
           queueSize: 2 ** queueExponent,
-          groups,
           ...(capture === undefined
             ? {}
             : { capture: { file: `/run/${guestCid}/${name}.pcap`, ...capture } }),

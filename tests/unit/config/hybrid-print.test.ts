@@ -18,6 +18,7 @@ const VM: VmConfig = {
   txBufferSize: 65_536,
   queueSize: 1024,
   groups: ["a", "b"],
+  maxConnections: 1023,
 };
 
 describe("a printed configuration", () => {
@@ -42,6 +43,35 @@ describe("a printed configuration", () => {
     tx_buffer_size: 65536
     queue_size: 1024
     groups: default
+`);
+  });
+
+  test("has the keys that only we know where they are given", () => {
+    const vm: VmConfig = {
+      ...VM,
+      socketMode: 0o60,
+      socketOwner: ":36",
+      backend: { kind: "unix", udsPath: "/u", udsMode: 0o666, udsOwner: "root:kvm" },
+      maxConnections: 7,
+      rateToGuest: 10 * 1024 * 1024,
+      rateFromGuest: 1000,
+      burst: 65_536,
+    };
+    expect(configYaml([vm])).toBe(`vms:
+  - guest_cid: 3
+    socket: /tmp/vhost3.socket
+    socket_mode: "0060"
+    socket_owner: ":36"
+    uds_path: /u
+    uds_mode: "0666"
+    uds_owner: "root:kvm"
+    tx_buffer_size: 65536
+    queue_size: 1024
+    groups: a+b
+    max_connections: 7
+    rate_to_guest: "10M"
+    rate_from_guest: "1000"
+    burst: "64K"
 `);
   });
 

@@ -35,6 +35,7 @@ const MINIMAL: VmConfig = {
   txBufferSize: 65_536,
   queueSize: 1024,
   groups: ["default"],
+  maxConnections: 1023,
 };
 
 describe("a VM of hybrid-proxy", () => {
@@ -52,6 +53,12 @@ describe("a VM of hybrid-proxy", () => {
       txBufferSize: 32_768,
       queueSize: 256,
       groups: ["a", "b"],
+      socketMode: 0o660,
+      socketOwner: "root:kvm",
+      maxConnections: 64,
+      rateToGuest: 10 * 1024 * 1024,
+      rateFromGuest: 5_000_000,
+      burst: 65_536,
     };
     const values: Partial<Record<VmKey, string>> = {
       "guest-cid": "4",
@@ -61,18 +68,34 @@ describe("a VM of hybrid-proxy", () => {
       "tx-buffer-size": "32768",
       "queue-size": "256",
       groups: "a+b+a",
+      "socket-mode": "0660",
+      "socket-owner": "root:kvm",
+      "max-connections": "64",
+      "rate-to-guest": "10M",
+      "rate-from-guest": "5000000",
+      burst: "64k",
     };
     expect(vmFromOptions(values)).toEqual(full);
+    const yamlOf = (value: string) => (value.startsWith("0") ? `"${value}"` : value);
     for (const spell of [(key: string) => key, (key: string) => key.replaceAll("-", "_")]) {
       const entries = Object.entries(values).map(([key, value]): [string, string] => [
         spell(key),
         value,
       ]);
       expect(vmsFromWords([entries.map((pair) => pair.join("=")).join(",")])).toEqual([full]);
-      const lines = entries.map(([key, value]) => `    ${key}: ${value}\n`).join("");
+      const lines = entries.map(([key, value]) => `    ${key}: ${yamlOf(value)}\n`).join("");
       expect(yaml(`vms:\n  -\n${lines}`)).toEqual([full]);
       expect(yaml(JSON.stringify({ vms: [Object.fromEntries(entries)] }))).toEqual([full]);
     }
+  });
+
+  test("may say who connects to the socket of the host", () => {
+    const unix = { ...MINIMAL.backend, udsMode: 0o600, udsOwner: "1000" };
+    expect(vmsFromWords(["socket=/s,uds-path=/u,uds-mode=600,uds-owner=1000"])).toEqual([
+      { ...MINIMAL, backend: unix },
+    ]);
+    const text = 'vms: [{socket: /s, uds_path: /u, uds_mode: "0600", uds_owner: 1000}]';
+    expect(yaml(text)[0]?.backend).toEqual(unix);
   });
 
   test("may have YAML lists, and a value with an equals sign", () => {
@@ -169,6 +192,21 @@ describe("a VM of hybrid-proxy", () => {
       `${GOOD},tx-buffer-size=${size}`,
       "tx-buffer-size: ",
     ]),
+    ...["", "66", "0888", "1777", "00660", "0o660", "rw", "-660"].map((mode): [string, string] => [
+      `${GOOD},socket-mode=${mode}`,
+      "socket-mode: ",
+    ]),
+    ...["", ":", "a:", "a:b:c", "a b", "a\0"].map((owner): [string, string] => [
+      `${GOOD},uds-owner=${owner}`,
+      "uds-owner: ",
+    ]),
+    ...["", "0", "0K", "-1", "1.5M", "1T", "1KB", "K", "9007199254740993", "99999999G"].map(
+      (rate): [string, string] => [`${GOOD},rate-to-guest=${rate}`, "rate-to-guest: "],
+    ),
+    [`${GOOD},burst=1M`, "burst: it needs rate-to-guest or rate-from-guest"],
+    [`${GOOD},max-connections=0`, "max-connections: "],
+    ["socket=/s,forward-cid=1,uds-mode=0660", "uds-mode: it needs uds-path"],
+    ["socket=/s,forward-cid=1,uds-owner=root", "uds-owner: it needs uds-path"],
     [`${GOOD},groups=`, "groups: it is empty"],
     [`${GOOD},groups=a++b`, 'groups: "a++b" has an empty part'],
   ])("is refused as --vm %j", (word, message) => {
@@ -209,6 +247,11 @@ describe("a VM of hybrid-proxy", () => {
     [`${VM}    guest_cid: 1.5\n`, "vms[0] in line 4: guest-cid: "],
     [`${VM}    guest_cid: -4\n`, "guest-cid: "],
     [`${VM}    guest_cid:\n`, "guest-cid has no value that fits: null"],
+    [
+      `${VM}    socket_mode: 0o660\n`,
+      'vms[0] in line 4: socket-mode has to be in quotes, as in "0660"',
+    ],
+    [`${VM}    uds-mode: 660\n`, "uds-mode has to be in quotes"],
     [`${VM}    groups: []\n`, "groups: it is empty"],
     [`${VM}    groups: [a, {}]\n`, "groups has no value that fits: {}"],
     ["vms:\n  - socket: 3\n", "vms[0] in line 2: socket has no value that fits: 3"],

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { resolveUser } from "../../../src/process/users.ts";
+import { resolveOwner, resolveUser } from "../../../src/process/users.ts";
 
 const database = {
   passwd: [
@@ -58,5 +58,29 @@ describe("resolveUser", () => {
     "broken",
   ])("refuses %j", (spec) => {
     expect(() => resolveUser(spec, database)).toThrow("look up user");
+  });
+});
+
+describe("resolveOwner", () => {
+  test.each([
+    ["build", 1000, undefined],
+    ["build:kvm", 1000, 36],
+    [":kvm", undefined, 36],
+    ["4711", 4711, undefined],
+    ["0:36", 0, 36],
+    ["build:7", 1000, 7],
+    [":8", undefined, 8],
+  ])("reads %s", (spec, uid, gid) => {
+    expect(resolveOwner(spec, database)).toEqual({ uid, gid });
+  });
+
+  test.each([
+    ["nobody", 'no user "nobody"'],
+    ["build:nobody", 'no group "nobody"'],
+    [":nobody", 'no group "nobody"'],
+    ["4294967295", 'no user "4294967295"'],
+    [":4294967296", 'no group "4294967296"'],
+  ])("refuses %s", (spec, message) => {
+    expect(() => resolveOwner(spec, database)).toThrow(message);
   });
 });
