@@ -2,6 +2,7 @@
 import { toVsockboxError } from "../errors.ts";
 import { EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from "../ffi/epoll.ts";
 import { adoptEvent, clearEvent, signalEvent } from "../ffi/eventfd.ts";
+import type { UnixListener } from "../net/listen.ts";
 import { Feature, type RingSetup } from "../protocols/vhost-user/backend.ts";
 import { HOST_CID } from "../protocols/virtio-vsock/packet.ts";
 import type { EventLoop } from "./event-loop.ts";
@@ -34,7 +35,7 @@ const TRANSPORT_RESET = Uint8Array.of(0, 0, 0, 0);
 export interface DeviceOptions {
   guestCid: number;
   /** Where the VMM connects. */
-  socket: string;
+  vmmListener: UnixListener;
   /** Our buffer for each connection's bytes from the guest. */
   txBufferSize: number;
   /** Largest ring that is accepted. */
@@ -85,11 +86,7 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
   /** Whether the guest may believe in connections that are none. */
   #owesReset = false;
 
-  /**
-   * Makes the sockets.
-   *
-   * @throws {VsockboxError} CANNOT_CREATE, and what the backend throws.
-   */
+  /** Accepts from the first round of the loop on. */
   constructor(options: DeviceOptions, loop: EventLoop, log: DeviceLog) {
     this.guestCid = options.guestCid;
     this.bufAlloc = options.txBufferSize;
@@ -97,7 +94,7 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
     this.#loop = loop;
     this.#log = log;
     this.#link = new VmmLink(loop, this, {
-      path: options.socket,
+      listener: options.vmmListener,
       config: configOf(options.guestCid),
       maxRingEntries: options.queueSize,
       lastAvailable: (ring) => this.#rings[ring]?.ring.lastAvailable ?? 0,
@@ -105,12 +102,7 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
     const { table } = this.#link.memory;
     this.#sent = new SentPacket(table, options.queueSize);
     this.#room = new PacketRoom(table, options.queueSize);
-    try {
-      this.#host = options.openBackend((client) => this.#takeClient(client));
-    } catch (thrown) {
-      this.#link.close();
-      throw thrown;
-    }
+    this.#host = options.openBackend((client) => this.#takeClient(client));
     loop.eachRound(() => this.#round());
   }
 

@@ -1,6 +1,7 @@
 /** The vhost-user vsock devices of one process. */
 import type { HybridBackend, VmConfig } from "../config/hybrid.ts";
 import { onEndingSignal } from "../process/signals.ts";
+import { DeviceSockets, type Listeners } from "./device-sockets.ts";
 import { type DeviceLog, VsockDevice } from "./device.ts";
 import { EventLoop } from "./event-loop.ts";
 import type { HostBackend, TakeClient } from "./host-backend.ts";
@@ -9,33 +10,44 @@ import { UnixBackend } from "./unix-backend.ts";
 import { sayWithoutWaiting } from "./talk.ts";
 import { VsockBackend } from "./vsock-backend.ts";
 
+/** How devices are served. */
+export interface RunOptions extends ObserverOptions {
+  /** Called when a signal no longer ends the process before the sockets are removed. */
+  openSockets?: () => DeviceSockets;
+  /** Called when everything that is needed is open, right before the first VMM. */
+  onReady?: () => void;
+}
+
 /**
  * Serves all devices until a signal ends the process.
  *
  * @returns the exit status.
- * @throws {VsockboxError} CANNOT_CREATE, UNAVAILABLE (no vsock in this kernel), REFUSED.
+ * @throws {VsockboxError} CANNOT_CREATE, UNAVAILABLE (no vsock in this kernel), REFUSED, CONFIG.
  */
 export async function runDevice(
   configs: readonly VmConfig[],
-  options: ObserverOptions = {},
+  { openSockets, onReady, ...options }: RunOptions = {},
 ): Promise<number> {
   const loop = new EventLoop();
   const devices: VsockDevice[] = [];
   const observers = new Observers(options);
   using _signals = onEndingSignal(() => loop.stop());
+  const sockets = openSockets?.() ?? DeviceSockets.open(configs, warn);
   try {
     for (const config of configs) {
       const log = logOf(config);
-      const device = openDevice(config, loop, log);
+      const device = openDevice(config, loop, sockets, log);
       devices.push(device);
       observers.add(config, device, log);
     }
     introduce(configs, devices);
     observers.begin(loop);
+    onReady?.();
     await loop.run();
     return 0;
   } finally {
     for (const device of devices) device.close();
+    sockets.close();
     await observers.end();
   }
 }
@@ -45,10 +57,22 @@ function logOf({ guestCid }: VmConfig): DeviceLog {
   return { info: log, warn: log };
 }
 
-function openDevice(config: VmConfig, loop: EventLoop, log: DeviceLog): VsockDevice {
-  const warn = (message: string) => log.warn(message);
-  const openBackend = (take: TakeClient) => backendOf(config.backend, loop, take, warn);
-  const device = new VsockDevice({ ...config, openBackend }, loop, log);
+/** Says what is wrong but ends nothing. */
+export function warn(message: string): void {
+  sayWithoutWaiting(`vsockbox: ${message}`);
+}
+
+function openDevice(
+  config: VmConfig,
+  loop: EventLoop,
+  listeners: Listeners,
+  log: DeviceLog,
+): VsockDevice {
+  const onWarning = (message: string) => log.warn(message);
+  const openBackend = (take: TakeClient) =>
+    backendOf(config.backend, loop, listeners, take, onWarning);
+  const vmmListener = listeners.unix(config.socket);
+  const device = new VsockDevice({ ...config, vmmListener, openBackend }, loop, log);
   log.info(`waiting for its VMM on ${config.socket}`);
   return device;
 }
@@ -56,12 +80,13 @@ function openDevice(config: VmConfig, loop: EventLoop, log: DeviceLog): VsockDev
 function backendOf(
   backend: HybridBackend,
   loop: EventLoop,
+  listeners: Listeners,
   take: TakeClient,
-  warn: (message: string) => void,
+  onWarning: (message: string) => void,
 ): HostBackend {
   return backend.kind === "unix"
-    ? new UnixBackend(loop, backend, take, warn)
-    : new VsockBackend(loop, backend, take, warn);
+    ? new UnixBackend(loop, backend, listeners, take, onWarning)
+    : new VsockBackend(loop, backend, listeners, take, onWarning);
 }
 
 /** VMs that share a group reach each other. */

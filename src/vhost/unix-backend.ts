@@ -13,10 +13,11 @@ import {
   SOCK_STREAM,
   writeDescriptor,
 } from "../ffi/socket.ts";
-import { openUnixListener, type UnixListener } from "../net/listen.ts";
+import type { UnixListener } from "../net/listen.ts";
 import { ConnectLineReader, encodeOk } from "../protocols/hybrid/connect-line.ts";
 import { PacketType } from "../protocols/virtio-vsock/packet.ts";
 import { Acceptor } from "./acceptor.ts";
+import type { Listeners } from "./device-sockets.ts";
 import { Dials } from "./dials.ts";
 import type { EventLoop } from "./event-loop.ts";
 import type { HostBackend, TakeClient } from "./host-backend.ts";
@@ -62,15 +63,15 @@ export class UnixBackend implements HostBackend {
   dropped = 0;
 
   /**
-   * Listens at once.
+   * Accepts from the first round on.
    *
    * @param takeClient takes over a client; what is behind its line is still in its descriptor.
    * @param warn says what is wrong with the sockets.
-   * @throws {VsockboxError} CANNOT_CREATE.
    */
   constructor(
     loop: EventLoop,
     { udsPath, seqpacketPath }: UnixBackendOptions,
+    listeners: Listeners,
     takeClient: TakeClient,
     warn: (message: string) => void,
   ) {
@@ -79,23 +80,17 @@ export class UnixBackend implements HostBackend {
     this.#path = udsPath;
     this.#takeClient = takeClient;
     this.#dials = new Dials(loop);
-    try {
-      this.#listen(udsPath, PacketType.Stream);
-      if (seqpacketPath !== undefined) this.#listen(seqpacketPath, PacketType.Seqpacket);
-    } catch (thrown) {
-      this.close();
-      throw thrown;
+    this.#listen(listeners.unix(udsPath), PacketType.Stream);
+    if (seqpacketPath !== undefined) {
+      this.#listen(listeners.unix(seqpacketPath), PacketType.Seqpacket);
     }
   }
 
-  #listen(path: string, type: number): void {
-    const listener = openUnixListener(
-      { kind: "unix", path },
-      { seqpacket: type === PacketType.Seqpacket },
-    );
+  #listen(listener: UnixListener, type: number): void {
+    const { fd, path } = listener;
     this.#listeners.push(listener);
-    const onAccept = (fd: number) => this.#onAccept(fd, type);
-    const options = { fd: listener.fd, address: path, onAccept, warn: this.#warn };
+    const onAccept = (client: number) => this.#onAccept(client, type);
+    const options = { fd, address: path, onAccept, warn: this.#warn };
     this.#acceptors.push(new Acceptor(this.#loop, options));
   }
 

@@ -4,7 +4,7 @@ import { EPOLLIN, EPOLLRDHUP } from "../ffi/epoll.ts";
 import { ERRNO } from "../ffi/errno.ts";
 import { receiveWithDescriptors } from "../ffi/receive.ts";
 import { closeDescriptor, writeDescriptor } from "../ffi/socket.ts";
-import { openUnixListener, type UnixListener } from "../net/listen.ts";
+import type { UnixListener } from "../net/listen.ts";
 import { descriptorsOf, type VhostAction, VhostBackend } from "../protocols/vhost-user/backend.ts";
 import { MessageReader, type VhostMessage } from "../protocols/vhost-user/messages.ts";
 import { Acceptor } from "./acceptor.ts";
@@ -36,8 +36,8 @@ export interface VmmOwner {
 
 /** What a {@link VmmLink} is made of. */
 export interface VmmLinkOptions {
-  /** The Unix socket's path. */
-  path: string;
+  /** The Unix socket, which is closed and removed with the link. */
+  listener: UnixListener;
   /** The device's configuration space. */
   config: Uint8Array;
   /** Largest ring that is accepted. */
@@ -57,20 +57,16 @@ export class VmmLink {
   #fd: number | undefined;
   #reader = new MessageReader();
 
-  /**
-   * Listens at once.
-   *
-   * @throws {VsockboxError} CANNOT_CREATE.
-   */
+  /** Accepts from the first round on. */
   constructor(loop: EventLoop, owner: VmmOwner, options: VmmLinkOptions) {
-    const { path, ...backendOptions } = options;
+    const { listener, ...backendOptions } = options;
     this.#loop = loop;
     this.#owner = owner;
     this.#backend = new VhostBackend(backendOptions);
-    this.#listener = openUnixListener({ kind: "unix", path });
+    this.#listener = listener;
     this.#acceptor = new Acceptor(loop, {
-      fd: this.#listener.fd,
-      address: path,
+      fd: listener.fd,
+      address: listener.path,
       onAccept: (fd) => this.#onAccept(fd),
       warn: (message) => owner.onWarning(message),
     });

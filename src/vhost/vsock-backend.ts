@@ -5,9 +5,9 @@
 import { AF_VSOCK, encodeSockaddrVm } from "../ffi/sockaddr.ts";
 import { closeDescriptor, SOCK_SEQPACKET, SOCK_STREAM } from "../ffi/socket.ts";
 import { ANY, formatAddress } from "../net/address.ts";
-import { openVsockListener } from "../net/listen.ts";
 import { PacketType } from "../protocols/virtio-vsock/packet.ts";
 import { Acceptor } from "./acceptor.ts";
+import type { Listeners } from "./device-sockets.ts";
 import { Dials } from "./dials.ts";
 import type { EventLoop } from "./event-loop.ts";
 import type { HostBackend, TakeClient } from "./host-backend.ts";
@@ -32,14 +32,14 @@ export class VsockBackend implements HostBackend {
   readonly #warn: (message: string) => void;
 
   /**
-   * Listens at once.
+   * Accepts from the first round on.
    *
    * @param warn says what is wrong with the sockets.
-   * @throws {VsockboxError} CANNOT_CREATE, UNAVAILABLE (no vsock in this kernel), REFUSED.
    */
   constructor(
     loop: EventLoop,
     options: VsockBackendOptions,
+    listeners: Listeners,
     takeClient: TakeClient,
     warn: (message: string) => void,
   ) {
@@ -48,25 +48,21 @@ export class VsockBackend implements HostBackend {
     this.#forwardCid = options.forwardCid;
     this.#takeClient = takeClient;
     this.#dials = new Dials(loop);
-    try {
-      for (const port of options.forwardListen) this.#listen(port, PacketType.Stream);
-      for (const port of options.forwardListenSeqpacket ?? []) {
-        this.#listen(port, PacketType.Seqpacket);
-      }
-    } catch (thrown) {
-      this.close();
-      throw thrown;
+    for (const port of options.forwardListen) {
+      this.#listen(listeners.vsock(port, false), port, PacketType.Stream);
+    }
+    for (const port of options.forwardListenSeqpacket ?? []) {
+      this.#listen(listeners.vsock(port, true), port, PacketType.Seqpacket);
     }
   }
 
-  #listen(port: number, type: number): void {
-    const address = { kind: "vsock", cid: ANY, port } as const;
-    const fd = openVsockListener(address, type === PacketType.Seqpacket);
+  #listen(fd: number, port: number, type: number): void {
+    const address = formatAddress({ kind: "vsock", cid: ANY, port });
     this.#listeners.push(fd);
     const onAccept = (client: number) => {
       if (!this.#takeClient({ fd: client, port, type })) closeDescriptor(client);
     };
-    const options = { fd, address: formatAddress(address), onAccept, warn: this.#warn };
+    const options = { fd, address, onAccept, warn: this.#warn };
     this.#acceptors.push(new Acceptor(this.#loop, options));
   }
 

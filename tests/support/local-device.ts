@@ -3,6 +3,7 @@ import { readdirSync } from "node:fs";
 import { ERRNO } from "../../src/ffi/errno.ts";
 import { acceptSocket, closeDescriptor, readDescriptor } from "../../src/ffi/socket.ts";
 import { openUnixListener, type UnixListener } from "../../src/net/listen.ts";
+import type { Listeners } from "../../src/vhost/device-sockets.ts";
 import { type DeviceOptions, VsockDevice } from "../../src/vhost/device.ts";
 import { EventLoop } from "../../src/vhost/event-loop.ts";
 import { UnixBackend } from "../../src/vhost/unix-backend.ts";
@@ -36,15 +37,24 @@ export class LocalDevice implements Disposable {
 
   constructor({ udsPath, ...options }: LocalDeviceOptions = {}) {
     this.udsPath = udsPath ?? this.folder.file("uds");
+    const seqpacketPath = `${this.udsPath}.seq`;
+    const listeners: Listeners = {
+      unix: (path) =>
+        openUnixListener({ kind: "unix", path }, { seqpacket: path === seqpacketPath }),
+      vsock: () => {
+        throw new Error("there is none here");
+      },
+    };
     const say = (message: string) => void this.log.push(message);
     this.device = new VsockDevice(
       {
         guestCid: GUEST_CID,
-        socket: this.socket,
+        vmmListener: openUnixListener({ kind: "unix", path: this.socket }),
         openBackend: (take) =>
           new UnixBackend(
             this.loop,
-            { udsPath: this.udsPath, seqpacketPath: `${this.udsPath}.seq` },
+            { udsPath: this.udsPath, seqpacketPath },
+            listeners,
             take,
             say,
           ),
@@ -87,7 +97,7 @@ export class LocalDevice implements Disposable {
   /** A service of the host for a port of the guest. */
   listen(port: number, seqpacket = false): UnixListener {
     const path = `${this.udsPath}_${port}`;
-    const listener = openUnixListener({ kind: "unix", path }, seqpacket);
+    const listener = openUnixListener({ kind: "unix", path }, { seqpacket });
     this.#listeners.push(listener);
     return listener;
   }
