@@ -99,6 +99,9 @@ const U32_MAX = 0xffff_ffff;
 /** A connection is a descriptor: more than the kernel gives a process (fs.nr_open) are never there. */
 const CONNECTIONS_MAX = 1_048_576;
 
+/** Slowest rate, in bytes a second: below it what waits looks as if nobody were there. */
+const RATE_MIN = 4096;
+
 /** Where the values of a VM were read, to say so in errors. */
 export interface Source {
   code: ErrorCode;
@@ -201,12 +204,12 @@ class Values {
     return this.#read(key, read, "USER, USER:GROUP or :GROUP");
   }
 
-  size(key: VmKey): number | undefined {
-    return this.#read(
-      key,
-      readSize,
-      "count of bytes above 0, with K, M or G behind it where wanted",
-    );
+  size(key: VmKey, min: number): number | undefined {
+    const read = (text: string) => {
+      const bytes = readSize(text);
+      return bytes !== undefined && bytes >= min ? bytes : undefined;
+    };
+    return this.#read(key, read, `count of bytes from ${min} on, with K, M or G where wanted`);
   }
 }
 
@@ -225,9 +228,9 @@ export function resolveVm(
     throw values.fail("queue-size", `${queueSize} is no power of two`);
   }
   const limits = {
-    rateToGuest: values.size("rate-to-guest"),
-    rateFromGuest: values.size("rate-from-guest"),
-    burst: values.size("burst"),
+    rateToGuest: values.size("rate-to-guest", RATE_MIN),
+    rateFromGuest: values.size("rate-from-guest", RATE_MIN),
+    burst: values.size("burst", 1),
   };
   if (limits.burst !== undefined && (limits.rateToGuest ?? limits.rateFromGuest) === undefined) {
     const [to, from] = [source.name("rate-to-guest"), source.name("rate-from-guest")];

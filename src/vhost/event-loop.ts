@@ -32,8 +32,9 @@ export class EventLoop {
   readonly #everyRound: (() => void)[] = [];
   #stopped = false;
   #again = false;
-  #soon = false;
   #runtimeWaits = false;
+  /** When the next round comes at the latest, by performance.now(). */
+  #wakeAt = Infinity;
 
   /** Watches a descriptor. */
   add(fd: number, events: number, handler: EventHandler): void {
@@ -82,9 +83,24 @@ export class EventLoop {
     this.#again = true;
   }
 
+  /**
+   * The next round comes at this time at the latest, by performance.now(). Of several wishes the
+   * earliest counts. It holds for one round: who still waits then says so again.
+   */
+  noLaterThan(time: number): void {
+    if (time < this.#wakeAt) this.#wakeAt = time;
+  }
+
   /** Something may be done in a moment that no descriptor tells of: the next round comes soon. */
   soon(): void {
-    this.#soon = true;
+    this.noLaterThan(performance.now() + SOON_MS);
+  }
+
+  /** How long epoll may block: in whole milliseconds, so that a wish is never met too early. */
+  #blockMs(longest: number): number {
+    if (this.#again) return 0;
+    if (this.#wakeAt === Infinity) return longest;
+    return Math.min(longest, Math.max(0, Math.ceil(this.#wakeAt - performance.now())));
   }
 
   /**
@@ -107,13 +123,13 @@ export class EventLoop {
   /**
    * One round: waits for events and handles them.
    *
-   * @param blockMs how long to wait for the first one, in milliseconds.
+   * @param blockMs how long to wait for the first one at most, in milliseconds.
    * @returns whether there was any, or something is left to be done at once.
    */
   round(blockMs: number): boolean {
-    const count = this.#epoll.wait(this.#again ? 0 : blockMs);
+    const count = this.#epoll.wait(this.#blockMs(blockMs));
     this.#again = false;
-    this.#soon = false;
+    this.#wakeAt = Infinity;
     for (let index = 0; index < count; index++) {
       this.#handlers.get(this.#epoll.token(index))?.(this.#epoll.events(index));
     }
@@ -125,7 +141,7 @@ export class EventLoop {
   async run(): Promise<void> {
     let lastTurn = performance.now();
     while (!this.#stopped) {
-      const isBusy = this.round(this.#soon ? SOON_MS : BLOCK_MS);
+      const isBusy = this.round(BLOCK_MS);
       const now = performance.now();
       if (this.#runtimeWaits || !isBusy || now - lastTurn > TURN_MS) {
         this.#runtimeWaits = false;

@@ -38,7 +38,7 @@ const vm = fc.record({
   maxConnections: fc.integer({ min: 1, max: 1_048_576 }),
   rates: fc.oneof(
     fc.constant({}),
-    fc.record({ rateToGuest: u32(1), rateFromGuest: size, burst: size }),
+    fc.record({ rateToGuest: u32(4096), rateFromGuest: maybe(u32(4096)), burst: size }),
     fc.record({ rateFromGuest: fc.constant(5 * 2 ** 20), burst: size }),
   ),
 });

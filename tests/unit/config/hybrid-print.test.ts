@@ -54,7 +54,7 @@ describe("a printed configuration", () => {
       backend: { kind: "unix", udsPath: "/u", udsMode: 0o666, udsOwner: "root:kvm" },
       maxConnections: 7,
       rateToGuest: 10 * 1024 * 1024,
-      rateFromGuest: 1000,
+      rateFromGuest: 5000,
       burst: 65_536,
     };
     expect(configYaml([vm])).toBe(`vms:
@@ -70,7 +70,7 @@ describe("a printed configuration", () => {
     groups: a+b
     max_connections: 7
     rate_to_guest: "10M"
-    rate_from_guest: "1000"
+    rate_from_guest: "5000"
     burst: "64K"
 `);
   });

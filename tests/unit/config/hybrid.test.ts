@@ -200,7 +200,7 @@ describe("a VM of hybrid-proxy", () => {
       `${GOOD},uds-owner=${owner}`,
       "uds-owner: ",
     ]),
-    ...["", "0", "0K", "-1", "1.5M", "1T", "1KB", "K", "9007199254740993", "99999999G"].map(
+    ...["", "0", "0K", "4095", "-1", "1.5M", "1T", "1KB", "K", "9007199254740993", "99999999G"].map(
       (rate): [string, string] => [`${GOOD},rate-to-guest=${rate}`, "rate-to-guest: "],
     ),
     [`${GOOD},burst=1M`, "burst: it needs rate-to-guest or rate-from-guest"],

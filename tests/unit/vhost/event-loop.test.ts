@@ -37,3 +37,48 @@ test("a descriptor that is watched no more is not looked at", () => {
   expect(seen).toBe(1);
   closeDescriptor(fd);
 });
+
+/** How many rounds there are until `time`, where each of them wishes as told. */
+async function rounds(milliseconds: number, wish: (loop: EventLoop, now: number) => void) {
+  const loop = new EventLoop();
+  const end = performance.now() + milliseconds;
+  let count = 0;
+  loop.eachRound(() => {
+    const now = performance.now();
+    count++;
+    if (now >= end) loop.stop();
+    else wish(loop, now);
+  });
+  await loop.run();
+  return count;
+}
+
+test("a loop wakes for the earliest wish, and more often the earlier it is", async () => {
+  const calm = await rounds(600, () => {});
+  const wishing = await rounds(600, (loop, now) => {
+    loop.noLaterThan(now + 5000);
+    loop.noLaterThan(now + 5);
+    loop.noLaterThan(now + 1000);
+  });
+  expect(wishing).toBeGreaterThan(calm * 2);
+});
+
+test("a loop does not spin before a wish's time, nor after it was met", async () => {
+  let [wished, met] = [0, 0];
+  const count = await rounds(400, (loop, now) => {
+    wished ||= now + 250;
+    if (now < wished) loop.noLaterThan(wished);
+    else met ||= now;
+  });
+  expect(met).toBeGreaterThanOrEqual(wished);
+  expect(count).toBeLessThan(20);
+});
+
+test("a wish of the past is no reason to spin for ever", async () => {
+  let wished = false;
+  const count = await rounds(300, (loop) => {
+    if (!wished) loop.noLaterThan(-1);
+    wished = true;
+  });
+  expect(count).toBeLessThan(20);
+});
