@@ -2,15 +2,16 @@
 import { toVsockboxError } from "../errors.ts";
 import { EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from "../ffi/epoll.ts";
 import { adoptEvent, clearEvent, signalEvent } from "../ffi/eventfd.ts";
-import type { UnixListener } from "../net/listen.ts";
 import { Feature, type RingSetup } from "../protocols/vhost-user/backend.ts";
 import { HOST_CID } from "../protocols/virtio-vsock/packet.ts";
+import type { DeviceLog, DeviceOptions } from "./device-options.ts";
 import type { EventLoop } from "./event-loop.ts";
-import type { HostBackend, HostClient, TakeClient } from "./host-backend.ts";
+import type { HostBackend, HostClient } from "./host-backend.ts";
 import type { HostConnection } from "./host-connection.ts";
 import { Muxer, type MuxerHost } from "./muxer.ts";
 import { PacketRoom } from "./packet-room.ts";
 import type { PacketTap } from "./packet-tap.ts";
+import { Rates } from "./rates.ts";
 import { SentPacket } from "./sent-packet.ts";
 import { Passed, type SiblingDevice, Siblings } from "./siblings.ts";
 import { DeviceStatistics } from "./statistics.ts";
@@ -31,25 +32,6 @@ const PACKETS_PER_ROUND = 512;
 /** struct virtio_vsock_event with VIRTIO_VSOCK_EVENT_TRANSPORT_RESET; virtio 1.2, 5.10.6.3. */
 const TRANSPORT_RESET = Uint8Array.of(0, 0, 0, 0);
 
-/** What a device is made of. */
-export interface DeviceOptions {
-  guestCid: number;
-  /** Where the VMM connects. */
-  vmmListener: UnixListener;
-  /** Our buffer for each connection's bytes from the guest. */
-  txBufferSize: number;
-  /** Largest ring that is accepted. */
-  queueSize: number;
-  /** Makes the host's side. */
-  openBackend: (takeClient: TakeClient) => HostBackend;
-}
-
-/** What a device says of itself. */
-export interface DeviceLog {
-  info(message: string): void;
-  warn(message: string): void;
-}
-
 /** A ring that runs. */
 interface RunningRing {
   ring: Vring;
@@ -69,6 +51,7 @@ function configOf(guestCid: number): Uint8Array {
 export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
   readonly guestCid: number;
   readonly bufAlloc: number;
+  readonly maxConnections: number;
   readonly statistics = new DeviceStatistics();
   readonly muxer = new Muxer(this);
   readonly siblings = new Siblings(this);
@@ -80,6 +63,7 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
   readonly #rings: (RunningRing | undefined)[] = [undefined, undefined, undefined];
   readonly #sent: SentPacket;
   readonly #room: PacketRoom;
+  readonly #rates: Rates;
   /** Where the rings were when they stopped: a pause goes on there, a new driver does not. */
   readonly #stoppedAt: number[] = [0, 0, 0];
   #tap: PacketTap | undefined;
@@ -90,7 +74,9 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
   constructor(options: DeviceOptions, loop: EventLoop, log: DeviceLog) {
     this.guestCid = options.guestCid;
     this.bufAlloc = options.txBufferSize;
+    this.maxConnections = options.maxConnections;
     this.#queueSize = options.queueSize;
+    this.#rates = new Rates(options, performance.now());
     this.#loop = loop;
     this.#log = log;
     this.#link = new VmmLink(loop, this, {
@@ -101,7 +87,7 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
     });
     const { table } = this.#link.memory;
     this.#sent = new SentPacket(table, options.queueSize);
-    this.#room = new PacketRoom(table, options.queueSize);
+    this.#room = new PacketRoom(table, options.queueSize, this.#rates.toGuest);
     this.#host = options.openBackend((client) => this.#takeClient(client));
     loop.eachRound(() => this.#round());
   }
@@ -274,7 +260,7 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
 
   readonly nextRoom = (): PacketRoom | undefined => {
     const running = this.#rings[RX];
-    if (running === undefined || !running.enabled) return undefined;
+    if (running === undefined || !running.enabled || !this.#rates.toGuest.isOpen) return undefined;
     try {
       if (!this.#room.look(running.ring)) return undefined;
       this.statistics.packetsToGuest++;
@@ -298,6 +284,7 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
     this.#host.onTime(now);
     this.muxer.onTime(now);
     this.#tap?.onTime(now);
+    this.#rates.refill(now);
     try {
       // What the guest sent may have answers, and these room again for more of it.
       const left = this.#transmit();
@@ -320,23 +307,30 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
     if (running === undefined || !running.enabled) return false;
     const { ring } = running;
     const sent = this.#sent;
+    const rate = this.#rates.fromGuest;
     let budget = PACKETS_PER_ROUND;
-    let isBlocked = false;
+    let isBlocked = !rate.isOpen;
     do {
       while (budget > 0 && !isBlocked && !this.resets.isBusy && ring.peek(sent.chain)) {
         if (sent.read()) {
-          isBlocked = this.#onPacket() === Passed.Later;
-          if (isBlocked) break;
+          if (this.#onPacket() === Passed.Later) {
+            isBlocked = true;
+            this.#loop.soon();
+            break;
+          }
           this.statistics.packetsFromGuest++;
           if (this.#tap !== undefined) sent.showTo(this.#tap);
         }
+        rate.take(sent.bytes);
+        isBlocked = !rate.isOpen;
         budget -= 1 + (sent.chain.descriptors >> 4);
         ring.take();
         ring.use(sent.chain.head, 0);
       }
     } while (budget > 0 && !isBlocked && !this.resets.isBusy && ring.enableKicks());
     this.#signal(running);
-    if (isBlocked) this.#loop.soon();
+    // What the guest has more waits in its ring.
+    if (!rate.isOpen) this.#loop.noLaterThan(rate.opensAt);
     return budget <= 0;
   }
 
@@ -359,23 +353,27 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
     if (running === undefined || !running.enabled) return false;
     const { ring } = running;
     const { inbox } = this.siblings;
+    const rate = this.#rates.toGuest;
     let budget = PACKETS_PER_ROUND;
-    while (budget > 0 && (inbox.hasPending || this.muxer.hasPending)) {
+    this.muxer.holdsData = !rate.isOpen;
+    while (budget > 0 && ((inbox.hasPending && rate.isOpen) || this.muxer.hasPending)) {
       if (!this.#room.look(ring)) {
         if (ring.enableKicks()) continue;
         break;
       }
-      if (inbox.hasPending) {
+      if (inbox.hasPending && rate.isOpen) {
         inbox.fill(this.#room);
         this.statistics.packetsToGuest++;
         budget--;
         continue;
       }
+      this.muxer.holdsData = !rate.isOpen;
       const packets = this.muxer.fill(this.#room);
       if (packets === 0) break;
       budget -= packets;
     }
     this.#signal(running);
+    if (!rate.isOpen) this.#loop.noLaterThan(rate.opensAt);
     return budget <= 0;
   }
 

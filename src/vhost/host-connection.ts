@@ -21,6 +21,8 @@ export abstract class HostConnection {
   nextListed: HostConnection | undefined;
   /** Whether the muxer has it in that list. */
   isListed = false;
+  /** Whether the muxer has it among those whose data has to wait. */
+  isHeld = false;
   /** Told once the guest has answered the host's request. */
   onOpened: (() => void) | undefined;
   /** When it is killed whatever the guest does, by performance.now(); undefined: never. */

@@ -15,9 +15,6 @@ import type { SentPacket } from "./sent-packet.ts";
 import type { DeviceStatistics } from "./statistics.ts";
 import { StreamConnection } from "./stream-connection.ts";
 
-/** Connections of one VM at once, as Firecracker has it. */
-export const MAX_CONNECTIONS = 1023;
-
 /** A connection that both sides have ended has so long for its last words, in milliseconds. */
 const LAST_WORDS_MS = 2000;
 
@@ -25,6 +22,8 @@ const LAST_WORDS_MS = 2000;
 export interface MuxerHost {
   readonly guestCid: number;
   readonly bufAlloc: number;
+  /** Connections at once; more are refused. */
+  readonly maxConnections: number;
   readonly statistics: DeviceStatistics;
   /** Connects for a request of the guest; see HostBackend. */
   dial(port: number, type: number, answer: (fd: number | undefined) => void): void;
@@ -44,6 +43,9 @@ export class Muxer {
   readonly #connections = new Map<number, Map<number, HostConnection>>();
   #firstListed: HostConnection | undefined;
   #lastListed: HostConnection | undefined;
+  /** Those that have nothing but data to tell, while data is held. */
+  readonly #held: HostConnection[] = [];
+  #holdsData = false;
   /** In the order of their deadlines. */
   readonly #leaving = new Set<HostConnection>();
   readonly #header = new PacketHeader();
@@ -82,7 +84,7 @@ export class Muxer {
    * @returns false where there are too many: the client stays the caller's.
    */
   open({ fd, port, type, onOpened }: HostClient): boolean {
-    if (this.#count >= MAX_CONNECTIONS) return false;
+    if (this.#count >= this.#host.maxConnections) return false;
     const hostPort = this.#freeHostPort();
     const connection = this.#add(hostPort, port, type, false);
     connection.onOpened = onOpened === undefined ? undefined : () => onOpened(hostPort);
@@ -124,11 +126,34 @@ export class Muxer {
 
   /** Puts a connection with something to tell into the list. */
   #list(connection: HostConnection): void {
-    if (connection.isListed || connection.machine.pending === 0) return;
+    const { machine } = connection;
+    if (connection.isListed || machine.pending === 0) return;
+    if (this.#holdsData && machine.pendingBesidesData === 0) return this.#hold(connection);
     connection.isListed = true;
     if (this.#lastListed === undefined) this.#firstListed = connection;
     else this.#lastListed.nextListed = connection;
     this.#lastListed = connection;
+  }
+
+  #hold(connection: HostConnection): void {
+    if (connection.isHeld) return;
+    connection.isHeld = true;
+    this.#held.push(connection);
+  }
+
+  /** Whether data for the guest waits, since it has had as much as its rate allows. */
+  get holdsData(): boolean {
+    return this.#holdsData;
+  }
+
+  set holdsData(holds: boolean) {
+    this.#holdsData = holds;
+    if (holds || this.#held.length === 0) return;
+    for (const connection of this.#held) {
+      connection.isHeld = false;
+      this.#list(connection);
+    }
+    this.#held.length = 0;
   }
 
   #unlistFirst(connection: HostConnection): void {
@@ -198,7 +223,7 @@ export class Muxer {
   #onRequest(header: PacketHeader): void {
     const { type, dstPort, srcPort } = header;
     const isKnown = type === PacketType.Stream || type === PacketType.Seqpacket;
-    if (!isKnown || this.#count >= MAX_CONNECTIONS) {
+    if (!isKnown || this.#count >= this.#host.maxConnections) {
       this.#host.statistics.refused++;
       return this.#reset(header);
     }
@@ -330,7 +355,7 @@ export class Muxer {
   #tellOf(connection: HostConnection, room: PacketRoom): number {
     const { machine } = connection;
     for (;;) {
-      const bit = machine.next();
+      const bit = machine.next(this.#holdsData);
       if (bit === 0) return 0;
       if (bit !== Pending.Data) {
         if (bit === Pending.Rst) this.#host.statistics.resets++;
@@ -360,6 +385,8 @@ export class Muxer {
     this.#connections.clear();
     this.#firstListed = undefined;
     this.#lastListed = undefined;
+    for (const connection of this.#held) connection.isHeld = false;
+    this.#held.length = 0;
     this.resets.clear();
     this.#leaving.clear();
     this.#count = 0;

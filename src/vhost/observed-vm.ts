@@ -2,7 +2,8 @@
 import type { VmConfig } from "../config/hybrid.ts";
 import { VsockboxError } from "../errors.ts";
 import { Capture, type CaptureFacts, type CaptureOptions } from "./capture.ts";
-import type { DeviceLog, VsockDevice } from "./device.ts";
+import type { DeviceLog } from "./device-options.ts";
+import type { VsockDevice } from "./device.ts";
 
 /** A VM that is served. */
 export class ObservedVm {

@@ -8,6 +8,7 @@ import { IoVector } from "../ffi/iovec.ts";
 import { HEADER_BYTES, type PacketHeader } from "../protocols/virtio-vsock/packet.ts";
 import { forEachPair, type MemoryTable, type PieceList } from "./memory-table.ts";
 import type { PacketTap } from "./packet-tap.ts";
+import type { TokenBucket } from "./token-bucket.ts";
 import { Chain, type Vring } from "./vring.ts";
 
 /** Most chains that one system call fills. */
@@ -20,6 +21,7 @@ export class PacketRoom {
   readonly #vector = new IoVector();
   readonly #headerBytes = new Uint8Array(new ArrayBuffer(HEADER_BYTES));
   readonly #headerView = new DataView(this.#headerBytes.buffer);
+  readonly #rate: TokenBucket;
   #ring: Vring | undefined;
   /** Of the table, when the chains were read: their addresses are of no use after a change. */
   #generation = -1;
@@ -30,9 +32,13 @@ export class PacketRoom {
   /** Told of every packet, where somebody wants to know. */
   tap: PacketTap | undefined;
 
-  /** @param entries of the largest ring. */
-  constructor(table: MemoryTable, entries: number) {
+  /**
+   * @param entries of the largest ring.
+   * @param rate what the guest is given is taken from it.
+   */
+  constructor(table: MemoryTable, entries: number, rate: TokenBucket) {
     this.#table = table;
+    this.#rate = rate;
     this.#chains = Array.from({ length: MAX_CHAINS }, () => new Chain(entries));
   }
 
@@ -75,9 +81,9 @@ export class PacketRoom {
     return this.#chainAt(0);
   }
 
-  /** Room for payload in the next chain, in bytes. */
+  /** Room for payload in the next chain, in bytes, as far as the guest's rate goes. */
   get bytes(): number {
-    return this.#chain.writable.bytes - HEADER_BYTES;
+    return Math.min(this.#chain.writable.bytes - HEADER_BYTES, this.#rate.allowance);
   }
 
   /**
@@ -89,7 +95,7 @@ export class PacketRoom {
   vector(length: number, chains: number): IoVector {
     const vector = this.#vector;
     vector.clear();
-    let left = length;
+    let left = Math.min(length, this.#rate.allowance);
     for (let index = 0; left > 0 && index < chains; index++) {
       if (index === this.#count && !this.#lookFurther()) break;
       const pieces = this.#chainAt(index).writable;
@@ -127,5 +133,6 @@ export class PacketRoom {
     this.#count--;
     this.#ring?.take();
     this.#ring?.use(head, HEADER_BYTES + bytes);
+    this.#rate.take(bytes);
   }
 }

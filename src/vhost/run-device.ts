@@ -2,7 +2,8 @@
 import type { HybridBackend, VmConfig } from "../config/hybrid.ts";
 import { onEndingSignal } from "../process/signals.ts";
 import { DeviceSockets, type Listeners } from "./device-sockets.ts";
-import { type DeviceLog, VsockDevice } from "./device.ts";
+import type { DeviceLog } from "./device-options.ts";
+import { VsockDevice } from "./device.ts";
 import { EventLoop } from "./event-loop.ts";
 import type { HostBackend, TakeClient } from "./host-backend.ts";
 import { type ObserverOptions, Observers } from "./observers.ts";

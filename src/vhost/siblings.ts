@@ -9,12 +9,11 @@ import type { PacketRoom } from "./packet-room.ts";
 import type { Resets } from "./resets.ts";
 import { SiblingInbox } from "./sibling-inbox.ts";
 
-/** Connections of one VM with others at once. */
-const MAX_FLOWS = 1023;
-
 /** What a VM of the process is to others. */
 export interface SiblingDevice {
   readonly guestCid: number;
+  /** Connections with others at once. */
+  readonly maxConnections: number;
   readonly siblings: Siblings;
   /** RSTs for its guest. */
   readonly resets: Resets;
@@ -98,7 +97,8 @@ export class Siblings {
   #begin(peer: SiblingDevice, { header }: SentPacket): boolean {
     const { srcPort, dstPort, type } = header;
     const others = peer.siblings;
-    if (!peer.isReady || this.count >= MAX_FLOWS || others.count >= MAX_FLOWS) return false;
+    const isFull = this.count >= this.#self.maxConnections || others.count >= peer.maxConnections;
+    if (!peer.isReady || isFull) return false;
     this.#remember({ peer, port: srcPort, peerPort: dstPort, type });
     others.#remember({ peer: this.#self, port: dstPort, peerPort: srcPort, type });
     return true;

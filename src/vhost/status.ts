@@ -2,7 +2,6 @@
 import { resolve } from "node:path";
 import type { CaptureFacts } from "./capture.ts";
 import type { HostConnection } from "./host-connection.ts";
-import { MAX_CONNECTIONS } from "./muxer.ts";
 import type { ObservedVm } from "./observed-vm.ts";
 import { Feature } from "../protocols/vhost-user/backend.ts";
 import { State } from "../protocols/virtio-vsock/connection.ts";
@@ -96,7 +95,7 @@ export function factsOf(vm: ObservedVm): VmFacts {
     features: featureNames(device.features),
     uptime_seconds: secondsSince(vm.since),
     limits: {
-      connections: MAX_CONNECTIONS,
+      connections: config.maxConnections,
       tx_buffer_bytes: config.txBufferSize,
       queue_entries: config.queueSize,
     },

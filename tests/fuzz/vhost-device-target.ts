@@ -11,7 +11,7 @@ import {
   type PacketHeader,
   PacketType,
 } from "../../src/protocols/virtio-vsock/packet.ts";
-import { MAX_CONNECTIONS } from "../../src/vhost/muxer.ts";
+import { VM_DEFAULTS } from "../../src/config/hybrid-vm.ts";
 import {
   acceptFrom,
   GUEST_CID,
@@ -223,7 +223,7 @@ class Session {
     const dstPort = random.pick([SERVICE, NOBODY, RECORDS]);
     const type = typeOf(dstPort);
     const isReset = random.below(2) === 0;
-    const count = random.below(400) === 0 ? MAX_CONNECTIONS + 50 : random.below(12);
+    const count = random.below(400) === 0 ? VM_DEFAULTS.maxConnections + 50 : random.below(12);
     for (let index = 0; index < count; index++) {
       const srcPort = 1000 + (this.#lastPort++ % 5000);
       this.#send({ op: Op.Request, type, srcPort, dstPort });
@@ -305,7 +305,7 @@ class Session {
 
   #checkBounds(): void {
     const { muxer } = this.#world.local.device;
-    promise(muxer.count <= MAX_CONNECTIONS, "a guest has so many connections");
+    promise(muxer.count <= VM_DEFAULTS.maxConnections, "a guest has so many connections");
     promise(muxer.listed <= muxer.count, "no connection that is gone is kept");
     promise(muxer.resets.count <= MAX_RESETS, "a guest has so many resets to be told of");
     let count = 0;

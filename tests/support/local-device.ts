@@ -1,10 +1,12 @@
 /** A vsock device in this process, turned round by round: what a test does and sees is in order. */
 import { readdirSync } from "node:fs";
+import { VM_DEFAULTS } from "../../src/config/hybrid-vm.ts";
 import { ERRNO } from "../../src/ffi/errno.ts";
 import { acceptSocket, closeDescriptor, readDescriptor } from "../../src/ffi/socket.ts";
 import { openUnixListener, type UnixListener } from "../../src/net/listen.ts";
 import type { Listeners } from "../../src/vhost/device-sockets.ts";
-import { type DeviceOptions, VsockDevice } from "../../src/vhost/device.ts";
+import type { DeviceOptions } from "../../src/vhost/device-options.ts";
+import { VsockDevice } from "../../src/vhost/device.ts";
 import { EventLoop } from "../../src/vhost/event-loop.ts";
 import { UnixBackend } from "../../src/vhost/unix-backend.ts";
 import { TemporaryFolder } from "./folder.ts";
@@ -60,6 +62,7 @@ export class LocalDevice implements Disposable {
           ),
         txBufferSize: 65_536,
         queueSize: 1024,
+        maxConnections: VM_DEFAULTS.maxConnections,
         ...options,
       },
       this.loop,

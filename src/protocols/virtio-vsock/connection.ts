@@ -236,12 +236,20 @@ export class Connection {
     else this.post(Pending.Data);
   }
 
+  /** What may be told while data has to wait: not the end of data before it, either. */
+  get pendingBesidesData(): number {
+    const { pending } = this;
+    return (pending & Pending.Data) === 0 ? pending : pending & ~(Pending.Data | Pending.Shutdown);
+  }
+
   /**
    * What is told next, as one {@link Pending} bit; 0 where nothing is. Data without credit turns into
    * a request for some.
+   *
+   * @param holdsData whether data has to wait for something else than credit.
    */
-  next(): number {
-    const { pending } = this;
+  next(holdsData = false): number {
+    const pending = holdsData ? this.pendingBesidesData : this.pending;
     if (pending === 0) return 0;
     if (pending === Pending.Data && this.credit > 0) return Pending.Data;
     for (const bit of ORDER) {

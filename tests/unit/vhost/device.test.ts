@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { closeDescriptor, shutdownWrite, writeDescriptor } from "../../../src/ffi/socket.ts";
 import { encodeRequest } from "../../../src/protocols/vhost-user/messages.ts";
 import { Op, ShutdownFlag } from "../../../src/protocols/virtio-vsock/packet.ts";
-import { MAX_CONNECTIONS } from "../../../src/vhost/muxer.ts";
+import { VM_DEFAULTS } from "../../../src/config/hybrid-vm.ts";
 import { acceptFrom, LocalDevice, openDescriptors, readAll } from "../../support/local-device.ts";
 import { TemporaryFolder } from "../../support/folder.ts";
 import { RX, RawVmm } from "../../support/raw-vmm.ts";
@@ -29,7 +29,7 @@ test("a guest that begins again before it was told of the end is counted once", 
   using local = new LocalDevice();
   const listener = local.listen(PORT);
   const driver = local.startGuest();
-  for (let count = 0; count < MAX_CONNECTIONS + 10; count++) {
+  for (let count = 0; count < VM_DEFAULTS.maxConnections + 10; count++) {
     driver.send({ op: Op.Request, srcPort: 1, dstPort: PORT });
     driver.send({ op: 99, srcPort: 1, dstPort: PORT });
     local.turn();

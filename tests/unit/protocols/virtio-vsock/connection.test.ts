@@ -228,3 +228,24 @@ test("any packets at all keep the books right", () => {
     { numRuns: 3000 },
   );
 });
+
+describe("while data has to wait for the VM's rate", () => {
+  const { CreditRequest, CreditUpdate, Data, Request, Response, Rst, Shutdown } = Pending;
+
+  test.each([
+    [Data, 0],
+    [Data | Shutdown, 0],
+    [Data | CreditUpdate, CreditUpdate],
+    [Data | Response | CreditUpdate, Response],
+    [Data | Request, Request],
+    [Data | CreditRequest, CreditRequest],
+    [Shutdown, Shutdown],
+    [Rst, Rst],
+    [0, 0],
+  ])("of the set %d %d is told", (pending, bit) => {
+    const connection = open();
+    connection.pending = pending;
+    expect(connection.next(true)).toBe(bit);
+    expect(connection.pending).toBe(pending);
+  });
+});
