@@ -8,7 +8,12 @@ import {
   lockSecurebits,
   setNoNewPrivs,
 } from "../ffi/sandbox.ts";
-import { encodeProgram, SECCOMP_ARCHITECTURES, seccompProgram } from "./seccomp.ts";
+import { seccompProgram } from "./seccomp.ts";
+import {
+  encodeProgram,
+  SECCOMP_ARCHITECTURES,
+  type SeccompArchitecture,
+} from "./seccomp-program.ts";
 
 /**
  * The options, in the order in which they are listed:
@@ -70,12 +75,17 @@ export function becomeRestricted(
   const filters = sandbox.includes("seccomp");
   if (filters || sandbox.includes("no-new-privs")) setNoNewPrivs();
   // Last: the filter may refuse what the calls above need.
-  if (filters) installSeccompFilter(seccompFilter());
+  if (filters) installSeccompFilter(encodeProgram(seccompProgram(seccompArchitecture())));
 }
 
-function seccompFilter(): Uint8Array {
+/**
+ * This machine's, for a filter.
+ *
+ * @throws {VsockboxError} UNAVAILABLE where there is no filter for it.
+ */
+export function seccompArchitecture(): SeccompArchitecture {
   const arch = SECCOMP_ARCHITECTURES.find((known) => known === process.arch);
-  if (arch !== undefined) return encodeProgram(seccompProgram(arch));
+  if (arch !== undefined) return arch;
   throw new VsockboxError({
     code: "UNAVAILABLE",
     operation: "install the seccomp filter",

@@ -2,90 +2,27 @@ import { describe, expect, test } from "bun:test";
 import {
   ACTION,
   AUDIT_ARCH,
-  CLONE,
-  CLONE3,
-  DATA_OFFSET,
-  DENIED_CALLS,
   encodeProgram,
   INSTRUCTION_BYTES,
-  OPCODE,
   SECCOMP_ARCHITECTURES,
-  type SeccompArchitecture,
+} from "../../../src/process/seccomp-program.ts";
+import {
+  CLONE,
+  CLONE3,
+  DENIED_CALLS,
   seccompProgram,
   X32_DENIED_CALLS,
 } from "../../../src/process/seccomp.ts";
+import { interpret, MAX_INSTRUCTIONS, systemCallsOf } from "../../support/seccomp.ts";
 
 const AUDIT_ARCH_I386 = 0x4000_0003;
 const AUDIT_ARCH_ARM = 0x4000_0028;
-const BYTES_OF_SECCOMP_DATA = 64;
-/** BPF_MAXINSNS, linux/bpf_common.h. */
-const MAX_INSTRUCTIONS = 4096;
-
-interface SystemCall {
-  architecture: number;
-  number: number;
-  firstArgument?: bigint;
-}
-
-/** What the kernel would do: runs the bytes as classic BPF over struct seccomp_data. */
-function interpret(bytes: Uint8Array, call: SystemCall): number {
-  const data = new DataView(new ArrayBuffer(BYTES_OF_SECCOMP_DATA));
-  data.setInt32(DATA_OFFSET.number, call.number | 0, true);
-  data.setUint32(DATA_OFFSET.architecture, call.architecture, true);
-  data.setBigUint64(DATA_OFFSET.firstArgument, call.firstArgument ?? 0n, true);
-  const program = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  let accumulator = 0;
-  for (let at = 0; at < bytes.length; at += INSTRUCTION_BYTES) {
-    const code = program.getUint16(at, true);
-    const k = program.getUint32(at + 4, true);
-    const jump = (holds: boolean) => {
-      at += program.getUint8(holds ? at + 2 : at + 3) * INSTRUCTION_BYTES;
-    };
-    switch (code) {
-      case OPCODE.LOAD:
-        accumulator = data.getUint32(k, true);
-        break;
-      case OPCODE.JUMP_EQUAL:
-        jump(accumulator === k);
-        break;
-      case OPCODE.JUMP_AT_LEAST:
-        jump(accumulator >= k);
-        break;
-      case OPCODE.JUMP_ANY_BIT:
-        jump((accumulator & k) !== 0);
-        break;
-      case OPCODE.RETURN:
-        return k;
-      default:
-        throw new Error(`no such instruction: ${code}`);
-    }
-  }
-  throw new Error("the program runs out of its end");
-}
-
-/** Names and numbers as the C preprocessor has them; undefined where it cannot. */
-function systemCalls(header: string): Map<string, number> | undefined {
-  if (Bun.which("cc") === null) return undefined;
-  const result = Bun.spawnSync(["cc", "-E", "-dM", "-D__ARCH_WANT_SYS_CLONE3", "-"], {
-    stdin: new TextEncoder().encode(`#include <${header}>\n`),
-    stderr: "ignore",
-  });
-  if (result.exitCode !== 0) return undefined;
-  const lines = result.stdout.toString().matchAll(/^#define __NR_(\w+) (\d+)$/gm);
-  return new Map(Array.from(lines, ([, name = "", number]) => [name, Number(number)]));
-}
-
-const HEADERS: Record<SeccompArchitecture, string> = {
-  // Of that name arm64 has one, too.
-  x64: process.arch === "x64" ? "asm/unistd_64.h" : "the one for x86-64",
-  arm64: "asm-generic/unistd.h",
-};
 
 describe.each([...SECCOMP_ARCHITECTURES])("the filter for %s", (arch) => {
   const bytes = encodeProgram(seccompProgram(arch));
   const architecture = AUDIT_ARCH[arch];
   const judge = (number: number, firstArgument = 0n) =>
-    interpret(bytes, { architecture, number, firstArgument });
+    interpret(bytes, { architecture, number, words: [firstArgument] });
   const denied = Object.entries(DENIED_CALLS).flatMap(([name, numbers]) => {
     const number = numbers[arch];
     return number === undefined ? [] : [{ name, number }];
@@ -140,9 +77,8 @@ describe.each([...SECCOMP_ARCHITECTURES])("the filter for %s", (arch) => {
     expect(new Set(numbers).size).toBe(numbers.length);
   });
 
-  const known = systemCalls(HEADERS[arch]);
-  if (known === undefined)
-    console.warn(`SKIPPED: numbers for ${arch}: no cc or no ${HEADERS[arch]}`);
+  const known = systemCallsOf(arch);
+  if (known === undefined) console.warn(`SKIPPED: numbers for ${arch}: no cc or no header`);
   test.skipIf(known === undefined)("has the numbers of the kernel's headers", () => {
     const named = [...denied, { name: "clone", number: clone }, { name: "clone3", number: clone3 }];
     // Older headers lack the newest calls.
