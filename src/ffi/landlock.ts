@@ -1,0 +1,112 @@
+/**
+ * Landlock: which files this thread, and the program that it becomes, may touch; landlock(7). Needs
+ * no right but no-new-privs. What is not allowed here is denied, also where file modes would allow it.
+ */
+import { closeSync, openSync } from "node:fs";
+import type { Pointer } from "bun:ffi";
+import { systemError } from "./errno.ts";
+import { lastErrno, libc, ptr } from "./libc.ts";
+
+/** Numbers of the calls, the same on all processors; asm-generic/unistd.h. */
+const CREATE_RULESET = 444;
+const ADD_RULE = 445;
+const RESTRICT_SELF = 446;
+
+/** LANDLOCK_CREATE_RULESET_VERSION and LANDLOCK_RULE_PATH_BENEATH, linux/landlock.h. */
+const VERSION_FLAG = 1;
+const PATH_BENEATH = 1;
+
+const O_PATH = 0o10000000;
+
+/** What may be done with files, linux/landlock.h: those of them that this program ever allows. */
+export const FileRight = {
+  Execute: 1 << 0,
+  ReadFile: 1 << 2,
+  ReadDirectory: 1 << 3,
+  RemoveFile: 1 << 5,
+} as const;
+
+/** All rights of the first version, LANDLOCK_ACCESS_FS_EXECUTE to _MAKE_SYM. */
+const FILE_RIGHTS_V1 = 2n ** 13n - 1n;
+
+/** What each later version has added; a kernel takes no bits that it does not know. */
+const LATER_FILE_RIGHTS = [
+  { version: 2, bit: 2n ** 13n }, // Moving files to other folders.
+  { version: 3, bit: 2n ** 14n }, // Truncating.
+  { version: 5, bit: 2n ** 15n }, // ioctl(2) on devices.
+] as const;
+
+/** From version 4: LANDLOCK_ACCESS_NET_BIND_TCP and _CONNECT_TCP. */
+const NETWORK_RIGHTS = { version: 4, bits: 3n } as const;
+
+/** From version 6: LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET and _SIGNAL, to processes outside. */
+const SCOPES = { version: 6, bits: 3n } as const;
+
+/** A file, or a folder with all below it, and a set of {@link FileRight}. */
+export interface FileRule {
+  path: string;
+  rights: number;
+}
+
+/** call(2) by number; arguments as whole numbers, addresses among them. */
+function call(number: number, a: number, b: number, c: number, d: number): number {
+  return Number(libc().syscall(number, a, b as Pointer, BigInt(c), BigInt(d)));
+}
+
+/** The version of the kernel's Landlock, from 1; 0 where it has none, or has it switched off. */
+export function landlockVersion(): number {
+  return Math.max(0, call(CREATE_RULESET, 0, 0, VERSION_FLAG, 0));
+}
+
+/**
+ * Denies this thread all files but those of the rules, from here on and for good, and TCP, abstract
+ * Unix sockets and signals to processes outside where this version of Landlock has them. What is open
+ * stays open. A rule for a path that is not there is passed over.
+ *
+ * Not denied, since Landlock does not know of it: connecting to a Unix socket that has a path,
+ * changing the mode of a file, and asking what files there are by name.
+ *
+ * @throws {VsockboxError} REFUSED without no-new-privs; IO.
+ */
+export function restrictFiles(version: number, rules: readonly FileRule[]): void {
+  const handled = LATER_FILE_RIGHTS.reduce(
+    (sum, later) => (version >= later.version ? sum | later.bit : sum),
+    FILE_RIGHTS_V1,
+  );
+  // struct landlock_ruleset_attr; an older kernel takes a longer one whose end is zero.
+  const attributes = BigUint64Array.of(
+    handled,
+    version >= NETWORK_RIGHTS.version ? NETWORK_RIGHTS.bits : 0n,
+    version >= SCOPES.version ? SCOPES.bits : 0n,
+  );
+  const ruleset = call(CREATE_RULESET, ptr(attributes), attributes.byteLength, 0, 0);
+  if (ruleset < 0) throw systemError(lastErrno(), { operation: "make Landlock rules" });
+  try {
+    for (const rule of rules) addRule(ruleset, rule);
+    if (call(RESTRICT_SELF, ruleset, 0, 0, 0) < 0) {
+      throw systemError(lastErrno(), { operation: "restrict files by Landlock" });
+    }
+  } finally {
+    closeSync(ruleset);
+  }
+}
+
+function addRule(ruleset: number, { path, rights }: FileRule): void {
+  let fd: number;
+  try {
+    fd = openSync(path, O_PATH);
+  } catch {
+    return;
+  }
+  try {
+    // struct landlock_path_beneath_attr, packed: u64 allowed_access, s32 parent_fd.
+    const attributes = new DataView(new ArrayBuffer(12));
+    attributes.setBigUint64(0, BigInt(rights), true);
+    attributes.setInt32(8, fd, true);
+    if (call(ADD_RULE, ruleset, PATH_BENEATH, ptr(attributes), 0) < 0) {
+      throw systemError(lastErrno(), { operation: "allow by Landlock", address: path });
+    }
+  } finally {
+    closeSync(fd);
+  }
+}
