@@ -23,6 +23,7 @@ import {
 } from "../protocols/pcap/vsock-record.ts";
 import type { Arguments, Command } from "../ui/command.ts";
 import { print, printJson } from "../ui/report.ts";
+import { CONFINED_VARIABLE, SIGNALS_HELD } from "../vhost/confined-variable.ts";
 import { jsonArgument } from "./common.ts";
 
 const DEFAULT_MEMORY = "1G";
@@ -149,6 +150,16 @@ export const command: Command = {
       description: "Serve metrics for Prometheus: 127.0.0.1:9464, :9464 or unix:PATH",
     },
     force: { type: "boolean", description: "Captures replace files that exist" },
+    sandbox: {
+      type: "boolean",
+      description:
+        "Once the sockets are there: give up all capabilities, system calls and files that a device needs not",
+    },
+    user: {
+      type: "string",
+      valueHint: "USER:GROUP",
+      description: "With --sandbox, as root: become this user when the sockets are there",
+    },
     "print-config": { type: "boolean", description: "Print the configuration as a file, and end" },
     "print-qemu": { type: "boolean", description: "Print QEMU's options for each VM, and end" },
     memory: {
@@ -169,6 +180,11 @@ export const command: Command = {
       explanation: "Two VMs that also reach each other, one of them joined to the host's own vsock",
     },
     {
+      command:
+        "vsockbox hybrid-proxy --sandbox --user vsock:kvm --vm socket=/run/vsock/3.socket,socket-owner=:kvm,socket-mode=0660,uds-path=/run/vsock/3.vsock,rate-from-guest=10M",
+      explanation: "As root: the VMM of group kvm may connect, and the device keeps no rights",
+    },
+    {
       command: "vsockbox hybrid-proxy --config vms.yaml --print-qemu --memory 512M",
       explanation: "The options that QEMU needs for each VM of the file",
     },
@@ -185,6 +201,11 @@ export const command: Command = {
     },
   ],
   async run(args) {
+    const handed = process.env[CONFINED_VARIABLE];
+    if (handed !== undefined && handed !== SIGNALS_HELD) {
+      const { serveConfinedDevice } = await import("../vhost/confined-device.ts");
+      return serveConfinedDevice(handed);
+    }
     checkPrinting(args);
     const memory = parseMemorySize(args.string("memory") ?? DEFAULT_MEMORY);
     const vms = configuredVms(args);
@@ -203,8 +224,13 @@ export const command: Command = {
     if (force && vms.every(({ capture }) => capture === undefined)) {
       throw usage("--force needs a capture");
     }
+    const observers = { metrics, force };
+    if (args.flag("sandbox")) {
+      const { becomeConfinedDevice } = await import("../vhost/confined-device.ts");
+      return becomeConfinedDevice(vms, { ...observers, user: args.string("user") });
+    }
     const { runDevice } = await import("../vhost/run-device.ts");
-    return runDevice(vms, { metrics, force });
+    return runDevice(vms, observers);
   },
 };
 
@@ -229,6 +255,9 @@ function checkPrinting(args: Arguments): void {
   const [config, qemu] = [args.flag("print-config"), args.flag("print-qemu")];
   if (config && qemu) throw usage("--print-config and --print-qemu exclude each other");
   if (args.string("memory") !== undefined && !qemu) throw usage("--memory needs --print-qemu");
+  if (args.string("user") !== undefined && !args.flag("sandbox")) {
+    throw usage("--user needs --sandbox");
+  }
   if (args.flag("json") && !config && !qemu) {
     throw usage("--json needs --print-config or --print-qemu");
   }

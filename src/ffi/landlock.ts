@@ -21,9 +21,13 @@ const O_PATH = 0o10000000;
 /** What may be done with files, linux/landlock.h: those of them that this program ever allows. */
 export const FileRight = {
   Execute: 1 << 0,
+  WriteFile: 1 << 1,
   ReadFile: 1 << 2,
   ReadDirectory: 1 << 3,
   RemoveFile: 1 << 5,
+  MakeRegular: 1 << 8,
+  MakeSocket: 1 << 9,
+  Truncate: 1 << 14,
 } as const;
 
 /** All rights of the first version, LANDLOCK_ACCESS_FS_EXECUTE to _MAKE_SYM. */
@@ -36,8 +40,8 @@ const LATER_FILE_RIGHTS = [
   { version: 5, bit: 2n ** 15n }, // ioctl(2) on devices.
 ] as const;
 
-/** From version 4: LANDLOCK_ACCESS_NET_BIND_TCP and _CONNECT_TCP. */
-const NETWORK_RIGHTS = { version: 4, bits: 3n } as const;
+/** From version 4: LANDLOCK_ACCESS_NET_CONNECT_TCP. */
+const NETWORK_RIGHTS = { version: 4, bits: 2n } as const;
 
 /** From version 6: LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET and _SIGNAL, to processes outside. */
 const SCOPES = { version: 6, bits: 3n } as const;
@@ -59,9 +63,10 @@ export function landlockVersion(): number {
 }
 
 /**
- * Denies this thread all files but those of the rules, from here on and for good, and TCP, abstract
- * Unix sockets and signals to processes outside where this version of Landlock has them. What is open
- * stays open. A rule for a path that is not there is passed over.
+ * Denies this thread all files but those of the rules, from here on and for good, and connecting over
+ * TCP, to abstract Unix sockets, and signals to processes outside, where this version of Landlock has
+ * them. What is open stays open. A rule for a path that is not there is passed over, and so is a right
+ * that this version does not know: it is not denied either.
  *
  * Not denied, since Landlock does not know of it: connecting to a Unix socket that has a path,
  * changing the mode of a file, and asking what files there are by name.
@@ -82,7 +87,7 @@ export function restrictFiles(version: number, rules: readonly FileRule[]): void
   const ruleset = call(CREATE_RULESET, ptr(attributes), attributes.byteLength, 0, 0);
   if (ruleset < 0) throw systemError(lastErrno(), { operation: "make Landlock rules" });
   try {
-    for (const rule of rules) addRule(ruleset, rule);
+    for (const rule of rules) addRule(ruleset, rule, handled);
     if (call(RESTRICT_SELF, ruleset, 0, 0, 0) < 0) {
       throw systemError(lastErrno(), { operation: "restrict files by Landlock" });
     }
@@ -91,7 +96,7 @@ export function restrictFiles(version: number, rules: readonly FileRule[]): void
   }
 }
 
-function addRule(ruleset: number, { path, rights }: FileRule): void {
+function addRule(ruleset: number, { path, rights }: FileRule, handled: bigint): void {
   let fd: number;
   try {
     fd = openSync(path, O_PATH);
@@ -101,7 +106,7 @@ function addRule(ruleset: number, { path, rights }: FileRule): void {
   try {
     // struct landlock_path_beneath_attr, packed: u64 allowed_access, s32 parent_fd.
     const attributes = new DataView(new ArrayBuffer(12));
-    attributes.setBigUint64(0, BigInt(rights), true);
+    attributes.setBigUint64(0, BigInt(rights) & handled, true);
     attributes.setInt32(8, fd, true);
     if (call(ADD_RULE, ruleset, PATH_BENEATH, ptr(attributes), 0) < 0) {
       throw systemError(lastErrno(), { operation: "allow by Landlock", address: path });

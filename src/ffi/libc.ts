@@ -32,6 +32,7 @@ const SYMBOLS = {
   memcpy: { args: [pointer, pointer, u64], returns: pointer },
   // As a number: MAP_FAILED, -1, is no pointer.
   mmap: { args: [pointer, u64, i32, i32, i32, i64], returns: i64_fast },
+  memfd_create: { args: [pointer, u32], returns: i32 },
   mount: { args: [pointer, pointer, pointer, u64, pointer], returns: i32 },
   munmap: { args: [pointer, u64], returns: i32 },
   open: { args: [pointer, i32, i32], returns: i32 },

@@ -1,7 +1,10 @@
 /**
- * Giving up rights: prctl(2), capset(2), unshare(2), seccomp(2). All act on the calling thread
- * alone, which is enough: it is the one that becomes, or starts, the command.
+ * Giving up rights: prctl(2), capset(2), unshare(2), seccomp(2). All but
+ * {@link filterAllThreads} act on the calling thread alone, which is enough: it is the one that
+ * becomes, or starts, the command.
  */
+import type { Pointer } from "bun:ffi";
+import { VsockboxError } from "../errors.ts";
 import { ERRNO, systemError } from "./errno.ts";
 import { cString, lastErrno, libc, ptr } from "./libc.ts";
 
@@ -56,7 +59,7 @@ function failed(errno: number, { operation, needs, kernel }: Failure) {
   }
   const hint =
     errno === ERRNO.EPERM && needs !== undefined
-      ? `it needs ${needs}: start the agent as root with all capabilities`
+      ? `it needs ${needs}: start it as root with all capabilities`
       : undefined;
   return systemError(errno, { operation, hint });
 }
@@ -110,13 +113,44 @@ export function dropCapabilities(): void {
  * @throws {VsockboxError} REFUSED without no-new-privs, UNAVAILABLE where the kernel has no filters.
  */
 export function installSeccompFilter(program: Uint8Array): void {
+  const header = filterHeader(program);
+  control(PR_SET_SECCOMP, [SECCOMP_MODE_FILTER, BigInt(ptr(header))], INSTALL_FILTER);
+}
+
+const INSTALL_FILTER: Failure = {
+  operation: "install the seccomp filter",
+  needs: "no-new-privs or CAP_SYS_ADMIN",
+  kernel: "CONFIG_SECCOMP_FILTER",
+};
+
+/** struct sock_fprog: a 16-bit length, padded to the pointer behind it. */
+function filterHeader(program: Uint8Array): BigUint64Array {
   const instructions = program.length / 8;
-  // struct sock_fprog: a 16-bit length, padded to the pointer behind it.
-  const header = BigUint64Array.of(BigInt(instructions), BigInt(ptr(program)));
-  control(PR_SET_SECCOMP, [SECCOMP_MODE_FILTER, BigInt(ptr(header))], {
-    operation: "install the seccomp filter",
-    needs: "no-new-privs or CAP_SYS_ADMIN",
-    kernel: "CONFIG_SECCOMP_FILTER",
+  return BigUint64Array.of(BigInt(instructions), BigInt(ptr(program)));
+}
+
+/** seccomp(2): its number, and SECCOMP_SET_MODE_FILTER with SECCOMP_FILTER_FLAG_TSYNC. */
+const SECCOMP_CALL = process.arch === "arm64" ? 277 : 317;
+const SET_MODE_FILTER = 1;
+const FILTER_FLAG_TSYNC = 1;
+
+/**
+ * Installs a filter in all threads of this process, those of the runtime among them.
+ *
+ * @throws {VsockboxError} as {@link installSeccompFilter}; UNAVAILABLE where a thread has another
+ * filter already.
+ */
+export function filterAllThreads(program: Uint8Array): void {
+  const header = filterHeader(program);
+  const flags = FILTER_FLAG_TSYNC as Pointer;
+  const address = BigInt(ptr(header));
+  const result = Number(libc().syscall(SECCOMP_CALL, SET_MODE_FILTER, flags, address, 0n));
+  if (result === 0) return;
+  if (result < 0) throw failed(lastErrno(), INSTALL_FILTER);
+  throw new VsockboxError({
+    code: "UNAVAILABLE",
+    operation: INSTALL_FILTER.operation,
+    message: `thread ${result} has a filter that the others have not`,
   });
 }
 

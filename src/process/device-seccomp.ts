@@ -56,6 +56,9 @@ export const ALLOWED_CALLS: Readonly<Record<string, CallNumbers>> = {
   dup3: callOf(292, 24),
   lseek: callOf(8, 62),
   pread64: callOf(17, 67),
+  // Captures: files are opened for writing before there is a filter.
+  pwrite64: callOf(18, 68),
+  ftruncate: callOf(77, 46),
   epoll_ctl: callOf(233, 21),
   epoll_create1: callOf(291, 20),
   eventfd2: callOf(290, 19),
