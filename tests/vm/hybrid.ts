@@ -34,12 +34,17 @@ interface Vmm {
   name: "qemu" | "uml";
   /** Carried each way, in MiB. */
   bulkMib: number;
+  /** Further options of the device. */
+  options?: string[];
 }
 
 describeUml("hybrid-proxy with User-mode Linux", () => deviceTests({ name: "uml", bulkMib: 1024 }));
+describeUml("hybrid-proxy --sandbox with User-mode Linux", () =>
+  deviceTests({ name: "uml", bulkMib: 256, options: ["--sandbox"] }),
+);
 describeVm("hybrid-proxy with QEMU", () => deviceTests({ name: "qemu", bulkMib: 1024 }));
 
-function deviceTests({ name, bulkMib }: Vmm): void {
+function deviceTests({ name, bulkMib, options = [] }: Vmm): void {
   let folder: TemporaryFolder;
   let device: Running;
   let guest: Guest;
@@ -53,7 +58,7 @@ function deviceTests({ name, bulkMib }: Vmm): void {
     address = `hybrid:${uds}`;
     socket = folder.file("vhost.sock");
     const paths = `socket=${socket},uds-path=${uds},seqpacket-path=${folder.file("seqpacket")}`;
-    device = new Running(["hybrid-proxy", "--vm", `guest-cid=4,${paths}`]);
+    device = new Running(["hybrid-proxy", ...options, "--vm", `guest-cid=4,${paths}`]);
     await device.says("waiting for its VMM");
     guest = await boot();
   });
