@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { connect, createServer, type Socket } from "node:net";
 import { eventually, Running, TemporaryFolder } from "../support/binary.ts";
-import { type GuestConnection, TestGuest } from "../support/guest.ts";
+import { type GuestConnection, LiveGuest } from "../support/live-guest.ts";
 
 const MIB = 2 ** 20;
 const PORT = 7000;
@@ -28,7 +28,7 @@ async function serve(vms: Record<number, string>): Promise<Running> {
   return device;
 }
 
-const guestOf = (cid: number) => new TestGuest(paths(cid).socket, cid);
+const guestOf = (cid: number) => new LiveGuest(paths(cid).socket, cid);
 
 function randomBytes(count: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(count);

@@ -13,7 +13,7 @@ import { connect, createServer, type Socket } from "node:net";
 import { dirname, join } from "node:path";
 import { landlockVersion } from "../../src/ffi/landlock.ts";
 import { BINARY, eventually, Running, TemporaryFolder, vsockbox } from "../support/binary.ts";
-import { TestGuest } from "../support/guest.ts";
+import { LiveGuest } from "../support/live-guest.ts";
 import { describeWith } from "../support/tools.ts";
 
 const isRoot = process.getuid?.() === 0;
@@ -91,7 +91,7 @@ const PAYLOAD = crypto.getRandomValues(new Uint8Array(65_536));
 /** Everything that a device does: both ways, half-closed, many at once, a VMM that dies. */
 async function exercise(): Promise<void> {
   for (const name of ["first", "second"]) {
-    using guest = new TestGuest(socket, CID);
+    using guest = new LiveGuest(socket, CID);
     const clients = await Promise.all(Array.from({ length: 100 }, dial));
     for (const client of clients) client.end(PAYLOAD);
     const { connections } = guest;
@@ -110,7 +110,7 @@ async function exercise(): Promise<void> {
   }
 }
 
-async function exerciseService(guest: TestGuest): Promise<void> {
+async function exerciseService(guest: LiveGuest): Promise<void> {
   const path = `${uds}_${PORT}`;
   let received = 0;
   const server = createServer((peer) => {
@@ -151,7 +151,7 @@ describe("hybrid-proxy --sandbox", () => {
     const [metrics, file] = [folder.file("metrics"), folder.file("capture.pcap")];
     const args = deviceArgs("--metrics", `unix:${metrics}`, "--capture", file);
     await using device = await start(args);
-    using guest = new TestGuest(socket, CID);
+    using guest = new LiveGuest(socket, CID);
     (await dial()).end(PAYLOAD);
     await eventually("the guest has all", () => guest.connections[0]?.hasEnded === true);
     expect(await shownStatus()).toMatchObject({
