@@ -32,7 +32,7 @@ export const POLLRDHUP = 0x2000;
 export const NO_VSOCK_VARIABLE = "VSOCKBOX_NO_VSOCK";
 
 /** listen(2) backlog: bounded, so that a flood of connections is refused rather than queued. */
-export const LISTEN_BACKLOG = 128;
+export const LISTEN_BACKLOG = 1024;
 
 function check(result: number, call: SystemCall): number {
   if (result >= 0) return result;

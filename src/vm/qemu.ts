@@ -94,7 +94,7 @@ function qemuCommand(setup: QemuSetup): [string, ...string[]] {
       hasDevices ? "q35,memory-backend=memory" : "microvm,x-option-roms=off,isa-serial=on,rtc=on",
     ],
     ...(setup.countInstructions
-      ? ["-accel", "tcg,thread=single", "-icount", "shift=2,sleep=off", "-smp", "1"]
+      ? ["-accel", "tcg,thread=single", "-icount", "shift=2", "-smp", "1"]
       : ["-accel", "tcg,thread=multi", "-smp", "2"]),
     ...["-cpu", "max", "-m", String(memoryMib)],
     ...["-nodefaults", "-no-user-config", "-display", "none"],
@@ -111,7 +111,7 @@ function qemuCommand(setup: QemuSetup): [string, ...string[]] {
     // Behind the control port, whose number in the guest counts virtio devices.
     ...vsockDeviceArguments(vsockDevices, memoryMib),
     ...["-kernel", setup.kernel.image, "-initrd", join(folder, "initrd")],
-    ...["-append", "console=ttyS0 quiet panic=-1 reboot=t tsc=unstable"],
+    ...["-append", "console=ttyS0 quiet panic=-1 reboot=t"],
   ];
   return endingWithUs(command);
 }

@@ -173,9 +173,13 @@ function deviceTests({ name, bulkMib, options = [] }: Vmm): void {
   });
 
   test("host to guest with half-close, and bytes right behind the CONNECT line", async () => {
-    await run(
-      "(vsockbox listen vsock::7100 -q --keep-open --exec 'wc -c' > /dev/null 2>&1 &); sleep 1",
-    );
+    await run("(vsockbox listen vsock::7100 -q -k --exec 'wc -c' > /dev/null 2>&1 &)");
+    const isListening = async () => {
+      const client = await connectHybrid(uds, 7100).catch(() => undefined);
+      client?.destroy();
+      return client !== undefined;
+    };
+    await eventually("it listens", isListening);
     const answer = await new Promise<string>((resolve, reject) => {
       let text = "";
       const client = connect({ path: uds, allowHalfOpen: true });
@@ -379,13 +383,22 @@ function deviceTests({ name, bulkMib, options = [] }: Vmm): void {
       lost.resume();
       // Its own answer may be lost.
       guest.run("reboot -f").catch(() => undefined);
-      await closed;
+      const isUp = async () => {
+        const answer = guest.run("true", { timeoutMs: 5000 });
+        return (await answer.catch(() => undefined)) !== undefined;
+      };
+      // An emulated machine may hang at boot: see src/vm/qemu.ts.
       await eventually(
         "the guest is up again",
-        async () =>
-          (await guest.run("true", { timeoutMs: 5000 }).catch(() => undefined)) !== undefined,
-        180_000,
+        async () => {
+          const patience = performance.now() + 40_000;
+          while (performance.now() < patience) if (await isUp()) return true;
+          await qemuMonitor(folder.file("monitor"), "system_reset");
+          return false;
+        },
+        240_000,
       );
+      await closed;
       await startAgent(guest);
       const result = await vsockbox(["exec", address, "--", "vsockbox", "cid"]);
       expect(result).toMatchObject({ status: 0, stdout: "4\n" });
