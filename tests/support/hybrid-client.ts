@@ -6,18 +6,23 @@ export function connectHybrid(udsPath: string, port: number): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect({ path: udsPath, allowHalfOpen: true });
     let line = "";
+    const onEnd = () => {
+      socket.destroy();
+      reject(new Error("closed without an answer"));
+    };
     const onData = (chunk: Buffer) => {
       const end = chunk.indexOf(10);
       line += chunk.subarray(0, end === -1 ? chunk.length : end).toString();
       if (end === -1) return;
       socket.off("data", onData);
+      socket.off("end", onEnd);
       socket.pause();
       if (end + 1 < chunk.length) socket.unshift(chunk.subarray(end + 1));
       if (/^OK \d+$/.test(line)) resolve(socket);
       else reject(new Error(`the answer is ${JSON.stringify(line)}`));
     };
     socket.on("data", onData);
-    socket.on("close", () => reject(new Error("closed without an answer")));
+    socket.on("end", onEnd);
     socket.on("error", reject);
     socket.write(`CONNECT ${port}\n`);
   });
