@@ -4,7 +4,7 @@
 export const SLOW_MS = 5000;
 
 /** What this process has taken of the processor, in milliseconds: a busy machine does not count. */
-function usedMs(): number {
+export function usedMs(): number {
   const { user, system } = process.cpuUsage();
   return (user + system) / 1000;
 }
