@@ -66,7 +66,7 @@ export abstract class HostConnection {
   }
 
   /** What of the guest waits for the socket. */
-  protected abstract get waiting(): number;
+  abstract get waiting(): number;
 
   /**
    * Sends the payload of an Rw packet on. The machine has seen to it that there is room.

@@ -311,7 +311,7 @@ export class Muxer {
     for (const connection of this.#leaving) {
       if ((connection.deadline ?? Infinity) > now) return;
       this.#leaving.delete(connection);
-      if (connection.machine.waiting > 0) {
+      if (connection.waiting > 0) {
         // Somebody on the host is slow to read, and nobody has to hurry.
         connection.deadline = now + LAST_WORDS_MS;
         this.#leaving.add(connection);

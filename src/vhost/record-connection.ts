@@ -5,25 +5,17 @@ import { Pending } from "../protocols/virtio-vsock/connection.ts";
 import { type PacketHeader, RecordFlag } from "../protocols/virtio-vsock/packet.ts";
 import { HostConnection } from "./host-connection.ts";
 import type { PacketRoom } from "./packet-room.ts";
+import { RecordQueue } from "./record-queue.ts";
 import type { SentPacket } from "./sent-packet.ts";
 
 /** Longest record of the host that is taken, in bytes; a Unix socket's default send buffer is less. */
 const MAX_RECORD_BYTES = 1024 * 1024;
 
-/** A record of the guest that waits for the socket. */
-interface WaitingRecord {
-  bytes: Uint8Array;
-  endOfRecord: boolean;
-}
-
 /** A SOCK_SEQPACKET socket with its connection. */
 export class RecordConnection extends HostConnection {
   #socket: RecordSocket | undefined;
-  /** What has come of a record of the guest, in pieces. */
-  #pieces: Uint8Array[] = [];
-  #piecesBytes = 0;
-  /** Whole ones. */
-  readonly #records: WaitingRecord[] = [];
+  /** What has come of the guest's records. */
+  readonly #queue = new RecordQueue(this.machine.bufAlloc);
   /** A record of the host on its way to the guest. */
   #buffer: Uint8Array | undefined;
   #begin = 0;
@@ -37,46 +29,33 @@ export class RecordConnection extends HostConnection {
 
   /** What has come of a record that will never be whole is dropped. */
   override endOutput(): void {
-    const bytes = this.#piecesBytes;
-    this.#pieces = [];
-    this.#piecesBytes = 0;
+    const bytes = this.#queue.dropUnfinished();
     if (bytes > 0) this.machine.onForwarded(bytes);
     super.endOutput();
   }
 
-  protected get waiting(): number {
-    return this.#records.length;
+  get waiting(): number {
+    return this.#queue.records;
   }
 
   forward(packet: SentPacket, bytes: number): void {
     this.bytesFromGuest += bytes;
-    const piece = new Uint8Array(bytes);
-    packet.copyTo(piece, 0);
-    this.#pieces.push(piece);
-    this.#piecesBytes += bytes;
+    this.#queue.push(packet, bytes);
     const { flags } = packet.header;
     if ((flags & RecordFlag.EndOfMessage) === 0) return;
-    const isWhole = this.#pieces.length === 1;
-    this.#records.push({
-      bytes: isWhole ? piece : Buffer.concat(this.#pieces, this.#piecesBytes),
-      endOfRecord: (flags & RecordFlag.EndOfRecord) !== 0,
-    });
-    this.#pieces = [];
-    this.#piecesBytes = 0;
+    this.#queue.finish((flags & RecordFlag.EndOfRecord) !== 0);
     this.flush();
   }
 
   flush(): void {
-    for (;;) {
-      const [record] = this.#records;
-      if (record === undefined) break;
-      const sent = this.#socket?.send(record.bytes, record.endOfRecord) ?? -ERRNO.EAGAIN;
+    const queue = this.#queue;
+    while (queue.records > 0) {
+      const sent = this.#socket?.send(queue.first(), queue.firstHasEnd) ?? -ERRNO.EAGAIN;
       if (sent === -ERRNO.EINTR) continue;
       if (sent === -ERRNO.EAGAIN) return;
       // Also EMSGSIZE: the record can never be sent, and must not be missing in silence.
       if (sent < 0) return this.machine.kill();
-      this.#records.shift();
-      this.machine.onForwarded(record.bytes.length);
+      this.machine.onForwarded(queue.shift());
     }
     this.shutdownIfDone();
   }

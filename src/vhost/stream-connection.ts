@@ -18,7 +18,7 @@ export class StreamConnection extends HostConnection {
   /** How many chains the next read is given: as many as the last ones were able to fill. */
   #chains = 1;
 
-  protected get waiting(): number {
+  get waiting(): number {
     return this.#count;
   }
 

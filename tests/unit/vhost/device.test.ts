@@ -1,9 +1,15 @@
 /** A device against guests, VMMs and host clients that do what nobody sane does. */
+import { heapStats } from "bun:jsc";
 import { expect, test } from "bun:test";
 import { closeDescriptor, shutdownWrite, writeDescriptor } from "../../../src/ffi/socket.ts";
 import { encodeRequest } from "../../../src/protocols/vhost-user/messages.ts";
-import { Op, ShutdownFlag } from "../../../src/protocols/virtio-vsock/packet.ts";
 import { VM_DEFAULTS } from "../../../src/config/hybrid-vm.ts";
+import {
+  Op,
+  PacketType,
+  RecordFlag,
+  ShutdownFlag,
+} from "../../../src/protocols/virtio-vsock/packet.ts";
 import { acceptFrom, LocalDevice, openDescriptors, readAll } from "../../support/local-device.ts";
 import { TemporaryFolder } from "../../support/folder.ts";
 import { RX, RawVmm } from "../../support/raw-vmm.ts";
@@ -157,4 +163,52 @@ test("a VMM that comes when the one before it goes is not turned away", () => {
   // The device hears of both in one round, of the second one first.
   expect(second.ask("GET_FEATURES")).toHaveLength(8);
   second.close();
+});
+
+test.each([
+  ["without an end", 0],
+  ["of one byte each", RecordFlag.EndOfMessage],
+])("records %s take no more memory than the guest's credit", (_, flags) => {
+  using local = new LocalDevice();
+  const listener = local.listen(PORT, true);
+  const driver = local.startGuest();
+  driver.post();
+  const ports = { srcPort: 1, dstPort: PORT, type: PacketType.Seqpacket };
+  driver.send({ op: Op.Request, ...ports });
+  local.turn();
+  const service = acceptFrom(listener) ?? -1;
+  Bun.gc(true);
+  const before = heapStats().objectCount;
+  const payload = new Uint8Array(1);
+  for (let count = 0; count < 60_000; count++) {
+    driver.send({ op: Op.Rw, ...ports, payload, flags });
+    if (count % 32 === 31) local.turn();
+    while (driver.receive() !== undefined);
+    driver.post();
+  }
+  local.turn();
+  const [waiting = 0] = [...local.device.muxer].map(({ machine }) => machine.waiting);
+  expect(waiting).toBeGreaterThan(50_000);
+  Bun.gc(true);
+  expect(heapStats().objectCount - before).toBeLessThan(10_000);
+  closeDescriptor(service);
+  driver.guest.close();
+});
+
+test("a service that is gone is not waited for by a record without an end", () => {
+  using local = new LocalDevice();
+  const listener = local.listen(PORT, true);
+  const driver = local.startGuest();
+  driver.post();
+  const ports = { srcPort: 1, dstPort: PORT, type: PacketType.Seqpacket };
+  driver.send({ op: Op.Request, ...ports });
+  driver.send({ op: Op.Rw, ...ports, payload: new Uint8Array(100) });
+  local.turn();
+  closeDescriptor(acceptFrom(listener) ?? -1);
+  local.turn();
+  expect(local.device.muxer.count).toBe(1);
+  local.device.muxer.onTime(performance.now() + 60_000);
+  local.turn();
+  expect(local.device.muxer.count).toBe(0);
+  driver.guest.close();
 });
