@@ -9,6 +9,11 @@ import { COMMIT, TARGET, VERSION } from "./version.ts";
 
 async function main(programName: string, words: readonly string[]): Promise<number> {
   const [first, ...rest] = words;
+  // Before the name is looked at: the executable may have been copied to another program's name.
+  if (first === RUN_AS_WORD) {
+    const { runAs } = await import("./process/run-as.ts");
+    return runAs(rest);
+  }
   const alias = aliasedCommand(programName);
   if (alias !== undefined) {
     return first === "--version" || first === "-V" ? version(rest) : run(alias, words);
@@ -22,10 +27,6 @@ async function main(programName: string, words: readonly string[]): Promise<numb
     case "--version":
     case "-V":
       return version(rest);
-    case RUN_AS_WORD: {
-      const { runAs } = await import("./process/run-as.ts");
-      return runAs(rest);
-    }
     default:
       return run(first, rest);
   }

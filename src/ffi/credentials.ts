@@ -30,7 +30,11 @@ export function becomeUser({ uid, gid, groups }: Credentials): void {
  *
  * @throws {VsockboxError} CONFIG with the errno.
  */
-export function replaceProcess(path: string, argv: string[], env: string[]): never {
+export function replaceProcess(
+  path: string,
+  argv: readonly (string | Uint8Array)[],
+  env: readonly string[],
+): never {
   const [arguments_, environment] = [cStringVector(argv), cStringVector(env)];
   restoreSignals();
   libc().execve(ptr(cString(path)), ptr(arguments_.vector), ptr(environment.vector));

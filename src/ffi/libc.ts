@@ -126,23 +126,26 @@ export function lastErrno(): number {
   return errnoAddress === undefined ? 0 : read.i32(errnoAddress, 0);
 }
 
-/** A NUL-terminated copy of `text` in UTF-8, for a `const char *` argument. */
-export function cString(text: string): Uint8Array {
-  if (text.includes("\0")) {
+/** A NUL-terminated copy of bytes, or of text in UTF-8, for a `const char *` argument. */
+export function cString(text: string | Uint8Array): Uint8Array {
+  const bytes = typeof text === "string" ? new TextEncoder().encode(text) : text;
+  if (bytes.includes(0)) {
     throw new VsockboxError({
       code: "USAGE",
       operation: "pass a string to libc",
       message: "it contains a NUL byte",
     });
   }
-  return new TextEncoder().encode(`${text}\0`);
+  const terminated = new Uint8Array(bytes.length + 1);
+  terminated.set(bytes);
+  return terminated;
 }
 
 /** SIG_IGN, for signal(2). */
 export const IGNORE_SIGNAL = 1 as Pointer;
 
 /** A NULL-terminated `char *const []`; `strings` holds what it points to and must live as long. */
-export function cStringVector(words: readonly string[]): {
+export function cStringVector(words: readonly (string | Uint8Array)[]): {
   vector: BigUint64Array;
   strings: Uint8Array[];
 } {

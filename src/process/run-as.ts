@@ -6,6 +6,7 @@
 import { VsockboxError } from "../errors.ts";
 import { replaceProcess } from "../ffi/credentials.ts";
 import { makeControllingTerminal, takeForeground } from "../ffi/pty.ts";
+import { decodeBase64, encodeBase64 } from "../protocols/agent/base64.ts";
 import { RUN_AS_WORD } from "./run-as-word.ts";
 import { type InitPipes, runAsInit, runInPidNamespace } from "./pid-namespace.ts";
 import { becomeRestricted, type SandboxOption } from "./sandbox.ts";
@@ -23,6 +24,8 @@ interface RunAsRequest {
   /** Whether standard input is a terminal that becomes the controlling one. */
   onTerminal: boolean;
   sandbox: readonly SandboxOption[];
+  /** One more argument, behind `argv`, that need not be UTF-8. */
+  lastArgument?: Uint8Array | undefined;
 }
 
 /** What the re-execution is told, beside the command itself. */
@@ -34,19 +37,23 @@ interface Instructions {
   sandbox: readonly SandboxOption[];
   /** Not null: be PID 1 of the namespace. */
   init: InitPipes | null;
+  /** One more argument in base64: the runtime's own strings lose what is not UTF-8. */
+  lastArgument: string | null;
 }
 
 /** Argument vector and environment of the re-execution. */
-export function runAsCommand({ argv, env, user, onTerminal, sandbox }: RunAsRequest): {
+export function runAsCommand(request: RunAsRequest): {
   argv: [string, ...string[]];
   env: Record<string, string>;
 } {
+  const { argv, env, user, onTerminal, sandbox, lastArgument } = request;
   return reexecution(argv, {
     env,
     user: user === undefined ? null : { uid: user.uid, gid: user.gid, groups: user.groups },
     terminal: onTerminal ? "controlling" : null,
     sandbox,
     init: null,
+    lastArgument: lastArgument === undefined ? null : encodeBase64(lastArgument),
   });
 }
 
@@ -73,7 +80,7 @@ export function runAs(words: readonly string[]): never {
     });
   }
   const instructions = JSON.parse(given) as Instructions;
-  const { env, user, terminal, sandbox, init } = instructions;
+  const { env, user, terminal, sandbox, init, lastArgument } = instructions;
   if (terminal === "controlling") makeControllingTerminal(0);
   if (init !== null) {
     const inside = sandbox.filter((option) => option !== "pid-namespace");
@@ -90,5 +97,6 @@ export function runAs(words: readonly string[]): never {
   if (terminal === "foreground") takeForeground(0);
   becomeRestricted(user, sandbox);
   const settings = Object.entries(env).map(([name, value]) => `${name}=${value}`);
-  replaceProcess(program, [program, ...args], settings);
+  const last = lastArgument === null ? undefined : decodeBase64(lastArgument);
+  replaceProcess(program, [program, ...args, ...(last === undefined ? [] : [last])], settings);
 }

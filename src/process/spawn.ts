@@ -14,6 +14,8 @@ import type { User } from "./users.ts";
 export interface SpawnRequest {
   /** Program and arguments; a program without a slash is looked up in the environment's PATH. */
   argv: readonly [string, ...string[]];
+  /** One more argument, behind `argv`, that need not be UTF-8. */
+  lastArgument?: Uint8Array | undefined;
   /** The whole environment of the command. */
   env: Readonly<Record<string, string>>;
   /** Undefined: this process's directory. */
@@ -97,20 +99,23 @@ export interface ResolvedSpawn {
  * @throws {VsockboxError} as {@link spawnCommand}.
  */
 export function resolveSpawn(
-  { argv, env, cwd = process.cwd(), user, sandbox = [] }: SpawnRequest,
+  { argv, lastArgument, env, cwd = process.cwd(), user, sandbox = [] }: SpawnRequest,
   onTerminal = false,
 ): ResolvedSpawn {
   assertDirectory(cwd);
   const program = findProgram(argv[0], env["PATH"] ?? DEFAULT_PATH, cwd);
-  const command: [string, ...string[]] = [program, ...argv.slice(1)];
+  const text = lastArgument === undefined ? undefined : decodeUtf8(lastArgument);
+  const words = text === undefined ? argv.slice(1) : [...argv.slice(1), text];
+  const command: [string, ...string[]] = [program, ...words];
+  const bytes = text === undefined ? lastArgument : undefined;
   if (user !== undefined) assertMayBecome(user);
   const hasGroups = user !== undefined && user.groups.length > 0;
-  if (!onTerminal && !hasGroups && sandbox.length === 0) {
+  if (!onTerminal && !hasGroups && sandbox.length === 0 && bytes === undefined) {
     const ids = user === undefined ? {} : { uid: user.uid, gid: user.gid };
     return { argv: command, options: { cwd, env: { ...env }, ...ids } };
   }
-  // The runtime drops supplementary groups, and knows neither controlling terminals nor sandboxes:
-  // our own file does all that and then becomes the command.
+  // The runtime drops supplementary groups, knows neither controlling terminals nor sandboxes, and
+  // passes on UTF-8 alone: our own file does all that and then becomes the command.
   const runAs = runAsCommand({
     argv: command,
     env,
@@ -118,8 +123,17 @@ export function resolveSpawn(
     user: process.geteuid?.() === 0 ? user : undefined,
     onTerminal,
     sandbox,
+    lastArgument: bytes,
   });
   return { argv: runAs.argv, options: { cwd, env: runAs.env } };
+}
+
+function decodeUtf8(bytes: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return undefined;
+  }
 }
 
 function assertDirectory(cwd: string): void {
