@@ -3,8 +3,7 @@ import { READY_PORT } from "../agent/ports.ts";
 import { resolveAddress } from "../config/profiles.ts";
 import { VsockboxError } from "../errors.ts";
 import { formatAddress, type SocketAddress } from "../net/address.ts";
-import { dial } from "../net/dial.ts";
-import { backoffDelay, delay, type Backoff } from "../net/retry.ts";
+import { dialPatiently } from "../net/dial-patiently.ts";
 import { onEndingSignal, statusOfSignal } from "../process/signals.ts";
 import { parseDuration } from "../ui/arguments.ts";
 import type { Command } from "../ui/command.ts";
@@ -14,15 +13,6 @@ import { jsonArgument } from "./common.ts";
 
 /** How long to wait unless told otherwise. */
 const DEFAULT_TIMEOUT_MS = 60_000;
-
-/** Pauses between tries: a guest boots in tenths of a second or in tens of seconds. */
-const BACKOFF: Backoff = { firstMs: 20, factor: 1.3, maxMs: 1000 };
-
-/** A single try may take this long: a guest that boots accepts nothing and refuses nothing. */
-const ATTEMPT_TIMEOUT_MS = 2000;
-
-/** Errors that a guest which is still on its way gives; all others will not go away. */
-const STILL_COMING = new Set(["UNAVAILABLE", "TIMEOUT", "TRANSPORT"]);
 
 export const command: Command = {
   name: "wait",
@@ -83,35 +73,28 @@ async function waitUntilReady(
   signal: AbortSignal,
   line: StatusLine,
 ): Promise<number> {
-  const deadline = performance.now() + timeoutMs;
-  for (let attempt = 0; ; attempt++) {
-    const left = deadline - performance.now();
-    try {
-      const attemptMs = Math.max(1, Math.min(left, ATTEMPT_TIMEOUT_MS));
-      const stream = await dial(target, { signal, timeoutMs: attemptMs });
-      await stream.close();
-      return attempt + 1;
-    } catch (thrown) {
-      if (!(thrown instanceof VsockboxError) || !STILL_COMING.has(thrown.code)) throw thrown;
-      const pause = backoffDelay(BACKOFF, attempt);
-      if (deadline - performance.now() <= pause) throw notReady(target, timeoutMs, attempt, thrown);
-      line.show(`waiting for ${formatAddress(target)}: ${thrown.errno ?? thrown.message}`);
-      await delay(pause, signal);
-    }
-  }
+  const { stream, tries } = await dialPatiently(target, {
+    timeoutMs,
+    signal,
+    onFailed: (error) =>
+      line.show(`waiting for ${formatAddress(target)}: ${error.errno ?? error.message}`),
+    giveUp: (last, count) => notReady(target, timeoutMs, count, last),
+  });
+  await stream.close();
+  return tries;
 }
 
 function notReady(
   target: SocketAddress,
   timeoutMs: number,
-  attempt: number,
+  tries: number,
   last: VsockboxError,
 ): VsockboxError {
   return new VsockboxError({
     code: "TIMEOUT",
     operation: "wait for",
     address: formatAddress(target),
-    message: `not ready after ${timeoutMs / 1000} s and ${attempt + 1} tries; the last one: ${last.message}`,
+    message: `not ready after ${timeoutMs / 1000} s and ${tries} tries; the last one: ${last.message}`,
     hint: last.hint,
     cause: last,
   });

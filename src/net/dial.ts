@@ -37,6 +37,8 @@ export interface DialOptions {
   signal?: AbortSignal | undefined;
   /** SOCK_SEQPACKET instead of SOCK_STREAM: each write is one packet, each chunk read is one. */
   seqpacket?: boolean | undefined;
+  /** Leaves CID -1 (any) to the kernel, which mostly refuses it, in place of an error of ours. */
+  anyCid?: boolean | undefined;
 }
 
 /**
@@ -91,7 +93,7 @@ async function connectSocket(
 ): Promise<number> {
   if (options.signal?.aborted) throw abortError(options.signal, "connect");
   const shown = formatAddress(address);
-  const { family, sockaddr } = targetOf(address, shown);
+  const { family, sockaddr } = targetOf(address, shown, options);
   const fd = openSocket(family, options.seqpacket ? SOCK_SEQPACKET : SOCK_STREAM, shown);
   try {
     if (family === AF_VSOCK) {
@@ -119,13 +121,13 @@ async function connectSocket(
   }
 }
 
-function targetOf(address: SocketAddress, shown: string) {
+function targetOf(address: SocketAddress, shown: string, { anyCid = false }: DialOptions) {
   if (address.kind !== "vsock") {
     if (address.kind === "hybrid") requirePort(address.port, shown);
     return { family: AF_UNIX, sockaddr: encodeSockaddrUn(address.path) };
   }
   const port = requirePort(address.port, shown);
-  if (address.cid === ANY) {
+  if (address.cid === ANY && !anyCid) {
     throw new VsockboxError({
       code: "USAGE",
       operation: "connect",
