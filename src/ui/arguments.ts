@@ -3,6 +3,13 @@ import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
 import { VsockboxError } from "../errors.ts";
 import { Arguments, type ArgumentSpec, type Command } from "./command.ts";
 
+/** Stands before words such as `-1:1024`, which are CIDs: no option of ours is a digit. */
+const NO_OPTION = "\uE000";
+
+const hideNumber = (word: string) => (/^(?:-[0-9]|\uE000)/.test(word) ? NO_OPTION + word : word);
+
+const showNumber = (word: string) => (word.startsWith(NO_OPTION) ? word.slice(1) : word);
+
 /**
  * Parses the words behind the command's name.
  *
@@ -21,8 +28,9 @@ export function parseArguments(command: Command, words: readonly string[]): Argu
     if (spec.type === "boolean") values[name] = isOn(parsed.values[name] ?? spec.default);
     checkChoice(command, name, spec, values[name]);
   }
+  const ownWords = parsed.positionals.map(showNumber);
   positionals.forEach(([name, spec], index) => {
-    const given = parsed.positionals.slice(index);
+    const given = ownWords.slice(index);
     if (spec.repeatable) values[name] = given.length === 0 ? undefined : given;
     else values[name] = given[0] ?? values[name];
     if (values[name] === undefined && spec.required !== false) {
@@ -30,7 +38,7 @@ export function parseArguments(command: Command, words: readonly string[]): Argu
     }
   });
   const takesAll = positionals.at(-1)?.[1].repeatable === true;
-  const extra = takesAll ? undefined : parsed.positionals[positionals.length];
+  const extra = takesAll ? undefined : ownWords[positionals.length];
   if (extra !== undefined) throw usage(command, `unexpected argument ${JSON.stringify(extra)}`);
   if (command.restName === undefined && rest.length > 0) {
     throw usage(command, `unexpected argument ${JSON.stringify(rest[0])}`);
@@ -40,7 +48,8 @@ export function parseArguments(command: Command, words: readonly string[]): Argu
 
 /** Only boolean options have boolean values, and none of those is repeatable. */
 function valueOf(value: string | boolean | (string | boolean)[] | undefined) {
-  return Array.isArray(value) ? value.map(String) : value;
+  if (Array.isArray(value)) return value.map((item) => showNumber(String(item)));
+  return typeof value === "string" ? showNumber(value) : value;
 }
 
 function isOn(value: unknown): boolean {
@@ -89,7 +98,7 @@ function splitRest(
     restIndex,
   });
   const { tokens } = parseArgs({
-    args: [...words],
+    args: words.map(hideNumber),
     options,
     strict: false,
     allowPositionals: true,
@@ -109,7 +118,7 @@ function splitRest(
 function parseStrictly(command: Command, own: string[], options: ParseArgsOptionsConfig) {
   try {
     const parsed = parseArgs({
-      args: own,
+      args: own.map(hideNumber),
       options,
       strict: true,
       allowPositionals: true,

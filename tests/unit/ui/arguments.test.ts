@@ -41,6 +41,16 @@ describe("parseArguments", () => {
   });
 });
 
+describe("words that begin with a dash and a digit", () => {
+  test("are CIDs, not options", () => {
+    expect(parseArguments(connect, ["-1:1024"]).string("address")).toBe("-1:1024");
+    expect(
+      parseArguments(connect, ["--connect-timeout", "-1", "3"]).string("connect-timeout"),
+    ).toBe("-1");
+    expect(parseArguments(connect, ["\uE000x"]).string("address")).toBe("\uE000x");
+  });
+});
+
 describe("command definitions", () => {
   test.each(COMMANDS.map(({ name, load, description }) => ({ name, load, description })))(
     "$name is what the overview says of it, and has examples",
