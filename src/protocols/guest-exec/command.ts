@@ -1,0 +1,58 @@
+/** A command of the guest-exec protocol: bytes for the guest's shell, the same in both modes. */
+import { VsockboxError } from "../../errors.ts";
+
+/** Port of the host that the guest connects to unless told otherwise, as vsock_guest_exec has it. */
+export const GUEST_EXEC_PORT = 1024;
+
+/** Longest command in bytes, as vsock_guest_exec has it. */
+export const COMMAND_MAX_BYTES = 2048;
+
+/**
+ * From this length on, in bytes, the C program vsock_guest_exec writes past its buffer in persistent
+ * mode: it puts a NUL behind the command.
+ */
+export const C_PROGRAM_MAX_BYTES = 2047;
+
+const NUL = 0x00;
+const NEWLINE = 0x0a;
+
+/** An error of what the peer sent. */
+export function badCommand(message: string): VsockboxError {
+  return new VsockboxError({ code: "BAD_DATA", operation: "read command", message });
+}
+
+/**
+ * The command without what senders put behind it: NULs, of a C string or a buffer sent whole, and
+ * newlines.
+ */
+export function trimCommand(bytes: Uint8Array): Uint8Array {
+  let end = bytes.length;
+  while (end > 0 && (bytes[end - 1] === NUL || bytes[end - 1] === NEWLINE)) end--;
+  return bytes.subarray(0, end);
+}
+
+/**
+ * The bytes as a command that can be run whole.
+ *
+ * @throws {VsockboxError} BAD_DATA for a NUL inside it: no program can be given that as an argument,
+ * and what stands before it alone is not what was sent.
+ */
+export function receivedCommand(bytes: Uint8Array): Uint8Array {
+  const command = trimCommand(bytes);
+  const nul = command.indexOf(NUL);
+  if (nul === -1) return command;
+  throw badCommand(`a NUL byte inside the command, behind ${nul} of ${command.length} bytes`);
+}
+
+/**
+ * Why a command cannot be sent; undefined where it can.
+ *
+ * @param persistent in disposable mode a command of no bytes is no command.
+ */
+export function whyUnsendable(command: Uint8Array, persistent: boolean): string | undefined {
+  if (command.length > COMMAND_MAX_BYTES) {
+    return `it has ${command.length} bytes, and guests take at most ${COMMAND_MAX_BYTES}`;
+  }
+  if (command.includes(NUL)) return "it has a NUL byte";
+  return command.length === 0 && !persistent ? "it is empty" : undefined;
+}
