@@ -4,6 +4,7 @@ import { basename } from "node:path";
 /** What vsockbox is when it is started under another program's name, as through a link. */
 const PROGRAM_NAMES: Readonly<Record<string, string>> = {
   "vhost-device-vsock": "hybrid-proxy",
+  vsock_guest_exec: "guest-exec",
 };
 
 /** Words behind a command that make it another command. */

@@ -27,7 +27,7 @@ export interface ExecOutput {
  */
 export function eventOutput(
   sink: ByteSink,
-  common: Readonly<Record<string, string>> = {},
+  common: Readonly<Record<string, string | number>> = {},
 ): ExecOutput {
   const encoder = new TextEncoder();
   const emit = (event: Record<string, unknown>) =>

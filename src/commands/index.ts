@@ -142,6 +142,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./bridge.ts"),
   },
   {
+    name: "guest-exec",
+    description: "In a guest: connect to the host and run what it sends, like vsock_guest_exec",
+    load: () => import("./guest-exec.ts"),
+  },
+  {
     name: "cid",
     description: "Print this machine's own CID",
     load: () => import("./cid.ts"),

@@ -6,6 +6,8 @@ test.each([
   ["vhost-device-vsock", "hybrid-proxy"],
   ["/usr/bin/vhost-device-vsock", "hybrid-proxy"],
   ["./vhost-device-vsock", "hybrid-proxy"],
+  ["vsock_guest_exec", "guest-exec"],
+  ["./vsock_guest_exec", "guest-exec"],
   ["vsockbox", undefined],
   ["bun", undefined],
   ["", undefined],

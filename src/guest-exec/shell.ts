@@ -1,0 +1,188 @@
+/** Running one command of the host with the guest's shell. */
+import { accessSync, constants } from "node:fs";
+import { WatchedOutput } from "../agent/watched-output.ts";
+import { toVsockboxError, VsockboxError } from "../errors.ts";
+import { closeDescriptor, openPipe } from "../ffi/socket.ts";
+import { DEFAULT_PATH, ownEnvironment } from "../process/environment.ts";
+import {
+  type ExitStatus,
+  STATUS_NOT_EXECUTABLE,
+  STATUS_NOT_FOUND,
+  STATUS_TIMED_OUT,
+} from "../process/exit-status.ts";
+import { PipeReader } from "../process/pipe.ts";
+import { ProcessGroup } from "../process/process-group.ts";
+import { resolveSpawn, startError } from "../process/spawn.ts";
+
+/** After SIGTERM a command that ran out of time has this long before SIGKILL, in milliseconds. */
+const TIMEOUT_GRACE_MS = 1000;
+
+/** Where every system has its shell; looked for in PATH where it is not there. */
+const USUAL_SHELL = "/bin/sh";
+
+/**
+ * The shell that commands are run with.
+ *
+ * @param given its path, where the user named one.
+ * @throws {VsockboxError} CONFIG where it is not there or cannot be executed.
+ */
+export function findShell(given: string | undefined): string {
+  const path = process.env["PATH"] ?? DEFAULT_PATH;
+  const shell =
+    given ?? (isExecutable(USUAL_SHELL) ? USUAL_SHELL : Bun.which("sh", { PATH: path }));
+  if (shell !== null && isExecutable(shell)) return shell;
+  throw new VsockboxError({
+    code: "CONFIG",
+    operation: "find shell",
+    address: shell ?? USUAL_SHELL,
+    message: "there is no such program, or it cannot be executed",
+    errno: "ENOENT",
+    hint: "commands need a shell: put one (busybox has one) into the image, or name it with --shell PATH",
+  });
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** What becomes of a command's output; each call resolves when there is room for more. */
+export interface OutputSinks {
+  onStdout(bytes: Uint8Array): Promise<void>;
+  onStderr(bytes: Uint8Array): Promise<void>;
+}
+
+/** How a command ended. */
+export interface CommandResult {
+  /** Its own status, 128 + N for signal N, 124 where it ran out of time. */
+  code: number;
+  /** The signal's name, where one ended it. */
+  signal: string | undefined;
+  timedOut: boolean;
+  durationMs: number;
+  /** Why it could not be started. */
+  error: VsockboxError | undefined;
+}
+
+/** Options of {@link runInShell}. */
+export interface ShellOptions {
+  shell: string;
+  /** Undefined: this process's own output. */
+  sinks: OutputSinks | undefined;
+  /** In milliseconds. */
+  timeoutMs: number | undefined;
+  /** Called with the running command, so that signals can be passed on to it. */
+  onStarted: (group: ProcessGroup) => void;
+}
+
+/** Runs `shell -c COMMAND`, byte for byte, as a session of its own. Never throws. */
+export async function runInShell(
+  command: Uint8Array,
+  { shell, sinks, timeoutMs, onStarted }: ShellOptions,
+): Promise<CommandResult> {
+  const begin = performance.now();
+  const result = ({ code, signal }: ExitStatus, timedOut: boolean, error?: VsockboxError) => ({
+    code,
+    signal,
+    timedOut,
+    durationMs: performance.now() - begin,
+    error,
+  });
+  let started: StartedCommand;
+  try {
+    started = start(shell, command, sinks !== undefined);
+  } catch (thrown) {
+    const error = toVsockboxError(thrown, "run command");
+    const code = error.errno === "ENOENT" ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE;
+    return result({ code, signal: undefined }, false, error);
+  }
+  const { group, outputs } = started;
+  onStarted(group);
+  let timedOut = false;
+  let ending: Promise<void> | undefined;
+  const timer =
+    timeoutMs === undefined
+      ? undefined
+      : setTimeout(() => {
+          timedOut = true;
+          ending = group.terminateGroup(TIMEOUT_GRACE_MS);
+        }, timeoutMs);
+  if (outputs !== undefined && sinks !== undefined) {
+    const { stdout, stderr } = outputs;
+    void group.exited.then(() => {
+      stdout.endWhenQuiet();
+      stderr.endWhenQuiet();
+    });
+    await Promise.all([drain(stdout, sinks.onStdout), drain(stderr, sinks.onStderr)]);
+    await Promise.all([outputs.stdoutPipe.close(), outputs.stderrPipe.close()]);
+  }
+  const status = await group.exited;
+  clearTimeout(timer);
+  await ending;
+  return result(timedOut ? { ...status, code: STATUS_TIMED_OUT } : status, timedOut);
+}
+
+interface StartedCommand {
+  group: ProcessGroup;
+  outputs:
+    | {
+        stdout: WatchedOutput;
+        stderr: WatchedOutput;
+        stdoutPipe: PipeReader;
+        stderrPipe: PipeReader;
+      }
+    | undefined;
+}
+
+function start(shell: string, command: Uint8Array, piped: boolean): StartedCommand {
+  const { argv, options } = resolveSpawn({
+    argv: [shell, ...shellOptions(command)],
+    lastArgument: command,
+    env: ownEnvironment(),
+  });
+  const spawn = (stdout: number | "inherit", stderr: number | "inherit") => {
+    try {
+      return new ProcessGroup(
+        Bun.spawn([...argv], { ...options, stdio: ["inherit", stdout, stderr], detached: true }),
+      );
+    } catch (thrown) {
+      throw startError(thrown, shell);
+    }
+  };
+  if (!piped) return { group: spawn("inherit", "inherit"), outputs: undefined };
+  const [out, err] = [openPipe(), openPipe()];
+  try {
+    const group = spawn(out.write, err.write);
+    const [stdoutPipe, stderrPipe] = [new PipeReader(out.read), new PipeReader(err.read)];
+    const [stdout, stderr] = [new WatchedOutput(stdoutPipe), new WatchedOutput(stderrPipe)];
+    return { group, outputs: { stdout, stderr, stdoutPipe, stderrPipe } };
+  } catch (thrown) {
+    for (const { read } of [out, err]) closeDescriptor(read);
+    throw thrown;
+  } finally {
+    for (const { write } of [out, err]) closeDescriptor(write);
+  }
+}
+
+/** A command that begins like an option would be taken for one of the shell's own. */
+function shellOptions(command: Uint8Array): string[] {
+  const [first] = command;
+  return first === 0x2d || first === 0x2b ? ["-c", "--"] : ["-c"];
+}
+
+/** Reads on where nobody takes the output any more: the command must not wait for that. */
+async function drain(output: WatchedOutput, sink: OutputSinks["onStdout"]): Promise<void> {
+  let wanted = true;
+  for (;;) {
+    const chunk = await output.read();
+    if (chunk === undefined) return;
+    if (!wanted) continue;
+    await sink(chunk).catch(() => {
+      wanted = false;
+    });
+  }
+}

@@ -1,0 +1,51 @@
+/** The first word of guest-exec: `CID:PORT` as vsock_guest_exec takes it, or an address of ours. */
+import { CID_HOST, parseAddress, readCid, readU32, type SocketAddress } from "../net/address.ts";
+import { GUEST_EXEC_PORT } from "../protocols/guest-exec/command.ts";
+
+/** Where to connect to. */
+export interface GuestExecTarget {
+  address: SocketAddress;
+  /** What was taken in place of what stood there: one sentence for each. */
+  warnings: string[];
+}
+
+/** What only an address of ours begins with: the rest is a CID, a colon and a port. */
+const OWN_FORM = /^(?:vsock|sibling|unix|hybrid):|^(?:unix|vsock-mux)\/|^vsock[/%]/;
+
+/**
+ * Reads `CID:PORT`, with 2 (the host) and 1024 in place of what is empty or wrong; without a colon
+ * the whole word is the CID. As the README of vsock_guest_exec has it, not its C code.
+ *
+ * @param word undefined where none was given, which is nothing to warn of.
+ * @throws {VsockboxError} USAGE for an address of ours that is malformed.
+ */
+export function parseTarget(word: string | undefined): GuestExecTarget {
+  if (word === undefined) {
+    return { address: { kind: "vsock", cid: CID_HOST, port: GUEST_EXEC_PORT }, warnings: [] };
+  }
+  if (OWN_FORM.test(word)) return ownForm(word);
+  const colon = word.indexOf(":");
+  const cidText = colon === -1 ? word : word.slice(0, colon);
+  const portText = colon === -1 ? undefined : word.slice(colon + 1);
+  const warnings: string[] = [];
+  const orDefault = (what: string, text: string, value: number | undefined, byDefault: number) => {
+    if (value !== undefined) return value;
+    const why = text === "" ? `${what} is empty` : `${JSON.stringify(text)} is no ${what}`;
+    warnings.push(`${text === "" ? "the " : ""}${why}: taking ${byDefault}`);
+    return byDefault;
+  };
+  const cid = orDefault("CID", cidText, readCid(cidText), CID_HOST);
+  const port =
+    portText === undefined
+      ? GUEST_EXEC_PORT
+      : orDefault("port", portText, readU32(portText), GUEST_EXEC_PORT);
+  return { address: { kind: "vsock", cid, port }, warnings };
+}
+
+function ownForm(word: string): GuestExecTarget {
+  const address = parseAddress(word);
+  // None of the own forms is a profile's name.
+  if (address.kind === "profile") throw new Error(`${word} is a profile`);
+  if (address.kind === "unix") return { address, warnings: [] };
+  return { address: { ...address, port: address.port ?? GUEST_EXEC_PORT }, warnings: [] };
+}
