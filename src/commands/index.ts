@@ -147,6 +147,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./guest-exec.ts"),
   },
   {
+    name: "guest-exec-host",
+    description: "On the host: send commands to guests that connect with guest-exec",
+    load: () => import("./guest-exec-host.ts"),
+  },
+  {
     name: "cid",
     description: "Print this machine's own CID",
     load: () => import("./cid.ts"),

@@ -1,0 +1,135 @@
+/** The prompt of guest-exec-host on a real terminal: tmux types and reads the screen. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { BINARY, eventually, Running, TemporaryFolder } from "../support/binary.ts";
+import { describeWith } from "../support/tools.ts";
+
+describeWith(["tmux"], "guest-exec-host on a terminal", () => {
+  let folder: TemporaryFolder;
+  let address: string;
+
+  const tmux = (...args: string[]) => {
+    const { stdout, stderr, exitCode } = Bun.spawnSync(
+      ["tmux", "-S", folder.file("tmux"), "-f", "/dev/null", ...args],
+      {
+        env: {
+          ...process.env,
+          PATH: `${dirname(BINARY)}:${process.env["PATH"] ?? ""}`,
+          VSOCKBOX_NO_VSOCK: "1",
+          XDG_STATE_HOME: folder.file("state"),
+          A: address,
+          PS1: "$ ",
+          TERM: "xterm",
+        },
+      },
+    );
+    if (exitCode !== 0) throw new Error(stderr.toString());
+    return stdout.toString();
+  };
+  const screen = () => tmux("capture-pane", "-p");
+  const type = (...keys: string[]) => tmux("send-keys", ...keys);
+  const shows = async (what: string | RegExp) => {
+    const seen = () => (typeof what === "string" ? screen().includes(what) : what.test(screen()));
+    try {
+      await eventually("it is on the screen", seen);
+    } catch {
+      throw new Error(`the screen does not show ${String(what)}:\n${screen()}`);
+    }
+  };
+  const open = async (options = "--persistent --report") => {
+    type(`clear; vsockbox guest-exec-host $A ${options}; echo status $?`, "Enter");
+    await shows(/^no guest> *$/m);
+    await shows("listening on");
+  };
+  const guest = () => new Running(["guest-exec", address, "persistent", "--report", "-q"]);
+
+  beforeEach(() => {
+    folder = new TemporaryFolder();
+    address = `unix:${folder.file("h.sock")}`;
+    tmux("new-session", "-d", "-x", "80", "-y", "24", "sh");
+  });
+  afterEach(() => {
+    tmux("kill-server");
+    folder[Symbol.dispose]();
+  });
+
+  test("shows who is connected, and results above the prompt", async () => {
+    await open();
+    await using first = guest();
+    await shows(/^vsockbox: guest 1 is connected \(unix\)\nguest 1> *$/m);
+    type("echo a result; exit 3", "Enter");
+    await shows(/^1 \| a result\nvsockbox: guest 1: command 1 exited with status 3\nguest 1> *$/m);
+    await using _second = guest();
+    await shows(/^guests 1 2> *$/m);
+    type("echo both", "Enter");
+    await shows("1 | both");
+    await shows("2 | both");
+    first.process.kill("SIGTERM");
+    await shows(/^guest 2> *$/m);
+    type("C-d");
+    await shows("status 3");
+  });
+
+  test("what is being typed stays when somebody connects", async () => {
+    await open();
+    type("echo half");
+    await shows(/^no guest> echo half *$/m);
+    await using _guest = guest();
+    await shows(/^guest 1> echo half *$/m);
+    type(" typed", "Enter");
+    await shows("1 | half typed");
+  });
+
+  test("a line that is typed before a guest is there waits for it", async () => {
+    await open("--persistent --report --once");
+    type("echo early", "Enter");
+    await shows("waiting for a guest");
+    await using early = guest();
+    await shows(/^early$/m);
+    type("C-d");
+    await shows("status 0");
+    expect(await early.process.exited).toBe(0);
+  });
+
+  test("has the lines of the last time", async () => {
+    for (const word of ["one", "two"]) {
+      await open();
+      await using _guest = guest();
+      await shows(/^guest 1> *$/m);
+      if (word === "one") type("echo remembered", "Enter");
+      else type("Up", "Enter");
+      await shows("1 | remembered");
+      type("C-d");
+      await shows("status 0");
+    }
+    const file = folder.file("state/vsockbox/guest-exec-history");
+    expect(readFileSync(file, "utf8")).toBe("echo remembered\n");
+  });
+
+  test("Ctrl-C empties the line, then asks, then leaves; the terminal is as before", async () => {
+    type("stty -a > /tmp/before.$$", "Enter");
+    await open();
+    type("abc");
+    await shows("no guest> abc");
+    type("C-c");
+    await shows(/^no guest> *$/m);
+    type("C-c");
+    await shows("once more, or Ctrl-D, leaves");
+    type("C-c");
+    await shows("status 130");
+    type("stty -a | cmp - /tmp/before.$$ && echo same; rm /tmp/before.$$", "Enter");
+    await shows(/^same/m);
+    expect(existsSync(folder.file("h.sock"))).toBe(false);
+  });
+
+  test("a line that no guest takes is said, and not sent", async () => {
+    await open();
+    tmux("set-buffer", "x".repeat(2100));
+    tmux("paste-buffer");
+    type("Enter");
+    await shows("not sent: it has 2100 bytes");
+    type("C-d");
+    await shows("status 0");
+  });
+});
