@@ -21,6 +21,7 @@ describe("README.md", () => {
       "sh",
       "sh guest",
       "",
+      "sh",
       "sh guest",
       "yaml",
       "yaml",
@@ -59,6 +60,14 @@ describe("README.md", () => {
     expect(existsSync(folder.file("site-copy"))).toBe(false);
   });
 
+  test("its guest-exec examples do what they say", async () => {
+    using folder = new TemporaryFolder();
+    const example = examples[9]?.text.replaceAll("/tmp/", `${folder.path}/`);
+    const { status, stdout, stderr } = await shell(`set -e; ${example}wait`);
+    expect([status, stdout]).toEqual([0, "hello from Linux\nhello from Linux\none\ntwo\n"]);
+    expect(stderr).toContain("guest 1 has closed");
+  });
+
   test("its ssh configuration is what ssh understands, and uses options that exist", async () => {
     using folder = new TemporaryFolder();
     await Bun.write(folder.file("config"), examples[8]?.text ?? "");
@@ -71,7 +80,7 @@ describe("README.md", () => {
   });
 
   test("its profiles can be read", () => {
-    expect([...parseProfiles(examples[11]?.text ?? "", "README.md").keys()]).toEqual([
+    expect([...parseProfiles(examples[12]?.text ?? "", "README.md").keys()]).toEqual([
       "web",
       "build",
     ]);
