@@ -11,4 +11,5 @@ import "./siblings.ts";
 import "./vsock.ts";
 import "./forward.ts";
 import "./agent.ts";
+import "./guest-exec.ts";
 import "./readme.ts";

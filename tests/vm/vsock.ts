@@ -8,12 +8,13 @@ describeVm("the guest", () => {
   test("no vsock in the kernel: EAFNOSUPPORT, and what to load", async () => {
     await prepare("rmmod vsock_loopback vmw_vsock_virtio_transport_common vsock");
     const { stdout, stderr } = await inGuest(
-      "vsockbox cid; echo $?; vsockbox exec 3 -- true; echo $?; vsockbox smoke > /dev/null; echo $?",
+      "vsockbox cid; echo $?; vsockbox exec 3 -- true; echo $?; vsockbox guest-exec; echo $?; vsockbox smoke > /dev/null; echo $?",
     );
     await prepare(
       "for m in vsock vmw_vsock_virtio_transport_common vsock_loopback; do insmod /modules/$m.ko; done",
     );
-    expect(stdout).toBe("69\n69\n69\n");
+    expect(stdout).toBe("69\n69\n69\n69\n");
+    expect(stderr).toMatch(/vsock:2:1024: .*EAFNOSUPPORT/);
     expect(stderr).toMatch(/\/dev\/vsock[^]*EAFNOSUPPORT[^]*modprobe vsock/);
   });
 

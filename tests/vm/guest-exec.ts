@@ -1,0 +1,109 @@
+/** guest-exec and its host over AF_VSOCK, in the shared guest: both ends are CID 1. */
+import { beforeAll, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { TemporaryFolder } from "../support/folder.ts";
+import { buildCGuest } from "../support/guest-exec.ts";
+import { describeWith } from "../support/tools.ts";
+import { describeVm, inGuest, prepare } from "./support.ts";
+
+/** Starts a host in the background, and goes on once it listens. */
+const hosting = (words: string) =>
+  `: > /tmp/host.log; vsockbox guest-exec-host ${words} 2>> /tmp/host.log & host=$!; ` +
+  "until grep -q listening /tmp/host.log; do sleep 0.1; done; ";
+
+describeVm("guest-exec over AF_VSOCK", () => {
+  beforeAll(async () => {
+    await prepare("ln -sf vsockbox /bin/vsock_guest_exec");
+  });
+
+  test("disposable, with the command's status, under the C program's name", async () => {
+    const { stdout } = await inGuest(
+      `${hosting("vsock::1024 --once 'echo over vsock; exit 7'")}vsock_guest_exec 1:; echo $?; wait $host; echo $?`,
+    );
+    expect(stdout).toBe("over vsock\n7\n0\n");
+  });
+
+  test("persistent with reports: the host knows the guest by its CID", async () => {
+    const { stdout } = await inGuest(
+      `${hosting("vsock::2049 --persistent --report -c 'echo a' -c 'kill -9 $$' > /tmp/host.out")}` +
+        "vsockbox guest-exec 1:2049 persistent --report -q; echo $?; until grep -q closed /tmp/host.log; do sleep 0.1; done; " +
+        "kill $host; wait $host; cat /tmp/host.out /tmp/host.log",
+    );
+    expect(stdout).toStartWith("a\n0\n1 | a\nvsockbox: listening on vsock:any:2049\n");
+    expect(stdout).toMatch(
+      /guest 1 is connected \(vsock:1:\d+\)\n.*guest 1: command 2 was ended by SIGKILL\n.*guest 1 has closed/,
+    );
+  });
+
+  test("bytes that are not UTF-8", async () => {
+    const { stdout } = await inGuest(
+      `printf "printf '\\377\\303(' | od -An -tx1" > /tmp/script; ` +
+        `${hosting("vsock::1024 --once --script /tmp/script")}vsockbox guest-exec 1; wait $host`,
+    );
+    expect(stdout).toBe(" ff c3 28\n");
+  });
+
+  test("--cid turns another guest away", async () => {
+    const { stdout, stderr } = await inGuest(
+      `${hosting("vsock::1024 --cid 3 'echo no'")}vsockbox guest-exec 1 --idle-timeout 20; echo $?; kill $host; wait $host; cat /tmp/host.log >&2`,
+    );
+    expect(stdout).toMatch(/^(65|69|255)\n$/);
+    expect(stderr).toMatch(/refused vsock:1:\d+: its CID may not connect/);
+  });
+
+  test("nobody listens, no such CID, and any CID: 69 with CID, port and errno", async () => {
+    for (const [target, errno] of [
+      ["1:4711", /vsock:1:4711: .*ECONNRESET/],
+      ["77:1024", /vsock:77:1024: .*ENODEV/],
+      ["-1:1024", /vsock:any:1024: .*\(E[A-Z]+\)/],
+    ] as const) {
+      const result = await inGuest(`vsockbox guest-exec ${target}`);
+      expect([target, result.status, result.stderr]).toEqual([
+        target,
+        69,
+        expect.stringMatching(errno),
+      ]);
+    }
+  });
+
+  test("--retry waits for the host", async () => {
+    const { stdout } = await inGuest(
+      `{ vsockbox guest-exec 1:2050 --retry -q; echo guest $?; } & sleep 2; ${hosting("vsock::2050 --once 'echo came'")}wait`,
+    );
+    expect(stdout).toBe("came\nguest 0\n");
+  });
+
+  test("ten guests at once", async () => {
+    const { stdout } = await inGuest(
+      `${hosting("vsock::1024 --report 'echo hello' > /tmp/host.out")}` +
+        'for i in 1 2 3 4 5 6 7 8 9 10; do vsockbox guest-exec 1 --report -q > /dev/null & guests="$guests $!"; done; ' +
+        "for guest in $guests; do wait $guest || echo failed; done; " +
+        "until [ $(grep -c closed /tmp/host.log) = 10 ]; do sleep 0.1; done; kill $host; wait $host; grep -c hello /tmp/host.out",
+      300_000,
+    );
+    expect(stdout).toBe("10\n");
+  });
+
+  describeWith(["gcc"], "the guest in C", () => {
+    beforeAll(async () => {
+      using folder = new TemporaryFolder();
+      const program = readFileSync(await buildCGuest(folder.file("guest"))).toString("base64");
+      await prepare("rm -f /tmp/c.base64");
+      for (let at = 0; at < program.length; at += 4000) {
+        await prepare(`printf %s ${program.slice(at, at + 4000)} >> /tmp/c.base64`);
+      }
+      await prepare("base64 -d < /tmp/c.base64 > /tmp/cguest; chmod +x /tmp/cguest");
+    });
+
+    test("takes our host's commands in both modes", async () => {
+      const single = await inGuest(
+        `${hosting("vsock::1024 --once 'echo one'")}/tmp/cguest 1:1024; wait $host`,
+      );
+      expect(single.stdout).toBe("one\n");
+      const many = await inGuest(
+        `${hosting("vsock::1025 --once -p -c 'echo a' -c 'echo b'")}/tmp/cguest 1:1025 persistent; wait $host; echo $?`,
+      );
+      expect(many.stdout).toBe("a\nb\n0\n");
+    });
+  });
+});
