@@ -13,10 +13,8 @@ import { DEFAULT_MEMORY_MIB, type BootOptions, type Machine } from "./machine.ts
  */
 const ATTEMPTS = [
   { stallMs: 10_000, countInstructions: false },
-  { stallMs: 10_000, countInstructions: false },
-  { stallMs: 15_000, countInstructions: false },
-  { stallMs: 20_000, countInstructions: false },
-  { stallMs: 30_000, countInstructions: true },
+  { stallMs: 12_000, countInstructions: false },
+  { stallMs: 60_000, countInstructions: true },
   { stallMs: 60_000, countInstructions: true },
 ] as const;
 

@@ -1,5 +1,6 @@
 /** A short run of the device's fuzzer, and proof that it finds what is broken. */
 import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { burnProcessor } from "./bounds.ts";
 import { fuzzVhost, playSession } from "./vhost-fuzzer.ts";
@@ -17,6 +18,17 @@ describe("every part keeps its promises", () => {
     // Neither all valid nor all refused: else the sessions are of no use.
     expect(report.refused).toBeGreaterThan(STEPS / 100);
     expect(report.refused).toBeLessThan(report.steps * 0.9);
+  });
+
+  // Sessions that have found something, or were the slowest: a line each, as --replay takes them.
+  const corpus = readFileSync(join(import.meta.dir, "vhost-corpus.txt"), "utf8")
+    .trim()
+    .split("\n");
+  test.each(corpus)("%s", (line) => {
+    const [name = "", seed = "", index = ""] = line.split(":");
+    const target = VHOST_TARGETS.find((candidate) => candidate.name === name);
+    if (target === undefined) throw new Error(`there is no target ${name}`);
+    expect(playSession(target, Number(seed), Number(index)).steps).toBeGreaterThan(0);
   });
 
   test("a session can be played again", () => {

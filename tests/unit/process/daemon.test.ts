@@ -24,9 +24,9 @@ const pidFile = () => join(folder, "daemon.pid");
 /** Resolves once nobody holds the parent's output: a daemon that kept it would hang here. */
 async function start(role: string, logFile = "") {
   // Other tests of this process may have left it pipes that every child inherits: they are closed.
-  const closing = Array.from({ length: 250 }, (_, index) => `${index + 3}>&-`).join(" ");
+  const closing = `for fd in /proc/$$/fd/*; do n=\${fd##*/}; [ "$n" -gt 2 ] && eval "exec $n>&-"; done`;
   const command = [process.execPath, FIXTURE, role, pidFile(), logFile];
-  const parent = Bun.spawn(["bash", "-c", `exec ${closing}; exec "$@"`, "bash", ...command], {
+  const parent = Bun.spawn(["bash", "-c", `${closing}; exec "$@"`, "bash", ...command], {
     stdout: "pipe",
     stderr: "inherit",
   });
