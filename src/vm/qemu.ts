@@ -109,7 +109,8 @@ function qemuCommand(setup: QemuSetup): [string, ...string[]] {
     // Behind the control port, whose number in the guest counts virtio devices.
     ...vsockDeviceArguments(vsockDevices, memoryMib),
     ...["-kernel", setup.kernel.image, "-initrd", join(folder, "initrd")],
-    ...["-append", "console=ttyS0 quiet panic=-1 reboot=t"],
+    // Its first words say that it does not hang.
+    ...["-append", "console=ttyS0 loglevel=6 panic=-1 reboot=t"],
   ];
   return endingWithUs(command);
 }

@@ -391,7 +391,7 @@ function deviceTests({ name, bulkMib, options = [] }: Vmm): void {
       await eventually(
         "the guest is up again",
         async () => {
-          const patience = performance.now() + 40_000;
+          const patience = performance.now() + 90_000;
           while (performance.now() < patience) if (await isUp()) return true;
           await qemuMonitor(folder.file("monitor"), "system_reset");
           return false;
