@@ -50,7 +50,7 @@ export async function bootGuest(options: BootOptions): Promise<Guest> {
   }
 }
 
-/** Gives undefined where the machine has written nothing to its console after `stallMs`. */
+/** Gives undefined where the machine has written nothing more to its console for `stallMs`. */
 async function tryBoot(
   folder: string,
   vmm: VmmProcess,
@@ -62,18 +62,21 @@ async function tryBoot(
   signal?.addEventListener("abort", onAbort, { once: true });
   if (signal?.aborted) onAbort();
   const stalled = Promise.withResolvers<"stalled">();
-  const timer =
-    stallMs === undefined
-      ? undefined
-      : setTimeout(() => {
-          if (guest.consoleLog() === "") stalled.resolve("stalled");
-        }, stallMs);
+  let written = 0;
+  let since = performance.now();
+  const look = () => {
+    const length = guest.consoleLog().length;
+    const now = performance.now();
+    if (length !== written) [written, since] = [length, now];
+    else if (stallMs !== undefined && now - since > stallMs) stalled.resolve("stalled");
+  };
+  const timer = setInterval(look, 500);
   try {
     const outcome = await Promise.race([guest.ready(BOOT_TIMEOUT_MS), stalled.promise]);
     if (outcome !== "stalled") return guest;
     await guest.kill();
     return undefined;
   } finally {
-    clearTimeout(timer);
+    clearInterval(timer);
   }
 }

@@ -46,7 +46,7 @@ export interface VmmProcess {
 
 /** One way to start a machine. */
 export interface Attempt {
-  /** A machine that has written nothing to its console for this long, in milliseconds, is given up. */
+  /** A machine that writes nothing to its console for this long, in milliseconds, is given up. */
   stallMs: number;
   vmm: VmmProcess;
 }

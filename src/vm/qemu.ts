@@ -7,13 +7,13 @@ import { findKernel, type Kernel } from "./kernel.ts";
 import { DEFAULT_MEMORY_MIB, type BootOptions, type Machine } from "./machine.ts";
 
 /**
- * Now and then an emulated machine hangs before the kernel's first word: the kernel waits for timer
+ * Now and then an emulated machine hangs among the kernel's first words: the kernel waits for timer
  * ticks in a loop that keeps QEMU from delivering them. Such a one is started anew. The last tries
  * count instructions instead of time (`-icount`), which cannot hang there but is slower.
  */
 const ATTEMPTS = [
-  { stallMs: 10_000, countInstructions: false },
   { stallMs: 12_000, countInstructions: false },
+  { stallMs: 15_000, countInstructions: false },
   { stallMs: 60_000, countInstructions: true },
   { stallMs: 60_000, countInstructions: true },
 ] as const;

@@ -43,6 +43,8 @@ const WRITE = 2;
 /** A packet that the guest sends. What is not given is as in a stream to the host with room. */
 export interface GuestPacket {
   op: number;
+  /** PacketType; a stream where it is not given. */
+  type?: number;
   /** The guest's. */
   srcPort: number;
   dstPort: number;
@@ -155,7 +157,7 @@ export class TestVmm implements Disposable {
     header.srcPort = packet.srcPort;
     header.dstPort = packet.dstPort;
     header.len = payload.length;
-    header.type = PacketType.Stream;
+    header.type = packet.type ?? PacketType.Stream;
     header.op = packet.op;
     header.flags = packet.flags ?? 0;
     header.bufAlloc = packet.bufAlloc ?? 0x1_0000;
@@ -188,7 +190,7 @@ export class TestVmm implements Disposable {
     const { header } = await this.receive();
     if (header.op !== Op.Request) throw new Error(`op ${header.op} is no request`);
     const ports = { srcPort: header.dstPort, dstPort: header.srcPort };
-    await this.send({ op: Op.Response, ...ports, bufAlloc });
+    await this.send({ op: Op.Response, type: header.type, ...ports, bufAlloc });
     return header;
   }
 

@@ -9,9 +9,8 @@ import { bootGuest, type Guest } from "../../src/vm/guest.ts";
 import { findBusybox } from "../../src/vm/guest-image.ts";
 import { findKernel } from "../../src/vm/kernel.ts";
 import { findQemu } from "../../src/vm/qemu.ts";
-import { findUml, umlGuestFiles } from "../../src/vm/uml.ts";
-import { BINARY, TemporaryFolder } from "../support/binary.ts";
-import { guestVsock } from "../support/guest-vsock.ts";
+import { findUml } from "../../src/vm/uml.ts";
+import { BINARY } from "../support/binary.ts";
 
 const REQUIRED = process.env["VSOCKBOX_REQUIRE_VM"] === "1";
 
@@ -57,11 +56,9 @@ export function testGuest(): Promise<Guest> {
 }
 
 async function boot(): Promise<Guest> {
-  using folder = new TemporaryFolder();
   const guest = await bootGuest({
     binary: BINARY,
     environment: { VSOCKBOX_TEST_VM: "1", NO_COLOR: "1" },
-    files: whatIsMissing(findUml) === undefined ? [guestVsock(folder), ...umlGuestFiles()] : [],
     // A hundred clients at once are a hundred processes of 25 MB.
     memoryMib: 4096,
   });
