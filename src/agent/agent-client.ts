@@ -19,6 +19,7 @@ import type { TerminalSize } from "../protocols/agent/messages.ts";
 import type { Channel } from "./channel.ts";
 import { ChannelConnection } from "./channel-connection.ts";
 import { ChannelPipe } from "./channel-pipe.ts";
+import type { FrameConnection } from "./frame-connection.ts";
 import { type AgentDialOptions, greetAgent } from "./hello-client.ts";
 import type { TransferProgress, TransferSummary } from "./transfer.ts";
 import { TreeReceiver } from "./tree-receiver.ts";
@@ -30,7 +31,11 @@ const FAREWELL_MS = 2000;
 /** Options of transfers. */
 export interface TransferOptions extends Partial<TransferFlags> {
   recursive?: boolean;
-  onProgress?: (progress: TransferProgress) => void;
+  onProgress?: ((progress: TransferProgress) => void) | undefined;
+  /** Of a download: nothing that stands here is replaced. */
+  exclusive?: boolean;
+  /** Of a download: its bytes are on the disk before a file gets its name. */
+  sync?: boolean;
   /** Fires to end the transfer. */
   signal?: AbortSignal | undefined;
 }
@@ -83,6 +88,13 @@ export class AgentClient implements AsyncDisposable {
    */
   static async connect(address: SocketAddress, options?: AgentDialOptions): Promise<AgentClient> {
     const { connection, hello } = await greetAgent(address, options);
+    return AgentClient.over(connection, hello);
+  }
+
+  /**
+   * Takes over a connection on which both sides have agreed on channels in another way than by Hello.
+   */
+  static over(connection: FrameConnection, hello: Hello): AgentClient {
     return new AgentClient(
       hello,
       (client) =>
@@ -216,10 +228,12 @@ export class AgentClient implements AsyncDisposable {
     const recursive = options.recursive ?? false;
     const channel = this.open({ op: "get", path: remote, name, recursive, ...flags });
     return cancellable(channel, options.signal, async () => {
-      const { onProgress } = options;
+      const { onProgress, exclusive, sync } = options;
       const receiver = new TreeReceiver(channel, {
         ...flags,
         recursive,
+        exclusive,
+        sync,
         expected: name,
         onProgress,
       });

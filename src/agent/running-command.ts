@@ -1,6 +1,7 @@
 /** A command of the agent with its streams, on pipes or on a terminal, whoever may be joined to it. */
 import type { ExitStatus } from "../process/exit-status.ts";
-import { type Child, spawnCommand } from "../process/spawn.ts";
+import { type Child, spawnCommand, type SpawnRequest } from "../process/spawn.ts";
+import type { WindowSize } from "../ffi/pty.ts";
 import { spawnOnTerminal, type TerminalChild } from "../process/terminal-child.ts";
 import { Stream } from "../protocols/agent/channel-frames.ts";
 import type { ExecControlMessage, ExecOperation } from "../protocols/agent/channel-requests.ts";
@@ -34,6 +35,16 @@ export class RunningCommand {
     }
     const env = { TERM: DEFAULT_TERM, ...request.env };
     const terminal = spawnOnTerminal(spawnRequestOf({ ...request, env }), tty);
+    return new RunningCommand(terminal, terminal);
+  }
+
+  /**
+   * Starts a command on a terminal, exactly as it is told.
+   *
+   * @throws {VsockboxError} as `spawnOnTerminal` does.
+   */
+  static onTerminal(request: SpawnRequest, size: WindowSize): RunningCommand {
+    const terminal = spawnOnTerminal(request, size);
     return new RunningCommand(terminal, terminal);
   }
 

@@ -3,6 +3,7 @@ import { toVsockboxError, VsockboxError } from "../errors.ts";
 import type { SocketAddress } from "../net/address.ts";
 import type { AllowedCids } from "../net/allow-cid.ts";
 import { listen, type Listener } from "../net/listen.ts";
+import { watchIdle } from "../net/idle.ts";
 import { formatPeer } from "../net/peer.ts";
 import { onAbort, withDeadline } from "../net/retry.ts";
 import type { SocketStream } from "../net/stream.ts";
@@ -23,9 +24,6 @@ export const DEFAULT_MAX_OUTPUT_BYTES = 16 * 1024 * 1024;
 
 /** How long a session that was told to end may take before its connection is dropped, in ms. */
 const CANCEL_MS = 7000;
-
-/** How often connections are looked at for traffic, in milliseconds. */
-const IDLE_CHECK_MS = 1000;
 
 /** What the agent says of itself, one call an event. */
 export interface AgentLog {
@@ -165,25 +163,6 @@ async function waitAtMost(
   work.then(() => over.resolve(), over.resolve);
   await over.promise;
   clearTimeout(timer);
-}
-
-function watchIdle(stream: SocketStream, idleTimeoutMs: number | undefined): Timer | undefined {
-  if (idleTimeoutMs === undefined) return undefined;
-  const timer = setInterval(
-    () => {
-      if (performance.now() - stream.lastTraffic < idleTimeoutMs) return;
-      stream.abort(
-        new VsockboxError({
-          code: "TIMEOUT",
-          operation: "serve",
-          message: `nothing came or went for ${idleTimeoutMs / 1000} seconds`,
-        }),
-      );
-    },
-    Math.min(IDLE_CHECK_MS, idleTimeoutMs),
-  );
-  timer.unref();
-  return timer;
 }
 
 async function turnAway(stream: SocketStream, message: string): Promise<void> {

@@ -1,14 +1,12 @@
 /** The agent from its start to its end. */
-import { type ConsolaInstance, createConsola } from "consola/basic";
+import type { ConsolaInstance } from "consola/basic";
 import { EXEC_PORT, READY_PORT } from "../agent/ports.ts";
 import { type Agent, type AgentOptions, startAgent } from "../agent/server.ts";
 import { resolveAddress } from "../config/profiles.ts";
 import { readToken } from "../config/token.ts";
-import { reasonOf } from "../errors.ts";
 import { formatAddress } from "../net/address.ts";
 import { HOST_ONLY } from "../net/allow-cid.ts";
 import { reportReady } from "../process/daemon.ts";
-import { LogFile } from "../process/log-file.ts";
 import { notifyReady, notifyStopping, takeNotifySocket } from "../process/notify.ts";
 import { writePidFile } from "../process/pid-file.ts";
 import { onEndingSignal, type EndingSignal } from "../process/signals.ts";
@@ -17,12 +15,13 @@ import { parseDuration, parseInteger } from "../ui/arguments.ts";
 import type { Arguments } from "../ui/command.ts";
 import { InitDuties } from "./agent-init.ts";
 import { allowedCids } from "./common.ts";
+import { serviceLog } from "./service.ts";
 import { durationOption } from "./target.ts";
 
 /** Serves until a signal ends it; gives the exit status. */
 export async function runAgent(args: Arguments): Promise<number> {
   takeNotifySocket();
-  const log = logOf(args);
+  const log = serviceLog("agent", args.string("log-file"), args.flag("quiet") ? 0 : 3);
   const hurry = new AbortController();
   const ended = Promise.withResolvers<EndingSignal>();
   let signals = 0;
@@ -82,20 +81,6 @@ export function wordsOf(list: string | undefined): string[] {
 function listening({ listening: address, readyListening: ready }: Agent): string {
   const readyText = ready === undefined ? "" : `, ready on ${formatAddress(ready)}`;
   return `listening on ${formatAddress(address)}${readyText}`;
-}
-
-function logOf(args: Arguments): ConsolaInstance {
-  const path = args.string("log-file");
-  const level = args.flag("quiet") ? 0 : 3;
-  if (path === undefined) {
-    const streams = { stdout: process.stderr, stderr: process.stderr };
-    return createConsola({ level, ...streams }).withTag("agent");
-  }
-  const file = new LogFile(path);
-  const write = (entry: { type: string; args: unknown[] }) => {
-    file.write(`${entry.type}: ${entry.args.map((part) => reasonOf(part).message).join(" ")}`);
-  };
-  return createConsola({ level, reporters: [{ log: write }] });
 }
 
 function readyAddress(args: Arguments, withoutPorts: boolean) {

@@ -1,12 +1,11 @@
 /** `vsockbox agent`: the service in the guest. */
-import { isDaemonStart, reportFailure, startDaemon } from "../process/daemon.ts";
 import { EXEC_PORT, READY_PORT } from "../agent/ports.ts";
 import { DEFAULT_MAX_OUTPUT_BYTES, DEFAULT_MAX_SESSIONS } from "../agent/server.ts";
 import { DEFAULT_MAX_FRAME_BYTES } from "../protocols/agent/frame.ts";
 import type { Command } from "../ui/command.ts";
-import { say } from "../ui/report.ts";
 import { runAgent } from "./agent-run.ts";
 import { allowArguments } from "./common.ts";
+import { runService } from "./service.ts";
 
 export const command: Command = {
   name: "agent",
@@ -96,22 +95,5 @@ export const command: Command = {
       explanation: "On the guest's kernel command line: no other init is needed",
     },
   ],
-  async run(args) {
-    if (args.flag("daemon") && !isDaemonStart()) return goIntoBackground(args.string("log-file"));
-    try {
-      return await runAgent(args);
-    } catch (thrown) {
-      reportFailure(thrown);
-      throw thrown;
-    }
-  },
+  run: (args) => runService("agent", args, () => runAgent(args)),
 };
-
-/** Starts this very command line again, in the background. */
-async function goIntoBackground(logFile: string | undefined): Promise<number> {
-  const started = await startDaemon(process.argv.slice(2), { logFile });
-  if (started.kind === "ready") return 0;
-  say(`vsockbox: ${started.message}`);
-  if (started.hint !== undefined) say(`  hint: ${started.hint}`);
-  return started.status;
-}

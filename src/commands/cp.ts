@@ -1,15 +1,15 @@
 /** `vsockbox cp`: files and trees between this machine and guests, and from guest to guest. */
-import { TransferSummary } from "../agent/transfer.ts";
+import type { TransferSummary } from "../agent/transfer.ts";
 import { VsockboxError } from "../errors.ts";
 import { rawWords } from "../process/raw-arguments.ts";
 import { onEndingSignal, statusOfSignal } from "../process/signals.ts";
 import type { Command } from "../ui/command.ts";
 import { ProgressLine } from "../ui/progress.ts";
 import { printJson, say } from "../ui/report.ts";
-import { formatBytes } from "../ui/units.ts";
 import { jsonArgument } from "./common.ts";
 import { CopyJob } from "./cp-job.ts";
 import { agentArguments, parseOperand } from "./target.ts";
+import { reportTransfer, withResumeHint } from "./transfer-report.ts";
 
 export const command: Command = {
   name: "cp",
@@ -97,37 +97,6 @@ export const command: Command = {
     const seconds = (performance.now() - begin) / 1000;
     if (args.flag("json"))
       printJson({ ...summary.toJSON(), duration_ms: Math.round(seconds * 1000) });
-    return report(summary, seconds, args.flag("quiet") || args.flag("json"));
+    return reportTransfer(summary, seconds, args.flag("quiet") || args.flag("json"));
   },
 };
-
-/** Gives the exit status. */
-function report(summary: TransferSummary, seconds: number, quiet: boolean): number {
-  for (const error of summary.errors) say(`vsockbox: ${error}`);
-  const unlisted = summary.errorCount - summary.errors.length;
-  if (unlisted > 0) say(`vsockbox: and ${unlisted} more errors`);
-  if (!quiet && process.stderr.isTTY) {
-    const rate = formatBytes(Math.round(summary.bytes / Math.max(seconds, 0.001)));
-    const reused =
-      summary.reused === 0 ? "" : `, ${formatBytes(summary.reused)} of it there already`;
-    say(
-      `${summary.files} files, ${formatBytes(summary.bytes)}${reused} in ${seconds.toFixed(1)} s, ${rate}/s`,
-    );
-  }
-  return summary.errorCount === 0 ? 0 : 74;
-}
-
-/** A copy that the connection broke can go on where it stopped. */
-function withResumeHint(thrown: unknown, resumes: boolean): unknown {
-  if (!(thrown instanceof VsockboxError) || thrown.code !== "TRANSPORT") return thrown;
-  return new VsockboxError({
-    code: thrown.code,
-    operation: "copy",
-    message: thrown.message,
-    errno: thrown.errno,
-    hint: resumes
-      ? "the same command goes on where it stopped"
-      : "with --resume a copy that breaks can go on where it stopped",
-    cause: thrown,
-  });
-}

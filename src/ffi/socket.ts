@@ -16,6 +16,7 @@ const SOCK_CLOEXEC = 0o2000000;
 
 const SOL_SOCKET = 1;
 const SO_ERROR = 4;
+const SO_SNDBUF = 7;
 
 /** shutdown(2): no more sending from this side. */
 export const SHUT_WR = 1;
@@ -251,4 +252,14 @@ export function setNonBlocking(fd: number): void {
 /** Another descriptor for the same open file, close-on-exec. */
 export function duplicateDescriptor(fd: number): number {
   return check(libc().fcntl(fd, F_DUPFD_CLOEXEC, 0), { operation: "fcntl F_DUPFD_CLOEXEC" });
+}
+
+/**
+ * SO_SNDBUF: how much the kernel takes of a Unix socket's output that the peer has not read, in bytes;
+ * the kernel doubles it for its own overhead. AF_VSOCK goes by the peer's credit instead.
+ */
+export function setSendBuffer(fd: number, bytes: number): void {
+  const value = new Uint8Array(4);
+  new DataView(value.buffer).setUint32(0, bytes, true);
+  setOption(fd, SOL_SOCKET, SO_SNDBUF, value);
 }

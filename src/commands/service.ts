@@ -1,0 +1,57 @@
+/** What the commands share that serve until they are ended: their log, and the background. */
+import { type ConsolaInstance, createConsola } from "consola/basic";
+import { reasonOf } from "../errors.ts";
+import { isDaemonStart, reportFailure, startDaemon } from "../process/daemon.ts";
+import { LogFile } from "../process/log-file.ts";
+import type { Arguments } from "../ui/command.ts";
+import { say } from "../ui/report.ts";
+
+/**
+ * The log of a service.
+ *
+ * @param path undefined: standard error.
+ * @param level as consola has them: 0 errors, 3 the usual, 4 everything.
+ */
+export function serviceLog(tag: string, path: string | undefined, level: number): ConsolaInstance {
+  if (path === undefined) {
+    const streams = { stdout: process.stderr, stderr: process.stderr };
+    return createConsola({ level, ...streams }).withTag(tag);
+  }
+  const file = new LogFile(path);
+  const write = (entry: { type: string; args: unknown[] }) => {
+    file.write(`${entry.type}: ${entry.args.map((part) => reasonOf(part).message).join(" ")}`);
+  };
+  return createConsola({ level, reporters: [{ log: write }] });
+}
+
+/**
+ * Runs a service here, or with `--daemon` in the background.
+ *
+ * @param name the command's name, also where it was started under another one.
+ */
+export async function runService(
+  name: string,
+  args: Arguments,
+  serve: () => Promise<number>,
+): Promise<number> {
+  if (args.flag("daemon") && !isDaemonStart()) {
+    return goIntoBackground(name, args.string("log-file"));
+  }
+  try {
+    return await serve();
+  } catch (thrown) {
+    reportFailure(thrown);
+    throw thrown;
+  }
+}
+
+/** Starts this very command line again, in the background. */
+async function goIntoBackground(name: string, logFile: string | undefined): Promise<number> {
+  const given = process.argv.slice(2);
+  const words = given[0] === name ? given : [name, ...given];
+  const started = await startDaemon(words, { logFile });
+  if (started.kind === "ready") return 0;
+  say(`vsockbox: ${started.message}`);
+  if (started.hint !== undefined) say(`  hint: ${started.hint}`);
+  return started.status;
+}
