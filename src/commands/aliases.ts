@@ -5,6 +5,8 @@ import { basename } from "node:path";
 const PROGRAM_NAMES: Readonly<Record<string, string>> = {
   "vhost-device-vsock": "hybrid-proxy",
   vsock_guest_exec: "guest-exec",
+  "vsock-shell-client": "shell-client",
+  "vsock-shell-server": "shell-server",
 };
 
 /** Words behind a command that make it another command. */

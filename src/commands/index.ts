@@ -122,6 +122,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./listen.ts"),
   },
   {
+    name: "shell-server",
+    description: "Serve shells and files to vsock-shell clients, like vsock-shell-server",
+    load: () => import("./shell-server.ts"),
+  },
+  {
+    name: "shell-client",
+    description: "A shell, a command or files at a vsock-shell server, like vsock-shell-client",
+    load: () => import("./shell-client.ts"),
+  },
+  {
     name: "hybrid-proxy",
     description: "Give VMs a vsock device without kernel modules, like vhost-device-vsock",
     load: () => import("./hybrid-proxy.ts"),

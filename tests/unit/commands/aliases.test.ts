@@ -8,6 +8,8 @@ test.each([
   ["./vhost-device-vsock", "hybrid-proxy"],
   ["vsock_guest_exec", "guest-exec"],
   ["./vsock_guest_exec", "guest-exec"],
+  ["vsock-shell-client", "shell-client"],
+  ["/usr/local/bin/vsock-shell-server", "shell-server"],
   ["vsockbox", undefined],
   ["bun", undefined],
   ["", undefined],

@@ -1,0 +1,63 @@
+/** Finding VMs that can be named: profiles, and the Unix sockets that VMMs make for vsock. */
+import { readdirSync, lstatSync } from "node:fs";
+import { join } from "node:path";
+import { formatAddress } from "../net/address.ts";
+import { loadProfiles } from "./profiles.ts";
+
+/** A VM that may be there. */
+export interface FoundVm {
+  /** What every command takes as its address. */
+  address: string;
+  /** Where it was found. */
+  detail: string;
+}
+
+/** Files that are looked at in one directory at most: /tmp may have any number. */
+const MAX_ENTRIES = 5000;
+
+/** VMs that are listed at most. */
+const MAX_FOUND = 100;
+
+/** Where VMMs and their users put such sockets; one level of directories below is looked at, too. */
+function runDirectories(): string[] {
+  const own = process.env["XDG_RUNTIME_DIR"];
+  return [...new Set(["/run", "/tmp", ...(own === undefined || own === "" ? [] : [own])])];
+}
+
+/**
+ * The configured VMs, then hybrid-vsock sockets in the usual run directories. Nothing is connected to.
+ *
+ * @throws {VsockboxError} CONFIG where the profiles cannot be read.
+ */
+export function findVms(directories: readonly string[] = runDirectories()): FoundVm[] {
+  const profiles = [...loadProfiles()].map(([name, { address }]) => ({
+    address: name,
+    detail: formatAddress(address),
+  }));
+  const sockets = directories.flatMap((directory) => socketsIn(directory, 1));
+  const found = [...new Set(sockets)].sort().map((path) => ({
+    address: `hybrid:${path}`,
+    detail: "a VMM's socket",
+  }));
+  return [...profiles, ...found].slice(0, MAX_FOUND);
+}
+
+/** As Firecracker, Cloud Hypervisor and hybrid-proxy call them; `NAME_PORT` is a listener of ours. */
+function isVsockName(name: string): boolean {
+  return /vsock/i.test(name) && !/_[0-9]+$/.test(name);
+}
+
+function socketsIn(directory: string, depth: number): string[] {
+  let names: string[];
+  try {
+    names = readdirSync(directory).slice(0, MAX_ENTRIES);
+  } catch {
+    return [];
+  }
+  return names.flatMap((name) => {
+    const path = join(directory, name);
+    const status = lstatSync(path, { throwIfNoEntry: false });
+    if (status?.isSocket() === true) return isVsockName(name) || name === "v.sock" ? [path] : [];
+    return status?.isDirectory() === true && depth > 0 ? socketsIn(path, depth - 1) : [];
+  });
+}

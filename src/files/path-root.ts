@@ -1,0 +1,105 @@
+/** Opening what a peer names, all of it below one directory where that is wanted. */
+import { closeSync, constants, openSync, readlinkSync, realpathSync, statSync } from "node:fs";
+import { reasonOf, VsockboxError } from "../errors.ts";
+import { type BytesPath, bytesPath, descriptorPath, joinPath, showPath } from "./bytes-path.ts";
+
+/** open(2): only to name the file, not to read it. x86-64 and arm64. */
+const O_PATH = 0o10000000;
+
+const SLASH = 0x2f;
+
+/** An open file or directory, closed when disposed. */
+export interface OpenedPath extends Disposable {
+  readonly fd: number;
+  /**
+   * For file calls. Below a root it is by descriptor, so that it stays the same whatever is put into
+   * its place.
+   */
+  readonly path: BytesPath;
+}
+
+/** Where the paths of a peer lead. */
+export class PathRoot {
+  /** Without links; undefined: the whole file system. */
+  readonly #root: BytesPath | undefined;
+
+  /**
+   * @param root a directory; undefined: no limit.
+   * @throws {VsockboxError} CONFIG where it is none, or /proc is missing.
+   */
+  constructor(root?: string) {
+    this.#root = root === undefined ? undefined : realDirectory(root);
+  }
+
+  /**
+   * Opens a directory, links followed.
+   *
+   * @throws {VsockboxError} REFUSED where it is outside; IO.
+   */
+  openDirectory(path: Uint8Array): OpenedPath {
+    return this.#open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  }
+
+  /**
+   * Opens anything by name alone, links followed: what it is can be looked at before it is read.
+   *
+   * @throws {VsockboxError} as {@link openDirectory}.
+   */
+  open(path: Uint8Array): OpenedPath {
+    return this.#open(path, O_PATH);
+  }
+
+  #open(path: Uint8Array, flags: number): OpenedPath {
+    const root = this.#root;
+    const wanted = root === undefined || path[0] === SLASH ? bytesPath(path) : joinPath(root, path);
+    let fd: number;
+    try {
+      fd = openSync(wanted, flags);
+    } catch (thrown) {
+      const { errno, message } = reasonOf(thrown);
+      throw new VsockboxError({
+        code: "IO",
+        operation: "open",
+        address: showPath(path),
+        message,
+        errno,
+        cause: thrown,
+      });
+    }
+    const byDescriptor = descriptorPath(fd);
+    if (root !== undefined && !isBelow(root, byDescriptor)) {
+      closeSync(fd);
+      throw new VsockboxError({
+        code: "REFUSED",
+        operation: "open",
+        address: showPath(path),
+        message: `it leads out of ${showPath(root)}, beyond which nothing is served`,
+      });
+    }
+    const stable = root === undefined ? wanted : (byDescriptor ?? wanted);
+    return { fd, path: stable, [Symbol.dispose]: () => closeSync(fd) };
+  }
+}
+
+/** Asked of what was opened: what its name led to before may be something else by now. */
+function isBelow(root: BytesPath, opened: BytesPath | undefined): boolean {
+  if (opened === undefined) return false;
+  const real = readlinkSync(opened, { encoding: "buffer" });
+  if (root.equals(real)) return true;
+  const inside = root.length === 1 ? root : Buffer.concat([root, Buffer.from("/")]);
+  return real.subarray(0, inside.length).equals(inside);
+}
+
+function realDirectory(root: string): BytesPath {
+  const fail = (message: string): never => {
+    throw new VsockboxError({ code: "CONFIG", operation: "limit to", address: root, message });
+  };
+  if (descriptorPath(0) === undefined) fail("that needs /proc");
+  try {
+    if (!statSync(root).isDirectory()) fail("it is no directory");
+    return bytesPath(realpathSync(root, { encoding: "buffer" }));
+  } catch (thrown) {
+    if (thrown instanceof VsockboxError) throw thrown;
+    return fail(reasonOf(thrown).message);
+  }
+}

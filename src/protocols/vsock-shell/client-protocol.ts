@@ -1,0 +1,129 @@
+/** What a server may say when: its messages in, what the client has to do out. */
+import { VsockboxError } from "../../errors.ts";
+import {
+  decodeGrantExtension,
+  decodeTerminalExtension,
+  type TerminalExtension,
+  type TransferGrant,
+} from "./extension.ts";
+import { badMessage, type Message, Type, typeName } from "./message.ts";
+import { decodeStatus } from "./payloads.ts";
+import { decodeAnswer, decodeText } from "./texts.ts";
+
+/** What a client is here for. */
+export type Purpose = "terminal" | "upload" | "download";
+
+/** What a message means to the client. */
+export type ClientEvent =
+  | { kind: "output"; bytes: Uint8Array }
+  /** The server of a terminal is one of ours. */
+  | { kind: "greeted"; extension: TerminalExtension }
+  /** The session is over; the status is undefined from a C server. */
+  | { kind: "over"; status: number | undefined }
+  /** The transfer may begin; undefined from a C server. */
+  | { kind: "granted"; grant: TransferGrant | undefined }
+  | { kind: "data"; bytes: Uint8Array }
+  /** The download is complete. */
+  | { kind: "end" }
+  /** The server has the whole upload. */
+  | { kind: "acknowledged" }
+  /** A request that only was to wake the server was refused, as it should be. */
+  | { kind: "woken" }
+  | { kind: "none" };
+
+const NONE: ClientEvent = { kind: "none" };
+
+/** One connection of a client. */
+export class ClientProtocol {
+  readonly #purpose: Purpose;
+  #state: "asked" | "granted" | "over" = "asked";
+
+  constructor(purpose: Purpose) {
+    this.#purpose = purpose;
+  }
+
+  /**
+   * Takes one message.
+   *
+   * @throws {VsockboxError} BAD_DATA for what has no place here; REFUSED with the server's reason.
+   */
+  accept({ type, data }: Message): ClientEvent {
+    if (this.#state === "over") throw misplaced(type, "behind the end of the session");
+    if (type === Type.ClientEnd) {
+      this.#state = "over";
+      return { kind: "over", status: decodeStatus(data) };
+    }
+    if (type === Type.ReadySend || type === Type.ReadyReceive) return this.#onReady(type, data);
+    return this.#purpose === "terminal"
+      ? this.#onTerminal(type, data)
+      : this.#onTransfer(type, data);
+  }
+
+  #onTerminal(type: number, data: Uint8Array): ClientEvent {
+    switch (type) {
+      case Type.PtyData:
+        return data.length === 0 ? NONE : { kind: "output", bytes: data };
+      case Type.OpenBash:
+      case Type.OpenCommand: {
+        const { extension } = decodeText(data);
+        if (extension === undefined || this.#state !== "asked") {
+          throw misplaced(type, "in a session");
+        }
+        this.#state = "granted";
+        return { kind: "greeted", extension: decodeTerminalExtension(extension) };
+      }
+      default:
+        throw misplaced(type, "in a terminal session");
+    }
+  }
+
+  /** A server that lets nobody in says so before it knows what its client wants. */
+  #onReady(type: number, data: Uint8Array): ClientEvent {
+    const answer = decodeAnswer(data);
+    const ours = this.#purpose === "upload" ? Type.ReadySend : Type.ReadyReceive;
+    if (answer.granted) {
+      if (this.#purpose === "terminal" || type !== ours || this.#state !== "asked") {
+        throw misplaced(type, "here");
+      }
+      this.#state = "granted";
+      const { extension } = answer;
+      return {
+        kind: "granted",
+        grant: extension === undefined ? undefined : decodeGrantExtension(extension),
+      };
+    }
+    if (this.#state === "granted" && answer.reason.includes(WAKE_PATH)) return { kind: "woken" };
+    throw new VsockboxError({
+      code: "REFUSED",
+      operation: this.#purpose === "terminal" ? "open session" : this.#purpose,
+      message: `the server refused: ${answer.reason}`,
+    });
+  }
+
+  #onTransfer(type: number, data: Uint8Array): ClientEvent {
+    // An empty one wakes clients; what a terminal would show has no place in a transfer.
+    if (type === Type.PtyData) return NONE;
+    if (this.#state !== "granted") throw misplaced(type, "before the answer");
+    if (this.#purpose === "upload") {
+      if (type !== Type.FileDataEndAck) throw misplaced(type, "in an upload");
+      return { kind: "acknowledged" };
+    }
+    switch (type) {
+      case Type.FileDataBegin:
+        return NONE;
+      case Type.FileData:
+        return { kind: "data", bytes: data };
+      case Type.FileDataEnd:
+        return { kind: "end" };
+      default:
+        throw misplaced(type, "in a download");
+    }
+  }
+}
+
+/** The beginning of every path that is asked for to wake a C server: see `c-server-queue.ts`. */
+export const WAKE_PATH = "/-vsockbox-wake-";
+
+function misplaced(type: number, where: string) {
+  return badMessage(`a ${typeName(type)} message has no place ${where}`);
+}

@@ -1,0 +1,171 @@
+/**
+ * What two of ours tell each other behind the NUL.
+ *
+ * | object | fields |
+ * | --- | --- |
+ * | OPEN_*, asked | `v`, `term`, `max_data` |
+ * | OPEN_*, answered | `v`, `version`, `max_data` |
+ * | START, asked | `v`, `features`, `path`, `name`, `window`, `overwrite`, `recursive`, `resume`, `checksum`, `preserve` |
+ * | READY, answered | `v`, `version`, `features`, `window`, `size` |
+ *
+ * With the feature `tree` on both sides the connection goes on, behind the answer, in the channel
+ * frames of the agent's protocol, in which `cp` moves files, directories, links and holes with their
+ * modes and times. Without it the transfer is the C programs'.
+ */
+import {
+  type JsonObject,
+  bad,
+  field,
+  readInteger,
+  readString,
+  readStrings,
+} from "../agent/json-fields.ts";
+import { encodePath, readNameField, readPathField } from "../agent/paths.ts";
+import { LARGE_DATA_BYTES, MAX_DATA_BYTES } from "./message.ts";
+
+/** The version of these objects. */
+const VERSION = 1;
+
+/** Transfers in channel frames. */
+export const TREE_FEATURE = "tree";
+
+/** Most credit that a peer may give us at once, in bytes. */
+const MAX_WINDOW_BYTES = 0x7fff_ffff;
+
+/** Least credit with the feature `tree`: the largest data frame and any record fit, in bytes. */
+const MIN_WINDOW_BYTES = 512 * 1024;
+
+/** What a client asks for with a terminal, and what it is told. */
+export interface TerminalExtension {
+  /** TERM of the client; undefined: the C programs' `xterm`. */
+  term: string | undefined;
+  /** Most data in one message, in bytes. */
+  maxData: number;
+}
+
+/** What a client asks for with a transfer. */
+export interface TransferExtension {
+  features: readonly string[];
+  /** The path at the server, exactly. */
+  path: Uint8Array;
+  /** What is transferred is called so in its first record. */
+  name: Uint8Array;
+  /** The client's receive window of a channel, in bytes. */
+  window: number;
+  overwrite: boolean;
+  recursive: boolean;
+  resume: boolean;
+  checksum: boolean;
+  preserve: boolean;
+}
+
+/** What the server answers to a transfer that it grants. */
+export interface TransferGrant {
+  features: readonly string[];
+  window: number;
+  /** Bytes of the file that is downloaded, for progress; undefined where that is not known. */
+  size?: number | undefined;
+}
+
+/** The object behind OPEN_*, either way. */
+export function encodeTerminalExtension(
+  { term, maxData }: TerminalExtension,
+  version?: string,
+): JsonObject {
+  return {
+    v: VERSION,
+    ...(version === undefined ? {} : { version }),
+    ...(term === undefined ? {} : { term }),
+    max_data: maxData,
+  };
+}
+
+/**
+ * Reads the object behind OPEN_*; the smaller limit of both sides counts.
+ *
+ * @throws {VsockboxError} BAD_DATA.
+ */
+export function decodeTerminalExtension(value: JsonObject): TerminalExtension {
+  const what = "terminal extension";
+  checkVersion(what, value);
+  const maxData = readInteger(what, value, "max_data", Number.MAX_SAFE_INTEGER) ?? MAX_DATA_BYTES;
+  if (maxData < MAX_DATA_BYTES) throw bad(what, `max_data is below ${MAX_DATA_BYTES}`);
+  return {
+    term: readString(what, value, "term"),
+    maxData: Math.min(maxData, LARGE_DATA_BYTES),
+  };
+}
+
+/** The object behind a START. */
+export function encodeTransferExtension(extension: TransferExtension): JsonObject {
+  const { features, path, name, window, ...flags } = extension;
+  const set = Object.entries(flags).filter(([, isSet]) => isSet);
+  return {
+    v: VERSION,
+    features,
+    path: encodePath(path),
+    name: encodePath(name),
+    window,
+    ...Object.fromEntries(set),
+  };
+}
+
+/**
+ * Reads the object behind a START.
+ *
+ * @throws {VsockboxError} BAD_DATA.
+ */
+export function decodeTransferExtension(value: JsonObject): TransferExtension {
+  const what = "transfer extension";
+  checkVersion(what, value);
+  const flag = (name: string) => {
+    const isSet = field(value, name) ?? false;
+    if (typeof isSet !== "boolean") throw bad(what, `${name} is neither true nor false`);
+    return isSet;
+  };
+  return {
+    ...readFeatures(what, value),
+    path: readPathField(what, value, "path"),
+    name: readNameField(what, value, "name"),
+    overwrite: flag("overwrite"),
+    recursive: flag("recursive"),
+    resume: flag("resume"),
+    checksum: flag("checksum"),
+    preserve: flag("preserve"),
+  };
+}
+
+/** The object behind a granted READY. */
+export function encodeGrantExtension(
+  { features, window, size }: TransferGrant,
+  version: string,
+): JsonObject {
+  return { v: VERSION, version, features, window, ...(size === undefined ? {} : { size }) };
+}
+
+/**
+ * Reads the object behind a granted READY.
+ *
+ * @throws {VsockboxError} BAD_DATA.
+ */
+export function decodeGrantExtension(value: JsonObject): TransferGrant {
+  const what = "transfer grant";
+  checkVersion(what, value);
+  const size = readInteger(what, value, "size", Number.MAX_SAFE_INTEGER);
+  return { ...readFeatures(what, value), size };
+}
+
+function readFeatures(what: string, value: JsonObject): TransferGrant {
+  const features = readStrings(what, value, "features");
+  const window = readInteger(what, value, "window", MAX_WINDOW_BYTES) ?? 0;
+  if (features.includes(TREE_FEATURE) && window < MIN_WINDOW_BYTES) {
+    throw bad(what, `a window of ${window} bytes is below ${MIN_WINDOW_BYTES}`);
+  }
+  return { features, window };
+}
+
+function checkVersion(what: string, value: JsonObject): void {
+  // A later version adds fields and features, and changes none.
+  const version = readInteger(what, value, "v", Number.MAX_SAFE_INTEGER);
+  if (version === undefined || version < VERSION) throw bad(what, "v is missing or below 1");
+}

@@ -1,0 +1,117 @@
+/**
+ * C strings in messages, and what stands behind their NUL: a JSON object that the C programs never
+ * see. Paths are bytes.
+ */
+import { VsockboxError } from "../../errors.ts";
+import { parseObject, type JsonObject } from "../agent/json-fields.ts";
+import { badMessage, MAX_DATA_BYTES } from "./message.ts";
+
+/**
+ * Most bytes of an answer to a C client: it copies them into 300 bytes and puts a NUL behind them.
+ */
+export const MAX_ANSWER_BYTES = 299;
+
+const SPACE = 0x20;
+
+/** A C string, and the object behind it. */
+export interface Text {
+  text: Uint8Array;
+  extension: JsonObject | undefined;
+}
+
+/** A C string with its NUL, and an object behind that. */
+export function encodeText(text: Uint8Array | string, extension?: JsonObject): Uint8Array {
+  const bytes = typeof text === "string" ? new TextEncoder().encode(text) : text;
+  const json = extension === undefined ? "" : new TextEncoder().encode(JSON.stringify(extension));
+  const encoded = new Uint8Array(bytes.length + 1 + json.length);
+  encoded.set(bytes);
+  if (json !== "") encoded.set(json, bytes.length + 1);
+  if (encoded.length > MAX_DATA_BYTES) {
+    throw new VsockboxError({
+      code: "USAGE",
+      operation: "send message",
+      message: `it would have ${encoded.length} bytes, and ${MAX_DATA_BYTES} are the most`,
+      hint: "use a shorter command or shorter paths",
+    });
+  }
+  return encoded;
+}
+
+/**
+ * Reads a C string; without a NUL all of it is the string, as in the C programs.
+ *
+ * @throws {VsockboxError} BAD_DATA where something else than a JSON object is behind the NUL.
+ */
+export function decodeText(data: Uint8Array): Text {
+  const nul = data.indexOf(0);
+  if (nul === -1) return { text: data, extension: undefined };
+  const text = data.subarray(0, nul);
+  const rest = data.subarray(nul + 1);
+  if (rest.length === 0) return { text, extension: undefined };
+  return { text, extension: parseObject("extension", rest) };
+}
+
+/**
+ * Stands for paths with blanks, which the C programs cannot carry: a C server refuses it, since there
+ * is neither such a source nor the destination's directory.
+ */
+export const UNSPEAKABLE_PAIR = "/-vsockbox-/- /-vsockbox-/-";
+
+/** Whether the C programs can carry a path. */
+export function isSpeakable(path: Uint8Array): boolean {
+  return !path.includes(SPACE);
+}
+
+/** Source and destination of a transfer as the C programs write them. */
+export function encodePair(source: Uint8Array, destination: Uint8Array): Uint8Array {
+  return isSpeakable(source) && isSpeakable(destination)
+    ? Buffer.concat([source, Buffer.from(" "), destination])
+    : Buffer.from(UNSPEAKABLE_PAIR);
+}
+
+/**
+ * Reads `SRC DST`.
+ *
+ * @throws {VsockboxError} BAD_DATA unless there is exactly one blank between two paths.
+ */
+export function decodePair(text: Uint8Array): { source: Uint8Array; destination: Uint8Array } {
+  const blank = text.indexOf(SPACE);
+  const source = text.subarray(0, Math.max(blank, 0));
+  const destination = text.subarray(blank + 1);
+  if (source.length === 0 || destination.length === 0) {
+    throw badMessage("a transfer names no source and destination");
+  }
+  if (destination.includes(SPACE)) {
+    throw badMessage("a path has a blank, which this form of the request cannot carry");
+  }
+  return { source, destination };
+}
+
+/** An answer to a START: granted, or the reason why not. */
+export type Answer =
+  { granted: true; extension: JsonObject | undefined } | { granted: false; reason: string };
+
+/** The answer `OK SRC DST`, cut to what a C client takes. */
+export function encodeGrant(pair: Uint8Array, extension?: JsonObject): Uint8Array {
+  const text = Buffer.concat([Buffer.from("OK "), pair]);
+  return encodeText(text.subarray(0, MAX_ANSWER_BYTES - 1), extension);
+}
+
+/** The answer `KO reason`, cut to what a C client takes. */
+export function encodeRefusal(reason: string): Uint8Array {
+  const text = new TextEncoder().encode(`KO ${reason.replaceAll("\0", "?")}`);
+  return encodeText(text.subarray(0, MAX_ANSWER_BYTES - 1));
+}
+
+/**
+ * Reads an answer: as for the C client, what begins with OK grants.
+ *
+ * @throws {VsockboxError} BAD_DATA where it begins with neither OK nor KO.
+ */
+export function decodeAnswer(data: Uint8Array): Answer {
+  const { text, extension } = decodeText(data);
+  const words = new TextDecoder().decode(text);
+  if (words.startsWith("OK")) return { granted: true, extension };
+  if (words.startsWith("KO")) return { granted: false, reason: words.slice(2).trim() };
+  throw badMessage("an answer to a transfer begins with neither OK nor KO");
+}

@@ -1,0 +1,46 @@
+/** Leaving a C server so that it goes on well. */
+import { encodeMessage, Type } from "../protocols/vsock-shell/message.ts";
+import { encodeText } from "../protocols/vsock-shell/texts.ts";
+import type { MessageConnection } from "./message-connection.ts";
+
+/** How long the server may take to end the session, in milliseconds. */
+const FAREWELL_MS = 2000;
+
+/**
+ * Ends a session and waits for the server's end of it. Where a client just closes, a C server does
+ * not notice and spins for ever; where it is told something that it does not know, it ends the
+ * session and reads what it has freed, which often ends the server. The end of a child is what it
+ * handles well: so it is asked for a command that ends at once.
+ *
+ * @param unfinished the rest of a message that was begun.
+ */
+export async function leaveTransfer(
+  connection: MessageConnection,
+  unfinished: Uint8Array,
+): Promise<void> {
+  const exit = encodeMessage(Type.OpenCommand, encodeText("exit"));
+  await untilClosed(connection, Buffer.concat([unfinished, exit]));
+}
+
+/** Ctrl-C for what runs, Ctrl-D for the shell behind it. */
+const LEAVE_KEYS = new Uint8Array([0x03, 0x04]);
+
+/** Ends a terminal: what runs in it, as far as it obeys, and the shell. */
+export async function leaveTerminal(connection: MessageConnection): Promise<void> {
+  const keys = encodeMessage(Type.ClientData, LEAVE_KEYS);
+  await untilClosed(connection, keys);
+}
+
+async function untilClosed(connection: MessageConnection, bytes: Uint8Array): Promise<void> {
+  const { stream } = connection;
+  const timer = setTimeout(() => stream.abort(), FAREWELL_MS);
+  try {
+    void stream.write(bytes).catch(() => undefined);
+    while ((await stream.read()) !== undefined);
+    await stream.close();
+  } catch {
+    stream.abort();
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,199 @@
+/** Downloads, from our server and from the C one. */
+import { closeSync, lstatSync } from "node:fs";
+import { alreadyThere, IncomingFile, openDirectory } from "../agent/incoming-file.ts";
+import { TransferSummary } from "../agent/transfer.ts";
+import { VsockboxError } from "../errors.ts";
+import { baseName, namesDirectory, parentOf, showPath } from "../files/bytes-path.ts";
+import { abortError, onAbort } from "../net/retry.ts";
+import { CServerQueue } from "../protocols/vsock-shell/c-server-queue.ts";
+import { HEADER_BYTES, Type } from "../protocols/vsock-shell/message.ts";
+import { leaveTransfer } from "./c-server.ts";
+import type { MessageConnection } from "./message-connection.ts";
+import { PLAIN_FLAGS, plainFile } from "./plain-file.ts";
+import { endedEarly } from "./remote-shell.ts";
+import {
+  askForTransfer,
+  goesByTree,
+  type GrantedTransfer,
+  type TransferRequest,
+} from "./transfer-request.ts";
+import { channelClient } from "./upload.ts";
+
+/** A C server that is silent for so long waits to be woken, in milliseconds. */
+const STALL_MS = 1000;
+
+/** After so many wakes without an answer nothing more will come. */
+const MAX_STALLS = 30;
+
+/**
+ * Looks at where it is to go, before anything is asked for.
+ *
+ * @throws {VsockboxError} CANNOT_CREATE, USAGE.
+ */
+export function checkDownload({ local, overwrite, resume }: TransferRequest): void {
+  if (namesDirectory(local) || baseName(local).length === 0) {
+    throw new VsockboxError({
+      code: "USAGE",
+      operation: "download to",
+      address: showPath(local),
+      message: "it is no file's name",
+    });
+  }
+  const mayBeThere = overwrite || resume;
+  if (!mayBeThere && lstatSync(local, { throwIfNoEntry: false }) !== undefined) {
+    throw alreadyThere(local);
+  }
+  const directory = openDirectory(parentOf(local), parentOf(local), undefined);
+  closeSync(directory.fd);
+}
+
+/**
+ * Takes a file or tree.
+ *
+ * @throws {VsockboxError} what ended the transfer; nothing partial stands under the file's name then.
+ */
+export async function download(
+  connection: MessageConnection,
+  request: TransferRequest,
+): Promise<TransferSummary> {
+  let queue: CServerQueue | undefined;
+  using _abort = onAbort(request.signal, () => {
+    // A C server has to be left in its own way.
+    if (queue === undefined) connection.stream.abort(abortError(request.signal, "download"));
+  });
+  const granted = await askForTransfer(connection, "download", request);
+  request.onSize(granted.grant?.size);
+  if (goesByTree(granted.grant)) {
+    await using client = channelClient(connection, granted.grant);
+    const { recursive, preserve, resume, checksum, signal, onProgress } = request;
+    const options = {
+      ...{ recursive, preserve, resume, checksum, signal, onProgress },
+      exclusive: !request.overwrite,
+      sync: true,
+    };
+    const { remote, local } = request;
+    return await client.download(remote, parentOf(local), baseName(local), options);
+  }
+  if (granted.grant === undefined) queue = new CServerQueue();
+  try {
+    return await downloadPlainly(connection, granted, request, queue);
+  } finally {
+    if (queue === undefined) await connection.finish();
+    else await leaveTransfer(connection, queue.finish());
+  }
+}
+
+async function downloadPlainly(
+  connection: MessageConnection,
+  granted: GrantedTransfer,
+  request: TransferRequest,
+  queue: CServerQueue | undefined,
+): Promise<TransferSummary> {
+  const directory = openDirectory(parentOf(request.local), parentOf(request.local), undefined);
+  const summary = new TransferSummary();
+  try {
+    const file = new IncomingFile(directory, plainFile(baseName(request.local)), {
+      ...PLAIN_FLAGS,
+      exclusive: !request.overwrite,
+      sync: true,
+    });
+    let isComplete = false;
+    try {
+      await file.begin(0);
+      await receive(connection, granted, request, queue, async (bytes) => {
+        await file.write(bytes);
+        summary.bytes += bytes.length;
+        request.onProgress(summary);
+      });
+      await file.complete(undefined);
+      isComplete = true;
+    } finally {
+      if (!isComplete) file.abandon(false);
+    }
+  } finally {
+    closeSync(directory.fd);
+  }
+  // A C server takes the acknowledgement for something that it does not know.
+  if (queue === undefined) await connection.send(Type.FileDataEndAck);
+  summary.files = 1;
+  return summary;
+}
+
+/** Hands the bytes on until the server's end of file; keeps a C server going. */
+async function receive(
+  connection: MessageConnection,
+  { protocol, answerBytes }: GrantedTransfer,
+  { signal }: TransferRequest,
+  queue: CServerQueue | undefined,
+  onData: (bytes: Uint8Array) => Promise<void>,
+): Promise<void> {
+  queue?.count(answerBytes);
+  let isOver = false;
+  const read = async () => {
+    for (;;) {
+      const message = await connection.next();
+      if (isOver) return;
+      if (message === undefined) throw endedEarly();
+      stalls.heard();
+      queue?.count(HEADER_BYTES + message.data.length);
+      const event = protocol.accept(message);
+      if (event.kind === "end") return;
+      if (event.kind === "over") throw endedEarly();
+      if (event.kind !== "data") continue;
+      await onData(event.bytes);
+      const wake = queue?.next();
+      if (wake !== undefined && wake.length > 0) await connection.sendEncoded(wake);
+    }
+  };
+  const stopped = Promise.withResolvers<never>();
+  using _abort = onAbort(signal, () => stopped.reject(abortError(signal, "download")));
+  using stalls = new StallWatch(connection, queue, (error) => stopped.reject(error));
+  try {
+    await Promise.race([read(), stopped.promise]);
+  } finally {
+    isOver = true;
+    stopped.promise.catch(() => undefined);
+  }
+}
+
+/** Wakes a C server that is silent, until disposed. */
+class StallWatch implements Disposable {
+  readonly #timer: Timer | undefined;
+  #isSilent = false;
+  #stalls = 0;
+
+  constructor(
+    connection: MessageConnection,
+    queue: CServerQueue | undefined,
+    onLost: (error: VsockboxError) => void,
+  ) {
+    if (queue === undefined) return;
+    this.#timer = setInterval(() => {
+      if (!this.#isSilent) {
+        this.#isSilent = true;
+        return;
+      }
+      if (++this.#stalls > MAX_STALLS) onLost(lostEnd());
+      else connection.sendEncoded(queue.wake()).catch(() => undefined);
+    }, STALL_MS);
+  }
+
+  /** Something came. */
+  heard(): void {
+    this.#isSilent = false;
+    this.#stalls = 0;
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+  }
+}
+
+function lostEnd(): VsockboxError {
+  return new VsockboxError({
+    code: "TRANSPORT",
+    operation: "download",
+    message: "the server sends no more, and has not said that the file is complete",
+    hint: "vsock-shell's own server can lose a message where several clients use it at once; try again",
+  });
+}

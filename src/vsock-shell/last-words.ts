@@ -1,0 +1,38 @@
+/** Telling a client why its session ends, so that every kind of client ends too. */
+import { VsockboxError } from "../errors.ts";
+import { encodeMessage, Type } from "../protocols/vsock-shell/message.ts";
+import { encodeRefusal } from "../protocols/vsock-shell/texts.ts";
+import { withoutControls } from "../ui/report.ts";
+import type { MessageConnection } from "./message-connection.ts";
+
+/**
+ * Says it and closes. A C client that sends or takes a file ends at a refusal of its kind, wherever
+ * in the transfer; one with a terminal shows the text and ends at CLIENT_END. Each only logs what is
+ * meant for the others. Never throws.
+ */
+export async function endWithError(
+  connection: MessageConnection,
+  error: VsockboxError,
+): Promise<void> {
+  const reason = withoutControls(error.message);
+  const text = new TextEncoder().encode(`vsock-shell-server: ${reason}\r\n`).subarray(0, 4000);
+  const words = [
+    encodeMessage(Type.ReadySend, encodeRefusal(reason)),
+    encodeMessage(Type.ReadyReceive, encodeRefusal(reason)),
+    encodeMessage(Type.PtyData, text),
+    encodeMessage(Type.ClientEnd),
+  ];
+  const bytes = Buffer.concat(words);
+  // Nobody may be left to take it: then it is not waited for.
+  void connection.sendEncoded(bytes).catch(() => undefined);
+  await connection.finish();
+}
+
+/** Why sessions end when their server does. */
+export function serverStopped(): VsockboxError {
+  return new VsockboxError({
+    code: "ABORTED",
+    operation: "serve",
+    message: "the server was stopped",
+  });
+}

@@ -1,0 +1,105 @@
+/** One connection of vsock-shell: messages in, messages out. */
+import { VsockboxError } from "../errors.ts";
+import { setSendBuffer } from "../ffi/socket.ts";
+import type { SocketStream } from "../net/stream.ts";
+import {
+  encodeMessage,
+  encodeMessages,
+  MAX_DATA_BYTES,
+  type Message,
+  MessageReader,
+} from "../protocols/vsock-shell/message.ts";
+
+/** How long a finished connection waits for its peer to close, in milliseconds. */
+const LINGER_MS = 2000;
+
+/**
+ * A C program keeps what it has not handled in a buffer of its own; it never gets more than 500,000
+ * bytes ahead. Unix sockets are told so (the kernel doubles the number); over AF_VSOCK the credit of
+ * a C program is 256 KiB.
+ */
+const C_PEER_SEND_BUFFER_BYTES = 200_000;
+
+/** Messages over a stream, for either end. */
+export class MessageConnection {
+  readonly stream: SocketStream;
+  readonly #reader = new MessageReader();
+  #maxData = MAX_DATA_BYTES;
+
+  constructor(stream: SocketStream) {
+    this.stream = stream;
+    setSendBuffer(stream.fd, C_PEER_SEND_BUFFER_BYTES);
+  }
+
+  /** Most data in one message that goes out, in bytes. */
+  get maxData(): number {
+    return this.#maxData;
+  }
+
+  /** The other end is one of ours: larger messages go both ways. */
+  allowLarge(bytes: number): void {
+    this.#maxData = bytes;
+    this.#reader.limit = bytes;
+  }
+
+  /**
+   * The next message; undefined at end of input.
+   *
+   * @throws {VsockboxError} BAD_DATA; TRANSPORT where the connection broke or ended in a message.
+   */
+  async next(): Promise<Message | undefined> {
+    for (;;) {
+      const message = this.#reader.next();
+      if (message !== undefined) return message;
+      const chunk = await this.stream.read();
+      if (chunk === undefined) break;
+      this.#reader.feed(chunk);
+    }
+    if (!this.#reader.isInside) return undefined;
+    throw new VsockboxError({
+      code: "TRANSPORT",
+      operation: "read message",
+      message: "the connection ended in the middle of one",
+    });
+  }
+
+  /** Sends one message; resolves when the kernel has it. */
+  send(type: number, data?: Uint8Array): Promise<void> {
+    return this.stream.write(encodeMessage(type, data));
+  }
+
+  /** Sends bytes as messages of one type. */
+  sendBytes(type: number, bytes: Uint8Array): Promise<void> {
+    return this.stream.write(encodeMessages(type, bytes, this.#maxData));
+  }
+
+  /** Sends encoded messages, or parts of them. */
+  sendEncoded(bytes: Uint8Array): Promise<void> {
+    return this.stream.write(bytes);
+  }
+
+  /** Gives the stream back: it goes on in another protocol. */
+  detach(): SocketStream {
+    this.stream.unread(this.#reader.takeRest());
+    return this.stream;
+  }
+
+  /**
+   * Ends the connection after the last message. What the peer still sends is read and dropped until
+   * it closes too: closing with unread input could take the last message with it.
+   */
+  async finish(lingerMs: number = LINGER_MS): Promise<void> {
+    try {
+      await this.stream.end();
+      const timer = setTimeout(() => this.stream.abort(), lingerMs);
+      try {
+        while ((await this.stream.read()) !== undefined);
+      } finally {
+        clearTimeout(timer);
+      }
+    } catch {
+      // The peer is gone: nothing is left to be said to it.
+    }
+    await this.stream.close();
+  }
+}

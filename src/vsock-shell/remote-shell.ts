@@ -1,0 +1,107 @@
+/** The client's side of a shell or command on a terminal of the server. */
+import { VsockboxError } from "../errors.ts";
+import { ClientProtocol } from "../protocols/vsock-shell/client-protocol.ts";
+import { encodeTerminalExtension } from "../protocols/vsock-shell/extension.ts";
+import { LARGE_DATA_BYTES, Type } from "../protocols/vsock-shell/message.ts";
+import { encodeWindowSize, type WindowSize } from "../protocols/vsock-shell/payloads.ts";
+import { encodeText } from "../protocols/vsock-shell/texts.ts";
+import { leaveTerminal } from "./c-server.ts";
+import type { MessageConnection } from "./message-connection.ts";
+
+/** What to open. */
+export interface ShellRequest {
+  /** Undefined: a shell. */
+  command: string | undefined;
+  term: string | undefined;
+  /** Undefined: this side has no terminal. */
+  size: WindowSize | undefined;
+  /** Speak as the C client does. */
+  plain: boolean;
+}
+
+/** A terminal at the server. */
+export class RemoteShell {
+  readonly #connection: MessageConnection;
+  readonly #protocol = new ClientProtocol("terminal");
+  /** Whether the server is one of ours. */
+  #isOurs = false;
+  #isOver = false;
+
+  constructor(connection: MessageConnection) {
+    this.#connection = connection;
+  }
+
+  /**
+   * Asks for the session. The size comes behind: a C server that gets it first ends the session.
+   *
+   * @throws {VsockboxError} USAGE where the command is too long.
+   */
+  async start({ command, term, size, plain }: ShellRequest): Promise<void> {
+    const extension = plain
+      ? undefined
+      : encodeTerminalExtension({ term, maxData: LARGE_DATA_BYTES });
+    const type = command === undefined ? Type.OpenBash : Type.OpenCommand;
+    const isBare = command === undefined && extension === undefined;
+    await this.#connection.send(type, isBare ? undefined : encodeText(command ?? "", extension));
+    if (size !== undefined) await this.resize(size);
+  }
+
+  /** Sends typed bytes. */
+  type(bytes: Uint8Array): Promise<void> {
+    return this.#connection.sendBytes(Type.ClientData, bytes);
+  }
+
+  /** Tells the new size. */
+  resize(size: WindowSize): Promise<void> {
+    return this.#connection.send(Type.WindowSize, encodeWindowSize(size));
+  }
+
+  /** Leaves: the server ends what runs. Only a C server has to be asked to. */
+  abort(reason: VsockboxError): void {
+    this.#isOver = true;
+    if (this.#isOurs) this.#connection.stream.abort(reason);
+    else void leaveTerminal(this.#connection);
+  }
+
+  /**
+   * Hands the terminal's output on until the session is over.
+   *
+   * @returns the exit status; 128 + N for signal N; 0 from a C server, which tells none.
+   * @throws {VsockboxError} TRANSPORT where the connection ends before; REFUSED; BAD_DATA.
+   */
+  async run(onOutput: (bytes: Uint8Array) => Promise<void>): Promise<number> {
+    for (;;) {
+      const message = await this.#connection.next();
+      if (this.#isOver) throw left();
+      if (message === undefined) throw endedEarly();
+      const event = this.#protocol.accept(message);
+      if (event.kind === "output") await onOutput(event.bytes);
+      if (event.kind === "greeted") {
+        this.#isOurs = true;
+        this.#connection.allowLarge(event.extension.maxData);
+      }
+      if (event.kind === "over") {
+        void this.#connection.stream.close();
+        return event.status ?? 0;
+      }
+    }
+  }
+}
+
+function left(): VsockboxError {
+  return new VsockboxError({
+    code: "ABORTED",
+    operation: "run command",
+    message: "the session was left",
+  });
+}
+
+/** What a connection that ends without a word means. */
+export function endedEarly(): VsockboxError {
+  return new VsockboxError({
+    code: "TRANSPORT",
+    operation: "session",
+    message: "the connection ended before the session did",
+    hint: "the server, or its machine, may have been stopped",
+  });
+}

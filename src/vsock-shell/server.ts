@@ -1,0 +1,85 @@
+/** The server: accepts connections, keeps to its limits, and outlives every client. */
+import { VsockboxError } from "../errors.ts";
+import type { SocketAddress } from "../net/address.ts";
+import type { AllowedCids } from "../net/allow-cid.ts";
+import { watchIdle } from "../net/idle.ts";
+import { listen } from "../net/listen.ts";
+import { formatPeer } from "../net/peer.ts";
+import type { SocketStream } from "../net/stream.ts";
+import { endWithError } from "./last-words.ts";
+import { MessageConnection } from "./message-connection.ts";
+import { serveSession, type SessionServices } from "./session.ts";
+
+/** Connections served at once unless configured otherwise. */
+export const DEFAULT_MAX_SESSIONS = 512;
+
+/** How long sessions that were told to end may take before they are dropped, in milliseconds. */
+const CANCEL_MS = 7000;
+
+/** Options of {@link startShellServer}. */
+export interface ShellServerOptions extends Omit<SessionServices, "stopping"> {
+  listen: SocketAddress;
+  allowed: AllowedCids;
+  maxSessions?: number | undefined;
+  /** A connection without a byte either way for so long is ended; undefined: never. */
+  idleTimeoutMs?: number | undefined;
+}
+
+/** A running server. */
+export interface ShellServer {
+  /** Where it listens, with the port that the kernel chose where it was left open. */
+  readonly listening: SocketAddress;
+  /** How many connections are being served. */
+  readonly sessions: number;
+  /** Stops accepting and ends all sessions; resolves when nothing of them is left. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Binds and serves until {@link ShellServer.stop}.
+ *
+ * @throws {VsockboxError} as `listen` does.
+ */
+export function startShellServer(options: ShellServerOptions): ShellServer {
+  const { allowed, log, maxSessions = DEFAULT_MAX_SESSIONS } = options;
+  const sessions = new Map<SocketStream, Promise<void>>();
+  const stopping = new AbortController();
+  const services: SessionServices = { ...options, stopping: stopping.signal };
+
+  const turnAway = (stream: SocketStream, message: string) => {
+    log.warn(`${formatPeer(stream.peer)}: refused, ${message}`);
+    const error = new VsockboxError({ code: "REFUSED", operation: "accept", message });
+    void endWithError(new MessageConnection(stream), error);
+  };
+  const listener = listen(options.listen, {
+    allowed,
+    onConnection(stream) {
+      if (sessions.size >= maxSessions) {
+        turnAway(stream, `${maxSessions} sessions are open, the limit of --max-sessions`);
+        return;
+      }
+      const idle = watchIdle(stream, options.idleTimeoutMs);
+      const served = serveSession(stream, services).finally(() => {
+        clearInterval(idle);
+        sessions.delete(stream);
+      });
+      sessions.set(stream, served);
+    },
+    onRefused: (stream) => turnAway(stream, `${formatPeer(stream.peer)} is not in --allow-cid`),
+  });
+  return {
+    listening: listener.address,
+    get sessions() {
+      return sessions.size;
+    },
+    async stop() {
+      listener.close();
+      stopping.abort();
+      const timer = setTimeout(() => {
+        for (const stream of sessions.keys()) stream.abort();
+      }, CANCEL_MS);
+      await Promise.all(sessions.values());
+      clearTimeout(timer);
+    },
+  };
+}

@@ -1,0 +1,120 @@
+/** A shell or a command on a terminal, for one client. */
+import { accessSync, constants } from "node:fs";
+import { RunningCommand } from "../agent/running-command.ts";
+import { toVsockboxError, VsockboxError } from "../errors.ts";
+import { onAbort } from "../net/retry.ts";
+import {
+  encodeTerminalExtension,
+  type TerminalExtension,
+} from "../protocols/vsock-shell/extension.ts";
+import { Type } from "../protocols/vsock-shell/message.ts";
+import { encodeStatus } from "../protocols/vsock-shell/payloads.ts";
+import type { OpenEvent, ServerProtocol } from "../protocols/vsock-shell/server-protocol.ts";
+import { encodeText } from "../protocols/vsock-shell/texts.ts";
+import { VERSION } from "../version.ts";
+import { endWithError, serverStopped } from "./last-words.ts";
+import type { MessageConnection } from "./message-connection.ts";
+
+/** What the C server gives its children. */
+const PATH = "/usr/sbin:/usr/bin:/sbin:/bin";
+const DEFAULT_TERM = "xterm";
+
+/** Of a client that never said how large its terminal is. */
+const DEFAULT_SIZE = { rows: 24, cols: 80 };
+
+/** What a terminal session needs of its server. */
+export interface TerminalOptions {
+  /** The shell; undefined: the first that is there of bash, SHELL and sh. */
+  shell: string | undefined;
+  /** Where sessions begin; undefined: the server's own directory. */
+  directory: string | undefined;
+  /** Fires when the server is to end. */
+  stopping: AbortSignal;
+}
+
+/**
+ * Runs it to its end, or until the client is gone; all output is sent before CLIENT_END.
+ *
+ * @throws {VsockboxError} CONFIG where it cannot be started.
+ */
+export async function runTerminal(
+  connection: MessageConnection,
+  protocol: ServerProtocol,
+  event: OpenEvent,
+  options: TerminalOptions,
+): Promise<void> {
+  const command = start(event, options);
+  const cancelled = Promise.withResolvers<VsockboxError | "left">();
+  using _stop = onAbort(options.stopping, () => cancelled.resolve(serverStopped()));
+  void connection.stream.peerEnded.then(() => cancelled.resolve("left"));
+  if (event.extension !== undefined) answer(connection, event.type, event.extension);
+  void feed(connection, protocol, command).catch((thrown: unknown) =>
+    cancelled.resolve(toVsockboxError(thrown, "read from the client")),
+  );
+  const ended = command.pump((_stream, bytes) => connection.sendBytes(Type.PtyData, bytes));
+  const outcome = await Promise.race([ended, cancelled.promise]);
+  if (outcome === "left") {
+    connection.stream.abort();
+    await command.terminate();
+  } else if (outcome instanceof VsockboxError) {
+    await Promise.all([command.terminate(), endWithError(connection, outcome)]);
+  } else {
+    await connection.send(Type.ClientEnd, encodeStatus(outcome.code)).catch(() => undefined);
+    command.release();
+    await connection.finish();
+  }
+}
+
+function start({ command, size, extension }: OpenEvent, options: TerminalOptions): RunningCommand {
+  const shell = options.shell ?? findShell();
+  const env = {
+    HOME: process.env["HOME"] ?? "/root",
+    PATH,
+    TERM: extension?.term ?? DEFAULT_TERM,
+    SHELL: shell,
+  };
+  return RunningCommand.onTerminal(
+    {
+      argv: command === undefined ? [shell] : [shell, "-c", command],
+      env,
+      cwd: options.directory,
+    },
+    size ?? DEFAULT_SIZE,
+  );
+}
+
+/** The C server has bash alone; a guest may have none. */
+function findShell(): string {
+  for (const path of ["/bin/bash", process.env["SHELL"], "/bin/sh"]) {
+    if (path === undefined || path === "") continue;
+    try {
+      accessSync(path, constants.X_OK);
+      return path;
+    } catch {
+      // The next one.
+    }
+  }
+  return "/bin/sh";
+}
+
+/** Tells a client of ours that we are one, too. */
+function answer(connection: MessageConnection, type: number, asked: TerminalExtension): void {
+  const extension = encodeTerminalExtension({ ...asked, term: undefined }, VERSION);
+  // A broken connection is noticed by whoever reads.
+  void connection.send(type, encodeText("", extension)).catch(() => undefined);
+  connection.allowLarge(asked.maxData);
+}
+
+async function feed(
+  connection: MessageConnection,
+  protocol: ServerProtocol,
+  command: RunningCommand,
+): Promise<void> {
+  for (;;) {
+    const message = await connection.next();
+    if (message === undefined) return;
+    const event = protocol.accept(message);
+    if (event.kind === "input") await command.write(event.bytes);
+    if (event.kind === "resize") command.control(event);
+  }
+}

@@ -1,0 +1,142 @@
+/** A transfer between two of ours: behind the answer the connection has one channel of the agent's. */
+import { ChannelConnection } from "../agent/channel-connection.ts";
+import type { Channel } from "../agent/channel.ts";
+import { FrameConnection } from "../agent/frame-connection.ts";
+import { TreeReceiver } from "../agent/tree-receiver.ts";
+import { TreeSender } from "../agent/tree-sender.ts";
+import { toVsockboxError, VsockboxError } from "../errors.ts";
+import { bytesPath, type BytesPath, showPath } from "../files/bytes-path.ts";
+import { decodeChannelRequest } from "../protocols/agent/channel-requests.ts";
+import { CHANNEL_WINDOW_BYTES } from "../protocols/agent/credit.ts";
+import { bad, type JsonObject } from "../protocols/agent/json-fields.ts";
+import {
+  encodeGrantExtension,
+  type TransferExtension,
+  TREE_FEATURE,
+} from "../protocols/vsock-shell/extension.ts";
+import { Type } from "../protocols/vsock-shell/message.ts";
+import { encodeGrant } from "../protocols/vsock-shell/texts.ts";
+import { VERSION } from "../version.ts";
+import type { MessageConnection } from "./message-connection.ts";
+import type { Destination, Source } from "./place.ts";
+
+/** Whether a client asks for a transfer of this kind. */
+export function wantsTree(
+  extension: TransferExtension | undefined,
+): extension is TransferExtension {
+  return extension?.features.includes(TREE_FEATURE) === true;
+}
+
+/**
+ * Takes what the client sends.
+ *
+ * @throws {VsockboxError} BAD_DATA, TRANSPORT. Errors of the transfer itself were told to the client.
+ */
+export function runTreeUpload(
+  connection: MessageConnection,
+  pair: Uint8Array,
+  extension: TransferExtension,
+  { directory, name }: Destination,
+): Promise<void> {
+  return runTree(connection, { operation: "put", pair, extension }, async (channel) => {
+    const { resume, checksum, preserve, recursive, overwrite } = extension;
+    const receiver = new TreeReceiver(channel, {
+      resume,
+      checksum,
+      preserve,
+      recursive,
+      keep: false,
+      exclusive: !overwrite,
+      sync: true,
+      expected: name,
+    });
+    await receiver.receive(bytesPath(directory.path));
+    return receiver.summary.toJSON();
+  });
+}
+
+/**
+ * Sends what the client asked for.
+ *
+ * @throws {VsockboxError} as {@link runTreeUpload}.
+ */
+export function runTreeDownload(
+  connection: MessageConnection,
+  path: Uint8Array,
+  pair: Uint8Array,
+  extension: TransferExtension,
+  { opened, status }: Source,
+): Promise<void> {
+  const size = status.isFile() ? status.size : undefined;
+  return runTree(connection, { operation: "get", pair, extension, size }, async (channel) => {
+    const { resume, checksum, preserve, recursive, name } = extension;
+    const sender = new TreeSender(channel, { resume, checksum, preserve, recursive, keep: false });
+    await sender.send(opened.path, name).catch((thrown: unknown) => {
+      throw withName(toVsockboxError(thrown, "read"), opened.path, path);
+    });
+    channel.end();
+    return sender.summary.toJSON();
+  });
+}
+
+/** A transfer that was granted. */
+interface GrantedTree {
+  operation: "put" | "get";
+  pair: Uint8Array;
+  extension: TransferExtension;
+  size?: number | undefined;
+}
+
+async function runTree(
+  connection: MessageConnection,
+  { operation, pair, extension, size }: GrantedTree,
+  work: (channel: Channel) => Promise<JsonObject>,
+): Promise<void> {
+  const grant = { features: [TREE_FEATURE], window: CHANNEL_WINDOW_BYTES, size };
+  const type = operation === "put" ? Type.ReadySend : Type.ReadyReceive;
+  await connection.send(type, encodeGrant(pair, encodeGrantExtension(grant, VERSION)));
+  const frames = new FrameConnection(connection.detach());
+  let working: Promise<void> | undefined;
+  const channels = new ChannelConnection(frames, {
+    side: "agent",
+    peerWindow: extension.window,
+    onOpen(channel, request) {
+      const begun = working !== undefined;
+      const served = serve(channel, request, operation, begun, work);
+      working ??= served;
+    },
+  });
+  try {
+    await channels.run();
+  } finally {
+    await working;
+  }
+  await frames.finish();
+}
+
+/** Serves the one channel that was granted. Never throws. */
+async function serve(
+  channel: Channel,
+  request: JsonObject,
+  operation: "put" | "get",
+  begun: boolean,
+  work: (channel: Channel) => Promise<JsonObject>,
+): Promise<void> {
+  try {
+    if (begun || decodeChannelRequest(request).op !== operation) {
+      throw bad("Open", "it is not the one transfer that was granted");
+    }
+    channel.finish(await work(channel));
+  } catch (thrown) {
+    channel.fail(toVsockboxError(thrown, "serve"));
+  }
+}
+
+/** What was opened by descriptor is shown by the name that the client knows. */
+function withName(error: VsockboxError, opened: BytesPath, path: Uint8Array): VsockboxError {
+  if (error.address === undefined || !error.address.startsWith(showPath(opened))) return error;
+  const { code, errno, operation } = error;
+  const address = error.address.replace(showPath(opened), showPath(path));
+  const message = errno ?? "failed";
+  return new VsockboxError({ code, operation, errno, address, message, cause: error });
+}
