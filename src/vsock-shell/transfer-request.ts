@@ -18,6 +18,7 @@ import {
   isSpeakable,
   UNSPEAKABLE_PAIR,
 } from "../protocols/vsock-shell/texts.ts";
+import { leaveTransfer } from "./c-server.ts";
 import type { MessageConnection } from "./message-connection.ts";
 import { endedEarly } from "./remote-shell.ts";
 
@@ -80,12 +81,14 @@ export async function askForTransfer(
       if (event.kind === "over") throw endedEarly();
       if (event.kind !== "granted") continue;
       const answerBytes = HEADER_BYTES + message.data.length;
-      if (event.grant === undefined && beyond !== undefined) throw cannot(beyond);
       return { protocol, grant: event.grant, answerBytes };
     }
   } catch (thrown) {
-    const isUnspeakable = thrown instanceof VsockboxError && thrown.message.includes("/-vsockbox-");
-    throw isUnspeakable && beyond !== undefined ? cannot(beyond) : thrown;
+    if (!(thrown instanceof VsockboxError)) throw thrown;
+    // A C server goes on with the session, ours does not: this suits both.
+    if (thrown.code === "REFUSED") await leaveTransfer(connection, new Uint8Array(0));
+    const isUnspeakable = beyond !== undefined && thrown.message.includes("/-vsockbox-");
+    throw isUnspeakable ? cannot(beyond) : thrown;
   }
 }
 

@@ -1,0 +1,212 @@
+/** vsock-shell with peers that behave as its C programs do, wake-up for wake-up. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
+import { TemporaryFolder, vsockbox } from "../support/binary.ts";
+import { describeWith } from "../support/tools.ts";
+import {
+  CShellServer,
+  makeFile,
+  runCClient,
+  sha256,
+  startCClient,
+  TestShellServer,
+} from "../support/vsock-shell.ts";
+
+/** What is left of a C client's queue, and a little less than it can send. */
+const LARGEST_C_UPLOAD = 980_000;
+
+describeWith(["gcc"], "our server with the C client", () => {
+  let server: TestShellServer;
+  let folder: TemporaryFolder;
+  beforeAll(async () => {
+    server = await TestShellServer.start();
+    folder = new TemporaryFolder();
+  });
+  afterAll(async () => {
+    await server[Symbol.asyncDispose]();
+    folder[Symbol.dispose]();
+  });
+
+  test("runs a command that the client has only queued", async () => {
+    const { status, stdout } = await runCClient(server.path, "cmd", "echo $((6 * 7)); tty");
+    expect(stdout).toMatch(/^42\r\n\/dev\/pts\/\d+\r\n$/);
+    expect(status).toBe(0);
+  });
+
+  test("gives a command what the C server gives it", async () => {
+    const { stdout } = await runCClient(server.path, "cmd", "env | sort; echo $-");
+    expect(stdout).toContain(`HOME=${process.env["HOME"]}\r\n`);
+    expect(stdout).toContain("PATH=/usr/sbin:/usr/bin:/sbin:/bin\r\n");
+    expect(stdout).toContain("TERM=xterm\r\n");
+    expect(stdout).toContain("SHELL=/bin/bash\r\n");
+    expect(stdout).not.toContain("VSOCKBOX");
+  });
+
+  test("sends all output of a command that ends at once", async () => {
+    const { stdout } = await runCClient(server.path, "cmd", "seq 200000");
+    expect(stdout.endsWith("\r\n199999\r\n200000\r\n")).toBe(true);
+    expect(stdout.split("\r\n")).toHaveLength(200_001);
+  });
+
+  test("takes input, until the command ends", async () => {
+    const child = startCClient(server.path, "cmd", "read line; echo got $line");
+    child.stdin.write("typed\n");
+    await child.stdin.flush();
+    expect(await new Response(child.stdout).text()).toContain("got typed\r\n");
+    expect(await child.exited).toBe(0);
+  });
+
+  test.each([0, 1, 4096, 400_000, 600_000, LARGEST_C_UPLOAD])(
+    "takes a file of %d bytes",
+    async (bytes) => {
+      const source = makeFile(folder.file(`up-${bytes}`), bytes);
+      const target = folder.file(`taken-${bytes}`);
+      mkdirSync(target);
+      const { status, stderr } = await runCClient(server.path, "upload", source, target);
+      expect(status).toBe(0);
+      expect(stderr).not.toMatch(/lost|refused/);
+      expect(await sha256(`${target}/up-${bytes}`)).toBe(await sha256(source));
+      expect(statSync(`${target}/up-${bytes}`).mode & 0o777).toBe(0o644 & ~process.umask());
+      expect(readdirSync(target)).toHaveLength(1);
+    },
+  );
+
+  test("ends a client whose queue has lost a message, and keeps nothing of the file", async () => {
+    const source = makeFile(folder.file("too-large"), 3_000_000);
+    const target = folder.file("taken-none");
+    mkdirSync(target);
+    const { status, stderr } = await runCClient(server.path, "upload", source, target);
+    expect(status).toBe(0);
+    expect(stderr).toMatch(/lost a message of type 0x11[^]*refused: KO .*lost a message/);
+    expect(readdirSync(target)).toEqual([]);
+  });
+
+  test.each([0, 1, 4097, 20_000_000])("sends a file of %d bytes", async (bytes) => {
+    const source = makeFile(folder.file(`down-${bytes}`), bytes);
+    const target = folder.file(`sent-${bytes}`);
+    mkdirSync(target);
+    const { status, stderr } = await runCClient(server.path, "download", source, target);
+    expect(status).toBe(0);
+    // The greeting and BEGIN are what such a client only logs.
+    expect(stderr.replaceAll(/unexpected 0x(07|13)\n/g, "")).toBe("");
+    expect(await sha256(`${target}/down-${bytes}`)).toBe(await sha256(source));
+  });
+
+  test("refuses in words of at most 299 bytes what it cannot do", async () => {
+    const source = makeFile(folder.file("x".repeat(180)), 10);
+    mkdirSync(folder.file("there"));
+    await runCClient(server.path, "upload", source, folder.file("there"));
+    const again = await runCClient(server.path, "upload", source, folder.file("there"));
+    expect(again.status).toBe(0);
+    expect(again.stderr).toMatch(/refused: KO write .*: it exists/);
+    const missing = await runCClient(server.path, "upload", source, folder.file("missing"));
+    expect(missing.stderr).toMatch(/refused: KO .*ENOENT/);
+    const none = await runCClient(server.path, "download", "/no/such", folder.file("there"));
+    expect(none.stderr).toMatch(/refused: KO .*ENOENT/);
+    const directory = await runCClient(server.path, "download", "/etc", folder.file("there"));
+    expect(directory.stderr).toMatch(/refused: KO .*directory/);
+  });
+
+  test("tells a client that it does not let in", async () => {
+    await using full = await TestShellServer.start(["--max-sessions", "1"]);
+    const first = startCClient(full.path, "cmd", "sleep 93.5");
+    await full.running.says("command");
+    const { status, stdout } = await runCClient(full.path, "cmd", "echo never");
+    expect([status, stdout]).toEqual([0, expect.stringContaining("1 sessions are open")]);
+    first.kill("SIGKILL");
+    await first.exited;
+  });
+});
+
+describeWith(["gcc"], "our client with the C server", () => {
+  let server: CShellServer;
+  let folder: TemporaryFolder;
+  beforeAll(async () => {
+    server = await CShellServer.start();
+    folder = new TemporaryFolder();
+  });
+  afterAll(async () => {
+    await server[Symbol.asyncDispose]();
+    folder[Symbol.dispose]();
+  });
+
+  /** Neither ends a session by what the server does not know, nor leaves one behind. */
+  const isWell = () => expect(server.said).toBe("");
+  const client = (...args: string[]) => vsockbox(["shell-client", server.address, ...args]);
+
+  test("runs a command", async () => {
+    const { status, stdout } = await client("sleep 0.2; echo $((6 * 7)); sleep 0.2");
+    expect([status, stdout]).toEqual([0, "42\r\n"]);
+    isWell();
+  });
+
+  test.each([0, 1, 4096, 600_000, 5_000_000])("sends a file of %d bytes", async (bytes) => {
+    const source = makeFile(folder.file(`up-${bytes}`), bytes);
+    const target = folder.file(`taken-${bytes}`);
+    const { status, stderr } = await client("-u", `${source}:${target}`);
+    expect([status, stderr]).toEqual([0, ""]);
+    expect(await sha256(target)).toBe(await sha256(source));
+    isWell();
+  });
+
+  test.each([0, 1, 4096, 499_000, 995_328, 1_000_000, 3_000_000, 50_000_001])(
+    "takes a file of %d bytes",
+    async (bytes) => {
+      const source = makeFile(folder.file(`down-${bytes}`), bytes);
+      const target = folder.file(`sent-${bytes}`);
+      const { status, stderr } = await client("-d", `${source}:${target}`);
+      expect([status, stderr]).toEqual([0, ""]);
+      expect(await sha256(target)).toBe(await sha256(source));
+      isWell();
+    },
+  );
+
+  test("takes several files at once", async () => {
+    const source = makeFile(folder.file("many"), 10_000_000);
+    const wanted = await sha256(source);
+    const runs = await Promise.all(
+      [1, 2, 3].map((index) => client("-d", `${source}:${folder.file(`many-${index}`)}`)),
+    );
+    for (const [index, { status }] of runs.entries()) {
+      const target = folder.file(`many-${index + 1}`);
+      // The server's own fault may strike, but what stands there is whole.
+      if (status === 0) expect(await sha256(target)).toBe(wanted);
+      else expect(existsSync(target)).toBe(false);
+    }
+    server.said = "";
+  });
+
+  test.each([
+    [["-u", "/etc/hostname:/etc/passwd"], 77, /already exists/],
+    [["-u", "/etc/hostname:/no/such/place"], 77, /directory '\/no\/such' does not exist/],
+    [["-d", "/no/such:here"], 77, /source file '\/no\/such' does not exist/],
+    [["-R", "-d", "/etc/hostname:here"], 69, /cannot do --recursive/],
+    [["--resume", "-u", "/etc/hostname:/tmp/vsockbox-never"], 69, /cannot do --resume/],
+    [["-u", "/etc/hostname:/tmp/vsockbox never"], 69, /which has a blank/],
+  ] as const)("%j: says why not", async (args, expected, reason) => {
+    const { status, stderr } = await vsockbox(["shell-client", server.address, ...args], {
+      cwd: folder.path,
+    });
+    expect([status, stderr]).toEqual([expected, expect.stringMatching(reason)]);
+    expect(existsSync("/tmp/vsockbox-never")).toBe(false);
+    isWell();
+  });
+
+  test("leaves a transfer that is interrupted so that the server goes on", async () => {
+    const source = makeFile(folder.file("interrupted"), 100_000_000);
+    const child = Bun.spawn(
+      [
+        "bash",
+        "-c",
+        `timeout -s INT 0.15 ${process.env["VSOCKBOX_BINARY"] ?? "dist/vsockbox"} shell-client ${server.address} -d ${source}:${folder.file("cut")}; echo $?`,
+      ],
+      { stdio: ["ignore", "pipe", "pipe"] },
+    );
+    const status = await new Response(child.stdout).text();
+    // 124 is timeout's own word for it; a fast machine may have been done before.
+    expect(["124\n", "0\n"]).toContain(status);
+    if (status === "124\n") expect(existsSync(folder.file("cut"))).toBe(false);
+    isWell();
+    expect((await client("sleep 0.2; echo on")).stdout).toBe("on\r\n");
+  });
+});
