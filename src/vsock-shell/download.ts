@@ -142,7 +142,10 @@ async function receive(
       if (event.kind !== "data") continue;
       await onData(event.bytes);
       const wake = queue?.next();
-      if (wake !== undefined && wake.length > 0) await connection.sendEncoded(wake);
+      // Whoever reads notices where the connection is broken, behind what came before that.
+      if (wake !== undefined && wake.length > 0) {
+        void connection.sendEncoded(wake).catch(() => undefined);
+      }
     }
   };
   const stopped = Promise.withResolvers<never>();
@@ -191,7 +194,7 @@ class StallWatch implements Disposable {
 
 function lostEnd(): VsockboxError {
   return new VsockboxError({
-    code: "TRANSPORT",
+    code: "BAD_DATA",
     operation: "download",
     message: "the server sends no more, and has not said that the file is complete",
     hint: "vsock-shell's own server can lose a message where several clients use it at once; try again",

@@ -68,7 +68,8 @@ async function serve(
   if (event.kind === "open") {
     if (services.filesOnly) throw refusedShell();
     log.info(`${peer}: ${event.command === undefined ? "shell" : "command"}`);
-    await runTerminal(connection, protocol, event, services);
+    const problem = await runTerminal(connection, protocol, event, services);
+    if (problem !== undefined) log.warn(`${peer}: ${problem.message}`);
     return;
   }
   log.info(`${peer}: ${event.kind} ${showPath(event.path)}`);

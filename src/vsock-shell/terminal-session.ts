@@ -35,6 +35,7 @@ export interface TerminalOptions {
 /**
  * Runs it to its end, or until the client is gone; all output is sent before CLIENT_END.
  *
+ * @returns why it was ended, as the client was told; undefined where it came to its own end.
  * @throws {VsockboxError} CONFIG where it cannot be started.
  */
 export async function runTerminal(
@@ -42,7 +43,7 @@ export async function runTerminal(
   protocol: ServerProtocol,
   event: OpenEvent,
   options: TerminalOptions,
-): Promise<void> {
+): Promise<VsockboxError | undefined> {
   const command = start(event, options);
   const cancelled = Promise.withResolvers<VsockboxError | "left">();
   using _stop = onAbort(options.stopping, () => cancelled.resolve(serverStopped()));
@@ -58,11 +59,13 @@ export async function runTerminal(
     await command.terminate();
   } else if (outcome instanceof VsockboxError) {
     await Promise.all([command.terminate(), endWithError(connection, outcome)]);
+    return outcome;
   } else {
     await connection.send(Type.ClientEnd, encodeStatus(outcome.code)).catch(() => undefined);
     command.release();
     await connection.finish();
   }
+  return undefined;
 }
 
 function start({ command, size, extension }: OpenEvent, options: TerminalOptions): RunningCommand {
