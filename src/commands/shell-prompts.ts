@@ -1,11 +1,11 @@
 /** shell-client without arguments: which VM, and what to do there. */
-import { autocomplete, intro, isCancel, note, outro, path, select, text } from "@clack/prompts";
+import { autocomplete, intro, isCancel, outro, path, select, text } from "@clack/prompts";
 import { basename, join } from "node:path";
 import { findVms } from "../config/discover.ts";
 import { resolveAddress } from "../config/profiles.ts";
 import { reasonOf } from "../errors.ts";
-import { formatAddress } from "../net/address.ts";
 import { quoteArgument } from "../protocols/agent/shell-quote.ts";
+import { say } from "../ui/report.ts";
 import type { ShellJob } from "./shell-job.ts";
 
 /** Thrown where the user leaves a prompt. */
@@ -27,8 +27,11 @@ export async function askForJob(defaultPort: number): Promise<ShellJob | undefin
     const line = ["vsockbox", "shell-client", ...words]
       .map((word) => quoteArgument(Buffer.from(word)))
       .join(" ");
-    note(line, "The same without questions");
-    outro(`connecting to ${formatAddress(job.address)}`);
+    outro("The same without questions:");
+    // Without a frame around it: it is there to be copied.
+    say(`${line}\n`);
+    // The last prompt keeps the terminal's input until its key is dealt with.
+    await Bun.sleep(0);
     return job;
   } catch (thrown) {
     if (thrown === CANCELLED) return undefined;

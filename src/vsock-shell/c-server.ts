@@ -22,13 +22,23 @@ export async function leaveTransfer(
   await untilClosed(connection, Buffer.concat([unfinished, exit]));
 }
 
-/** Ctrl-C for what runs, Ctrl-D for the shell behind it. */
-const LEAVE_KEYS = new Uint8Array([0x03, 0x04]);
+/** Ctrl-C for what runs, then Ctrl-D for the shell behind it. */
+const INTERRUPT_KEY = new Uint8Array([0x03]);
+const END_KEY = new Uint8Array([0x04]);
+
+/** A shell that was interrupted drops what is typed before it prompts again; in milliseconds. */
+const KEY_PAUSE_MS = 150;
 
 /** Ends a terminal: what runs in it, as far as it obeys, and the shell. */
 export async function leaveTerminal(connection: MessageConnection): Promise<void> {
-  const keys = encodeMessage(Type.ClientData, LEAVE_KEYS);
-  await untilClosed(connection, keys);
+  const keys = setInterval(() => {
+    void connection.send(Type.ClientData, END_KEY).catch(() => undefined);
+  }, KEY_PAUSE_MS);
+  try {
+    await untilClosed(connection, encodeMessage(Type.ClientData, INTERRUPT_KEY));
+  } finally {
+    clearInterval(keys);
+  }
 }
 
 async function untilClosed(connection: MessageConnection, bytes: Uint8Array): Promise<void> {

@@ -25,7 +25,8 @@ export class RemoteShell {
   readonly #protocol = new ClientProtocol("terminal");
   /** Whether the server is one of ours. */
   #isOurs = false;
-  #isOver = false;
+  /** Set when this side has left: resolves when a C server has noticed. */
+  #farewell: Promise<void> | undefined;
 
   constructor(connection: MessageConnection) {
     this.#connection = connection;
@@ -58,9 +59,8 @@ export class RemoteShell {
 
   /** Leaves: the server ends what runs. Only a C server has to be asked to. */
   abort(reason: VsockboxError): void {
-    this.#isOver = true;
     if (this.#isOurs) this.#connection.stream.abort(reason);
-    else void leaveTerminal(this.#connection);
+    else this.#farewell ??= leaveTerminal(this.#connection);
   }
 
   /**
@@ -72,7 +72,10 @@ export class RemoteShell {
   async run(onOutput: (bytes: Uint8Array) => Promise<void>): Promise<number> {
     for (;;) {
       const message = await this.#connection.next();
-      if (this.#isOver) throw left();
+      if (this.#farewell !== undefined) {
+        await this.#farewell;
+        throw left();
+      }
       if (message === undefined) throw endedEarly();
       const event = this.#protocol.accept(message);
       if (event.kind === "output") await onOutput(event.bytes);

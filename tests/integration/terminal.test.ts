@@ -1,19 +1,12 @@
 /** On a real terminal: tmux types and reads the screen. */
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:test";
-import { dirname } from "node:path";
-import {
-  BINARY,
-  eventually,
-  processesWith,
-  TemporaryFolder,
-  TestAgent,
-} from "../support/binary.ts";
+import { eventually, processesWith, TemporaryFolder, TestAgent } from "../support/binary.ts";
+import { Screen } from "../support/screen.ts";
 import { describeWith } from "../support/tools.ts";
 
 describeWith(["tmux"], "on a terminal", () => {
   let agent: TestAgent;
   let folder: TemporaryFolder;
-  let socket: string;
   beforeAll(async () => {
     agent = await TestAgent.start();
     folder = new TemporaryFolder();
@@ -23,41 +16,17 @@ describeWith(["tmux"], "on a terminal", () => {
     folder[Symbol.dispose]();
   });
 
-  const tmux = (...args: string[]) => {
-    const { stdout, stderr, exitCode } = Bun.spawnSync(
-      ["tmux", "-S", socket, "-f", "/dev/null", ...args],
-      {
-        env: {
-          ...process.env,
-          PATH: `${dirname(BINARY)}:${process.env["PATH"] ?? ""}`,
-          VSOCKBOX_NO_VSOCK: "1",
-          A: agent.address,
-          PS1: "$ ",
-          TERM: "xterm",
-        },
-      },
-    );
-    if (exitCode !== 0) throw new Error(stderr.toString());
-    return stdout.toString();
-  };
-  const screen = () => tmux("capture-pane", "-p");
-  const type = (...keys: string[]) => tmux("send-keys", ...keys);
-  const shows = async (what: string | RegExp) => {
-    const seen = () => (typeof what === "string" ? screen().includes(what) : what.test(screen()));
-    try {
-      await eventually("it is on the screen", seen);
-    } catch {
-      throw new Error(`the screen does not show ${String(what)}:\n${screen()}`);
-    }
-  };
+  let terminal: Screen;
+  const tmux = (...args: string[]) => terminal.tmux(...args);
+  const screen = () => terminal.text;
+  const type = (...keys: string[]) => terminal.type(...keys);
+  const shows = (what: string | RegExp) => terminal.shows(what);
 
   let servers = 0;
   beforeEach(() => {
-    // A server of its own each time: the last one may still be on its way out.
-    socket = folder.file(`tmux-${servers++}.sock`);
-    tmux("new-session", "-d", "-x", "80", "-y", "12", "sh");
+    terminal = new Screen(folder.file(`tmux-${servers++}.sock`), { A: agent.address });
   });
-  afterEach(() => void tmux("kill-server"));
+  afterEach(() => terminal[Symbol.dispose]());
 
   test("typed lines go to the command, Ctrl-D ends its input, and the terminal is as before", async () => {
     type(
