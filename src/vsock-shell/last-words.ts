@@ -1,6 +1,7 @@
 /** Telling a client why its session ends, so that every kind of client ends too. */
 import { VsockboxError } from "../errors.ts";
 import { encodeMessage, Type } from "../protocols/vsock-shell/message.ts";
+import type { ServerProtocol } from "../protocols/vsock-shell/server-protocol.ts";
 import { encodeRefusal } from "../protocols/vsock-shell/texts.ts";
 import { withoutControls } from "../ui/report.ts";
 import type { MessageConnection } from "./message-connection.ts";
@@ -13,12 +14,16 @@ import type { MessageConnection } from "./message-connection.ts";
 export async function endWithError(
   connection: MessageConnection,
   error: VsockboxError,
+  state: ServerProtocol["state"],
 ): Promise<void> {
   const reason = withoutControls(error.message);
   const text = new TextEncoder().encode(`vsock-shell-server: ${reason}\r\n`).subarray(0, 4000);
+  const refusals = [Type.ReadySend, Type.ReadyReceive] as const;
   const words = [
-    encodeMessage(Type.ReadySend, encodeRefusal(reason)),
-    encodeMessage(Type.ReadyReceive, encodeRefusal(reason)),
+    // What the client waits for comes first.
+    ...(state === "download" ? refusals.toReversed() : refusals).map((type) =>
+      encodeMessage(type, encodeRefusal(reason)),
+    ),
     encodeMessage(Type.PtyData, text),
     encodeMessage(Type.ClientEnd),
   ];

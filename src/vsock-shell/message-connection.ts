@@ -18,7 +18,7 @@ const LINGER_MS = 2000;
  * bytes ahead. Unix sockets are told so (the kernel doubles the number); over AF_VSOCK the credit of
  * a C program is 256 KiB.
  */
-const C_PEER_SEND_BUFFER_BYTES = 200_000;
+const C_PEER_SEND_BUFFER_BYTES = 150_000;
 
 /** Messages over a stream, for either end. */
 export class MessageConnection {

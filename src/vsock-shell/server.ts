@@ -49,7 +49,7 @@ export function startShellServer(options: ShellServerOptions): ShellServer {
   const turnAway = (stream: SocketStream, message: string) => {
     log.warn(`${formatPeer(stream.peer)}: refused, ${message}`);
     const error = new VsockboxError({ code: "REFUSED", operation: "accept", message });
-    void endWithError(new MessageConnection(stream), error);
+    void endWithError(new MessageConnection(stream), error, "begin");
   };
   const listener = listen(options.listen, {
     allowed,

@@ -53,7 +53,7 @@ export async function serveSession(stream: SocketStream, services: SessionServic
   } catch (thrown) {
     const error = toVsockboxError(thrown, "serve");
     log.warn(`${peer}: ${error.message}`);
-    await endWithError(connection, error);
+    await endWithError(connection, error, protocol.state);
   }
 }
 

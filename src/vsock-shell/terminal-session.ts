@@ -58,7 +58,7 @@ export async function runTerminal(
     connection.stream.abort();
     await command.terminate();
   } else if (outcome instanceof VsockboxError) {
-    await Promise.all([command.terminate(), endWithError(connection, outcome)]);
+    await Promise.all([command.terminate(), endWithError(connection, outcome, "terminal")]);
     return outcome;
   } else {
     await connection.send(Type.ClientEnd, encodeStatus(outcome.code)).catch(() => undefined);

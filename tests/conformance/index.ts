@@ -9,7 +9,9 @@ import { toVsockboxError, VsockboxError } from "../../src/errors.ts";
 import { formatAddress } from "../../src/net/address.ts";
 import { dial } from "../../src/net/dial.ts";
 import { ALL_CASES } from "./cases/index.ts";
-import { type Case, type Outcome, runCases } from "./runner.ts";
+import { Guest } from "./guest.ts";
+import { list, print, report, summarize } from "./report.ts";
+import { type Outcome, runCases } from "./runner.ts";
 
 const HELP = `Usage: bun run tests/conformance --target ADDR [options]
 
@@ -56,41 +58,6 @@ function positive(name: string, text: string): number {
   return value;
 }
 
-const print = (line: string) => void process.stdout.write(`${line}\n`);
-
-function list(cases: readonly Case[], json: boolean): void {
-  for (const { level, row, name } of cases) {
-    print(json ? JSON.stringify({ level, row, name }) : `${level.padEnd(8)}  ${row}: ${name}`);
-  }
-}
-
-function report(outcome: Outcome, json: boolean): void {
-  const { result, level, row, name, detail, milliseconds } = outcome;
-  if (json) {
-    print(JSON.stringify({ result, level, row, name, detail, milliseconds }));
-    return;
-  }
-  const why = detail === undefined ? "" : ` - ${detail}`;
-  print(`${result.padEnd(4)}  ${level.padEnd(8)}  ${row}: ${name}${why}`);
-}
-
-function summarize(outcomes: readonly Outcome[], json: boolean): void {
-  const count = (result: Outcome["result"], level?: Outcome["level"]) =>
-    outcomes.filter((one) => one.result === result && (level ?? one.level) === one.level).length;
-  const summary = {
-    cases: outcomes.length,
-    passed: count("ok"),
-    failed: { required: count("FAIL", "required"), strict: count("FAIL", "strict") },
-    skipped: count("skip"),
-  };
-  const { cases, passed, failed, skipped } = summary;
-  print(
-    json
-      ? JSON.stringify({ summary })
-      : `${cases} cases: ${passed} passed, ${failed.required} required and ${failed.strict} strict failed, ${skipped} skipped`,
-  );
-}
-
 async function main(): Promise<number> {
   const options = readArguments();
   if (options.help) {
@@ -114,7 +81,7 @@ async function main(): Promise<number> {
   (await dial(target.address)).abort();
   if (!options.json) print(`# ${formatAddress(target.address)}`);
   const outcomes = await runCases(cases, {
-    target,
+    subject: (name) => new Guest(target, name),
     deadlineMs,
     jobs,
     onOutcome: (outcome) => report(outcome, options.json),

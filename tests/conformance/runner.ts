@@ -1,18 +1,23 @@
 /** Runs cases, each with a deadline of its own. */
-import { Guest, Skip, type Target } from "./guest.ts";
+import { type Guest, Skip } from "./guest.ts";
 
 /**
  * `required`: what the Go agent does too. `strict`: what the protocol's page demands beyond that.
  */
 export type Level = "required" | "strict";
 
-/** One thing that an agent must do. */
-export interface Case {
+/** What a case talks to. All that it opens ends with the case. */
+export interface Subject {
+  cleanUp(withinMs: number): Promise<void>;
+}
+
+/** One thing that a peer must do. */
+export interface Case<S extends Subject = Guest> {
   name: string;
   /** The part of the protocol that demands it, such as `Exec (1)`. */
   row: string;
   level: Level;
-  run(guest: Guest): Promise<void>;
+  run(subject: S): Promise<void>;
 }
 
 const DETAIL_CHARACTERS = 500;
@@ -32,17 +37,18 @@ export interface Outcome {
 }
 
 /** Cases of one row, written as name and body. */
-export function casesOf(
+export function casesOf<S extends Subject = Guest>(
   row: string,
   level: Level,
-  cases: Record<string, (guest: Guest) => Promise<void>>,
-): Case[] {
+  cases: Record<string, (subject: S) => Promise<void>>,
+): Case<S>[] {
   return Object.entries(cases).map(([name, run]) => ({ name, row, level, run }));
 }
 
 /** Options of {@link runCases}. */
-export interface RunOptions {
-  target: Target;
+export interface RunOptions<S extends Subject> {
+  /** Makes what one case talks to; the name is its own among all cases. */
+  subject(name: string): S;
   /** For one case, in milliseconds. */
   deadlineMs: number;
   /** How many cases run side by side. */
@@ -52,7 +58,10 @@ export interface RunOptions {
 }
 
 /** Runs all cases; gives their outcomes in order. */
-export async function runCases(cases: readonly Case[], options: RunOptions): Promise<Outcome[]> {
+export async function runCases<S extends Subject>(
+  cases: readonly Case<S>[],
+  options: RunOptions<S>,
+): Promise<Outcome[]> {
   const run = crypto.randomUUID().slice(0, 8);
   const outcomes: (Outcome | undefined)[] = cases.map(() => undefined);
   let started = 0;
@@ -62,7 +71,7 @@ export async function runCases(cases: readonly Case[], options: RunOptions): Pro
       const index = started++;
       const one = cases[index];
       if (one === undefined) return;
-      outcomes[index] = await runCase(one, new Guest(options.target, `${run}-${index}`), options);
+      outcomes[index] = await runCase(one, options.subject(`${run}-${index}`), options);
       for (let next = outcomes[reported]; next !== undefined; next = outcomes[++reported]) {
         options.onOutcome(next);
       }
@@ -72,7 +81,11 @@ export async function runCases(cases: readonly Case[], options: RunOptions): Pro
   return outcomes.filter((outcome) => outcome !== undefined);
 }
 
-async function runCase(one: Case, guest: Guest, { deadlineMs }: RunOptions): Promise<Outcome> {
+async function runCase<S extends Subject>(
+  one: Case<S>,
+  subject: S,
+  { deadlineMs }: RunOptions<S>,
+): Promise<Outcome> {
   const begin = performance.now();
   const late = Promise.withResolvers<never>();
   const timer = setTimeout(
@@ -85,14 +98,14 @@ async function runCase(one: Case, guest: Guest, { deadlineMs }: RunOptions): Pro
     return { name, row, level, result, detail, milliseconds };
   };
   try {
-    await Promise.race([one.run(guest), late.promise]);
+    await Promise.race([one.run(subject), late.promise]);
     return outcome("ok");
   } catch (thrown) {
     const message = thrown instanceof Error ? thrown.message : String(thrown);
     return outcome(thrown instanceof Skip ? "skip" : "FAIL", oneLine(message));
   } finally {
     clearTimeout(timer);
-    await guest.cleanUp(Math.min(deadlineMs, CLEAN_UP_MS)).catch(() => undefined);
+    await subject.cleanUp(Math.min(deadlineMs, CLEAN_UP_MS)).catch(() => undefined);
   }
 }
 

@@ -1,11 +1,19 @@
 /** vsock-shell with peers that behave as its C programs do, wake-up for wake-up. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
-import { TemporaryFolder, vsockbox } from "../support/binary.ts";
+import {
+  acceptSocket,
+  closeDescriptor,
+  readDescriptor,
+  writeDescriptor,
+} from "../../src/ffi/socket.ts";
+import { openUnixListener } from "../../src/net/listen.ts";
+import { BINARY, eventually, TemporaryFolder, vsockbox } from "../support/binary.ts";
 import { describeWith } from "../support/tools.ts";
 import {
   CShellServer,
   makeFile,
+  raw,
   runCClient,
   sha256,
   startCClient,
@@ -198,7 +206,7 @@ describeWith(["gcc"], "our client with the C server", () => {
       [
         "bash",
         "-c",
-        `timeout -s INT 0.15 ${process.env["VSOCKBOX_BINARY"] ?? "dist/vsockbox"} shell-client ${server.address} -d ${source}:${folder.file("cut")}; echo $?`,
+        `timeout -s INT 0.15 ${BINARY} shell-client ${server.address} -d ${source}:${folder.file("cut")}; echo $?`,
       ],
       { stdio: ["ignore", "pipe", "pipe"] },
     );
@@ -208,5 +216,32 @@ describeWith(["gcc"], "our client with the C server", () => {
     if (status === "124\n") expect(existsSync(folder.file("cut"))).toBe(false);
     isWell();
     expect((await client("sleep 0.2; echo on")).stdout).toBe("on\r\n");
+  });
+
+  test("never gets more than 500,000 bytes ahead of a server that stands still", async () => {
+    const source = makeFile(folder.file("ahead"), 5_000_000);
+    // Descriptors of our own: every stream of a runtime would read ahead by itself.
+    const listener = openUnixListener({ kind: "unix", path: folder.file("still.sock") });
+    const path = folder.file("still.sock");
+    const child = Bun.spawn([BINARY, "shell-client", `unix:${path}`, "-u", `${source}:/far`], {
+      env: { ...process.env, VSOCKBOX_NO_VSOCK: "1" },
+      stdio: ["ignore", "ignore", "ignore"],
+    });
+    let fd: number | undefined;
+    const accept = () => (fd = acceptSocket(listener.fd, { operation: "accept" })) !== undefined;
+    await eventually("it connects", accept);
+    const [peer, block] = [fd ?? -1, new Uint8Array(65_536)];
+    await eventually("it asks", () => readDescriptor(peer, block) > 0);
+    writeDescriptor(peer, raw(0x0f, "OK a b\0"));
+    // It sends what it may; that stays readable when it is gone.
+    await Bun.sleep(1000);
+    child.kill("SIGKILL");
+    await child.exited;
+    let ahead = 0;
+    for (let got = 1; got > 0; ahead += Math.max(got, 0)) got = readDescriptor(peer, block);
+    closeDescriptor(peer);
+    closeDescriptor(listener.fd);
+    expect(ahead).toBeGreaterThan(50_000);
+    expect(ahead).toBeLessThanOrEqual(500_000);
   });
 });

@@ -82,7 +82,7 @@ export const frameCases = [
     Object.fromEntries(
       NO_BEGINNING.map((type) => [
         `${typeName(type)} (${type}) begins no session`,
-        (guest) => bringsClose(guest, type),
+        (guest: Guest) => bringsClose(guest, type),
       ]),
     ),
   ),
@@ -90,11 +90,14 @@ export const frameCases = [
     "Unknown type",
     "required",
     Object.fromEntries(
-      UNKNOWN.map((type) => [`type ${type} brings a close`, (guest) => bringsClose(guest, type)]),
+      UNKNOWN.map((type) => [
+        `type ${type} brings a close`,
+        (guest: Guest) => bringsClose(guest, type),
+      ]),
     ),
   ),
   ...casesOf("Unknown type", "strict", {
-    "a Stderr frame says so before the close": async (guest) => {
+    "a Stderr frame says so before the close": async (guest: Guest) => {
       onlyReason(await guest.ask(18, {}));
       await guest.alive();
     },
