@@ -50,8 +50,9 @@ export class ClientProtocol {
   accept({ type, data }: Message): ClientEvent {
     if (this.#state === "over") throw misplaced(type, "behind the end of the session");
     if (type === Type.ClientEnd) {
+      const status = decodeStatus(data);
       this.#state = "over";
-      return { kind: "over", status: decodeStatus(data) };
+      return { kind: "over", status };
     }
     if (type === Type.ReadySend || type === Type.ReadyReceive) return this.#onReady(type, data);
     return this.#purpose === "terminal"
@@ -69,8 +70,9 @@ export class ClientProtocol {
         if (extension === undefined || this.#state !== "asked") {
           throw misplaced(type, "in a session");
         }
+        const greeting = decodeTerminalExtension(extension);
         this.#state = "granted";
-        return { kind: "greeted", extension: decodeTerminalExtension(extension) };
+        return { kind: "greeted", extension: greeting };
       }
       default:
         throw misplaced(type, "in a terminal session");
@@ -85,12 +87,10 @@ export class ClientProtocol {
       if (this.#purpose === "terminal" || type !== ours || this.#state !== "asked") {
         throw misplaced(type, "here");
       }
-      this.#state = "granted";
       const { extension } = answer;
-      return {
-        kind: "granted",
-        grant: extension === undefined ? undefined : decodeGrantExtension(extension),
-      };
+      const grant = extension === undefined ? undefined : decodeGrantExtension(extension);
+      this.#state = "granted";
+      return { kind: "granted", grant };
     }
     if (this.#state === "granted" && answer.reason.includes(WAKE_PATH)) return { kind: "woken" };
     throw new VsockboxError({
