@@ -17,14 +17,10 @@ import {
 } from "../../src/protocols/vsock-shell/message.ts";
 import { ServerProtocol } from "../../src/protocols/vsock-shell/server-protocol.ts";
 import type { Random } from "./random.ts";
-import { BrokenPromise, type VhostTarget } from "./vhost-targets.ts";
+import { promise, type VhostTarget } from "./promises.ts";
 
 /** Something that is fuzzed: the same as for the device. */
 export type ShellTarget = VhostTarget;
-
-function promise(isKept: boolean, text: string): void {
-  if (!isKept) throw new BrokenPromise(text);
-}
 
 /** What came of it; undefined where it was refused in the way that bad data is. */
 function attempt<T>(action: () => T): { value: T } | undefined {

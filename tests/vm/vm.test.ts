@@ -12,4 +12,5 @@ import "./forward.ts";
 import "./vsock.ts";
 import "./agent.ts";
 import "./guest-exec.ts";
+import "./vsock-shell.ts";
 import "./readme.ts";
