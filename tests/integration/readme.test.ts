@@ -22,6 +22,7 @@ describe("README.md", () => {
       "sh guest",
       "",
       "sh",
+      "sh",
       "sh guest",
       "yaml",
       "yaml",
@@ -68,6 +69,16 @@ describe("README.md", () => {
     expect(stderr).toContain("guest 1 has closed");
   });
 
+  test("its vsock-shell examples do what they say", async () => {
+    using folder = new TemporaryFolder();
+    const example = examples[10]?.text.replaceAll("/tmp/", `${folder.path}/`);
+    const { status, stdout, stderr } = await shell(`set -e; ${example}kill %1; wait`, {
+      cwd: folder.path,
+    });
+    expect([status, stdout, stderr]).toEqual([0, "hello\r\nstatus 3\n", ""]);
+    expect(readFileSync(folder.file("notes-back.txt"), "utf8")).toBe("content\n");
+  });
+
   test("its ssh configuration is what ssh understands, and uses options that exist", async () => {
     using folder = new TemporaryFolder();
     await Bun.write(folder.file("config"), examples[8]?.text ?? "");
@@ -80,7 +91,7 @@ describe("README.md", () => {
   });
 
   test("its profiles can be read", () => {
-    expect([...parseProfiles(examples[12]?.text ?? "", "README.md").keys()]).toEqual([
+    expect([...parseProfiles(examples[13]?.text ?? "", "README.md").keys()]).toEqual([
       "web",
       "build",
     ]);
