@@ -317,6 +317,54 @@ function deviceTests({ name, bulkMib, options = [] }: Vmm): void {
     expect((await vsockbox(["exec", address, "--", "echo", "on"])).stdout).toBe("on\n");
   });
 
+  test("a shell-server in the guest serves a shell-client of the host: commands and files", async () => {
+    await run("(vsockbox shell-server -p 5400 > /tmp/shell.log 2>&1 &)");
+    const server = `${address}:5400`;
+    expect((await vsockbox(["wait", server, "--timeout", "30"])).status).toBe(0);
+    const command = await vsockbox(["shell-client", server, "vsockbox cid; exit 3"]);
+    expect([command.status, command.stdout.trim()]).toEqual([3, "4"]);
+    const source = folder.file("shell-source");
+    writeFileSync(source, new KnownBytes().next(8 * MIB));
+    const up = await vsockbox([
+      "shell-client",
+      server,
+      "-q",
+      "-u",
+      source,
+      "--to",
+      "/tmp/shell-up",
+    ]);
+    expect([up.status, up.stderr]).toEqual([0, ""]);
+    const back = folder.file("shell-back");
+    const down = await vsockbox([
+      "shell-client",
+      server,
+      "-q",
+      "-d",
+      "/tmp/shell-up",
+      "--to",
+      back,
+    ]);
+    expect([down.status, down.stderr]).toEqual([0, ""]);
+    expect(readFileSync(back).equals(readFileSync(source))).toBe(true);
+    await run("rm /tmp/shell-up");
+  });
+
+  test("a guest-exec in the guest runs what a guest-exec-host of the host sends", async () => {
+    const host = vsockbox([
+      "guest-exec-host",
+      `${address}:1024`,
+      "-q",
+      "--once",
+      "--report",
+      "vsockbox cid; exit 5",
+    ]);
+    const guestSide = await guest.run("vsockbox guest-exec 2:1024 --retry --report");
+    expect(guestSide.status).toBe(5);
+    const { status, stdout } = await host;
+    expect([status, stdout]).toEqual([5, "4\n"]);
+  });
+
   test("status tells of the connections that there are", async () => {
     await runListener("guest-vsock echo 7601");
     const client = await connectHybrid(uds, 7601);
