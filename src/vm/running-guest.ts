@@ -160,10 +160,8 @@ export class Guest implements AsyncDisposable, Disposable {
   }
 
   #onLine(line: string): void {
-    const answer = JSON.parse(line) as
-      | { ready: true }
-      | { taken: true }
-      | { id: number; status: number; stdout: string; stderr: string };
+    const answer = answerOf(line);
+    if (answer === undefined) return;
     if ("ready" in answer) return this.#ready.resolve();
     if ("taken" in answer) return this.#untaken.shift()?.resolve();
     this.#pending.get(String(answer.id))?.resolve({
@@ -196,5 +194,16 @@ export class Guest implements AsyncDisposable, Disposable {
       operation: "guest",
       message: `${message}\n--- console ---\n${this.consoleLog()}--- end of console ---`,
     });
+  }
+}
+
+type Answer = { ready: true } | { id: number; status: number; stdout: string; stderr: string };
+
+/** Undefined for a line that a reboot has cut: nobody gets that answer any more. */
+function answerOf(line: string): Answer | undefined {
+  try {
+    return JSON.parse(line) as Answer;
+  } catch {
+    return undefined;
   }
 }
