@@ -197,7 +197,10 @@ export class Guest implements AsyncDisposable, Disposable {
   }
 }
 
-type Answer = { ready: true } | { id: number; status: number; stdout: string; stderr: string };
+type Answer =
+  | { ready: true }
+  | { taken: true }
+  | { id: number; status: number; stdout: string; stderr: string };
 
 /** Undefined for a line that a reboot has cut: nobody gets that answer any more. */
 function answerOf(line: string): Answer | undefined {
