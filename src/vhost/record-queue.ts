@@ -2,22 +2,14 @@
  * Records of a guest that wait for their socket, as plain bytes and lengths: a guest that sends them
  * byte by byte takes no more memory here than its credit and a number for each record.
  */
+import { ByteRing, type ByteSource } from "./byte-ring.ts";
 
 /** Room for so many records at first; it doubles. */
 const FIRST_RECORDS = 16;
 
-/** Where a piece of a record is copied from. */
-export interface PieceSource {
-  /** Fills `target` with the bytes behind the first `skip`. */
-  copyTo(target: Uint8Array, skip: number): void;
-}
-
 /** A ring of bytes and a ring of lengths. */
 export class RecordQueue {
-  readonly #capacity: number;
-  #bytes: Uint8Array | undefined;
-  #begin = 0;
-  #count = 0;
+  readonly #bytes: ByteRing;
   /** Bytes of the last record, whose end has not come. */
   #unfinished = 0;
   /** Twice the length of each record, and one more where it has the mark of its end. */
@@ -27,7 +19,7 @@ export class RecordQueue {
 
   /** @param capacity most bytes that ever wait: the credit that the guest was given. */
   constructor(capacity: number) {
-    this.#capacity = capacity;
+    this.#bytes = new ByteRing(capacity);
   }
 
   /** How many records wait as a whole. */
@@ -36,14 +28,8 @@ export class RecordQueue {
   }
 
   /** Adds `bytes` bytes to the last record; the caller has seen to it that there is room. */
-  push(source: PieceSource, bytes: number): void {
-    const room = (this.#bytes ??= new Uint8Array(this.#capacity));
-    if (this.#count === 0) this.#begin = 0;
-    const at = (this.#begin + this.#count) % room.length;
-    const first = Math.min(bytes, room.length - at);
-    source.copyTo(room.subarray(at, at + first), 0);
-    if (first < bytes) source.copyTo(room.subarray(0, bytes - first), first);
-    this.#count += bytes;
+  push(source: ByteSource, bytes: number): void {
+    this.#bytes.push(source, 0, bytes);
     this.#unfinished += bytes;
   }
 
@@ -69,7 +55,7 @@ export class RecordQueue {
   /** Drops the record whose end has not come; gives its size so far. */
   dropUnfinished(): number {
     const bytes = this.#unfinished;
-    this.#count -= bytes;
+    this.#bytes.drop(bytes);
     this.#unfinished = 0;
     return bytes;
   }
@@ -81,20 +67,19 @@ export class RecordQueue {
 
   /** The bytes of the first record; valid until the queue changes. */
   first(): Uint8Array {
-    const room = this.#bytes ?? new Uint8Array(0);
-    const length = Math.floor((this.#lengths[this.#first] ?? 0) / 2);
-    const end = this.#begin + length;
-    if (end <= room.length) return room.subarray(this.#begin, end);
-    return Buffer.concat([room.subarray(this.#begin), room.subarray(0, end - room.length)]);
+    return this.#bytes.first(this.#firstLength);
+  }
+
+  get #firstLength(): number {
+    return Math.floor((this.#lengths[this.#first] ?? 0) / 2);
   }
 
   /** Forgets the first record; gives its size. */
   shift(): number {
-    const length = Math.floor((this.#lengths[this.#first] ?? 0) / 2);
+    const length = this.#firstLength;
     this.#first = (this.#first + 1) % this.#lengths.length;
     this.#records--;
-    this.#begin = (this.#begin + length) % this.#capacity;
-    this.#count -= length;
+    this.#bytes.shift(length);
     // Many small ones are rare: their numbers go with them.
     if (this.#records === 0 && this.#lengths.length > FIRST_RECORDS) {
       this.#lengths = new Float64Array(FIRST_RECORDS);

@@ -3,64 +3,49 @@ import { ERRNO } from "../ffi/errno.ts";
 import { writeDescriptor } from "../ffi/socket.ts";
 import { Pending } from "../protocols/virtio-vsock/connection.ts";
 import type { PacketHeader } from "../protocols/virtio-vsock/packet.ts";
+import { ByteRing } from "./byte-ring.ts";
 import { HostConnection } from "./host-connection.ts";
 import { MAX_CHAINS, type PacketRoom } from "./packet-room.ts";
 import type { SentPacket } from "./sent-packet.ts";
 
-const NO_ROOM = new Uint8Array(0);
-
 /** A SOCK_STREAM socket with its connection. */
 export class StreamConnection extends HostConnection {
-  /** Bytes of the guest that wait for the socket: a ring of the machine's buffer size. */
-  #buffer: Uint8Array | undefined;
-  #begin = 0;
-  #count = 0;
+  /** Bytes of the guest that wait for the socket. */
+  readonly #bytes = new ByteRing(this.machine.bufAlloc);
   /** How many chains the next read is given: as many as the last ones were able to fill. */
   #chains = 1;
 
   get waiting(): number {
-    return this.#count;
+    return this.#bytes.count;
   }
 
   /** Straight from guest memory while nothing waits; what the socket does not take is kept. */
   forward(packet: SentPacket, bytes: number): void {
     this.bytesFromGuest += bytes;
     let taken = 0;
-    if (this.#count === 0) {
+    if (this.#bytes.count === 0) {
       const written = packet.vector(bytes).writev(this.fd);
       if (written < 0 && written !== -ERRNO.EAGAIN && written !== -ERRNO.EINTR) return this.#fail();
       taken = Math.max(written, 0);
       if (taken > 0) this.machine.onForwarded(taken);
     }
-    if (taken < bytes) this.#keep(packet, bytes - taken, taken);
-  }
-
-  #keep(packet: SentPacket, bytes: number, skip: number): void {
-    const room = (this.#buffer ??= new Uint8Array(this.machine.bufAlloc));
-    const at = (this.#begin + this.#count) % room.length;
-    const first = Math.min(bytes, room.length - at);
-    packet.copyTo(room.subarray(at, at + first), skip);
-    if (first < bytes) packet.copyTo(room.subarray(0, bytes - first), skip + first);
-    this.#count += bytes;
+    if (taken < bytes) this.#bytes.push(packet, taken, bytes - taken);
   }
 
   flush(): void {
-    const room = this.#buffer ?? NO_ROOM;
-    while (this.#count > 0) {
-      const end = Math.min(this.#begin + this.#count, room.length);
-      const written = writeDescriptor(this.fd, room.subarray(this.#begin, end));
+    while (this.#bytes.count > 0) {
+      const written = writeDescriptor(this.fd, this.#bytes.piece());
       if (written === -ERRNO.EINTR) continue;
       if (written === -ERRNO.EAGAIN) return;
       if (written < 0) return this.#fail();
-      this.#begin = (this.#begin + written) % room.length;
-      this.#count -= written;
+      this.#bytes.shift(written);
       this.machine.onForwarded(written);
     }
     this.shutdownIfDone();
   }
 
   #fail(): void {
-    this.#count = 0;
+    this.#bytes.drop(this.#bytes.count);
     this.machine.kill();
   }
 
