@@ -14,7 +14,7 @@ import { FrameConnection } from "./frame-connection.ts";
 import { serveConnection, type SessionServices } from "./session.ts";
 
 /** How long a connection may stay silent before its first frame is there, in milliseconds. */
-export const FIRST_FRAME_TIMEOUT_MS = 10_000;
+export const FIRST_FRAME_TIMEOUT_MS = 30_000;
 
 /** Connections served at once unless configured otherwise. */
 export const DEFAULT_MAX_SESSIONS = 512;
