@@ -1,12 +1,13 @@
 /** From a request to what is started, and from a failed start to its exit code. */
 import { VsockboxError } from "../errors.ts";
 import { onAbort } from "../net/retry.ts";
-import { ownEnvironment } from "../process/environment.ts";
+import { DEFAULT_PATH, ownEnvironment } from "../process/environment.ts";
 import { STATUS_NOT_EXECUTABLE, STATUS_NOT_FOUND } from "../process/exit-status.ts";
 import { parseSandbox } from "../process/sandbox.ts";
 import { shellCommand, type SpawnRequest } from "../process/spawn.ts";
 import { resolveUser, systemUsers, type User } from "../process/users.ts";
 import type { CommandRequest } from "../protocols/agent/messages.ts";
+import { CARRIED_VARIABLE, wordsOfLine } from "../protocols/agent/shell-quote.ts";
 
 /** TERM of a command whose request has none: what nearly every terminal understands. */
 export const DEFAULT_TERM = "xterm-256color";
@@ -25,13 +26,37 @@ const STATUS_ENDED = 143;
 export function spawnRequestOf(request: CommandRequest): SpawnRequest {
   const user = request.user === undefined ? undefined : resolveUser(request.user, systemUsers());
   const [first, ...rest] = request.args;
+  const env = { ...inheritedEnvironment(user), ...request.env };
   return {
-    argv: first === undefined ? shellCommand(request.command) : [request.command, first, ...rest],
-    env: { ...inheritedEnvironment(user), ...request.env },
+    ...(first === undefined
+      ? lineCommand(request.command, env)
+      : { argv: [request.command, first, ...rest] as const, env }),
     cwd: request.workingDir,
     user,
     sandbox: parseSandbox(request.sandbox ?? []),
   };
+}
+
+/** A line for the shell, or in a guest without one the words themselves. */
+function lineCommand(
+  line: string,
+  env: Record<string, string>,
+): Pick<SpawnRequest, "argv" | "env"> {
+  if (Bun.which("sh", { PATH: env["PATH"] ?? DEFAULT_PATH }) !== null) {
+    return { argv: shellCommand(line), env };
+  }
+  const argv = wordsOfLine(line, env);
+  if (argv !== undefined) {
+    const own = Object.entries(env).filter(([name]) => !CARRIED_VARIABLE.test(name));
+    return { argv, env: Object.fromEntries(own) };
+  }
+  throw new VsockboxError({
+    code: "CONFIG",
+    operation: "run",
+    message: "there is no shell (sh) here, and this line needs one",
+    errno: "ENOENT",
+    hint: "without a shell a program and its arguments can be run, with nothing to expand or redirect",
+  });
 }
 
 function inheritedEnvironment(user: User | undefined): Record<string, string> {

@@ -9,7 +9,6 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
-  realpathSync,
   renameSync,
   rmdirSync,
   statSync,
@@ -26,6 +25,7 @@ import {
   withoutTrailingSlashes,
   descriptorPath,
 } from "../files/bytes-path.ts";
+import { realPathOf } from "../ffi/real-path.ts";
 import { fileFacts } from "../files/facts.ts";
 import { expandGlob } from "../files/glob.ts";
 import type { FileOperation } from "../protocols/agent/channel-requests.ts";
@@ -77,7 +77,7 @@ export async function runFileRequest(
 
 function statResult(path: BytesPath, follow: boolean): JsonObject {
   const facts = fileFacts(path, follow);
-  const real = follow ? { realPath: encodePath(realpathSync(path, { encoding: "buffer" })) } : {};
+  const real = follow ? { realPath: encodePath(realPathOf(path)) } : {};
   return { ...facts, ...real };
 }
 

@@ -28,7 +28,7 @@ export function machineInfo(sessions: { open: number; detached: number }): JsonO
     uptime: Math.round(process.uptime()),
     sessions: sessions.open,
     detached: sessions.detached,
-    memory: process.memoryUsage.rss(),
+    memory: ownMemory(),
     machine: {
       hostname: hostname(),
       kernel: release(),
@@ -41,6 +41,15 @@ export function machineInfo(sessions: { open: number; detached: number }): JsonO
       timeMs: Date.now(),
     },
   };
+}
+
+/** Resident memory; 0 without /proc. */
+function ownMemory(): number {
+  try {
+    return process.memoryUsage.rss();
+  } catch {
+    return 0;
+  }
 }
 
 /** MemAvailable of proc(5): free memory alone leaves out what caches would give back. */

@@ -1,11 +1,12 @@
 /** The parts of a copy: where each source goes, and which way its bytes take. */
-import { lstatSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
+import { lstatSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { AgentClient, transferFlags, type TransferOptions } from "../agent/agent-client.ts";
 import { relayFiles } from "../agent/file-relay.ts";
 import { OldAgentError } from "../agent/hello-client.ts";
 import { listOldDirectory, readOldFile, writeOldFile } from "../agent/old-agent-files.ts";
 import { fileError, type TransferProgress, TransferSummary } from "../agent/transfer.ts";
 import { reasonOf, toVsockboxError, VsockboxError } from "../errors.ts";
+import { realPathOf } from "../ffi/real-path.ts";
 import { writeFileAtomically } from "../files/atomic-write.ts";
 import {
   baseName,
@@ -180,7 +181,7 @@ export class CopyJob implements AsyncDisposable {
       if (status !== undefined && !status.isFile() && !status.isDirectory()) {
         throw noFile(showPath(destination), fileKind(status));
       }
-      const real = status === undefined ? destination : realpathOf(destination);
+      const real = status === undefined ? destination : realPathOf(destination);
       place = { directory: parentOf(real), name: baseName(real) };
     }
     if (client === undefined)
@@ -418,12 +419,8 @@ function localStat(path: Uint8Array) {
   }
 }
 
-function realpathOf(path: Uint8Array): BytesPath {
-  return realpathSync(bytesPath(path), { encoding: "buffer" });
-}
-
 function realName({ path }: Operand & { kind: "local" }): Uint8Array {
-  return baseName(realpathOf(path));
+  return baseName(realPathOf(path));
 }
 
 function readLocalFile(path: Uint8Array): Uint8Array {

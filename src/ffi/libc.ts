@@ -47,6 +47,7 @@ const SYMBOLS = {
   pthread_sigmask: { args: [i32, pointer, pointer], returns: i32 },
   read: { args: [i32, pointer, u64], returns: i64_fast },
   readv: { args: [i32, pointer, i32], returns: i64_fast },
+  realpath: { args: [pointer, pointer], returns: pointer },
   recv: { args: [i32, pointer, u64, i32], returns: i64_fast },
   recvmsg: { args: [i32, pointer, i32], returns: i64_fast },
   reboot: { args: [i32], returns: i32 },

@@ -1,7 +1,7 @@
 /** Paths as bytes: a file's name need not be UTF-8, and none of it may be lost. */
 import { existsSync } from "node:fs";
 
-let hasProc: boolean | undefined;
+let hasProc = false;
 
 const SLASH = 0x2f;
 const DOT = 0x2e;
@@ -68,6 +68,7 @@ function isDeleteOrC1(character: string): boolean {
  * the same directory. Undefined where /proc is not mounted.
  */
 export function descriptorPath(fd: number): BytesPath | undefined {
-  hasProc ??= existsSync("/proc/self/fd");
+  // Where it is not there yet it may still come.
+  hasProc ||= existsSync("/proc/self/fd");
   return hasProc ? bytesPath(`/proc/self/fd/${fd}`) : undefined;
 }

@@ -1,6 +1,7 @@
 /** Opening what a peer names, all of it below one directory where that is wanted. */
-import { closeSync, constants, openSync, readlinkSync, realpathSync, statSync } from "node:fs";
+import { closeSync, constants, openSync, readlinkSync, statSync } from "node:fs";
 import { reasonOf, VsockboxError } from "../errors.ts";
+import { realPathOf } from "../ffi/real-path.ts";
 import { type BytesPath, bytesPath, descriptorPath, joinPath, showPath } from "./bytes-path.ts";
 
 /** open(2): only to name the file, not to read it. x86-64 and arm64. */
@@ -97,7 +98,7 @@ function realDirectory(root: string): BytesPath {
   if (descriptorPath(0) === undefined) fail("that needs /proc");
   try {
     if (!statSync(root).isDirectory()) fail("it is no directory");
-    return bytesPath(realpathSync(root, { encoding: "buffer" }));
+    return bytesPath(realPathOf(Buffer.from(root)));
   } catch (thrown) {
     if (thrown instanceof VsockboxError) throw thrown;
     return fail(reasonOf(thrown).message);

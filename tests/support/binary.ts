@@ -25,6 +25,8 @@ export interface RunOptions {
   cwd?: string;
   /** A program that becomes the executable, or starts it, and its arguments. */
   through?: readonly string[];
+  /** Another executable than {@link BINARY}, by its path for `through`. */
+  binary?: string;
 }
 
 const environment = (env: RunOptions["env"]) => ({
@@ -80,8 +82,11 @@ export class Running implements AsyncDisposable {
   readonly #changed: (() => void)[] = [];
   readonly stderrDone: Promise<void>;
 
-  constructor(args: readonly string[], { env, cwd, through = [] }: RunOptions = {}) {
-    this.process = Bun.spawn([...through, BINARY, ...args], {
+  constructor(
+    args: readonly string[],
+    { env, cwd, through = [], binary = BINARY }: RunOptions = {},
+  ) {
+    this.process = Bun.spawn([...through, binary, ...args], {
       stdin: "pipe",
       stdout: "pipe",
       stderr: "pipe",

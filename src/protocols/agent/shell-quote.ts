@@ -49,6 +49,9 @@ function quoteBytes(bytes: Uint8Array): string {
   return `${line}'`;
 }
 
+/** Names of the variables of {@link carryLine}. */
+export const CARRIED_VARIABLE = /^_VSOCKBOX_LINE_\d+$/;
+
 /**
  * The kernel takes 131,072 bytes (MAX_ARG_STRLEN, execve(2)) for one argument or one setting, and
  * the whole line is one argument of `sh -c`. In characters, so that three bytes each still fit.
@@ -80,4 +83,45 @@ export function carryLine(line: string): CarriedLine {
   }
   const joined = names.map((name) => `\${${name}}`).join("");
   return { command: `_l="${joined}"; unset ${names.join(" ")}; eval "$_l"`, env };
+}
+
+/** A word at the beginning of the text: pieces that mean themselves, in quotes or not. */
+const WORD = /^(?:[A-Za-z0-9_\-+./:@%,=^]|'[^']*'|"[^"$`\\]*"|\\')+/;
+
+const PIECE = /'([^']*)'|"([^"]*)"|\\(')|([^'"\\]+)/g;
+
+/**
+ * The words of a line that needs no shell, for guests that have none: the other way round of
+ * {@link quoteCommand} and {@link carryLine}. Undefined where something would have to be expanded,
+ * redirected or combined.
+ *
+ * @param env the variables that came with the line.
+ */
+export function wordsOfLine(
+  line: string,
+  env: Readonly<Record<string, string>>,
+): [string, ...string[]] | undefined {
+  const names = /^_l="(?:\$\{_VSOCKBOX_LINE_\d+\})+"; unset ([\w ]+); eval "\$_l"$/.exec(line)?.[1];
+  const whole =
+    names === undefined
+      ? line
+      : names
+          .split(" ")
+          .map((name) => env[name] ?? "")
+          .join("");
+  let rest = whole.trim();
+  const words: string[] = [];
+  while (rest !== "") {
+    const word = WORD.exec(rest)?.[0];
+    const isWhole = word !== undefined && /^(?:[ \t]|$)/.test(rest.slice(word.length));
+    if (!isWhole) return undefined;
+    // An assignment, which a shell would not run.
+    if (words.length === 0 && /^\w+=/.test(word)) return undefined;
+    const pieces = Array.from(word.matchAll(PIECE), (piece) => piece.slice(1).join(""));
+    // `exec` alone, not in quotes, is the shell's.
+    if (words.length > 0 || word !== "exec") words.push(pieces.join(""));
+    rest = rest.slice(word.length).replace(/^[ \t]+/, "");
+  }
+  const [first, ...others] = words;
+  return first === undefined ? undefined : [first, ...others];
 }

@@ -1,6 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { carryLine, quoteCommand } from "../../../../src/protocols/agent/shell-quote.ts";
+import {
+  carryLine,
+  quoteCommand,
+  wordsOfLine,
+} from "../../../../src/protocols/agent/shell-quote.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 
@@ -81,5 +85,58 @@ describe("carryLine", () => {
     });
     expect(exitCode).toBe(0);
     expect(stdout.toString()).toBe(`${words.join("\0")}\u{0}0\n`);
+  });
+});
+
+describe("wordsOfLine", () => {
+  test("is the other way round of quoteCommand, also of a line in pieces", () => {
+    const words = fc.tuple(
+      fc.string({ unit: "binary", minLength: 1 }),
+      fc.array(fc.string({ unit: "binary" })),
+    );
+    fc.assert(
+      fc.property(words, ([first, rest]) => {
+        const argv = [first, ...rest].map((word) => word.toWellFormed().replaceAll("\0", "."));
+        const line = quoteCommand(argv.map(bytes));
+        expect(wordsOfLine(line, {})).toEqual(argv as [string, ...string[]]);
+      }),
+    );
+    const long = ["echo", "x".repeat(50_000), "it's".repeat(30_000)] as const;
+    const { command, env } = carryLine(quoteCommand(long.map(bytes)));
+    expect(Object.keys(env).length).toBeGreaterThan(1);
+    expect(wordsOfLine(command, env)).toEqual([...long]);
+  });
+
+  test.each([
+    ["ls -la /tmp", ["ls", "-la", "/tmp"]],
+    ["  /bin/true  ", ["/bin/true"]],
+    ["exec date +%s", ["date", "+%s"]],
+    [`echo "a b"'c'd`, ["echo", "a bcd"]],
+    ["'exec' x", ["exec", "x"]],
+    ["env A=1 b", ["env", "A=1", "b"]],
+  ] as [string, [string, ...string[]]][])("takes %s", (line, words) => {
+    expect(wordsOfLine(line, {})).toEqual(words);
+  });
+
+  test.each([
+    "a; b",
+    "a | b",
+    "a && b",
+    "a > f",
+    "echo $HOME",
+    "echo `id`",
+    "echo *",
+    "A=1 b",
+    "(a)",
+    "a\nb",
+    "a \nb",
+    "~/x",
+    "a\\ b",
+    "echo 'a",
+    'echo "$HOME"',
+    "",
+    "exec",
+  ])("leaves %j to a shell", (line) => {
+    expect(wordsOfLine(line, {})).toBeUndefined();
   });
 });

@@ -1,0 +1,228 @@
+/** The self-contained executable: what it needs of a root file system (nothing), and what it leaves. */
+import { describe, expect, test } from "bun:test";
+import { chmodSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { ElfImage, PF } from "../../src/self-contained/elf-image.ts";
+import { findBusybox } from "../../src/vm/guest-image.ts";
+import { BARE_BINARY, BareRoot } from "../support/bare-root.ts";
+import { BINARY, Running, shell, TemporaryFolder, vsockbox } from "../support/binary.ts";
+import { describeWith } from "../support/tools.ts";
+
+const isRoot = process.getuid?.() === 0;
+const VERSION = /^vsockbox \d+\.\d+\.\d+ \([0-9a-f]{12}\)\n$/;
+
+/** The executable runs a script: what our own commands do with a file, a child or a library. */
+const asRuntime = { BUN_BE_BUN: "1" };
+
+/** An agent in that root; its socket is in /run. */
+const agentIn = (root: BareRoot) =>
+  new Running(["agent", "--listen", "unix:/run/a.sock"], {
+    through: root.enter(),
+    binary: BARE_BINARY,
+  });
+
+describe("the file", () => {
+  const image = new ElfImage(readFileSync(BINARY), BINARY);
+
+  test("names no interpreter", () => {
+    expect(image.interpreter).toBeUndefined();
+    // What Bun was linked against, and the file carries.
+    expect(image.needed).toContain("libc.so.6");
+  });
+
+  test("has no segment that is written and executed, and rising addresses", () => {
+    const { loaded } = image;
+    expect(loaded.filter(({ flags }) => (flags & (PF.W | PF.X)) === (PF.W | PF.X))).toEqual([]);
+    const ends = loaded.map(({ address, memoryBytes }) => address + memoryBytes);
+    for (const [index, { address }] of loaded.entries()) {
+      expect(address).toBeGreaterThanOrEqual(ends[index - 1] ?? 0);
+    }
+    for (const { address, offset, alignment } of loaded) {
+      expect(address % alignment).toBe(offset % alignment);
+    }
+  });
+});
+
+describe("a root with nothing but the executable", () => {
+  test("without /proc, as root", () => {
+    using root = new BareRoot();
+    expect(root.run([BARE_BINARY, "--version"])).toEqual({
+      status: 0,
+      stdout: expect.stringMatching(VERSION),
+      stderr: "",
+    });
+    expect(readdirSync(root.path)).toEqual(["vsockbox"]);
+  });
+
+  test.if(isRoot)("as an ordinary user, with a folder that can be written", () => {
+    using root = new BareRoot();
+    root.folder("/tmp", 0o1777);
+    const { status, stdout } = root.run([BARE_BINARY, "--version"], { user: "1000:1000" });
+    expect({ status, stdout }).toEqual({ status: 0, stdout: expect.stringMatching(VERSION) });
+    expect(readdirSync(root.at("/tmp"))).toEqual([]);
+  });
+
+  test.if(isRoot)("as an ordinary user without any: status 70, and what to do", () => {
+    using root = new BareRoot();
+    expect(root.run([BARE_BINARY, "--version"], { user: "1000:1000" })).toEqual({
+      status: 70,
+      stdout: "",
+      stderr: expect.stringMatching(/^vsockbox: cannot start: .*mount -t proc proc \/proc/),
+    });
+  });
+
+  test("an agent there runs commands, ends with their status, and takes files", async () => {
+    using root = new BareRoot();
+    root.copy(findBusybox(), "/bin/sh");
+    root.folder("/run");
+    root.folder("/tmp");
+    await using agent = agentIn(root);
+    await agent.says("listening on");
+    const target = `unix:${root.at("/run/a.sock")}`;
+    expect(await vsockbox(["exec", target, "--", "/bin/sh", "-c", "echo out; exit 7"])).toEqual({
+      status: 7,
+      stdout: "out\n",
+      stderr: "",
+    });
+    const counted = await vsockbox(["exec", target, "--shell", "read x; echo got $x"], {
+      stdin: "abc\n",
+    });
+    expect(counted.stdout).toBe("got abc\n");
+    expect((await vsockbox(["cp", import.meta.path, `${target}:/tmp/`])).status).toBe(0);
+    expect(readFileSync(root.at("/tmp/self-contained.test.ts"))).toEqual(
+      readFileSync(import.meta.path),
+    );
+    expect((await vsockbox(["info", target])).status).toBe(0);
+    const user = ["exec", "--user", "1000:1000", target, "--", "/bin/sh", "-c"];
+    // The agent starts itself again to become a user with all its groups.
+    expect(await vsockbox([...user, "kill -0 1; echo $?"])).toMatchObject({ stdout: "1\n" });
+  });
+});
+
+describe("no trace", () => {
+  const report = `
+    const { dlopen } = await import("bun:ffi");
+    const libc = dlopen("libc.so.6", { getpid: { returns: "i32" } });
+    const child = Bun.spawnSync(["sh", "-c", "env; ls /proc/self/fd"], { stdio: ["ignore", "pipe", "inherit"] });
+    console.log(JSON.stringify({
+      environment: Object.keys(process.env), path: process.execPath, name: process.argv0,
+      sameProcess: libc.symbols.getpid() === process.pid, child: child.stdout.toString().trim().split("\\n"),
+      words: process.argv.length - 2, maps: await Bun.file("/proc/self/maps").text(),
+      folder: process.cwd(),
+    }));`;
+
+  interface Report {
+    environment: string[];
+    path: string;
+    name: string;
+    sameProcess: boolean;
+    child: string[];
+    words: number;
+    maps: string;
+    folder: string;
+  }
+
+  function reportOf(
+    words: readonly string[] = [],
+    env: Record<string, string> = {},
+    cwd = "/",
+  ): Report {
+    using folder = new TemporaryFolder();
+    writeFileSync(folder.file("report.ts"), report);
+    const { stdout, stderr } = Bun.spawnSync([BINARY, "run", folder.file("report.ts"), ...words], {
+      env: { ...asRuntime, PATH: "/usr/bin:/bin", ...env },
+      cwd,
+      stdin: "ignore",
+    });
+    if (stdout.length === 0) throw new Error(stderr.toString());
+    return JSON.parse(stdout.toString()) as Report;
+  }
+
+  test("in the environment and the descriptors, of us and of a child", () => {
+    const { environment, child, path, sameProcess, folder } = reportOf();
+    expect(environment.toSorted()).toEqual(["BUN_BE_BUN", "PATH"]);
+    const variables = child.filter((line) => line.includes("="));
+    expect(variables.map((line) => line.split("=")[0]).toSorted()).toEqual([
+      "BUN_BE_BUN",
+      "PATH",
+      "PWD",
+    ]);
+    // ls has the folder open itself.
+    expect(child.filter((line) => /^\d+$/.test(line))).toEqual(["0", "1", "2", "3"]);
+    expect({ path, sameProcess, folder }).toEqual({ path: BINARY, sameProcess: true, folder: "/" });
+  });
+
+  test("of the user's own loader variables: a child has them, we do not", () => {
+    const own = { LD_LIBRARY_PATH: "/nowhere", LD_PRELOAD: "/nowhere/lib.so" };
+    const { environment, maps } = reportOf([], own);
+    expect(environment).toContain("LD_PRELOAD");
+    expect(maps).not.toContain("nowhere");
+    const { stderr } = Bun.spawnSync([BINARY, "--version"], { env: own });
+    expect(stderr.toString()).toBe("");
+  });
+
+  test("in memory: no page is written and executed but what the runtime compiles", () => {
+    const { maps } = reportOf();
+    const files = maps.split("\n").filter((line) => line.includes("rwxp") && line.includes("/"));
+    expect(files).toEqual([]);
+    // The packed libraries are out of memory again.
+    const { loaded } = new ElfImage(readFileSync(BINARY), BINARY);
+    const data = loaded.at(-1)?.address ?? 0;
+    expect(maps).not.toContain(`\n${data.toString(16).padStart(8, "0")}-`);
+  });
+
+  test("no word is lost: a hundred thousand arguments, and a large environment", () => {
+    expect(reportOf(Array.from({ length: 100_000 }, (_, index) => `${index}`)).words).toBe(100_000);
+    const large = Object.fromEntries(
+      Array.from({ length: 12 }, (_, index) => [`LARGE_${index}`, "x".repeat(130_000)]),
+    );
+    expect(reportOf([], large).environment.length).toBe(14);
+  });
+
+  test.each(["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])(
+    "starts with closed streams: %s",
+    async (how) => {
+      const { status } = await shell(`vsockbox --version ${how}`);
+      // Whoever cannot be told the version may be told so; nobody crashes.
+      expect(status).toBeLessThan(128);
+    },
+  );
+
+  test("through a link, a relative path, and the PATH", async () => {
+    using folder = new TemporaryFolder();
+    const line = `ln -s "$VSOCKBOX" link; ./link --version; cp "$VSOCKBOX" own; ./own --version; PATH=. own --version`;
+    const { stdout } = await shell(line, { cwd: folder.path });
+    expect(stdout.trimEnd().split("\n").length).toBe(3);
+  });
+
+  test.if(isRoot)("a set-user-id copy says that it cannot be", () => {
+    using root = new BareRoot();
+    chmodSync(root.at(BARE_BINARY), 0o4755);
+    expect(root.run([BARE_BINARY, "--version"], { user: "1000:1000" })).toEqual({
+      status: 70,
+      stdout: "",
+      stderr: expect.stringContaining("cannot have the set-user-id bit"),
+    });
+  });
+});
+
+describeWith(["musl-gcc"], "a root with musl in the place of glibc", () => {
+  test("runs there, and runs what is linked against musl", async () => {
+    using root = new BareRoot();
+    const source = root.at("/hello.c");
+    writeFileSync(source, '#include <stdio.h>\nint main(void) { puts("from musl"); return 5; }\n');
+    const { exitCode } = Bun.spawnSync(["musl-gcc", "-o", root.at("/hello"), source]);
+    expect(exitCode).toBe(0);
+    const loader = "/lib/ld-musl-x86_64.so.1";
+    root.copy(loader, loader);
+    root.folder("/run");
+    expect(root.run(["/hello"])).toMatchObject({ status: 5, stdout: "from musl\n" });
+    await using agent = agentIn(root);
+    await agent.says("listening on");
+    const target = `unix:${root.at("/run/a.sock")}`;
+    expect(await vsockbox(["exec", target, "--", "/hello"])).toEqual({
+      status: 5,
+      stdout: "from musl\n",
+      stderr: "",
+    });
+  });
+});
