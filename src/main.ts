@@ -1,7 +1,7 @@
 /** The router: the first word picks a command, which is loaded only then. */
 import { VsockboxError } from "./errors.ts";
 import { RUN_AS_WORD } from "./process/run-as-word.ts";
-import { aliasedCommand, subCommand } from "./commands/aliases.ts";
+import { aliasedCommand, isInit, subCommand } from "./commands/aliases.ts";
 import { COMMANDS } from "./commands/index.ts";
 import { closest, parseArguments } from "./ui/arguments.ts";
 import { print, printJson, reportError } from "./ui/report.ts";
@@ -13,6 +13,10 @@ async function main(programName: string, words: readonly string[]): Promise<numb
   if (first === RUN_AS_WORD) {
     const { runAs } = await import("./process/run-as.ts");
     return runAs(rest);
+  }
+  if (isInit(programName, process.pid)) {
+    const { runAsInit } = await import("./commands/init-run.ts");
+    return runAsInit();
   }
   const alias = aliasedCommand(programName);
   if (alias !== undefined) {

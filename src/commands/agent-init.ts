@@ -17,6 +17,13 @@ const SIGNAL_ENDS: readonly (readonly [NodeJS.Signals, MachineEnd])[] = [
 /** Pauses between tries to listen: without an agent an init is of no use, but it must not end. */
 const START_BACKOFF: Backoff = { firstMs: 200, factor: 1.5, maxMs: 5000 };
 
+/** Mounts what is missing, and says so. */
+export function mountAndReport(log: AgentLog): void {
+  const { mounted, warnings } = mountInitFilesystems();
+  if (mounted.length > 0) log.info(`mounted ${mounted.join(", ")}`);
+  for (const warning of warnings) log.warn(warning);
+}
+
 /** Mounts, reaps, and in the end ends the machine. */
 export class InitDuties implements Disposable {
   readonly #log: AgentLog;
@@ -27,13 +34,14 @@ export class InitDuties implements Disposable {
   /**
    * Takes over.
    *
+   * @param operation what is to be process 1, in errors.
    * @throws {VsockboxError} USAGE where this is not process 1.
    */
-  constructor(log: AgentLog) {
+  constructor(log: AgentLog, operation = "agent --init") {
     if (process.pid !== 1) {
       throw new VsockboxError({
         code: "USAGE",
-        operation: "agent --init",
+        operation,
         message: `it is for process 1, and this is process ${process.pid}`,
         hint: "name it on the kernel's command line: init=/usr/bin/vsockbox -- agent --init",
       });
@@ -43,9 +51,7 @@ export class InitDuties implements Disposable {
     for (const event of ["uncaughtException", "unhandledRejection"] as const) {
       process.on(event, (thrown: unknown) => log.warn(`${event}: ${reasonOf(thrown).message}`));
     }
-    const { mounted, warnings } = mountInitFilesystems();
-    if (mounted.length > 0) log.info(`mounted ${mounted.join(", ")}`);
-    for (const warning of warnings) log.warn(warning);
+    mountAndReport(log);
     try {
       bringUpLoopback();
     } catch (thrown) {

@@ -2,12 +2,15 @@
 import { basename } from "node:path";
 
 /** What vsockbox is when it is started under another program's name, as through a link. */
-const PROGRAM_NAMES: Readonly<Record<string, string>> = {
+export const PROGRAM_NAMES: Readonly<Record<string, string>> = {
   "vhost-device-vsock": "hybrid-proxy",
   vsock_guest_exec: "guest-exec",
   "vsock-shell-client": "shell-client",
   "vsock-shell-server": "shell-server",
 };
+
+/** The name under which the kernel starts process 1 of an image that `vsockbox initramfs` has written. */
+const INIT_NAME = "init";
 
 /** Words behind a command that make it another command. */
 const SUB_COMMANDS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
@@ -26,6 +29,11 @@ const SUB_COMMANDS: Readonly<Record<string, Readonly<Record<string, string>>>> =
  */
 export function aliasedCommand(programName: string): string | undefined {
   return own(PROGRAM_NAMES, basename(programName));
+}
+
+/** Whether this is the init of an image: its arguments are the kernel's, and nothing may end it. */
+export function isInit(programName: string, pid: number): boolean {
+  return pid === 1 && basename(programName) === INIT_NAME;
 }
 
 /** The command that a command's first word stands for, if it does. */

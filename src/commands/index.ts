@@ -162,6 +162,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./guest-exec-host.ts"),
   },
   {
+    name: "initramfs",
+    description: "Pack vsockbox and kernel modules into an initramfs, or into an overlay of one",
+    load: () => import("./initramfs.ts"),
+  },
+  {
+    name: "init",
+    description: "In an image of `initramfs`: be process 1, or load the packed kernel modules",
+    load: () => import("./init.ts"),
+  },
+  {
     name: "cid",
     description: "Print this machine's own CID",
     load: () => import("./cid.ts"),

@@ -8,6 +8,7 @@ const SYSTEM_ERRORS = getSystemErrorMap();
 export const ERRNO = {
   EPERM: 1,
   EINTR: 4,
+  ENOEXEC: 8,
   EAGAIN: 11,
   EACCES: 13,
   EBUSY: 16,

@@ -1,7 +1,20 @@
 /** Writing a whole file so that nothing partial ever stands under its name. */
 import { randomBytes } from "node:crypto";
-import { chmod, lstat, mkdir, open, realpath, rename, unlink, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  type FileHandle,
+  lstat,
+  mkdir,
+  open,
+  realpath,
+  rename,
+  unlink,
+  writeFile,
+} from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+
+/** Content as a whole, or in pieces that are made as they are written. */
+export type FileContent = Uint8Array | AsyncIterable<Uint8Array>;
 
 /**
  * Replaces or makes the file at `path`. Missing parent directories are made with 0755. The bytes go
@@ -15,15 +28,15 @@ import { basename, dirname, join } from "node:path";
  */
 export async function writeFileAtomically(
   path: string,
-  content: Uint8Array,
+  content: FileContent,
   mode: number,
 ): Promise<void> {
   await makeParents(dirname(path));
   const target = await realpath(path).catch(() => path);
   const existing = await lstat(target).catch(() => undefined);
-  if (existing !== undefined && !existing.isFile()) return writeFile(target, content);
+  if (existing !== undefined && !existing.isFile()) return writeInPlace(target, content);
   // /proc and /sys say "regular file", but nothing can be made beside their files.
-  if (/^\/(proc|sys)\//.test(target)) return writeFile(target, content);
+  if (/^\/(proc|sys)\//.test(target)) return writeInPlace(target, content);
 
   const temporary = join(
     dirname(target),
@@ -32,7 +45,7 @@ export async function writeFileAtomically(
   try {
     const file = await open(temporary, "wx", 0o600);
     try {
-      await file.writeFile(content);
+      await writeContent(file, content);
       if (existing !== undefined)
         await file.chown(existing.uid, existing.gid).catch(() => undefined);
       await file.sync();
@@ -44,6 +57,26 @@ export async function writeFileAtomically(
   } catch (thrown) {
     await unlink(temporary).catch(() => undefined);
     throw thrown;
+  }
+}
+
+async function writeInPlace(path: string, content: FileContent): Promise<void> {
+  if (content instanceof Uint8Array) return writeFile(path, content);
+  const file = await open(path, "w");
+  try {
+    await writeContent(file, content);
+  } finally {
+    await file.close();
+  }
+}
+
+async function writeContent(file: FileHandle, content: FileContent): Promise<void> {
+  if (content instanceof Uint8Array) return file.writeFile(content);
+  for await (const piece of content) {
+    for (let rest = piece; rest.length > 0;) {
+      const { bytesWritten } = await file.write(rest);
+      rest = rest.subarray(bytesWritten);
+    }
   }
 }
 

@@ -1,11 +1,19 @@
 /** The initramfs of a throw-away guest: busybox, vsockbox, the modules it needs, and a runner. */
-import { closeSync, existsSync, openSync } from "node:fs";
-import { dirname } from "node:path";
+import { existsSync } from "node:fs";
 import { VsockboxError } from "../errors.ts";
-import { EARLY_MAPS } from "../process/init-mounts.ts";
-import { type CpioEntry, CpioWriter } from "./cpio.ts";
-import { readElfNeeds, sharedObjects } from "./elf.ts";
-import { readModule, resolveModules, type Kernel } from "./kernel.ts";
+import type { CpioEntry } from "../initramfs/cpio.ts";
+import { readElfNeeds } from "../initramfs/elf.ts";
+import {
+  archivePath,
+  DEVICE_ENTRIES,
+  earlyEntries,
+  MOUNT_FOLDERS,
+  sharedObjectEntries,
+} from "../initramfs/executable.ts";
+import { withFolders } from "../initramfs/folders.ts";
+import { MODULE_FOLDER, moduleEntries, resolveModules } from "../initramfs/modules.ts";
+import { writeArchive } from "../initramfs/write.ts";
+import type { Kernel } from "./kernel.ts";
 
 /** Where the running guest finds vsockbox. */
 export const GUEST_BINARY = "/bin/vsockbox";
@@ -87,7 +95,7 @@ mount -t devpts devpts /dev/pts
 mount -t tmpfs -o mode=1777 tmp /tmp
 mount -t tmpfs run /run
 ip link set lo up
-for module in ${modules.join(" ")}; do insmod /modules/$module.ko || echo "init: insmod $module failed"; done
+for module in ${modules.join(" ")}; do insmod ${MODULE_FOLDER}/$module.ko || echo "init: insmod $module failed"; done
 tries=0
 while [ ! -e ${controlDevice} ] && [ $tries -lt 500 ]; do sleep 0.02; tries=$((tries + 1)); done
 cd /root
@@ -107,7 +115,7 @@ function agentInitScript(
 /bin/busybox --install -s /bin
 export PATH=/bin:/sbin HOME=/root
 ${exports(environment)}
-for module in ${modules.join(" ")}; do insmod /modules/$module.ko || echo "init: insmod $module failed"; done
+for module in ${modules.join(" ")}; do insmod ${MODULE_FOLDER}/$module.ko || echo "init: insmod $module failed"; done
 (cd /root; while [ ! -e ${controlDevice} ]; do sleep 0.05; done; exec /runner) &
 exec ${GUEST_BINARY} agent --init ${args.join(" ")}
 `;
@@ -156,93 +164,37 @@ reboot -f
 /** Writes the whole image to `path`. */
 export function writeGuestImage(path: string, options: GuestImageOptions): void {
   const modules = resolveModules(options.kernel, options.modules);
-  const { agentInit, environment, controlDevice } = options;
+  const { agentInit, environment, controlDevice, binary, files = [] } = options;
   const parts = { modules: modules.map(({ name }) => name), environment, controlDevice };
   const script = agentInit === undefined ? initScript(parts) : agentInitScript(parts, agentInit);
-  const text = (content: string) => new TextEncoder().encode(content);
+  const text = (name: string, mode: number, content: string): CpioEntry => ({
+    kind: "file",
+    path: name,
+    mode,
+    data: new TextEncoder().encode(content),
+  });
+  const copy = (name: string, mode: number, source: string): CpioEntry => ({
+    kind: "copy",
+    path: archivePath(name),
+    mode,
+    source,
+  });
   const entries: CpioEntry[] = [
-    { kind: "copy", path: "bin/busybox", mode: 0o755, source: findBusybox() },
-    { kind: "file", path: "init", mode: 0o755, data: text(script) },
-    { kind: "file", path: "runner", mode: 0o755, data: text(runner(options.controlDevice)) },
-    {
-      kind: "file",
-      path: "etc/passwd",
-      mode: 0o644,
-      data: text("root:x:0:0:root:/root:/bin/sh\nguest:x:1000:1000:guest:/tmp:/bin/sh\n"),
-    },
-    {
-      kind: "file",
-      path: "etc/group",
-      mode: 0o644,
-      data: text("root:x:0:\nguest:x:1000:\nextra:x:2000:guest\n"),
-    },
-    ...(agentInit === undefined ? [] : [earlyMaps()]),
-    { kind: "character device", path: "dev/console", mode: 0o600, major: 5, minor: 1 },
-    { kind: "character device", path: "dev/null", mode: 0o666, major: 1, minor: 3 },
-    ...modules.map((module): CpioEntry => ({
-      kind: "file",
-      path: `modules/${module.name}.ko`,
-      mode: 0o644,
-      data: readModule(module),
-    })),
-    ...[options.binary, ...(options.files ?? []).map(({ source }) => source)]
-      .flatMap(sharedObjectsOf)
-      .map((library): CpioEntry => ({
-        kind: "copy",
-        path: library.slice(1),
-        mode: 0o755,
-        source: library,
-      })),
-    { kind: "copy", path: GUEST_BINARY.slice(1), mode: 0o755, source: options.binary },
-    ...(options.files ?? []).map((file): CpioEntry => ({
-      kind: "copy",
-      path: file.path.replace(/^\/+/, ""),
-      mode: file.mode,
-      source: file.source,
-    })),
+    copy("bin/busybox", 0o755, findBusybox()),
+    text("init", 0o755, script),
+    text("runner", 0o755, runner(controlDevice)),
+    text("etc/passwd", 0o644, PASSWD),
+    text("etc/group", 0o644, GROUP),
+    ...(agentInit === undefined ? [] : earlyEntries(binary)),
+    ...DEVICE_ENTRIES,
+    ...moduleEntries(modules),
+    ...sharedObjectEntries([binary, ...files.map(({ source }) => source)]),
+    copy(GUEST_BINARY, 0o755, binary),
+    ...files.map(({ path: name, mode, source }) => copy(name, mode, source)),
   ];
-  writeArchive(path, entries);
+  const folders = ["bin", "sbin", "etc", ...MOUNT_FOLDERS];
+  writeArchive(path, withFolders(entries, { folders }));
 }
 
-/** Without it the runtime cannot start before /proc is mounted. */
-function earlyMaps(): CpioEntry {
-  const data = new TextEncoder().encode(EARLY_MAPS.content);
-  return { kind: "file", path: EARLY_MAPS.path.replace(/^\/+/, ""), mode: 0o444, data };
-}
-
-function sharedObjectsOf(source: string): string[] {
-  try {
-    return sharedObjects(source);
-  } catch (thrown) {
-    // A script or a data file needs nothing.
-    if (thrown instanceof VsockboxError && thrown.code === "CONFIG") return [];
-    throw thrown;
-  }
-}
-
-/** Folders that are there although nothing is packed into them. */
-const FOLDERS = ["bin", "sbin", "dev", "etc", "proc", "root", "run", "sys", "tmp", "modules"];
-
-function writeArchive(path: string, entries: readonly CpioEntry[]): void {
-  const fd = openSync(path, "w", 0o600);
-  try {
-    const writer = new CpioWriter(fd);
-    const made = new Set<string>();
-    const makeFolder = (folder: string) => {
-      if (folder === "." || folder === "/" || made.has(folder)) return;
-      makeFolder(dirname(folder));
-      made.add(folder);
-      writer.add({ kind: "directory", path: folder, mode: folder === "tmp" ? 0o1777 : 0o755 });
-    };
-    for (const folder of FOLDERS) makeFolder(folder);
-    for (const entry of entries) {
-      if (made.has(entry.path)) continue;
-      makeFolder(dirname(entry.path));
-      writer.add(entry);
-      made.add(entry.path);
-    }
-    writer.finish();
-  } finally {
-    closeSync(fd);
-  }
-}
+const PASSWD = "root:x:0:0:root:/root:/bin/sh\nguest:x:1000:1000:guest:/tmp:/bin/sh\n";
+const GROUP = "root:x:0:\nguest:x:1000:\nextra:x:2000:guest\n";

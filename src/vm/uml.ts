@@ -3,9 +3,11 @@ import { existsSync, readFileSync, statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { VsockboxError } from "../errors.ts";
+import { moduleIndexes } from "../initramfs/module-index.ts";
+import { resolveModules } from "../initramfs/modules.ts";
 import { DEFAULT_PATH } from "../process/environment.ts";
 import type { GuestFile } from "./guest-image.ts";
-import { moduleIndexes, resolveModules, type Kernel } from "./kernel.ts";
+import type { Kernel } from "./kernel.ts";
 import { DEFAULT_MEMORY_MIB, type BootOptions, type Machine } from "./machine.ts";
 
 /** The virtio device type of vsock, virtio 1.2 section 5.10.1. */

@@ -4,6 +4,7 @@
  * and the test that takes the vsock modules away comes before anything has used them.
  */
 import "./agent-init.ts";
+import "./initramfs.ts";
 import "./uml.ts";
 import "./demo.ts";
 import "./hybrid.ts";

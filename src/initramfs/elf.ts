@@ -15,6 +15,8 @@ export interface ElfNeeds {
   interpreter: string | undefined;
   /** Names of shared libraries, as in `libc.so.6`. */
   libraries: string[];
+  /** e_machine: 62 is x86-64, 183 arm64. */
+  machine: number;
 }
 
 interface Segment {
@@ -37,11 +39,12 @@ export function readElfNeeds(path: string): ElfNeeds {
       const count = readSync(fd, buffer, 0, bytes, offset);
       return new DataView(buffer.buffer, 0, count);
     };
-    const segments = readSegments(at, path);
+    const { segments, machine } = readSegments(at, path);
     const interpreter = segments.find(({ type }) => type === PT_INTERP);
     return {
       interpreter: interpreter && text(at(interpreter.offset, interpreter.bytes), 0),
       libraries: readLibraries(at, segments),
+      machine,
     };
   } finally {
     closeSync(fd);
@@ -50,7 +53,7 @@ export function readElfNeeds(path: string): ElfNeeds {
 
 type ReadAt = (offset: number, bytes: number) => DataView;
 
-function readSegments(at: ReadAt, path: string): Segment[] {
+function readSegments(at: ReadAt, path: string): { segments: Segment[]; machine: number } {
   const head = at(0, 64);
   const isElf64 =
     head.byteLength === 64 && head.getUint32(0) === 0x7f454c46 && head.getUint16(4) === 0x0201;
@@ -64,7 +67,7 @@ function readSegments(at: ReadAt, path: string): Segment[] {
   }
   const offset = Number(head.getBigUint64(32, true));
   const size = head.getUint16(54, true);
-  return Array.from({ length: head.getUint16(56, true) }, (_, index) => {
+  const segments = Array.from({ length: head.getUint16(56, true) }, (_, index) => {
     const entry = at(offset + index * size, 56);
     return {
       type: entry.getUint32(0, true),
@@ -73,6 +76,7 @@ function readSegments(at: ReadAt, path: string): Segment[] {
       bytes: Number(entry.getBigUint64(32, true)),
     };
   });
+  return { segments, machine: head.getUint16(18, true) };
 }
 
 function readLibraries(at: ReadAt, segments: Segment[]): string[] {
@@ -118,24 +122,31 @@ const LIBRARY_FOLDERS = [
  * All files that a program needs to run in a root of its own: the loader at its own path, and every
  * library, also those that libraries need, by its path here.
  *
- * @throws {VsockboxError} UNAVAILABLE where one is not on this machine.
+ * @throws {VsockboxError} UNAVAILABLE where one is not on this machine, CONFIG where `program` is no ELF
+ * file.
  */
 export function sharedObjects(program: string): string[] {
+  const { machine } = readElfNeeds(program);
+  const fits = (path: string) => existsSync(path) && readElfNeeds(path).machine === machine;
+  const missing = (name: string, where: string) =>
+    new VsockboxError({
+      code: "UNAVAILABLE",
+      operation: "find shared library",
+      address: name,
+      message: `${program} needs it, and it is ${where}`,
+      hint: "take a self-contained build, or one for this machine and its libc",
+    });
   const found = new Map<string, string>();
   const visit = (path: string) => {
     const { interpreter, libraries } = readElfNeeds(path);
-    if (interpreter !== undefined) found.set(interpreter, interpreter);
+    if (interpreter !== undefined) {
+      if (!fits(interpreter)) throw missing(interpreter, "not on this machine");
+      found.set(interpreter, interpreter);
+    }
     for (const name of libraries) {
       if (found.has(name)) continue;
-      const library = LIBRARY_FOLDERS.map((folder) => join(folder, name)).find(existsSync);
-      if (library === undefined) {
-        throw new VsockboxError({
-          code: "UNAVAILABLE",
-          operation: "find shared library",
-          address: name,
-          message: `${program} needs it, and it is in none of ${LIBRARY_FOLDERS.join(", ")}`,
-        });
-      }
+      const library = LIBRARY_FOLDERS.map((folder) => join(folder, name)).find(fits);
+      if (library === undefined) throw missing(name, `in none of ${LIBRARY_FOLDERS.join(", ")}`);
       found.set(name, library);
       visit(library);
     }

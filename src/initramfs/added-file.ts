@@ -1,0 +1,67 @@
+/** `--file SOURCE:DEST[:MODE]`: a file of this machine that is packed too. */
+import { statSync } from "node:fs";
+import { posix } from "node:path";
+import { reasonOf, VsockboxError } from "../errors.ts";
+
+/** A file to be packed. */
+export interface AddedFile {
+  /** On this machine. */
+  source: string;
+  /** In the image; absolute. */
+  path: string;
+  /** Permission bits. */
+  mode: number;
+}
+
+/**
+ * Reads one `--file`.
+ *
+ * @throws {VsockboxError} USAGE for what is written wrong, CONFIG for a source that is no regular file.
+ */
+export function parseAddedFile(text: string): AddedFile {
+  const parts = text.split(":");
+  const modeText =
+    parts.length > 2 && /^[0-7]{3,4}$/.test(parts.at(-1) ?? "") ? parts.pop() : undefined;
+  const path = parts.pop() ?? "";
+  const source = parts.join(":");
+  if (source === "" || !path.startsWith("/") || path.endsWith("/") || path.includes("\0")) {
+    throw new VsockboxError({
+      code: "USAGE",
+      operation: "read --file",
+      address: JSON.stringify(text),
+      message: "it is no SOURCE:DEST[:MODE]",
+      hint: "DEST is the whole path in the image, MODE is octal: --file conf/token:/etc/token:600",
+    });
+  }
+  // As the kernel unpacks it: nothing of it leaves the root, but `..` would hide where it goes.
+  const normal = posix.normalize(path);
+  return {
+    source,
+    path: normal,
+    mode: modeText === undefined ? modeOf(source) : parseInt(modeText, 8),
+  };
+}
+
+/** The source's own permissions, without set-user-ID. */
+function modeOf(source: string): number {
+  return fileStatus(source).mode & 0o777;
+}
+
+/**
+ * Of a regular file, also behind a link.
+ *
+ * @throws {VsockboxError} CONFIG where it is none.
+ */
+export function fileStatus(source: string): { mode: number; size: number } {
+  const failed = (message: string, errno?: string) =>
+    new VsockboxError({ code: "CONFIG", operation: "pack", address: source, message, errno });
+  let status;
+  try {
+    status = statSync(source);
+  } catch (thrown) {
+    const { message, errno } = reasonOf(thrown);
+    throw failed(message, errno);
+  }
+  if (!status.isFile()) throw failed("it is no regular file");
+  return { mode: status.mode, size: status.size };
+}

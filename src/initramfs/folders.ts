@@ -1,0 +1,56 @@
+/** The folders of an archive: each before what is in it, and each entry once. */
+import { dirname } from "node:path";
+import { VsockboxError } from "../errors.ts";
+import type { CpioEntry } from "./cpio.ts";
+
+/** Options of {@link withFolders}. */
+export interface FolderOptions {
+  /** Folders that are there although nothing is packed into them. */
+  folders?: readonly string[];
+  /**
+   * For an archive that is unpacked over another one, in which `/lib` may be a link to a folder. The
+   * kernel replaces a link by a folder of that name; with a slash behind the name it looks at what the
+   * link points to instead, and still makes the folder where there is nothing.
+   */
+  keepsLinks?: boolean;
+}
+
+/**
+ * The entries with all folders that they need in front. Of two entries with one path the first counts.
+ *
+ * @throws {VsockboxError} CONFIG where something is to be packed below what is no folder.
+ */
+export function withFolders(
+  entries: readonly CpioEntry[],
+  { folders = [], keepsLinks = false }: FolderOptions = {},
+): CpioEntry[] {
+  const made = new Map<string, CpioEntry["kind"]>();
+  const result: CpioEntry[] = [];
+  const makeFolder = (folder: string) => {
+    if (folder === "." || folder === "/") return;
+    const kind = made.get(folder);
+    if (kind === "directory") return;
+    if (kind !== undefined) throw noFolder(folder, kind);
+    makeFolder(dirname(folder));
+    made.set(folder, "directory");
+    const mode = folder === "tmp" ? 0o1777 : 0o755;
+    result.push({ kind: "directory", path: keepsLinks ? `${folder}/` : folder, mode });
+  };
+  for (const folder of folders) makeFolder(folder);
+  for (const entry of entries) {
+    if (made.has(entry.path)) continue;
+    makeFolder(dirname(entry.path));
+    result.push(entry);
+    made.set(entry.path, entry.kind);
+  }
+  return result;
+}
+
+function noFolder(path: string, kind: string): VsockboxError {
+  return new VsockboxError({
+    code: "CONFIG",
+    operation: "pack",
+    address: `/${path}`,
+    message: `it is to be a ${kind === "symlink" ? "link" : "file"}, and a folder of the image`,
+  });
+}

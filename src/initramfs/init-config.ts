@@ -1,0 +1,115 @@
+/**
+ * What the init of an image is to do: a small JSON file in the image. Bytes in, values out.
+ *
+ * ```json
+ * {
+ *   "version": 1,
+ *   "kernel": "6.1.0-13-amd64",
+ *   "modules": ["vsock", "vmw_vsock_virtio_transport_common"],
+ *   "command": ["agent"],
+ *   "on_exit": "poweroff"
+ * }
+ * ```
+ */
+import { VsockboxError } from "../errors.ts";
+
+/** Where the image has it. */
+export const INIT_CONFIG_PATH = "/etc/vsockbox/init.json";
+
+/** What may come behind the end of the command. */
+export const EXIT_ACTIONS = ["poweroff", "reboot", "halt", "restart"] as const;
+
+/** One of {@link EXIT_ACTIONS}. */
+export type ExitAction = (typeof EXIT_ACTIONS)[number];
+
+/** What the init does. */
+export interface InitConfig {
+  /** The version of Linux that the modules are for, as `uname -r` prints it; undefined without modules. */
+  kernel: string | undefined;
+  /** Names of packed modules, in load order. */
+  modules: readonly string[];
+  /** Words of vsockbox's command line, or a program that begins with `/` and its arguments. */
+  command: readonly [string, ...string[]];
+  /** What comes when that ends. */
+  onExit: ExitAction;
+}
+
+/** What the init does where nothing is said. */
+export const DEFAULT_INIT_CONFIG: InitConfig = {
+  kernel: undefined,
+  modules: [],
+  command: ["agent"],
+  onExit: "poweroff",
+};
+
+/** The number of this format. */
+const VERSION = 1;
+
+/** To be put at {@link INIT_CONFIG_PATH}. */
+export function encodeInitConfig({ kernel, modules, command, onExit }: InitConfig): Uint8Array {
+  const fields = { version: VERSION, kernel, modules, command, on_exit: onExit };
+  return new TextEncoder().encode(`${JSON.stringify(fields, undefined, 2)}\n`);
+}
+
+/**
+ * Reads the file. What is missing is as in {@link DEFAULT_INIT_CONFIG}; unknown fields are passed over.
+ *
+ * @throws {VsockboxError} CONFIG, naming the field that is wrong.
+ */
+export function decodeInitConfig(bytes: Uint8Array): InitConfig {
+  const fields = objectOf(bytes);
+  if (fields["version"] !== VERSION) {
+    throw wrong(
+      `version is ${JSON.stringify(fields["version"])}, and this program reads ${VERSION}`,
+    );
+  }
+  const { kernel } = fields;
+  if (kernel !== undefined && typeof kernel !== "string") throw wrong("kernel is no string");
+  const modules = fields["modules"] ?? DEFAULT_INIT_CONFIG.modules;
+  // They become file names.
+  if (!isWords(modules) || modules.some((name) => !/^\w+$/.test(name))) {
+    throw wrong("modules is no list of module names");
+  }
+  const command = fields["command"] ?? DEFAULT_INIT_CONFIG.command;
+  if (!isWords(command) || !hasFirst(command)) throw wrong("command is no list of words");
+  const onExit = EXIT_ACTIONS.find(
+    (action) => action === (fields["on_exit"] ?? DEFAULT_INIT_CONFIG.onExit),
+  );
+  if (onExit === undefined) throw wrong(`on_exit is none of ${EXIT_ACTIONS.join(", ")}`);
+  return { kernel, modules, command, onExit };
+}
+
+function objectOf(bytes: Uint8Array): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (cause) {
+    throw wrong("it is no JSON", cause);
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw wrong("it is no JSON object");
+  }
+  return { ...value };
+}
+
+function isWords(value: unknown): value is string[] {
+  return (
+    Array.isArray(value) &&
+    value.every((word) => typeof word === "string" && word !== "" && !word.includes("\0"))
+  );
+}
+
+function hasFirst(words: string[]): words is [string, ...string[]] {
+  return words.length > 0;
+}
+
+function wrong(message: string, cause?: unknown): VsockboxError {
+  return new VsockboxError({
+    code: "CONFIG",
+    operation: "read",
+    address: INIT_CONFIG_PATH,
+    message,
+    hint: "`vsockbox initramfs` writes it",
+    cause,
+  });
+}
