@@ -3,6 +3,7 @@ import { closeSync, existsSync, openSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { VsockboxError } from "../errors.ts";
 
+const ET_EXEC = 2;
 const PT_LOAD = 1;
 const PT_DYNAMIC = 2;
 const PT_INTERP = 3;
@@ -39,11 +40,13 @@ export function readElfNeeds(path: string): ElfNeeds {
       const count = readSync(fd, buffer, 0, bytes, offset);
       return new DataView(buffer.buffer, 0, count);
     };
-    const { segments, machine } = readSegments(at, path);
+    const { segments, machine, isExecutable } = readSegments(at, path);
     const interpreter = segments.find(({ type }) => type === PT_INTERP);
+    // A self-contained program has its libraries with it, although it names them.
+    const isAlone = isExecutable && interpreter === undefined;
     return {
       interpreter: interpreter && text(at(interpreter.offset, interpreter.bytes), 0),
-      libraries: readLibraries(at, segments),
+      libraries: isAlone ? [] : readLibraries(at, segments),
       machine,
     };
   } finally {
@@ -53,7 +56,14 @@ export function readElfNeeds(path: string): ElfNeeds {
 
 type ReadAt = (offset: number, bytes: number) => DataView;
 
-function readSegments(at: ReadAt, path: string): { segments: Segment[]; machine: number } {
+interface Headers {
+  segments: Segment[];
+  machine: number;
+  /** ET_EXEC: a program at a fixed address, and no library. */
+  isExecutable: boolean;
+}
+
+function readSegments(at: ReadAt, path: string): Headers {
   const head = at(0, 64);
   const isElf64 =
     head.byteLength === 64 && head.getUint32(0) === 0x7f454c46 && head.getUint16(4) === 0x0201;
@@ -76,7 +86,8 @@ function readSegments(at: ReadAt, path: string): { segments: Segment[]; machine:
       bytes: Number(entry.getBigUint64(32, true)),
     };
   });
-  return { segments, machine: head.getUint16(18, true) };
+  const [kind, machine] = [head.getUint16(16, true), head.getUint16(18, true)];
+  return { segments, machine, isExecutable: kind === ET_EXEC };
 }
 
 function readLibraries(at: ReadAt, segments: Segment[]): string[] {
