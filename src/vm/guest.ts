@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { writeGuestImage } from "./guest-image.ts";
-import type { BootOptions, VmmProcess } from "./machine.ts";
+import type { BootOptions, Machine, VmmProcess } from "./machine.ts";
 import { qemuMachine } from "./qemu.ts";
 import { Guest } from "./running-guest.ts";
 import { umlMachine } from "./uml.ts";
@@ -34,28 +34,43 @@ export async function bootGuest(options: BootOptions): Promise<Guest> {
       modules: machine.modules,
     });
     options.onStage?.(`booting Linux ${kernel.version}`);
-    const attempts = machine.attempts(folder);
-    for (const [index, { stallMs, vmm }] of attempts.entries()) {
-      const isLast = index === attempts.length - 1;
-      const guest = await tryBoot(folder, vmm, isLast ? undefined : stallMs, options.signal);
-      if (guest === undefined) continue;
-      // The guest has it in memory by now.
-      rmSync(join(folder, "initrd"));
-      return guest;
-    }
-    throw new Error("the last attempt neither booted nor failed");
+    const ready = (guest: Guest) => guest.ready(BOOT_TIMEOUT_MS);
+    const guest = await startMachine({ machine, folder, ready, signal: options.signal });
+    // The guest has it in memory by now.
+    rmSync(join(folder, "initrd"));
+    return guest;
   } catch (thrown) {
     rmSync(folder, { recursive: true, force: true });
     throw thrown;
   }
 }
 
+/** What {@link startMachine} starts. */
+export interface MachineStart {
+  machine: Machine;
+  /** With the `initrd`. */
+  folder: string;
+  /** Resolves when the guest is up, rejects when it will not be. */
+  ready(guest: Guest): Promise<void>;
+  signal?: AbortSignal | undefined;
+}
+
+/** Starts a machine, and again where it hangs. */
+export async function startMachine(start: MachineStart): Promise<Guest> {
+  const attempts = start.machine.attempts(start.folder);
+  for (const [index, { stallMs, vmm }] of attempts.entries()) {
+    const isLast = index === attempts.length - 1;
+    const guest = await tryBoot(start, vmm, isLast ? undefined : stallMs);
+    if (guest !== undefined) return guest;
+  }
+  throw new Error("the last attempt neither booted nor failed");
+}
+
 /** Gives undefined where the machine has written nothing more to its console for `stallMs`. */
 async function tryBoot(
-  folder: string,
+  { folder, ready, signal }: MachineStart,
   vmm: VmmProcess,
   stallMs: number | undefined,
-  signal: AbortSignal | undefined,
 ): Promise<Guest | undefined> {
   const guest = new Guest(folder, vmm);
   const onAbort = () => void guest.stop();
@@ -72,7 +87,7 @@ async function tryBoot(
   };
   const timer = setInterval(look, 500);
   try {
-    const outcome = await Promise.race([guest.ready(BOOT_TIMEOUT_MS), stalled.promise]);
+    const outcome = await Promise.race([ready(guest), stalled.promise]);
     if (outcome !== "stalled") return guest;
     await guest.kill();
     return undefined;

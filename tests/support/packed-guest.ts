@@ -1,25 +1,26 @@
 /** Guests that boot a file as `vsockbox initramfs` has written it, behind a vsock device of ours. */
-import { mkdtempSync, renameSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { packInto } from "./pack.ts";
+import { startMachine } from "../../src/vm/guest.ts";
 import type { Machine, VmmName } from "../../src/vm/machine.ts";
 import { qemuMachine } from "../../src/vm/qemu.ts";
-import { Guest } from "../../src/vm/running-guest.ts";
+import type { Guest } from "../../src/vm/running-guest.ts";
 import { umlMachine } from "../../src/vm/uml.ts";
-import { BINARY, Running, TemporaryFolder } from "./binary.ts";
+import { BINARY, eventually, Running, TemporaryFolder } from "./binary.ts";
+import { packInto } from "./pack.ts";
 
 /** Options of {@link PackedGuest.boot}. */
 export interface PackedGuestOptions {
   vmm: VmmName;
-  /** Arguments of `vsockbox initramfs`, without `-o`. */
-  pack: readonly string[];
-  /** Whether the kernel's modules for vsock are packed. */
-  hasModules?: boolean;
-  /** UML: further words of the kernel's command line. */
+  /** Arguments of `vsockbox initramfs`, without `-o`; `modules` is the kernel's folder of modules. */
+  pack(modules: string): readonly string[];
+  /** User-mode Linux: further words of the kernel's command line. */
   words?: readonly string[];
+  /** Called with the device's address before the machine starts. */
+  beforeStart?(address: string): void;
 }
 
-/** A guest, its device, and the file that it has booted. */
+/** A guest and its device. */
 export class PackedGuest implements AsyncDisposable {
   readonly guest: Guest;
   /** How the host reaches its agent. */
@@ -34,7 +35,7 @@ export class PackedGuest implements AsyncDisposable {
     this.#device = device;
   }
 
-  /** Packs and boots. */
+  /** Packs, and boots as far as our init's first words. */
   static async boot(options: PackedGuestOptions): Promise<PackedGuest> {
     const folder = new TemporaryFolder();
     const uds = folder.file("vm5.vsock");
@@ -43,23 +44,34 @@ export class PackedGuest implements AsyncDisposable {
       ...["hybrid-proxy", "--vm", `guest-cid=5,socket=${socket},uds-path=${uds}`],
     ]);
     await device.says("waiting for its VMM");
-    const machine = machineOf(options.vmm, socket);
+    const machine = machineOf(options, socket);
     const home = mkdtempSync(join(machine.parent, "vsockbox-guest-"));
-    const modules =
-      options.hasModules === false ? [] : ["--kernel-modules", machine.kernel.modules];
-    await packInto(join(home, "packed"), [...modules, ...options.pack]);
-    renameSync(join(home, "packed"), join(home, "initrd"));
-    const [attempt] = machine.attempts(home);
-    if (attempt === undefined) throw new Error("the machine has no way to start");
-    const { vmm } = attempt;
-    const command: [string, ...string[]] = [...vmm.command, ...(options.words ?? [])];
-    const guest = new Guest(home, { ...vmm, command });
-    return new PackedGuest(guest, `hybrid:${uds}`, folder, device);
+    try {
+      await packInto(join(home, "initrd"), options.pack(machine.kernel.modules));
+      const address = `hybrid:${uds}`;
+      options.beforeStart?.(address);
+      const guest = await startMachine({ machine, folder: home, ready: untilOurInit });
+      return new PackedGuest(guest, address, folder, device);
+    } catch (thrown) {
+      rmSync(home, { recursive: true, force: true });
+      await device[Symbol.asyncDispose]();
+      throw thrown;
+    }
   }
 
-  /** The path of a file beside the device's sockets. */
-  get folder(): TemporaryFolder {
-    return this.#folder;
+  /** Resolves with all that its console has shown, when the machine is off. */
+  async ended(): Promise<string> {
+    await this.guest.ended;
+    return this.guest.consoleLog();
+  }
+
+  /** Waits for words on the console. */
+  async says(text: string): Promise<void> {
+    await eventually(`its console has ${JSON.stringify(text)}`, () => this.#has(text), 120_000);
+  }
+
+  #has(text: string): boolean {
+    return this.guest.consoleLog().includes(text);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -69,7 +81,21 @@ export class PackedGuest implements AsyncDisposable {
   }
 }
 
-function machineOf(vmm: VmmName, socket: string): Machine {
+async function untilOurInit(guest: Guest): Promise<void> {
+  const isOurs = () => guest.consoleLog().includes("[info] [");
+  await eventually("our init is there", isOurs, 180_000);
+}
+
+function machineOf({ vmm, words = [] }: PackedGuestOptions, socket: string): Machine {
   const options = { binary: BINARY, vsockDevices: [socket], memoryMib: 1024 };
-  return vmm === "uml" ? umlMachine(options) : qemuMachine(options);
+  if (vmm === "qemu") return qemuMachine(options);
+  const machine = umlMachine(options);
+  return {
+    ...machine,
+    attempts: (folder) =>
+      machine.attempts(folder).map(({ stallMs, vmm: { command, ...rest } }) => {
+        const [program, ...given] = command;
+        return { stallMs, vmm: { ...rest, command: [program, ...given, ...words] } };
+      }),
+  };
 }

@@ -1,20 +1,236 @@
 /** Guests that boot what `vsockbox initramfs` writes, and nothing else. */
-import { expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { CpioEntry } from "../../src/initramfs/cpio.ts";
+import { DEVICE_ENTRIES } from "../../src/initramfs/executable.ts";
+import { withFolders } from "../../src/initramfs/folders.ts";
+import { writeArchive } from "../../src/initramfs/write.ts";
+import { findBusybox } from "../../src/vm/guest-image.ts";
+import { TemporaryFolder, vsockbox } from "../support/binary.ts";
 import { PackedGuest } from "../support/packed-guest.ts";
-import { vsockbox } from "../support/binary.ts";
-import { describeUml } from "./support.ts";
+import { describeUml, describeVm } from "./support.ts";
+
+const ROOT = join(import.meta.dir, "../..");
+
+/** The only program of an image. */
+const PROGRAM = "/usr/bin/vsockbox";
+
+/** Without a root User-mode Linux puts one behind all other words. */
+const NO_ROOT = "root=/dev/none";
+
+/** Waits for the agent, runs a command, switches the guest off; gives its console. */
+async function useAndEnd(packed: PackedGuest): Promise<string> {
+  const { address } = packed;
+  const waited = await vsockbox(["wait", address, "--timeout", "120"]);
+  expect([waited.status, waited.stderr]).toEqual([0, ""]);
+  const words = ["exec", address, "--", PROGRAM, "cid"];
+  expect(await vsockbox(words)).toMatchObject({ status: 0, stdout: "5\n" });
+  expect(await vsockbox(["shutdown", address])).toMatchObject({ status: 0 });
+  const log = await packed.ended();
+  expect(log).not.toContain("Kernel panic");
+  return log;
+}
+
+describeVm("an image of initramfs under QEMU", () => {
+  test("boots with nothing but itself: modules, agent, exec, shutdown", async () => {
+    await using packed = await PackedGuest.boot({
+      vmm: "qemu",
+      pack: (modules) => ["--kernel-modules", modules],
+    });
+    const log = await useAndEnd(packed);
+    expect(log).toMatch(/loaded .*virtio_pci.*vsock.*vmw_vsock_virtio_transport/);
+    expect(log).toContain("poweroff: ending");
+  });
+});
 
 describeUml("an image of initramfs under User-mode Linux", () => {
-  test("serves the host, and is switched off by it", async () => {
-    await using packed = await PackedGuest.boot({ vmm: "uml", pack: [] });
-    const { address, guest } = packed;
-    expect(await vsockbox(["wait", address, "--timeout", "60"])).toMatchObject({ status: 0 });
-    const line = ["exec", address, "--", "/usr/bin/vsockbox", "cid"];
-    expect(await vsockbox(line)).toMatchObject({ status: 0, stdout: "5\n" });
-    expect((await vsockbox(["shutdown", address])).status).toBe(0);
-    await guest.ended;
-    const log = guest.consoleLog();
-    console.log(log);
+  let folder: TemporaryFolder;
+  beforeAll(() => {
+    folder = new TemporaryFolder();
+  });
+  afterAll(() => {
+    folder[Symbol.dispose]();
+  });
+
+  function script(name: string, text: string): string {
+    const path = folder.file(name);
+    writeFileSync(path, text, { mode: 0o755 });
+    return `${path}:/bin/${name}`;
+  }
+
+  test("passes over the kernel's words, and takes those behind --", async () => {
+    await using packed = await PackedGuest.boot({
+      vmm: "uml",
+      pack: (modules) => ["--kernel-modules", modules, "--loopback", "--", "--max-sessions", "50"],
+      words: [NO_ROOT, "splash", "some=thing", "-x", "--", "--allow-local"],
+    });
+    expect((await vsockbox(["wait", packed.address, "--timeout", "60"])).status).toBe(0);
+    const inner = ["exec", packed.address, "--", PROGRAM, "exec", "local", "--", PROGRAM, "cid"];
+    expect(await vsockbox(inner)).toMatchObject({ status: 0, stdout: "5\n" });
+    const info = await vsockbox(["info", packed.address, "--json"]);
+    expect(JSON.parse(info.stdout)).toMatchObject({ pid: 1, uid: 0 });
+    const line = await vsockbox(["exec", packed.address, "--shell", "echo hi"]);
+    expect(line).toMatchObject({ status: 127 });
+    await useAndEnd(packed);
+  });
+
+  test("is switched off where the agent cannot have its arguments", async () => {
+    await using packed = await PackedGuest.boot({
+      vmm: "uml",
+      pack: () => [],
+      words: [NO_ROOT, "--", "--bogus"],
+    });
+    const log = await packed.ended();
+    expect(log).toContain("agent: unknown option --bogus");
+    expect(log).toContain("this guest cannot do what it is for");
     expect(log).not.toContain("Kernel panic");
+  });
+
+  test("boots compressed, and has busybox where that is wanted", async () => {
+    await using packed = await PackedGuest.boot({
+      vmm: "uml",
+      pack: (modules) => [
+        ...["--kernel-modules", modules, "--busybox", findBusybox(), "--compress", "gzip"],
+      ],
+    });
+    expect((await vsockbox(["wait", packed.address, "--timeout", "60"])).status).toBe(0);
+    const line =
+      "tr '\\0' '\\n' < /proc/1/cmdline | head -1; id -un; ls -l /init | sed 's/.*init/init/'";
+    expect(await vsockbox(["exec", packed.address, "--shell", line])).toMatchObject({
+      status: 0,
+      stdout: "/init\nroot\ninit -> usr/bin/vsockbox\n",
+    });
+    await useAndEnd(packed);
+  });
+
+  test("runs what the host sends, and is switched off behind it", async () => {
+    let host: ReturnType<typeof vsockbox> | undefined;
+    await using packed = await PackedGuest.boot({
+      vmm: "uml",
+      pack: (modules) => [
+        ...["--kernel-modules", modules, "--busybox", findBusybox()],
+        ...["--command", "guest-exec --retry --report 2:7777"],
+      ],
+      beforeStart(address) {
+        host = vsockbox([
+          ...["guest-exec-host", `${address}:7777`, "-q", "--once", "--report"],
+          "vsockbox cid; exit 5",
+        ]);
+      },
+    });
+    const log = await packed.ended();
+    expect(await host).toMatchObject({ status: 5, stdout: "5\n" });
+    expect(log).toContain("guest-exec --retry --report 2:7777: ended with status 5");
+    expect(log).toContain("poweroff: ending the machine");
+    expect(log).not.toContain("Kernel panic");
+  });
+
+  test("collects orphans, restarts its program, and ends as it is told", async () => {
+    const job = `#!/bin/sh
+n=$(cat /tmp/count 2> /dev/null || echo 0)
+echo $((n + 1)) > /tmp/count
+[ $n -lt 2 ] && exit 3
+(sleep 0.2 &)
+sleep 2
+echo "zombies: $(awk '$3 == "Z" && $4 == 1' /proc/[0-9]*/stat | wc -l)"
+echo "times: $((n + 1)), argument: $1"
+kill -USR1 1
+sleep 1000
+`;
+    await using packed = await PackedGuest.boot({
+      vmm: "uml",
+      pack: () => [
+        ...["--busybox", findBusybox(), "--file", script("job", job)],
+        ...["--command", "/bin/job 'a b'", "--on-exit", "restart"],
+      ],
+    });
+    const log = await packed.ended();
+    expect(log.match(/ended with status 3/g)).toHaveLength(2);
+    expect(log).toContain("zombies: 0");
+    expect(log).toContain("times: 3, argument: a b");
+    expect(log).toContain("halt: ending the machine");
+  });
+
+  test("says on its console why a program cannot be started", async () => {
+    await using packed = await PackedGuest.boot({
+      vmm: "uml",
+      pack: () => ["--file", script("lost", "#!/bin/nowhere\n"), "--command", "/bin/lost"],
+    });
+    const log = await packed.ended();
+    expect(log).toContain("run /bin/lost: it is there, but the loader or interpreter");
+    expect(log).toContain("/bin/lost: it could not be started");
+    expect(log).toContain("poweroff: ending the machine");
+    expect(log).not.toContain("Kernel panic");
+  });
+
+  /** An initrd with an init of its own, and /lib64 as a link where `/usr` is merged. */
+  function base(name: string, { isMerged }: { isMerged: boolean }): string {
+    const data = new TextEncoder().encode(`#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t devtmpfs dev /dev
+echo "[info] [base] links: $(readlink /lib64) $(readlink /lib)"
+vsockbox init --load-modules
+exec vsockbox agent --init
+`);
+    const link = (path: string, target: string): CpioEntry => ({ kind: "symlink", path, target });
+    const entries: CpioEntry[] = [
+      { kind: "file", path: "init", mode: 0o755, data },
+      { kind: "copy", path: "bin/busybox", mode: 0o755, source: findBusybox() },
+      ...DEVICE_ENTRIES,
+      ...(isMerged ? [link("lib64", "usr/lib64"), link("lib", "usr/lib")] : []),
+    ];
+    const folders = ["proc", "sys", "tmp", "run", ...(isMerged ? ["usr/lib64", "usr/lib"] : [])];
+    writeArchive(folder.file(name), withFolders(entries, { folders }));
+    return folder.file(name);
+  }
+
+  test("as an overlay leaves the initrd below it as it is", async () => {
+    const initrd = base("merged", { isMerged: true });
+    await using packed = await PackedGuest.boot({
+      vmm: "uml",
+      pack: (modules) => ["--kernel-modules", modules, "--overlay", "--base", initrd],
+    });
+    const log = await useAndEnd(packed);
+    expect(log).toContain("[base] links: usr/lib64 usr/lib");
+    expect(log).toContain("loaded vsock,");
+  });
+
+  test("as an overlay with --init replaces its init", async () => {
+    const initrd = base("replaced", { isMerged: true });
+    await using packed = await PackedGuest.boot({
+      vmm: "uml",
+      pack: (modules) => ["--kernel-modules", modules, "--overlay", "--init", "--base", initrd],
+    });
+    const log = await useAndEnd(packed);
+    expect(log).not.toContain("[base]");
+    expect(log).toContain("[init] loaded vsock,");
+  });
+
+  test("of a build that is not self-contained has what that needs, alone and as an overlay", async () => {
+    const bun = join(ROOT, "node_modules/.bin/bun");
+    const built = Bun.spawnSync(
+      [bun, "run", "build.ts", "--dynamic", "--quiet", "--outdir", folder.path],
+      { cwd: ROOT, stderr: "inherit" },
+    );
+    expect(built.exitCode).toBe(0);
+    const executable = ["--executable", folder.file("vsockbox")];
+    const kinds = [
+      { given: [], links: undefined },
+      {
+        given: ["--overlay", "--base", base("merged-again", { isMerged: true })],
+        links: "usr/lib64 usr/lib",
+      },
+      { given: ["--overlay", "--base", base("bare", { isMerged: false })], links: " " },
+    ];
+    for (const { given, links } of kinds) {
+      await using packed = await PackedGuest.boot({
+        vmm: "uml",
+        pack: (modules) => ["--kernel-modules", modules, ...executable, ...given],
+      });
+      const log = await useAndEnd(packed);
+      if (links !== undefined) expect(log).toContain(`[base] links: ${links}`);
+    }
   });
 });

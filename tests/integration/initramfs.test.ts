@@ -1,0 +1,298 @@
+/** `vsockbox initramfs`: what it writes, what it says, and what it refuses. */
+import { describe, expect, test } from "bun:test";
+import {
+  chmodSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { createHash } from "node:crypto";
+import { decodeInitConfig } from "../../src/initramfs/init-config.ts";
+import {
+  BINARY,
+  eventually,
+  Running,
+  shell,
+  TemporaryFolder,
+  vsockbox,
+} from "../support/binary.ts";
+import { packInto } from "../support/pack.ts";
+import { describeWith } from "../support/tools.ts";
+
+/** A small ELF file in the place of 100 MB: what is packed is not run here. */
+const SMALL = ["--executable", "/bin/true"];
+
+/** A folder of modules as depmod leaves it; the modules themselves are text. */
+function modulesIn(folder: TemporaryFolder): string {
+  const lines: string[] = [];
+  const add = (name: string, needs: string[]) => {
+    writeFileSync(folder.file(`${name}.ko`), `\0vermagic=6.6.9-test SMP \0name=${name}\0`);
+    lines.push(`${name}.ko:${needs.map((need) => ` ${need}.ko`).join("")}`);
+  };
+  add("virtio_ring", []);
+  add("virtio", ["virtio_ring"]);
+  add("virtio_mmio", ["virtio", "virtio_ring"]);
+  add("vsock", []);
+  add("vmw_vsock_virtio_transport_common", ["vsock"]);
+  add("vmw_vsock_virtio_transport", ["vmw_vsock_virtio_transport_common", "vsock", "virtio"]);
+  add("ext4", []);
+  writeFileSync(folder.file("modules.dep"), `${lines.join("\n")}\n`);
+  writeFileSync(folder.file("modules.builtin"), "kernel/virtio_pci.ko\n");
+  return folder.path;
+}
+
+/** What cpio lists: mode, owner and path of each entry. */
+function listOf(path: string): string[] {
+  const { stdout, exitCode } = Bun.spawnSync(["cpio", "--quiet", "-itvn"], {
+    stdin: Bun.file(path),
+    env: { ...process.env, TZ: "UTC", LC_ALL: "C" },
+  });
+  expect(exitCode).toBe(0);
+  return stdout.toString().trimEnd().split("\n");
+}
+
+const pathsOf = (path: string) =>
+  listOf(path).map((line) => /1970 (.*?)(?: -> .*)?$/.exec(line)?.[1] ?? line);
+
+function contentOf(archive: string, path: string): Buffer {
+  const command = ["cpio", "--quiet", "-i", "--to-stdout", path];
+  return Bun.spawnSync(command, { stdin: Bun.file(archive) }).stdout;
+}
+
+describeWith(["cpio"], "an image", () => {
+  test("has this very executable as its init, and what it is mounted upon", async () => {
+    using folder = new TemporaryFolder();
+    const file = folder.file("image");
+    const summary = await packInto(file, []);
+    expect(summary).toMatchObject({
+      file,
+      bytes: statSync(file).size,
+      sha256: createHash("sha256").update(readFileSync(file)).digest("hex"),
+      init: { command: ["agent"], on_exit: "poweroff" },
+      kernel: null,
+      modules: [],
+    });
+    const list = listOf(file);
+    expect(summary.entries).toBe(list.length);
+    for (const line of list) expect(line).toMatch(/ 0 +0 .* Jan +1 +1970 /);
+    expect(list.join("\n")).toContain("init -> usr/bin/vsockbox");
+    expect(list.join("\n")).toMatch(/crw------- .* 5, +1 .* dev\/console/);
+    expect(list.join("\n")).toMatch(/crw-rw-rw- .* 1, +3 .* dev\/null/);
+    expect(pathsOf(file)).toEqual(
+      expect.arrayContaining(["proc", "sys", "dev", "run", "tmp", "usr/bin/vsock_guest_exec"]),
+    );
+    expect(contentOf(file, "usr/bin/vsockbox").equals(readFileSync(BINARY))).toBe(true);
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+  });
+
+  test("of the same input is the same bytes, whatever the times of the files", async () => {
+    using folder = new TemporaryFolder();
+    using modules = new TemporaryFolder();
+    writeFileSync(folder.file("note"), "hello");
+    const args = [
+      ...[...SMALL, "--kernel-modules", modulesIn(modules)],
+      ...["--file", `${folder.file("note")}:/etc/note`],
+    ];
+    const first = await packInto(folder.file("first"), args);
+    utimesSync(folder.file("note"), 1, 1);
+    const second = await packInto(folder.file("second"), args);
+    expect(second.sha256).toBe(first.sha256);
+    const piped = await shell(`vsockbox initramfs -o - ${args.join(" ")} | sha256sum`);
+    expect(piped.stdout).toStartWith(first.sha256);
+    for (const [name, unpack] of [
+      ["gzip", "gzip -dc"],
+      ["zstd", "zstd -dc"],
+    ] as const) {
+      const packed = folder.file(name);
+      const compressed = await packInto(packed, [...args, "--compress", name]);
+      expect((await packInto(`${packed}2`, [...args, "--compress", name])).sha256).toBe(
+        compressed.sha256,
+      );
+      expect(compressed.bytes).toBeLessThan(first.bytes);
+      if (Bun.which(name) === null) continue;
+      expect((await shell(`${unpack} < ${packed} | sha256sum`)).stdout).toStartWith(first.sha256);
+    }
+  });
+
+  test("has modules in load order, and says for which kernel", async () => {
+    using folder = new TemporaryFolder();
+    using modules = new TemporaryFolder();
+    const args = [...SMALL, "--kernel-modules", modulesIn(modules), "--modules", "ext4"];
+    const summary = await packInto(folder.file("image"), args);
+    const order = [
+      ...["virtio_ring", "virtio", "virtio_mmio", "vsock"],
+      ...["vmw_vsock_virtio_transport_common", "vmw_vsock_virtio_transport", "ext4"],
+    ];
+    expect(summary).toMatchObject({ kernel: "6.6.9-test", modules: order });
+    const config = decodeInitConfig(contentOf(folder.file("image"), "etc/vsockbox/init.json"));
+    expect(config).toEqual({
+      kernel: "6.6.9-test",
+      modules: order,
+      command: ["agent"],
+      onExit: "poweroff",
+    });
+    const packed = pathsOf(folder.file("image")).filter((path) => path.endsWith(".ko"));
+    expect(packed).toEqual(order.map((name) => `usr/lib/vsockbox/modules/${name}.ko`));
+  });
+
+  test("has the files, the command and the end that it is told", async () => {
+    using folder = new TemporaryFolder();
+    writeFileSync(folder.file("job"), "#!/bin/sh\n", { mode: 0o700 });
+    const summary = await packInto(folder.file("image"), [
+      ...[...SMALL, "--file", `${folder.file("job")}:/bin/job:755`, "--on-exit", "reboot"],
+      ...["--command", "/bin/job 'a b' --c", "--", "-d"],
+    ]);
+    expect(summary).toMatchObject({
+      init: { command: ["/bin/job", "a b", "--c", "-d"], on_exit: "reboot" },
+      files: [{ source: folder.file("job"), path: "/bin/job", mode: "755" }],
+    });
+    expect(listOf(folder.file("image")).join("\n")).toMatch(/-rwxr-xr-x .* bin\/job/);
+  });
+
+  test("has the loader and libraries of what is not self-contained", async () => {
+    using folder = new TemporaryFolder();
+    const { executable } = await packInto(folder.file("image"), SMALL);
+    expect(executable.shared_objects.length).toBeGreaterThan(1);
+    const paths = pathsOf(folder.file("image"));
+    for (const path of executable.shared_objects) expect(paths).toContain(path.slice(1));
+    expect(paths).toContain("proc/self/maps");
+  });
+});
+
+describeWith(["cpio"], "an overlay", () => {
+  test("leaves init, devices and accounts alone, and folders that may be links", async () => {
+    using folder = new TemporaryFolder();
+    const result = await vsockbox(["initramfs", "-o", folder.file("over"), "--overlay", ...SMALL]);
+    expect(result.status).toBe(0);
+    expect(result.stderr).toContain("not self-contained");
+    expect(result.stdout).toContain("init: not in it");
+    const paths = pathsOf(folder.file("over"));
+    expect(paths).toContain("usr/bin/vsockbox");
+    expect(paths).toContain("usr/");
+    for (const path of ["init", "dev/console", "etc/passwd", "proc"]) {
+      expect(paths).not.toContain(path);
+    }
+    await packInto(folder.file("with-init"), ["--overlay", "--init"]);
+    expect(pathsOf(folder.file("with-init"))).toContain("init");
+  });
+
+  test("goes behind its base, at an offset where the kernel looks", async () => {
+    using folder = new TemporaryFolder();
+    writeFileSync(folder.file("base"), "five!");
+    const args = ["--overlay", ...SMALL];
+    const said = await vsockbox(["initramfs", "-o", folder.file("over"), ...args]);
+    expect(said.status).toBe(0);
+    const both = ["initramfs", "-o", folder.file("both"), ...args, "--base", folder.file("base")];
+    expect((await vsockbox(both)).status).toBe(0);
+    const expected = Buffer.concat([Buffer.from("five!\0\0\0"), readFileSync(folder.file("over"))]);
+    expect(readFileSync(folder.file("both")).equals(expected)).toBe(true);
+  });
+
+  test("behind another archive is unpacked over it", async () => {
+    using folder = new TemporaryFolder();
+    const line = `cd ${folder.path} && mkdir tree out && echo base > tree/init &&
+      (cd tree && find . | cpio --quiet -o -H newc) > base &&
+      vsockbox initramfs --overlay --base base -o both --executable /bin/true --json 2>&1 > said &&
+      cd out && (cpio --quiet -idm && cpio --quiet -idm --no-absolute-filenames) < ../both; cat init; ls usr/bin`;
+    const { stdout } = await shell(line);
+    expect(stdout).toContain("base\n");
+    expect(stdout).toContain("vsockbox\n");
+  });
+});
+
+describe("a file that exists", () => {
+  test("stays, but for --force", async () => {
+    using folder = new TemporaryFolder();
+    const file = folder.file("image");
+    writeFileSync(file, "mine");
+    chmodSync(file, 0o644);
+    const refused = await vsockbox(["initramfs", "-o", file, ...SMALL]);
+    expect(refused).toMatchObject({ status: 73, stdout: "" });
+    expect(refused.stderr).toContain("the file exists");
+    expect(readFileSync(file, "utf8")).toBe("mine");
+    await packInto(file, [...SMALL, "--force"]);
+    expect(readFileSync(file).subarray(0, 6).toString()).toBe("070701");
+    symlinkSync(folder.file("nowhere"), folder.file("link"));
+    expect((await vsockbox(["initramfs", "-o", folder.file("link"), ...SMALL])).status).toBe(73);
+  });
+
+  test("nothing partial is left where packing ends early", async () => {
+    using folder = new TemporaryFolder();
+    await using running = new Running(["initramfs", "-o", folder.file("x"), "--compress", "zstd"]);
+    await eventually("it writes", () => readdirSync(folder.path).length > 0);
+    running.process.kill("SIGINT");
+    expect(await running.process.exited).toBe(130);
+    expect(readdirSync(folder.path)).toEqual([]);
+  });
+
+  test("on a full disk is an error, and is no file", async () => {
+    const result = await vsockbox(["initramfs", "-o", "/dev/full", ...SMALL]);
+    expect(result.status).toBe(73);
+    expect(result.stderr).toContain("ENOSPC");
+  });
+});
+
+describe("what is refused, with what to do", () => {
+  const cases: [args: string[], status: number, says: string][] = [
+    [[], 64, "-o FILE is missing"],
+    [["-o", "x", "--base", "/bin/true"], 64, "--base is for --overlay"],
+    [["-o", "x", "--modules", "ext4"], 64, "--kernel-modules DIR, which is missing"],
+    [["-o", "x", "--loopback"], 64, "--kernel-modules DIR, which is missing"],
+    [["-o", "x", "--kernel-modules", "/nowhere"], 69, "no modules.dep"],
+    [["-o", "x", "--overlay", "--command", "listen"], 64, "are for an init"],
+    [["-o", "x", "--command", ""], 64, "--command is empty"],
+    [["-o", "x", "--command", "nonsense"], 64, "no command of vsockbox"],
+    [["-o", "x", "--command", "init"], 64, "no command of vsockbox"],
+    [["-o", "x", "--command", "guest-exec --bogus"], 64, "unknown option --bogus"],
+    [["-o", "x", "--command", "agent --bogus"], 64, "unknown option --bogus"],
+    [["-o", "x", "--", "--daemon"], 64, "not for an agent that is process 1"],
+    [["-o", "x", "--on-exit", "reboot"], 64, "other than the agent"],
+    [["-o", "x", "--on-exit", "explode"], 64, "must be one of"],
+    [["-o", "x", "--command", "/bin/sh"], 64, "/bin/sh is not in the image"],
+    [["-o", "x", "--file", "nonsense"], 64, "no SOURCE:DEST[:MODE]"],
+    [["-o", "x", "--file", "/nowhere:/x"], 78, "ENOENT"],
+    [["-o", "x", "--file", "/bin/true:/x", "--file", "/bin/false:/x"], 64, "/x twice"],
+    [["-o", "x", "--file", "/bin/true:/usr"], 78, "a folder of the image"],
+    [["-o", "x", "--busybox", "/bin/true"], 78, "does not list its programs"],
+    [["-o", "x", "--executable", "/etc/passwd"], 78, "no 64-bit little-endian ELF file"],
+    [["-o", "x", "--executable", "/nowhere"], 78, "ENOENT"],
+    [["-o", "-", "--json"], 64, "both go to standard output"],
+    [["-o", "/proc/nowhere/x"], 73, "write /proc/nowhere"],
+  ];
+  test.each(cases)("%j", async (args, status, says) => {
+    using folder = new TemporaryFolder();
+    const result = await vsockbox(["initramfs", ...args], { cwd: folder.path });
+    expect(result.stderr).toContain(says);
+    expect(result).toMatchObject({ status, stdout: "" });
+    expect(existsSync(folder.file("x"))).toBe(false);
+  });
+
+  test("init is for process 1", async () => {
+    const result = await vsockbox(["init"]);
+    expect(result.status).toBe(64);
+    expect(result.stderr).toContain("it is for process 1");
+  });
+
+  test("a module that is named and missing", async () => {
+    using folder = new TemporaryFolder();
+    using modules = new TemporaryFolder();
+    const args = ["--kernel-modules", modulesIn(modules), "--modules", "etx4", ...SMALL];
+    const result = await vsockbox(["initramfs", "-o", folder.file("x"), ...args]);
+    expect(result.status).toBe(69);
+    expect(result.stderr).toContain("did you mean ext4?");
+    expect(existsSync(folder.file("x"))).toBe(false);
+  });
+
+  test("a folder without vsock's modules is packed, with a word", async () => {
+    using folder = new TemporaryFolder();
+    writeFileSync(folder.file("modules.dep"), "");
+    const args = ["--kernel-modules", folder.path, ...SMALL];
+    const result = await vsockbox(["initramfs", "-o", folder.file("x"), ...args]);
+    expect(result.status).toBe(0);
+    expect(result.stderr).toContain("the guest may have no vsock");
+  });
+});
