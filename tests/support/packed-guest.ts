@@ -7,6 +7,7 @@ import { qemuMachine } from "../../src/vm/qemu.ts";
 import type { Guest } from "../../src/vm/running-guest.ts";
 import { umlMachine } from "../../src/vm/uml.ts";
 import { BINARY, eventually, Running, TemporaryFolder } from "./binary.ts";
+import { makeDisk } from "./disk.ts";
 import { packInto } from "./pack.ts";
 
 /** Options of {@link PackedGuest.boot}. */
@@ -16,6 +17,10 @@ export interface PackedGuestOptions {
   pack(modules: string): readonly string[];
   /** User-mode Linux: further words of the kernel's command line. */
   words?: readonly string[];
+  /** User-mode Linux: the packed files are its root on a disk that is not written, not an initramfs. */
+  onDisk?: boolean;
+  /** Default 1024. */
+  memoryMib?: number;
   /** Called with the device's address before the machine starts. */
   beforeStart?(address: string): void;
 }
@@ -48,6 +53,7 @@ export class PackedGuest implements AsyncDisposable {
     const home = mkdtempSync(join(machine.parent, "vsockbox-guest-"));
     try {
       await packInto(join(home, "initrd"), options.pack(machine.kernel.modules));
+      if (options.onDisk === true) makeDisk(join(home, "initrd"), join(home, "disk"));
       const address = `hybrid:${uds}`;
       options.beforeStart?.(address);
       const guest = await startMachine({ machine, folder: home, ready: untilOurInit });
@@ -86,16 +92,23 @@ async function untilOurInit(guest: Guest): Promise<void> {
   await eventually("our init is there", isOurs, 180_000);
 }
 
-function machineOf({ vmm, words = [] }: PackedGuestOptions, socket: string): Machine {
-  const options = { binary: BINARY, vsockDevices: [socket], memoryMib: 1024 };
-  if (vmm === "qemu") return qemuMachine(options);
-  const machine = umlMachine(options);
+function machineOf(options: PackedGuestOptions, socket: string): Machine {
+  const { vmm, words = [], onDisk = false, memoryMib = 1024 } = options;
+  const boot = { binary: BINARY, vsockDevices: [socket], memoryMib };
+  if (vmm === "qemu") return qemuMachine(boot);
+  const machine = umlMachine(boot);
+  const rootOf = (folder: string) =>
+    onDisk
+      ? [`ubd0r=${join(folder, "disk")}`, "root=/dev/ubda", "rootfstype=ext4", "ro", "init=/init"]
+      : [];
   return {
     ...machine,
     attempts: (folder) =>
       machine.attempts(folder).map(({ stallMs, vmm: { command, ...rest } }) => {
         const [program, ...given] = command;
-        return { stallMs, vmm: { ...rest, command: [program, ...given, ...words] } };
+        const own = onDisk ? given.filter((word) => !word.startsWith("initrd=")) : given;
+        const line: [string, ...string[]] = [program, ...own, ...rootOf(folder), ...words];
+        return { stallMs, vmm: { ...rest, command: line } };
       }),
   };
 }

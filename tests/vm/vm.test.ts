@@ -5,6 +5,7 @@
  */
 import "./agent-init.ts";
 import "./initramfs.ts";
+import "./self-contained.ts";
 import "./uml.ts";
 import "./demo.ts";
 import "./hybrid.ts";
