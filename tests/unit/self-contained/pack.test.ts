@@ -105,7 +105,8 @@ describe("encodeStubTable", () => {
 
   test("refuses more than fits", () => {
     const library = { offset: 0, bytes: 0, name: "x" };
-    expect(() => encodeStubTable({ ...empty, libraries: Array(9).fill(library) })).toThrow();
+    const nine = Array.from({ length: 9 }, () => library);
+    expect(() => encodeStubTable({ ...empty, libraries: nine })).toThrow();
     const long = [{ ...library, name: "x".repeat(32) }];
     expect(() => encodeStubTable({ ...empty, libraries: long })).toThrow("too long");
   });
