@@ -76,6 +76,7 @@ function identity(target: string) {
     "--porcelain",
     "--",
     "src",
+    "packaging",
     "build.ts",
     "package.json",
     "package-lock.json",
@@ -97,7 +98,7 @@ function sha256(...parts: (string | Uint8Array)[]): string {
 /** Everything that decides what the executable will be, but for the libraries. */
 function inputKey(target: string): string {
   const files = [
-    ...new Bun.Glob("src/**/*").scanSync(ROOT),
+    ...new Bun.Glob("{src,packaging}/**/*").scanSync(ROOT),
     ...["build.ts", "package.json", "package-lock.json", "tsconfig.json"],
   ].sort();
   return sha256(

@@ -112,6 +112,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./agent.ts"),
   },
   {
+    name: "install",
+    description: "Put vsockbox into this guest or into an image, with the service for its agent",
+    load: () => import("./install.ts"),
+  },
+  {
     name: "connect",
     description: "Connect standard input and output to an address, like nc or socat",
     load: () => import("./connect.ts"),

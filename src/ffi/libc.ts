@@ -21,6 +21,7 @@ const SYMBOLS = {
   eventfd: { args: [u32, i32], returns: i32 },
   execve: { args: [pointer, pointer, pointer], returns: i32 },
   fcntl: { args: [i32, i32, i32], returns: i32 },
+  flock: { args: [i32, i32], returns: i32 },
   futimens: { args: [i32, pointer], returns: i32 },
   getpeername: { args: [i32, pointer, pointer], returns: i32 },
   getsockname: { args: [i32, pointer, pointer], returns: i32 },

@@ -149,6 +149,10 @@ function refuseDoubles(
 
 function explain(thrown: unknown, options: ParseArgsOptionsConfig): string {
   const message = thrown instanceof Error ? thrown.message : String(thrown);
+  const ambiguous = /^Option '(?:-\w, )?(--[^' ]*)[^']*' argument is ambiguous/.exec(message)?.[1];
+  if (ambiguous !== undefined) {
+    return `a value that begins with a dash is written ${ambiguous}=VALUE`;
+  }
   const unknown = /^Unknown option '(-+[^']*)'/.exec(message)?.[1];
   if (unknown === undefined) return message.replace(/\.\s.*$/s, "").replaceAll("'", '"');
   const near = closest(unknown.replace(/^-+/, ""), Object.keys(options));

@@ -6,7 +6,15 @@ import { TemporaryFolder } from "../support/binary.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 /** What a build reads; .git gives the commit where there is one. */
-const INPUTS = ["src", "build.ts", "package.json", "package-lock.json", "tsconfig.json", ".git"];
+const INPUTS = [
+  "src",
+  "packaging",
+  "build.ts",
+  "package.json",
+  "package-lock.json",
+  "tsconfig.json",
+  ".git",
+];
 
 function buildIn(folder: string) {
   for (const name of INPUTS) {

@@ -26,6 +26,12 @@ describe("the units", () => {
     }
   });
 
+  test("for OpenRC the same", () => {
+    const script = readFileSync(join(UNITS, "../openrc/vsockbox-agent"), "utf8");
+    expect(script).toStartWith("#!/sbin/openrc-run\n");
+    expect(script).toContain('\ncommand=/usr/bin/vsockbox\ncommand_args="agent $AGENT_ARGS"\n');
+  });
+
   test("leave open what vsock and the runtime need", () => {
     const forward = "vsockbox-forward@.service";
     expect(settings(forward, "RestrictAddressFamilies")).toEqual([

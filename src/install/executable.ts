@@ -1,0 +1,138 @@
+/** The executable that is installed: what it is, and whether it fits a tree. */
+import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { reasonOf, VsockboxError } from "../errors.ts";
+import { readElfNeeds } from "../initramfs/elf.ts";
+import { pieces } from "./pieces.ts";
+import type { Tree } from "./tree.ts";
+
+/** Being in this file, these words are in every executable that can be installed. */
+const MARK = "vsockbox can install this executable";
+
+/** e_type and e_machine, elf(5) and elf.h. */
+const ET_EXEC = 2;
+const ET_DYN = 3;
+const MACHINES: Readonly<Record<number, string>> = {
+  3: "x86",
+  40: "arm",
+  62: "x86-64",
+  183: "arm64",
+  243: "riscv",
+};
+
+/** An executable and what it needs. */
+export interface Executable {
+  path: string;
+  bytes: number;
+  /** Hexadecimal. */
+  sha256: string;
+  /** As in `x86-64`. */
+  architecture: string;
+  /** The loader's path; undefined where it needs none. */
+  interpreter: string | undefined;
+}
+
+interface ElfHead {
+  type: number;
+  architecture: string;
+}
+
+/**
+ * Reads an executable of vsockbox.
+ *
+ * @param force also takes a program that is not vsockbox.
+ * @throws {VsockboxError} IO where it cannot be read; CONFIG where it is something else.
+ */
+export function readExecutable(path: string, force: boolean): Executable {
+  const bad = (message: string, hint?: string) =>
+    new VsockboxError({ code: "CONFIG", operation: "install", address: path, message, hint });
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (thrown) {
+    throw new VsockboxError({
+      code: "IO",
+      operation: "read",
+      address: path,
+      ...reasonOf(thrown),
+      cause: thrown,
+    });
+  }
+  try {
+    const status = fstatSync(fd);
+    if (!status.isFile()) throw bad("it is no regular file");
+    const head = readElfHead(fd);
+    if (head === undefined || (head.type !== ET_EXEC && head.type !== ET_DYN)) {
+      throw bad("it is no ELF executable");
+    }
+    const { sha256, isMarked } = scan(fd);
+    if (!isMarked && !force) {
+      throw bad("it is no vsockbox", "name an executable that build.ts made, or use --force");
+    }
+    const { interpreter } = readElfNeeds(path);
+    return { path, bytes: status.size, sha256, architecture: head.architecture, interpreter };
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function scan(fd: number): { sha256: string; isMarked: boolean } {
+  const hash = createHash("sha256");
+  let isMarked = false;
+  // The mark may lie across two pieces.
+  let tail = Buffer.alloc(0);
+  for (const piece of pieces(fd)) {
+    hash.update(piece);
+    if (isMarked) continue;
+    const bytes = Buffer.concat([tail, piece]);
+    isMarked = bytes.includes(MARK);
+    tail = bytes.subarray(-MARK.length);
+  }
+  return { sha256: hash.digest("hex"), isMarked };
+}
+
+function readElfHead(fd: number): ElfHead | undefined {
+  const head = Buffer.alloc(20);
+  if (readSync(fd, head, 0, head.length, 0) < head.length) return undefined;
+  if (head.readUInt32BE(0) !== 0x7f454c46) return undefined;
+  const read16 = (at: number) => (head[5] === 2 ? head.readUInt16BE(at) : head.readUInt16LE(at));
+  const machine = read16(18);
+  return { type: read16(16), architecture: MACHINES[machine] ?? `ELF machine ${machine}` };
+}
+
+/** Programs of a tree that tell what it is for. */
+const PROBES = ["/bin/sh", "/sbin/init", "/bin/busybox", "/usr/bin/env", "/linuxrc"] as const;
+
+/** What a tree's own programs are made for; undefined where none of them is an ELF file. */
+export function treeArchitecture(tree: Tree): { architecture: string; path: string } | undefined {
+  for (const probe of PROBES) {
+    if (!tree.has(probe)) continue;
+    const path = tree.resolve(probe);
+    const architecture = tree.open(path, readElfHead)?.architecture;
+    if (architecture !== undefined) return { architecture, path };
+  }
+  return undefined;
+}
+
+/**
+ * Sees to it that the executable can run in the tree.
+ *
+ * @throws {VsockboxError} CONFIG where it is for another machine, or its loader is not there.
+ */
+export function checkFits({ path, architecture, interpreter }: Executable, tree: Tree): void {
+  const bad = (message: string, hint: string) =>
+    new VsockboxError({ code: "CONFIG", operation: "install", address: path, message, hint });
+  const there = treeArchitecture(tree);
+  if (there !== undefined && there.architecture !== architecture) {
+    throw bad(
+      `it is for ${architecture}, but ${tree.outside(there.path)} is for ${there.architecture}`,
+      "--binary FILE names another build; --force installs it nevertheless",
+    );
+  }
+  if (interpreter !== undefined && !tree.has(interpreter)) {
+    throw bad(
+      `it needs ${interpreter}, which is not in ${tree.outside("")}`,
+      "--binary FILE names another build; --force installs it nevertheless",
+    );
+  }
+}

@@ -1,0 +1,118 @@
+/** Telling the service manager that runs on this machine. */
+import { existsSync, readFileSync, readlinkSync } from "node:fs";
+import { basename } from "node:path";
+import { VsockboxError } from "../errors.ts";
+import type { Service } from "./manifest.ts";
+import { SERVICE_NAME } from "./service-texts.ts";
+
+/** What has happened to the service. */
+export type Happened = "installed" | "unchanged" | "removed";
+
+/** Whether a service manager is what has started this machine; see sd_booted(3) for systemd's. */
+export function managerRuns(service: Service): boolean {
+  switch (service) {
+    case "systemd":
+      return existsSync("/run/systemd/system");
+    case "openrc":
+      return existsSync("/run/openrc/softlevel");
+    case "busybox":
+      return initProgram()?.startsWith("busybox") === true;
+    case "none":
+      return false;
+  }
+}
+
+/**
+ * Whether this process belongs to the service, as when the host runs it through the agent: stopping the
+ * service would end it.
+ */
+export function isInsideService(): boolean {
+  try {
+    return readFileSync("/proc/self/cgroup", "utf8").includes(SERVICE_NAME);
+  } catch {
+    return false;
+  }
+}
+
+/** What has to be run, in order, before files are removed and after all files are as they should be. */
+export function managerCommands(
+  service: Service,
+  happened: Happened,
+  now: boolean,
+  isInside: boolean,
+): { before: string[][]; after: string[][] } {
+  const unit = `${SERVICE_NAME}.service`;
+  const removed = happened === "removed";
+  const verb = happened === "unchanged" ? "start" : "restart";
+  switch (service) {
+    case "systemd":
+      if (removed) {
+        return {
+          before: now ? [["systemctl", "stop", unit]] : [],
+          after: [["systemctl", "daemon-reload"]],
+        };
+      }
+      return {
+        before: [],
+        after: [
+          ...(happened === "installed"
+            ? [
+                ["systemctl", "daemon-reload"],
+                ["systemctl", "enable", unit],
+              ]
+            : []),
+          // It is ended by what it asks for, and must not be waiting then.
+          ...(now ? [["systemctl", ...(isInside ? ["--no-block"] : []), verb, unit]] : []),
+        ],
+      };
+    case "openrc":
+      return {
+        before: removed && now ? [["rc-service", "--ifstarted", SERVICE_NAME, "stop"]] : [],
+        after: !removed && now ? [["rc-service", SERVICE_NAME, verb]] : [],
+      };
+    case "busybox":
+      // busybox init reads its inittab again, starts what is new and ends what is gone.
+      return { before: [], after: now ? [["kill", "-HUP", "1"]] : [] };
+    case "none":
+      return { before: [], after: [] };
+  }
+}
+
+/**
+ * Runs one of {@link managerCommands}.
+ *
+ * @throws {VsockboxError} UNAVAILABLE where it fails.
+ */
+export function runManager(command: readonly string[]): void {
+  const fail = (message: string, cause?: unknown) =>
+    new VsockboxError({
+      code: "UNAVAILABLE",
+      operation: "run",
+      address: `\`${command.join(" ")}\``,
+      message,
+      hint: "the files are in place; run it again when the cause is gone",
+      cause,
+    });
+  if (command[0] === "kill") {
+    process.kill(1, "SIGHUP");
+    return;
+  }
+  let result: Bun.SyncSubprocess<"pipe", "pipe">;
+  try {
+    // Not `ignore`: that needs /dev/null.
+    result = Bun.spawnSync([...command], { stdin: "inherit", stdout: "pipe", stderr: "pipe" });
+  } catch (thrown) {
+    throw fail(String(thrown), thrown);
+  }
+  if (result.exitCode === 0) return;
+  const words = result.stderr.toString().trim();
+  throw fail(`status ${result.exitCode}${words === "" ? "" : `: ${words}`}`);
+}
+
+function initProgram(): string | undefined {
+  try {
+    return basename(readlinkSync("/proc/1/exe"));
+  } catch {
+    return undefined;
+  }
+}

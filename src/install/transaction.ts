@@ -1,0 +1,256 @@
+/**
+ * Changes of a tree that all happen or none. New files are written under names of their own and
+ * renamed when all of them are on the disk, so that nothing partial ever stands under its final name,
+ * and a program that runs from an old file goes on.
+ */
+import {
+  chmodSync,
+  closeSync,
+  fchmodSync,
+  fchownSync,
+  fsyncSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmdirSync,
+  symlinkSync,
+  unlinkSync,
+  writeSync,
+} from "node:fs";
+import { reasonOf, VsockboxError } from "../errors.ts";
+import { baseOf, type Folder, type Tree } from "./tree.ts";
+
+/** A file to be written. */
+export interface NewFile {
+  path: string;
+  mode: number;
+  /** Undefined: this process's. */
+  owner?: { uid: number; gid: number } | undefined;
+  pieces: Iterable<Uint8Array>;
+}
+
+/** A disk that is full is an I/O error; everything else is that the file cannot be made. */
+const IO_ERRORS = new Set<string | undefined>(["ENOSPC", "EDQUOT", "EIO", "EFBIG"]);
+
+/** A name beside `name` that nobody else has: `id` is the run's, 12 hexadecimal digits. */
+function besideName(name: string, id: string, suffix: "tmp" | "old"): string {
+  return `.${name.slice(0, 200)}.${id}.${suffix}`;
+}
+
+/** Removes what a run that was killed has left beside a path. */
+export function removeLeftovers(tree: Tree, path: string, id: string): void {
+  if (tree.missingParents(path).length > 0) return;
+  using folder = tree.folder(path);
+  for (const suffix of ["tmp", "old"] as const) {
+    removeIfThere(folder.file(besideName(baseOf(path), id, suffix)));
+  }
+}
+
+/** See above. Paths are canonical. Not to be used again after {@link undo} or {@link finish}. */
+export class Transaction implements Disposable {
+  readonly #tree: Tree;
+  readonly #id: string;
+  readonly #signal: AbortSignal | undefined;
+  readonly #folders = new Map<string, Folder>();
+  readonly #undo: (() => void)[] = [];
+  readonly #staged = new Set<string>();
+  readonly #backups = new Set<string>();
+
+  constructor(tree: Tree, id: string, signal?: AbortSignal) {
+    this.#tree = tree;
+    this.#id = id;
+    this.#signal = signal;
+  }
+
+  /** Makes a directory with 0755 whatever the umask. */
+  makeDirectory(path: string): void {
+    this.#try("make directory", path, () => {
+      const made = this.#at(path);
+      mkdirSync(made, 0o755);
+      this.#undo.push(() => rmdirSync(made));
+      chmodSync(made, 0o755);
+    });
+  }
+
+  /**
+   * Writes a file beside its final name.
+   *
+   * @throws {VsockboxError} ABORTED; CANNOT_CREATE; IO where the disk is full.
+   */
+  async stage({ path, mode, owner, pieces }: NewFile): Promise<void> {
+    const temporary = this.#beside(path, "tmp");
+    const fd = this.#try("write", path, () => {
+      const opened = openSync(temporary, "wx", 0o600);
+      this.#undo.push(() => removeIfThere(temporary));
+      return opened;
+    });
+    try {
+      for (const piece of pieces) {
+        this.#try("write", path, () => writeAll(fd, piece));
+        // Signals are heard between two pieces.
+        await Bun.sleep(0);
+        if (this.#signal?.aborted === true) throw this.#aborted();
+      }
+      this.#try("write", path, () => {
+        if (owner !== undefined) tryChown(fd, owner);
+        fchmodSync(fd, mode);
+        fsyncSync(fd);
+      });
+    } finally {
+      closeSync(fd);
+    }
+    this.#staged.add(path);
+  }
+
+  /** Makes a link beside its final name. */
+  stageLink(path: string, target: string): void {
+    this.#try("make link", path, () => {
+      const temporary = this.#beside(path, "tmp");
+      symlinkSync(target, temporary);
+      this.#undo.push(() => removeIfThere(temporary));
+    });
+    this.#staged.add(path);
+  }
+
+  /** Puts what was staged for a path there, in the place of what was there. */
+  commit(path: string): void {
+    if (!this.#staged.delete(path)) throw new Error(`nothing is staged for ${path}`);
+    this.#try("replace", path, () => {
+      const final = this.#at(path);
+      const backup = this.#beside(path, "old");
+      const there = lstatSync(final, { throwIfNoEntry: false });
+      // The plan has refused it; it was made since.
+      if (there?.isDirectory() === true) throw new DirectoryInTheWay();
+      if (there === undefined) {
+        renameSync(this.#beside(path, "tmp"), final);
+        this.#undo.push(() => unlinkSync(final));
+        return;
+      }
+      if (!this.#backups.has(path)) {
+        keepCopy(final, backup);
+        this.#backups.add(path);
+        this.#undo.push(() => {
+          renameSync(backup, final);
+          // rename(2) does nothing where both are names of one file.
+          removeIfThere(backup);
+        });
+      }
+      renameSync(this.#beside(path, "tmp"), final);
+    });
+  }
+
+  /** Takes a file or link away. */
+  remove(path: string): void {
+    this.#try("remove", path, () => {
+      const [final, backup] = [this.#at(path), this.#beside(path, "old")];
+      renameSync(final, backup);
+      this.#backups.add(path);
+      this.#undo.push(() => renameSync(backup, final));
+    });
+  }
+
+  /** It is done: nothing can be undone from here on. */
+  finish(): void {
+    // What is not on the disk yet, or cannot be removed, is no reason to undo anything.
+    for (const folder of this.#folders.values()) attempt(() => folder.sync());
+    for (const path of this.#backups) attempt(() => removeIfThere(this.#beside(path, "old")));
+    this.#undo.length = 0;
+  }
+
+  /** Everything as it was. Returns what could not be undone. */
+  undo(): unknown[] {
+    const failures: unknown[] = [];
+    for (let step = this.#undo.pop(); step !== undefined; step = this.#undo.pop()) {
+      const failure = attempt(step);
+      if (failure !== undefined) failures.push(failure);
+    }
+    return failures;
+  }
+
+  [Symbol.dispose](): void {
+    for (const folder of this.#folders.values()) folder[Symbol.dispose]();
+    this.#folders.clear();
+  }
+
+  #at(path: string): string {
+    return this.#folder(path).file(baseOf(path));
+  }
+
+  #beside(path: string, suffix: "tmp" | "old"): string {
+    return this.#folder(path).file(besideName(baseOf(path), this.#id, suffix));
+  }
+
+  #folder(path: string): Folder {
+    const parent = path.slice(0, path.lastIndexOf("/"));
+    const folder = this.#folders.get(parent) ?? this.#tree.folder(path);
+    this.#folders.set(parent, folder);
+    return folder;
+  }
+
+  #try<T>(operation: string, path: string, work: () => T): T {
+    try {
+      return work();
+    } catch (thrown) {
+      if (thrown instanceof VsockboxError) throw thrown;
+      const reason = reasonOf(thrown);
+      throw new VsockboxError({
+        code: IO_ERRORS.has(reason.errno) ? "IO" : "CANNOT_CREATE",
+        operation,
+        address: this.#tree.outside(path),
+        ...reason,
+        cause: thrown,
+      });
+    }
+  }
+
+  #aborted(): VsockboxError {
+    return new VsockboxError({
+      code: "ABORTED",
+      operation: "install",
+      message: "it was interrupted; nothing was changed",
+    });
+  }
+}
+
+class DirectoryInTheWay extends Error {
+  readonly code = "EISDIR";
+  override readonly message = "EISDIR: a directory is in its place";
+}
+
+function attempt(work: () => void): unknown {
+  try {
+    work();
+    return undefined;
+  } catch (thrown) {
+    return thrown;
+  }
+}
+
+function removeIfThere(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch (thrown) {
+    if (reasonOf(thrown).errno !== "ENOENT") throw thrown;
+  }
+}
+
+/** A second name for a file or link; on file systems without those it is moved there. */
+function keepCopy(path: string, copy: string): void {
+  try {
+    linkSync(path, copy);
+  } catch (thrown) {
+    if (reasonOf(thrown).errno === "ENOSPC") throw thrown;
+    renameSync(path, copy);
+  }
+}
+
+/** An ordinary user cannot give files away: then it is theirs. */
+function tryChown(fd: number, { uid, gid }: { uid: number; gid: number }): void {
+  attempt(() => fchownSync(fd, uid, gid));
+}
+
+function writeAll(fd: number, bytes: Uint8Array): void {
+  for (let rest = bytes; rest.length > 0;) rest = rest.subarray(writeSync(fd, rest));
+}

@@ -1,0 +1,40 @@
+/** Runs of `vsockbox install` in a folder of each test's own. Never without --root. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { TemporaryFolder, vsockbox } from "./binary.ts";
+import { writeSmallBinary } from "./install-tree.ts";
+
+/** A folder of the running test's. */
+export let folder: TemporaryFolder;
+/** Where its tree is to be, in the folder. */
+export let root: string;
+/** A small program that passes for vsockbox. */
+export let small: string;
+
+/** Before each test. */
+export function setUp(): void {
+  folder = new TemporaryFolder();
+  root = folder.file("root");
+  small = writeSmallBinary(folder.file("vsockbox-1"), "1");
+}
+
+/** After each test. */
+export function tearDown(): void {
+  folder[Symbol.dispose]();
+}
+
+/** Runs it on the test's tree. */
+export const install = (...words: string[]) => vsockbox(["install", "--root", root, ...words]);
+
+/** Installs the small program. */
+export const installSmall = (...words: string[]) => install("--binary", small, ...words);
+
+/** A run that has to end well; gives what it said. */
+export async function well(run: ReturnType<typeof vsockbox>): Promise<string> {
+  const { status, stdout, stderr } = await run;
+  if (status !== 0) throw new Error(`status ${status}: ${stderr}`);
+  return stdout;
+}
+
+/** A text of the test's tree. */
+export const read = (path: string) => readFileSync(join(root, path), "utf8");
