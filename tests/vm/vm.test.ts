@@ -13,6 +13,7 @@ import "./siblings.ts";
 import "./forward.ts";
 import "./vsock.ts";
 import "./agent.ts";
+import "./install.ts";
 import "./guest-exec.ts";
 import "./vsock-shell.ts";
 import "./readme.ts";

@@ -1,0 +1,62 @@
+/**
+ * `vsockbox install` in a guest, into a tree whose own init is then started: busybox init as process 1
+ * of a PID namespace.
+ */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { describeVm, inGuest, prepare } from "./support.ts";
+
+const ROOT = "/tmp/install";
+
+const INITTAB =
+  "::sysinit:/bin/mount -t proc proc /proc\n::sysinit:/bin/mount -t devtmpfs dev /dev\n";
+
+const agentArgs = (port: number) =>
+  `--agent-args='--listen vsock::${port} --ready-listen none --allow-local -q'`;
+
+const agentPid = async (port: number) =>
+  (JSON.parse(await prepare(`vsockbox info local:${port} --json`)) as { pid: number }).pid;
+
+describeVm("vsockbox install", () => {
+  beforeAll(async () => {
+    await prepare(`mkdir -p ${ROOT}/bin ${ROOT}/sbin ${ROOT}/etc ${ROOT}/proc ${ROOT}/dev
+      cp /bin/busybox ${ROOT}/bin/ && ln -s ../bin/busybox ${ROOT}/sbin/init
+      for name in sh mount ls cat; do ln -s busybox ${ROOT}/bin/$name; done
+      for directory in /lib /lib64 /usr/lib; do
+        [ ! -d $directory ] || { mkdir -p ${ROOT}$directory && cp -a $directory/. ${ROOT}$directory/; }
+      done
+      printf '${INITTAB.replaceAll("\n", "\\n")}' > ${ROOT}/etc/inittab
+      cd ${ROOT} && find . | sort > /tmp/install.before`);
+  });
+  afterAll(async () => {
+    // With process 1 of the namespace goes all of it, the mounts too.
+    await inGuest(`kill -9 $(cat /tmp/install.pid); rm -rf ${ROOT} /tmp/install.*`);
+  });
+
+  test("the agent is started at boot, and again when it dies", async () => {
+    const said = await prepare(`vsockbox install --root ${ROOT} ${agentArgs(5030)}`);
+    expect(said).toContain("service: busybox (init is /bin/busybox)");
+    await prepare(`(unshare -m -p -f chroot ${ROOT} /sbin/init > /tmp/install.log 2>&1 & echo $! > /tmp/install.parent)
+      vsockbox wait local:5030 --timeout 60
+      awk -v parent=$(cat /tmp/install.parent) '$4 == parent { print $1 }' /proc/[0-9]*/stat 2> /dev/null > /tmp/install.pid
+      grep -q . /tmp/install.pid`);
+    expect(await prepare("vsockbox exec local:5030 -- ls /usr/bin")).toBe(
+      "vhost-device-vsock\nvsock-shell-client\nvsock-shell-server\nvsock_guest_exec\nvsockbox\n",
+    );
+    const first = await agentPid(5030);
+    await inGuest(`vsockbox exec local:5030 -- /bin/busybox kill -9 ${first}`);
+    await prepare("vsockbox wait local:5030 --timeout 60");
+    expect(await agentPid(5030)).not.toBe(first);
+  });
+
+  test("other arguments, and init reads them when it is told to", async () => {
+    await prepare(`vsockbox install --root ${ROOT} ${agentArgs(5031)}
+      kill -HUP $(cat /tmp/install.pid); vsockbox wait local:5031 --timeout 60`);
+    expect(await prepare(`vsockbox install --root ${ROOT}`)).toContain("up to date");
+  });
+
+  test("goes without a trace while its agent runs", async () => {
+    await prepare(`vsockbox install --root ${ROOT} --uninstall`);
+    expect(await prepare("vsockbox exec local:5031 -- cat /etc/inittab")).toBe(INITTAB);
+    await prepare(`cd ${ROOT} && find . | sort | diff /tmp/install.before -`);
+  });
+});
