@@ -88,7 +88,9 @@ export class PackedGuest implements AsyncDisposable {
 }
 
 async function untilOurInit(guest: Guest): Promise<void> {
-  const isOurs = () => guest.consoleLog().includes("[info] [");
+  let hasEnded = false;
+  void guest.ended.then(() => (hasEnded = true));
+  const isOurs = () => guest.consoleLog().includes("[info] [") || hasEnded;
   await eventually("our init is there", isOurs, 180_000);
 }
 

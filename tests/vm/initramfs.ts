@@ -16,8 +16,8 @@ const ROOT = join(import.meta.dir, "../..");
 /** The only program of an image. */
 const PROGRAM = "/usr/bin/vsockbox";
 
-/** Without a root User-mode Linux puts one behind all other words. */
-const NO_ROOT = "root=/dev/none";
+/** Without these User-mode Linux puts its own behind all other words. */
+const UML_WORDS = ["root=/dev/none", "console=tty0"];
 
 /** Waits for the agent, runs a command, switches the guest off; gives its console. */
 async function useAndEnd(packed: PackedGuest): Promise<string> {
@@ -63,7 +63,7 @@ describeUml("an image of initramfs under User-mode Linux", () => {
     await using packed = await PackedGuest.boot({
       vmm: "uml",
       pack: (modules) => ["--kernel-modules", modules, "--loopback", "--", "--max-sessions", "50"],
-      words: [NO_ROOT, "splash", "some=thing", "-x", "--", "--allow-local"],
+      words: [...UML_WORDS, "splash", "some=thing", "-x", "--", "--allow-local"],
     });
     expect((await vsockbox(["wait", packed.address, "--timeout", "60"])).status).toBe(0);
     const inner = ["exec", packed.address, "--", PROGRAM, "exec", "local", "--", PROGRAM, "cid"];
@@ -79,7 +79,7 @@ describeUml("an image of initramfs under User-mode Linux", () => {
     await using packed = await PackedGuest.boot({
       vmm: "uml",
       pack: () => [],
-      words: [NO_ROOT, "--", "--bogus"],
+      words: [...UML_WORDS, "--", "--bogus"],
     });
     const log = await packed.ended();
     expect(log).toContain("agent: unknown option --bogus");
