@@ -3,9 +3,6 @@ import { type VsockboxError } from "../errors.ts";
 import type { SocketStream } from "../net/stream.ts";
 import { encodeFrame, type Frame, FrameDecoder, FrameType } from "../protocols/agent/frame.ts";
 
-/** How long a finished connection waits for its peer to close, in milliseconds. */
-const LINGER_MS = 2000;
-
 /** Frames over a stream, for either end. */
 export class FrameConnection {
   readonly stream: SocketStream;
@@ -71,23 +68,8 @@ export class FrameConnection {
     return this.send(FrameType.Stderr, new TextEncoder().encode(text));
   }
 
-  /**
-   * Ends the connection after the last frame. The peer's remaining input is read and dropped until
-   * it closes too: closing with unread input would reset the connection and could take the last
-   * frame with it.
-   */
+  /** Ends the connection after the last frame, which the peer still gets. */
   async finish(): Promise<void> {
-    try {
-      await this.stream.end();
-      const timer = setTimeout(() => this.stream.abort(), LINGER_MS);
-      try {
-        while ((await this.stream.read()) !== undefined);
-      } finally {
-        clearTimeout(timer);
-      }
-    } catch {
-      // The peer is gone: nothing is left to be said to it.
-    }
-    await this.stream.close();
+    await this.stream.finish();
   }
 }

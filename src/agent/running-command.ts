@@ -62,7 +62,9 @@ export class RunningCommand {
     void this.#child.exited.then(() => {
       for (const { output } of outputs) output.endWhenQuiet();
     });
-    await Promise.all(outputs.map(({ stream, output }) => drain(output, stream, sink)));
+    await Promise.all(
+      outputs.map(({ stream, output }) => output.drain((bytes) => sink(stream, bytes))),
+    );
     return this.#child.exited;
   }
 
@@ -109,19 +111,5 @@ export class RunningCommand {
   /** Closes this side of its pipes or terminal. */
   release(): void {
     void ("closePipes" in this.#child ? this.#child.closePipes() : this.#child.closeTerminal());
-  }
-}
-
-async function drain(output: WatchedOutput, stream: number, sink: OutputSink): Promise<void> {
-  let wanted = true;
-  for (;;) {
-    const chunk = await output.read();
-    if (chunk === undefined) return;
-    // Read on where nobody takes it: a command that is being stopped may still have to say something.
-    if (wanted) {
-      await sink(stream, chunk).catch(() => {
-        wanted = false;
-      });
-    }
   }
 }

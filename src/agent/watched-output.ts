@@ -27,6 +27,22 @@ export class WatchedOutput {
     return chunk;
   }
 
+  /**
+   * Hands all of it to `sink`, and reads on where that takes no more: a command must not wait for it,
+   * and one that is being stopped may still have to say something.
+   */
+  async drain(sink: (bytes: Uint8Array) => Promise<void>): Promise<void> {
+    let wanted = true;
+    for (;;) {
+      const chunk = await this.read();
+      if (chunk === undefined) return;
+      if (!wanted) continue;
+      await sink(chunk).catch(() => {
+        wanted = false;
+      });
+    }
+  }
+
   /** From now on {@link OUTPUT_QUIET_MS} without a byte count as the end of the output. */
   endWhenQuiet(): void {
     const from = performance.now();

@@ -1,5 +1,4 @@
 /** Running one command of the host with the guest's shell. */
-import { accessSync, constants } from "node:fs";
 import { WatchedOutput } from "../agent/watched-output.ts";
 import { toVsockboxError, VsockboxError } from "../errors.ts";
 import { closeDescriptor, openPipe } from "../ffi/socket.ts";
@@ -10,6 +9,7 @@ import {
   STATUS_NOT_FOUND,
   STATUS_TIMED_OUT,
 } from "../process/exit-status.ts";
+import { isExecutable } from "../process/executable.ts";
 import { PipeReader } from "../process/pipe.ts";
 import { ProcessGroup } from "../process/process-group.ts";
 import { resolveSpawn, startError } from "../process/spawn.ts";
@@ -39,15 +39,6 @@ export function findShell(given: string | undefined): string {
     errno: "ENOENT",
     hint: "commands need a shell: put one (busybox has one) into the image, or name it with --shell PATH",
   });
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** What becomes of a command's output; each call resolves when there is room for more. */
@@ -117,7 +108,10 @@ export async function runInShell(
       stdout.endWhenQuiet();
       stderr.endWhenQuiet();
     });
-    await Promise.all([drain(stdout, sinks.onStdout), drain(stderr, sinks.onStderr)]);
+    await Promise.all([
+      stdout.drain((bytes) => sinks.onStdout(bytes)),
+      stderr.drain((bytes) => sinks.onStderr(bytes)),
+    ]);
     await Promise.all([outputs.stdoutPipe.close(), outputs.stderrPipe.close()]);
   }
   const status = await group.exited;
@@ -172,17 +166,4 @@ function start(shell: string, command: Uint8Array, piped: boolean): StartedComma
 function shellOptions(command: Uint8Array): string[] {
   const [first] = command;
   return first === 0x2d || first === 0x2b ? ["-c", "--"] : ["-c"];
-}
-
-/** Reads on where nobody takes the output any more: the command must not wait for that. */
-async function drain(output: WatchedOutput, sink: OutputSinks["onStdout"]): Promise<void> {
-  let wanted = true;
-  for (;;) {
-    const chunk = await output.read();
-    if (chunk === undefined) return;
-    if (!wanted) continue;
-    await sink(chunk).catch(() => {
-      wanted = false;
-    });
-  }
 }

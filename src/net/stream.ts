@@ -27,6 +27,9 @@ const PEER_GONE = POLLRDHUP | POLLHUP | POLLERR;
 /** The runtime's socket; its `fd` is missing from the types of this version. */
 type StreamSocket = Socket<SocketStream> & { readonly fd: number };
 
+/** How long a finished connection waits for its peer to close, in milliseconds. */
+const LINGER_MS = 2000;
+
 /**
  * A connected stream socket.
  *
@@ -192,6 +195,27 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
     this.#outputEnded = true;
     shutdownWrite(this.fd);
     if (this.#inputEnded) this.#socket.end();
+  }
+
+  /**
+   * Ends our side, reads and drops what still comes until the peer closes too, and closes: closing with
+   * unread input would reset the connection and could take what was sent last with it.
+   *
+   * @param lingerMs how long to wait for the peer, in milliseconds.
+   */
+  async finish(lingerMs: number = LINGER_MS): Promise<void> {
+    try {
+      await this.end();
+      const timer = setTimeout(() => this.abort(), lingerMs);
+      try {
+        while ((await this.read()) !== undefined);
+      } finally {
+        clearTimeout(timer);
+      }
+    } catch {
+      // The peer is gone: nothing is left to be said to it.
+    }
+    await this.close();
   }
 
   /** Sends what is queued, then closes both directions. */

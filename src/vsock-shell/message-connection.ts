@@ -10,9 +10,6 @@ import {
   MessageReader,
 } from "../protocols/vsock-shell/message.ts";
 
-/** How long a finished connection waits for its peer to close, in milliseconds. */
-const LINGER_MS = 2000;
-
 /**
  * A C program keeps what it has not handled in a buffer of its own; it never gets more than 500,000
  * bytes ahead. Unix sockets are told so (the kernel doubles the number); over AF_VSOCK the credit of
@@ -84,22 +81,8 @@ export class MessageConnection {
     return this.stream;
   }
 
-  /**
-   * Ends the connection after the last message. What the peer still sends is read and dropped until
-   * it closes too: closing with unread input could take the last message with it.
-   */
-  async finish(lingerMs: number = LINGER_MS): Promise<void> {
-    try {
-      await this.stream.end();
-      const timer = setTimeout(() => this.stream.abort(), lingerMs);
-      try {
-        while ((await this.stream.read()) !== undefined);
-      } finally {
-        clearTimeout(timer);
-      }
-    } catch {
-      // The peer is gone: nothing is left to be said to it.
-    }
-    await this.stream.close();
+  /** Ends the connection after the last message, which the peer still gets. */
+  async finish(lingerMs?: number): Promise<void> {
+    await this.stream.finish(lingerMs);
   }
 }

@@ -1,8 +1,8 @@
 /** A shell or a command on a terminal, for one client. */
-import { accessSync, constants } from "node:fs";
 import { RunningCommand } from "../agent/running-command.ts";
 import { toVsockboxError, VsockboxError } from "../errors.ts";
 import { onAbort } from "../net/retry.ts";
+import { isExecutable } from "../process/executable.ts";
 import {
   encodeTerminalExtension,
   type TerminalExtension,
@@ -88,16 +88,8 @@ function start({ command, size, extension }: OpenEvent, options: TerminalOptions
 
 /** The C server has bash alone; a guest may have none. */
 function findShell(): string {
-  for (const path of ["/bin/bash", process.env["SHELL"], "/bin/sh"]) {
-    if (path === undefined || path === "") continue;
-    try {
-      accessSync(path, constants.X_OK);
-      return path;
-    } catch {
-      // The next one.
-    }
-  }
-  return "/bin/sh";
+  const shells = ["/bin/bash", process.env["SHELL"] ?? "", "/bin/sh"];
+  return shells.find((path) => path !== "" && isExecutable(path)) ?? "/bin/sh";
 }
 
 /** Tells a client of ours that we are one, too. */

@@ -79,6 +79,7 @@ export async function shell(line: string, { env, cwd }: RunOptions = {}): Promis
 export class Running implements AsyncDisposable {
   readonly process: Bun.Subprocess<"pipe", "pipe", "pipe">;
   #stderr = "";
+  #hasEnded = false;
   readonly #changed: (() => void)[] = [];
   readonly stderrDone: Promise<void>;
 
@@ -111,13 +112,14 @@ export class Running implements AsyncDisposable {
       this.#stderr += decoder.decode(chunk, { stream: true });
       for (const notify of this.#changed.splice(0)) notify();
     }
+    this.#hasEnded = true;
     for (const notify of this.#changed.splice(0)) notify();
   }
 
   /** Waits until standard error contains `text`. */
   async says(text: string): Promise<void> {
     while (!this.#stderr.includes(text)) {
-      if (this.process.exitCode !== null) throw new Error(`it ended with: ${this.#stderr}`);
+      if (this.#hasEnded) throw new Error(`it ended with: ${this.#stderr}`);
       await new Promise<void>((resolve) => this.#changed.push(resolve));
     }
   }

@@ -1,0 +1,12 @@
+/** Programs by their paths. */
+import { accessSync, constants } from "node:fs";
+
+/** Whether this process may execute what is there. */
+export function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
