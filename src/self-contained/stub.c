@@ -94,6 +94,7 @@ enum { O_WRONLY = 1, O_RDWR = 2, O_CREAT = 0100, O_EXCL = 0200, O_CLOEXEC = 0200
 enum { MFD_CLOEXEC = 1, MFD_NOEXEC_SEAL = 8 };
 enum { FSOPEN_CLOEXEC = 1, FSMOUNT_CLOEXEC = 1, FSCONFIG_CMD_CREATE = 6 };
 enum { RLIMIT_STACK = 3 };
+#define ENOENT 2
 #define EINVAL 22
 
 /* What `begin` leaves on the stack for `finish`, above the arguments. */
@@ -160,8 +161,17 @@ static long fill(long fd, const struct library *library) {
   return 0;
 }
 
+/* Whether the loader can map code of a file: 0, or the error. A file system that is mounted noexec is of no use. */
+static long probe(long fd) {
+  long page = SYSTEM(SYS_mmap, 0, 1, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+  if (failed(page)) return page;
+  SYSTEM(SYS_munmap, page, 1, 0, 0, 0, 0);
+  return 0;
+}
+
 /* The usual way: memfds, which the loader opens by their names below /proc. 0, or the error. */
 static long provide_memfds(struct handover *handover, char *preload) {
+  const char *name = preload;
   for (u64 i = 0; i < table.library_count; i++) {
     const struct library *library = &table.libraries[i];
     /* Kernels from 6.3 on may want the flag (vm.memfd_noexec), earlier ones do not know it. Mapping is no matter of it. */
@@ -172,9 +182,15 @@ static long provide_memfds(struct handover *handover, char *preload) {
     long error = fill(fd, library);
     if (error) return error;
     if (i) preload = append(preload, ":");
+    name = preload;
     preload = append_number(append(preload, "/proc/self/fd/"), fd);
   }
-  return 0;
+  /* The loader would end the process where a folder only looks like /proc, or no descriptor is left for it. */
+  long fd = SYSTEM(SYS_openat, AT_FDCWD, name, O_CLOEXEC, 0, 0, 0);
+  if (fd < 0) return fd;
+  long error = probe(fd);
+  SYSTEM(SYS_close, fd, 0, 0, 0, 0, 0);
+  return error;
 }
 
 /* Files in the folder `at`, which the loader finds below the path `prefix`. 0, or the error. */
@@ -184,11 +200,9 @@ static long provide_files(long at, const char *prefix, char *preload) {
     long fd = SYSTEM(SYS_openat, at, library->name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0700, 0, 0);
     if (fd < 0) return fd;
     long error = fill(fd, library);
-    /* A file system that is mounted noexec is of no use. */
-    long probe = error ? error : SYSTEM(SYS_mmap, 0, 1, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+    if (!error) error = probe(fd);
     SYSTEM(SYS_close, fd, 0, 0, 0, 0, 0);
-    if (failed(probe)) return probe;
-    SYSTEM(SYS_munmap, probe, 1, 0, 0, 0, 0);
+    if (error) return error;
     if (i) preload = append(preload, ":");
     preload = append(append(append(preload, prefix), "/"), library->name);
   }
@@ -223,10 +237,10 @@ static void remove_folder(const char *folder) {
   SYSTEM(SYS_unlinkat, AT_FDCWD, folder, AT_REMOVEDIR, 0, 0, 0);
 }
 
-/* Without /proc and privileges: a folder of our own, removed again by `finish`. */
+/* Without /proc and privileges: a folder of our own, removed again by `finish`. 0, or the error of the first place there is. */
 static long provide_folder(struct handover *handover, char *preload, const unsigned char *random) {
   static const char places[][12] = {"/dev/shm", "/run", "/tmp", "/var/tmp", ""};
-  long result = -2;
+  long result, reason = -ENOENT;
   for (u64 i = 0; i < sizeof(places) / sizeof(*places); i++) {
     char *end = append(append(handover->folder, places[i]), "/.vsockbox-");
     for (int k = 0; k < 8; k++) {
@@ -235,15 +249,17 @@ static long provide_folder(struct handover *handover, char *preload, const unsig
     }
     *end = 0;
     result = SYSTEM(SYS_mkdirat, AT_FDCWD, handover->folder, 0700, 0, 0, 0);
+    if (reason == -ENOENT) reason = result;
     if (result < 0) continue;
     long at = SYSTEM(SYS_openat, AT_FDCWD, handover->folder, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0, 0, 0);
     result = at < 0 ? at : provide_files(at, handover->folder, preload);
     if (at >= 0) SYSTEM(SYS_close, at, 0, 0, 0, 0, 0);
     if (result == 0) return 0;
     remove_folder(handover->folder);
+    if (reason == 0) reason = result;
   }
   handover->folder[0] = 0;
-  return result;
+  return reason;
 }
 
 static void forget_descriptors(struct handover *handover) {
@@ -265,7 +281,8 @@ static void provide(struct handover *handover, const unsigned char *random) {
   }
   if (provide_hidden(handover, preload) == 0) return;
   forget_descriptors(handover);
-  if (provide_folder(handover, preload, random) == 0) return;
+  result = provide_folder(handover, preload, random);
+  if (result == 0) return;
   die("its libraries need /proc (mount -t proc proc /proc), or a folder where files can be made and run: "
       "/dev/shm, /run, /tmp or /var/tmp", result);
 }
@@ -288,6 +305,19 @@ static u64 map_loader(u64 page) {
   return base;
 }
 
+/*
+ * The loader is not to see the user's variables for loaders: what LD_PRELOAD or LD_AUDIT names is made
+ * for another C library, and LD_TRACE_LOADED_OBJECTS would end the process before `finish`. So their
+ * first letter is another one while it runs: from `L` to this, and back.
+ */
+enum { HIDDEN = 1 };
+static void swap_loader_variables(const u64 *variables, char from, char to) {
+  for (; *variables; variables++) {
+    char *text = (char *)*variables;
+    if (text[0] == from && text[1] == 'D' && text[2] == '_') text[0] = to;
+  }
+}
+
 extern char finish[] __attribute__((visibility("hidden")));
 
 /*
@@ -300,6 +330,8 @@ __attribute__((used)) u64 begin_in_c(const u64 *stack, u64 *moved) {
   while (stack[words]) words++;
   for (u64 i = 0; i < words; i++) *to++ = stack[i];
   u64 *variables = to;
+  variables[0] = 0;
+  swap_loader_variables(moved + 1 + moved[0] + 1, 'L', HIDDEN);
   to += 3;
   u64 *auxiliary = to;
   u64 random = 0, page = 4096;
@@ -375,6 +407,7 @@ __attribute__((used)) u64 finish_in_c(u64 *stack) {
   struct handover *handover = (struct handover *)end[-1];
   end[-2] = 0;
   end[-1] = 0;
+  swap_loader_variables(variables, HIDDEN, 'L');
   u64 page = 4096;
   for (u64 *entry = auxiliary; entry[0] != AT_NULL; entry += 2) {
     if (entry[0] == AT_PAGESZ) page = entry[1];

@@ -70,6 +70,47 @@ describe("a root with nothing but the executable", () => {
     });
   });
 
+  test.if(isRoot)("says of the first folder there is why it is of no use", () => {
+    using root = new BareRoot();
+    root.copy(findBusybox(), "/bin/busybox");
+    root.folder("/tmp", 0o755);
+    // A library does not fit into a file of 512 bytes: EFBIG, 27. EACCES is 13.
+    const command = ["/bin/busybox", "sh", "-c", "trap '' XFSZ; ulimit -f 1; exec /vsockbox"];
+    expect(root.run(command, { user: "1000:1000" }).stderr).toEndWith(": error 13\n");
+    root.folder("/tmp", 0o1777);
+    expect(root.run(command, { user: "1000:1000" }).stderr).toEndWith(": error 27\n");
+    expect(readdirSync(root.at("/tmp"))).toEqual([]);
+  });
+
+  test.if(isRoot)("with a folder that looks like /proc", () => {
+    using root = new BareRoot();
+    root.folder("/proc/self/fd");
+    expect(root.run([BARE_BINARY, "--version"])).toMatchObject({ status: 0, stderr: "" });
+  });
+
+  const loaderVariables = [
+    ["LD_AUDIT=/nowhere.so"],
+    ["LD_BIND_NOW=1"],
+    ["LD_DEBUG=libs"],
+    ["LD_PRELOAD=/nowhere.so"],
+    ["LD_SHOW_AUXV=1"],
+    ["LD_TRACE_LOADED_OBJECTS=1"],
+  ];
+  test.if(isRoot).each(loaderVariables)("as if %s were not there", (variable) => {
+    using root = new BareRoot();
+    root.copy(findBusybox(), "/bin/busybox");
+    root.folder("/tmp", 0o1777);
+    for (const user of [undefined, "1000:1000"]) {
+      const command = ["/bin/busybox", "env", variable, BARE_BINARY, "--version"];
+      expect(root.run(command, user === undefined ? {} : { user })).toEqual({
+        status: 0,
+        stdout: expect.stringMatching(VERSION),
+        stderr: "",
+      });
+    }
+    expect(readdirSync(root.at("/tmp"))).toEqual([]);
+  });
+
   test("an agent there runs commands, ends with their status, and takes files", async () => {
     using root = new BareRoot();
     root.copy(findBusybox(), "/bin/sh");
@@ -152,9 +193,9 @@ describe("no trace", () => {
   });
 
   test("of the user's own loader variables: a child has them, we do not", () => {
-    const own = { LD_LIBRARY_PATH: "/nowhere", LD_PRELOAD: "/nowhere/lib.so" };
+    const own = { LD_LIBRARY_PATH: "/nowhere", LD_PRELOAD: "/nowhere/lib.so", LD_AUDIT: "/nowhere" };
     const { environment, maps } = reportOf([], own);
-    expect(environment).toContain("LD_PRELOAD");
+    expect(environment).toEqual(expect.arrayContaining(Object.keys(own)));
     expect(maps).not.toContain("nowhere");
     const { stderr } = Bun.spawnSync([BINARY, "--version"], { env: own });
     expect(stderr.toString()).toBe("");
@@ -186,6 +227,15 @@ describe("no trace", () => {
       expect(status).toBeLessThan(128);
     },
   );
+
+  test("starts with few descriptors: where memfds leave none for the loader too", async () => {
+    const { stdout } = await shell(
+      "for n in 8 7 6 5; do (ulimit -n $n; vsockbox --version || echo $n); done 2>&1",
+    );
+    expect(stdout.trimEnd().split("\n")).toEqual(
+      Array.from({ length: 4 }, () => expect.stringMatching(/^vsockbox \d/)),
+    );
+  });
 
   test("through a link, a relative path, and the PATH", async () => {
     using folder = new TemporaryFolder();
