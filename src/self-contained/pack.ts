@@ -56,7 +56,7 @@ export function packSelfContained(parts: Parts): Uint8Array {
   const page = PAGE_BYTES[program.architecture];
   const up = (value: number, to = page) => Math.ceil(value / to) * to;
 
-  const data = layOutData(parts, loader);
+  const data = layOutData({ ...parts, loader: withoutPreloadFile(parts.loader) }, loader);
   const lastSegment = program.loaded.at(-1);
   if (lastSegment === undefined) throw refuse(parts.program.name, "it has nothing to load");
   // The program's own headers, for the loader: the file's are not those any more.
@@ -144,6 +144,18 @@ function check({ program, libraries }: Parts, image: ElfImage, loader: ElfImage)
   fits(program.name, image);
   fits("the loader", loader);
   for (const library of libraries) fits(library.name, new ElfImage(library.bytes, library.name));
+}
+
+/**
+ * glibc's loader reads a list of libraries from /etc/ld.so.preload. What is in it on the machine where
+ * the program runs is made for the C library there, and the loader ends the process where a version of a
+ * symbol is missing. With an empty path there is no such file.
+ */
+function withoutPreloadFile({ name, bytes }: NamedFile): NamedFile {
+  const copy = Buffer.from(bytes);
+  const path = Buffer.from("\0/etc/ld.so.preload\0");
+  for (let at = copy.indexOf(path); at >= 0; at = copy.indexOf(path, at)) copy[at + 1] = 0;
+  return { name, bytes: copy };
 }
 
 interface PackedData {

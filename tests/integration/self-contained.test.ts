@@ -88,6 +88,17 @@ describe("a root with nothing but the executable", () => {
     expect(root.run([BARE_BINARY, "--version"])).toMatchObject({ status: 0, stderr: "" });
   });
 
+  test("with a list of libraries for another libc in /etc/ld.so.preload", () => {
+    using root = new BareRoot();
+    root.folder("/etc");
+    writeFileSync(root.at("/etc/ld.so.preload"), "/lib/nowhere.so\n");
+    expect(root.run([BARE_BINARY, "--version"])).toEqual({
+      status: 0,
+      stdout: expect.stringMatching(VERSION),
+      stderr: "",
+    });
+  });
+
   const loaderVariables = [
     ["LD_AUDIT=/nowhere.so"],
     ["LD_BIND_NOW=1"],
