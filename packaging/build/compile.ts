@@ -1,0 +1,73 @@
+/** From the sources to an executable. The working directory is the sources' folder. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { relative } from "node:path";
+import { ElfImage } from "../../src/self-contained/elf-image.ts";
+import type { Runtime } from "../../src/self-contained/libraries.ts";
+import { packSelfContained } from "../../src/self-contained/pack.ts";
+import { readStub } from "../../src/self-contained/stub-image.ts";
+import { identity, ROOT } from "./inputs.ts";
+import { COMPILE_TARGETS, type Job } from "./targets.ts";
+
+/**
+ * What every bundle has in common. Relative paths and a fixed working directory: no path of this
+ * machine gets into the file.
+ */
+export const BUNDLE = {
+  entrypoints: ["./src/main.ts"],
+  root: ".",
+  minify: true,
+  format: "esm",
+  // A command pays for its own imports only: that halves the start-up.
+  splitting: true,
+} as const;
+
+/**
+ * Compiles; the runtime of another target than this machine's comes from the npm registry.
+ *
+ * @throws {Error} with what the compiler says.
+ */
+export async function compile({ target, compiled, isHost }: Job, outfile: string): Promise<void> {
+  const define = Object.fromEntries(
+    Object.entries(identity(target)).map(([name, value]) => [name, JSON.stringify(value)]),
+  );
+  const result = await Bun.build({
+    ...BUNDLE,
+    entrypoints: [...BUNDLE.entrypoints],
+    bytecode: true,
+    define,
+    compile: {
+      outfile: relative(ROOT, outfile),
+      ...(isHost ? {} : { target: COMPILE_TARGETS[compiled] }),
+      autoloadDotenv: false,
+      autoloadBunfig: false,
+    },
+  });
+  if (!result.success) throw new Error(`building for ${target} failed:\n${result.logs.join("\n")}`);
+}
+
+/** Puts the loader and the libraries into the executable at `path`. */
+export function makeSelfContained(path: string, runtime: Runtime): void {
+  const bytes = readFileSync(path);
+  const { architecture } = new ElfImage(bytes, path);
+  const { image: stub } = readStub(architecture);
+  writeFileSync(path, packSelfContained({ program: { name: path, bytes }, ...runtime, stub }));
+}
+
+/**
+ * Some failures of the compiler leave a file that does not run: so run it.
+ *
+ * @throws {Error} where it does not say what it was built for.
+ */
+export function tryOut(path: string, target: string): void {
+  const { exitCode, stdout, stderr } = Bun.spawnSync([path, "--version", "--json"], {
+    env: {},
+    cwd: "/",
+  });
+  const answer =
+    exitCode === 0 ? (JSON.parse(stdout.toString()) as { target?: string }) : undefined;
+  if (answer?.target !== target) {
+    throw new Error(
+      `${path} was built but does not run (status ${exitCode}): ${stderr.toString()}`,
+    );
+  }
+}

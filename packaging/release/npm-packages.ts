@@ -1,0 +1,77 @@
+/** The npm packages of which code is in the executables. The working directory is the sources' folder. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { BUNDLE } from "../build/compile.ts";
+
+/** A package as package-lock.json has it. */
+export interface NpmPackage {
+  name: string;
+  version: string;
+  /** As in `sha512-BASE64`: of the package's archive. */
+  integrity: string;
+  /** An SPDX expression. */
+  licence: string;
+  /** The text of its licence file. */
+  licenceText: string;
+  /** Names of packages that it asks for, whether or not they are in the executables. */
+  dependencies: readonly string[];
+}
+
+interface LockEntry {
+  version?: string;
+  integrity?: string;
+  license?: string;
+  dependencies?: Record<string, string>;
+}
+
+/**
+ * Bundles once more, and looks which packages gave bytes.
+ *
+ * @throws {Error} where node_modules is not what package-lock.json says, or a licence is missing.
+ */
+export async function bundledPackages(): Promise<NpmPackage[]> {
+  const { success, logs, metafile } = await Bun.build({
+    ...BUNDLE,
+    entrypoints: [...BUNDLE.entrypoints],
+    target: "bun",
+    metafile: true,
+  });
+  if (!success || metafile === undefined) throw new Error(`bundling failed:\n${logs.join("\n")}`);
+  const folders = new Set<string>();
+  for (const { inputs } of Object.values(metafile.outputs)) {
+    for (const [path, { bytesInOutput }] of Object.entries(inputs)) {
+      // As package-lock.json has it: from our node_modules, which may be a link, to the innermost one.
+      const folder = /node_modules\/(?:.*node_modules\/)?(?:@[^/]+\/)?[^/]+/.exec(path)?.[0];
+      if (folder !== undefined && bytesInOutput > 0) folders.add(folder);
+    }
+  }
+  const lock = JSON.parse(readFileSync("package-lock.json", "utf8")) as {
+    packages: Record<string, LockEntry>;
+  };
+  return [...folders].sort().map((folder) => readPackage(folder, lock.packages[folder]));
+}
+
+function readPackage(folder: string, entry: LockEntry | undefined): NpmPackage {
+  const installed = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as {
+    name: string;
+    version: string;
+  };
+  if (entry?.version === undefined || entry.integrity === undefined) {
+    throw new Error(`package-lock.json has no version and integrity of ${folder}`);
+  }
+  if (entry.version !== installed.version) {
+    throw new Error(`${folder} is ${installed.version}, not ${entry.version}: run npm ci`);
+  }
+  const file = readdirSync(folder).find((name) => /^licen[cs]e(\.\w+)?$/i.test(name));
+  if (entry.license === undefined || file === undefined) {
+    throw new Error(`${folder} has no licence`);
+  }
+  return {
+    name: installed.name,
+    version: entry.version,
+    integrity: entry.integrity,
+    licence: entry.license,
+    licenceText: readFileSync(join(folder, file), "utf8"),
+    dependencies: Object.keys(entry.dependencies ?? {}),
+  };
+}
