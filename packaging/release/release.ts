@@ -25,16 +25,17 @@ export async function makeRelease(
 ): Promise<Made[]> {
   // Until the last file is there, none of them is vouched for.
   rmSync(join(outdir, CHECKSUMS), { force: true });
-  const copies = level > 0 ? await compressAll(executables, { level, force }) : [];
-  if (level === 0) for (const { path } of executables) dropCopy(path);
   const packages = await bundledPackages();
   const texts = [
     put(outdir, "LICENSE", readFileSync(join(ROOT, "LICENSE"), "utf8")),
     put(outdir, THIRD_PARTY_LICENCES, thirdPartyLicences(executables, packages)),
     put(outdir, BILL_OF_MATERIALS, billOfMaterials(executables, packages)),
   ];
+  // Last, since it takes minutes, and the sources may change in these.
+  const copies = level > 0 ? await compressAll(executables, { level, force }) : [];
+  if (level === 0) for (const { path } of executables) dropCopy(path);
   const files = [...executables, ...copies, ...texts];
-  return [...copies, ...texts, put(outdir, CHECKSUMS, checksumLines(files))];
+  return [...texts, ...copies, put(outdir, CHECKSUMS, checksumLines(files))];
 }
 
 /** A copy of another build must not stay beside the executable. */
