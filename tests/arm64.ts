@@ -1,6 +1,6 @@
 /**
  * The arm64 executable in a real arm64 Linux, emulated: `bun run tests/arm64.ts`. It fetches a kernel,
- * glibc and busybox from Debian's packages, builds `dist/vsockbox-linux-arm64`, packs an initramfs with
+ * glibc and busybox from Debian's packages, builds the executable, packs an initramfs with
  * it, boots that under qemu-system-aarch64 behind hybrid-proxy, and uses the guest from this machine.
  * About two minutes, the first time three; each step says how long it took.
  */
@@ -192,13 +192,15 @@ try {
   const root = await step("Debian's arm64 packages", () => fetchPackages(values.cache));
   const libraries = join(root, "lib/aarch64-linux-gnu");
   await step("build", () => {
-    run(["bun", "run", "build.ts", "--all", "--libraries-arm64", libraries]);
+    run(["bun", "run", "build.ts", "--quiet"]);
+    const only = ["--only", "linux-arm64", "--zstd", "0", "--outdir", folder];
+    run(["bun", "run", "build.ts", ...only, "--libraries-arm64", libraries]);
   });
   const [version = ""] = readdirSync(join(root, "lib/modules"));
   await step("initramfs", () => {
     run([
       ...[OURS, "initramfs", "-o", join(folder, "initrd")],
-      ...["--executable", join(ROOT, "dist/vsockbox-linux-arm64")],
+      ...["--executable", join(folder, "vsockbox-linux-arm64")],
       ...["--kernel-modules", join(root, "lib/modules", version)],
       ...["--file", `${join(root, "bin/busybox")}:/bin/busybox:755`],
     ]);

@@ -204,7 +204,11 @@ describe("no trace", () => {
   });
 
   test("of the user's own loader variables: a child has them, we do not", () => {
-    const own = { LD_LIBRARY_PATH: "/nowhere", LD_PRELOAD: "/nowhere/lib.so", LD_AUDIT: "/nowhere" };
+    const own = {
+      LD_LIBRARY_PATH: "/nowhere",
+      LD_PRELOAD: "/nowhere/lib.so",
+      LD_AUDIT: "/nowhere",
+    };
     const { environment, maps } = reportOf([], own);
     expect(environment).toEqual(expect.arrayContaining(Object.keys(own)));
     expect(maps).not.toContain("nowhere");
