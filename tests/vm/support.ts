@@ -11,6 +11,7 @@ import { findKernel } from "../../src/vm/kernel.ts";
 import { findQemu } from "../../src/vm/qemu.ts";
 import { findUml } from "../../src/vm/uml.ts";
 import { BINARY } from "../support/binary.ts";
+import { runIn } from "../support/guest-lines.ts";
 
 const REQUIRED = process.env["VSOCKBOX_REQUIRE_VM"] === "1";
 
@@ -84,7 +85,5 @@ export async function inGuest(line: string, timeoutMs = 120_000): Promise<GuestR
 
 /** A step that prepares what follows: any other status than 0 is an error with all that was said. */
 export async function prepare(line: string, timeoutMs?: number): Promise<string> {
-  const { status, stdout, stderr } = await inGuest(line, timeoutMs);
-  if (status !== 0) throw new Error(`status ${status} from: ${line}\n${stdout}${stderr}`);
-  return stdout;
+  return await runIn(await testGuest(), line, timeoutMs);
 }

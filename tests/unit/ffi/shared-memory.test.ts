@@ -1,4 +1,3 @@
-import { dlopen, FFIType } from "bun:ffi";
 import { afterEach, describe, expect, test } from "bun:test";
 import { ftruncateSync, openSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -6,7 +5,7 @@ import { join } from "node:path";
 import { Epoll, EPOLLET, EPOLLIN } from "../../../src/ffi/epoll.ts";
 import { adoptEvent, clearEvent, openEvent, signalEvent } from "../../../src/ffi/eventfd.ts";
 import { IoVector } from "../../../src/ffi/iovec.ts";
-import { LIBC_NAMES } from "../../../src/ffi/libc.ts";
+import { libc } from "../../../src/ffi/libc.ts";
 import { mapShared, type SharedMapping } from "../../../src/ffi/mmap.ts";
 import { closeDescriptor, openPipe, setNonBlocking } from "../../../src/ffi/socket.ts";
 import { MemoryTable, PieceList } from "../../../src/vhost/memory-table.ts";
@@ -18,10 +17,6 @@ import { DriverRing } from "../../support/vhost.ts";
 const EAGAIN = 11;
 const EFAULT = 14;
 const MIB = 2 ** 20;
-
-const { eventfd } = dlopen(LIBC_NAMES[0], {
-  eventfd: { args: [FFIType.u32, FFIType.i32], returns: FFIType.i32 },
-}).symbols;
 
 const open: number[] = [];
 const mappings: SharedMapping[] = [];
@@ -129,7 +124,7 @@ describe("eventfd and epoll", () => {
   });
 
   test("a VMM's eventfd is taken, a pipe in its place, and nothing else", () => {
-    const event = own(eventfd(0, 0));
+    const event = own(libc().eventfd(0, 0));
     adoptEvent(event);
     expect(clearEvent(event)).toBe(true);
     const { read, write } = openPipe();
