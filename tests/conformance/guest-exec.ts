@@ -5,8 +5,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
-import { toVsockboxError, VsockboxError } from "../../src/errors.ts";
+import { VsockboxError } from "../../src/errors.ts";
 import {
   formatAddress,
   parseAddress,
@@ -19,6 +18,8 @@ import type { SocketStream } from "../../src/net/stream.ts";
 import { GUEST_CASES, type GuestPeer } from "./guest-exec/guest-cases.ts";
 import { HOST_CASES, type HostPeer } from "./guest-exec/host-cases.ts";
 import { type Case, Failure, Program } from "./guest-exec/suite.ts";
+import { positive, readOptions, runProgram, usage } from "./program.ts";
+import { print } from "./report.ts";
 
 const HELP = `Usage: bun run tests/conformance/guest-exec.ts --role guest|host --address ADDR --run LINE [options]
 
@@ -36,32 +37,6 @@ const HELP = `Usage: bun run tests/conformance/guest-exec.ts --role guest|host -
 
 Exit status: 0 where everything passed, 1 where a case failed, others as vsockbox has them.
 `;
-
-function usage(message: string): VsockboxError {
-  return new VsockboxError({ code: "USAGE", operation: "conformance", message });
-}
-
-function readArguments() {
-  try {
-    return parseArgs({
-      args: Bun.argv.slice(2),
-      options: {
-        role: { type: "string", default: "" },
-        address: { type: "string" },
-        connect: { type: "string" },
-        run: { type: "string" },
-        only: { type: "string", default: "" },
-        "required-only": { type: "boolean", default: false },
-        deadline: { type: "string", default: "15" },
-        list: { type: "boolean", default: false },
-        json: { type: "boolean", default: false },
-        help: { type: "boolean", default: false, short: "h" },
-      },
-    }).values;
-  } catch (thrown) {
-    throw usage(thrown instanceof Error ? thrown.message : String(thrown));
-  }
-}
 
 function socketAddress(text: string): SocketAddress {
   const address = parseAddress(text);
@@ -173,10 +148,13 @@ async function runCase<Peer>(
   }
 }
 
-const print = (line: string) => void process.stdout.write(`${line}\n`);
-
 async function main(): Promise<number> {
-  const options = readArguments();
+  const options = readOptions({
+    role: { type: "string", default: "" },
+    address: { type: "string" },
+    connect: { type: "string" },
+    run: { type: "string" },
+  });
   if (options.help) {
     process.stdout.write(HELP);
     return 0;
@@ -192,8 +170,7 @@ async function main(): Promise<number> {
     return 0;
   }
   if (text === undefined || line === undefined) throw usage("--address and --run are needed");
-  const deadlineMs = Number(options.deadline) * 1000;
-  if (!(deadlineMs > 0)) throw usage("--deadline must be a number above 0");
+  const deadlineMs = positive("deadline", options.deadline) * 1000;
   const address = socketAddress(text);
   const connect = options.connect === undefined ? address : socketAddress(options.connect);
   const peerOf = (started: Started) =>
@@ -214,10 +191,4 @@ async function main(): Promise<number> {
   return failed === 0 ? 0 : 1;
 }
 
-try {
-  process.exit(await main());
-} catch (thrown) {
-  const error = toVsockboxError(thrown, "conformance");
-  process.stderr.write(`conformance: ${error.message}\n`);
-  process.exit(error.exitStatus);
-}
+await runProgram(main);

@@ -24,7 +24,8 @@ import {
   tearDown,
   well,
 } from "../support/install-run.ts";
-import { hashOf, listing, makeTree, SYSTEMS } from "../support/install-tree.ts";
+import { makeTree, SYSTEMS } from "../support/install-tree.ts";
+import { hashOf, listing } from "../support/listing.ts";
 import { describeUnshared } from "../support/namespaces.ts";
 
 const REPOSITORY = join(import.meta.dir, "../..");

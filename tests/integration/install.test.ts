@@ -24,14 +24,8 @@ import {
   tearDown,
   well,
 } from "../support/install-run.ts";
-import {
-  hashOf,
-  INITTAB,
-  listing,
-  makeTree,
-  SYSTEMS,
-  writeSmallBinary,
-} from "../support/install-tree.ts";
+import { INITTAB, makeTree, SYSTEMS, writeSmallBinary } from "../support/install-tree.ts";
+import { hashOf, listing } from "../support/listing.ts";
 import { describeWith } from "../support/tools.ts";
 
 const REPOSITORY = join(import.meta.dir, "../..");

@@ -1,15 +1,5 @@
 /** Root file systems as trees in a folder, for tests of `vsockbox install`. */
-import { createHash } from "node:crypto";
-import {
-  chmodSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { readElfNeeds } from "../../src/initramfs/elf.ts";
 import { BINARY } from "./binary.ts";
@@ -72,26 +62,6 @@ export function makeTree(root: string, files: TreeFiles): string {
     writeFileSync(join(root, loader), "");
   }
   return root;
-}
-
-/** A line for everything in a tree: kind, mode, owner, hash or target. No times. */
-export function listing(root: string, below = ""): string[] {
-  const lines: string[] = [];
-  for (const name of readdirSync(join(root, below)).sort()) {
-    const path = `${below}/${name}`;
-    const place = join(root, path);
-    const status = lstatSync(place);
-    const facts = `${status.mode.toString(8)} ${status.uid}:${status.gid}`;
-    if (status.isDirectory()) lines.push(`${path} ${facts}`, ...listing(root, path));
-    else if (status.isSymbolicLink()) lines.push(`${path} ${facts} -> ${readlinkSync(place)}`);
-    else lines.push(`${path} ${facts} ${hashOf(place)}`);
-  }
-  return lines;
-}
-
-/** SHA-256 of a file in hexadecimal. */
-export function hashOf(path: string): string {
-  return createHash("sha256").update(readFileSync(path)).digest("hex");
 }
 
 /**

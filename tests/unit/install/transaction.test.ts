@@ -3,7 +3,7 @@ import { linkSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "n
 import { removeLeftovers, Transaction } from "../../../src/install/transaction.ts";
 import { Tree } from "../../../src/install/tree.ts";
 import { TemporaryFolder } from "../../support/folder.ts";
-import { listing } from "../../support/install-tree.ts";
+import { listing } from "../../support/listing.ts";
 
 const ID = "0123456789ab";
 
