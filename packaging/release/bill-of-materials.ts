@@ -3,9 +3,8 @@
  * differ between equal builds. ECMA-424's schema has the names of the fields.
  */
 import { basename } from "node:path";
-import type { NamedFile } from "../../src/self-contained/pack.ts";
 import type { Executable } from "../build/executable.ts";
-import { commit, sha256, version } from "../build/inputs.ts";
+import { commit, version } from "../build/inputs.ts";
 import {
   type BunPart,
   GLIBC_BUILDS_ONLY,
@@ -15,6 +14,7 @@ import {
 } from "./bun-parts.ts";
 import { describeGlibc } from "./glibc.ts";
 import type { NpmPackage } from "./npm-packages.ts";
+import { CHANGE, type PackedFile, packedFiles } from "./packed-files.ts";
 
 /** Name of the file in the release's folder. */
 export const BILL_OF_MATERIALS = "vsockbox.cdx.json";
@@ -28,6 +28,7 @@ interface Component {
   licenses?: ({ license: { id?: string; name?: string } } | { expression: string })[];
   purl?: string;
   components?: Component[];
+  pedigree?: { ancestors: Component[]; notes: string };
   properties?: { name: string; value: string }[];
 }
 
@@ -78,11 +79,10 @@ const property = (name: string, value: string | number) => ({
 
 /** The packed files by architecture, each once. */
 function runtimesOf(executables: readonly Executable[]) {
-  const found = new Map<string, { glibc: string; files: NamedFile[] }>();
+  const found = new Map<string, { glibc: string; files: PackedFile[] }>();
   for (const { job, runtime } of executables) {
     if (runtime === undefined) continue;
-    const { glibc, loader, libraries } = runtime;
-    found.set(job.architecture, { glibc, files: [loader, ...libraries] });
+    found.set(job.architecture, { glibc: runtime.glibc, files: packedFiles(runtime) });
   }
   return [...found];
 }
@@ -163,7 +163,7 @@ function sha512OfIntegrity(name: string, integrity: string): string {
 function glibcComponent(
   architecture: string,
   glibc: string,
-  files: readonly NamedFile[],
+  files: readonly PackedFile[],
 ): Component {
   const { version: number, purl } = describeGlibc(glibc, architecture);
   const reference = glibcReference(architecture);
@@ -174,15 +174,31 @@ function glibcComponent(
     version: number,
     licenses: licences("LGPL-2.1-or-later"),
     ...(purl === undefined ? {} : { purl }),
-    components: files.map(({ name, bytes }) => ({
-      "bom-ref": `${reference}/${name}`,
-      type: "file",
-      name,
-      hashes: sha256Of(sha256(bytes)),
-      licenses: licences("LGPL-2.1-or-later"),
-      properties: [property("bytes", bytes.length)],
-    })),
+    components: files.map((file) => packedComponent(`${reference}/${file.name}`, file)),
     properties: [property("version-string", glibc)],
+  };
+}
+
+function packedComponent(
+  reference: string,
+  { name, bytes, sha256: sum, originalSha256: original }: PackedFile,
+): Component {
+  const ancestor = (content: string): Component => ({
+    "bom-ref": `${reference}/original`,
+    type: "file",
+    name,
+    hashes: sha256Of(content),
+  });
+  return {
+    "bom-ref": reference,
+    type: "file",
+    name,
+    hashes: sha256Of(sum),
+    licenses: licences("LGPL-2.1-or-later"),
+    ...(original === undefined
+      ? {}
+      : { pedigree: { ancestors: [ancestor(original)], notes: CHANGE } }),
+    properties: [property("bytes", bytes)],
   };
 }
 

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Executable } from "../build/executable.ts";
-import { ROOT, sha256 } from "../build/inputs.ts";
+import { ROOT } from "../build/inputs.ts";
 import {
   type BunPart,
   GLIBC_BUILDS_ONLY,
@@ -11,6 +11,7 @@ import {
   POLYFILLS,
 } from "./bun-parts.ts";
 import type { NpmPackage } from "./npm-packages.ts";
+import { CHANGE, packedFiles } from "./packed-files.ts";
 
 /** Name of the file in the release's folder. */
 export const THIRD_PARTY_LICENCES = "THIRD-PARTY-LICENSES.txt";
@@ -82,11 +83,13 @@ function glibcSections(executables: readonly Executable[]): string[][] {
     runtime === undefined ? [] : [{ job, runtime }],
   );
   if (packed.length === 0) return [];
-  const lists = packed.map(({ job, runtime: { glibc, loader, libraries } }) => {
-    const files = [loader, ...libraries].map(
-      ({ name, bytes }) => `  ${sha256(bytes)}  ${name}, ${bytes.length} bytes\n`,
+  const lists = packed.map(({ job, runtime }) => {
+    const files = packedFiles(runtime).map(
+      ({ name, bytes, sha256, originalSha256: original }) =>
+        `  ${sha256}  ${name}, ${bytes} bytes\n` +
+        (original === undefined ? "" : `    (changed: ${CHANGE};\n    before: ${original})\n`),
     );
-    return `${job.name} holds, unchanged, of ${glibc}:\n\n${files.join("")}`;
+    return `${job.name} holds of ${runtime.glibc}, with their SHA-256:\n\n${files.join("")}`;
   });
   return [
     [

@@ -151,7 +151,7 @@ function check({ program, libraries }: Parts, image: ElfImage, loader: ElfImage)
  * the program runs is made for the C library there, and the loader ends the process where a version of a
  * symbol is missing. With an empty path there is no such file.
  */
-function withoutPreloadFile({ name, bytes }: NamedFile): NamedFile {
+export function withoutPreloadFile({ name, bytes }: NamedFile): NamedFile {
   const copy = Buffer.from(bytes);
   const path = Buffer.from("\0/etc/ld.so.preload\0");
   for (let at = copy.indexOf(path); at >= 0; at = copy.indexOf(path, at)) copy[at + 1] = 0;
