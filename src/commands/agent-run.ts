@@ -4,7 +4,7 @@ import { EXEC_PORT, READY_PORT } from "../agent/ports.ts";
 import { type Agent, type AgentOptions, startAgent } from "../agent/server.ts";
 import { resolveAddress } from "../config/profiles.ts";
 import { readToken } from "../config/token.ts";
-import { formatAddress } from "../net/address.ts";
+import { formatAddress, parseAddress } from "../net/address.ts";
 import { HOST_ONLY } from "../net/allow-cid.ts";
 import { reportReady } from "../process/daemon.ts";
 import { notifyReady, notifyStopping, takeNotifySocket } from "../process/notify.ts";
@@ -61,16 +61,36 @@ function agentOptions(
   return {
     listen,
     readyListen: readyAddress(args, listen.kind === "unix"),
-    allowed: allowedCids(args, HOST_ONLY),
     token: tokenFile === undefined ? undefined : readToken(tokenFile),
+    ...limitsOf(args),
+    power: init === undefined ? undefined : (action) => init.requestEnd(action),
+    log,
+  };
+}
+
+function limitsOf(args: Arguments) {
+  return {
+    allowed: allowedCids(args, HOST_ONLY),
     sandbox: parseSandbox(wordsOf(args.string("sandbox"))),
     maxFrameBytes: integer(args, "max-frame", 0xffff_ffff),
     maxSessions: integer(args, "max-sessions", 1_000_000),
     maxOutputBytes: integer(args, "max-output", 0x7fff_ffff),
     idleTimeoutMs: durationOption(args, "idle-timeout"),
-    power: init === undefined ? undefined : (action) => init.requestEnd(action),
-    log,
-  };
+  } satisfies Partial<AgentOptions>;
+}
+
+/**
+ * Checks the options' values for an agent that starts elsewhere, or later: what is in its files, the
+ * token and the profiles, is not known here.
+ *
+ * @throws {VsockboxError} USAGE, as the agent would.
+ */
+export function checkAgentValues(args: Arguments): void {
+  limitsOf(args);
+  parseDuration(args.required("grace"), "grace");
+  parseAddress(args.required("listen"));
+  const ready = args.string("ready-listen");
+  if (ready !== undefined && ready !== "none") parseAddress(ready);
 }
 
 /** Words with commas between. */

@@ -106,7 +106,7 @@ async function install(args: Arguments): Promise<number> {
     linkNames: LINK_NAMES,
     force: args.flag("force"),
   };
-  const tree = new Tree(args.required("root"));
+  const tree = treeOf(args);
   const isDryRun = args.flag("dry-run");
   using _lock = isDryRun ? undefined : lockTree(tree, tryLock);
   const prepared = prepareInstall({ ...options, tree });
@@ -150,7 +150,7 @@ async function uninstall(args: Arguments): Promise<number> {
     if (args.string(option) !== undefined) throw usage(`--${option} does not go with --uninstall`);
   }
   const prefix = parsePrefix(args.required("prefix"));
-  const tree = new Tree(args.required("root"));
+  const tree = treeOf(args);
   const isDryRun = args.flag("dry-run");
   using _lock = isDryRun ? undefined : lockTree(tree, tryLock);
   const prepared = prepareUninstall(tree, prefix, args.flag("force"));
@@ -210,6 +210,13 @@ function managerOf(args: Arguments, tree: Tree, service: Service, happened: Happ
   return { runs, ...managerCommands(service, happened, now, isInside) };
 }
 
+function treeOf(args: Arguments): Tree {
+  const root = args.required("root");
+  // As a script's empty variable has it: that is not the directory one happens to be in.
+  if (root === "") throw usage("--root is empty", "`--root .` is the working directory");
+  return new Tree(root);
+}
+
 function ownExecutable(): string {
   const [program, ...source] = selfCommand();
   if (source.length === 0) return program;
@@ -224,8 +231,10 @@ async function readAgentArgs(text: string | undefined): Promise<string | undefin
   if (text === undefined) return undefined;
   const agentArgs = parseAgentArgs(text);
   const { command: agent } = await import("./agent.ts");
+  const { checkAgentValues } = await import("./agent-run.ts");
   const parsed = parseArguments(agent, agentArgs.split(" ").filter(Boolean));
   const own = ["daemon", "init"].find((name) => parsed.flag(name));
-  if (own === undefined) return agentArgs;
-  throw usage(`--${own} is not for an agent that a service manager starts`);
+  if (own !== undefined) throw usage(`--${own} is not for an agent that a service manager starts`);
+  checkAgentValues(parsed);
+  return agentArgs;
 }

@@ -86,10 +86,18 @@ export class Tree {
     return `/${done.join("/")}`;
   }
 
-  /** The path with the links of its directory resolved, but not itself. */
+  /**
+   * The path with the links of its directory resolved, but not itself.
+   *
+   * @throws {VsockboxError} as {@link resolve} does, for the directory too.
+   */
   canonical(path: string): string {
     const slash = path.lastIndexOf("/");
     const parent = this.resolve(path.slice(0, slash));
+    const status = lstatSync(this.outside(parent), { throwIfNoEntry: false });
+    if (status?.isDirectory() === false) {
+      throw this.#cannot(parent, "it is no directory", "ENOTDIR");
+    }
     return `${parent === "/" ? "" : parent}${path.slice(slash)}`;
   }
 

@@ -189,6 +189,8 @@ test.each([
   [["--prefix", "usr"], "no absolute path"],
   [["--agent-args", "--allow-cid"], "written --agent-args=VALUE"],
   [["--agent-args=--bogus"], "unknown option --bogus"],
+  [["--agent-args=--allow-cid web"], "web"],
+  [["--agent-args=--listen vsock::99999999999"], "99999999999"],
   [["--agent-args=--init"], "--init is not for an agent that a service manager starts"],
   [["--agent-args=$(reboot)"], "has other characters"],
   [["--agent-args=-q", "--service", "none"], "--service is none"],
@@ -201,6 +203,27 @@ test.each([
   const result = await install(...words);
   expect(result).toEqual({ status: 64, stdout: "", stderr: expect.stringContaining(message) });
   expect(listing(root)).toEqual(before);
+});
+
+test("an empty --root is not the working directory", async () => {
+  const { status, stderr } = await vsockbox(["install", "--dry-run", "--root", ""], {
+    cwd: folder.path,
+  });
+  expect({ status, stderr }).toEqual({
+    status: 64,
+    stderr: expect.stringContaining("--root is empty"),
+  });
+});
+
+test("a file in the place of a directory is named", async () => {
+  makeTree(root, SYSTEMS.debian);
+  rmSync(join(root, "usr/bin"), { recursive: true });
+  writeFileSync(join(root, "usr/bin"), "");
+  expect(await installSmall()).toEqual({
+    status: 73,
+    stdout: "",
+    stderr: `vsockbox: follow ${root}/usr/bin: it is no directory (ENOTDIR)\n`,
+  });
 });
 
 test("--dry-run says what would be done, and does nothing of it", async () => {
