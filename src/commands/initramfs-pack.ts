@@ -38,7 +38,7 @@ export async function packInitramfs(args: Arguments): Promise<number> {
   } catch (thrown) {
     // Nothing of it is left.
     if (aborted.signal.aborted) return status;
-    if (isBrokenPipe(thrown)) return 0;
+    if (isBrokenPipe(thrown)) return 141;
     throw thrown;
   }
   report(args, plan, entries, counted.written());
@@ -69,9 +69,18 @@ async function writeOut(output: string | undefined, content: CountedBytes): Prom
   }
 }
 
+/** Undefined where there is nothing, or writing tells better why it cannot be. */
+function statusOf(path: string) {
+  try {
+    return lstatSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
 /** A device or a FIFO is written to as it is. */
 function refuseExisting(output: string): void {
-  const status = lstatSync(output, { throwIfNoEntry: false });
+  const status = statusOf(output);
   if (status === undefined || !(status.isFile() || status.isSymbolicLink())) return;
   throw new VsockboxError({
     code: "CANNOT_CREATE",

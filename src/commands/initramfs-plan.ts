@@ -7,7 +7,12 @@ import { archivePath } from "../initramfs/executable.ts";
 import { readElfNeeds } from "../initramfs/elf.ts";
 import type { ImageOptions } from "../initramfs/image.ts";
 import { IMAGE_EXECUTABLE } from "../initramfs/image.ts";
-import { DEFAULT_INIT_CONFIG, EXIT_ACTIONS, type InitConfig } from "../initramfs/init-config.ts";
+import {
+  DEFAULT_INIT_CONFIG,
+  EXIT_ACTIONS,
+  INIT_CONFIG_PATH,
+  type InitConfig,
+} from "../initramfs/init-config.ts";
 import {
   hasModule,
   kernelVersionOf,
@@ -21,7 +26,7 @@ import { selfCommand } from "../process/self.ts";
 import { parseArguments } from "../ui/arguments.ts";
 import type { Arguments } from "../ui/command.ts";
 import { say } from "../ui/report.ts";
-import { wordsOf } from "./agent-run.ts";
+import { checkAgentValues, wordsOf } from "./agent-run.ts";
 import { command as agentCommand } from "./agent.ts";
 import { PROGRAM_NAMES, subCommand } from "./aliases.ts";
 
@@ -174,6 +179,7 @@ function checkAgent(words: readonly string[]): void {
       throw usage(`--${name} is not for an agent that is process 1`);
     }
   }
+  checkAgentValues(parsed);
 }
 
 /** Another command of vsockbox. */
@@ -196,12 +202,18 @@ function checkProgram(program: string, packed: readonly string[] | undefined): v
   throw usage(`${program} is not in the image`, `pack it: --file SOURCE:${program}:755`);
 }
 
-/** @throws {VsockboxError} USAGE where two files would be one. */
+/** @throws {VsockboxError} USAGE where two files would be one, or one of them what the image is for. */
 function withoutDoubles(files: readonly AddedFile[]): readonly AddedFile[] {
   const seen = new Set<string>();
   for (const { path } of files) {
     const key = archivePath(path);
     if (seen.has(key)) throw usage(`--file has ${path} twice`);
+    if (path === IMAGE_EXECUTABLE) {
+      throw usage(`${path} is vsockbox itself`, "--executable FILE packs another build");
+    }
+    if (path === INIT_CONFIG_PATH) {
+      throw usage(`${path} is what --command, --on-exit and --modules make`);
+    }
     seen.add(key);
   }
   return files;

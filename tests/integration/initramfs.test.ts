@@ -204,6 +204,15 @@ describeWith(["cpio"], "an overlay", () => {
   });
 });
 
+test("a reader that goes away early is no success", async () => {
+  using folder = new TemporaryFolder();
+  const { stdout, stderr } = await shell(
+    "{ vsockbox initramfs -o -; echo $? > status; } | head -c 1 > /dev/null; cat status",
+    { cwd: folder.path },
+  );
+  expect({ stdout, stderr }).toEqual({ stdout: "141\n", stderr: "" });
+});
+
 describe("a file that exists", () => {
   test("stays, but for --force", async () => {
     using folder = new TemporaryFolder();
@@ -250,6 +259,7 @@ describe("what is refused, with what to do", () => {
     [["-o", "x", "--command", "guest-exec --bogus"], 64, "unknown option --bogus"],
     [["-o", "x", "--command", "agent --bogus"], 64, "unknown option --bogus"],
     [["-o", "x", "--", "--daemon"], 64, "not for an agent that is process 1"],
+    [["-o", "x", "--", "--sandbox", "everything"], 64, "everything"],
     [["-o", "x", "--on-exit", "reboot"], 64, "other than the agent"],
     [["-o", "x", "--on-exit", "explode"], 64, "must be one of"],
     [["-o", "x", "--command", "/bin/sh"], 64, "/bin/sh is not in the image"],
@@ -257,11 +267,14 @@ describe("what is refused, with what to do", () => {
     [["-o", "x", "--file", "/nowhere:/x"], 78, "ENOENT"],
     [["-o", "x", "--file", "/bin/true:/x", "--file", "/bin/false:/x"], 64, "/x twice"],
     [["-o", "x", "--file", "/bin/true:/usr"], 78, "a folder of the image"],
+    [["-o", "x", "--file", "/bin/true:/usr/bin/vsockbox"], 64, "is vsockbox itself"],
+    [["-o", "x", "--file", "/bin/true:/etc/vsockbox/init.json"], 64, "is what --command"],
     [["-o", "x", "--busybox", "/bin/true"], 78, "does not list its programs"],
     [["-o", "x", "--executable", "/etc/passwd"], 78, "no 64-bit little-endian ELF file"],
     [["-o", "x", "--executable", "/nowhere"], 78, "ENOENT"],
     [["-o", "-", "--json"], 64, "both go to standard output"],
     [["-o", "/proc/nowhere/x"], 73, "write /proc/nowhere"],
+    [["-o", "/dev/null/x"], 73, "write /dev/null"],
   ];
   test.each(cases)("%j", async (args, status, says) => {
     using folder = new TemporaryFolder();
