@@ -31,7 +31,7 @@ struct library {
   char name[32];
 };
 struct table {
-  u64 program_entry;
+  u64 program_entry; /* the first: `begin` jumps there by it */
   u64 program_headers; /* the program's own, unchanged but for PT_PHDR */
   u64 program_header_count;
   u64 data; /* the segment with loader and libraries */
@@ -422,7 +422,8 @@ __attribute__((used)) u64 finish_in_c(u64 *stack) {
 
 /*
  * At entry the stack pointer is at argc. rdx and x0 hold a function for atexit at the loader's jump to
- * `finish`, which is passed on.
+ * `finish`, which is passed on; at the kernel's jump to `begin` they are 0. Where they are not, somebody
+ * has started a loader by hand, which has loaded the libraries: nothing is left to be done.
  */
 #define TEXT(x) #x
 #define VALUE(x) TEXT(x)
@@ -431,6 +432,8 @@ __asm__(
   ".pushsection .text.begin,\"ax\"\n"
   ".globl begin\n"
   "begin:\n"
+  "  test %rdx, %rdx\n"
+  "  jnz 1f\n"
   "  mov %rsp, %rdi\n"
   "  lea -" VALUE(HANDOVER_BYTES) "(%rsp), %rsi\n"
   "  mov %rsi, %rsp\n"
@@ -441,6 +444,7 @@ __asm__(
   "  xor %ebx, %ebx\n"
   "  xor %ebp, %ebp\n"
   "  jmp *%rax\n"
+  "1: jmp *table(%rip)\n"
   ".globl finish\n"
   ".hidden finish\n"
   "finish:\n"
@@ -458,6 +462,7 @@ __asm__(
   ".pushsection .text.begin,\"ax\"\n"
   ".globl begin\n"
   "begin:\n"
+  "  cbnz x0, 1f\n"
   "  mov x0, sp\n"
   "  sub x1, x0, #" VALUE(HANDOVER_BYTES) "\n"
   "  mov sp, x1\n"
@@ -468,6 +473,9 @@ __asm__(
   "  mov x0, #0\n"
   "  mov x29, #0\n"
   "  mov x30, #0\n"
+  "  br x16\n"
+  "1: adr x16, table\n"
+  "  ldr x16, [x16]\n"
   "  br x16\n"
   ".globl finish\n"
   ".hidden finish\n"

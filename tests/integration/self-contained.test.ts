@@ -259,6 +259,12 @@ describe("no trace", () => {
     expect(stdout.trimEnd().split("\n").length).toBe(3);
   });
 
+  test("started through a loader by hand it takes that one's libraries", () => {
+    const dynamic = new ElfImage(readFileSync(process.execPath), "bun").interpreter ?? "";
+    const { stdout } = Bun.spawnSync([dynamic, BINARY, "--version"], { env: {} });
+    expect(stdout.toString()).toMatch(VERSION);
+  });
+
   test.if(isRoot)("a set-user-id copy says that it cannot be", () => {
     using root = new BareRoot();
     chmodSync(root.at(BARE_BINARY), 0o4755);
