@@ -59,11 +59,12 @@ export function commandFrame(command: string | Uint8Array, length?: number): Buf
 
 const C_SOURCE = join(import.meta.dir, "../fixtures/vsock-guest-exec.c");
 
-/** Compiles the guest in C to `path`. */
-export async function buildCGuest(path: string): Promise<string> {
-  const gcc = Bun.spawn(["gcc", "-Wall", "-Wextra", "-Werror", "-O1", "-o", path, C_SOURCE], {
-    stderr: "pipe",
-  });
+/** Compiles the guest in C to `path`; `-static` for a guest without libraries. */
+export async function buildCGuest(path: string, ...options: string[]): Promise<string> {
+  const gcc = Bun.spawn(
+    ["gcc", "-Wall", "-Wextra", "-Werror", "-O1", "-s", ...options, "-o", path, C_SOURCE],
+    { stderr: "pipe" },
+  );
   if ((await gcc.exited) === 0) return path;
   throw new Error(await new Response(gcc.stderr).text());
 }
