@@ -195,7 +195,7 @@ describeVm("agent and exec over AF_VSOCK", () => {
       600_000,
     );
     expect({ stdout, stderr }).toEqual({ stdout: "100\n", stderr: "" });
-  });
+  }, 900_000);
 
   test("256 MiB through stdin, cat and stdout with equal hash", async () => {
     const { stdout } = await inGuest(
@@ -208,7 +208,7 @@ describeVm("agent and exec over AF_VSOCK", () => {
     expect(stdout).not.toContain(
       "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
     );
-  });
+  }, 900_000);
 
   test("a client killed in the middle leaves no process in the guest", async () => {
     const { stdout } = await inGuest(
