@@ -8,7 +8,7 @@ export const PT = { NULL: 0, LOAD: 1, DYNAMIC: 2, INTERP: 3, NOTE: 4, PHDR: 6 } 
 export const PF = { X: 1, W: 2, R: 4 } as const;
 
 /** e_machine by the names that Bun has for architectures. */
-export const MACHINES: Readonly<Record<number, Architecture>> = { 62: "x64", 183: "arm64" };
+const MACHINES: Readonly<Record<number, Architecture>> = { 62: "x64", 183: "arm64" };
 
 /** An architecture for which there are self-contained executables. */
 export type Architecture = "x64" | "arm64";
