@@ -1,4 +1,5 @@
 /** Guests under QEMU: this machine's own kernel, emulated where there is no KVM. */
+import { readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { VsockboxError } from "../errors.ts";
@@ -7,16 +8,25 @@ import { findKernel, type Kernel } from "./kernel.ts";
 import { DEFAULT_MEMORY_MIB, type BootOptions, type Machine } from "./machine.ts";
 
 /**
- * Now and then an emulated machine hangs among the kernel's first words: the kernel waits for timer
- * ticks in a loop that keeps QEMU from delivering them. Such a one is started anew. The last tries
- * count instructions instead of time (`-icount`), which cannot hang there but is slower.
+ * Now and then an emulated machine hangs among the kernel's first words: the kernel fails to measure
+ * the time-stamp counter against the PIT and then waits for ticks of a timer that it has not set up.
+ * It never does where it is told the frequency; where this machine's is not known, such a guest is
+ * started anew. The last try counts instructions instead of time (`-icount`), which cannot hang there
+ * but is many times slower.
  */
 const ATTEMPTS = [
   { stallMs: 12_000, countInstructions: false },
+  { stallMs: 12_000, countInstructions: false },
   { stallMs: 15_000, countInstructions: false },
-  { stallMs: 60_000, countInstructions: true },
+  { stallMs: 20_000, countInstructions: false },
   { stallMs: 60_000, countInstructions: true },
 ] as const;
+
+/**
+ * Everything that can be emulated, but for the fast string instructions (ERMS, FSRM): emulated byte by
+ * byte they are what the kernel copies with where it finds them, at half the speed.
+ */
+const CPU = "max,erms=off,fsrm=off";
 
 /** The control channel's transport, and loopback vsock: CID 1. */
 const MODULES = ["virtio_mmio", "virtio_console", "vsock_loopback"];
@@ -94,7 +104,7 @@ function qemuCommand(setup: QemuSetup): [string, ...string[]] {
     ...(setup.countInstructions
       ? ["-accel", "tcg,thread=single", "-icount", "shift=2", "-smp", "1"]
       : ["-accel", "tcg,thread=multi", "-smp", "2"]),
-    ...["-cpu", "max", "-m", String(memoryMib)],
+    ...["-cpu", CPU, "-m", String(memoryMib)],
     ...["-nodefaults", "-no-user-config", "-display", "none"],
     ...(setup.reboots ? [] : ["-no-reboot"]),
     ...(setup.monitor === undefined ? [] : ["-qmp", `unix:${setup.monitor},server=on,wait=off`]),
@@ -110,9 +120,33 @@ function qemuCommand(setup: QemuSetup): [string, ...string[]] {
     ...vsockDeviceArguments(vsockDevices, memoryMib),
     ...["-kernel", setup.kernel.image, "-initrd", join(folder, "initrd")],
     // Its first words say that it does not hang.
-    ...["-append", "console=ttyS0 loglevel=6 panic=-1 reboot=t"],
+    ...["-append", kernelCommandLine(setup)],
   ];
   return endingWithUs(command);
+}
+
+function kernelCommandLine({ countInstructions }: QemuSetup): string {
+  const words = ["console=ttyS0", "loglevel=6", "panic=-1", "reboot=t"];
+  // An emulated guest reads this machine's own counter, unless instructions are counted.
+  const khz = countInstructions ? undefined : timeStampCounterKhz(readFileSync(CPU_INFO, "utf8"));
+  if (khz !== undefined) words.push(`tsc_early_khz=${khz}`);
+  return words.join(" ");
+}
+
+const CPU_INFO = "/proc/cpuinfo";
+
+/**
+ * The frequency of this machine's time-stamp counter by the text of /proc/cpuinfo: the line `cpu MHz`
+ * has it where the kernel was told it (tsc_known_freq) and cannot measure the processor's own
+ * (aperfmperf), as in most virtual machines.
+ *
+ * @returns kHz; undefined where the text does not tell.
+ */
+export function timeStampCounterKhz(cpuInfo: string): number | undefined {
+  const flags = /^flags\s*:(.*)$/m.exec(cpuInfo)?.[1]?.trim().split(/\s+/) ?? [];
+  const mhz = Number(/^cpu MHz\s*:\s*(\d+\.\d+)$/m.exec(cpuInfo)?.[1]);
+  const isCounter = flags.includes("tsc_known_freq") && !flags.includes("aperfmperf");
+  return isCounter && mhz > 0 ? Math.round(mhz * 1000) : undefined;
 }
 
 /** A vhost-user device works on the guest's memory itself: that has to be shared. */

@@ -31,15 +31,40 @@ async function runStep({ name, command, echo = false }: Step): Promise<boolean> 
       VSOCKBOX_NO_VSOCK: "1",
     },
     stdin: "ignore",
-    stdout: echo ? "inherit" : "pipe",
-    stderr: echo ? "inherit" : "pipe",
+    stdout: "pipe",
+    stderr: "pipe",
   });
-  const output = echo
-    ? ["", ""]
-    : await Promise.all([new Response(step.stdout).text(), new Response(step.stderr).text()]);
+  const output = await Promise.all([collect(step.stdout, echo), collect(step.stderr, echo)]);
   const passed = (await step.exited) === 0;
   const seconds = ((performance.now() - begin) / 1000).toFixed(1);
+  // Of an output that has been seen, what failed is said once more, where a reader looks first.
+  if (!passed) process.stdout.write(echo ? failures(output.join("")) : output.join(""));
   console.log(`${passed ? "ok  " : "FAIL"} ${name} (${seconds} s)`);
-  if (!passed) process.stdout.write(output.join(""));
   return passed;
+}
+
+async function collect(stream: ReadableStream<Uint8Array>, echo: boolean): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const chunk of stream) {
+    if (echo) process.stdout.write(chunk);
+    text += decoder.decode(chunk, { stream: true });
+  }
+  return text;
+}
+
+/** Of one failed test: a console's text may go before it. */
+const FAILURE_CHARACTERS = 8000;
+
+/** What `bun test` has said of each test that failed: it stands before the line with its name. */
+export function failures(output: string): string {
+  let report = "";
+  let said = "";
+  // The summary names them again.
+  for (const line of output.split(/^\d+ tests? failed:$/m, 1)[0]?.split("\n") ?? []) {
+    const result = /^\((pass|fail|skip|todo)\) /.exec(line)?.[1];
+    if (result === "fail") report += `${said.slice(-FAILURE_CHARACTERS)}${line}\n`;
+    said = result === undefined ? `${said}${line}\n` : "";
+  }
+  return report === "" ? "" : `\n--- failed:\n${report}`;
 }
