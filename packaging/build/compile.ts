@@ -1,9 +1,8 @@
 /** From the sources to an executable. The working directory is the sources' folder. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { relative } from "node:path";
-import { ElfImage } from "../../src/self-contained/elf-image.ts";
 import type { Runtime } from "../../src/self-contained/libraries.ts";
-import { packSelfContained } from "../../src/self-contained/pack.ts";
+import { packedArchitecture, packSelfContained } from "../../src/self-contained/pack.ts";
 import { readStub } from "../../src/self-contained/stub-image.ts";
 import { identity, ROOT } from "./inputs.ts";
 import { COMPILE_TARGETS, type Job } from "./targets.ts";
@@ -48,9 +47,9 @@ export async function compile({ target, compiled, isHost }: Job, outfile: string
 /** Puts the loader and the libraries into the executable at `path`. */
 export function makeSelfContained(path: string, runtime: Runtime): void {
   const bytes = readFileSync(path);
-  const { architecture } = new ElfImage(bytes, path);
-  const { image: stub } = readStub(architecture);
-  writeFileSync(path, packSelfContained({ program: { name: path, bytes }, ...runtime, stub }));
+  const program = { name: path, bytes };
+  const { image: stub } = readStub(packedArchitecture(program));
+  writeFileSync(path, packSelfContained({ program, ...runtime, stub }));
 }
 
 /**

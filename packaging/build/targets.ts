@@ -1,6 +1,6 @@
 /** What can be built, and under which names. */
 import { existsSync } from "node:fs";
-import type { Architecture } from "../../src/self-contained/elf-image.ts";
+import type { Architecture } from "../../src/elf/elf-head.ts";
 
 /** What Bun compiles for, by our names: glibc has none in Bun's. */
 export const COMPILE_TARGETS = {

@@ -5,7 +5,7 @@ import { reasonOf, VsockboxError } from "../errors.ts";
 import { writeFileAtomically } from "../files/atomic-write.ts";
 import { fileStatus } from "../initramfs/added-file.ts";
 import type { CpioEntry } from "../initramfs/cpio.ts";
-import { sharedObjects } from "../initramfs/elf.ts";
+import { sharedObjects } from "../elf/shared-objects.ts";
 import { imageEntries, IMAGE_EXECUTABLE } from "../initramfs/image.ts";
 import { archiveStream, CountedBytes, type WrittenArchive } from "../initramfs/write.ts";
 import { onEndingSignal, statusOfSignal } from "../process/signals.ts";

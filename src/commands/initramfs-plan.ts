@@ -4,7 +4,8 @@ import { VsockboxError } from "../errors.ts";
 import { type AddedFile, fileStatus, parseAddedFile } from "../initramfs/added-file.ts";
 import { busyboxEntries } from "../initramfs/busybox.ts";
 import { archivePath } from "../initramfs/executable.ts";
-import { readElfNeeds } from "../initramfs/elf.ts";
+import { machineName } from "../elf/elf-head.ts";
+import { readElfNeeds } from "../elf/shared-objects.ts";
 import type { ImageOptions } from "../initramfs/image.ts";
 import { IMAGE_EXECUTABLE } from "../initramfs/image.ts";
 import {
@@ -15,7 +16,7 @@ import {
 } from "../initramfs/init-config.ts";
 import {
   hasModule,
-  kernelVersionOf,
+  moduleFacts,
   type ModuleFile,
   resolveModules,
   VSOCK_MODULES,
@@ -58,10 +59,15 @@ export async function planOf(args: Arguments): Promise<PackPlan> {
   for (const { source } of files) fileStatus(source);
   const busybox = args.string("busybox");
   const busyboxPacked = busybox === undefined ? [] : busyboxEntries(busybox);
-  const executable = executableOf(args);
+  const { executable, machine } = executableOf(args);
   const modules = modulesOf(args);
+  const kernel = kernelOf(modules, executable, machine);
   const packed = [...files.map(({ path }) => path), ...busyboxPacked.map(({ path }) => `/${path}`)];
-  const config = await configOf(args, modules, { isInit, packed: overlay ? undefined : packed });
+  const config = await configOf(args, modules, {
+    kernel,
+    isInit,
+    packed: overlay ? undefined : packed,
+  });
   if (overlay && readElfNeeds(executable).interpreter !== undefined) {
     say(
       "vsockbox: this build is not self-contained: the overlay's shared objects replace those of the initrd",
@@ -100,7 +106,7 @@ function outputOf(args: Arguments): string | undefined {
   return undefined;
 }
 
-function executableOf(args: Arguments): string {
+function executableOf(args: Arguments): { executable: string; machine: number } {
   const given = args.string("executable");
   const [own, ...rest] = selfCommand();
   if (given === undefined && rest.length > 0) {
@@ -113,8 +119,31 @@ function executableOf(args: Arguments): string {
   }
   const executable = given ?? own;
   fileStatus(executable);
-  readElfNeeds(executable);
-  return executable;
+  return { executable, machine: readElfNeeds(executable).machine };
+}
+
+/**
+ * The version of Linux that the modules are for; undefined where there are none or they do not say.
+ *
+ * @throws {VsockboxError} CONFIG where that Linux is for another machine than the executable.
+ */
+function kernelOf(
+  [first]: readonly ModuleFile[],
+  executable: string,
+  machine: number,
+): string | undefined {
+  if (first === undefined) return undefined;
+  const { kernel, machine: theirs } = moduleFacts(first);
+  if (theirs !== undefined && theirs !== machine) {
+    throw new VsockboxError({
+      code: "CONFIG",
+      operation: "initramfs",
+      address: first.path,
+      message: `it is for ${machineName(theirs)}, and ${executable} for ${machineName(machine)}`,
+      hint: "name the build for that machine with --executable, or its modules with --kernel-modules",
+    });
+  }
+  return kernel;
 }
 
 function modulesOf(args: Arguments): ModuleFile[] {
@@ -144,7 +173,11 @@ function modulesOf(args: Arguments): ModuleFile[] {
 async function configOf(
   args: Arguments,
   modules: readonly ModuleFile[],
-  { isInit, packed }: { isInit: boolean; packed: readonly string[] | undefined },
+  {
+    kernel,
+    isInit,
+    packed,
+  }: { kernel: string | undefined; isInit: boolean; packed: readonly string[] | undefined },
 ): Promise<InitConfig> {
   const [program, ...words] = splitLine(args.required("command"), "command");
   if (program === undefined || program === "") throw usage("--command is empty");
@@ -162,9 +195,8 @@ async function configOf(
   } else {
     await checkOwn(program, command.slice(1));
   }
-  const [first] = modules;
   return {
-    kernel: first === undefined ? undefined : kernelVersionOf(first),
+    kernel,
     modules: modules.map(({ name }) => name),
     command,
     onExit: onExit ?? DEFAULT_INIT_CONFIG.onExit,

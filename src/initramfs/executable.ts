@@ -2,7 +2,7 @@
 import { VsockboxError } from "../errors.ts";
 import { EARLY_MAPS } from "../process/init-mounts.ts";
 import type { CpioEntry } from "./cpio.ts";
-import { readElfNeeds, sharedObjects } from "./elf.ts";
+import { readElfNeeds, sharedObjects } from "../elf/shared-objects.ts";
 
 /** A path of the image as an archive has it. */
 export const archivePath = (path: string) => path.replace(/^\/+/, "");

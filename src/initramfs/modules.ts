@@ -1,5 +1,6 @@
 /** Which modules of a kernel are packed, in load order, and their content. */
 import { readFileSync } from "node:fs";
+import { HEAD_BYTES, parseElfHead } from "../elf/elf-head.ts";
 import { reasonOf, VsockboxError } from "../errors.ts";
 import { closest } from "../ui/arguments.ts";
 import type { CpioEntry } from "./cpio.ts";
@@ -113,14 +114,28 @@ export function readModule({ path }: ModuleFile): Uint8Array {
   throw failed("xz cannot decompress it", "the file is damaged: install the kernel again");
 }
 
-/** The version of Linux that a module is for, as `uname -r` prints it; undefined where it does not say. */
-export function kernelVersionOf(module: ModuleFile): string | undefined {
+/** What a module says of the kernel that it is for; what it does not say is undefined. */
+export interface ModuleFacts {
+  /** As `uname -r` prints it. */
+  kernel: string | undefined;
+  /** e_machine. */
+  machine: number | undefined;
+}
+
+/**
+ * Reads what a module is for.
+ *
+ * @throws {VsockboxError} as {@link readModule}.
+ */
+export function moduleFacts(module: ModuleFile): ModuleFacts {
   const bytes = Buffer.from(readModule(module));
   // A string of its section .modinfo: "vermagic=6.1.0-13-amd64 SMP preempt mod_unload".
   const at = bytes.indexOf("\0vermagic=");
-  return at === -1
-    ? undefined
-    : /^.vermagic=(\S+)/s.exec(bytes.toString("latin1", at, at + 256))?.[1];
+  const text = at === -1 ? "" : bytes.toString("latin1", at, at + 256);
+  return {
+    kernel: /^.vermagic=(\S+)/s.exec(text)?.[1],
+    machine: parseElfHead(bytes.subarray(0, HEAD_BYTES))?.machine,
+  };
 }
 
 /** The modules as they are packed. */

@@ -2,23 +2,13 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { createHash } from "node:crypto";
 import { reasonOf, VsockboxError } from "../errors.ts";
-import { readElfNeeds } from "../initramfs/elf.ts";
+import { type ElfHead, ET, HEAD_BYTES, machineName, parseElfHead } from "../elf/elf-head.ts";
+import { readElfNeeds } from "../elf/shared-objects.ts";
 import { pieces } from "./pieces.ts";
 import type { Tree } from "./tree.ts";
 
 /** Being in this file, these words are in every executable that can be installed. */
 const MARK = "vsockbox can install this executable";
-
-/** e_type and e_machine, elf(5) and elf.h. */
-const ET_EXEC = 2;
-const ET_DYN = 3;
-const MACHINES: Readonly<Record<number, string>> = {
-  3: "x86",
-  40: "arm",
-  62: "x86-64",
-  183: "arm64",
-  243: "riscv",
-};
 
 /** An executable and what it needs. */
 export interface Executable {
@@ -30,11 +20,6 @@ export interface Executable {
   architecture: string;
   /** The loader's path; undefined where it needs none. */
   interpreter: string | undefined;
-}
-
-interface ElfHead {
-  type: number;
-  architecture: string;
 }
 
 /**
@@ -62,7 +47,7 @@ export function readExecutable(path: string, force: boolean): Executable {
     const status = fstatSync(fd);
     if (!status.isFile()) throw bad("it is no regular file");
     const head = readElfHead(fd);
-    if (head === undefined || (head.type !== ET_EXEC && head.type !== ET_DYN)) {
+    if (head === undefined || (head.type !== ET.EXEC && head.type !== ET.DYN)) {
       throw bad("it is no ELF executable");
     }
     const { sha256, isMarked } = scan(fd);
@@ -70,7 +55,8 @@ export function readExecutable(path: string, force: boolean): Executable {
       throw bad("it is no vsockbox", "name an executable that build.ts made, or use --force");
     }
     const { interpreter } = readElfNeeds(path);
-    return { path, bytes: status.size, sha256, architecture: head.architecture, interpreter };
+    const architecture = machineName(head.machine);
+    return { path, bytes: status.size, sha256, architecture, interpreter };
   } finally {
     closeSync(fd);
   }
@@ -92,12 +78,8 @@ function scan(fd: number): { sha256: string; isMarked: boolean } {
 }
 
 function readElfHead(fd: number): ElfHead | undefined {
-  const head = Buffer.alloc(20);
-  if (readSync(fd, head, 0, head.length, 0) < head.length) return undefined;
-  if (head.readUInt32BE(0) !== 0x7f454c46) return undefined;
-  const read16 = (at: number) => (head[5] === 2 ? head.readUInt16BE(at) : head.readUInt16LE(at));
-  const machine = read16(18);
-  return { type: read16(16), architecture: MACHINES[machine] ?? `ELF machine ${machine}` };
+  const head = Buffer.alloc(HEAD_BYTES);
+  return parseElfHead(head.subarray(0, readSync(fd, head, 0, head.length, 0)));
 }
 
 /** Programs of a tree that tell what it is for. */
@@ -108,8 +90,8 @@ export function treeArchitecture(tree: Tree): { architecture: string; path: stri
   for (const probe of PROBES) {
     if (!tree.has(probe)) continue;
     const path = tree.resolve(probe);
-    const architecture = tree.open(path, readElfHead)?.architecture;
-    if (architecture !== undefined) return { architecture, path };
+    const head = tree.open(path, readElfHead);
+    if (head !== undefined) return { architecture: machineName(head.machine), path };
   }
   return undefined;
 }

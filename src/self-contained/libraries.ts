@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { VsockboxError } from "../errors.ts";
-import type { Architecture } from "./elf-image.ts";
+import type { Architecture } from "../elf/elf-head.ts";
 import type { NamedFile } from "./pack.ts";
 
 /** Where Debian, Fedora and their like have them, and Debian's packages for the other architecture. */

@@ -5,7 +5,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Architecture } from "./elf-image.ts";
+import type { Architecture } from "../elf/elf-head.ts";
 import { encodeStubImage, STUB_FILES } from "./stub-image.ts";
 
 /** The tools of an architecture by the prefix of their names, and what only its compiler knows. */

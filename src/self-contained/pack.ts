@@ -8,15 +8,15 @@
  */
 import { VsockboxError } from "../errors.ts";
 import {
-  type Architecture,
-  ElfImage,
+  ElfFile,
   PF,
   type ProgramHeader,
   PROGRAM_HEADER_BYTES,
   PT,
   writeEntry,
   writeProgramHeader,
-} from "./elf-image.ts";
+} from "../elf/elf-file.ts";
+import { type Architecture, architectureOf, machineName } from "../elf/elf-head.ts";
 import {
   encodeStubTable,
   type LoaderSegment,
@@ -50,10 +50,10 @@ export interface Parts {
  * @throws {VsockboxError} CONFIG where the parts do not fit each other.
  */
 export function packSelfContained(parts: Parts): Uint8Array {
-  const program = new ElfImage(parts.program.bytes, parts.program.name);
-  const loader = new ElfImage(parts.loader.bytes, parts.loader.name);
+  const program = ElfFile.inMemory(parts.program.bytes, parts.program.name);
+  const loader = ElfFile.inMemory(parts.loader.bytes, parts.loader.name);
   check(parts, program, loader);
-  const page = PAGE_BYTES[program.architecture];
+  const page = PAGE_BYTES[packedArchitecture(parts.program)];
   const up = (value: number, to = page) => Math.ceil(value / to) * to;
 
   const data = layOutData({ ...parts, loader: withoutPreloadFile(parts.loader) }, loader);
@@ -62,13 +62,13 @@ export function packSelfContained(parts: Parts): Uint8Array {
   // The program's own headers, for the loader: the file's are not those any more.
   const headersAt = up(parts.stub.length, 16);
   const codeBytes = headersAt + program.headers.length * PROGRAM_HEADER_BYTES;
-  const codeOffset = up(program.bytes.length);
+  const codeOffset = up(parts.program.bytes.length);
   const codeAddress = up(lastSegment.address + lastSegment.memoryBytes) + page;
   const dataOffset = up(codeOffset + codeBytes);
   const dataAddress = up(codeAddress + codeBytes) + page;
 
   const file = new Uint8Array(dataOffset + data.bytes);
-  file.set(program.bytes);
+  file.set(parts.program.bytes);
   file.set(parts.stub, codeOffset);
   for (const { bytes, offset } of data.files) file.set(bytes, dataOffset + offset);
 
@@ -108,6 +108,18 @@ export function packSelfContained(parts: Parts): Uint8Array {
   return file;
 }
 
+/**
+ * The architecture of a program that is to be packed.
+ *
+ * @throws {VsockboxError} CONFIG where there are no self-contained executables for its machine.
+ */
+export function packedArchitecture({ name, bytes }: NamedFile): Architecture {
+  const { machine } = ElfFile.inMemory(bytes, name);
+  const architecture = architectureOf(machine);
+  if (architecture !== undefined) return architecture;
+  throw refuse(name, `its machine is ${machineName(machine)}, not x86-64 or arm64`);
+}
+
 const segment = (
   offset: number,
   address: number,
@@ -128,22 +140,24 @@ function refuse(name: string, message: string): VsockboxError {
   return new VsockboxError({ code: "CONFIG", operation: "pack", address: name, message });
 }
 
-function check({ program, libraries }: Parts, image: ElfImage, loader: ElfImage): void {
+function check({ program, libraries }: Parts, image: ElfFile, loader: ElfFile): void {
   const own = image.headers.filter(({ type }) => type === PT.INTERP || type === PT.NOTE);
   if (image.interpreter === undefined || own.length !== 2) {
     throw refuse(program.name, "it has not one PT_INTERP and one PT_NOTE, whose places are needed");
   }
   const names = new Set([loader.soname ?? "", ...libraries.map(({ name }) => name)]);
-  const fits = (name: string, of: ElfImage) => {
-    if (of.architecture !== image.architecture) {
-      throw refuse(name, `it is for ${of.architecture}, the program for ${image.architecture}`);
+  const fits = (name: string, of: ElfFile) => {
+    if (of.machine !== image.machine) {
+      const [its, programs] = [of, image].map(({ machine }) => machineName(machine));
+      throw refuse(name, `it is for ${its}, the program for ${programs}`);
     }
     const absent = of.needed.filter((needed) => !names.has(needed));
     if (absent.length > 0) throw refuse(name, `it needs ${absent.join(", ")}, which is not packed`);
   };
   fits(program.name, image);
   fits("the loader", loader);
-  for (const library of libraries) fits(library.name, new ElfImage(library.bytes, library.name));
+  for (const library of libraries)
+    fits(library.name, ElfFile.inMemory(library.bytes, library.name));
 }
 
 /**
@@ -165,7 +179,7 @@ interface PackedData {
   libraries: PackedLibrary[];
 }
 
-function layOutData({ loader, libraries }: Parts, image: ElfImage): PackedData {
+function layOutData({ loader, libraries }: Parts, image: ElfFile): PackedData {
   let end = 0;
   const files = [loader, ...libraries].map(({ bytes }) => {
     const offset = Math.ceil(end / 16) * 16;

@@ -4,7 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Architecture } from "./elf-image.ts";
+import type { Architecture } from "../elf/elf-head.ts";
 import { TABLE_BYTES } from "./stub-table.ts";
 
 /** Files of this folder. */

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { VsockboxError } from "../errors.ts";
 import type { CpioEntry } from "../initramfs/cpio.ts";
-import { readElfNeeds } from "../initramfs/elf.ts";
+import { readElfNeeds } from "../elf/shared-objects.ts";
 import {
   archivePath,
   DEVICE_ENTRIES,

@@ -290,6 +290,23 @@ describe("what is refused, with what to do", () => {
     expect(result.stderr).toContain("it is for process 1");
   });
 
+  test("modules of a kernel for another machine", async () => {
+    using folder = new TemporaryFolder();
+    using modules = new TemporaryFolder();
+    const tree = modulesIn(modules);
+    const other = process.arch === "arm64" ? [62, "x86-64"] : [183, "arm64"];
+    const head = Buffer.from("7f454c46020101000000000000000000010000000100000000000000", "hex");
+    head.writeUInt16LE(Number(other[0]), 18);
+    for (const file of readdirSync(tree).filter((name) => name.endsWith(".ko"))) {
+      writeFileSync(modules.file(file), Buffer.concat([head, readFileSync(modules.file(file))]));
+    }
+    const args = ["--kernel-modules", tree, ...SMALL];
+    const result = await vsockbox(["initramfs", "-o", folder.file("x"), ...args]);
+    expect(result.status).toBe(78);
+    expect(result.stderr).toContain(`.ko: it is for ${other[1]}, and /bin/true for `);
+    expect(existsSync(folder.file("x"))).toBe(false);
+  });
+
   test("a module that is named and missing", async () => {
     using folder = new TemporaryFolder();
     using modules = new TemporaryFolder();

@@ -4,7 +4,7 @@ import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from "no
 import { join } from "node:path";
 import { ownJob } from "../../packaging/build/targets.ts";
 import { sha256, sha256File } from "../../packaging/build/inputs.ts";
-import { ElfImage } from "../../src/self-contained/elf-image.ts";
+import { ElfFile } from "../../src/elf/elf-file.ts";
 import { findRuntime } from "../../src/self-contained/libraries.ts";
 import { TemporaryFolder } from "../support/binary.ts";
 import { copySources, runBuild } from "../support/source-tree.ts";
@@ -165,7 +165,7 @@ function checkGlibc(components: readonly Component[], executable: Buffer) {
     files.map((file) => [file.name, sumOf(file.pedigree?.ancestors[0]) ?? sumOf(file)]),
   ).toEqual([loader, ...libraries].map(({ name, bytes }) => [name, sha256(bytes)]));
   // Where they lie: in the last segment, each at a multiple of 16.
-  let at = new ElfImage(executable, EXECUTABLE).loaded.at(-1)?.offset ?? 0;
+  let at = ElfFile.inMemory(executable, EXECUTABLE).loaded.at(-1)?.offset ?? 0;
   for (const file of files) {
     const bytes = Number(file.properties?.find(({ name }) => name === "vsockbox:bytes")?.value);
     const packed = executable.subarray(at, at + bytes);

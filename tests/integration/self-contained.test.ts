@@ -1,7 +1,7 @@
 /** The self-contained executable: what it needs of a root file system (nothing), and what it leaves. */
 import { describe, expect, test } from "bun:test";
 import { chmodSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { ElfImage, PF } from "../../src/self-contained/elf-image.ts";
+import { ElfFile, PF } from "../../src/elf/elf-file.ts";
 import { findBusybox } from "../../src/vm/guest-image.ts";
 import { BARE_BINARY, BareRoot } from "../support/bare-root.ts";
 import { BINARY, Running, shell, TemporaryFolder, vsockbox } from "../support/binary.ts";
@@ -21,7 +21,7 @@ const agentIn = (root: BareRoot) =>
   });
 
 describe("the file", () => {
-  const image = new ElfImage(readFileSync(BINARY), BINARY);
+  const image = ElfFile.inMemory(readFileSync(BINARY), BINARY);
 
   test("names no interpreter", () => {
     expect(image.interpreter).toBeUndefined();
@@ -221,7 +221,7 @@ describe("no trace", () => {
     const files = maps.split("\n").filter((line) => line.includes("rwxp") && line.includes("/"));
     expect(files).toEqual([]);
     // The packed libraries are out of memory again.
-    const { loaded } = new ElfImage(readFileSync(BINARY), BINARY);
+    const { loaded } = ElfFile.inMemory(readFileSync(BINARY), BINARY);
     const data = loaded.at(-1)?.address ?? 0;
     expect(maps).not.toContain(`\n${data.toString(16).padStart(8, "0")}-`);
   });
@@ -260,7 +260,7 @@ describe("no trace", () => {
   });
 
   test("started through a loader by hand it takes that one's libraries", () => {
-    const dynamic = new ElfImage(readFileSync(process.execPath), "bun").interpreter ?? "";
+    const dynamic = ElfFile.inMemory(readFileSync(process.execPath), "bun").interpreter ?? "";
     const { stdout } = Bun.spawnSync([dynamic, BINARY, "--version"], { env: {} });
     expect(stdout.toString()).toMatch(VERSION);
   });

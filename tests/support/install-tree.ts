@@ -1,7 +1,7 @@
 /** Root file systems as trees in a folder, for tests of `vsockbox install`. */
 import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { readElfNeeds } from "../../src/initramfs/elf.ts";
+import { readElfNeeds } from "../../src/elf/shared-objects.ts";
 import { BINARY } from "./binary.ts";
 
 /** A tree's files: a text, a link's target behind `->`, or a copy of this machine's file behind `=`. */

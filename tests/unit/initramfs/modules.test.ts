@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { zstdCompressSync } from "node:zlib";
 import {
-  kernelVersionOf,
+  moduleFacts,
   readModule,
   resolveModules,
   VSOCK_MODULES,
@@ -113,7 +113,7 @@ describeWith(["xz"], "a module", () => {
       mkdirSync(dirname(path), { recursive: true });
       writeFileSync(path, bytes);
       expect(Buffer.from(readModule({ name: "a", path })).equals(plain)).toBe(true);
-      expect(kernelVersionOf({ name: "a", path })).toBe("6.6.1-test");
+      expect(moduleFacts({ name: "a", path }).kernel).toBe("6.6.1-test");
       writeFileSync(path, bytes.subarray(0, 12));
       if (name !== "a.ko")
         expect(() => readModule({ name: "a", path })).toThrow("read kernel module");

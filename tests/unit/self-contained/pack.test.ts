@@ -1,9 +1,13 @@
 /** What packing refuses; that what it makes runs is for tests/integration/self-contained.test.ts. */
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { ElfImage, PT } from "../../../src/self-contained/elf-image.ts";
+import { ElfFile, PT } from "../../../src/elf/elf-file.ts";
 import { findRuntime } from "../../../src/self-contained/libraries.ts";
-import { packSelfContained, type Parts } from "../../../src/self-contained/pack.ts";
+import {
+  packedArchitecture,
+  packSelfContained,
+  type Parts,
+} from "../../../src/self-contained/pack.ts";
 import { readStub } from "../../../src/self-contained/stub-image.ts";
 import { encodeStubTable, TABLE_BYTES } from "../../../src/self-contained/stub-table.ts";
 
@@ -15,45 +19,19 @@ function parts(): Parts {
   return { program: bun, loader, libraries, stub: readStub(architecture).image };
 }
 
-describe("ElfImage", () => {
-  test("reads what a program asks for", () => {
-    const image = new ElfImage(bun.bytes, "bun");
-    expect(image.architecture).toBe(architecture);
-    expect(image.interpreter).toMatch(/^\/lib(64)?\/ld-linux-/);
-    expect(image.needed).toContain("libc.so.6");
-    expect(image.soname).toBeUndefined();
-    expect(new ElfImage(parts().loader.bytes, "ld.so").soname).toMatch(/^ld-linux-/);
-  });
-
-  test("finds the slot of an imported function in a segment that is written", () => {
-    const image = new ElfImage(bun.bytes, "bun");
-    const slot = image.callSlot("pthread_getattr_np") ?? 0;
-    const home = image.loaded.find(
-      ({ address, memoryBytes }) => slot >= address && slot + 8 <= address + memoryBytes,
-    );
-    expect(home?.flags).toBe(6);
-    expect(image.callSlot("no_such_function")).toBeUndefined();
-  });
-
-  test.each([
-    ["text", "hello"],
-    ["nothing", ""],
-    ["a 32-bit file", `\u007FELF\u0001\u0001${"\0".repeat(80)}`],
-    ["another machine", `\u007FELF\u0002\u0001${"\0".repeat(80)}`],
-  ])("refuses %s", (_, text) => {
-    expect(() => new ElfImage(new TextEncoder().encode(text), "x")).toThrow(/^read ELF file x: /);
-  });
-
-  test("refuses program headers behind the end", () => {
-    const cut = bun.bytes.slice(0, 100);
-    expect(() => new ElfImage(cut, "cut")).toThrow("not where they should be");
-  });
-});
-
 describe("packSelfContained", () => {
+  test("knows the machine of what it packs, and refuses others", () => {
+    expect(packedArchitecture(bun)).toBe(architecture);
+    const bytes = bun.bytes.slice();
+    new DataView(bytes.buffer).setUint16(18, 243, true);
+    expect(() => packedArchitecture({ name: "x", bytes })).toThrow(
+      "pack x: its machine is riscv, not x86-64 or arm64",
+    );
+  });
+
   test("keeps the program's segments, and adds two", () => {
-    const before = new ElfImage(bun.bytes, "bun");
-    const after = new ElfImage(packSelfContained(parts()), "packed");
+    const before = ElfFile.inMemory(bun.bytes, "bun");
+    const after = ElfFile.inMemory(packSelfContained(parts()), "packed");
     expect(after.interpreter).toBeUndefined();
     expect(after.only(PT.NOTE)).toBeUndefined();
     expect(after.loaded.slice(0, -2)).toEqual(before.loaded);

@@ -1,0 +1,78 @@
+/** Which loader and libraries a program needs to run in a root of its own. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { VsockboxError } from "../errors.ts";
+import { ElfFile } from "./elf-file.ts";
+import { ET } from "./elf-head.ts";
+
+/** What a program asks the system for before it can run. */
+export interface ElfNeeds {
+  /** The loader's path; undefined for a program that needs none. */
+  interpreter: string | undefined;
+  /** Names of shared libraries, as in `libc.so.6`. */
+  libraries: readonly string[];
+  /** e_machine. */
+  machine: number;
+}
+
+/**
+ * Reads what the program or library at `path` needs.
+ *
+ * @throws {VsockboxError} CONFIG where it is no little-endian 64-bit ELF file.
+ */
+export function readElfNeeds(path: string): ElfNeeds {
+  return ElfFile.read(path, ({ type, machine, interpreter, needed }) => {
+    // A self-contained program has its libraries with it, although it names them.
+    const isAlone = type === ET.EXEC && interpreter === undefined;
+    return { interpreter, machine, libraries: isAlone ? [] : needed };
+  });
+}
+
+/** Where shared libraries are on Debian, Fedora, Alpine and their like. */
+const LIBRARY_FOLDERS = [
+  "/lib/x86_64-linux-gnu",
+  "/usr/lib/x86_64-linux-gnu",
+  "/lib/aarch64-linux-gnu",
+  "/usr/lib/aarch64-linux-gnu",
+  "/lib64",
+  "/usr/lib64",
+  "/lib",
+  "/usr/lib",
+];
+
+/**
+ * All files that a program needs to run in a root of its own: the loader at its own path, and every
+ * library, also those that libraries need, by its path here.
+ *
+ * @throws {VsockboxError} UNAVAILABLE where one is not on this machine, CONFIG where `program` is no ELF
+ * file.
+ */
+export function sharedObjects(program: string): string[] {
+  const { machine } = readElfNeeds(program);
+  const fits = (path: string) => existsSync(path) && readElfNeeds(path).machine === machine;
+  const missing = (name: string, where: string) =>
+    new VsockboxError({
+      code: "UNAVAILABLE",
+      operation: "find shared library",
+      address: name,
+      message: `${program} needs it, and it is ${where}`,
+      hint: "take a self-contained build, or one for this machine and its libc",
+    });
+  const found = new Map<string, string>();
+  const visit = (path: string) => {
+    const { interpreter, libraries } = readElfNeeds(path);
+    if (interpreter !== undefined) {
+      if (!fits(interpreter)) throw missing(interpreter, "not on this machine");
+      found.set(interpreter, interpreter);
+    }
+    for (const name of libraries) {
+      if (found.has(name)) continue;
+      const library = LIBRARY_FOLDERS.map((folder) => join(folder, name)).find(fits);
+      if (library === undefined) throw missing(name, `in none of ${LIBRARY_FOLDERS.join(", ")}`);
+      found.set(name, library);
+      visit(library);
+    }
+  };
+  visit(program);
+  return [...found.values()];
+}
