@@ -83,7 +83,10 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
       listener: options.vmmListener,
       config: configOf(options.guestCid),
       maxRingEntries: options.queueSize,
-      lastAvailable: (ring) => this.#rings[ring]?.ring.lastAvailable ?? 0,
+      lastAvailable: (ring) => {
+        if (ring === TX) this.#finishSent();
+        return this.#rings[ring]?.ring.lastAvailable ?? 0;
+      },
     });
     const { table } = this.#link.memory;
     this.#sent = new SentPacket(table, options.queueSize);
@@ -133,6 +136,10 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
     this.#log.warn(message);
   }
 
+  onLeaving(): void {
+    this.#finishSent();
+  }
+
   onVmmGone(why: string, isFault: boolean): void {
     if (isFault) this.statistics.vmmDrops++;
     this.#log.info(why);
@@ -153,6 +160,7 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
         return this.#replaceKick(action.ring, action.fd);
       case "enable": {
         const running = this.#rings[action.ring];
+        if (action.ring === TX && !action.enabled) this.#finishSent();
         if (running !== undefined) running.enabled = action.enabled;
         return;
       }
@@ -332,6 +340,16 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
     // What the guest has more waits in its ring.
     if (!rate.isOpen) this.#loop.noLaterThan(rate.opensAt);
     return budget <= 0;
+  }
+
+  /**
+   * Takes what the guest has sent before its ring stops: a kick may be seen behind the VMM's end. One
+   * that sends on and on does not get more than its ring holds.
+   */
+  #finishSent(): void {
+    for (let packets = 0; packets < this.#queueSize; packets += PACKETS_PER_ROUND) {
+      if (!this.#transmit()) return;
+    }
   }
 
   #onPacket(): number {

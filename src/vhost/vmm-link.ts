@@ -26,6 +26,8 @@ export interface VmmOwner {
   onRing(action: RingAction): void;
   /** A VMM has connected. */
   onVmm(): void;
+  /** The VMM has gone; the rings run for this one moment more. What it throws is the VMM's fault. */
+  onLeaving(): void;
   /** The VMM is gone. Rings have stopped, and the memory is unmapped. */
   onVmmGone(why: string, isFault: boolean): void;
   /** Another VMM was turned away. */
@@ -42,7 +44,7 @@ export interface VmmLinkOptions {
   config: Uint8Array;
   /** Largest ring that is accepted. */
   maxRingEntries: number;
-  /** Where a ring that runs has got to. */
+  /** Where a ring that runs has got to, asked when it is about to stop. */
   lastAvailable: (ring: number) => number;
 }
 
@@ -106,7 +108,10 @@ export class VmmLink {
         const buffer = new Uint8Array(this.#reader.wanted);
         const { count, fds } = receiveWithDescriptors(fd, buffer);
         if (count === -ERRNO.EAGAIN) return;
-        if (count <= 0) return this.drop("the VMM has disconnected", false);
+        if (count <= 0) {
+          this.#owner.onLeaving();
+          return this.drop("the VMM has disconnected", false);
+        }
         const message = this.#reader.push(buffer.subarray(0, count), fds);
         if (message !== undefined) this.#onMessage(fd, message);
       }

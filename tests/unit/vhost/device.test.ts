@@ -1,8 +1,8 @@
 /** A device against guests, VMMs and host clients that do what nobody sane does. */
 import { heapStats } from "bun:jsc";
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { closeDescriptor, shutdownWrite, writeDescriptor } from "../../../src/ffi/socket.ts";
-import { encodeRequest } from "../../../src/protocols/vhost-user/messages.ts";
+import { encodeRequest, encodeVringState } from "../../../src/protocols/vhost-user/messages.ts";
 import { VM_DEFAULTS } from "../../../src/config/hybrid-vm.ts";
 import {
   Op,
@@ -12,7 +12,7 @@ import {
 } from "../../../src/protocols/virtio-vsock/packet.ts";
 import { acceptFrom, LocalDevice, openDescriptors, readAll } from "../../support/local-device.ts";
 import { TemporaryFolder } from "../../support/folder.ts";
-import { RX, RawVmm } from "../../support/raw-vmm.ts";
+import { RX, RawVmm, TX } from "../../support/raw-vmm.ts";
 
 const PORT = 5000;
 
@@ -153,6 +153,32 @@ test("a client that is slow to read loses nothing when both sides have ended", (
   expect(got.length - got.indexOf("\n") - 1).toBe(sent);
   closeDescriptor(client);
   driver.guest.close();
+});
+
+describe("what the guest has sent just before its rings stop", () => {
+  const endings: [string, (vmm: RawVmm) => void][] = [
+    ["the VMM disconnects", (vmm) => vmm.close()],
+    ["the ring is disabled", (vmm) => vmm.tell("SET_VRING_ENABLE", encodeVringState(TX, 0))],
+    ["the ring is stopped", (vmm) => vmm.tell("GET_VRING_BASE", encodeVringState(TX, 0))],
+  ];
+  test.each(endings)("arrives where %s", (_, end) => {
+    using local = new LocalDevice();
+    const listener = local.listen(PORT);
+    const driver = local.startGuest();
+    driver.post();
+    driver.send({ op: Op.Request, srcPort: 1, dstPort: PORT });
+    local.turn();
+    const service = acceptFrom(listener) ?? -1;
+    // The device hears of the end and of the packets in one round, and looks at the rings last.
+    for (const text of ["last ", "words"]) {
+      driver.send({ op: Op.Rw, srcPort: 1, dstPort: PORT, payload: Buffer.from(text) });
+    }
+    end(driver.guest.vmm);
+    local.turn();
+    expect(readAll(service)?.toString()).toBe("last words");
+    closeDescriptor(service);
+    driver.guest.close();
+  });
 });
 
 test("a VMM that comes when the one before it goes is not turned away", () => {
