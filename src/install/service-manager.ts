@@ -34,6 +34,12 @@ export function isInsideService(): boolean {
   }
 }
 
+/** A command that would be ended by what it asks for asks for it in two seconds, and is done by then. */
+const LATER = [
+  ...["systemd-run", "--quiet", "--collect", "--on-active=2s"],
+  "--timer-property=AccuracySec=100ms",
+] as const;
+
 /** What has to be run, in order, before files are removed and after all files are as they should be. */
 export function managerCommands(
   service: Service,
@@ -61,8 +67,14 @@ export function managerCommands(
                 ["systemctl", "enable", unit],
               ]
             : []),
-          // It is ended by what it asks for, and must not be waiting then.
-          ...(now ? [["systemctl", ...(isInside ? ["--no-block"] : []), verb, unit]] : []),
+          ...(now && isInside && verb === "restart" ? [[...LATER, "systemctl", verb, unit]] : []),
+          // A unit whose conditions are not met is not started, which is no error to systemctl.
+          ...(now && !isInside
+            ? [
+                ["systemctl", verb, unit],
+                ["systemctl", "is-active", unit],
+              ]
+            : []),
         ],
       };
     case "openrc":
@@ -90,7 +102,7 @@ export function runManager(command: readonly string[]): void {
       operation: "run",
       address: `\`${command.join(" ")}\``,
       message,
-      hint: "the files are in place; run it again when the cause is gone",
+      hint: `the files are in place; ${hintOf(command)}`,
       cause,
     });
   if (command[0] === "kill") {
@@ -105,8 +117,14 @@ export function runManager(command: readonly string[]): void {
     throw fail(String(thrown), thrown);
   }
   if (result.exitCode === 0) return;
-  const words = result.stderr.toString().trim();
+  const words = `${result.stdout}${result.stderr}`.trim();
   throw fail(`status ${result.exitCode}${words === "" ? "" : `: ${words}`}`);
+}
+
+function hintOf([program, verb]: readonly string[]): string {
+  return program === "systemctl" && verb === "is-active"
+    ? `\`systemctl status ${SERVICE_NAME}\` says why the service does not run: in a container it is not started`
+    : "run it again when the cause is gone";
 }
 
 function initProgram(): string | undefined {

@@ -7,6 +7,7 @@ import "./agent-init.ts";
 import "./initramfs.ts";
 import "./self-contained.ts";
 import "./uml.ts";
+import "./systemd.ts";
 import "./demo.ts";
 import "./hybrid.ts";
 import "./siblings.ts";

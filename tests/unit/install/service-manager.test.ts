@@ -11,11 +11,15 @@ test("systemd is told of the unit, and starts it only when asked to", () => {
   expect(lines("systemd", "installed", false, false)).toEqual([[], told]);
   expect(lines("systemd", "installed", true, false)).toEqual([
     [],
-    [...told, "systemctl restart vsockbox-agent.service"],
+    [
+      ...told,
+      "systemctl restart vsockbox-agent.service",
+      "systemctl is-active vsockbox-agent.service",
+    ],
   ]);
   expect(lines("systemd", "unchanged", true, false)).toEqual([
     [],
-    ["systemctl start vsockbox-agent.service"],
+    ["systemctl start vsockbox-agent.service", "systemctl is-active vsockbox-agent.service"],
   ]);
   expect(lines("systemd", "removed", true, false)).toEqual([
     ["systemctl stop vsockbox-agent.service"],
@@ -24,9 +28,11 @@ test("systemd is told of the unit, and starts it only when asked to", () => {
 });
 
 test("a command of the agent itself does not wait for the end of it", () => {
-  expect(lines("systemd", "installed", true, true)[1]).toContain(
-    "systemctl --no-block restart vsockbox-agent.service",
+  expect(lines("systemd", "installed", true, true)[1]?.at(-1)).toBe(
+    "systemd-run --quiet --collect --on-active=2s --timer-property=AccuracySec=100ms systemctl restart vsockbox-agent.service",
   );
+  // It runs, since it has started this.
+  expect(lines("systemd", "unchanged", true, true)).toEqual([[], []]);
 });
 
 test("the others", () => {
