@@ -198,8 +198,10 @@ function managerOf(args: Arguments, tree: Tree, service: Service, happened: Happ
     );
   }
   if (!runs) return { runs, before: [], after: [] };
-  const isInside = isInsideService();
-  if (now && isInside && (happened === "removed" || service === "openrc")) {
+  const isInside = isInsideService(service);
+  // systemd can be asked for a restart that comes later.
+  const endsAgent = happened === "removed" || (happened === "installed" && service !== "systemd");
+  if (now && isInside && endsAgent) {
     throw new VsockboxError({
       code: "REFUSED",
       operation: "install",

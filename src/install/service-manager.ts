@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, readlinkSync } from "node:fs";
 import { basename } from "node:path";
 import { VsockboxError } from "../errors.ts";
+import { ancestorCommands } from "../process/process-facts.ts";
 import type { Service } from "./manifest.ts";
 import { SERVICE_NAME } from "./service-texts.ts";
 
@@ -26,7 +27,23 @@ export function managerRuns(service: Service): boolean {
  * Whether this process belongs to the service, as when the host runs it through the agent: stopping the
  * service would end it.
  */
-export function isInsideService(): boolean {
+export function isInsideService(service: Service): boolean {
+  const ancestors = ancestorCommands();
+  switch (service) {
+    case "systemd":
+      return hasOwnGroup();
+    case "openrc":
+      // Its supervisor has the service's name among its words.
+      return hasOwnGroup() || ancestors.some((words) => words.includes(SERVICE_NAME));
+    case "busybox":
+      return ancestors.at(-1)?.[1] === "agent";
+    case "none":
+      return false;
+  }
+}
+
+/** Whether the control group is the service's. */
+function hasOwnGroup(): boolean {
   try {
     return readFileSync("/proc/self/cgroup", "utf8").includes(SERVICE_NAME);
   } catch {

@@ -1,10 +1,11 @@
 /** The end of a machine whose PID 1 we are. */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { constants } from "node:os";
 import { VsockboxError } from "../errors.ts";
 import { errnoMessage, errnoName, systemError } from "../ffi/errno.ts";
 import { remountReadOnly } from "../ffi/mount.ts";
 import { RebootCommand, rebootMachine, signalEverything, syncFilesystems } from "../ffi/power.ts";
+import { processFacts } from "./process-facts.ts";
 
 const { SIGCONT, SIGKILL, SIGTERM } = constants.signals;
 
@@ -117,12 +118,6 @@ export function countProcesses(): number | undefined {
 }
 
 function isUserProcess(pid: string): boolean {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    // The command's name in parentheses may itself have any characters.
-    const flags = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[6]);
-    return (flags & PF_KTHREAD) === 0;
-  } catch {
-    return false;
-  }
+  const facts = processFacts(pid);
+  return facts !== undefined && (facts.flags & PF_KTHREAD) === 0;
 }

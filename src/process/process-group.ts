@@ -1,8 +1,9 @@
 /** A running command as the leader of its own session and process group, and its ending. */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { constants } from "node:os";
 import { exitStatus, type ExitStatus } from "./exit-status.ts";
 import { forgetChild, registerChild } from "./own-children.ts";
+import { processFacts } from "./process-facts.ts";
 
 const { SIGCONT, SIGKILL, SIGTERM } = constants.signals;
 
@@ -88,14 +89,7 @@ function send(group: number, signal: number): boolean {
 /** Process groups whose session is `session`, from /proc/PID/stat, proc(5). */
 function groupsOfSession(session: number): number[] {
   return readdirSync("/proc").flatMap((name) => {
-    if (!/^\d+$/.test(name)) return [];
-    try {
-      const stat = readFileSync(`/proc/${name}/stat`, "utf8");
-      // The command's name in parentheses may itself have any characters.
-      const [, , group, owner] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-      return Number(owner) === session ? [Number(group)] : [];
-    } catch {
-      return [];
-    }
+    const facts = /^\d+$/.test(name) ? processFacts(name) : undefined;
+    return facts?.session === session ? [facts.group] : [];
   });
 }

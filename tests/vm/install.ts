@@ -52,6 +52,11 @@ describeVm("vsockbox install", () => {
     await prepare(`vsockbox install --root ${ROOT} ${agentArgs(5031)}
       kill -HUP $(cat /tmp/install.pid); vsockbox wait local:5031 --timeout 60`);
     expect(await prepare(`vsockbox install --root ${ROOT}`)).toContain("up to date");
+    const inside = await inGuest("vsockbox exec local:5031 -- vsockbox install --now --links none");
+    expect(inside).toMatchObject({
+      status: 77,
+      stderr: expect.stringContaining("would stop the agent that runs this command"),
+    });
   });
 
   test("goes without a trace while its agent runs", async () => {

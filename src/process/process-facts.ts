@@ -1,0 +1,46 @@
+/** What /proc tells of processes: proc(5). */
+import { readFileSync } from "node:fs";
+
+/** Of /proc/PID/stat. */
+export interface ProcessFacts {
+  parent: number;
+  group: number;
+  session: number;
+  /** PF_ of linux/sched.h. */
+  flags: number;
+}
+
+/** Undefined where the process is gone, or /proc is not there. */
+export function processFacts(pid: number | string): ProcessFacts | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    // The command's name in parentheses may itself have any characters.
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    const [, parent = 0, group = 0, session = 0, , , flags = 0] = fields.map(Number);
+    return { parent, group, session, flags };
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * The command lines of this process's parent, of its parent and so on, but for process 1; none where
+ * /proc is not there.
+ */
+export function ancestorCommands(): string[][] {
+  const commands: string[][] = [];
+  let pid = process.ppid;
+  while (pid > 1) {
+    commands.push(commandLine(pid));
+    pid = processFacts(pid)?.parent ?? 0;
+  }
+  return commands;
+}
+
+function commandLine(pid: number): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, -1);
+  } catch {
+    return [];
+  }
+}

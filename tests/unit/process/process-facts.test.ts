@@ -1,0 +1,34 @@
+import { expect, test } from "bun:test";
+import { copyFileSync, readFileSync } from "node:fs";
+import { ancestorCommands, processFacts } from "../../../src/process/process-facts.ts";
+import { TemporaryFolder } from "../../support/folder.ts";
+
+test("tells of a process whose name looks like the fields behind it", async () => {
+  using folder = new TemporaryFolder();
+  const name = ") S 1 2 (";
+  copyFileSync("/bin/sleep", folder.file(name));
+  const child = Bun.spawn([folder.file(name), "60"], { detached: true });
+  try {
+    expect(readFileSync(`/proc/${child.pid}/comm`, "utf8").trim()).toBe(name);
+    expect(processFacts(child.pid)).toMatchObject({
+      parent: process.pid,
+      group: child.pid,
+      session: child.pid,
+    });
+  } finally {
+    child.kill("SIGKILL");
+    await child.exited;
+  }
+  expect(processFacts(child.pid)).toBeUndefined();
+});
+
+test("knows the words of those who have started this process, up to process 1", () => {
+  const script = `console.log(JSON.stringify((await import(${JSON.stringify(
+    require.resolve("../../../src/process/process-facts.ts"),
+  )})).ancestorCommands()))`;
+  const words = ["sh", "-c", '"$@"; exit 0', "outer name", process.execPath, "-e", script];
+  const { stdout } = Bun.spawnSync(words);
+  const found = JSON.parse(stdout.toString()) as string[][];
+  expect(found[0]).toEqual(words);
+  expect(found.slice(2)).toEqual(ancestorCommands());
+});
