@@ -4,7 +4,7 @@ import { RUN_AS_WORD } from "./process/run-as-word.ts";
 import { aliasedCommand, isInit, subCommand } from "./commands/aliases.ts";
 import { COMMANDS } from "./commands/index.ts";
 import { closest, parseArguments } from "./ui/arguments.ts";
-import { print, printJson, reportError } from "./ui/report.ts";
+import { print, printStyled, printJson, reportError } from "./ui/report.ts";
 import { COMMIT, TARGET, VERSION } from "./version.ts";
 
 async function main(programName: string, words: readonly string[]): Promise<number> {
@@ -81,7 +81,7 @@ function remoteCommandBegins(
 
 async function help(name: string | undefined): Promise<number> {
   const { commandHelp, overview } = await import("./ui/help.ts");
-  print(
+  printStyled(
     (name === undefined
       ? overview(COMMANDS, VERSION)
       : await commandHelp(await load(name))

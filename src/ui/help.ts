@@ -8,7 +8,8 @@ export async function commandHelp(command: Command): Promise<string> {
   const rendered = await renderUsage(
     defineCommand({ meta: { name: `vsockbox ${name}`, description }, args: args as ArgsDef }),
   );
-  const usage = useColor() ? rendered : Bun.stripANSI(rendered);
+  const plain = Bun.stripANSI(rendered).replaceAll(/ +$/gm, "");
+  const usage = useColor() ? rendered : plain;
   const withRest =
     restName === undefined
       ? usage

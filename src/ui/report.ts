@@ -23,6 +23,11 @@ export function print(line: string): void {
   writeAll(1, withoutControls(`${line}\n`));
 }
 
+/** Writes a text of our own, which may have colours, to standard output. */
+export function printStyled(text: string): void {
+  writeAll(1, `${text}\n`);
+}
+
 /**
  * Short texts only: blocks where the reader does not read, and is quiet where it is gone.
  *

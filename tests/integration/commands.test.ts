@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { symlinkSync } from "node:fs";
 import { COMMANDS } from "../../src/commands/index.ts";
-import { shell, TemporaryFolder, vsockbox } from "../support/binary.ts";
+import { BINARY, shell, TemporaryFolder, vsockbox } from "../support/binary.ts";
 
 describe("vsockbox", () => {
   test("--version, as text and as JSON", async () => {
@@ -33,6 +33,33 @@ describe("vsockbox", () => {
       expect(stdout).not.toContain("\u001B");
     },
   );
+
+  test("on a terminal help has colours, and NO_COLOR takes them away", async () => {
+    const onTerminal = async (env: Record<string, string>, ...words: string[]) => {
+      const decoder = new TextDecoder();
+      let text = "";
+      const ended = Promise.withResolvers<void>();
+      const process = Bun.spawn([BINARY, ...words], {
+        env: { TERM: "xterm", ...env },
+        terminal: {
+          data: (_, bytes) => void (text += decoder.decode(bytes, { stream: true })),
+          exit: () => ended.resolve(),
+        },
+      });
+      await process.exited;
+      await ended.promise;
+      return text;
+    };
+    const names = COMMANDS.map(({ name }) => [name, "--help"]);
+    for (const words of [["--help"], ...names]) {
+      const text = await onTerminal({}, ...words);
+      expect(text).toContain("\u001B[1;4m");
+      expect(text).not.toContain("?[");
+      const wordsOf = (shown: string) => shown.trim().split(/\s+/);
+      const plain = await onTerminal({ NO_COLOR: "1" }, ...words);
+      expect(wordsOf(plain)).toEqual(wordsOf(Bun.stripANSI(text)));
+    }
+  });
 
   test.each([
     [["exce"], "did you mean `vsockbox exec`?"],
