@@ -107,9 +107,9 @@ describe("copies", () => {
     truncateSync(folder.file("sparse"), 1024 ** 4);
     await using copying = new Running(["cp", "--checksum", remote("sparse"), folder.file("copy")]);
     await Bun.sleep(500);
-    const begin = performance.now();
     expect((await vsockbox(["ping", "-c", "1", agent.address])).status).toBe(0);
-    expect(performance.now() - begin).toBeLessThan(3000);
+    // The hash of a tebibyte takes an hour.
+    expect(copying.process.exitCode).toBe(null);
     copying.process.kill("SIGINT");
     expect(await copying.process.exited).toBe(130);
   });
@@ -142,10 +142,8 @@ describe("copies", () => {
       await eventually("it has begun", () => existsSync(folder.file(".copy.vsockbox-part")));
       stopped.running.process.kill("SIGSTOP");
       await Bun.sleep(200);
-      const begin = performance.now();
       copying.process.kill("SIGINT");
-      await copying.process.exited;
-      expect(performance.now() - begin).toBeLessThan(4000);
+      expect(await copying.process.exited).toBe(130);
     } finally {
       stopped.running.process.kill("SIGCONT");
       await stopped[Symbol.asyncDispose]();

@@ -204,11 +204,11 @@ describe("exec", () => {
   });
 
   test("a process left behind does not hold the exit status back", async () => {
-    const begin = performance.now();
-    const { status, stdout } = await exec("--shell", "sleep 20.5 & echo started; exit 5");
+    const { status, stdout } = await exec("--shell", "sleep 200.5 & echo started; exit 5");
     expect([status, stdout]).toEqual([5, "started\n"]);
-    expect(performance.now() - begin).toBeLessThan(15_000);
-    for (const pid of processesWith("sleep 20.5")) process.kill(pid);
+    const left = processesWith("sleep 200.5");
+    expect(left.length).toBe(1);
+    for (const pid of left) process.kill(pid);
   });
 });
 
@@ -246,10 +246,8 @@ describe.if(process.getuid?.() === 0)("exec --user, as root", () => {
 
 describe("ending a command early", () => {
   test("--timeout ends it with 124 and leaves nothing", async () => {
-    const begin = performance.now();
-    expect((await exec("--timeout", "1", "--", "sleep", "9.125")).status).toBe(124);
-    expect(performance.now() - begin).toBeLessThan(8000);
-    expect(processesWith("sleep 9.125")).toEqual([]);
+    expect((await exec("--timeout", "1", "--", "sleep", "900.125")).status).toBe(124);
+    expect(processesWith("sleep 900.125")).toEqual([]);
   });
 
   test("--timeout ends a command that ignores SIGTERM", async () => {
