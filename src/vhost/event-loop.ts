@@ -30,6 +30,7 @@ export class EventLoop {
   readonly #tokens = new Map<number, number>();
   #lastToken = 0;
   readonly #everyRound: (() => void)[] = [];
+  readonly #onIdle: (() => void)[] = [];
   #stopped = false;
   #again = false;
   #runtimeWaits = false;
@@ -76,6 +77,11 @@ export class EventLoop {
   /** Calls `action` after every round of events, also after those without any. */
   eachRound(action: () => void): void {
     this.#everyRound.push(action);
+  }
+
+  /** Calls `action` when nothing has come for a while after something had. */
+  whenIdle(action: () => void): void {
+    this.#onIdle.push(action);
   }
 
   /** Something is left to be done: the next round comes at once. */
@@ -140,8 +146,11 @@ export class EventLoop {
   /** Handles events until {@link stop}. */
   async run(): Promise<void> {
     let lastTurn = performance.now();
+    let wasBusy = false;
     while (!this.#stopped) {
       const isBusy = this.round(BLOCK_MS);
+      if (wasBusy && !isBusy) for (const action of this.#onIdle) action();
+      wasBusy = isBusy;
       const now = performance.now();
       if (this.#runtimeWaits || !isBusy || now - lastTurn > TURN_MS) {
         this.#runtimeWaits = false;

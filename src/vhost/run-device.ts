@@ -43,6 +43,7 @@ export async function runDevice(
     }
     introduce(configs, devices);
     observers.begin(loop);
+    loop.whenIdle(collector(devices));
     onReady?.();
     await loop.run();
     return 0;
@@ -51,6 +52,20 @@ export async function runDevice(
     sockets.close();
     await observers.end();
   }
+}
+
+/** So many connections leave some megabytes behind, which the runtime would keep for long. */
+const CONNECTIONS_TO_COLLECT = 2000;
+
+/** Frees what connections of the past have left. */
+function collector(devices: readonly VsockDevice[]): () => void {
+  let collected = 0;
+  return () => {
+    const opened = devices.reduce((sum, { statistics }) => sum + statistics.opened, 0);
+    if (opened - collected < CONNECTIONS_TO_COLLECT) return;
+    collected = opened;
+    Bun.gc(true);
+  };
 }
 
 function logOf({ guestCid }: VmConfig): DeviceLog {

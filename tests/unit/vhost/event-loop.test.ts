@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { EPOLLIN } from "../../../src/ffi/epoll.ts";
+import { EPOLLET, EPOLLIN } from "../../../src/ffi/epoll.ts";
 import { openEvent, signalEvent } from "../../../src/ffi/eventfd.ts";
 import { closeDescriptor } from "../../../src/ffi/socket.ts";
 import { EventLoop } from "../../../src/vhost/event-loop.ts";
@@ -81,4 +81,24 @@ test("a wish of the past is no reason to spin for ever", async () => {
     wished = true;
   });
   expect(count).toBeLessThan(20);
+});
+
+test("a loop tells once that nothing comes any more, after something had come", async () => {
+  const loop = new EventLoop();
+  const fd = openEvent();
+  const seen: string[] = [];
+  loop.add(fd, EPOLLIN | EPOLLET, () => seen.push("event"));
+  signalEvent(fd);
+  let quiet = 0;
+  loop.whenIdle(() => {
+    seen.push("idle");
+    if (seen.length === 2) signalEvent(fd);
+  });
+  loop.eachRound(() => {
+    quiet = seen.length === 4 ? quiet + 1 : 0;
+    if (quiet === 3) loop.stop();
+  });
+  await loop.run();
+  expect(seen).toEqual(["event", "idle", "event", "idle"]);
+  closeDescriptor(fd);
 });
