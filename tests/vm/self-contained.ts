@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { findBusybox } from "../../src/vm/guest-image.ts";
-import { TemporaryFolder, vsockbox } from "../support/binary.ts";
+import { BINARY, shell, TemporaryFolder, vsockbox } from "../support/binary.ts";
 import { PackedGuest } from "../support/packed-guest.ts";
 import { Screen } from "../support/screen.ts";
 import { describeUml } from "./support.ts";
@@ -77,6 +77,16 @@ describeUml("the self-contained executable as init of a disk with busybox alone"
     const back = folder.file("back");
     await vsockbox(["cp", "--checksum", `${packed.address}:/tmp/self-contained.ts`, back]);
     expect(readFileSync(back)).toEqual(readFileSync(source));
+  });
+
+  test("twice its memory goes through a command, and a large file comes out whole", async () => {
+    const bytes = 256 * 1024 * 1024;
+    const { stdout, stderr } = await shell(
+      `head -c ${bytes} /dev/zero | vsockbox exec $A -- cat | wc -c
+       vsockbox cp $A:/usr/bin/vsockbox - | cmp - $BINARY && echo same`,
+      { env: { A: packed.address, BINARY } },
+    );
+    expect([stdout, stderr]).toEqual([`${bytes}\nsame\n`, ""]);
   });
 
   test("twenty at once in 128 MB, without a process killed for memory", async () => {
