@@ -2,7 +2,8 @@
 import { toVsockboxError } from "../errors.ts";
 import { EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from "../ffi/epoll.ts";
 import { adoptEvent, clearEvent, signalEvent } from "../ffi/eventfd.ts";
-import { Feature, type RingSetup } from "../protocols/vhost-user/backend.ts";
+import type { RingSetup } from "../protocols/vhost-user/actions.ts";
+import { Feature } from "../protocols/vhost-user/features.ts";
 import { HOST_CID } from "../protocols/virtio-vsock/packet.ts";
 import type { DeviceLog, DeviceOptions } from "./device-options.ts";
 import type { EventLoop } from "./event-loop.ts";

@@ -1,8 +1,8 @@
 /** Guest memory as the VMM offers it, mapped into this process. */
 import { type SharedMapping, mapShared } from "../ffi/mmap.ts";
 import { closeDescriptor } from "../ffi/socket.ts";
-import type { OfferedRegion } from "../protocols/vhost-user/backend.ts";
-import type { RegionDescription } from "../protocols/vhost-user/messages.ts";
+import type { OfferedRegion } from "../protocols/vhost-user/actions.ts";
+import type { RegionDescription } from "../protocols/vhost-user/wire.ts";
 import { type MemoryRegion, MemoryTable } from "./memory-table.ts";
 
 /** The mapped regions of one VM, and the table that finds addresses in them. */

@@ -3,12 +3,12 @@
  * allocates once the regions are in place.
  */
 import { VsockboxError } from "../errors.ts";
+import { overlapOf } from "../protocols/vhost-user/requests.ts";
 import {
   MAX_MEMORY_BYTES,
   MAX_REGIONS,
-  overlapOf,
   type RegionDescription,
-} from "../protocols/vhost-user/messages.ts";
+} from "../protocols/vhost-user/wire.ts";
 
 /**
  * A region of guest memory in this process: mapped in the product, a buffer in a test. All addresses

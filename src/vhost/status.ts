@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import type { CaptureFacts } from "./capture.ts";
 import type { HostConnection } from "./host-connection.ts";
 import type { ObservedVm } from "./observed-vm.ts";
-import { Feature } from "../protocols/vhost-user/backend.ts";
+import { Feature } from "../protocols/vhost-user/features.ts";
 import { State } from "../protocols/virtio-vsock/connection.ts";
 import { PacketType } from "../protocols/virtio-vsock/packet.ts";
 

@@ -9,7 +9,7 @@
  */
 import { VsockboxError } from "../errors.ts";
 import { MAX_RING_ENTRIES } from "../protocols/vhost-user/backend.ts";
-import type { RingAddresses } from "../protocols/vhost-user/messages.ts";
+import type { RingAddresses } from "../protocols/vhost-user/wire.ts";
 import { type MemoryTable, PieceList } from "./memory-table.ts";
 
 /** 2.7.5: u64 address, u32 length, u16 flags, u16 next. */

@@ -4,7 +4,7 @@
  */
 import { closeDescriptor, shutdownWrite, writeDescriptor } from "../../src/ffi/socket.ts";
 import type { UnixListener } from "../../src/net/listen.ts";
-import { Feature } from "../../src/protocols/vhost-user/backend.ts";
+import { Feature } from "../../src/protocols/vhost-user/features.ts";
 import {
   NO_CID,
   Op,

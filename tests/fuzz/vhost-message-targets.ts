@@ -1,13 +1,7 @@
 /** A VMM that cheats: its messages, and the state of its connection. */
+import { descriptorsOf, type VhostAction } from "../../src/protocols/vhost-user/actions.ts";
+import { VhostBackend } from "../../src/protocols/vhost-user/backend.ts";
 import {
-  descriptorsOf,
-  Feature,
-  ProtocolFeature,
-  VhostBackend,
-  type VhostAction,
-} from "../../src/protocols/vhost-user/backend.ts";
-import {
-  decodeRequest,
   encodeConfig,
   encodeRegion,
   encodeRegions,
@@ -16,15 +10,19 @@ import {
   encodeU64,
   encodeVringAddresses,
   encodeVringState,
+} from "../../src/protocols/vhost-user/encode.ts";
+import { Feature, ProtocolFeature } from "../../src/protocols/vhost-user/features.ts";
+import { MessageReader } from "../../src/protocols/vhost-user/message-reader.ts";
+import { decodeRequest } from "../../src/protocols/vhost-user/requests.ts";
+import {
   MAX_DESCRIPTORS,
   MAX_PAYLOAD_BYTES,
   MAX_REGIONS,
-  MessageReader,
   type RegionDescription,
   Request,
   type RequestName,
   type VhostMessage,
-} from "../../src/protocols/vhost-user/messages.ts";
+} from "../../src/protocols/vhost-user/wire.ts";
 import { attempt, edge, promise } from "./promises.ts";
 import type { Random } from "./random.ts";
 

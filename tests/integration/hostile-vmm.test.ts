@@ -10,9 +10,8 @@ import {
   encodeRingDescriptor,
   encodeU64,
   encodeVringState,
-  Request,
-  type RequestName,
-} from "../../src/protocols/vhost-user/messages.ts";
+} from "../../src/protocols/vhost-user/encode.ts";
+import { Request, type RequestName } from "../../src/protocols/vhost-user/wire.ts";
 import { Op } from "../../src/protocols/virtio-vsock/packet.ts";
 import { Random } from "../fuzz/random.ts";
 import { payloadOf } from "../fuzz/vhost-message-targets.ts";

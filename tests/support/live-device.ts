@@ -9,7 +9,7 @@ import {
   readDescriptor,
   writeDescriptor,
 } from "../../src/ffi/socket.ts";
-import { Feature } from "../../src/protocols/vhost-user/backend.ts";
+import { Feature } from "../../src/protocols/vhost-user/features.ts";
 import { Op } from "../../src/protocols/virtio-vsock/packet.ts";
 import { eventually, Running, TemporaryFolder } from "./binary.ts";
 import { connectUnix, type GuestOptions, RX, TestGuest, RawVmm } from "./raw-vmm.ts";

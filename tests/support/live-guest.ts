@@ -2,7 +2,7 @@
  * A guest that runs by itself, beside the test: its driver opens connections, moves bytes with credit,
  * and counts them.
  */
-import { Feature } from "../../src/protocols/vhost-user/backend.ts";
+import { Feature } from "../../src/protocols/vhost-user/features.ts";
 import {
   HEADER_BYTES,
   HOST_CID,

@@ -13,7 +13,6 @@ import {
   SOCK_STREAM,
   startConnect,
 } from "../../src/ffi/socket.ts";
-import { Feature } from "../../src/protocols/vhost-user/backend.ts";
 import {
   encodeRegions,
   encodeRequest,
@@ -21,9 +20,12 @@ import {
   encodeU64,
   encodeVringAddresses,
   encodeVringState,
+} from "../../src/protocols/vhost-user/encode.ts";
+import { Feature } from "../../src/protocols/vhost-user/features.ts";
+import {
   HEADER_BYTES as MESSAGE_HEADER_BYTES,
   type RequestName,
-} from "../../src/protocols/vhost-user/messages.ts";
+} from "../../src/protocols/vhost-user/wire.ts";
 import { openMemory } from "./memfd.ts";
 import { DriverRing } from "./vhost.ts";
 

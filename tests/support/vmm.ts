@@ -5,18 +5,18 @@ import { sendWithDescriptors } from "../../src/ffi/scm-rights.ts";
 import { AF_UNIX, encodeSockaddrUn } from "../../src/ffi/sockaddr.ts";
 import { closeDescriptor, openSocket, SOCK_STREAM, startConnect } from "../../src/ffi/socket.ts";
 import {
-  DEFAULT_FEATURES,
-  DEFAULT_PROTOCOL_FEATURES,
-} from "../../src/protocols/vhost-user/backend.ts";
-import {
   encodeRegions,
   encodeRequest,
   encodeRingDescriptor,
   encodeU64,
   encodeVringAddresses,
   encodeVringState,
-  type RequestName,
-} from "../../src/protocols/vhost-user/messages.ts";
+} from "../../src/protocols/vhost-user/encode.ts";
+import {
+  DEFAULT_FEATURES,
+  DEFAULT_PROTOCOL_FEATURES,
+} from "../../src/protocols/vhost-user/features.ts";
+import type { RequestName } from "../../src/protocols/vhost-user/wire.ts";
 import {
   HEADER_BYTES,
   HOST_CID,

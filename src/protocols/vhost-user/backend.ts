@@ -2,77 +2,26 @@
  * The device's side of a vhost-user connection as a state machine: messages in, actions out; no I/O.
  * docs/interop/vhost-user.rst of QEMU; section names below are that document's.
  */
+import type { OfferedRegion, VhostAction } from "./actions.ts";
+import { encodeConfig, encodeReply, encodeU64, encodeVringState } from "./encode.ts";
+import {
+  DEFAULT_FEATURES,
+  DEFAULT_PROTOCOL_FEATURES,
+  Feature,
+  ProtocolFeature,
+} from "./features.ts";
+import { decodeRequest, overlapOf, type VhostRequest } from "./requests.ts";
 import {
   badMessage,
-  decodeRequest,
-  encodeConfig,
-  encodeReply,
-  encodeU64,
-  encodeVringState,
   HeaderFlag,
   MAX_MEMORY_BYTES,
   MAX_REGIONS,
-  overlapOf,
   type RegionDescription,
   Request,
   type RequestName,
   type RingAddresses,
   type VhostMessage,
-  type VhostRequest,
-} from "./messages.ts";
-
-/** Virtio and vhost feature bits that a vsock device has to do with. */
-export const Feature = {
-  /** virtio 1.2, 5.10.3: VIRTIO_VSOCK_F_STREAM. */
-  Stream: 1n << 0n,
-  /** virtio 1.2, 5.10.3: VIRTIO_VSOCK_F_SEQPACKET. */
-  Seqpacket: 1n << 1n,
-  /** virtio 1.2, 6.3, for legacy drivers: VIRTIO_F_NOTIFY_ON_EMPTY. */
-  NotifyOnEmpty: 1n << 24n,
-  /** virtio 1.2, 6: VIRTIO_F_INDIRECT_DESC. */
-  IndirectDescriptors: 1n << 28n,
-  /** virtio 1.2, 6: VIRTIO_F_EVENT_IDX. */
-  EventIndex: 1n << 29n,
-  /** Section "Protocol features": VHOST_USER_F_PROTOCOL_FEATURES. */
-  ProtocolFeatures: 1n << 30n,
-  /** virtio 1.2, 6: VIRTIO_F_VERSION_1. */
-  Version1: 1n << 32n,
-} as const;
-
-/** Protocol feature bits; section "Protocol features". */
-export const ProtocolFeature = {
-  /** VHOST_USER_PROTOCOL_F_MQ: without it a VMM does not ask for the count of rings. */
-  MultipleQueues: 1n << 0n,
-  /** VHOST_USER_PROTOCOL_F_REPLY_ACK. */
-  ReplyAck: 1n << 3n,
-  /** VHOST_USER_PROTOCOL_F_BACKEND_REQ. */
-  BackendRequests: 1n << 5n,
-  /** VHOST_USER_PROTOCOL_F_CONFIG. */
-  Config: 1n << 9n,
-  /** VHOST_USER_PROTOCOL_F_RESET_DEVICE. */
-  ResetDevice: 1n << 13n,
-  /** VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS. */
-  ConfigureMemSlots: 1n << 15n,
-  /** VHOST_USER_PROTOCOL_F_STATUS. */
-  Status: 1n << 16n,
-} as const;
-
-/** What is offered unless said otherwise. */
-export const DEFAULT_FEATURES =
-  Feature.Version1 |
-  Feature.Seqpacket |
-  Feature.EventIndex |
-  Feature.NotifyOnEmpty |
-  Feature.ProtocolFeatures;
-
-/** What is offered of the protocol unless said otherwise. */
-export const DEFAULT_PROTOCOL_FEATURES =
-  ProtocolFeature.MultipleQueues |
-  ProtocolFeature.ReplyAck |
-  // For Linux as a VMM, virtio_uml: it has no interrupt without. Nothing is ever asked of it.
-  ProtocolFeature.BackendRequests |
-  ProtocolFeature.Config |
-  ProtocolFeature.ConfigureMemSlots;
+} from "./wire.ts";
 
 /** Rings of a vsock device: receive, transmit, event; virtio 1.2, 5.10.2. */
 export const VSOCK_RINGS = 3;
@@ -112,58 +61,6 @@ const ANSWERED: ReadonlySet<number> = new Set([
 /** Payloads of an acknowledgement: zero is success. */
 const DONE = 0n;
 const FAILED = 1n;
-
-/** A region with the descriptor to map it from. */
-export interface OfferedRegion extends RegionDescription {
-  fd: number;
-}
-
-/** All that is to be known of a ring that starts. */
-export interface RingSetup {
-  /** Size of the ring; a power of two. */
-  entries: number;
-  addresses: RingAddresses;
-  /** Where to go on in the available ring. */
-  base: number;
-  kick: number;
-  /** Undefined where the VMM wants no signals. */
-  call: number | undefined;
-  err: number | undefined;
-}
-
-/**
- * What the I/O side is to do, in order. Descriptors in `map-table` and `add-region` are the I/O
- * side's from then on, to be closed once they are mapped; all others stay the state machine's until
- * a `close` gives them away.
- */
-export type VhostAction =
-  /** Bytes for the VMM; always the last action. */
-  | { kind: "reply"; bytes: Uint8Array }
-  /** These regions in place of all others. */
-  | { kind: "map-table"; regions: OfferedRegion[] }
-  | { kind: "add-region"; region: OfferedRegion }
-  | { kind: "remove-region"; region: RegionDescription }
-  | { kind: "start"; ring: number; setup: RingSetup }
-  /** From now on neither the ring's memory nor its descriptors may be touched. */
-  | { kind: "stop"; ring: number }
-  /** A ring that runs is to be left alone, or to be looked after again. */
-  | { kind: "enable"; ring: number; enabled: boolean }
-  /** Another descriptor for a ring that runs. */
-  | { kind: "kick"; ring: number; fd: number }
-  | { kind: "call"; ring: number; fd: number | undefined }
-  | { kind: "err"; ring: number; fd: number | undefined }
-  /** What the driver takes of the features that were offered. */
-  | { kind: "features"; features: bigint }
-  /** The device is as new; all rings have stopped. */
-  | { kind: "reset" }
-  | { kind: "close"; fd: number };
-
-/** The descriptors that an action hands over: to be closed where it cannot be done. */
-export function descriptorsOf(action: VhostAction): number[] {
-  if (action.kind === "map-table") return action.regions.map(({ fd }) => fd);
-  if (action.kind === "add-region") return [action.region.fd];
-  return action.kind === "close" ? [action.fd] : [];
-}
 
 /** Options of {@link VhostBackend}. */
 export interface VhostBackendOptions {

@@ -2,7 +2,7 @@
 import { heapStats } from "bun:jsc";
 import { describe, expect, test } from "bun:test";
 import { closeDescriptor, shutdownWrite, writeDescriptor } from "../../../src/ffi/socket.ts";
-import { encodeRequest, encodeVringState } from "../../../src/protocols/vhost-user/messages.ts";
+import { encodeRequest, encodeVringState } from "../../../src/protocols/vhost-user/encode.ts";
 import { VM_DEFAULTS } from "../../../src/config/hybrid-vm.ts";
 import {
   Op,

@@ -1,12 +1,7 @@
 import { describe, expect, test } from "bun:test";
+import { descriptorsOf, type VhostAction } from "../../../../src/protocols/vhost-user/actions.ts";
 import {
-  DEFAULT_FEATURES,
-  DEFAULT_PROTOCOL_FEATURES,
-  descriptorsOf,
-  Feature,
-  ProtocolFeature,
   VhostBackend,
-  type VhostAction,
   type VhostBackendOptions,
 } from "../../../../src/protocols/vhost-user/backend.ts";
 import {
@@ -19,10 +14,15 @@ import {
   encodeU64,
   encodeVringAddresses,
   encodeVringState,
-  MessageReader,
-  Request,
-  type RequestName,
-} from "../../../../src/protocols/vhost-user/messages.ts";
+} from "../../../../src/protocols/vhost-user/encode.ts";
+import {
+  DEFAULT_FEATURES,
+  DEFAULT_PROTOCOL_FEATURES,
+  Feature,
+  ProtocolFeature,
+} from "../../../../src/protocols/vhost-user/features.ts";
+import { MessageReader } from "../../../../src/protocols/vhost-user/message-reader.ts";
+import { Request, type RequestName } from "../../../../src/protocols/vhost-user/wire.ts";
 
 const CID = Uint8Array.of(4, 0, 0, 0, 0, 0, 0, 0);
 const NONE = new Uint8Array(0);

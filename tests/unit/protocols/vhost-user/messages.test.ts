@@ -1,7 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { VsockboxError } from "../../../../src/errors.ts";
 import {
-  decodeRequest,
   encodeConfig,
   encodeRegion,
   encodeRegions,
@@ -11,13 +10,15 @@ import {
   encodeU64,
   encodeVringAddresses,
   encodeVringState,
-  MessageReader,
+} from "../../../../src/protocols/vhost-user/encode.ts";
+import { MessageReader } from "../../../../src/protocols/vhost-user/message-reader.ts";
+import { decodeRequest, type VhostRequest } from "../../../../src/protocols/vhost-user/requests.ts";
+import {
   type RegionDescription,
   Request,
   type RequestName,
   type VhostMessage,
-  type VhostRequest,
-} from "../../../../src/protocols/vhost-user/messages.ts";
+} from "../../../../src/protocols/vhost-user/wire.ts";
 
 /** Gives a reader all bytes as it wants them. */
 function readAll(bytes: Uint8Array, fds: number[] = [], most = Infinity): VhostMessage[] {

@@ -1,0 +1,54 @@
+/** What the state machine of a connection asks of the I/O side. */
+import type { RegionDescription, RingAddresses } from "./wire.ts";
+
+/** A region with the descriptor to map it from. */
+export interface OfferedRegion extends RegionDescription {
+  fd: number;
+}
+
+/** All that is to be known of a ring that starts. */
+export interface RingSetup {
+  /** Size of the ring; a power of two. */
+  entries: number;
+  addresses: RingAddresses;
+  /** Where to go on in the available ring. */
+  base: number;
+  kick: number;
+  /** Undefined where the VMM wants no signals. */
+  call: number | undefined;
+  err: number | undefined;
+}
+
+/**
+ * What the I/O side is to do, in order. Descriptors in `map-table` and `add-region` are the I/O
+ * side's from then on, to be closed once they are mapped; all others stay the state machine's until
+ * a `close` gives them away.
+ */
+export type VhostAction =
+  /** Bytes for the VMM; always the last action. */
+  | { kind: "reply"; bytes: Uint8Array }
+  /** These regions in place of all others. */
+  | { kind: "map-table"; regions: OfferedRegion[] }
+  | { kind: "add-region"; region: OfferedRegion }
+  | { kind: "remove-region"; region: RegionDescription }
+  | { kind: "start"; ring: number; setup: RingSetup }
+  /** From now on neither the ring's memory nor its descriptors may be touched. */
+  | { kind: "stop"; ring: number }
+  /** A ring that runs is to be left alone, or to be looked after again. */
+  | { kind: "enable"; ring: number; enabled: boolean }
+  /** Another descriptor for a ring that runs. */
+  | { kind: "kick"; ring: number; fd: number }
+  | { kind: "call"; ring: number; fd: number | undefined }
+  | { kind: "err"; ring: number; fd: number | undefined }
+  /** What the driver takes of the features that were offered. */
+  | { kind: "features"; features: bigint }
+  /** The device is as new; all rings have stopped. */
+  | { kind: "reset" }
+  | { kind: "close"; fd: number };
+
+/** The descriptors that an action hands over: to be closed where it cannot be done. */
+export function descriptorsOf(action: VhostAction): number[] {
+  if (action.kind === "map-table") return action.regions.map(({ fd }) => fd);
+  if (action.kind === "add-region") return [action.region.fd];
+  return action.kind === "close" ? [action.fd] : [];
+}
