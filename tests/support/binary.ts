@@ -3,6 +3,8 @@ import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { TemporaryFolder } from "./folder.ts";
 
+export { eventually } from "./eventually.ts";
+
 export { TemporaryFolder } from "./folder.ts";
 
 /** dist/vsockbox; VSOCKBOX_BINARY names another one. */
@@ -151,21 +153,6 @@ export class TestAgent implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.running[Symbol.asyncDispose]();
     this.folder[Symbol.dispose]();
-  }
-}
-
-/** Waits until the condition holds; fails with `what` after half a minute. */
-export async function eventually(
-  what: string,
-  condition: () => boolean | Promise<boolean>,
-  timeoutMs = 30_000,
-) {
-  const deadline = performance.now() + timeoutMs;
-  while (!(await condition())) {
-    if (performance.now() > deadline) {
-      throw new Error(`after ${timeoutMs / 1000} s still not: ${what}`);
-    }
-    await Bun.sleep(20);
   }
 }
 

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { copyFileSync, readFileSync } from "node:fs";
 import { ancestorCommands, processFacts } from "../../../src/process/process-facts.ts";
+import { eventually } from "../../support/eventually.ts";
 import { TemporaryFolder } from "../../support/folder.ts";
 
 test("tells of a process whose name looks like the fields behind it", async () => {
@@ -9,7 +10,9 @@ test("tells of a process whose name looks like the fields behind it", async () =
   copyFileSync("/bin/sleep", folder.file(name));
   const child = Bun.spawn([folder.file(name), "60"], { detached: true });
   try {
-    expect(readFileSync(`/proc/${child.pid}/comm`, "utf8").trim()).toBe(name);
+    // The child may not have become the program yet.
+    const isThere = () => readFileSync(`/proc/${child.pid}/comm`, "utf8").trim() === name;
+    await eventually("it has its name", isThere);
     expect(processFacts(child.pid)).toMatchObject({
       parent: process.pid,
       group: child.pid,
