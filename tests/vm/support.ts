@@ -4,7 +4,8 @@
  * VSOCKBOX_REQUIRE_VM=1: then they fail.
  */
 import { describe, test } from "bun:test";
-import { toVsockboxError } from "../../src/errors.ts";
+import { existsSync } from "node:fs";
+import { toVsockboxError, VsockboxError } from "../../src/errors.ts";
 import { bootGuest, type Guest } from "../../src/vm/guest.ts";
 import { findBusybox } from "../../src/vm/guest-image.ts";
 import { findKernel } from "../../src/vm/kernel.ts";
@@ -47,6 +48,21 @@ export const describeVm = describeWhere("VM", findQemu, findKernel);
 
 /** A group of tests that need a guest under User-mode Linux. */
 export const describeUml = describeWhere("User-mode Linux", findUml);
+
+/** Process 1 of the guests in which systemd runs: this machine's own. */
+export const SYSTEMD = "/lib/systemd/systemd";
+
+/** A group of tests that need a guest under User-mode Linux with systemd in it. */
+export const describeSystemd = describeWhere("systemd", findUml, () => {
+  if (existsSync(SYSTEMD)) return;
+  throw new VsockboxError({
+    code: "UNAVAILABLE",
+    operation: "find systemd",
+    address: SYSTEMD,
+    message: "it is not there",
+    hint: "`apt-get install systemd`",
+  });
+});
 
 let booting: Promise<Guest> | undefined;
 

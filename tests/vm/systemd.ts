@@ -8,9 +8,7 @@ import { bootGuest, type Guest } from "../../src/vm/guest.ts";
 import { findUml } from "../../src/vm/uml.ts";
 import { BINARY, eventually } from "../support/binary.ts";
 import { runIn } from "../support/guest-lines.ts";
-import { describeUml } from "./support.ts";
-
-const SYSTEMD = "/lib/systemd/systemd";
+import { describeSystemd, SYSTEMD } from "./support.ts";
 
 /** The executable under a name of which nothing is installed. */
 const GIVEN = "/opt/given";
@@ -37,7 +35,7 @@ const START = `(unshare -m -p -f sh -c '
   ' > /tmp/systemd.log 2>&1 & echo $! > /tmp/parent)
   until awk -v parent=$(cat /tmp/parent) '$4 == parent { print $1 }' /proc/[0-9]*/stat 2> /dev/null > /tmp/systemd.pid && grep -q . /tmp/systemd.pid; do sleep 0.1; done`;
 
-describeUml("vsockbox install under systemd", () => {
+describeSystemd("vsockbox install under systemd", () => {
   let guest: Guest;
 
   /** Runs a line of the shell beside systemd. */
