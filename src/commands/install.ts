@@ -128,7 +128,7 @@ async function install(args: Arguments): Promise<number> {
       throw thrown;
     }
   }
-  if (!isDryRun) for (const words of manager.after) runManager(words);
+  if (!isDryRun) runManager(manager.after, "in place");
   const { executable, command: line } = prepared;
   reportInstall(
     {
@@ -156,9 +156,9 @@ async function uninstall(args: Arguments): Promise<number> {
   const prepared = prepareUninstall(tree, prefix, args.flag("force"));
   const manager = managerOf(args, tree, prepared.facts.service, "removed");
   if (!isDryRun) {
-    for (const words of manager.before) runManager(words);
+    runManager(manager.before, "not removed");
     await applyUninstall(prepared.place, prepared.plan);
-    for (const words of manager.after) runManager(words);
+    runManager(manager.after, "removed");
   }
   reportInstall(
     {

@@ -42,13 +42,18 @@ export function isInsideService(service: Service): boolean {
   }
 }
 
-/** Whether the control group is the service's. */
 function hasOwnGroup(): boolean {
   try {
-    return readFileSync("/proc/self/cgroup", "utf8").includes(SERVICE_NAME);
+    return isServiceGroup(readFileSync("/proc/self/cgroup", "utf8"));
   } catch {
     return false;
   }
+}
+
+/** Whether a process with this text in /proc/PID/cgroup belongs to the service: cgroups(7). */
+export function isServiceGroup(text: string): boolean {
+  const names = new Set([`${SERVICE_NAME}.service`, SERVICE_NAME, `openrc.${SERVICE_NAME}`]);
+  return text.split(/[/\n]/).some((name) => names.has(name));
 }
 
 /** A command that would be ended by what it asks for asks for it in two seconds, and is done by then. */
@@ -108,18 +113,27 @@ export function managerCommands(
 }
 
 /**
- * Runs one of {@link managerCommands}.
+ * Runs one list of {@link managerCommands} up to the first that fails.
  *
- * @throws {VsockboxError} UNAVAILABLE where it fails.
+ * @throws {VsockboxError} UNAVAILABLE where one fails.
  */
-export function runManager(command: readonly string[]): void {
+export function runManager(
+  commands: readonly (readonly string[])[],
+  files: "in place" | "removed" | "not removed",
+): void {
+  for (const [index, command] of commands.entries()) {
+    run(command, `the files are ${files}; ${adviceOf(commands.slice(index), files)}`);
+  }
+}
+
+function run(command: readonly string[], hint: string): void {
   const fail = (message: string, cause?: unknown) =>
     new VsockboxError({
       code: "UNAVAILABLE",
       operation: "run",
       address: `\`${command.join(" ")}\``,
       message,
-      hint: `the files are in place; ${hintOf(command)}`,
+      hint,
       cause,
     });
   if (command[0] === "kill") {
@@ -138,10 +152,14 @@ export function runManager(command: readonly string[]): void {
   throw fail(`status ${result.exitCode}${words === "" ? "" : `: ${words}`}`);
 }
 
-function hintOf([program, verb]: readonly string[]): string {
-  return program === "systemctl" && verb === "is-active"
-    ? `\`systemctl status ${SERVICE_NAME}\` says why the service does not run: in a container it is not started`
-    : "run it again when the cause is gone";
+/** What to do where the first of `left` has failed. */
+function adviceOf(left: readonly (readonly string[])[], files: string): string {
+  if (left[0]?.[1] === "is-active") {
+    return `\`systemctl status ${SERVICE_NAME}\` says why the service does not run: in a container it is not started`;
+  }
+  if (files === "not removed") return "run it again when the cause is gone";
+  // Another installation would find no change, and leave these out.
+  return `run \`${left.map((words) => words.join(" ")).join(" && ")}\` when the cause is gone`;
 }
 
 function initProgram(): string | undefined {

@@ -1,5 +1,9 @@
 import { expect, test } from "bun:test";
-import { managerCommands } from "../../../src/install/service-manager.ts";
+import {
+  isServiceGroup,
+  managerCommands,
+  runManager,
+} from "../../../src/install/service-manager.ts";
 
 const lines = (...words: Parameters<typeof managerCommands>) => {
   const { before, after } = managerCommands(...words);
@@ -46,4 +50,22 @@ test("the others", () => {
   for (const service of ["openrc", "busybox", "none"] as const) {
     expect(lines(service, "installed", false, false)).toEqual([[], []]);
   }
+});
+
+test.each([
+  ["in place", "the files are in place; run `false && echo later` when the cause is gone"],
+  ["removed", "the files are removed; run `false && echo later` when the cause is gone"],
+  ["not removed", "the files are not removed; run it again when the cause is gone"],
+] as const)("a command that fails leaves the ones behind it to be run: files %s", (files, hint) => {
+  const run = () => runManager([["true"], ["false"], ["echo", "later"]], files);
+  expect(run).toThrow(expect.objectContaining({ code: "UNAVAILABLE", address: "`false`", hint }));
+});
+
+test("the service's control group, and others whose names begin or end like it", () => {
+  expect(isServiceGroup("0::/system.slice/vsockbox-agent.service\n")).toBe(true);
+  expect(isServiceGroup("0::/system.slice/vsockbox-agent.service/below\n")).toBe(true);
+  expect(isServiceGroup("0::/openrc.vsockbox-agent\n")).toBe(true);
+  expect(isServiceGroup("2:pids:/\n1:name=openrc:/vsockbox-agent\n")).toBe(true);
+  expect(isServiceGroup("0::/system.slice/vsockbox-agent-update.service\n")).toBe(false);
+  expect(isServiceGroup("0::/machine.slice/my-vsockbox-agent\n")).toBe(false);
 });
