@@ -29,6 +29,8 @@ async function runStep({ name, command, echo = false }: Step): Promise<boolean> 
       ...process.env,
       PATH: `${join(ROOT, "node_modules/.bin")}:${process.env["PATH"] ?? ""}`,
       VSOCKBOX_NO_VSOCK: "1",
+      // What tests say is read here.
+      FORCE_COLOR: undefined,
     },
     stdin: "ignore",
     stdout: "pipe",
@@ -56,15 +58,24 @@ async function collect(stream: ReadableStream<Uint8Array>, echo: boolean): Promi
 /** Of one failed test: a console's text may go before it. */
 const FAILURE_CHARACTERS = 8000;
 
-/** What `bun test` has said of each test that failed: it stands before the line with its name. */
+/** Before an error of no test, as of a file that cannot be loaded; two lines of dashes are around it. */
+const UNHANDLED = "# Unhandled error between tests";
+
+/** What `bun test` has said of each test and file that failed: it stands before the line with its name. */
 export function failures(output: string): string {
   let report = "";
   let said = "";
+  let rules = 0;
+  const keep = (line: string) => {
+    report += `${said.slice(-FAILURE_CHARACTERS)}${line}\n`;
+    said = "";
+  };
   // The summary names them again.
   for (const line of output.split(/^\d+ tests? failed:$/m, 1)[0]?.split("\n") ?? []) {
     const result = /^\((pass|fail|skip|todo)\) /.exec(line)?.[1];
-    if (result === "fail") report += `${said.slice(-FAILURE_CHARACTERS)}${line}\n`;
-    said = result === undefined ? `${said}${line}\n` : "";
+    if (line === UNHANDLED) rules = 2;
+    if (result === "fail" || (rules > 0 && /^-+$/.test(line) && --rules === 0)) keep(line);
+    else said = result === undefined ? `${said}${line}\n` : "";
   }
   return report === "" ? "" : `\n--- failed:\n${report}`;
 }

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { TemporaryFolder } from "../../support/folder.ts";
 import { failures } from "../../support/steps.ts";
 
 test("what was said of a failed test is said again, and nothing else", () => {
@@ -22,4 +23,20 @@ test("what was said of a failed test is said again, and nothing else", () => {
 
 test("an output without failed tests gives nothing", () => {
   expect(failures("error: no such file\n")).toBe("");
+});
+
+test("failures are said again where the caller wants colours, and of files that cannot be loaded", async () => {
+  using folder = new TemporaryFolder();
+  const files = ["a", "b"].map((name) => folder.file(`${name}.test.ts`));
+  await Bun.write(files[0] ?? "", 'import "./not-there.ts";');
+  await Bun.write(files[1] ?? "", "test('it', () => expect('red').toBe('blue'));");
+  const steps = [{ name: "both", command: ["bun", "test", ...files], echo: true }];
+  const module = require.resolve("../../support/steps.ts");
+  const script = `(await import(${JSON.stringify(module)})).runSteps(${JSON.stringify(steps)})`;
+  const { stdout, exitCode } = Bun.spawnSync([process.execPath, "-e", script], {
+    env: { ...process.env, FORCE_COLOR: "1" },
+  });
+  expect(exitCode).toBe(1);
+  const again = stdout.toString().split("--- failed:\n")[1];
+  expect(again).toMatch(/Cannot find module '.\/not-there.ts'[^]*Expected: "blue"[^]*\(fail\) it/);
 });
