@@ -1,8 +1,8 @@
 /** Downloads, from our server and from the C one. */
-import { closeSync, lstatSync } from "node:fs";
+import { closeSync, constants, lstatSync, openSync } from "node:fs";
 import { alreadyThere, IncomingFile, openDirectory } from "../agent/incoming-file.ts";
 import { TransferSummary } from "../agent/transfer.ts";
-import { VsockboxError } from "../errors.ts";
+import { reasonOf, VsockboxError } from "../errors.ts";
 import { baseName, namesDirectory, parentOf, showPath } from "../files/bytes-path.ts";
 import { abortError, onAbort } from "../net/retry.ts";
 import { CServerQueue } from "../protocols/vsock-shell/c-server-queue.ts";
@@ -43,8 +43,18 @@ export function checkDownload({ local, overwrite, resume }: TransferRequest): vo
   if (!mayBeThere && lstatSync(local, { throwIfNoEntry: false }) !== undefined) {
     throw alreadyThere(local);
   }
-  const directory = openDirectory(parentOf(local), parentOf(local), undefined);
-  closeSync(directory.fd);
+  const parent = parentOf(local);
+  try {
+    closeSync(openSync(parent, constants.O_RDONLY | constants.O_DIRECTORY));
+  } catch (thrown) {
+    throw new VsockboxError({
+      code: "CANNOT_CREATE",
+      operation: "open directory",
+      address: showPath(parent),
+      ...reasonOf(thrown),
+      cause: thrown,
+    });
+  }
 }
 
 /**

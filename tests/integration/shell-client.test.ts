@@ -295,6 +295,15 @@ describe("what the other side may do", () => {
 });
 
 describe("transfers between two of ours", () => {
+  test("a download to a directory that is not there", async () => {
+    for (const form of [[], ["--plain"], ["-R"]]) {
+      expect(await client(...form, server.address, "-d", "/etc/passwd:no/such")).toMatchObject({
+        status: 73,
+        stderr: "vsockbox: open directory no: no such file or directory (ENOENT)\n",
+      });
+    }
+  });
+
   test("keep blanks, colons and bytes that are no UTF-8", async () => {
     const { status, stderr } = await shell(
       String.raw`printf x > $'a: \xff'; vsockbox shell-client $A --upload $'a: \xff' --to "$PWD/"$'b: \xfe' && vsockbox shell-client $A --download "$PWD/"$'b: \xfe' --to $'c \xfd'; cmp $'a: \xff' $'c \xfd'`,
