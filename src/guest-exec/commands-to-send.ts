@@ -9,7 +9,7 @@ const BLANKS: ReadonlySet<number | undefined> = new Set([0x20, 0x09, 0x0d]);
 function unsendable(where: string, why: string): VsockboxError {
   return new VsockboxError({
     code: "USAGE",
-    operation: "send command",
+    operation: "send",
     address: where,
     message: why,
     hint: "put a longer script into a file of the guest, or send it in pieces with --persistent",

@@ -139,7 +139,7 @@ describe("where commands come from", () => {
   });
 
   test.each([
-    [["x".repeat(2049)], "it has 2049 bytes, and guests take at most 2048"],
+    [["x".repeat(2049)], "send the command: it has 2049 bytes, and guests take at most 2048"],
     [["-c", ""], "it is empty"],
     [["-c", "a", "--", "b"], "exclude each other"],
     [["--script", "/dev/null"], "it is empty"],

@@ -30,7 +30,7 @@ test.each([
 
 test("a line that no guest takes is named, whether its end has come or not", () => {
   expect(lines("ok\n\n", `${"x".repeat(3000)}\n`)).rejects.toThrow(
-    "send command input, line 3: it has 3000 bytes",
+    "send input, line 3: it has 3000 bytes",
   );
   expect(lines("ok\n", "x".repeat(1500), "x".repeat(1500))).rejects.toThrow(
     "input, line 2: it has more than 2048 bytes",
