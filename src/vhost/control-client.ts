@@ -100,7 +100,9 @@ export async function askCaptureEnd(control: string): Promise<CaptureFacts | nul
  */
 export async function findControl(path: string): Promise<string> {
   const control = controlPathOf(path);
-  if (isSocket(control)) return control;
+  const [owner, user] = [socketOwner(control), process.geteuid?.()];
+  // Root is let in everywhere, and has named it.
+  if (owner !== undefined && (user === owner || user === 0)) return control;
   if (path.endsWith(CONTROL_SUFFIX)) return path;
   const wanted = trueName(path);
   for (const candidate of controlSockets()) {
@@ -121,22 +123,26 @@ export async function findControl(path: string): Promise<string> {
 
 /** The control sockets of all VMs that this user's processes serve. */
 export function controlSockets(): string[] {
-  const found = listeningSockets().filter(
-    (path) =>
-      path.endsWith(CONTROL_SUFFIX) &&
-      isSocket(path) &&
-      // Beside it is the VMM's: others may call their sockets so, too.
-      isSocket(path.slice(0, -CONTROL_SUFFIX.length)),
-  );
+  const user = process.geteuid?.();
+  const found = listeningSockets().filter((path) => {
+    if (!path.endsWith(CONTROL_SUFFIX)) return false;
+    const owner = socketOwner(path);
+    // Beside it is the VMM's, which may be given to somebody else: others may call their sockets so, too.
+    const vmms = socketOwner(path.slice(0, -CONTROL_SUFFIX.length));
+    if (owner === undefined || vmms === undefined) return false;
+    // What root has started with `--user` makes its control socket as that user.
+    return owner === user || (user === 0 && vmms === 0);
+  });
   return [...new Set(found)].sort();
 }
 
-function isSocket(path: string): boolean {
+/** The uid of a socket's owner; undefined where there is none. */
+function socketOwner(path: string): number | undefined {
   try {
     const status = lstatSync(path);
-    return status.isSocket() && status.uid === process.geteuid?.();
+    return status.isSocket() ? status.uid : undefined;
   } catch {
-    return false;
+    return undefined;
   }
 }
 

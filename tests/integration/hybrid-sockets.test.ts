@@ -39,6 +39,23 @@ describe("the sockets of hybrid-proxy", () => {
     expect(rights(host)).toEqual(["600", uid, gid]);
   });
 
+  describe.skipIf(!isRoot)("of root's device", () => {
+    test.each([
+      ["with its VMM's given away", ["--socket-owner", "65534"], "waiting for its VMM"],
+      ["that goes on as another user", ["--sandbox", "--user", "65534"], "confined: "],
+    ])("tell root the status %s", async (_, options, ready) => {
+      const [vmm, host] = [folder.file("vmm"), folder.file("host")];
+      chmodSync(folder.path, 0o777);
+      const args = ["hybrid-proxy", "--guest-cid", "77", "--socket", vmm, "--uds-path", host];
+      await using device = new Running([...args, ...options]);
+      await device.says(ready);
+      for (const path of [[vmm], [host], [`${vmm}.ctl`], []]) {
+        const { stdout, stderr } = await vsockbox(["hybrid-proxy", "status", ...path]);
+        expect([stdout, stderr]).toEqual([expect.stringContaining("VM 77: no VMM"), ""]);
+      }
+    });
+  });
+
   test.each(["options", "--vm", "--config"])("have the modes given by %s", async (form) => {
     const [vmm, host] = [folder.file("vmm"), folder.file("host")];
     const keys = {
