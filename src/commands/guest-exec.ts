@@ -146,7 +146,7 @@ async function connect(
     timeoutMs,
     onFailed(error) {
       line.show(`waiting for ${shown}: ${error.errno ?? error.message}`);
-      if (!said && !args.flag("quiet") && process.stderr.isTTY !== true) {
+      if (!said && !args.flag("quiet") && !line.isEnabled) {
         say(`vsockbox: waiting for ${shown}: ${error.errno ?? error.message}`);
       }
       said = true;

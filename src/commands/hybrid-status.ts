@@ -5,6 +5,7 @@ import { onEndingSignal } from "../process/signals.ts";
 import { parseDuration } from "../ui/arguments.ts";
 import type { Command } from "../ui/command.ts";
 import { print, printJson, say } from "../ui/report.ts";
+import { obeysEscapes } from "../ui/terminal-escapes.ts";
 import { askStatus, controlSockets, findControl } from "../vhost/control-client.ts";
 import type { VmStatus } from "../vhost/status.ts";
 import { statusLines } from "../vhost/status-text.ts";
@@ -54,7 +55,7 @@ export const command: Command = {
     using _signals = onEndingSignal(() => ended.resolve("ended"));
     for (;;) {
       const statuses = await collect(paths);
-      if (!isJson && process.stdout.isTTY) process.stdout.write(CLEAR);
+      if (!isJson && obeysEscapes(process.stdout)) process.stdout.write(CLEAR);
       show(statuses, isJson);
       if (isReaderGone()) return 0;
       if ((await Promise.race([ended.promise, Bun.sleep(pauseMs)])) === "ended") return 0;

@@ -1,6 +1,7 @@
 /** Help texts, made from the command definitions. */
 import { defineCommand, renderUsage, type ArgsDef } from "citty";
 import type { Command } from "./command.ts";
+import { obeysEscapes } from "./terminal-escapes.ts";
 
 /** One command's whole help: usage, options, examples. */
 export async function commandHelp(command: Command): Promise<string> {
@@ -45,6 +46,6 @@ export function overview(commands: readonly CommandSummary[], version: string): 
   ].join("\n");
 }
 
-const useColor = () => process.stdout.isTTY === true && !process.env["NO_COLOR"];
+const useColor = () => obeysEscapes(process.stdout) && !process.env["NO_COLOR"];
 const heading = (text: string) => (useColor() ? `\u001B[1;4m${text}\u001B[0m` : text);
 const dim = (text: string) => (useColor() ? `\u001B[2m${text}\u001B[0m` : text);

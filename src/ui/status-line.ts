@@ -1,38 +1,62 @@
 /** One line on the terminal that says what is going on, and goes away again. */
 import { writeSync } from "node:fs";
+import { withoutControls } from "./report.ts";
+import { obeysEscapes } from "./terminal-escapes.ts";
 
 /** Frames a second at most: a line that changes faster only flickers. */
 const MIN_INTERVAL_MS = 100;
 
-/** Written to standard error, and only where that is a terminal. */
+/** The last column makes some terminals wrap, and Ctrl-C is shown behind the line as `^C`. */
+const RESERVED_COLUMNS = 3;
+
+/** Written to standard error, and only where that is a terminal that can take it back. */
 export class StatusLine implements Disposable {
-  readonly #enabled: boolean;
+  readonly isEnabled: boolean;
   readonly #begin = performance.now();
   #shown = false;
   #last = -Infinity;
 
   constructor(wanted: boolean) {
-    this.#enabled = wanted && process.stderr.isTTY === true;
+    this.isEnabled = wanted && obeysEscapes(process.stderr);
   }
 
   /** Replaces the line; the time since the beginning is put in front. */
   show(text: string): void {
     const now = performance.now();
-    if (!this.#enabled || now - this.#last < MIN_INTERVAL_MS) return;
+    if (!this.isEnabled || now - this.#last < MIN_INTERVAL_MS) return;
     this.#last = now;
     const seconds = ((now - this.#begin) / 1000).toFixed(1);
     const columns = process.stderr.columns || 80;
-    writeSync(2, `\r\u001B[K${`${seconds}s ${text}`.slice(0, columns - 1)}`);
+    const line = `${seconds}s ${withoutControls(text).replaceAll(/[\t\r\n]/g, " ")}`;
+    this.#write(`\r\u001B[K${cutToColumns(line, columns - RESERVED_COLUMNS)}`);
     this.#shown = true;
   }
 
   /** Removes the line. */
   clear(): void {
-    if (this.#shown) writeSync(2, "\r\u001B[K");
+    if (this.#shown) this.#write("\r\u001B[K");
     this.#shown = false;
+  }
+
+  #write(text: string): void {
+    try {
+      writeSync(2, text);
+    } catch {
+      // The work goes on where the terminal takes nothing at the moment, or is gone.
+    }
   }
 
   [Symbol.dispose](): void {
     this.clear();
   }
+}
+
+/** As much of a text as fits: some characters take two columns, some none. */
+export function cutToColumns(text: string, columns: number): string {
+  let width = 0;
+  for (const { segment, index } of new Intl.Segmenter().segment(text)) {
+    width += Bun.stringWidth(segment);
+    if (width > columns) return text.slice(0, index);
+  }
+  return text;
 }

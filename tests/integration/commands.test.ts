@@ -4,6 +4,23 @@ import { symlinkSync } from "node:fs";
 import { COMMANDS } from "../../src/commands/index.ts";
 import { BINARY, shell, TemporaryFolder, vsockbox } from "../support/binary.ts";
 
+/** What the executable prints where all its streams are one terminal. */
+async function onTerminal(env: Record<string, string>, ...words: string[]): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  const ended = Promise.withResolvers<void>();
+  const process = Bun.spawn([BINARY, ...words], {
+    env: { TERM: "xterm", VSOCKBOX_NO_VSOCK: "1", ...env },
+    terminal: {
+      data: (_, bytes) => void (text += decoder.decode(bytes, { stream: true })),
+      exit: () => ended.resolve(),
+    },
+  });
+  await process.exited;
+  await ended.promise;
+  return text;
+}
+
 describe("vsockbox", () => {
   test("--version, as text and as JSON", async () => {
     const { version } = (await import("../../package.json")) as { version: string };
@@ -35,21 +52,6 @@ describe("vsockbox", () => {
   );
 
   test("on a terminal help has colours, and NO_COLOR takes them away", async () => {
-    const onTerminal = async (env: Record<string, string>, ...words: string[]) => {
-      const decoder = new TextDecoder();
-      let text = "";
-      const ended = Promise.withResolvers<void>();
-      const process = Bun.spawn([BINARY, ...words], {
-        env: { TERM: "xterm", ...env },
-        terminal: {
-          data: (_, bytes) => void (text += decoder.decode(bytes, { stream: true })),
-          exit: () => ended.resolve(),
-        },
-      });
-      await process.exited;
-      await ended.promise;
-      return text;
-    };
     const names = COMMANDS.map(({ name }) => [name, "--help"]);
     for (const words of [["--help"], ...names]) {
       const text = await onTerminal({}, ...words);
@@ -58,6 +60,18 @@ describe("vsockbox", () => {
       const wordsOf = (shown: string) => shown.trim().split(/\s+/);
       const plain = await onTerminal({ NO_COLOR: "1" }, ...words);
       expect(wordsOf(plain)).toEqual(wordsOf(Bun.stripANSI(text)));
+    }
+  });
+
+  test.each(["dumb", ""])("a terminal with TERM=%p gets no escape sequences", async (TERM) => {
+    for (const words of [
+      ["--help"],
+      ["exec", "--help"],
+      ["wait", "unix:/nobody", "--timeout", "1"],
+    ]) {
+      const text = await onTerminal({ TERM }, ...words);
+      expect(text).not.toBe("");
+      expect(text).not.toContain("\u001B");
     }
   });
 

@@ -70,6 +70,21 @@ describeWith(["tmux"], "on a terminal", () => {
     await shows("st 75");
   });
 
+  test("a progress line of wide characters stays one line", async () => {
+    type(`clear; vsockbox wait unix:/${"宿".repeat(33)} --timeout 3; echo status $?`, "Enter");
+    await shows(/^1\.\ds waiting for unix:/m);
+    expect(screen().match(/^\d\.\ds waiting/gm)).toHaveLength(1);
+    await shows("status 75");
+  });
+
+  test("Ctrl-C takes a progress line of the terminal's whole width away", async () => {
+    type(`clear; vsockbox wait unix:/${"n".repeat(80)}; echo status $?`, "Enter");
+    await shows(/^0\.\ds waiting for unix:/m);
+    type("C-c");
+    await shows("status 130");
+    expect(screen()).not.toContain("waiting");
+  });
+
   describeWith(["less", "vim.tiny"], "shell", () => {
     const open = async () => {
       type(
