@@ -1,7 +1,7 @@
 /** `vsockbox ping`: is the agent there, how fast does it answer, and how far is its clock off. */
 import { AgentClient } from "../agent/agent-client.ts";
-import { delay } from "../net/retry.ts";
-import { onEndingSignal } from "../process/signals.ts";
+import { abortError, delay, onAbort } from "../net/retry.ts";
+import { onEndingSignal, statusOfSignal } from "../process/signals.ts";
 import { parseDuration, parseInteger } from "../ui/arguments.ts";
 import type { Command } from "../ui/command.ts";
 import { print, printJson } from "../ui/report.ts";
@@ -35,18 +35,36 @@ export const command: Command = {
     { command: "vsockbox ping 3 -c 1000 -i 0 --json", explanation: "As fast as it answers" },
   ],
   async run(args) {
-    const target = agentTarget(args, args.required("target"));
     const count = parseInteger(args.required("count"), "count", 0, 1_000_000_000);
     const pauseMs = parseDuration(args.required("interval"), "interval");
     const interrupt = new AbortController();
-    using _signals = onEndingSignal(() => interrupt.abort());
-    await using client = await AgentClient.connect(target.address, target.options);
+    let status: number | undefined;
+    using _signals = onEndingSignal((signal) => {
+      status ??= statusOfSignal(signal);
+      interrupt.abort();
+    });
+    const target = agentTarget(args, args.required("target"), interrupt.signal);
+    const connecting = AgentClient.connect(target.address, target.options);
+    await using client = await connecting.catch((thrown: unknown) => {
+      if (status === undefined) throw thrown;
+      return undefined;
+    });
+    if (client === undefined) return status ?? 0;
     const shown = shownTarget(target);
     const times: number[] = [];
     let offset = 0;
     const last = count === 0 ? Infinity : count;
     for (let number = 1; number <= last && !interrupt.signal.aborted; number++) {
-      const { roundTripMs, clockOffsetMs } = await client.ping();
+      // Of an agent that has stopped there is neither an answer nor the end of the connection.
+      using _abort = onAbort(interrupt.signal, () =>
+        client.abort(abortError(interrupt.signal, "ping")),
+      );
+      const pong = await client.ping().catch((thrown: unknown) => {
+        if (interrupt.signal.aborted) return undefined;
+        throw thrown;
+      });
+      if (pong === undefined) break;
+      const { roundTripMs, clockOffsetMs } = pong;
       times.push(roundTripMs);
       offset = clockOffsetMs;
       const round = Math.round(roundTripMs * 1000) / 1000;
@@ -55,6 +73,7 @@ export const command: Command = {
       else print(`${shown}: ${number}: ${round} ms, clock ${off >= 0 ? "+" : ""}${off} ms`);
       if (number !== count) await delay(pauseMs, interrupt.signal).catch(() => undefined);
     }
+    if (times.length === 0) return status ?? 0;
     const sorted = times.toSorted((a, b) => a - b);
     const at = (part: number) =>
       Math.round(

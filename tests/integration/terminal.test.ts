@@ -85,6 +85,24 @@ describeWith(["tmux"], "on a terminal", () => {
     expect(screen()).not.toContain("waiting");
   });
 
+  test("Ctrl-C ends a ping that waits for an agent that has stopped", async () => {
+    await using other = await TestAgent.start();
+    const { process: agentProcess } = other.running;
+    type(`clear; vsockbox ping -i 0.1 -c 0 ${other.address}; echo status $?`, "Enter");
+    await shows(/: 2: [\d.]+ ms/);
+    agentProcess.kill("SIGSTOP");
+    try {
+      type("C-c");
+      await shows(/round trips: [^]*status 0/);
+      type(`clear; vsockbox ping ${other.address}; echo status $?`, "Enter");
+      await Bun.sleep(300);
+      type("C-c");
+      await shows("status 130");
+    } finally {
+      agentProcess.kill("SIGCONT");
+    }
+  });
+
   describeWith(["less", "vim.tiny"], "shell", () => {
     const open = async () => {
       type(
