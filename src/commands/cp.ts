@@ -79,7 +79,9 @@ export const command: Command = {
       status ??= statusOfSignal(signal);
       interrupt.abort();
     });
-    using progress = new ProgressLine(!args.flag("quiet") && !args.flag("json"));
+    // What is being typed has its own line.
+    const isTyped = operands[0]?.kind === "stream" && process.stdin.isTTY;
+    using progress = new ProgressLine(!args.flag("quiet") && !args.flag("json") && !isTyped);
     const begin = performance.now();
     await using job = new CopyJob(args, progress, interrupt.signal);
     let summary: TransferSummary;
@@ -97,6 +99,8 @@ export const command: Command = {
     const seconds = (performance.now() - begin) / 1000;
     if (args.flag("json"))
       printJson({ ...summary.toJSON(), duration_ms: Math.round(seconds * 1000) });
-    return reportTransfer(summary, seconds, args.flag("quiet") || args.flag("json"));
+    // A file that went to standard output is no copy to be counted.
+    const isQuiet = args.flag("quiet") || args.flag("json") || operands.at(-1)?.kind === "stream";
+    return reportTransfer(summary, seconds, isQuiet);
   },
 };

@@ -103,6 +103,12 @@ describeWith(["tmux"], "on a terminal", () => {
     }
   });
 
+  test("cp sums up copies, and not a file that went to standard output", async () => {
+    await Bun.write(folder.file("short"), "its content\n");
+    type(`clear; vsockbox cp $A:${folder.file("short")} -; echo status $?`, "Enter");
+    await shows(/^its content\nstatus 0/m);
+  });
+
   describeWith(["less", "vim.tiny"], "shell", () => {
     const open = async () => {
       type(
