@@ -1,10 +1,16 @@
 /** The prompt of guest-exec-host: typed lines become commands, and output keeps clear of the prompt. */
-import { clearScreenDown, createInterface, cursorTo, type Interface } from "node:readline";
-import { writeSync } from "node:fs";
+import {
+  clearScreenDown,
+  createInterface,
+  cursorTo,
+  type Interface,
+  moveCursor,
+} from "node:readline";
 import type { ByteSink } from "../net/pump.ts";
 import { whyUnsendable } from "../protocols/guest-exec/command.ts";
 import { LineHistory } from "../ui/line-history.ts";
-import { withoutControls } from "../ui/report.ts";
+import { withoutControls, writeAll } from "../ui/report.ts";
+import { obeysEscapes } from "../ui/terminal-escapes.ts";
 import type { TextSinks } from "./guest-exec-output.ts";
 
 const HISTORY_FILE = "guest-exec-history";
@@ -14,7 +20,8 @@ const LINE_FEED = 0x0a;
 /** A prompt on this terminal, until disposed. */
 export class GuestExecPrompt implements AsyncIterable<Uint8Array>, Disposable {
   readonly #history = new LineHistory(HISTORY_FILE);
-  readonly #readline: Interface;
+  /** With the rows above the cursor's that it draws from. */
+  readonly #readline: Interface & { prevRows?: number };
   readonly #lines: Uint8Array[] = [];
   #wake = Promise.withResolvers<void>();
   #closed = false;
@@ -35,7 +42,11 @@ export class GuestExecPrompt implements AsyncIterable<Uint8Array>, Disposable {
     });
     this.#readline.on("line", (line) => this.#onLine(line));
     this.#readline.on("SIGINT", () => this.#onInterrupt());
+    // Behind Ctrl-Z and `fg`: readline has paused the input.
+    this.#readline.on("SIGCONT", () => this.#readline.prompt(true));
     this.#readline.on("close", () => {
+      // The cursor is still behind the prompt.
+      if (!this.#closed) writeAll(1, Buffer.of(LINE_FEED));
       this.#closed = true;
       this.#wake.resolve();
     });
@@ -59,6 +70,7 @@ export class GuestExecPrompt implements AsyncIterable<Uint8Array>, Disposable {
   show(names: readonly string[]): void {
     this.#names = names;
     if (this.#closed) return;
+    this.#clear();
     this.#readline.setPrompt(this.#prompt());
     this.#readline.prompt(true);
   }
@@ -112,13 +124,20 @@ export class GuestExecPrompt implements AsyncIterable<Uint8Array>, Disposable {
   }
 
   #above(bytes: Uint8Array): void {
-    if (!this.#closed) {
-      cursorTo(process.stdout, 0);
-      clearScreenDown(process.stdout);
-    }
-    writeSync(1, bytes);
-    if (bytes.at(-1) !== LINE_FEED) writeSync(1, "\n");
+    if (!this.#closed) this.#clear();
+    writeAll(1, bytes);
+    if (bytes.at(-1) !== LINE_FEED) writeAll(1, Buffer.of(LINE_FEED));
     if (!this.#closed) this.#readline.prompt(true);
+  }
+
+  /** Takes the prompt with what is typed off the screen, all rows of it. */
+  #clear(): void {
+    if (!obeysEscapes(process.stdout)) return;
+    moveCursor(process.stdout, 0, -this.#readline.getCursorPos().rows);
+    cursorTo(process.stdout, 0);
+    clearScreenDown(process.stdout);
+    // It would go up once more; what it remembers of lines that were typed is not right either.
+    this.#readline.prevRows = 0;
   }
 
   [Symbol.dispose](): void {

@@ -5,6 +5,7 @@ import { findVms } from "../config/discover.ts";
 import { resolveAddress } from "../config/profiles.ts";
 import { reasonOf } from "../errors.ts";
 import { quoteArgument } from "../protocols/agent/shell-quote.ts";
+import { readAfterStop } from "../process/raw-terminal.ts";
 import { say } from "../ui/report.ts";
 import type { ShellJob } from "./shell-job.ts";
 
@@ -20,6 +21,7 @@ const OTHER = "";
  * @returns undefined where the user left.
  */
 export async function askForJob(defaultPort: number): Promise<ShellJob | undefined> {
+  using _reading = readAfterStop();
   try {
     intro("vsock-shell");
     const name = await askForVm(defaultPort);

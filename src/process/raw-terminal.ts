@@ -16,6 +16,16 @@ export function terminalSize(): Size {
   return { rows: process.stdout.rows || 24, cols: process.stdout.columns || 80 };
 }
 
+/**
+ * Goes on reading keys where Ctrl-Z at a prompt was followed by the shell's `fg`, until disposed:
+ * readline pauses the input there.
+ */
+export function readAfterStop(): Disposable {
+  const resume = () => void setImmediate(() => process.stdin.resume());
+  process.on("SIGCONT", resume);
+  return { [Symbol.dispose]: () => void process.off("SIGCONT", resume) };
+}
+
 /** Raw mode for as long as this is not disposed; restored at the process's exit at the latest. */
 export class RawTerminal implements Disposable {
   readonly #restore = () => {

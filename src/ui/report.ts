@@ -4,7 +4,7 @@ import { reasonOf, toVsockboxError, VsockboxError } from "../errors.ts";
 
 /** Writes a line to standard error; talk, never data. */
 export function say(line: string): void {
-  writeAll(2, withoutControls(`${line}\n`));
+  writeText(2, withoutControls(`${line}\n`));
 }
 
 /** What a guest says may have sequences that a terminal obeys: nothing of them is left. */
@@ -15,17 +15,21 @@ export function withoutControls(text: string): string {
 
 /** Writes one JSON value as a line to standard output. */
 export function printJson(value: unknown): void {
-  writeAll(1, `${JSON.stringify(value)}\n`);
+  writeText(1, `${JSON.stringify(value)}\n`);
 }
 
 /** Writes one line to standard output; data. */
 export function print(line: string): void {
-  writeAll(1, withoutControls(`${line}\n`));
+  writeText(1, withoutControls(`${line}\n`));
 }
 
 /** Writes a text of our own, which may have colours, to standard output. */
 export function printStyled(text: string): void {
-  writeAll(1, `${text}\n`);
+  writeText(1, `${text}\n`);
+}
+
+function writeText(fd: 1 | 2, text: string): void {
+  writeAll(fd, new TextEncoder().encode(text));
 }
 
 /**
@@ -33,8 +37,8 @@ export function printStyled(text: string): void {
  *
  * @throws {VsockboxError} IO where data cannot be written, as on a full disk.
  */
-function writeAll(fd: 1 | 2, text: string): void {
-  let rest: Uint8Array = new TextEncoder().encode(text);
+export function writeAll(fd: 1 | 2, bytes: Uint8Array): void {
+  let rest = bytes;
   while (rest.length > 0) {
     try {
       rest = rest.subarray(writeSync(fd, rest));

@@ -81,6 +81,31 @@ describeWith(["tmux"], "guest-exec-host on a terminal", () => {
     await shows("1 | half typed");
   });
 
+  test("what is being typed may have several rows", async () => {
+    tmux("resize-window", "-x", "30", "-y", "24");
+    await open();
+    type(`echo ${"long ".repeat(8)}`);
+    await shows(/^long long/m);
+    await using _guest = guest();
+    await shows(/^vsockbox: guest 1 is connected/m);
+    await shows(/^guest 1> echo long/m);
+    expect(screen()).not.toContain("no guest> echo");
+  });
+
+  test("goes on behind Ctrl-Z and fg", async () => {
+    await open();
+    await using _guest = guest();
+    await shows(/^guest 1> *$/m);
+    type("C-z");
+    await shows("Stopped");
+    type("fg", "Enter");
+    await shows(/guest 1> *$/m);
+    type("echo went on", "Enter");
+    await shows("1 | went on");
+    type("C-d");
+    await shows(/^vsockbox: guest 1 has closed\n[$#] *$/m);
+  });
+
   test("a line that is typed before a guest is there waits for it", async () => {
     await open("--persistent --report --once");
     type("echo early", "Enter");

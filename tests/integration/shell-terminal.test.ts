@@ -145,6 +145,18 @@ describeWith(["tmux", "vim.tiny", "gcc"], "vsock-shell on a terminal", () => {
     await screen.shows(/CID is missing[^]*status 64[^]*CID is missing/);
   });
 
+  test("prompts go on behind Ctrl-Z and fg", async () => {
+    line("vsockbox shell-client; echo status $?");
+    await screen.shows("Which VM?");
+    screen.type("C-z");
+    await screen.shows("Stopped");
+    line("clear; fg; echo left $?");
+    await screen.shows(/^vsockbox shell-client/m);
+    screen.type("C-c");
+    await screen.shows("left 130");
+    await isRestored();
+  });
+
   test("vim draws a whole screen, and a resize reflows it", async () => {
     await open();
     line(`seq 100 > ${folder.file("lines")}; vim.tiny -u NONE ${folder.file("lines")}`);
