@@ -54,7 +54,9 @@ export const command: Command = {
     const ended = Promise.withResolvers<"ended">();
     using _signals = onEndingSignal(() => ended.resolve("ended"));
     for (;;) {
-      const statuses = await collect(paths);
+      // One that has stopped gives no answer for a while.
+      const statuses = await Promise.race([collect(paths), ended.promise]);
+      if (statuses === "ended") return 0;
       if (!isJson && obeysEscapes(process.stdout)) process.stdout.write(CLEAR);
       show(statuses, isJson);
       if (isReaderGone()) return 0;

@@ -177,6 +177,18 @@ describe("status", () => {
     expect(ended.status).toBe(0);
   });
 
+  test("--watch ends at a signal though hybrid-proxy has stopped", async () => {
+    const { device: running } = await start();
+    const log = folder.file("stopped");
+    const { status: ended } = await shell(
+      `vsockbox hybrid-proxy status ${socket} --json --watch 50ms > ${log} &
+       until [ -s ${log} ]; do sleep 0.05; done
+       kill -STOP ${running.pid}; sleep 0.2; kill $!; wait $!; status=$?
+       kill -CONT ${running.pid}; exit $status`,
+    );
+    expect(ended).toBe(0);
+  });
+
   test("says it where nobody serves the path", async () => {
     const missing = { status: 69, stdout: "", stderr: expect.stringContaining("no hybrid-proxy") };
     expect(await status(folder.file("none"))).toEqual(missing as never);
