@@ -2,6 +2,9 @@
 import { formatBytes, formatClock } from "./units.ts";
 import { StatusLine } from "./status-line.ts";
 
+/** The line is drawn this often while nothing moves, so that it says so. */
+const IDLE_INTERVAL_MS = 500;
+
 /** The rate is that of the last seconds, not of the whole transfer. */
 const RATE_WINDOW_MS = 3000;
 
@@ -10,6 +13,8 @@ export class ProgressLine implements Disposable {
   readonly #line: StatusLine;
   readonly #samples: { at: number; bytes: number }[] = [{ at: performance.now(), bytes: 0 }];
   #totalBytes: number | undefined;
+  #state = { what: "", files: 0, bytes: 0 };
+  #idle: Timer | undefined;
 
   constructor(wanted: boolean) {
     this.#line = new StatusLine(wanted);
@@ -21,7 +26,15 @@ export class ProgressLine implements Disposable {
   }
 
   /** Shows the present state. */
-  update(what: string, { files, bytes }: { files: number; bytes: number }): void {
+  update(what: string, done: { files: number; bytes: number }): void {
+    if (!this.#line.isEnabled) return;
+    this.#state = { what, ...done };
+    this.#idle ??= setInterval(() => this.#draw(), IDLE_INTERVAL_MS);
+    this.#draw();
+  }
+
+  #draw(): void {
+    const { what, files, bytes } = this.#state;
     const now = performance.now();
     const last = this.#samples.at(-1);
     if (last === undefined || now - last.at > 100) this.#samples.push({ at: now, bytes });
@@ -42,6 +55,7 @@ export class ProgressLine implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    clearInterval(this.#idle);
     this.#line[Symbol.dispose]();
   }
 }

@@ -207,4 +207,21 @@ describeWith(["tmux"], "on a terminal", () => {
     await shows(/large +\d+ % +[\d.]+ [MKi]*B of 286 MiB +[\d.]+ .iB\/s/);
     await shows(/1 files, 286 MiB in [\d.]+ s, .*\ndone 0/);
   });
+
+  test("cp says that nothing moves, and Ctrl-C ends it", async () => {
+    await using other = await TestAgent.start();
+    const { process: agentProcess } = other.running;
+    const source = folder.file("slow");
+    type(`head -c 900000000 /dev/zero | tr '\\0' x > ${source}; clear`, "Enter");
+    type(`vsockbox cp ${source} ${other.address}:${source}.copy; echo done $?`, "Enter");
+    await shows(/^\d+\.\ds slow .* % /m);
+    agentProcess.kill("SIGSTOP");
+    try {
+      await shows(/^\d+\.\ds slow .* {2}0 B\/s *$/m);
+      type("C-c");
+      await shows("done 130");
+    } finally {
+      agentProcess.kill("SIGCONT");
+    }
+  });
 });
