@@ -6,7 +6,8 @@ import { resolveAddress } from "../config/profiles.ts";
 import { reasonOf } from "../errors.ts";
 import { quoteArgument } from "../protocols/agent/shell-quote.ts";
 import { readAfterStop } from "../process/raw-terminal.ts";
-import { say } from "../ui/report.ts";
+import { onEndingSignal, statusOfSignal } from "../process/signals.ts";
+import { say, writeAll } from "../ui/report.ts";
 import type { ShellJob } from "./shell-job.ts";
 
 /** Thrown where the user leaves a prompt. */
@@ -22,6 +23,7 @@ const OTHER = "";
  */
 export async function askForJob(defaultPort: number): Promise<ShellJob | undefined> {
   using _reading = readAfterStop();
+  using _cursor = showCursorAtSignals();
   try {
     intro("vsock-shell");
     const name = await askForVm(defaultPort);
@@ -39,6 +41,26 @@ export async function askForJob(defaultPort: number): Promise<ShellJob | undefin
     if (thrown === CANCELLED) return undefined;
     throw thrown;
   }
+}
+
+/** The prompts hide the cursor, and bring it back at their own end alone. */
+function showCursorAtSignals(): Disposable {
+  const show = () => writeAll(1, Buffer.from("\u001B[?25h"));
+  const stop = () => {
+    show();
+    process.kill(process.pid, "SIGSTOP");
+  };
+  process.on("SIGTSTP", stop);
+  const ending = onEndingSignal((signal) => {
+    show();
+    process.exit(statusOfSignal(signal));
+  });
+  return {
+    [Symbol.dispose]() {
+      process.off("SIGTSTP", stop);
+      ending[Symbol.dispose]();
+    },
+  };
 }
 
 async function askForVm(defaultPort: number): Promise<string> {

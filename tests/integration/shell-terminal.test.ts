@@ -145,11 +145,28 @@ describeWith(["tmux", "vim.tiny", "gcc"], "vsock-shell on a terminal", () => {
     await screen.shows(/CID is missing[^]*status 64[^]*CID is missing/);
   });
 
+  const hasCursor = () => screen.tmux("display-message", "-p", "#{cursor_flag}").trim() === "1";
+
+  test("a signal at a prompt leaves the cursor visible", async () => {
+    line("vsockbox shell-client; echo status $?");
+    await screen.shows("Which VM?");
+    await eventually("the prompt hides it", () => !hasCursor());
+    line("");
+    await screen.shows("What?");
+    const [pid] = screen.tmux("display-message", "-p", "#{pane_pid}").trim().split("\n");
+    const { stdout } = Bun.spawnSync(["pgrep", "-P", pid ?? "", "vsockbox"]);
+    process.kill(Number(stdout.toString()), "SIGTERM");
+    await screen.shows("status 143");
+    expect(hasCursor()).toBe(true);
+    await isRestored();
+  });
+
   test("prompts go on behind Ctrl-Z and fg", async () => {
     line("vsockbox shell-client; echo status $?");
     await screen.shows("Which VM?");
     screen.type("C-z");
     await screen.shows("Stopped");
+    expect(hasCursor()).toBe(true);
     line("clear; fg; echo left $?");
     await screen.shows(/^vsockbox shell-client/m);
     screen.type("C-c");
