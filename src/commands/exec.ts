@@ -66,7 +66,8 @@ export const command: Command = {
     interactive: {
       type: "boolean",
       alias: "i",
-      description: "Pass standard input on: always done, for habit's sake",
+      description:
+        "With --detach: keep its input open for attach; otherwise input is always passed on",
     },
     detach: {
       type: "boolean",

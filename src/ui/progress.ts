@@ -26,9 +26,9 @@ export class ProgressLine implements Disposable {
   }
 
   /** Shows the present state. */
-  update(what: string, done: { files: number; bytes: number }): void {
+  update(what: string, { files, bytes }: { files: number; bytes: number }): void {
     if (!this.#line.isEnabled) return;
-    this.#state = { what, ...done };
+    this.#state = { what, files, bytes };
     this.#idle ??= setInterval(() => this.#draw(), IDLE_INTERVAL_MS);
     this.#draw();
   }
