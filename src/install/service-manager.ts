@@ -33,13 +33,17 @@ export function isInsideService(service: Service): boolean {
     case "systemd":
       return hasOwnGroup();
     case "openrc":
-      // Its supervisor has the service's name among its words.
-      return hasOwnGroup() || ancestors.some((words) => words.includes(SERVICE_NAME));
+      return hasOwnGroup() || ancestors.some(isSupervisor);
     case "busybox":
       return ancestors.at(-1)?.[1] === "agent";
     case "none":
       return false;
   }
+}
+
+/** Whether that is how OpenRC supervises the service. */
+function isSupervisor([program, ...words]: readonly string[]): boolean {
+  return program?.endsWith("supervise-daemon") === true && words.includes(SERVICE_NAME);
 }
 
 function hasOwnGroup(): boolean {
