@@ -8,9 +8,10 @@ import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { withArguments } from "../tests/support/machine.ts";
 import { packInto } from "../tests/support/pack.ts";
 import { startMachine } from "../src/vm/guest.ts";
-import type { Machine, VmmName } from "../src/vm/machine.ts";
+import type { VmmName } from "../src/vm/machine.ts";
 import { qemuMachine } from "../src/vm/qemu.ts";
 import { umlMachine } from "../src/vm/uml.ts";
 
@@ -133,20 +134,14 @@ async function boot(vmm: VmmName, round: number): Promise<Boot> {
   );
   while (!existsSync(socket)) await Bun.sleep(10);
   const options = { binary, vsockDevices: [socket], memoryMib: 512 };
-  const quietMachine = vmm === "qemu" ? qemuMachine(options) : umlMachine(options);
   // The kernel is to tell when it hands over to init.
-  const machine: Machine = {
-    ...quietMachine,
-    attempts: (home) =>
-      quietMachine.attempts(home).map(({ stallMs, vmm: { command, ...rest } }) => {
-        const [program, ...words] = command;
-        const told = words.map((word) => word.replace("loglevel=6", "loglevel=7"));
-        return {
-          stallMs,
-          vmm: { ...rest, command: [program, ...told.filter((word) => word !== "quiet")] },
-        };
-      }),
-  };
+  const machine = withArguments(
+    vmm === "qemu" ? qemuMachine(options) : umlMachine(options),
+    (given) =>
+      given
+        .map((word) => word.replace("loglevel=6", "loglevel=7"))
+        .filter((word) => word !== "quiet"),
+  );
   const home = mkdtempSync(join(machine.parent, "vsockbox-guest-"));
   await packInto(join(home, "initrd"), ["--kernel-modules", machine.kernel.modules]);
   const waiting = Bun.spawn([binary, "wait", `hybrid:${uds}`, "--timeout", "180"], {

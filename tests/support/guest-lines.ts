@@ -10,6 +10,14 @@ export async function runIn(guest: Guest, line: string, timeoutMs = 120_000): Pr
   throw new Error(`status ${status} from: ${line}\n${output}${Buffer.from(stderr).toString()}`);
 }
 
+/**
+ * Shell words that write the pid of a process's child to the file `to`, and fail where it has none yet.
+ *
+ * @param parent the file with the process's pid.
+ */
+export const writeChildPid = (parent: string, to: string) =>
+  `awk -v parent=$(cat ${parent}) '$4 == parent { print $1 }' /proc/[0-9]*/stat 2> /dev/null > ${to} && grep -q . ${to}`;
+
 let logs = 0;
 
 /**

@@ -9,6 +9,7 @@ import { umlMachine } from "../../src/vm/uml.ts";
 import { BINARY, eventually, Running, TemporaryFolder } from "./binary.ts";
 import { makeDisk } from "./disk.ts";
 import { packInto } from "./pack.ts";
+import { withArguments } from "./machine.ts";
 
 /** Options of {@link PackedGuest.boot}. */
 export interface PackedGuestOptions {
@@ -103,14 +104,8 @@ function machineOf(options: PackedGuestOptions, socket: string): Machine {
     onDisk
       ? [`ubd0r=${join(folder, "disk")}`, "root=/dev/ubda", "rootfstype=ext4", "ro", "init=/init"]
       : [];
-  return {
-    ...machine,
-    attempts: (folder) =>
-      machine.attempts(folder).map(({ stallMs, vmm: { command, ...rest } }) => {
-        const [program, ...given] = command;
-        const own = onDisk ? given.filter((word) => !word.startsWith("initrd=")) : given;
-        const line: [string, ...string[]] = [program, ...own, ...rootOf(folder), ...words];
-        return { stallMs, vmm: { ...rest, command: line } };
-      }),
-  };
+  return withArguments(machine, (given, folder) => {
+    const own = onDisk ? given.filter((word) => !word.startsWith("initrd=")) : given;
+    return [...own, ...rootOf(folder), ...words];
+  });
 }

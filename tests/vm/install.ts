@@ -3,6 +3,7 @@
  * of a PID namespace.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { writeChildPid } from "../support/guest-lines.ts";
 import { describeVm, inGuest, prepare } from "./support.ts";
 
 const ROOT = "/tmp/install";
@@ -37,8 +38,7 @@ describeVm("vsockbox install", () => {
     expect(said).toContain("service: busybox (init is /bin/busybox)");
     await prepare(`(unshare -m -p -f chroot ${ROOT} /sbin/init > /tmp/install.log 2>&1 & echo $! > /tmp/install.parent)
       vsockbox wait local:5030 --timeout 60
-      awk -v parent=$(cat /tmp/install.parent) '$4 == parent { print $1 }' /proc/[0-9]*/stat 2> /dev/null > /tmp/install.pid
-      grep -q . /tmp/install.pid`);
+      ${writeChildPid("/tmp/install.parent", "/tmp/install.pid")}`);
     expect(await prepare("vsockbox exec local:5030 -- ls /usr/bin")).toBe(
       "vhost-device-vsock\nvsock-shell-client\nvsock-shell-server\nvsock_guest_exec\nvsockbox\n",
     );

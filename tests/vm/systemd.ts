@@ -7,7 +7,7 @@ import { resolveModules } from "../../src/initramfs/modules.ts";
 import { bootGuest, type Guest } from "../../src/vm/guest.ts";
 import { findUml } from "../../src/vm/uml.ts";
 import { BINARY, eventually } from "../support/binary.ts";
-import { runIn } from "../support/guest-lines.ts";
+import { runIn, writeChildPid } from "../support/guest-lines.ts";
 import { describeSystemd, SYSTEMD } from "./support.ts";
 
 /** The executable under a name of which nothing is installed. */
@@ -33,17 +33,16 @@ const START = `(unshare -m -p -f sh -c '
     mount -t proc proc /tree/proc
     exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot /tree ${SYSTEMD} --unit=multi-user.target
   ' > /tmp/systemd.log 2>&1 & echo $! > /tmp/parent)
-  until awk -v parent=$(cat /tmp/parent) '$4 == parent { print $1 }' /proc/[0-9]*/stat 2> /dev/null > /tmp/systemd.pid && grep -q . /tmp/systemd.pid; do sleep 0.1; done`;
+  until ${writeChildPid("/tmp/parent", "/tmp/systemd.pid")}; do sleep 0.1; done`;
+
+/** A line of the shell beside systemd, as one for the guest's own shell. */
+const besideSystemd = (line: string) =>
+  `nsenter -t $(cat /tmp/systemd.pid) -m -p chroot /tree /bin/sh -c '${line.replaceAll("'", "'\\''")}'`;
 
 describeSystemd("vsockbox install under systemd", () => {
   let guest: Guest;
 
-  /** Runs a line of the shell beside systemd. */
-  const beside = (line: string) =>
-    runIn(
-      guest,
-      `nsenter -t $(cat /tmp/systemd.pid) -m -p chroot /tree /bin/sh -c '${line.replaceAll("'", "'\\''")}'`,
-    );
+  const beside = (line: string) => runIn(guest, besideSystemd(line));
   const inAgent = (line: string) => runIn(guest, `vsockbox exec 1 --shell '${line}'`);
   const agentPid = async () =>
     (await beside("systemctl show -P MainPID vsockbox-agent.service")).trim();
@@ -125,8 +124,9 @@ describeSystemd("vsockbox install under systemd", () => {
     await beside(
       `mkdir ${drop}; printf "[Unit]\\nConditionPathExists=/nowhere\\n" > ${drop}/no.conf; systemctl stop vsockbox-agent`,
     );
-    const line = `nsenter -t $(cat /tmp/systemd.pid) -m -p chroot /tree /usr/bin/vsockbox install --now --agent-args=-q`;
-    const { status, stderr } = await guest.run(line);
+    const { status, stderr } = await guest.run(
+      besideSystemd("vsockbox install --now --agent-args=-q"),
+    );
     expect(status).toBe(69);
     expect(Buffer.from(stderr).toString()).toMatch(
       /is-active vsockbox-agent.service`: status 3: inactive[^]*hint: .*systemctl status vsockbox-agent/,
