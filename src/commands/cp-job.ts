@@ -324,7 +324,7 @@ export class CopyJob implements AsyncDisposable {
 
   /** A bar needs the sum: local trees are quickly counted, and only where somebody looks. */
   #countAhead(sources: readonly Operand[]): void {
-    if (process.stderr.isTTY !== true) return;
+    if (!this.#progress.isEnabled) return;
     let bytes = 0;
     for (const source of sources) {
       if (source.kind !== "local") return;

@@ -81,7 +81,8 @@ export const command: Command = {
     });
     // What is being typed has its own line.
     const isTyped = operands[0]?.kind === "stream" && process.stdin.isTTY;
-    using progress = new ProgressLine(!args.flag("quiet") && !args.flag("json") && !isTyped);
+    const isQuiet = args.flag("quiet") || args.flag("json");
+    using progress = new ProgressLine(!isQuiet && !isTyped);
     const begin = performance.now();
     await using job = new CopyJob(args, progress, interrupt.signal);
     let summary: TransferSummary;
@@ -100,7 +101,6 @@ export const command: Command = {
     if (args.flag("json"))
       printJson({ ...summary.toJSON(), duration_ms: Math.round(seconds * 1000) });
     // A file that went to standard output is no copy to be counted.
-    const isQuiet = args.flag("quiet") || args.flag("json") || operands.at(-1)?.kind === "stream";
-    return reportTransfer(summary, seconds, isQuiet);
+    return reportTransfer(summary, seconds, isQuiet || operands.at(-1)?.kind === "stream");
   },
 };

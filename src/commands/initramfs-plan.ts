@@ -59,16 +59,13 @@ export async function planOf(args: Arguments): Promise<PackPlan> {
   for (const { source } of files) fileStatus(source);
   const busybox = args.string("busybox");
   const busyboxPacked = busybox === undefined ? [] : busyboxEntries(busybox);
-  const { executable, machine } = executableOf(args);
+  const executable = executableOf(args);
+  const { interpreter, machine } = readElfNeeds(executable);
   const modules = modulesOf(args);
   const kernel = kernelOf(modules, executable, machine);
   const packed = [...files.map(({ path }) => path), ...busyboxPacked.map(({ path }) => `/${path}`)];
-  const config = await configOf(args, modules, {
-    kernel,
-    isInit,
-    packed: overlay ? undefined : packed,
-  });
-  if (overlay && readElfNeeds(executable).interpreter !== undefined) {
+  const init = await initOf(args, { isInit, packed: overlay ? undefined : packed });
+  if (overlay && interpreter !== undefined) {
     say(
       "vsockbox: this build is not self-contained: the overlay's shared objects replace those of the initrd",
     );
@@ -81,7 +78,7 @@ export async function planOf(args: Arguments): Promise<PackPlan> {
     overlay,
     isInit,
     modules,
-    config,
+    config: { kernel, modules: modules.map(({ name }) => name), ...init },
     files: withoutDoubles(files),
     busybox: busyboxPacked,
     names: Object.keys(PROGRAM_NAMES),
@@ -106,7 +103,7 @@ function outputOf(args: Arguments): string | undefined {
   return undefined;
 }
 
-function executableOf(args: Arguments): { executable: string; machine: number } {
+function executableOf(args: Arguments): string {
   const given = args.string("executable");
   const [own, ...rest] = selfCommand();
   if (given === undefined && rest.length > 0) {
@@ -119,7 +116,7 @@ function executableOf(args: Arguments): { executable: string; machine: number } 
   }
   const executable = given ?? own;
   fileStatus(executable);
-  return { executable, machine: readElfNeeds(executable).machine };
+  return executable;
 }
 
 /**
@@ -170,15 +167,11 @@ function modulesOf(args: Arguments): ModuleFile[] {
   return modules;
 }
 
-async function configOf(
+/** What the init does. */
+async function initOf(
   args: Arguments,
-  modules: readonly ModuleFile[],
-  {
-    kernel,
-    isInit,
-    packed,
-  }: { kernel: string | undefined; isInit: boolean; packed: readonly string[] | undefined },
-): Promise<InitConfig> {
+  { isInit, packed }: { isInit: boolean; packed: readonly string[] | undefined },
+): Promise<Pick<InitConfig, "command" | "onExit">> {
   const [program, ...words] = splitLine(args.required("command"), "command");
   if (program === undefined || program === "") throw usage("--command is empty");
   const command: [string, ...string[]] = [program, ...words, ...args.rest];
@@ -195,12 +188,7 @@ async function configOf(
   } else {
     await checkOwn(program, command.slice(1));
   }
-  return {
-    kernel,
-    modules: modules.map(({ name }) => name),
-    command,
-    onExit: onExit ?? DEFAULT_INIT_CONFIG.onExit,
-  };
+  return { command, onExit: onExit ?? DEFAULT_INIT_CONFIG.onExit };
 }
 
 /** In the guest a wrong word would be seen on its console only. */

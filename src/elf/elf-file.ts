@@ -44,6 +44,8 @@ export class ElfFile {
   /** Where the program headers are in the file. */
   readonly headersOffset: number;
   readonly #readAt: ReadAt;
+  /** Values of PT_DYNAMIC by their tags, once they were asked for. */
+  #dynamicValues: Map<number, number[]> | undefined;
 
   private constructor(readAt: ReadAt, name: string) {
     this.#readAt = readAt;
@@ -66,8 +68,9 @@ export class ElfFile {
       table.length === count * PROGRAM_HEADER_BYTES;
     // An object file, as a kernel module is one, has none.
     if (count > 0 && !fits) throw refuse("its program headers are not where they should be");
+    const entries = viewOf(table);
     this.headers = Array.from({ length: count }, (_, index) =>
-      headerAt(viewOf(table), index * PROGRAM_HEADER_BYTES),
+      headerAt(entries, index * PROGRAM_HEADER_BYTES),
     );
   }
 
@@ -151,13 +154,22 @@ export class ElfFile {
     return undefined;
   }
 
-  #dynamic(tag: number): number[] {
+  #dynamic(tag: number): readonly number[] {
+    this.#dynamicValues ??= this.#readDynamic();
+    return this.#dynamicValues.get(tag) ?? [];
+  }
+
+  #readDynamic(): Map<number, number[]> {
+    const values = new Map<number, number[]>();
     const header = this.only(PT.DYNAMIC);
-    if (header === undefined) return [];
+    if (header === undefined) return values;
     const table = viewOf(this.#readAt(header.offset, header.fileBytes));
-    const values: number[] = [];
     for (let at = 0; at + 16 <= table.byteLength; at += 16) {
-      if (word(table, at) === tag) values.push(word(table, at + 8));
+      const tag = word(table, at);
+      const value = word(table, at + 8);
+      const known = values.get(tag);
+      if (known === undefined) values.set(tag, [value]);
+      else known.push(value);
     }
     return values;
   }

@@ -48,8 +48,12 @@ const LIBRARY_FOLDERS = [
  * file.
  */
 export function sharedObjects(program: string): string[] {
-  const { machine } = readElfNeeds(program);
-  const fits = (path: string) => existsSync(path) && readElfNeeds(path).machine === machine;
+  const programNeeds = readElfNeeds(program);
+  /** What the file at `path` needs, where it is there and for the program's machine. */
+  const fitting = (path: string) => {
+    const needs = existsSync(path) ? readElfNeeds(path) : undefined;
+    return needs?.machine === programNeeds.machine ? needs : undefined;
+  };
   const missing = (name: string, where: string) =>
     new VsockboxError({
       code: "UNAVAILABLE",
@@ -59,20 +63,23 @@ export function sharedObjects(program: string): string[] {
       hint: "take a self-contained build, or one for this machine and its libc",
     });
   const found = new Map<string, string>();
-  const visit = (path: string) => {
-    const { interpreter, libraries } = readElfNeeds(path);
+  const visit = ({ interpreter, libraries }: ElfNeeds) => {
     if (interpreter !== undefined) {
-      if (!fits(interpreter)) throw missing(interpreter, "not on this machine");
+      if (fitting(interpreter) === undefined) throw missing(interpreter, "not on this machine");
       found.set(interpreter, interpreter);
     }
-    for (const name of libraries) {
-      if (found.has(name)) continue;
-      const library = LIBRARY_FOLDERS.map((folder) => join(folder, name)).find(fits);
-      if (library === undefined) throw missing(name, `in none of ${LIBRARY_FOLDERS.join(", ")}`);
-      found.set(name, library);
-      visit(library);
-    }
+    for (const name of libraries) if (!found.has(name)) visit(takeLibrary(name));
   };
-  visit(program);
+  const takeLibrary = (name: string): ElfNeeds => {
+    for (const folder of LIBRARY_FOLDERS) {
+      const path = join(folder, name);
+      const needs = fitting(path);
+      if (needs === undefined) continue;
+      found.set(name, path);
+      return needs;
+    }
+    throw missing(name, `in none of ${LIBRARY_FOLDERS.join(", ")}`);
+  };
+  visit(programNeeds);
   return [...found.values()];
 }

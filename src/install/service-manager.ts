@@ -28,14 +28,13 @@ export function managerRuns(service: Service): boolean {
  * service would end it.
  */
 export function isInsideService(service: Service): boolean {
-  const ancestors = ancestorCommands();
   switch (service) {
     case "systemd":
       return hasOwnGroup();
     case "openrc":
-      return hasOwnGroup() || ancestors.some(isSupervisor);
+      return hasOwnGroup() || ancestorCommands().some(isSupervisor);
     case "busybox":
-      return ancestors.at(-1)?.[1] === "agent";
+      return ancestorCommands().at(-1)?.[1] === "agent";
     case "none":
       return false;
   }
@@ -93,14 +92,7 @@ export function managerCommands(
                 ["systemctl", "enable", unit],
               ]
             : []),
-          ...(now && isInside && verb === "restart" ? [[...LATER, "systemctl", verb, unit]] : []),
-          // A unit whose conditions are not met is not started, which is no error to systemctl.
-          ...(now && !isInside
-            ? [
-                ["systemctl", verb, unit],
-                ["systemctl", "is-active", unit],
-              ]
-            : []),
+          ...(now ? systemdStart(verb, isInside) : []),
         ],
       };
     case "openrc":
@@ -114,6 +106,14 @@ export function managerCommands(
     case "none":
       return { before: [], after: [] };
   }
+}
+
+function systemdStart(verb: "start" | "restart", isInside: boolean): string[][] {
+  const start = ["systemctl", verb, `${SERVICE_NAME}.service`];
+  // What runs this needs no start.
+  if (isInside) return verb === "start" ? [] : [[...LATER, ...start]];
+  // A unit whose conditions are not met is not started, which is no error to systemctl.
+  return [start, ["systemctl", "is-active", `${SERVICE_NAME}.service`]];
 }
 
 /**

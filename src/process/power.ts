@@ -1,11 +1,10 @@
 /** The end of a machine whose PID 1 we are. */
-import { readdirSync } from "node:fs";
 import { constants } from "node:os";
 import { VsockboxError } from "../errors.ts";
 import { errnoMessage, errnoName, systemError } from "../ffi/errno.ts";
 import { remountReadOnly } from "../ffi/mount.ts";
 import { RebootCommand, rebootMachine, signalEverything, syncFilesystems } from "../ffi/power.ts";
-import { processFacts } from "./process-facts.ts";
+import { processFacts, processIds } from "./process-facts.ts";
 
 const { SIGCONT, SIGKILL, SIGTERM } = constants.signals;
 
@@ -109,15 +108,15 @@ async function untilAlone(system: PowerSystem, graceMs: number): Promise<number 
  */
 export function countProcesses(): number | undefined {
   try {
-    const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+    const pids = processIds();
     if (pids.length === 0) return undefined;
-    return pids.filter((pid) => Number(pid) !== process.pid && isUserProcess(pid)).length;
+    return pids.filter((pid) => pid !== process.pid && isUserProcess(pid)).length;
   } catch {
     return undefined;
   }
 }
 
-function isUserProcess(pid: string): boolean {
+function isUserProcess(pid: number): boolean {
   const facts = processFacts(pid);
   return facts !== undefined && (facts.flags & PF_KTHREAD) === 0;
 }

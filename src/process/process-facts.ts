@@ -1,5 +1,16 @@
 /** What /proc tells of processes: proc(5). */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
+
+/**
+ * The ids of all processes.
+ *
+ * @throws what `readdirSync` gives where /proc is not there.
+ */
+export function processIds(): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
+}
 
 /** Of /proc/PID/stat. */
 export interface ProcessFacts {
@@ -11,7 +22,7 @@ export interface ProcessFacts {
 }
 
 /** Undefined where the process is gone, or /proc is not there. */
-export function processFacts(pid: number | string): ProcessFacts | undefined {
+export function processFacts(pid: number): ProcessFacts | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
     // The command's name in parentheses may itself have any characters.

@@ -1,9 +1,8 @@
 /** A running command as the leader of its own session and process group, and its ending. */
-import { readdirSync } from "node:fs";
 import { constants } from "node:os";
 import { exitStatus, type ExitStatus } from "./exit-status.ts";
 import { forgetChild, registerChild } from "./own-children.ts";
-import { processFacts } from "./process-facts.ts";
+import { processFacts, processIds } from "./process-facts.ts";
 
 const { SIGCONT, SIGKILL, SIGTERM } = constants.signals;
 
@@ -88,8 +87,8 @@ function send(group: number, signal: number): boolean {
 
 /** Process groups whose session is `session`, from /proc/PID/stat, proc(5). */
 function groupsOfSession(session: number): number[] {
-  return readdirSync("/proc").flatMap((name) => {
-    const facts = /^\d+$/.test(name) ? processFacts(name) : undefined;
+  return processIds().flatMap((pid) => {
+    const facts = processFacts(pid);
     return facts?.session === session ? [facts.group] : [];
   });
 }

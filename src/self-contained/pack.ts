@@ -53,7 +53,7 @@ export function packSelfContained(parts: Parts): Uint8Array {
   const program = ElfFile.inMemory(parts.program.bytes, parts.program.name);
   const loader = ElfFile.inMemory(parts.loader.bytes, parts.loader.name);
   check(parts, program, loader);
-  const page = PAGE_BYTES[packedArchitecture(parts.program)];
+  const page = PAGE_BYTES[architectureFor(program.machine, parts.program.name)];
   const up = (value: number, to = page) => Math.ceil(value / to) * to;
 
   const data = layOutData({ ...parts, loader: withoutPreloadFile(parts.loader) }, loader);
@@ -114,7 +114,10 @@ export function packSelfContained(parts: Parts): Uint8Array {
  * @throws {VsockboxError} CONFIG where there are no self-contained executables for its machine.
  */
 export function packedArchitecture({ name, bytes }: NamedFile): Architecture {
-  const { machine } = ElfFile.inMemory(bytes, name);
+  return architectureFor(ElfFile.inMemory(bytes, name).machine, name);
+}
+
+function architectureFor(machine: number, name: string): Architecture {
   const architecture = architectureOf(machine);
   if (architecture !== undefined) return architecture;
   throw refuse(name, `its machine is ${machineName(machine)}, not x86-64 or arm64`);

@@ -20,6 +20,11 @@ export class ProgressLine implements Disposable {
     this.#line = new StatusLine(wanted);
   }
 
+  /** Whether anything is shown. */
+  get isEnabled(): boolean {
+    return this.#line.isEnabled;
+  }
+
   /** Sets how much it will be in all; undefined where nobody knows. */
   set totalBytes(bytes: number | undefined) {
     this.#totalBytes = bytes;
@@ -27,7 +32,7 @@ export class ProgressLine implements Disposable {
 
   /** Shows the present state. */
   update(what: string, { files, bytes }: { files: number; bytes: number }): void {
-    if (!this.#line.isEnabled) return;
+    if (!this.isEnabled) return;
     this.#state = { what, files, bytes };
     this.#idle ??= setInterval(() => this.#draw(), IDLE_INTERVAL_MS);
     this.#draw();

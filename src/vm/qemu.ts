@@ -65,7 +65,11 @@ export function qemuMachine({
   reboots = false,
 }: BootOptions): Machine {
   const kernel = findKernel();
-  const qemu = findQemu();
+  const setup = {
+    ...{ qemu: findQemu(), kernel, vsockDevices, monitor, reboots },
+    memoryMib: memoryMib ?? DEFAULT_MEMORY_MIB,
+    counterKhz: timeStampCounterKhz(readFileSync(CPU_INFO, "utf8")),
+  };
   return {
     kernel,
     parent: tmpdir(),
@@ -73,8 +77,7 @@ export function qemuMachine({
     modules: vsockDevices.length === 0 ? MODULES : [...MODULES, ...VSOCK_DEVICE_MODULES],
     attempts: (folder) =>
       ATTEMPTS.map(({ stallMs, countInstructions }) => {
-        const setup = { qemu, kernel, folder, countInstructions, vsockDevices, monitor, reboots };
-        const command = qemuCommand({ ...setup, memoryMib: memoryMib ?? DEFAULT_MEMORY_MIB });
+        const command = qemuCommand({ ...setup, folder, countInstructions });
         return { stallMs, vmm: { command, supervised: false } };
       }),
   };
@@ -89,6 +92,8 @@ interface QemuSetup {
   vsockDevices: readonly string[];
   monitor: string | undefined;
   reboots: boolean;
+  /** Of this machine's time-stamp counter, where it is known. */
+  counterKhz: number | undefined;
 }
 
 function qemuCommand(setup: QemuSetup): [string, ...string[]] {
@@ -125,11 +130,10 @@ function qemuCommand(setup: QemuSetup): [string, ...string[]] {
   return endingWithUs(command);
 }
 
-function kernelCommandLine({ countInstructions }: QemuSetup): string {
+function kernelCommandLine({ countInstructions, counterKhz }: QemuSetup): string {
   const words = ["console=ttyS0", "loglevel=6", "panic=-1", "reboot=t"];
   // An emulated guest reads this machine's own counter, unless instructions are counted.
-  const khz = countInstructions ? undefined : timeStampCounterKhz(readFileSync(CPU_INFO, "utf8"));
-  if (khz !== undefined) words.push(`tsc_early_khz=${khz}`);
+  if (!countInstructions && counterKhz !== undefined) words.push(`tsc_early_khz=${counterKhz}`);
   return words.join(" ");
 }
 
