@@ -195,7 +195,7 @@ async function sourceOf(args: Arguments): Promise<Source> {
     return checked(commands, file);
   }
   if (file === undefined && hasTerminal() && !args.flag("json")) return "prompt";
-  return atLeastOne(commandLines(standardInput(), "standard input"));
+  return warnedEach(atLeastOne(commandLines(standardInput(), "standard input")), persistent);
 }
 
 async function* atLeastOne(commands: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
@@ -216,13 +216,22 @@ function commandOf(words: readonly string[]): Uint8Array {
     : new TextEncoder().encode(quoteCommand(raw));
 }
 
+/** Warns of commands that the C program does not run as they are sent. */
 function warned(commands: Uint8Array[], persistent: boolean): Uint8Array[] {
-  if (persistent && commands.some(({ length }) => length > C_PROGRAM_MAX_BYTES)) {
+  if (commands.some(({ length }) => length > C_PROGRAM_MAX_BYTES)) {
+    const effect = persistent ? "overruns its buffer" : "runs what its memory holds after it";
     say(
-      `vsockbox: a command of more than ${C_PROGRAM_MAX_BYTES} bytes: the C program vsock_guest_exec overruns its buffer at that`,
+      `vsockbox: a command of more than ${C_PROGRAM_MAX_BYTES} bytes: the C program vsock_guest_exec ${effect}`,
     );
   }
   return commands;
+}
+
+async function* warnedEach(
+  commands: AsyncIterable<Uint8Array>,
+  persistent: boolean,
+): AsyncGenerator<Uint8Array> {
+  for await (const line of commands) yield* warned([line], persistent);
 }
 
 async function readFile(path: string): Promise<Uint8Array> {

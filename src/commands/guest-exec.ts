@@ -16,6 +16,7 @@ import { dialPatiently } from "../net/dial-patiently.ts";
 import type { SocketStream } from "../net/stream.ts";
 import { StandardOutput } from "../process/stdio.ts";
 import { parseDuration } from "../ui/arguments.ts";
+import { REPORT_ANNOUNCEMENT } from "../protocols/guest-exec/report.ts";
 import type { Arguments, Command } from "../ui/command.ts";
 import { say } from "../ui/report.ts";
 import { StatusLine } from "../ui/status-line.ts";
@@ -183,6 +184,8 @@ async function serve(
   let count = 0;
   let status = 0;
   try {
+    // A host that has disconnected is reported by what follows.
+    if (tellsHost) await stream.write(REPORT_ANNOUNCEMENT).catch(() => undefined);
     for await (const line of commands) {
       count++;
       const events = json?.(count);

@@ -1,8 +1,15 @@
 /** The host's side of one connection of a guest-exec guest, ours or the C program. */
 import { VsockboxError } from "../errors.ts";
 import type { SocketStream } from "../net/stream.ts";
+import { encodeDisposable } from "../protocols/guest-exec/command.ts";
 import { encodeCommandFrame } from "../protocols/guest-exec/frame.ts";
 import { type Report, ReportReader } from "../protocols/guest-exec/report.ts";
+
+/**
+ * How long a guest may send nothing at all, not even that it will report, until the host ends its
+ * output all the same, in milliseconds: a guest without `--report` would otherwise wait for ever.
+ */
+const SILENT_GUEST_MS = 5000;
 
 /** How a host talks to its guests. */
 export interface GuestProtocol {
@@ -26,6 +33,8 @@ export class ConnectedGuest {
   readonly ended: Promise<void>;
   readonly #protocol: GuestProtocol;
   readonly #onReport: (report: Report, index: number) => Promise<void>;
+  readonly #heard = Promise.withResolvers<void>();
+  #allReported = Promise.withResolvers<void>();
   #sent = 0;
   #reports = 0;
 
@@ -41,6 +50,7 @@ export class ConnectedGuest {
     this.#onReport = onReport;
     this.ended = this.#receive();
     this.ended.catch(() => undefined);
+    this.#allReported.resolve();
   }
 
   /** How many commands were sent. */
@@ -49,32 +59,53 @@ export class ConnectedGuest {
   }
 
   /**
-   * Sends a command, in a single write: the C program takes what its one recv(2) gives. Disposable
-   * guests get the end of input right behind it.
+   * Sends a command in a single write, since the C program reads once. A disposable guest gets the
+   * end of input as soon as {@link finish} allows it; this method does not wait for that.
    *
-   * @throws {VsockboxError} TRANSPORT where the guest is gone.
+   * @throws {VsockboxError} TRANSPORT if the guest has disconnected.
    */
   async send(command: Uint8Array): Promise<void> {
-    this.#sent++;
-    await this.stream.write(this.#protocol.persistent ? encodeCommandFrame(command) : command);
-    if (!this.#protocol.persistent) await this.stream.end();
+    if (this.#sent++ === this.#reports) this.#allReported = Promise.withResolvers();
+    const { persistent } = this.#protocol;
+    await this.stream.write(persistent ? encodeCommandFrame(command) : encodeDisposable(command));
+    if (!persistent) void this.finish().catch(() => undefined);
   }
 
-  /** Says that no more commands will come. */
+  /**
+   * Ends this side's output, once every report is in: vhost-device-vsock turns a half-close of the
+   * host into a full shutdown, and reports that come later are lost.
+   *
+   * @throws {VsockboxError} TRANSPORT if the guest has disconnected.
+   */
   async finish(): Promise<void> {
+    if (this.#protocol.report) await this.#reportsReceived();
     await this.stream.end();
+  }
+
+  async #reportsReceived(): Promise<void> {
+    const closed = this.ended.then(
+      () => undefined,
+      () => undefined,
+    );
+    const silence = Promise.withResolvers<"silent">();
+    const timer = setTimeout(() => silence.resolve("silent"), SILENT_GUEST_MS);
+    const first = await Promise.race([this.#heard.promise, closed, silence.promise]);
+    clearTimeout(timer);
+    if (first !== "silent") await Promise.race([this.#allReported.promise, closed]);
   }
 
   async #receive(): Promise<void> {
     const reader = this.#protocol.report ? new ReportReader() : undefined;
     try {
       for await (const chunk of this.stream) {
+        this.#heard.resolve();
         if (reader === undefined) continue;
         for (const report of reader.push(chunk)) {
           this.#reports++;
           if (this.#reports > this.#sent)
             throw this.#bad("a report of a command that was not sent");
           await this.#onReport(report, this.#reports);
+          if (this.#reports === this.#sent) this.#allReported.resolve();
         }
       }
       reader?.finish();

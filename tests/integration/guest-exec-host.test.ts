@@ -40,10 +40,10 @@ function rawGuest(): { socket: Socket; bytes: Promise<Buffer> } {
 const guest = (...args: string[]) => vsockbox(["guest-exec", address, ...args]);
 
 describe("what goes over the wire", () => {
-  test("disposable: the command's bytes and the end of input, nothing else", async () => {
+  test("disposable: the command, a NUL for the C program, and the end of input", async () => {
     await using host = await hosting("--once", "echo hi");
     const { bytes } = rawGuest();
-    expect((await bytes).toString()).toBe("echo hi");
+    expect((await bytes).toString()).toBe("echo hi\0");
     expect((await outcome(host)).status).toBe(0);
   });
 
@@ -73,20 +73,20 @@ describe("what goes over the wire", () => {
     [["-c", "echo 1"], "echo 1"],
   ])("%j is sent as %j", async (words, sent) => {
     await using _host = await hosting("--once", ...words);
-    expect((await rawGuest().bytes).toString()).toBe(sent);
+    expect((await rawGuest().bytes).toString()).toBe(`${sent}\0`);
   });
 
   test("bytes that are not UTF-8 stay as they are", async () => {
     const file = folder.file("script");
     writeFileSync(file, Buffer.from("echo '\xff'\n", "latin1"));
     await using _host = await hosting("--once", "--script", file);
-    expect((await rawGuest().bytes).toString("latin1")).toBe("echo '\xff'");
+    expect((await rawGuest().bytes).toString("latin1")).toBe("echo '\xff'\0");
     const result = shell(
       `vsockbox guest-exec-host unix:${folder.file("b")} -q --once $'echo \\xff'`,
     );
     await eventually("it listens", () => existsSync(folder.file("b")));
     const other = connect({ path: folder.file("b"), allowHalfOpen: true });
-    expect((await received(other)).toString("latin1")).toBe("echo \xff");
+    expect((await received(other)).toString("latin1")).toBe("echo \xff\0");
     expect((await result).status).toBe(0);
   });
 });
@@ -151,6 +151,19 @@ describe("where commands come from", () => {
     expect(result).toMatchObject({ status: 64, stderr: expect.stringContaining(message) });
   });
 
+  test("disposable, 2,048 bytes: no NUL fits, and a warning names what the C program does", async () => {
+    await using host = await hosting("--once", "x".repeat(2048));
+    expect(host.stderr).toContain("runs what its memory holds after it");
+    expect((await rawGuest().bytes).length).toBe(2048);
+  });
+
+  test("2,048 bytes on standard input: the same warning", async () => {
+    await using host = await hosting("--once");
+    host.process.stdin.write("x".repeat(2048));
+    await host.process.stdin.end();
+    await host.says("runs what its memory holds after it");
+  });
+
   test("2,048 bytes in persistent mode: a warning, since the C program overruns its buffer", async () => {
     await using host = await hosting("--once", "--persistent", "x".repeat(2048));
     expect(host.stderr).toContain("overruns its buffer");
@@ -183,6 +196,39 @@ describe("--report", () => {
     expect(stderr).toContain("guest 1: command 1 exited with status 3\n");
     expect(stderr).toContain("guest 1: command 2 was ended by SIGKILL\n");
     expect(stderr).not.toContain("command 3");
+  });
+
+  test("the host's output stays open until every report is in", async () => {
+    await using host = await hosting("--once", "--report", "-p", "-c", "one", "-c", "two");
+    const { socket } = rawGuest();
+    const events: string[] = [];
+    socket.on("data", (chunk) => void events.push(`${chunk.length} bytes`));
+    socket.on("end", () => void events.push("end"));
+    const report = '{"exit_code":4,"stdout":"aGk="}\n';
+    socket.write(" ");
+    await eventually("both commands are there", () => events.length > 0);
+    socket.write(report);
+    await host.says("command 1 exited with status 4");
+    expect(events).not.toContain("end");
+    socket.write(report);
+    await eventually("the output ends", () => events.includes("end"));
+    socket.end();
+    expect(await outcome(host)).toMatchObject({ status: 4, stdout: "hihi" });
+  });
+
+  test("disposable with --report: the same", async () => {
+    await using host = await hosting("--once", "--report", "echo hi");
+    const { socket } = rawGuest();
+    const events: string[] = [];
+    socket.on("data", (chunk) => void events.push(String(chunk)));
+    socket.on("end", () => void events.push("end"));
+    socket.write(' {"exit_code":3,');
+    await eventually("the command is there", () => events.length > 0);
+    expect(events).toEqual(["echo hi\0"]);
+    socket.write('"stdout":"aGk="}\n');
+    await eventually("the output ends", () => events.includes("end"));
+    socket.end();
+    expect(await outcome(host)).toMatchObject({ status: 3, stdout: "hi" });
   });
 
   test("a guest without --report: 65, and how many are missing", async () => {
@@ -335,7 +381,7 @@ test("hybrid:PATH listens where a VMM looks for host port 1024", async () => {
     "echo hi",
   ]);
   await host.says("listening on");
-  expect((await rawGuest().bytes).toString()).toBe("echo hi");
+  expect((await rawGuest().bytes).toString()).toBe("echo hi\0");
 });
 
 test("an address that is taken: 73", async () => {
@@ -350,8 +396,8 @@ describeWith(["gcc"], "a guest that is written in C", () => {
     return { stdout: await new Response(child.stdout).text(), status: await child.exited };
   };
 
-  test("takes a disposable command whole, up to 2,048 bytes", async () => {
-    for (const length of [10, 2048]) {
+  test("runs a disposable command and nothing else, up to 2,047 bytes", async () => {
+    for (const length of [6, 10, 63, 64, 1000, 2046, 2047]) {
       const word = "x".repeat(length - 5);
       await using host = await hosting("--once", `echo ${word}`);
       expect(await cGuest()).toEqual({ stdout: `${word}\n`, status: 0 });

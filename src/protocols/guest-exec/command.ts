@@ -8,8 +8,9 @@ export const GUEST_EXEC_PORT = 1024;
 export const COMMAND_MAX_BYTES = 2048;
 
 /**
- * From this length on, in bytes, the C program vsock_guest_exec writes past its buffer in persistent
- * mode: it puts a NUL behind the command.
+ * Longest command in bytes that the C program vsock_guest_exec runs as it was sent. It has a buffer
+ * of 2,048 bytes: in persistent mode it writes a NUL after the command, past the buffer at 2,048; in
+ * disposable mode it passes the buffer to system(3) and relies on a NUL from the host.
  */
 export const C_PROGRAM_MAX_BYTES = 2047;
 
@@ -42,6 +43,17 @@ export function receivedCommand(bytes: Uint8Array): Uint8Array {
   const nul = command.indexOf(NUL);
   if (nul === -1) return command;
   throw badCommand(`a NUL byte inside the command, behind ${nul} of ${command.length} bytes`);
+}
+
+/**
+ * Returns what goes over the wire in disposable mode: the command and, if it fits into 2,048 bytes, a
+ * NUL. Without it the C program runs whatever its uninitialised buffer holds after the command.
+ */
+export function encodeDisposable(command: Uint8Array): Uint8Array {
+  if (command.length > C_PROGRAM_MAX_BYTES) return command;
+  const bytes = new Uint8Array(command.length + 1);
+  bytes.set(command);
+  return bytes;
 }
 
 /**

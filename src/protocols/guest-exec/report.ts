@@ -15,6 +15,12 @@ const REPORT_FIELDS_MAX_BYTES = 1024;
 export const REPORT_LINE_MAX_BYTES =
   2 * 4 * Math.ceil(REPORT_OUTPUT_MAX_BYTES / 3) + REPORT_FIELDS_MAX_BYTES;
 
+/**
+ * What a guest sends when it has connected: a blank, which a JSON reader skips before the first
+ * report. A host learns from it that reports will come, and waits for them without a deadline.
+ */
+export const REPORT_ANNOUNCEMENT: Uint8Array = Uint8Array.of(0x20);
+
 /** Longest name of a signal that is believed. */
 const SIGNAL_NAME = /^SIG[A-Z0-9+-]{1,16}$/;
 
@@ -82,6 +88,7 @@ const FIRST_LINE_BYTES = 4096;
 export class ReportReader {
   #line = new Uint8Array(FIRST_LINE_BYTES);
   #filled = 0;
+  #hasBegun = false;
 
   /**
    * Takes the next chunk and gives the reports that it completes.
@@ -91,6 +98,10 @@ export class ReportReader {
    */
   *push(chunk: Uint8Array): Generator<Report, void, undefined> {
     let rest = chunk;
+    if (!this.#hasBegun && rest.length > 0) {
+      this.#hasBegun = true;
+      if (rest[0] === REPORT_ANNOUNCEMENT[0]) rest = rest.subarray(1);
+    }
     while (rest.length > 0) {
       const newline = rest.indexOf(NEWLINE);
       this.#append(rest.subarray(0, newline === -1 ? rest.length : newline));

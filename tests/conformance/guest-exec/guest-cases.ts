@@ -27,13 +27,16 @@ const sized = (bytes: number) => `echo ${"x".repeat(bytes - 5)}`;
 
 const MARK = "echo ran";
 
+/** Ends a disposable command for guests that look for it as C strings do. */
+const NUL = Uint8Array.of(0);
+
 /** All cases. */
 export const GUEST_CASES: readonly Case<GuestPeer>[] = [
   {
     name: "disposable: runs one command with sh -c on its own output",
     level: "required",
     run: async (peer) => {
-      const { stdout, stderr } = await play(peer, "", ["echo out; echo err >&2"]);
+      const { stdout, stderr } = await play(peer, "", ["echo out; echo err >&2\0"]);
       same("stdout", stdout, "out\n");
       holds(stderr.includes("err\n"), `stderr is ${JSON.stringify(stderr)}`);
     },
@@ -41,14 +44,15 @@ export const GUEST_CASES: readonly Case<GuestPeer>[] = [
   {
     name: "disposable: 2,047 bytes",
     level: "required",
-    run: async (peer) => same("stdout", (await play(peer, "", [sized(2047)])).stdout.length, 2043),
+    run: async (peer) =>
+      same("stdout", (await play(peer, "", [`${sized(2047)}\0`])).stdout.length, 2043),
   },
   {
     name: "disposable: a host that keeps its end open",
     level: "required",
     run: async (peer) => {
       const { guest, host } = await peer.start("");
-      await host.write(Buffer.from(MARK));
+      await host.write(Buffer.from(`${MARK}\0`));
       same("stdout", (await guest.end()).stdout, "ran\n");
       host.abort();
     },
@@ -201,7 +205,11 @@ export const GUEST_CASES: readonly Case<GuestPeer>[] = [
     level: "required",
     run: async (peer) => {
       const command = Buffer.from("printf 'a\xff\xc3(' | od -An -tx1", "latin1");
-      same("disposable", (await play(peer, "", [command])).stdout, " 61 ff c3 28\n");
+      same(
+        "disposable",
+        (await play(peer, "", [Buffer.concat([command, NUL])])).stdout,
+        " 61 ff c3 28\n",
+      );
       same(
         "persistent",
         (await play(peer, "persistent", [frame(command)])).stdout,

@@ -113,7 +113,7 @@ export const HOST_CASES: readonly Case<HostPeer>[] = [
     run: async (peer) => {
       for (const answer of ["", "nonsense\n", REPORT.slice(0, 30), REPORT + REPORT]) {
         const { host, guest } = await peer.start("", ["true"], "--report");
-        await all(guest);
+        await guest.readExactly("true".length);
         await guest.write(Buffer.from(answer));
         await guest.close();
         same(JSON.stringify(answer), (await host.end()).status, 65);

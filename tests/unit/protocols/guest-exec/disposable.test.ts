@@ -1,5 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import { trimCommand, whyUnsendable } from "../../../../src/protocols/guest-exec/command.ts";
+import {
+  encodeDisposable,
+  trimCommand,
+  whyUnsendable,
+} from "../../../../src/protocols/guest-exec/command.ts";
 import { DisposableReader } from "../../../../src/protocols/guest-exec/disposable.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
@@ -10,6 +14,16 @@ function read(...chunks: string[]): string {
   for (const chunk of chunks) reader.push(bytes(chunk));
   return text(reader.finish());
 }
+
+describe("encodeDisposable", () => {
+  test.each([
+    ["a", "a\0"],
+    ["x".repeat(2047), `${"x".repeat(2047)}\0`],
+    ["x".repeat(2048), "x".repeat(2048)],
+  ])("%j is sent as %j", (command, sent) => {
+    expect(text(encodeDisposable(bytes(command)))).toBe(sent);
+  });
+});
 
 describe("DisposableReader", () => {
   test.each([

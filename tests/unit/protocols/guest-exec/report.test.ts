@@ -3,6 +3,7 @@ import {
   decodeReport,
   encodeReport,
   type Report,
+  REPORT_ANNOUNCEMENT,
   REPORT_LINE_MAX_BYTES,
   REPORT_OUTPUT_MAX_BYTES,
   ReportReader,
@@ -82,6 +83,21 @@ describe("ReportReader", () => {
     reader.finish();
     expect(reports.map(({ exitCode }) => exitCode)).toEqual([137, 1]);
     expect(reports[0]).toEqual(REPORT);
+  });
+
+  test("skips the announcement of a guest, alone and before its first report", () => {
+    const reader = new ReportReader();
+    expect([...reader.push(REPORT_ANNOUNCEMENT)]).toEqual([]);
+    reader.finish();
+    expect([...reader.push(bytes(line(REPORT)))]).toEqual([REPORT]);
+    const other = new ReportReader();
+    expect([...other.push(Buffer.concat([REPORT_ANNOUNCEMENT, bytes(line(REPORT))]))]).toEqual([
+      REPORT,
+    ]);
+  });
+
+  test("the announcement is skipped by a host that does not know it", () => {
+    expect(decodeReport(Buffer.concat([REPORT_ANNOUNCEMENT, bytes(line(REPORT))]))).toEqual(REPORT);
   });
 
   test("an end inside a line is an error", () => {
