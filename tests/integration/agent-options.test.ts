@@ -1,6 +1,6 @@
 /** What an agent's own options do: token, limits, graceful end, background, log, sandbox. */
 import { describe, expect, test } from "bun:test";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { encodeFrame, encodeJsonFrame, FrameType } from "../../src/protocols/agent/frame.ts";
 import {
   eventually,
@@ -15,8 +15,8 @@ describe("--token-file", () => {
   const TOKEN = "a secret of sufficient length";
 
   async function guarded(folder: TemporaryFolder) {
-    writeFileSync(folder.file("token"), `${TOKEN.replaceAll(" ", "-")}\n`);
-    writeFileSync(folder.file("wrong"), "another-secret\n");
+    writeFileSync(folder.file("token"), `${TOKEN.replaceAll(" ", "-")}\n`, { mode: 0o600 });
+    writeFileSync(folder.file("wrong"), "another-secret\n", { mode: 0o600 });
     return TestAgent.start(["--token-file", folder.file("token")]);
   }
 
@@ -56,6 +56,31 @@ describe("--token-file", () => {
     expect(agent.running.stderr).not.toContain("secret");
     const missing = await vsockbox(["info", agent.address, "--token-file", "/nowhere"]);
     expect(missing).toMatchObject({ status: 78, stderr: expect.stringContaining("no such file") });
+  });
+
+  test("a token file that others can read or change is refused, whoever names it", async () => {
+    using folder = new TemporaryFolder();
+    await using agent = await guarded(folder);
+    const open = folder.file("open");
+    writeFileSync(open, `${TOKEN.replaceAll(" ", "-")}\n`);
+    chmodSync(open, 0o666);
+    mkdirSync(folder.file("vsockbox"));
+    writeFileSync(
+      folder.file("vsockbox/config.yaml"),
+      `vms:\n  web:\n    address: ${agent.address}\n    token_file: ${open}\n`,
+    );
+    const refused = {
+      status: 78,
+      stderr: expect.stringMatching(/permissions 0666 are too open[^]*chmod 600/),
+    };
+    for (const { args, env = {} } of [
+      { args: ["agent", "--listen", `unix:${folder.file("s")}`, "--token-file", open] },
+      { args: ["info", agent.address, "--token-file", open] },
+      { args: ["info", agent.address], env: { VSOCKBOX_TOKEN_FILE: open } },
+      { args: ["info", "web"], env: { XDG_CONFIG_HOME: folder.path } },
+    ]) {
+      expect({ args, ...(await vsockbox(args, { env })) }).toMatchObject(refused);
+    }
   });
 
   test("old clients are refused in the frames that they read", async () => {
