@@ -60,6 +60,7 @@ export class Channel {
   #inputEnded = false;
   #outputEnded = false;
   #closed = false;
+  #closedHere = false;
   #failure: VsockboxError | undefined;
   #reader: PromiseWithResolvers<void> | undefined;
   #creditWaiter: PromiseWithResolvers<void> | undefined;
@@ -81,6 +82,14 @@ export class Channel {
   /** Whether either side has closed the channel. */
   get isClosed(): boolean {
     return this.#closed;
+  }
+
+  /**
+   * Whether the items that are still queued are of no use: this side has closed the channel, or the
+   * peer has failed. A peer that has closed it with a result has sent all of them before.
+   */
+  get isAbandoned(): boolean {
+    return this.#closedHere || this.#failure !== undefined;
   }
 
   /**
@@ -248,6 +257,7 @@ export class Channel {
     if (frame.length > MAX_CHANNEL_FRAME_BYTES) return this.fail(tooLong(frame.length));
     this.#carrier.post(frame);
     this.#closed = true;
+    this.#closedHere = true;
     this.#items.length = 0;
     this.#carrier.forget(this);
     this.#wakeReader();

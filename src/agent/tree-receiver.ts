@@ -129,7 +129,7 @@ export class TreeReceiver {
       case "hole":
         this.#advance(record.bytes);
         return this.#guard(this.#file?.shown, () =>
-          this.#file?.hole(record.bytes, () => !this.#channel.isClosed),
+          this.#file?.hole(record.bytes, () => !this.#channel.isAbandoned),
         );
       case "end":
         return this.#endFile(record);

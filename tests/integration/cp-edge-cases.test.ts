@@ -114,6 +114,23 @@ describe("copies", () => {
     expect(await copying.process.exited).toBe(130);
   });
 
+  test.each([
+    ["that ends in a hole", "data", 40_000_000],
+    ["that is one hole", "", 70_000_000],
+  ])("with --checksum of a file %s are the same, both ways", async (_, data, bytes) => {
+    writeFileSync(folder.file("sparse"), data);
+    truncateSync(folder.file("sparse"), bytes);
+    for (const [from, to] of [
+      [remote("sparse"), folder.file("down")],
+      [folder.file("sparse"), remote("up")],
+    ] as const) {
+      expect(await cp("-q", "--checksum", from, to)).toEqual({ status: 0, stdout: "", stderr: "" });
+    }
+    const wanted = readFileSync(folder.file("sparse"));
+    expect(readFileSync(folder.file("down")).equals(wanted)).toBe(true);
+    expect(readFileSync(folder.file("up")).equals(wanted)).toBe(true);
+  });
+
   test("that are broken off leave directories that may be entered as in the source", async () => {
     mkdirSync(folder.file("tree"), { mode: 0o755 });
     writeFileSync(folder.file("tree/big"), "");
