@@ -92,7 +92,7 @@ async function listDirectory(path: string): Promise<FileInfo[]> {
       if (status === undefined) return undefined;
       const { size, mode } = status;
       const name = bytes.toString();
-      return { name, size, mode: goFileMode(mode), isDir: status.isDirectory() };
+      return { name, size, mode: goFileMode(mode), is_dir: status.isDirectory() };
     }),
   );
   return entries.filter((entry) => entry !== undefined);

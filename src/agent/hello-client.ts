@@ -5,7 +5,12 @@ import { DEFAULT_CONNECT_TIMEOUT_MS, dial, type DialOptions } from "../net/dial.
 import { withDeadline } from "../net/retry.ts";
 import type { SocketStream } from "../net/stream.ts";
 import { CHANNEL_WINDOW_BYTES } from "../protocols/agent/credit.ts";
-import { encodeJsonFrame, frameName, FrameType } from "../protocols/agent/frame.ts";
+import {
+  encodeJsonFrame,
+  frameName,
+  FrameType,
+  MAX_UNAUTHENTICATED_FRAME_BYTES,
+} from "../protocols/agent/frame.ts";
 import {
   decodeHello,
   encodeHello,
@@ -53,7 +58,9 @@ export async function greetAgent(
   options: AgentDialOptions = {},
 ): Promise<GreetedConnection> {
   const stream = await dial(address, options);
-  const connection = new FrameConnection(stream);
+  const connection = new FrameConnection(stream, {
+    maxFrameBytes: MAX_UNAUTHENTICATED_FRAME_BYTES,
+  });
   try {
     const hello = await withDeadline(exchange(connection, address, options.token), {
       milliseconds: options.timeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS,

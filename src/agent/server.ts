@@ -7,11 +7,16 @@ import { watchIdle } from "../net/idle.ts";
 import { formatPeer } from "../net/peer.ts";
 import { onAbort, withDeadline } from "../net/retry.ts";
 import type { SocketStream } from "../net/stream.ts";
-import { DEFAULT_MAX_FRAME_BYTES } from "../protocols/agent/frame.ts";
+import {
+  DEFAULT_MAX_FRAME_BYTES,
+  FrameTooLargeError,
+  FrameType,
+  MAX_UNAUTHENTICATED_FRAME_BYTES,
+} from "../protocols/agent/frame.ts";
 import { REFUSED_TEXT } from "../protocols/agent/refused.ts";
 import { DetachedSessions } from "./detached-sessions.ts";
 import { FrameConnection } from "./frame-connection.ts";
-import { serveConnection, type SessionServices } from "./session.ts";
+import { refuseWithoutToken, serveConnection, type SessionServices } from "./session.ts";
 
 /** How long a connection may stay silent before its first frame is there, in milliseconds. */
 export const FIRST_FRAME_TIMEOUT_MS = 30_000;
@@ -96,6 +101,7 @@ export function startAgent(options: AgentOptions): Agent {
     power: options.power,
     stopping: stopping.signal,
     maxOutputBytes,
+    maxFrameBytes: options.maxFrameBytes ?? DEFAULT_MAX_FRAME_BYTES,
     log,
   };
 
@@ -106,7 +112,7 @@ export function startAgent(options: AgentOptions): Agent {
       return;
     }
     const idle = watchIdle(stream, options.idleTimeoutMs);
-    const served = serve(stream, options, services).finally(() => {
+    const served = serve(stream, services).finally(() => {
       clearInterval(idle);
       sessions.delete(stream);
     });
@@ -172,13 +178,15 @@ async function turnAway(stream: SocketStream, message: string): Promise<void> {
   await connection.finish();
 }
 
-async function serve(
-  stream: SocketStream,
-  options: AgentOptions,
-  services: SessionServices,
-): Promise<void> {
-  const maxFrameBytes = options.maxFrameBytes ?? DEFAULT_MAX_FRAME_BYTES;
-  const connection = new FrameConnection(stream, { maxFrameBytes });
+async function serve(stream: SocketStream, services: SessionServices): Promise<void> {
+  const { maxFrameBytes } = services;
+  // A peer that has not shown the token yet gets the memory of a Hello. Without a token the first
+  // frame may be a request of the Go agent's host, with a whole file in it.
+  const firstFrameBytes =
+    services.token === undefined
+      ? maxFrameBytes
+      : Math.min(maxFrameBytes, MAX_UNAUTHENTICATED_FRAME_BYTES);
+  const connection = new FrameConnection(stream, { maxFrameBytes: firstFrameBytes });
   try {
     const frame = await withDeadline(connection.next(), {
       milliseconds: FIRST_FRAME_TIMEOUT_MS,
@@ -194,6 +202,13 @@ async function serve(
     if (frame === undefined) await stream.close();
     else await serveConnection(connection, frame, services);
   } catch (thrown) {
+    if (
+      services.token !== undefined &&
+      thrown instanceof FrameTooLargeError &&
+      thrown.frameType !== FrameType.Hello
+    ) {
+      return refuseWithoutToken(connection, thrown.frameType, services);
+    }
     const error = toVsockboxError(thrown, "serve");
     services.log.warn(`${formatPeer(stream.peer)}: ${error.message}`);
     await connection.sendError(error).catch(() => undefined);

@@ -32,6 +32,8 @@ const UNUSED_CONNECTION_MS = 10 * 60 * 1000;
 export interface SessionServices extends AgentServices {
   readonly token: string | undefined;
   readonly maxOutputBytes: number;
+  /** Largest frame of a peer that may connect, in bytes. */
+  readonly maxFrameBytes: number;
   readonly log: AgentLog;
 }
 
@@ -47,9 +49,7 @@ export async function serveConnection(
 ): Promise<void> {
   if (first.type !== FrameType.Hello) {
     if (services.token !== undefined) {
-      const why = "this agent wants a token, and a client that sends it first (--token-file)";
-      services.log.warn(`${formatPeer(connection.stream.peer)}: refused, it sent no token`);
-      return refuseInMode(connection, first.type, why);
+      return refuseWithoutToken(connection, first.type, services);
     }
     return serveMode(connection, first, services);
   }
@@ -59,6 +59,7 @@ export async function serveConnection(
     services.log.warn(`${formatPeer(connection.stream.peer)}: refused, ${why}`);
     throw refusal(why);
   }
+  connection.limitFrames(services.maxFrameBytes);
   const own: Hello = {
     protocol: PROTOCOL_VERSION,
     version: `vsockbox ${VERSION}`,
@@ -72,6 +73,17 @@ export async function serveConnection(
   if (next.type < FrameType.Hello) return serveMode(connection, next, services);
   connection.unread(next);
   await serveChannels(connection, hello.window, services);
+}
+
+/** Refuses a peer whose first frame is a request, in the frames that its client waits for. */
+export async function refuseWithoutToken(
+  connection: FrameConnection,
+  type: number,
+  { log }: SessionServices,
+): Promise<void> {
+  const why = "this agent wants a token, and a client that sends it first (--token-file)";
+  log.warn(`${formatPeer(connection.stream.peer)}: refused, it sent no token`);
+  return refuseInMode(connection, type, why);
 }
 
 /** Equal digests of equal length: how long the comparison takes says nothing about the token. */

@@ -37,8 +37,11 @@ export const command: Command = {
       for await (const entry of client.records({ op: "list", path })) show(args, entry);
     } catch (thrown) {
       if (!(thrown instanceof OldAgentError)) throw thrown;
-      for (const { name, size, mode, isDir } of (await listOldDirectory(address, options, path)) ??
-        []) {
+      for (const { name, size, mode, is_dir: isDir } of (await listOldDirectory(
+        address,
+        options,
+        path,
+      )) ?? []) {
         const type = isDir ? "directory" : "file";
         show(args, { name: encodePath(Buffer.from(name)), type, size, mode: unixMode(mode) });
       }

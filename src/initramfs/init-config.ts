@@ -12,6 +12,7 @@
  * ```
  */
 import { VsockboxError } from "../errors.ts";
+import { parseJson } from "../json/bounded-json.ts";
 
 /** Where the image has it. */
 export const INIT_CONFIG_PATH = "/etc/vsockbox/init.json";
@@ -82,12 +83,12 @@ export function decodeInitConfig(bytes: Uint8Array): InitConfig {
 function objectOf(bytes: Uint8Array): Record<string, unknown> {
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    value = parseJson("instructions", bytes);
   } catch (cause) {
-    throw wrong("it is no JSON", cause);
+    throw wrong("it is not JSON", cause);
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw wrong("it is no JSON object");
+    throw wrong("it is not a JSON object");
   }
   return { ...value };
 }

@@ -3,6 +3,7 @@
  * {@link manifestPath}. Pure.
  */
 import { reasonOf, VsockboxError } from "../errors.ts";
+import { parseJson } from "../json/bounded-json.ts";
 
 /** Larger files are not read as a manifest: it has a dozen entries of some 200 bytes. */
 export const MAX_MANIFEST_BYTES = 256 * 1024;
@@ -73,11 +74,12 @@ export function decodeManifest(text: string, path: string): Manifest {
       message,
       hint: "with --force, `vsockbox install` writes it anew",
     });
+  if (text.length > MAX_MANIFEST_BYTES) throw bad(`it has more than ${MAX_MANIFEST_BYTES} bytes`);
   let plain: unknown;
   try {
-    plain = JSON.parse(text);
+    plain = parseJson("manifest", Buffer.from(text));
   } catch (thrown) {
-    throw bad(`it is no JSON: ${reasonOf(thrown).message}`);
+    throw bad(`it is not JSON: ${reasonOf(thrown).message}`);
   }
   const get = (name: string): unknown => Reflect.get(Object(plain), name);
   if (get("format") !== FORMAT) throw bad(`its format is not ${FORMAT}`);

@@ -2,6 +2,7 @@
 import { lstatSync, realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import { reasonOf, VsockboxError } from "../errors.ts";
+import { parseJson } from "../json/bounded-json.ts";
 import { listeningSockets } from "../net/unix-sockets.ts";
 import {
   type CaptureRequest,
@@ -14,6 +15,9 @@ import type { VmStatus } from "./status.ts";
 
 /** A process that does not answer within this time is stuck, in milliseconds. */
 const ANSWER_MS = 5000;
+
+/** Largest answer that is read, in bytes: a state has some 300 bytes a connection. */
+const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 
 /** Ending a capture may have to wait for a slow disk, in milliseconds. */
 const CAPTURE_MS = 60_000;
@@ -40,7 +44,7 @@ async function ask(
       ...(body === undefined ? {} : { body }),
     });
     ({ status } = response);
-    answer = await response.json().catch(() => undefined);
+    answer = await readAnswer(response);
   } catch (thrown) {
     const isLate = thrown instanceof Error && thrown.name === "TimeoutError";
     const { errno, message } = reasonOf(thrown);
@@ -56,6 +60,25 @@ async function ask(
   }
   if (status === 200) return answer;
   throw new VsockboxError({ operation, address: control, ...readFailure(answer) });
+}
+
+/** The body as JSON; undefined if it is anything else, which another program may answer. */
+async function readAnswer({ body }: Response): Promise<unknown> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  if (body !== null) {
+    for await (const chunk of body as unknown as AsyncIterable<Uint8Array>) {
+      bytes += chunk.length;
+      // Leaving the loop cancels the rest.
+      if (bytes > MAX_ANSWER_BYTES) return undefined;
+      chunks.push(chunk);
+    }
+  }
+  try {
+    return parseJson("answer", Buffer.concat(chunks));
+  } catch {
+    return undefined;
+  }
 }
 
 /**

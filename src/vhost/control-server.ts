@@ -2,6 +2,7 @@
 import { resolve } from "node:path";
 import { toVsockboxError, VsockboxError } from "../errors.ts";
 import { UNIX_PATH_MAX_BYTES } from "../ffi/sockaddr.ts";
+import { parseJson } from "../json/bounded-json.ts";
 import { type HttpServer, serveHttp } from "../net/http.ts";
 import { controlPathOf, readCaptureRequest } from "../protocols/hybrid/control.ts";
 import { MAX_RECORD_PAYLOAD_BYTES } from "../protocols/pcap/vsock-record.ts";
@@ -40,7 +41,7 @@ async function answer(vm: ObservedVm, request: Request): Promise<unknown> {
     case "GET /status":
       return statusOf(vm);
     case "PUT /capture":
-      return startCapture(vm, await request.text());
+      return startCapture(vm, await request.bytes());
     case "DELETE /capture":
       return (await vm.endCapture()) ?? null;
     default:
@@ -53,17 +54,11 @@ async function answer(vm: ObservedVm, request: Request): Promise<unknown> {
   }
 }
 
-function startCapture(vm: ObservedVm, body: string): unknown {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(body);
-  } catch {
-    parsed = undefined;
-  }
+function startCapture(vm: ObservedVm, body: Uint8Array): unknown {
   const {
     file,
     payload_bytes: payloadBytes,
     force,
-  } = readCaptureRequest(parsed, MAX_RECORD_PAYLOAD_BYTES);
+  } = readCaptureRequest(parseJson("body", body), MAX_RECORD_PAYLOAD_BYTES);
   return vm.startCapture({ file, payloadBytes, force });
 }

@@ -33,7 +33,9 @@ export function referenceFrames(input: Uint8Array, limit: number, later: number)
       return result;
     }
     const length = a * 2 ** 24 + b * 2 ** 16 + c * 2 ** 8 + d;
-    if (length > (result.ends.length === 0 ? limit : later)) {
+    const most = result.ends.length === 0 ? limit : later;
+    // A Hello is never larger than 64 KiB.
+    if (length > (type === 64 ? Math.min(most, 64 * 1024) : most)) {
       result.isTooLarge = true;
       return result;
     }

@@ -108,7 +108,7 @@ describe("WriteFile (14)", () => {
     [{ path: "/dev/null/x", content: "eA==" }, "EEXIST"],
     [{ path: "/x", content: "?" }, "base64"],
     [{ path: "/x", mode: -1 }, "mode"],
-    [[], "no JSON object"],
+    [[], "not a JSON object"],
   ])("refuses %j in words", async (request, message) => {
     expect(await ask(FrameType.WriteFile, request)).toEqual({
       error: expect.stringContaining(message),

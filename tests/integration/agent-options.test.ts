@@ -38,6 +38,38 @@ describe("--token-file", () => {
     expect((await vsockbox(["exec", agent.address, "--", "true"], { env })).status).toBe(0);
   });
 
+  test("reads no more than 64 KiB of a peer that has not sent it", async () => {
+    using folder = new TemporaryFolder();
+    await using agent = await guarded(folder);
+    const large = { path: "/never", content: "A".repeat(64 * 1024) };
+    // The mode's own answer, for a Go client whose request is above the limit.
+    const refused = await new RawPeer(agent.path)
+      .send(encodeJsonFrame(FrameType.WriteFile, large))
+      .frames();
+    expect(json(refused, FrameType.FileResult)).toEqual({
+      error: expect.stringContaining("wants a token"),
+    });
+    for (const type of [FrameType.Hello, FrameType.Stdin]) {
+      // The header of 60 MiB alone: the agent does not wait for the rest.
+      const frames = await new RawPeer(agent.path)
+        .send(Uint8Array.of(type, 3, 0xc0, 0, 0))
+        .frames();
+      expect(text(frames, FrameType.Stderr)).toMatch(/above the limit of 65536|wants a token/);
+    }
+    // With the token a request may have the whole limit.
+    const content = Buffer.alloc(1024 * 1024, "x");
+    const target = folder.file("large");
+    const hello = { protocol: 1, version: "test", features: [], token: TOKEN.replaceAll(" ", "-") };
+    const taken = await new RawPeer(agent.path)
+      .send(encodeJsonFrame(FrameType.Hello, hello))
+      .send(
+        encodeJsonFrame(FrameType.WriteFile, { path: target, content: content.toString("base64") }),
+      )
+      .frames();
+    expect(json(taken, FrameType.FileResult)).toEqual({});
+    expect(readFileSync(target)).toEqual(content);
+  });
+
   test("keeps out who does not, with a reason and without the token", async () => {
     using folder = new TemporaryFolder();
     await using agent = await guarded(folder);

@@ -243,7 +243,7 @@ describe("--report", () => {
   });
 
   test.each([
-    ["no JSON", "nonsense\n", "no JSON"],
+    ["no JSON", "nonsense\n", "not JSON"],
     ["half a line", '{"exit_code":0', "closed inside a line"],
     [
       "one too many",

@@ -89,7 +89,7 @@ describe("what bad input gets", () => {
       () => [raw(DOWNLOAD_START, "/etc/passwd x\0"), raw(FILE_DATA, "x")],
       /in a download/,
     ],
-    ["JSON that is none", () => [raw(OPEN_BASH, "\0{")], /no JSON/],
+    ["JSON that is none", () => [raw(OPEN_BASH, "\0{")], /not JSON/],
     ["a path that is none", () => [raw(UPLOAD_START, 'x y\0{"v":1,"path":1}')], /path is no path/],
   ];
 

@@ -27,13 +27,16 @@ export interface WriteFileRequest {
   mode: number;
 }
 
-/** An entry of ListFiles. */
+/**
+ * An entry of ListFiles, with the names of the wire: a list may be as large as a frame, so entries are
+ * checked and not copied.
+ */
 export interface FileInfo {
   name: string;
   size: number;
   /** Go's FileMode; see {@link goFileMode}. */
   mode: number;
-  isDir: boolean;
+  is_dir: boolean;
 }
 
 /** FileResult. */
@@ -122,11 +125,7 @@ export function decodePathRequest(payload: Uint8Array, what: string): string {
 export function encodeFileResponse({ content, files, error }: FileResponse): JsonObject {
   return {
     ...(content === undefined || content.length === 0 ? {} : { content: encodeBase64(content) }),
-    ...(files === undefined || files.length === 0
-      ? {}
-      : {
-          files: files.map(({ name, size, mode, isDir }) => ({ name, size, mode, is_dir: isDir })),
-        }),
+    ...(files === undefined || files.length === 0 ? {} : { files }),
     ...(error === undefined ? {} : { error }),
   };
 }
@@ -139,23 +138,25 @@ export function encodeFileResponse({ content, files, error }: FileResponse): Jso
 export function decodeFileResponse(payload: Uint8Array): FileResponse {
   const what = "FileResult";
   const object = parseObject(what, payload);
-  const files = field(object, "files") ?? [];
+  const files: unknown = field(object, "files") ?? [];
   if (!Array.isArray(files)) throw bad(what, "files is no list");
   const error = readString(what, object, "error");
   return {
     content: readBytes(what, object, "content"),
-    files: files.map((file: unknown) => decodeFileInfo(what, file)),
+    files: checkFiles(what, files),
     ...(error === undefined ? {} : { error }),
   };
 }
 
-function decodeFileInfo(what: string, value: unknown): FileInfo {
-  if (typeof value !== "object" || value === null) throw bad(what, "a file is no object");
-  const file = value as JsonObject;
-  return {
-    name: readString(what, file, "name") ?? "",
-    size: readInteger(what, file, "size", Number.MAX_SAFE_INTEGER) ?? 0,
-    mode: readInteger(what, file, "mode", 0xffff_ffff) ?? 0,
-    isDir: field(file, "is_dir") === true,
-  };
+/** The list itself, each entry checked and completed in place. */
+function checkFiles(what: string, files: unknown[]): FileInfo[] {
+  for (const value of files) {
+    if (typeof value !== "object" || value === null) throw bad(what, "a file is no object");
+    const file = value as JsonObject;
+    file["name"] = readString(what, file, "name") ?? "";
+    file["size"] = readInteger(what, file, "size", Number.MAX_SAFE_INTEGER) ?? 0;
+    file["mode"] = readInteger(what, file, "mode", 0xffff_ffff) ?? 0;
+    file["is_dir"] = field(file, "is_dir") === true;
+  }
+  return files as FileInfo[];
 }

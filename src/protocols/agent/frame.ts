@@ -10,6 +10,12 @@ export const FRAME_HEADER_BYTES = 5;
 /** Largest payload that is accepted unless configured otherwise, in bytes; the wire allows 4 GiB. */
 export const DEFAULT_MAX_FRAME_BYTES = 64 * 1024 * 1024;
 
+/**
+ * Largest Hello, and largest payload of any frame before the peer has shown that it may connect, in
+ * bytes: a Hello has a list of features and a token.
+ */
+export const MAX_UNAUTHENTICATED_FRAME_BYTES = 64 * 1024;
+
 /** Largest payload that we put into one frame of streamed data, in bytes. */
 export const STREAM_FRAME_BYTES = 256 * 1024;
 
@@ -195,9 +201,17 @@ export class FrameDecoder {
       this.#type = this.#header[0] ?? 0;
       this.#frameBytes = this.#headerView.getUint32(1);
       this.#missing = this.#frameBytes;
-      if (this.#frameBytes > this.#maxFrameBytes) throw this.#tooLarge();
+      const maxBytes = this.#maxBytes();
+      if (this.#frameBytes > maxBytes) throw this.#tooLarge(maxBytes);
     }
     return rest.subarray(part.length);
+  }
+
+  #maxBytes(): number {
+    const { Hello } = FrameType;
+    return this.#type === Hello
+      ? Math.min(this.#maxFrameBytes, MAX_UNAUTHENTICATED_FRAME_BYTES)
+      : this.#maxFrameBytes;
   }
 
   *#onPiece(piece: Uint8Array, prefixBytes: number): Generator<Frame, void, undefined> {
@@ -237,11 +251,21 @@ export class FrameDecoder {
     return { type: this.#type, payload, frameBytes: this.#frameBytes, prefix: NO_BYTES };
   }
 
-  #tooLarge(): VsockboxError {
-    return new VsockboxError({
+  #tooLarge(maxBytes: number): FrameTooLargeError {
+    return new FrameTooLargeError(this.#type, this.#frameBytes, maxBytes);
+  }
+}
+
+/** A frame above the limit, of which nothing but its header has been read. */
+export class FrameTooLargeError extends VsockboxError {
+  readonly frameType: number;
+
+  constructor(type: number, frameBytes: number, maxBytes: number) {
+    super({
       code: "BAD_DATA",
       operation: "read frame",
-      message: `a ${frameName(this.#type)} frame of ${this.#frameBytes} bytes is above the limit of ${this.#maxFrameBytes}`,
+      message: `a ${frameName(type)} frame of ${frameBytes} bytes is above the limit of ${maxBytes}`,
     });
+    this.frameType = type;
   }
 }

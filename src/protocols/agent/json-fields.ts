@@ -1,6 +1,7 @@
 /** Reading the fields of JSON payloads, strictly: what is wrong is named. */
 import { VsockboxError } from "../../errors.ts";
-import { decodeBase64 } from "./base64.ts";
+import { LongString, parseJson } from "../../json/bounded-json.ts";
+import { decodeBase64, decodeBase64Bytes } from "./base64.ts";
 
 /** A JSON object of unknown fields. */
 export type JsonObject = Record<string, unknown>;
@@ -16,14 +17,9 @@ export function bad(what: string, message: string): VsockboxError {
  * @throws {VsockboxError} BAD_DATA.
  */
 export function parseObject(what: string, payload: Uint8Array): JsonObject {
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(payload));
-  } catch {
-    throw bad(what, "the payload is no JSON in UTF-8");
-  }
+  const value = parseJson(what, payload, { cutsLongStrings: true });
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw bad(what, "the payload is no JSON object");
+    throw bad(what, "the payload is not a JSON object");
   }
   return value as JsonObject;
 }
@@ -35,8 +31,12 @@ export function field(object: JsonObject, name: string): unknown {
 
 /** A string without NUL; undefined where it is empty or missing. */
 export function readString(what: string, object: JsonObject, name: string): string | undefined {
-  const value = field(object, name);
-  if (value === undefined || value === "") return undefined;
+  const raw = field(object, name);
+  const value = raw instanceof LongString ? raw.decode() : raw;
+  if (value === undefined || value === "") {
+    if (raw instanceof LongString) throw bad(what, `${name} is not a string of JSON`);
+    return undefined;
+  }
   if (typeof value !== "string") throw bad(what, `${name} is no string`);
   if (value.includes("\0")) throw bad(what, `${name} has a NUL byte`);
   return value;
@@ -76,7 +76,12 @@ export function readEnvironment(what: string, object: JsonObject): Record<string
 /** Bytes in base64; none where the field is missing. */
 export function readBytes(what: string, object: JsonObject, name: string): Uint8Array {
   const value = field(object, name) ?? "";
-  const bytes = typeof value === "string" ? decodeBase64(value) : undefined;
+  const bytes =
+    value instanceof LongString
+      ? decodeBase64Bytes(value.bytes)
+      : typeof value === "string"
+        ? decodeBase64(value)
+        : undefined;
   if (bytes === undefined) throw bad(what, `${name} is no base64`);
   return bytes;
 }

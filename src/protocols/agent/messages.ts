@@ -91,7 +91,7 @@ export function encodeCommandFields(request: CommandRequest): JsonObject {
 /**
  * Reads an ExecRequest.
  *
- * @throws {VsockboxError} BAD_DATA: no JSON, a field of a wrong type, a NUL, or no command.
+ * @throws {VsockboxError} BAD_DATA: not JSON, a field of a wrong type, a NUL, or no command.
  */
 export function decodeExecRequest(payload: Uint8Array): ExecRequest {
   const what = "ExecRequest";

@@ -32,10 +32,10 @@ test("what is missing is as usual, what is unknown is passed over", () => {
 });
 
 test.each([
-  ["", "no JSON"],
-  ["{", "no JSON"],
-  ["[]", "no JSON object"],
-  ["null", "no JSON object"],
+  ["", "not JSON"],
+  ["{", "not JSON"],
+  ["[]", "not a JSON object"],
+  ["null", "not a JSON object"],
   ["{}", "version is undefined"],
   ['{"version":2}', "version is 2"],
   ['{"version":1,"kernel":5}', "kernel"],

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { MAX_JSON_DEPTH } from "../../../../src/json/bounded-json.ts";
 import {
   decodeChannelFrame,
   MAX_PING_BYTES,
@@ -20,10 +21,11 @@ describe("decodeChannelFrame", () => {
     expect(() => decodeChannelFrame(ofText(type, `${largest} `))).toThrow("more than 4096 bytes");
   });
 
-  test("what a Ping may say can be written back, however deep it is", () => {
-    const depth = Math.floor((MAX_PING_BYTES - 6) / 2);
-    const text = `{"a":${"[".repeat(depth)}${"]".repeat(depth)}}`;
-    const frame = decodeChannelFrame(ofText(FrameType.Ping, text));
-    expect(JSON.stringify(frame)).toContain(text);
+  test("what a Ping may say can be written back, and nothing nests deeper", () => {
+    const nested = (depth: number) => `{"a":${"[".repeat(depth)}${"]".repeat(depth)}}`;
+    const text = nested(MAX_JSON_DEPTH - 1);
+    expect(JSON.stringify(decodeChannelFrame(ofText(FrameType.Ping, text)))).toContain(text);
+    const deeper = ofText(FrameType.Ping, nested(MAX_JSON_DEPTH));
+    expect(() => decodeChannelFrame(deeper)).toThrow(/nested/);
   });
 });

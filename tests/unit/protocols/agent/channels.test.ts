@@ -77,7 +77,7 @@ describe("channel frames", () => {
     [[66, 0, 0, 0, 4, 0, 0, 0, 1], "stream's number is missing"],
     [[69, 0, 0, 0, 4, 0, 0, 0, 1], "not 8"],
     [[70, 0, 0, 0, 5, 0, 0, 0, 1, 1], "has a payload"],
-    [[65, 0, 0, 0, 6, 0, 0, 0, 1, 0x5b, 0x5d], "no JSON object"],
+    [[65, 0, 0, 0, 6, 0, 0, 0, 1, 0x5b, 0x5d], "not a JSON object"],
     [[1, 0, 0, 0, 4, 0, 0, 0, 1], "no place behind a Hello"],
     [[99, 0, 0, 0, 4, 0, 0, 0, 1], "no place behind a Hello"],
   ])("refuses %j", (bytes, message) => {

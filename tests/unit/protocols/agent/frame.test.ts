@@ -97,6 +97,19 @@ describe("FrameDecoder", () => {
     expect([...exact.push(encodeFrame(FrameType.Exec, new Uint8Array(3)))]).toHaveLength(1);
   });
 
+  test("a Hello has at most 64 KiB, whatever the limit is, and the lower limit counts", () => {
+    const hello = (bytes: number) => encodeFrame(FrameType.Hello, new Uint8Array(bytes));
+    expect([...new FrameDecoder().push(hello(65_536))]).toHaveLength(1);
+    expect(() => [...new FrameDecoder().push(hello(65_537))]).toThrow(
+      /a Hello frame of 65537 bytes is above the limit of 65536/,
+    );
+    expect(() => [...new FrameDecoder({ maxFrameBytes: 9 }).push(hello(10))]).toThrow(/limit of 9/);
+    const other = new FrameDecoder({ maxFrameBytes: 9 });
+    expect(() => [...other.push(encodeFrame(FrameType.WriteFile, new Uint8Array(10)))]).toThrow(
+      expect.objectContaining({ code: "BAD_DATA", frameType: FrameType.WriteFile }),
+    );
+  });
+
   test("allocates nothing for a length before its bytes come", () => {
     const decoders = Array.from({ length: 2000 }, () => new FrameDecoder());
     const before = process.memoryUsage.rss();

@@ -85,9 +85,9 @@ describe("ExecRequest", () => {
   });
 
   test.each([
-    ["no JSON", new TextEncoder().encode("{"), "no JSON"],
-    ["no UTF-8", Uint8Array.of(0x22, 0xff, 0x22), "no JSON"],
-    ["a list", json([]), "no JSON object"],
+    ["no JSON", new TextEncoder().encode("{"), "not JSON"],
+    ["no UTF-8", Uint8Array.of(0x22, 0xff, 0x22), "not JSON"],
+    ["a list", json([]), "not a JSON object"],
     ["no command", json({ args: ["x"] }), "command is missing"],
     ["an empty command", json({ command: "" }), "command is missing"],
     ["a number as command", json({ command: 1 }), "command is no string"],

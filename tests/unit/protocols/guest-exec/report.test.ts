@@ -45,8 +45,8 @@ describe("a report", () => {
   });
 
   test.each([
-    ["", "no JSON"],
-    ["[]", "no JSON object"],
+    ["", "not JSON"],
+    ["[]", "not a JSON object"],
     ["{}", "exit_code is missing"],
     ['{"exit_code":256}', "exit_code is no whole number from 0 to 255"],
     ['{"exit_code":-1}', "exit_code"],

@@ -77,7 +77,7 @@ describe("what bad input gets", () => {
     ["a size of 7 bytes", [], message(Type.WindowSize, "1234567"), /7 bytes/],
     ["one path", [], message(Type.UploadStart, "/a\0"), /source and destination/],
     ["three paths", [], message(Type.UploadStart, "/a b /c\0"), /has a blank/],
-    ["no JSON behind the NUL", [], message(Type.OpenBash, "\0x"), /no JSON/],
+    ["no JSON behind the NUL", [], message(Type.OpenBash, "\0x"), /not JSON/],
   ])("%s", (_, before, wrong, reason) => {
     expect(() => after(...before).accept(wrong)).toThrow(reason);
   });
