@@ -4,6 +4,7 @@ import { baseName, type BytesPath, bytesPath } from "../files/bytes-path.ts";
 import type { SocketAddress } from "../net/address.ts";
 import type { ByteSource } from "../net/pump.ts";
 import type { Endpoint } from "../net/endpoint.ts";
+import { DEFAULT_CONNECT_TIMEOUT_MS } from "../net/dial.ts";
 import { abortError, onAbort } from "../net/retry.ts";
 import { Stream } from "../protocols/agent/channel-frames.ts";
 import {
@@ -21,6 +22,7 @@ import { ChannelConnection } from "./channel-connection.ts";
 import { ChannelPipe } from "./channel-pipe.ts";
 import type { FrameConnection } from "./frame-connection.ts";
 import { type AgentDialOptions, greetAgent } from "./hello-client.ts";
+import { DEFAULT_KEEPALIVE_MS } from "./peer-liveness.ts";
 import type { TransferProgress, TransferSummary } from "./transfer.ts";
 import { TreeReceiver } from "./tree-receiver.ts";
 import { TreeSender } from "./tree-sender.ts";
@@ -88,13 +90,20 @@ export class AgentClient implements AsyncDisposable {
    */
   static async connect(address: SocketAddress, options?: AgentDialOptions): Promise<AgentClient> {
     const { connection, hello } = await greetAgent(address, options);
-    return AgentClient.over(connection, hello);
+    return AgentClient.over(connection, hello, options);
   }
 
   /**
    * Takes over a connection on which both sides have agreed on channels in another way than by Hello.
+   *
+   * @param options the time limits for a peer that goes silent.
    */
-  static over(connection: FrameConnection, hello: Hello): AgentClient {
+  static over(
+    connection: FrameConnection,
+    hello: Hello,
+    options: Pick<AgentDialOptions, "timeoutMs" | "keepaliveMs"> = {},
+  ): AgentClient {
+    const { timeoutMs, keepaliveMs } = options;
     return new AgentClient(
       hello,
       (client) =>
@@ -102,6 +111,10 @@ export class AgentClient implements AsyncDisposable {
           side: "client",
           peerWindow: hello.window,
           onOpen: (channel, request) => client.#onOpen(channel, request),
+          liveness: {
+            answerMs: timeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS,
+            keepaliveMs: keepaliveMs ?? DEFAULT_KEEPALIVE_MS,
+          },
         }),
     );
   }

@@ -13,6 +13,7 @@ import { encodeError } from "../protocols/agent/hello.ts";
 import { bad, type JsonObject } from "../protocols/agent/json-fields.ts";
 import { Channel, type ChannelCarrier } from "./channel.ts";
 import type { FrameConnection } from "./frame-connection.ts";
+import { type LivenessLimits, type LivenessPhase, PeerLiveness } from "./peer-liveness.ts";
 
 /** Open channels that one peer may have at once. */
 export const MAX_CHANNELS = 1024;
@@ -34,6 +35,28 @@ export interface ChannelConnectionOptions {
   peerWindow: number;
   /** Called for each channel that the peer opens. */
   onOpen: (channel: Channel, request: JsonObject) => void;
+  /** How much silence of the peer is allowed while an answer is due; undefined: any. */
+  liveness?: LivenessLimits | undefined;
+}
+
+/** A peer that neither closes the connection nor sends anything. */
+export class SilentPeerError extends VsockboxError {
+  /** Whether the peer has sent anything since the last request. */
+  readonly phase: LivenessPhase;
+
+  constructor(silentMs: number, phase: LivenessPhase) {
+    super({
+      code: "TIMEOUT",
+      operation: "wait for the agent",
+      message: `nothing came from it for ${formatSeconds(silentMs)}, not even the answer to a ping`,
+      hint: "the agent or its VM may be stopped, paused or overloaded",
+    });
+    this.phase = phase;
+  }
+}
+
+function formatSeconds(milliseconds: number): string {
+  return `${Math.round(milliseconds / 100) / 10} s`;
 }
 
 /** The connection behind all channels. Call {@link run}, else nothing comes in. */
@@ -51,6 +74,8 @@ export class ChannelConnection implements ChannelCarrier {
   #answersSent: PromiseWithResolvers<void> | undefined;
   #flushTimer: NodeJS.Immediate | undefined;
   #broken: VsockboxError | undefined;
+  readonly #liveness: PeerLiveness | undefined;
+  #livenessTimer: Timer | undefined;
   /** When the last frame came in, by performance.now(). */
   lastFrameAt = performance.now();
 
@@ -59,6 +84,8 @@ export class ChannelConnection implements ChannelCarrier {
     this.#options = options;
     this.#nextId = options.side === "client" ? 1 : 2;
     this.#lastPeerId = options.side === "client" ? 0 : -1;
+    this.#liveness =
+      options.liveness && new PeerLiveness(options.liveness, connection.stream.lastSignOfLife);
     connection.limitFrames(MAX_CHANNEL_FRAME_BYTES);
   }
 
@@ -78,7 +105,38 @@ export class ChannelConnection implements ChannelCarrier {
     this.#nextId += 2;
     if (onControl !== undefined) channel.onControl = onControl;
     this.write(encodeChannelJson("open", channel.id, request)).catch(() => undefined);
+    this.#expectAnswer();
     return channel;
+  }
+
+  /** Watches the peer from now on, for as long as anything is open. */
+  #expectAnswer(): void {
+    const liveness = this.#liveness;
+    if (liveness === undefined) return;
+    const nowMs = performance.now();
+    if (this.#livenessTimer === undefined) {
+      liveness.resume(nowMs);
+      this.#livenessTimer = setInterval(() => this.#checkLiveness(liveness), liveness.tickMs);
+      this.#livenessTimer.unref();
+    }
+    liveness.onRequest(nowMs, this.#connection.stream.lastSignOfLife);
+  }
+
+  #checkLiveness(liveness: PeerLiveness): void {
+    if (this.#channels.size + this.#pings.length === 0) return this.#stopWatching();
+    const { stream } = this.#connection;
+    const verdict = liveness.check(performance.now(), stream.lastSignOfLife);
+    // Where this side was held up, the answer may be there and not delivered yet.
+    if (verdict.kind === "lost" && !stream.hasUndeliveredInput) {
+      this.abort(new SilentPeerError(verdict.silentMs, verdict.phase));
+    } else if (verdict.kind === "ping") {
+      this.#sendPing({}).catch(() => undefined);
+    }
+  }
+
+  #stopWatching(): void {
+    clearInterval(this.#livenessTimer);
+    this.#livenessTimer = undefined;
   }
 
   #make(id: number): Channel {
@@ -91,9 +149,18 @@ export class ChannelConnection implements ChannelCarrier {
   /** Asks the peer for a sign of life; gives its answer. */
   async ping(value: JsonObject = {}): Promise<JsonObject> {
     if (this.#broken !== undefined) throw this.#broken;
+    const answer = this.#sendPing(value);
+    this.#expectAnswer();
+    return answer;
+  }
+
+  #sendPing(value: JsonObject): Promise<JsonObject> {
     const answer = Promise.withResolvers<JsonObject>();
     this.#pings.push(answer);
-    await this.#connection.sendEncoded(encodeJsonFrame(FrameType.Ping, value));
+    // A peer that does not read delays this write for ever; the answer's promise ends all the same.
+    this.#connection
+      .sendEncoded(encodeJsonFrame(FrameType.Ping, value))
+      .catch((thrown: unknown) => answer.reject(thrown));
     return answer.promise;
   }
 
@@ -208,6 +275,7 @@ export class ChannelConnection implements ChannelCarrier {
 
   #end(reason: VsockboxError): void {
     this.#broken ??= reason;
+    this.#stopWatching();
     for (const channel of this.#channels.values()) channel.onBroken(reason);
     this.#channels.clear();
     for (const ping of this.#pings.splice(0)) ping.reject(reason);

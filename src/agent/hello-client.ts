@@ -26,6 +26,8 @@ import { FrameConnection } from "./frame-connection.ts";
 export interface AgentDialOptions extends DialOptions {
   /** The secret of an agent that was started with `--token-file`. */
   token?: string | undefined;
+  /** Between pings to an agent that is silent while an answer is due, in milliseconds; 0: none. */
+  keepaliveMs?: number | undefined;
 }
 
 /** An agent that does not answer a Hello: it has the frames of the Go agent alone. */

@@ -2,7 +2,8 @@
 import { VsockboxError } from "../errors.ts";
 import { showPath } from "../files/bytes-path.ts";
 import type { SocketAddress } from "../net/address.ts";
-import { dial, type DialOptions } from "../net/dial.ts";
+import { DEFAULT_CONNECT_TIMEOUT_MS, dial, type DialOptions } from "../net/dial.ts";
+import { watchIdle } from "../net/idle.ts";
 import {
   decodeFileResponse,
   type FileResponse,
@@ -22,10 +23,10 @@ async function ask(
   const stream = await dial(address, options);
   const connection = new FrameConnection(stream);
   try {
-    await connection.sendEncoded(encodeJsonFrame(type, request));
+    connection.sendEncoded(encodeJsonFrame(type, request)).catch(() => undefined);
     let said = "";
     for (;;) {
-      const frame = await connection.next();
+      const frame = await nextOf(connection, options);
       if (frame?.type === FrameType.Stderr) {
         said += new TextDecoder().decode(frame.payload);
         continue;
@@ -39,6 +40,16 @@ async function ask(
     }
   } finally {
     stream.abort();
+  }
+}
+
+/** The next frame. Silence has an end only where the agent does not accept bytes of ours either. */
+async function nextOf(connection: FrameConnection, { timeoutMs }: DialOptions) {
+  const idle = watchIdle(connection.stream, timeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS);
+  try {
+    return await connection.next();
+  } finally {
+    clearInterval(idle);
   }
 }
 

@@ -1,5 +1,7 @@
 /** The host's side of PortForward: from a connection to the agent to one inside the guest. */
 import { VsockboxError } from "../errors.ts";
+import { DEFAULT_CONNECT_TIMEOUT_MS } from "../net/dial.ts";
+import { answerInTime } from "../net/retry.ts";
 import type { SocketStream } from "../net/stream.ts";
 import { encodeJsonFrame, frameName, FrameType } from "../protocols/agent/frame.ts";
 import { endedEarly } from "./exec-client.ts";
@@ -9,9 +11,23 @@ import { FrameConnection } from "./frame-connection.ts";
  * Asks the agent to connect to `host:port` inside the guest.
  *
  * @returns the stream, which from here on carries that connection's raw bytes.
- * @throws {VsockboxError} UNAVAILABLE with the agent's reason, TRANSPORT, BAD_DATA.
+ * @param timeoutMs how long the answer may take, in milliseconds.
+ * @throws {VsockboxError} TIMEOUT; UNAVAILABLE with the agent's reason, TRANSPORT, BAD_DATA.
  */
 export async function openPortForward(
+  stream: SocketStream,
+  host: string,
+  port: number,
+  timeoutMs: number = DEFAULT_CONNECT_TIMEOUT_MS,
+): Promise<SocketStream> {
+  return answerInTime(stream, connectThrough(stream, host, port), {
+    milliseconds: timeoutMs,
+    what: "forward port",
+    hint: "the agent may be stopped, or nothing answers at that address in the guest",
+  });
+}
+
+async function connectThrough(
   stream: SocketStream,
   host: string,
   port: number,

@@ -14,7 +14,7 @@ export const connectTimeoutArgument = {
   "connect-timeout": {
     type: "string",
     valueHint: "TIME",
-    description: `Give up connecting after this long (default ${DEFAULT_CONNECT_TIMEOUT_MS / 1000}s)`,
+    description: `Give up after this long without a connection, or an answer to it (default ${DEFAULT_CONNECT_TIMEOUT_MS / 1000}s)`,
   },
 } as const satisfies Record<string, ArgumentSpec>;
 

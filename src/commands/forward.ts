@@ -1,13 +1,14 @@
 /** `vsockbox forward`: ports and Unix sockets of a guest here, and of this machine there. */
+import { greetAgent, OldAgentError } from "../agent/hello-client.ts";
 import { reasonOf, VsockboxError } from "../errors.ts";
 import { formatEndpoint } from "../net/endpoint.ts";
 import { parseForward } from "../net/forward-spec.ts";
-import { onEndingSignal } from "../process/signals.ts";
+import { onEndingSignal, statusOfSignal } from "../process/signals.ts";
 import type { Command } from "../ui/command.ts";
 import { printJson, say } from "../ui/report.ts";
 import { jsonArgument } from "./common.ts";
 import { LocalForwards, RemoteForwards, type ReadyForward } from "./forwards.ts";
-import { agentArguments, agentTarget, shownTarget } from "./target.ts";
+import { agentArguments, type AgentTarget, agentTarget, shownTarget } from "./target.ts";
 
 export const command: Command = {
   name: "forward",
@@ -34,6 +35,10 @@ export const command: Command = {
       type: "boolean",
       description: "Open the listeners in the guest again when it was restarted",
     },
+    lazy: {
+      type: "boolean",
+      description: "Listen also while the agent cannot be reached, as --reconnect does",
+    },
     quiet: { type: "boolean", alias: "q", description: "Say nothing but errors" },
     ...agentArguments,
     ...jsonArgument,
@@ -57,7 +62,8 @@ export const command: Command = {
     },
   ],
   async run(args) {
-    const target = agentTarget(args, args.required("target"));
+    const interrupt = new AbortController();
+    const target = agentTarget(args, args.required("target"), interrupt.signal);
     const locals = args.list("local").map((text) => parseForward(text, "-L"));
     const remotes = args.list("remote").map((text) => parseForward(text, "-R"));
     if (locals.length + remotes.length === 0) {
@@ -80,7 +86,20 @@ export const command: Command = {
     const onError = (what: string, thrown: unknown) =>
       say(`vsockbox: ${what}: ${reasonOf(thrown).message}`);
     const ended = Promise.withResolvers<number>();
-    using _signals = onEndingSignal(() => ended.resolve(0));
+    let checkStatus: number | undefined;
+    using _signals = onEndingSignal((signal) => {
+      checkStatus ??= statusOfSignal(signal);
+      interrupt.abort();
+      ended.resolve(0);
+    });
+    if (!args.flag("reconnect") && !args.flag("lazy")) {
+      try {
+        await assertReachable(target);
+      } catch (thrown) {
+        if (checkStatus !== undefined) return checkStatus;
+        throw thrown;
+      }
+    }
     const forwards = new LocalForwards(target, onError);
     const back = new RemoteForwards(target, args.flag("reconnect"), { onReady, onError });
     try {
@@ -93,3 +112,18 @@ export const command: Command = {
     }
   },
 };
+
+/**
+ * Connects once: a listener that leads nowhere would only be noticed with its first connection.
+ *
+ * @throws {VsockboxError} UNAVAILABLE, TIMEOUT, REFUSED, as `greetAgent`.
+ */
+async function assertReachable({ address, options }: AgentTarget): Promise<void> {
+  try {
+    const { connection } = await greetAgent(address, options);
+    await connection.stream.close();
+  } catch (thrown) {
+    // An old agent forwards TCP ports all the same.
+    if (!(thrown instanceof OldAgentError)) throw thrown;
+  }
+}

@@ -60,7 +60,12 @@ export class LocalForwards {
     try {
       if (target.kind === "tcp") {
         const connection = await dialAgent(address, options);
-        const forwarded = await openPortForward(connection, target.host, target.port);
+        const forwarded = await openPortForward(
+          connection,
+          target.host,
+          target.port,
+          options.timeoutMs,
+        );
         await pump(stream, forwarded);
         await Promise.all([stream.close(), forwarded.close()]);
         return;

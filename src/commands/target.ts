@@ -1,5 +1,6 @@
 /** The agents that commands talk to: addresses with their tokens, and paths in their guests. */
 import type { AgentDialOptions } from "../agent/hello-client.ts";
+import { DEFAULT_KEEPALIVE_MS, KEEPALIVE_MISSES } from "../agent/peer-liveness.ts";
 import { EXEC_PORT } from "../agent/ports.ts";
 import { profileTokenFile, resolveAddress } from "../config/profiles.ts";
 import { readToken } from "../config/token.ts";
@@ -12,9 +13,14 @@ import { connectTimeoutArgument, dialOptions } from "./common.ts";
 /** Names the token file of all agents that have none in their profile. */
 const TOKEN_FILE_VARIABLE = "VSOCKBOX_TOKEN_FILE";
 
-/** `--connect-timeout` and `--token-file`. */
+/** `--connect-timeout`, `--keepalive` and `--token-file`. */
 export const agentArguments = {
   ...connectTimeoutArgument,
+  keepalive: {
+    type: "string",
+    valueHint: "TIME",
+    description: `Ping a silent agent this often, and give up after ${KEEPALIVE_MISSES} times without an answer; 0: never (default ${DEFAULT_KEEPALIVE_MS / 1000}s)`,
+  },
   "token-file": {
     type: "string",
     valueHint: "FILE",
@@ -43,9 +49,15 @@ export function agentTarget(args: Arguments, name: string, signal?: AbortSignal)
     address: resolveAddress(name, EXEC_PORT),
     options: {
       ...dialOptions(args, signal),
+      keepaliveMs: keepaliveOption(args),
       token: tokenFile === undefined || tokenFile === "" ? undefined : readToken(tokenFile),
     },
   };
+}
+
+function keepaliveOption(args: Arguments): number | undefined {
+  const text = args.string("keepalive");
+  return text === undefined ? undefined : parseDuration(text, "keepalive");
 }
 
 /** The target as messages show it. */

@@ -1,8 +1,9 @@
 /** `vsockbox wait`: until a guest is ready. */
 import { READY_PORT } from "../agent/ports.ts";
+import { proveReady, type ReadyProof, readyProofOf } from "../agent/ready-probe.ts";
 import { resolveAddress } from "../config/profiles.ts";
 import { VsockboxError } from "../errors.ts";
-import { formatAddress, type SocketAddress } from "../net/address.ts";
+import { formatAddress, type SocketAddress, withDefaultPort } from "../net/address.ts";
 import { dialPatiently } from "../net/dial-patiently.ts";
 import { onEndingSignal, statusOfSignal } from "../process/signals.ts";
 import { parseDuration } from "../ui/arguments.ts";
@@ -25,6 +26,10 @@ export const command: Command = {
       valueHint: "TIME",
       description: `Give up after this long, with status 75 (default ${DEFAULT_TIMEOUT_MS / 1000}s)`,
     },
+    "connect-only": {
+      type: "boolean",
+      description: "Count any accepted connection as ready, also without an answer on it",
+    },
     quiet: { type: "boolean", alias: "q", description: "No progress line" },
     ...jsonArgument,
   },
@@ -37,11 +42,13 @@ export const command: Command = {
     },
     {
       command: "vsockbox wait 3:22 --timeout 2m",
-      explanation: "Any other port works as well: whatever accepts a connection is ready",
+      explanation: "Any other port works as well: a service that accepts a connection is ready",
     },
   ],
   async run(args) {
-    const target = resolveAddress(args.required("target"), READY_PORT);
+    const given = resolveAddress(args.required("target"));
+    const target = withDefaultPort(given, READY_PORT);
+    const proof = args.flag("connect-only") ? "connection" : readyProofOf(given);
     const timeoutMs = parseDuration(args.string("timeout") ?? `${DEFAULT_TIMEOUT_MS}ms`, "timeout");
     const interrupt = new AbortController();
     let status: number | undefined;
@@ -52,7 +59,7 @@ export const command: Command = {
     using line = new StatusLine(!args.flag("quiet"));
     const begin = performance.now();
     try {
-      const attempts = await waitUntilReady(target, timeoutMs, interrupt.signal, line);
+      const attempts = await waitUntilReady({ target, proof }, timeoutMs, interrupt.signal, line);
       const waitedMs = Math.round(performance.now() - begin);
       line.clear();
       if (args.flag("json")) {
@@ -66,9 +73,9 @@ export const command: Command = {
   },
 };
 
-/** Gives the number of tries that it took. */
+/** Returns the number of tries that it took. */
 async function waitUntilReady(
-  target: SocketAddress,
+  { target, proof }: { target: SocketAddress; proof: ReadyProof },
   timeoutMs: number,
   signal: AbortSignal,
   line: StatusLine,
@@ -76,6 +83,7 @@ async function waitUntilReady(
   const { stream, tries } = await dialPatiently(target, {
     timeoutMs,
     signal,
+    prove: (opened, proofMs) => proveReady(opened, proof, { timeoutMs: proofMs, signal }),
     onFailed: (error) =>
       line.show(`waiting for ${formatAddress(target)}: ${error.errno ?? error.message}`),
     giveUp: (last, count) => notReady(target, timeoutMs, count, last),

@@ -9,8 +9,16 @@ import { Agent } from "./agent.ts";
 export interface ConnectOptions {
   /** The agent's secret; without it that of the profile's `token_file`. */
   token?: string;
-  /** For the connection and the greeting together, in milliseconds (default 10,000). */
+  /**
+   * For the connection and the greeting together, and for the first answer to each request, in
+   * milliseconds (default 10,000).
+   */
   timeoutMs?: number;
+  /**
+   * Between pings to an agent that is silent while something is awaited from it, in milliseconds
+   * (default 30,000; 0: none). After three without an answer everything that is open ends with TIMEOUT.
+   */
+  keepaliveMs?: number;
   signal?: AbortSignal;
 }
 
@@ -23,9 +31,9 @@ export interface ConnectOptions {
  * there, or an agent that is none of ours), TIMEOUT, REFUSED (CID or token), ABORTED.
  */
 export async function connectAgent(address: string, options: ConnectOptions = {}): Promise<Agent> {
-  const { timeoutMs, signal } = options;
+  const { timeoutMs, keepaliveMs, signal } = options;
   const tokenFile = options.token === undefined ? profileTokenFile(address) : undefined;
   const token = tokenFile === undefined ? options.token : readToken(tokenFile);
   const target = resolveAddress(address, EXEC_PORT);
-  return new Agent(await AgentClient.connect(target, { timeoutMs, signal, token }));
+  return new Agent(await AgentClient.connect(target, { timeoutMs, keepaliveMs, signal, token }));
 }

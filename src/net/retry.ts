@@ -50,6 +50,30 @@ export async function delay(milliseconds: number, signal?: AbortSignal): Promise
 }
 
 /**
+ * The answer to a request that was sent over `stream`, which is aborted when it does not come in time.
+ *
+ * @param what the request, as a verb phrase for the error.
+ * @throws {VsockboxError} TIMEOUT, and what `answer` throws.
+ */
+export function answerInTime<T>(
+  stream: { abort(reason?: VsockboxError): void },
+  answer: Promise<T>,
+  { milliseconds, what, hint }: { milliseconds: number; what: string; hint?: string | undefined },
+): Promise<T> {
+  return withDeadline(answer, {
+    milliseconds,
+    timeoutError: () =>
+      new VsockboxError({
+        code: "TIMEOUT",
+        operation: what,
+        message: `no answer within ${milliseconds / 1000} s`,
+        hint: hint ?? "the peer may be stopped, paused or overloaded",
+      }),
+    onGiveUp: (reason) => stream.abort(reason),
+  });
+}
+
+/**
  * `promise`, but given up after `milliseconds` with `timeoutError()`, or when the signal fires. The
  * caller's `onGiveUp` ends the work behind the promise.
  */

@@ -9,6 +9,7 @@ import {
   isPeerClosed,
   POLLERR,
   POLLHUP,
+  POLLIN,
   POLLRDHUP,
   pollDescriptor,
   shutdownWrite,
@@ -50,6 +51,8 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
 
   /** When bytes last came in or went out, by performance.now(). */
   lastTraffic = performance.now();
+  /** When the peer last sent bytes, or accepted some of a write that had to wait, likewise. */
+  lastSignOfLife = performance.now();
 
   readonly #socket: StreamSocket;
   readonly #closing = Promise.withResolvers<void>();
@@ -170,17 +173,27 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
 
   async #writeAll(bytes: Uint8Array): Promise<void> {
     let rest = bytes;
+    let hasWaited = false;
     while (rest.length > 0) {
       if (this.#failure !== undefined) throw this.#failure;
       if (this.#outputEnded) throw this.#broken("write", "this side has ended its output already");
       const taken = this.#isClosed ? -1 : this.#socket.write(rest);
       if (taken < 0) throw this.#broken("write", "the connection is closed");
       rest = rest.subarray(taken);
-      if (taken > 0) this.lastTraffic = performance.now();
+      if (taken > 0) {
+        this.lastTraffic = performance.now();
+        if (hasWaited) this.lastSignOfLife = this.lastTraffic;
+      }
       if (rest.length === 0) return;
       this.#drain ??= Promise.withResolvers();
       await this.#drain.promise;
+      hasWaited = true;
     }
+  }
+
+  /** Whether bytes, or the end of input, are in the kernel that the event loop has not delivered yet. */
+  get hasUndeliveredInput(): boolean {
+    return this.#isClosed || (!this.#paused && pollDescriptor(this.fd, POLLIN, 0) !== 0);
   }
 
   /** Whether the peer has closed both directions; a half-closed peer still takes bytes. */
@@ -245,6 +258,7 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
     this.#chunks.push(chunk);
     this.#unreadBytes += chunk.length;
     this.lastTraffic = performance.now();
+    this.lastSignOfLife = this.lastTraffic;
     if (this.#unreadBytes > READ_HIGH_WATER_BYTES && !this.#paused) this.#pause();
     this.#wakeReader();
   }

@@ -7,15 +7,37 @@ export const ENDING_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 /** One of {@link ENDING_SIGNALS}. */
 export type EndingSignal = (typeof ENDING_SIGNALS)[number];
 
+/** After the second ending signal a client has this long to end by itself, in milliseconds. */
+const LAST_GRACE_MS = 1000;
+
+let endingSignals = 0;
+let isServer = false;
+
+/** Makes this process a server, which ends in its own time however many ending signals come. */
+export function surviveEndingSignals(): void {
+  isServer = true;
+}
+
+/** Ends a client that the second signal has not ended, whatever it waits for. */
+function countSignal(signal: EndingSignal): void {
+  if (isServer || ++endingSignals !== 2) return;
+  // Exit handlers restore the terminal.
+  setTimeout(() => process.exit(statusOfSignal(signal)), LAST_GRACE_MS).unref();
+}
+
 /**
- * Calls `handler` for each ending signal instead of dying of it, until disposed.
+ * Calls `handler` for each ending signal instead of dying of it, until disposed. The second signal ends
+ * the process soon after, unless {@link surviveEndingSignals} was called.
  *
  * @example
  * using _ = onEndingSignal((signal) => server.stop());
  */
 export function onEndingSignal(handler: (signal: EndingSignal) => void): Disposable {
   const installed = ENDING_SIGNALS.map((signal) => {
-    const listener = () => handler(signal);
+    const listener = () => {
+      countSignal(signal);
+      handler(signal);
+    };
     process.on(signal, listener);
     return { signal, listener };
   });

@@ -1,6 +1,8 @@
 /** One connection of vsock-shell: messages in, messages out. */
 import { VsockboxError } from "../errors.ts";
 import { setSendBuffer } from "../ffi/socket.ts";
+import { DEFAULT_CONNECT_TIMEOUT_MS } from "../net/dial.ts";
+import { answerInTime } from "../net/retry.ts";
 import type { SocketStream } from "../net/stream.ts";
 import {
   encodeMessage,
@@ -20,11 +22,14 @@ const C_PEER_SEND_BUFFER_BYTES = 150_000;
 /** Messages over a stream, for either end. */
 export class MessageConnection {
   readonly stream: SocketStream;
+  /** How long the server may take for an answer that the protocol promises, in milliseconds. */
+  readonly answerTimeoutMs: number;
   readonly #reader = new MessageReader();
   #maxData = MAX_DATA_BYTES;
 
-  constructor(stream: SocketStream) {
+  constructor(stream: SocketStream, answerTimeoutMs: number = DEFAULT_CONNECT_TIMEOUT_MS) {
     this.stream = stream;
+    this.answerTimeoutMs = answerTimeoutMs;
     setSendBuffer(stream.fd, C_PEER_SEND_BUFFER_BYTES);
   }
 
@@ -57,6 +62,18 @@ export class MessageConnection {
       code: "TRANSPORT",
       operation: "read message",
       message: "the connection ended in the middle of one",
+    });
+  }
+
+  /**
+   * The next message, which the protocol promises.
+   *
+   * @throws {VsockboxError} TIMEOUT where it does not come in time, and as {@link next}.
+   */
+  nextInTime(): Promise<Message | undefined> {
+    return answerInTime(this.stream, this.next(), {
+      milliseconds: this.answerTimeoutMs,
+      what: "wait for the vsock-shell server",
     });
   }
 

@@ -27,6 +27,8 @@ export class RemoteShell {
   #isOurs = false;
   /** Set when this side has left: resolves when a C server has noticed. */
   #farewell: Promise<void> | undefined;
+  /** A shell prompts at once; a command of a C server may be silent for any time. */
+  #answersAtOnce = false;
 
   constructor(connection: MessageConnection) {
     this.#connection = connection;
@@ -41,6 +43,7 @@ export class RemoteShell {
     const extension = plain
       ? undefined
       : encodeTerminalExtension({ term, maxData: LARGE_DATA_BYTES });
+    this.#answersAtOnce = command === undefined;
     const type = command === undefined ? Type.OpenBash : Type.OpenCommand;
     const isBare = command === undefined && extension === undefined;
     await this.#connection.send(type, isBare ? undefined : encodeText(command ?? "", extension));
@@ -71,7 +74,10 @@ export class RemoteShell {
    */
   async run(onOutput: (bytes: Uint8Array) => Promise<void>): Promise<number> {
     for (;;) {
-      const message = await this.#connection.next();
+      const message = await (this.#answersAtOnce
+        ? this.#connection.nextInTime()
+        : this.#connection.next());
+      this.#answersAtOnce = false;
       if (this.#farewell !== undefined) {
         await this.#farewell;
         throw left();

@@ -75,7 +75,7 @@ export async function askForTransfer(
   await connection.send(purpose === "upload" ? Type.UploadStart : Type.DownloadStart, start);
   try {
     for (;;) {
-      const message = await connection.next();
+      const message = await connection.nextInTime();
       if (message === undefined) throw endedEarly();
       const event = protocol.accept(message);
       if (event.kind === "over") throw endedEarly();

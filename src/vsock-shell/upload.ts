@@ -2,9 +2,11 @@
 import { closeSync, constants, openSync, type Stats, statSync } from "node:fs";
 import { AgentClient } from "../agent/agent-client.ts";
 import { FrameConnection } from "../agent/frame-connection.ts";
+import { DEFAULT_KEEPALIVE_MS, KEEPALIVE_MISSES } from "../agent/peer-liveness.ts";
 import { fileError, TransferSummary } from "../agent/transfer.ts";
 import { VsockboxError } from "../errors.ts";
 import { baseName, bytesPath, showPath } from "../files/bytes-path.ts";
+import { watchIdle } from "../net/idle.ts";
 import { abortError, onAbort } from "../net/retry.ts";
 import { PROTOCOL_VERSION } from "../protocols/agent/hello.ts";
 import type { TransferGrant } from "../protocols/vsock-shell/extension.ts";
@@ -73,13 +75,14 @@ export async function upload(
   }
 }
 
+/** A server that neither reads nor answers for so long is lost, in milliseconds. */
+const SILENT_SERVER_MS = DEFAULT_KEEPALIVE_MS * KEEPALIVE_MISSES;
+
 /** The connection behind a grant, for the operations of the agent's clients. */
 export function channelClient(connection: MessageConnection, grant: TransferGrant): AgentClient {
-  return AgentClient.over(new FrameConnection(connection.detach()), {
-    protocol: PROTOCOL_VERSION,
-    version: "",
-    token: undefined,
-    ...grant,
+  const hello = { protocol: PROTOCOL_VERSION, version: "", token: undefined, ...grant };
+  return AgentClient.over(new FrameConnection(connection.detach()), hello, {
+    timeoutMs: connection.answerTimeoutMs,
   });
 }
 
@@ -98,6 +101,7 @@ async function uploadPlainly(
   };
   // A C server ends the session at a BEGIN.
   const options = { begin: grant !== undefined, onSent };
+  const idle = watchIdle(connection.stream, SILENT_SERVER_MS);
   const sending = sendFile(connection, fd, isOver, options).finally(() => closeSync(fd));
   const interrupted = Promise.withResolvers<never>();
   using _abort = onAbort(signal, () => interrupted.reject(abortError(signal, "upload")));
@@ -108,6 +112,7 @@ async function uploadPlainly(
       sending.then(() => new Promise<never>(() => undefined)),
     ]);
   } finally {
+    clearInterval(idle);
     stop.abort();
     sending.catch(() => undefined);
     interrupted.promise.catch(() => undefined);
