@@ -9,6 +9,8 @@ export const EPOLLOUT = 0x4;
 export const EPOLLERR = 0x8;
 export const EPOLLHUP = 0x10;
 export const EPOLLRDHUP = 0x2000;
+/** One event, then none until the descriptor is modified. */
+export const EPOLLONESHOT = 0x4000_0000;
 /** Each event once, until there is something new. */
 export const EPOLLET = 0x8000_0000;
 
@@ -24,7 +26,8 @@ const DATA_OFFSET = IS_PACKED ? 4 : 8;
 
 /** A set of descriptors, each under its own number or another one that fits in 32 bits. */
 export class Epoll {
-  readonly #fd: number;
+  /** The epoll's own descriptor: readable while there are events. */
+  readonly fd: number;
   readonly #capacity: number;
   readonly #events: DataView;
   readonly #eventsAddress;
@@ -41,8 +44,8 @@ export class Epoll {
     this.#eventsAddress = ptr(this.#events);
     this.#change = new DataView(new ArrayBuffer(EVENT_BYTES));
     this.#changeAddress = ptr(this.#change);
-    this.#fd = libc().epoll_create1(EPOLL_CLOEXEC);
-    if (this.#fd < 0) throw systemError(lastErrno(), { operation: "open epoll" });
+    this.fd = libc().epoll_create1(EPOLL_CLOEXEC);
+    if (this.fd < 0) throw systemError(lastErrno(), { operation: "open epoll" });
   }
 
   /**
@@ -62,7 +65,7 @@ export class Epoll {
 
   /** Forgets it; before it is closed, since a duplicate would keep it in. Unknown is as good. */
   remove(fd: number): void {
-    libc().epoll_ctl(this.#fd, EPOLL_CTL_DEL, fd, this.#changeAddress);
+    libc().epoll_ctl(this.fd, EPOLL_CTL_DEL, fd, this.#changeAddress);
   }
 
   /**
@@ -73,7 +76,7 @@ export class Epoll {
    * timeout, or a signal.
    */
   wait(timeoutMs: number): number {
-    const count = libc().epoll_wait(this.#fd, this.#eventsAddress, this.#capacity, timeoutMs);
+    const count = libc().epoll_wait(this.fd, this.#eventsAddress, this.#capacity, timeoutMs);
     if (count >= 0) return count;
     const errno = lastErrno();
     if (errno === ERRNO.EINTR) return 0;
@@ -92,13 +95,13 @@ export class Epoll {
 
   /** Ends it; the descriptors in it stay open. */
   close(): void {
-    closeDescriptor(this.#fd);
+    closeDescriptor(this.fd);
   }
 
   #control(operation: number, fd: number, events: number, token: number): void {
     this.#change.setUint32(0, events, true);
     this.#change.setInt32(DATA_OFFSET, token, true);
-    if (libc().epoll_ctl(this.#fd, operation, fd, this.#changeAddress) === 0) return;
+    if (libc().epoll_ctl(this.fd, operation, fd, this.#changeAddress) === 0) return;
     throw systemError(lastErrno(), {
       operation: "wait for",
       address: `descriptor ${fd}`,

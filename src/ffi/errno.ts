@@ -8,6 +8,7 @@ const SYSTEM_ERRORS = getSystemErrorMap();
 export const ERRNO = {
   EPERM: 1,
   EINTR: 4,
+  EIO: 5,
   ENOEXEC: 8,
   EAGAIN: 11,
   EACCES: 13,
@@ -15,6 +16,7 @@ export const ERRNO = {
   EEXIST: 17,
   ENODEV: 19,
   EINVAL: 22,
+  EPIPE: 32,
   EADDRINUSE: 98,
   ECONNABORTED: 103,
   ECONNRESET: 104,

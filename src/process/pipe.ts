@@ -2,9 +2,11 @@
  * The parent's ends of a child's pipes. Real pipes, not the socket pairs of the runtime's own
  * "pipe": a child may open /dev/stdin and /dev/stdout anew only on a pipe.
  */
-import { reasonOf, VsockboxError } from "../errors.ts";
-import { closeDescriptor, PIPE_BYTES, setNonBlocking } from "../ffi/socket.ts";
+import { reasonOf, type VsockboxError } from "../errors.ts";
+import { ERRNO, systemError } from "../ffi/errno.ts";
+import { closeDescriptor, PIPE_BYTES, setNonBlocking, writeDescriptor } from "../ffi/socket.ts";
 import type { ByteSink, ByteSource } from "../net/pump.ts";
+import { writableWatch } from "./writable.ts";
 
 /** The reading end of a pipe, or a terminal's master. Owns the descriptor. */
 export class PipeReader implements ByteSource {
@@ -50,20 +52,19 @@ export class PipeReader implements ByteSource {
 /** The writing end of a pipe, or a terminal's master. Owns the descriptor. */
 export class PipeWriter implements ByteSink {
   readonly #fd: number;
-  readonly #sink: Bun.FileSink;
   #queue: Promise<void> = Promise.resolve();
   #closed = false;
 
   constructor(fd: number) {
     setNonBlocking(fd);
     this.#fd = fd;
-    this.#sink = Bun.file(fd).writer({ highWaterMark: PIPE_BYTES });
   }
 
   /**
-   * Resolves when the pipe has taken all bytes.
+   * Resolves when the kernel has accepted all bytes.
    *
-   * @throws {VsockboxError} IO (EPIPE) where the child has closed its end.
+   * @throws {VsockboxError} IO: EPIPE if the other end of a pipe is closed, or this one; EIO if a
+   * terminal's other end is closed and its buffer is full.
    */
   write(bytes: Uint8Array): Promise<void> {
     const mine = this.#queue.then(() => this.#write(bytes));
@@ -72,27 +73,37 @@ export class PipeWriter implements ByteSink {
   }
 
   async #write(bytes: Uint8Array): Promise<void> {
-    if (this.#closed) {
-      throw new VsockboxError({
-        code: "IO",
-        operation: "write to pipe",
-        errno: "EPIPE",
-        message: "it is closed",
-      });
-    }
-    for (let offset = 0; offset < bytes.length; offset += PIPE_BYTES) {
-      await this.#sink.write(bytes.subarray(offset, offset + PIPE_BYTES));
-      await this.#sink.flush();
+    let rest = bytes;
+    while (rest.length > 0) {
+      if (this.#closed) throw writeError(ERRNO.EPIPE);
+      const written = writeDescriptor(this.#fd, rest.subarray(0, PIPE_BYTES));
+      if (written >= 0) {
+        rest = rest.subarray(written);
+      } else if (written === -ERRNO.EAGAIN) {
+        const result = await writableWatch().wait(this.#fd);
+        // A terminal without a process at its other end never has space again.
+        if (result === "hung up") throw writeError(ERRNO.EIO);
+      } else if (written !== -ERRNO.EINTR) {
+        throw writeError(-written);
+      }
     }
   }
 
   /** Closes the pipe once everything is written: the child sees its end of input. */
   async end(): Promise<void> {
     await this.#queue;
+    this.close();
+  }
+
+  /** Closes the pipe at once; a write that waits fails. */
+  close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    // The sink works on a duplicate of the descriptor, so both have to be closed.
-    await Promise.resolve(this.#sink.end()).catch(() => undefined);
+    writableWatch().abandon(this.#fd);
     closeDescriptor(this.#fd);
   }
+}
+
+function writeError(errno: number): VsockboxError {
+  return systemError(errno, { operation: "write to pipe", code: "IO" });
 }

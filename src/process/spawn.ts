@@ -47,9 +47,10 @@ export class Child extends ProcessGroup {
     this.stderr = pipes.stderr;
   }
 
-  /** Closes this side of all pipes. */
+  /** Closes this side of all pipes; input that the command has not read is dropped. */
   async closePipes(): Promise<void> {
-    await Promise.all([this.stdin.end(), this.stdout.close(), this.stderr.close()]);
+    this.stdin.close();
+    await Promise.all([this.stdout.close(), this.stderr.close()]);
   }
 }
 

@@ -33,7 +33,8 @@ export class TerminalChild extends ProcessGroup {
   /** Hangs up: what still has the terminal gets SIGHUP. */
   async closeTerminal(): Promise<void> {
     this.#closed = true;
-    await Promise.all([this.output.close(), this.input.end()]);
+    this.input.close();
+    await this.output.close();
   }
 }
 
