@@ -116,6 +116,16 @@ export const command: Command = {
       valueHint: "COUNT",
       description: `Connections at once; more are refused (default ${VM_DEFAULTS.maxConnections})`,
     },
+    "connect-timeout": {
+      type: "string",
+      valueHint: "TIME",
+      description: `End a client's CONNECT that the guest has not answered after this long (default ${VM_DEFAULTS.connectTimeoutMs / 1000}s)`,
+    },
+    "line-timeout": {
+      type: "string",
+      valueHint: "TIME",
+      description: `Close a client without a CONNECT line after this long (default ${VM_DEFAULTS.lineTimeoutMs / 1000}s)`,
+    },
     "rate-to-guest": {
       type: "string",
       valueHint: "BYTES",

@@ -12,8 +12,8 @@ export function configDocument(vms: readonly VmConfig[]): { vms: PrintedVm[] } {
   return { vms: vms.map(printedVm) };
 }
 
-// These spellings, one by one, are what vhost-device-vsock reads as well; it has none of the keys
-// that are printed only where they are given.
+// With underscores alone: vhost-device-vsock reads no other spelling. It has none of the keys that are
+// printed only if they are given.
 function printedVm(vm: VmConfig): PrintedVm {
   const { backend } = vm;
   const unix = backend.kind === "unix" ? backend : undefined;
@@ -27,14 +27,16 @@ function printedVm(vm: VmConfig): PrintedVm {
     seqpacket_path: unix?.seqpacketPath,
     uds_mode: shown(unix?.udsMode, formatMode),
     uds_owner: unix?.udsOwner,
-    "forward-cid": vsock?.forwardCid,
-    "forward-listen": vsock?.forwardListen.join("+") || undefined,
-    "forward-listen-seqpacket": vsock?.forwardListenSeqpacket?.join("+") || undefined,
+    forward_cid: vsock?.forwardCid,
+    forward_listen: vsock?.forwardListen.join("+") || undefined,
+    forward_listen_seqpacket: vsock?.forwardListenSeqpacket?.join("+") || undefined,
     tx_buffer_size: vm.txBufferSize,
     queue_size: vm.queueSize,
     groups: vm.groups.join("+"),
     max_connections:
       vm.maxConnections === VM_DEFAULTS.maxConnections ? undefined : vm.maxConnections,
+    connect_timeout: shown(vm.connectTimeoutMs, formatMilliseconds),
+    line_timeout: shown(unix?.lineTimeoutMs, formatMilliseconds),
     rate_to_guest: shown(vm.rateToGuest, formatSize),
     rate_from_guest: shown(vm.rateFromGuest, formatSize),
     burst: shown(vm.burst, formatSize),
@@ -46,6 +48,8 @@ function printedVm(vm: VmConfig): PrintedVm {
   );
   return Object.fromEntries(given);
 }
+
+const formatMilliseconds = (milliseconds: number) => `${milliseconds}ms`;
 
 function shown(value: number | undefined, format: (value: number) => string): string | undefined {
   return value === undefined ? undefined : format(value);
@@ -75,6 +79,9 @@ function yamlText(text: string): string {
  */
 export function qemuArguments({ socket }: VmConfig, memory: string): string[] {
   return [
+    // Without it QEMU emulates qemu64, which lacks x86-64-v2: the executable needs that in the guest.
+    "-cpu",
+    "max",
     "-m",
     memory,
     "-object",

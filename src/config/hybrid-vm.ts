@@ -3,6 +3,7 @@ import { VsockboxError, type ErrorCode } from "../errors.ts";
 import { UNIX_PATH_MAX_BYTES } from "../ffi/sockaddr.ts";
 import { ANY, CID_HOST, readU32 } from "../net/address.ts";
 import { MAX_RECORD_PAYLOAD_BYTES } from "../protocols/pcap/vsock-record.ts";
+import { readDuration } from "../ui/arguments.ts";
 import { isOwner, readMode, readSize } from "./hybrid-values.ts";
 
 /** One device: what it is to the VMM, and where its connections go. */
@@ -22,6 +23,8 @@ export interface VmConfig {
   groups: string[];
   /** Connections at once; more are refused. */
   maxConnections: number;
+  /** How long the guest may take to answer a request of the host; undefined: the default. */
+  connectTimeoutMs?: number | undefined;
   /** Bytes of streams a second, both undefined: as many as there are. */
   rateToGuest?: number | undefined;
   rateFromGuest?: number | undefined;
@@ -45,6 +48,8 @@ export type HybridBackend =
       udsPath: string;
       /** Where host clients reach seqpacket ports of the guest: a socket of that type. */
       seqpacketPath?: string | undefined;
+      /** How long a client may take for its CONNECT line; undefined: the default. */
+      lineTimeoutMs?: number | undefined;
       /** As those of the VMM's socket, for both. */
       udsMode?: number | undefined;
       udsOwner?: string | undefined;
@@ -73,6 +78,8 @@ export const VM_KEYS = [
   "queue-size",
   "groups",
   "max-connections",
+  "connect-timeout",
+  "line-timeout",
   "rate-to-guest",
   "rate-from-guest",
   "burst",
@@ -91,6 +98,9 @@ export const VM_DEFAULTS = {
   groups: ["default"],
   /** As Firecracker has it. */
   maxConnections: 1023,
+  /** As long as a connect on AF_VSOCK takes by default: VSOCK_DEFAULT_CONNECT_TIMEOUT of Linux. */
+  connectTimeoutMs: 2000,
+  lineTimeoutMs: 10_000,
 } as const;
 
 const QUEUE_SIZE_MAX = 32_768;
@@ -204,6 +214,15 @@ class Values {
     return this.#read(key, read, "USER, USER:GROUP or :GROUP");
   }
 
+  /** In milliseconds. */
+  duration(key: VmKey): number | undefined {
+    const read = (text: string) => {
+      const milliseconds = readDuration(text);
+      return milliseconds !== undefined && milliseconds > 0 ? milliseconds : undefined;
+    };
+    return this.#read(key, read, "duration above 0, such as 10, 1.5s, 500ms or 2m");
+  }
+
   size(key: VmKey, min: number): number | undefined {
     const read = (text: string) => {
       const bytes = readSize(text);
@@ -247,6 +266,7 @@ export function resolveVm(
     groups: [...new Set(values.list("groups") ?? VM_DEFAULTS.groups)],
     maxConnections:
       values.integer("max-connections", 1, CONNECTIONS_MAX) ?? VM_DEFAULTS.maxConnections,
+    connectTimeoutMs: values.duration("connect-timeout"),
     ...limits,
     ...captureOf(values, source),
   };
@@ -270,7 +290,9 @@ function backendOf(values: Values, source: Source): HybridBackend {
     seqpacketPath: values.path("seqpacket-path"),
     udsMode: values.mode("uds-mode"),
     udsOwner: values.owner("uds-owner"),
+    lineTimeoutMs: values.duration("line-timeout"),
   };
+
   const forwardListen = values.ports("forward-listen");
   const forwardListenSeqpacket = values.ports("forward-listen-seqpacket");
   const needs = (needed: VmKey, given: readonly [VmKey, unknown][]) => {
@@ -288,6 +310,7 @@ function backendOf(values: Values, source: Source): HybridBackend {
     ["seqpacket-path", unix.seqpacketPath],
     ["uds-mode", unix.udsMode],
     ["uds-owner", unix.udsOwner],
+    ["line-timeout", unix.lineTimeoutMs],
   ]);
   if (forwardCid !== undefined) {
     const seqpacket = forwardListenSeqpacket === undefined ? {} : { forwardListenSeqpacket };

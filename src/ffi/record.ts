@@ -18,6 +18,9 @@ const IOVEC_BYTES = 16;
 /** The record is longer than the room that was given: an errno, asm-generic/errno.h. */
 export const EMSGSIZE = 90;
 
+/** What is pointed at for a record without bytes. */
+const NOTHING = new Uint8Array(new ArrayBuffer(8));
+
 /** Sends and receives records of one socket, with nothing allocated for each. */
 export class RecordSocket {
   readonly #fd: number;
@@ -68,7 +71,7 @@ export class RecordSocket {
   }
 
   #point(bytes: Uint8Array): void {
-    this.#iovec.setBigUint64(0, BigInt(ptr(bytes)), true);
+    this.#iovec.setBigUint64(0, BigInt(ptr(bytes.length === 0 ? NOTHING : bytes)), true);
     this.#iovec.setBigUint64(8, BigInt(bytes.length), true);
     this.#message.setUint32(48, 0, true);
   }

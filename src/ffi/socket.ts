@@ -18,6 +18,8 @@ const SOL_SOCKET = 1;
 const SO_ERROR = 4;
 const SO_SNDBUF = 7;
 
+/** shutdown(2): no more reading on this side. */
+const SHUT_RD = 0;
 /** shutdown(2): no more sending from this side. */
 export const SHUT_WR = 1;
 
@@ -150,6 +152,11 @@ export function isPeerClosed(fd: number): boolean {
 /** shutdown(2) of the sending side. */
 export function shutdownWrite(fd: number): void {
   libc().shutdown(fd, SHUT_WR);
+}
+
+/** shutdown(2) of the receiving side: the peer's writes fail with EPIPE from now on. */
+export function shutdownRead(fd: number): void {
+  libc().shutdown(fd, SHUT_RD);
 }
 
 /** Raw sockaddr of the other end, or undefined where the socket has none any more. */

@@ -205,15 +205,24 @@ const DURATION_UNITS: Readonly<Record<string, number>> = {
 };
 
 /**
- * `10`, `1.5`, `500ms`, `2m`, `1h` as milliseconds; a bare number is seconds.
+ * `10`, `1.5`, `500ms`, `2m`, `1h` as milliseconds; a bare number is seconds. Undefined for anything
+ * else, and for more than 24 days.
+ */
+export function readDuration(text: string): number | undefined {
+  const match = /^([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|)$/.exec(text);
+  const milliseconds = Number(match?.[1]) * (DURATION_UNITS[match?.[2] ?? "none"] ?? Number.NaN);
+  // Timers take a signed 32-bit count of milliseconds.
+  return milliseconds <= 0x7fff_ffff ? milliseconds : undefined;
+}
+
+/**
+ * A duration as {@link readDuration} reads it, in milliseconds.
  *
  * @throws {VsockboxError} USAGE.
  */
 export function parseDuration(text: string, option: string): number {
-  const match = /^([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|)$/.exec(text);
-  const milliseconds = Number(match?.[1]) * (DURATION_UNITS[match?.[2] ?? "none"] ?? Number.NaN);
-  // Timers take a signed 32-bit count of milliseconds: about 24 days.
-  if (!(milliseconds <= 0x7fff_ffff)) {
+  const milliseconds = readDuration(text);
+  if (milliseconds === undefined) {
     throw new VsockboxError({
       code: "USAGE",
       operation: `read --${option}`,

@@ -76,6 +76,7 @@ export class Acceptor {
 
   /** Accepts no more, before the socket is closed. */
   close(): void {
+    this.#pausedUntil = Infinity;
     this.#loop.remove(this.#options.fd);
   }
 }

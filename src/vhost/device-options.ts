@@ -14,6 +14,8 @@ export interface DeviceOptions extends RateOptions {
   queueSize: number;
   /** Connections of the host at once, and as many with other VMs. */
   maxConnections: number;
+  /** How long the guest may take to answer a request of the host, in milliseconds; undefined: the default. */
+  connectTimeoutMs?: number | undefined;
   /** Makes the host's side. */
   openBackend: (takeClient: TakeClient) => HostBackend;
 }

@@ -1,4 +1,5 @@
 /** A vsock device for one VM: its rings, and what goes through them. */
+import { VM_DEFAULTS } from "../config/hybrid-vm.ts";
 import { toVsockboxError } from "../errors.ts";
 import { EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from "../ffi/epoll.ts";
 import { adoptEvent, clearEvent, signalEvent } from "../ffi/eventfd.ts";
@@ -30,8 +31,21 @@ const SOCKET_EVENTS = EPOLLIN | EPOLLRDHUP | EPOLLET;
 /** Packets of one VM before the others have a turn; a chain of many descriptors counts as several. */
 const PACKETS_PER_ROUND = 512;
 
+/** Lost bytes are logged so often at most, in milliseconds: a guest may bring them about. */
+const LOST_LOG_MS = 10_000;
+
 /** struct virtio_vsock_event with VIRTIO_VSOCK_EVENT_TRANSPORT_RESET; virtio 1.2, 5.10.6.3. */
 const TRANSPORT_RESET = Uint8Array.of(0, 0, 0, 0);
+
+/** Which of the guest's packets are consumed. */
+const Taking = {
+  /** As many as its rate allows. */
+  Rated: 0,
+  /** Those that are there, since the ring stops. */
+  All: 1,
+  /** The same, without those for other VMs that have no free space for them: the VMM disconnects. */
+  Last: 2,
+} as const;
 
 /** A ring that runs. */
 interface RunningRing {
@@ -53,6 +67,7 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
   readonly guestCid: number;
   readonly bufAlloc: number;
   readonly maxConnections: number;
+  readonly connectTimeoutMs: number;
   readonly statistics = new DeviceStatistics();
   readonly muxer = new Muxer(this);
   readonly siblings = new Siblings(this);
@@ -68,6 +83,10 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
   /** Where the rings were when they stopped: a pause goes on there, a new driver does not. */
   readonly #stoppedAt: number[] = [0, 0, 0];
   #tap: PacketTap | undefined;
+  #isClosed = false;
+  /** Bytes that were lost since the last line about it, which was then, by performance.now(). */
+  #unreportedBytes = 0;
+  #lostAt = -Infinity;
   /** Whether the guest may believe in connections that are none. */
   #owesReset = false;
 
@@ -76,6 +95,7 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
     this.guestCid = options.guestCid;
     this.bufAlloc = options.txBufferSize;
     this.maxConnections = options.maxConnections;
+    this.connectTimeoutMs = options.connectTimeoutMs ?? VM_DEFAULTS.connectTimeoutMs;
     this.#queueSize = options.queueSize;
     this.#rates = new Rates(options, performance.now());
     this.#loop = loop;
@@ -85,7 +105,7 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
       config: configOf(options.guestCid),
       maxRingEntries: options.queueSize,
       lastAvailable: (ring) => {
-        if (ring === TX) this.#finishSent();
+        if (ring === TX) this.#finishSent(Taking.All);
         return this.#rings[ring]?.ring.lastAvailable ?? 0;
       },
     });
@@ -138,7 +158,7 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
   }
 
   onLeaving(): void {
-    this.#finishSent();
+    this.#finishSent(Taking.Last);
   }
 
   onVmmGone(why: string, isFault: boolean): void {
@@ -161,7 +181,7 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
         return this.#replaceKick(action.ring, action.fd);
       case "enable": {
         const running = this.#rings[action.ring];
-        if (action.ring === TX && !action.enabled) this.#finishSent();
+        if (action.ring === TX && !action.enabled) this.#finishSent(Taking.All);
         if (running !== undefined) running.enabled = action.enabled;
         return;
       }
@@ -261,6 +281,22 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
     this.#loop.forget(connection.fd);
   }
 
+  onLost(bytes: number): void {
+    this.statistics.bytesLost += bytes;
+    this.#unreportedBytes += bytes;
+    if (performance.now() - this.#lostAt > LOST_LOG_MS) this.#reportLost();
+  }
+
+  #reportLost(): void {
+    if (this.#unreportedBytes === 0) return;
+    const bytes = this.#unreportedBytes;
+    this.#unreportedBytes = 0;
+    this.#lostAt = performance.now();
+    this.#log.warn(
+      `${bytes} bytes of the guest are lost: programs on the host have not read them in time`,
+    );
+  }
+
   // Other VMs.
 
   get resets() {
@@ -288,6 +324,7 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
   // The rings.
 
   #round(): void {
+    if (this.#isClosed) return;
     const now = performance.now();
     this.#link.onTime(now);
     this.#host.onTime(now);
@@ -296,7 +333,7 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
     this.#rates.refill(now);
     try {
       // What the guest sent may have answers, and these room again for more of it.
-      const left = this.#transmit();
+      const left = this.#transmit(Taking.Rated);
       if (this.#receive() || left) this.#loop.again();
       if (this.#owesReset) this.#tellReset();
     } catch (thrown) {
@@ -311,18 +348,18 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
   }
 
   /** Takes packets of the guest; true where there are more than fit into a round. */
-  #transmit(): boolean {
+  #transmit(taking: number): boolean {
     const running = this.#rings[TX];
     if (running === undefined || !running.enabled) return false;
     const { ring } = running;
     const sent = this.#sent;
     const rate = this.#rates.fromGuest;
     let budget = PACKETS_PER_ROUND;
-    let isBlocked = !rate.isOpen;
+    let isBlocked = taking === Taking.Rated && !rate.isOpen;
     do {
       while (budget > 0 && !isBlocked && !this.resets.isBusy && ring.peek(sent.chain)) {
         if (sent.read()) {
-          if (this.#onPacket() === Passed.Later) {
+          if (this.#onPacket() === Passed.Later && taking !== Taking.Last) {
             isBlocked = true;
             this.#loop.soon();
             break;
@@ -331,7 +368,7 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
           if (this.#tap !== undefined) sent.showTo(this.#tap);
         }
         rate.take(sent.bytes);
-        isBlocked = !rate.isOpen;
+        isBlocked = taking === Taking.Rated && !rate.isOpen;
         budget -= 1 + (sent.chain.descriptors >> 4);
         ring.take();
         ring.use(sent.chain.head, 0);
@@ -344,12 +381,15 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
   }
 
   /**
-   * Takes what the guest has sent before its ring stops: a kick may be seen behind the VMM's end. One
-   * that sends on and on does not get more than its ring holds.
+   * Takes what the guest has sent before its ring stops: a kick may be seen behind the VMM's end, and
+   * what waits for its rate would be lost. One that sends on and on does not get more than its ring
+   * holds.
    */
-  #finishSent(): void {
+  #finishSent(taking: number): void {
     for (let packets = 0; packets < this.#queueSize; packets += PACKETS_PER_ROUND) {
-      if (!this.#transmit()) return;
+      // Nobody reads them any more, and they must not hold up the guest's last packets.
+      if (taking === Taking.Last) this.resets.clear();
+      if (!this.#transmit(taking)) return;
     }
   }
 
@@ -414,9 +454,25 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
     signalEvent(call);
   }
 
-  /** Ends the device: all connections, the VMM's too, and the socket files. */
+  /**
+   * Ends the device: all connections, the VMM's too, and the socket files. What slow readers have not
+   * read stays until {@link isDrained}, or {@link dropDraining}.
+   */
   close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     this.#link.close();
     this.#host.close();
+  }
+
+  /** Whether the readers on the host have all that the guest has sent to them. */
+  get isDrained(): boolean {
+    return this.muxer.drainingCount === 0;
+  }
+
+  /** Closes what is left for slow readers, and logs how many bytes are lost. */
+  dropDraining(): void {
+    this.muxer.dropDraining();
+    this.#reportLost();
   }
 }

@@ -158,6 +158,10 @@ export class EventLoop {
         lastTurn = performance.now();
       }
     }
+  }
+
+  /** Ends it: descriptors are watched no more. */
+  close(): void {
     this.#epoll.close();
   }
 }

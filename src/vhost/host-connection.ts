@@ -1,12 +1,21 @@
 /** What both kinds of connections have on the host's side: a socket, and its state machine. */
-import { closeDescriptor, shutdownWrite } from "../ffi/socket.ts";
+import { closeDescriptor, readDescriptor, shutdownRead, shutdownWrite } from "../ffi/socket.ts";
 import { type Connection, State } from "../protocols/virtio-vsock/connection.ts";
+import { ERRNO } from "../ffi/errno.ts";
 import type { PacketHeader } from "../protocols/virtio-vsock/packet.ts";
 import type { PacketRoom } from "./packet-room.ts";
 import type { SentPacket } from "./sent-packet.ts";
 
 /** No descriptor: the host's side is not connected yet. */
 const NONE = -1;
+
+/** Unread bytes of a socket are dropped in pieces of this size, in bytes. */
+const SCRAP_BYTES = 64 * 1024;
+
+/** Most pieces: more than the buffers of a Unix socket hold. */
+const MAX_SCRAPS = 64;
+
+let scrap: Uint8Array | undefined;
 
 /** A connection of a guest with a socket of the host. */
 export abstract class HostConnection {
@@ -25,7 +34,10 @@ export abstract class HostConnection {
   isHeld = false;
   /** Told once the guest has answered the host's request. */
   onOpened: (() => void) | undefined;
-  /** When it is killed whatever the guest does, by performance.now(); undefined: never. */
+  /**
+   * When it is killed unless the guest has answered, by performance.now(): the host's request, or the
+   * end of both sides. Undefined: never.
+   */
   deadline: number | undefined;
   /** Whether the socket's end of input has been seen by epoll: a read may still find bytes. */
   hasEnd = false;
@@ -34,6 +46,7 @@ export abstract class HostConnection {
   #fd = NONE;
   #endsOutput = false;
   #isClosed = false;
+  #isDraining = false;
 
   constructor(machine: Connection, isFromGuest: boolean) {
     this.machine = machine;
@@ -45,9 +58,14 @@ export abstract class HostConnection {
     return this.#fd;
   }
 
-  /** Whether there is a socket. */
+  /** Whether there is a socket, and a guest for it. */
   get isConnected(): boolean {
-    return this.#fd !== NONE && !this.#isClosed;
+    return this.#fd !== NONE && !this.#isClosed && !this.#isDraining;
+  }
+
+  /** Whether the guest is done with it, and its last bytes wait for a slow reader. */
+  get isDraining(): boolean {
+    return this.#isDraining;
   }
 
   /** Whether its socket is closed, or will never be there. */
@@ -65,8 +83,14 @@ export abstract class HostConnection {
     return this.isConnected && this.waiting > 0;
   }
 
-  /** What of the guest waits for the socket. */
+  /** What of the guest waits for the socket: bytes or records. */
   abstract get waiting(): number;
+
+  /** The same in bytes. */
+  abstract get waitingBytes(): number;
+
+  /** Forgets what waits, which the guest may count as read. */
+  protected abstract dropWaiting(): void;
 
   /**
    * Sends the payload of an Rw packet on. The machine has seen to it that there is room.
@@ -86,6 +110,48 @@ export abstract class HostConnection {
    * @returns the count of packets.
    */
   abstract fill(room: PacketRoom, header: PacketHeader, guestCid: number): number;
+
+  /** The guest reads no more: the host's writer gets EPIPE, and what it has written is dropped. */
+  endInput(): void {
+    shutdownRead(this.#fd);
+    scrap ??= new Uint8Array(SCRAP_BYTES);
+    // Closed with unread bytes, a Unix socket would end with ECONNRESET for its peer.
+    for (let pieces = 0; pieces < MAX_SCRAPS; pieces++) {
+      if (readDescriptor(this.#fd, scrap) <= 0) return;
+    }
+  }
+
+  /**
+   * A write has failed: where the socket's peer reads no more, what it has written is still the
+   * guest's.
+   */
+  protected onWriteError(errno: number): void {
+    if (errno === ERRNO.EPIPE || errno === ERRNO.ECONNRESET) this.machine.onHostDeaf();
+    else this.machine.kill();
+    this.dropWaiting();
+  }
+
+  /** A read has found no bytes: at the end of input, for now, or because of an error. */
+  protected onNothingRead(count: number): void {
+    const { machine } = this;
+    if (count === 0) machine.onHostEnd();
+    else if (count === -ERRNO.EAGAIN) machine.onDrained();
+    else if (count === -ERRNO.ECONNRESET) {
+      // The peer has closed with unread bytes: its own have all been read, unix(7).
+      machine.onHostGone(false);
+      machine.onHostEnd();
+    } else if (count !== -ERRNO.EINTR) machine.kill();
+  }
+
+  /**
+   * The guest is done with the connection, or has disconnected: what waits still goes to the socket,
+   * from {@link flush}, and nothing else.
+   */
+  drain(): void {
+    this.#isDraining = true;
+    this.#endsOutput = true;
+    this.endInput();
+  }
 
   /** No more bytes of the guest will come: the socket is told behind what waits. */
   endOutput(): void {

@@ -2,6 +2,7 @@
  * Many connections over the two rings of one VM: packets of the guest find their connection, and
  * connections with something to tell wait in a list for room in the guest.
  */
+import { peekDescriptor } from "../ffi/receive.ts";
 import { closeDescriptor } from "../ffi/socket.ts";
 import { FIRST_ASSIGNED_PORT, nextAssignedPort } from "../protocols/hybrid/connect-line.ts";
 import { Action, Connection, Pending, State } from "../protocols/virtio-vsock/connection.ts";
@@ -15,15 +16,17 @@ import type { SentPacket } from "./sent-packet.ts";
 import type { DeviceStatistics } from "./statistics.ts";
 import { StreamConnection } from "./stream-connection.ts";
 
-/** A connection that both sides have ended has so long for its last words, in milliseconds. */
-const LAST_WORDS_MS = 2000;
+/** A guest may take so long for the RST of a connection that both sides have ended, in milliseconds. */
+const CLOSE_TIMEOUT_MS = 2000;
 
 /** What the muxer needs of its device. */
 export interface MuxerHost {
   readonly guestCid: number;
   readonly bufAlloc: number;
-  /** Connections at once; more are refused. */
+  /** Connections at once; more are refused. As many more may wait for slow readers. */
   readonly maxConnections: number;
+  /** A guest may take so long to answer a request of the host, in milliseconds. */
+  readonly connectTimeoutMs: number;
   readonly statistics: DeviceStatistics;
   /** Connects for a request of the guest; see HostBackend. */
   dial(port: number, type: number, answer: (fd: number | undefined) => void): void;
@@ -33,6 +36,8 @@ export interface MuxerHost {
   rewatch(connection: HostConnection): void;
   /** Stops to watch a socket that is about to be closed. */
   unwatch(connection: HostConnection): void;
+  /** Bytes of the guest were dropped: their reader on the host was too slow. */
+  onLost(bytes: number): void;
 }
 
 /** All connections of one VM. */
@@ -46,8 +51,12 @@ export class Muxer {
   /** Those that have nothing but data to tell, while data is held. */
   readonly #held: HostConnection[] = [];
   #holdsData = false;
-  /** In the order of their deadlines. */
+  /** Those whose request the guest has not answered, in the order of their deadlines. */
+  readonly #opening = new Set<HostConnection>();
+  /** Those that both sides have ended, in the order of their deadlines. */
   readonly #leaving = new Set<HostConnection>();
+  /** Those that are over for the guest, with bytes of it for a slow reader; the oldest first. */
+  readonly #draining = new Set<HostConnection>();
   readonly #header = new PacketHeader();
   #count = 0;
   #nextHostPort = FIRST_ASSIGNED_PORT;
@@ -64,6 +73,11 @@ export class Muxer {
   /** Every connection, for status. */
   *[Symbol.iterator](): Generator<HostConnection> {
     for (const connections of this.#connections.values()) yield* connections.values();
+  }
+
+  /** How many connections that are over for the guest have bytes for a slow reader. */
+  get drainingCount(): number {
+    return this.#draining.size;
   }
 
   /** How many connections wait for room in the guest; never more than there are. */
@@ -89,6 +103,8 @@ export class Muxer {
     const connection = this.#add(hostPort, port, type, false);
     connection.onOpened = onOpened === undefined ? undefined : () => onOpened(hostPort);
     this.#attach(connection, fd);
+    connection.deadline = performance.now() + this.#host.connectTimeoutMs;
+    this.#opening.add(connection);
     connection.machine.post(Pending.Request);
     this.#list(connection);
     return true;
@@ -211,9 +227,16 @@ export class Muxer {
         return connection.forward(packet, len);
       }
       case Action.Opened:
+        this.#opening.delete(connection);
+        connection.deadline = undefined;
         connection.onOpened?.();
         connection.onOpened = undefined;
         return;
+      case Action.EndInput:
+        return connection.endInput();
+      case Action.EndBoth:
+        connection.endInput();
+        return connection.endOutput();
       case Action.EndOutput:
         return connection.endOutput();
       default:
@@ -267,23 +290,69 @@ export class Muxer {
     hasEnd: boolean,
     isGone: boolean,
   ): void {
+    if (connection.isDraining) return this.#onDrainingSocket(connection);
     if (!connection.isConnected) return;
     if (hasEnd) connection.hasEnd = true;
     if (isWritable) connection.flush();
     if (isReadable) connection.machine.onReadable();
-    if (isGone) connection.machine.onHostGone();
+    if (isGone) connection.machine.onHostGone(this.#hasUnread(connection));
     this.#settle(connection);
+  }
+
+  /** Whether a client that has closed before the guest's answer has sent something for the guest. */
+  #hasUnread({ machine, fd }: HostConnection): boolean {
+    return machine.state === State.HostOpening && peekDescriptor(fd, new Uint8Array(1)) > 0;
+  }
+
+  /** Closes the socket of a connection that is over, at once or after what waits for its reader. */
+  #release(connection: HostConnection): void {
+    if (connection.isDraining) return;
+    if (!connection.isConnected) return connection.close();
+    if (connection.waiting === 0) {
+      this.#host.unwatch(connection);
+      return connection.close();
+    }
+    connection.drain();
+    this.#draining.add(connection);
+    if (!connection.watchesRoom) {
+      connection.watchesRoom = true;
+      this.#host.rewatch(connection);
+    }
+    // A guest must not fill the memory with what is not read: the oldest makes way.
+    const [oldest] = this.#draining;
+    if (oldest !== undefined && this.#draining.size > this.#host.maxConnections) this.#lose(oldest);
+  }
+
+  #onDrainingSocket(connection: HostConnection): void {
+    connection.flush();
+    if (connection.waiting > 0) return;
+    this.#draining.delete(connection);
+    this.#host.unwatch(connection);
+    connection.close();
+  }
+
+  #lose(connection: HostConnection): void {
+    const { waitingBytes } = connection;
+    this.#draining.delete(connection);
+    this.#host.unwatch(connection);
+    connection.close();
+    this.#host.onLost(waitingBytes);
+  }
+
+  /** Closes the sockets of slow readers: what waits for them is lost. */
+  dropDraining(): void {
+    for (const connection of this.#draining) this.#lose(connection);
   }
 
   /** What follows from a connection's new state. */
   #settle(connection: HostConnection): void {
     const { machine } = connection;
     if (machine.state === State.Dead) {
-      if (connection.isConnected) this.#host.unwatch(connection);
-      connection.close();
+      this.#opening.delete(connection);
+      this.#release(connection);
       if (machine.pending === 0) return this.#remove(connection);
     } else if (machine.isLeaving && connection.deadline === undefined) {
-      connection.deadline = performance.now() + LAST_WORDS_MS;
+      connection.deadline = performance.now() + CLOSE_TIMEOUT_MS;
       this.#leaving.add(connection);
     }
     // Only while something waits: epoll tells of room at each byte that the other side reads.
@@ -300,20 +369,26 @@ export class Muxer {
     if (byGuestPort?.get(guestPort) !== connection) return;
     byGuestPort.delete(guestPort);
     if (byGuestPort.size === 0) this.#connections.delete(hostPort);
+    this.#opening.delete(connection);
     this.#leaving.delete(connection);
     this.#unlist(connection);
     this.#count--;
   }
 
-  /** Ends connections whose guest does not say its last word. */
+  /** Ends connections whose guest does not answer, neither the request nor the end of both sides. */
   onTime(now: number): void {
-    if (this.#leaving.size === 0) return;
+    for (const connection of this.#opening) {
+      if ((connection.deadline ?? Infinity) > now) break;
+      this.#host.statistics.connectTimeouts++;
+      connection.machine.kill();
+      this.#settle(connection);
+    }
     for (const connection of this.#leaving) {
       if ((connection.deadline ?? Infinity) > now) return;
       this.#leaving.delete(connection);
       if (connection.waiting > 0) {
         // Somebody on the host is slow to read, and nobody has to hurry.
-        connection.deadline = now + LAST_WORDS_MS;
+        connection.deadline = now + CLOSE_TIMEOUT_MS;
         this.#leaving.add(connection);
         continue;
       }
@@ -373,12 +448,11 @@ export class Muxer {
     }
   }
 
-  /** The VM is gone: all sockets are closed. */
+  /** The guest knows no connection any more: all sockets are closed, after what waits for them. */
   clear(): void {
     for (const connection of this) {
-      if (connection.isConnected) this.#host.unwatch(connection);
       connection.machine.kill();
-      connection.close();
+      this.#release(connection);
       connection.nextListed = undefined;
       connection.isListed = false;
     }
@@ -388,6 +462,7 @@ export class Muxer {
     for (const connection of this.#held) connection.isHeld = false;
     this.#held.length = 0;
     this.resets.clear();
+    this.#opening.clear();
     this.#leaving.clear();
     this.#count = 0;
   }

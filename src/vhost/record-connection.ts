@@ -29,22 +29,44 @@ export class RecordConnection extends HostConnection {
 
   /** What has come of a record that will never be whole is dropped. */
   override endOutput(): void {
+    this.#dropUnfinished();
+    super.endOutput();
+  }
+
+  override drain(): void {
+    this.#dropUnfinished();
+    super.drain();
+  }
+
+  #dropUnfinished(): void {
     const bytes = this.#queue.dropUnfinished();
     if (bytes > 0) this.machine.onForwarded(bytes);
-    super.endOutput();
   }
 
   get waiting(): number {
     return this.#queue.records;
   }
 
+  get waitingBytes(): number {
+    return this.machine.waiting;
+  }
+
   forward(packet: SentPacket, bytes: number): void {
     this.bytesFromGuest += bytes;
+    if (this.machine.hostDeaf) return this.machine.onForwarded(bytes);
+    // Records without bytes cost the guest no credit: without a bound they would fill the memory.
+    if (this.#queue.records > this.machine.bufAlloc) return this.machine.kill();
     this.#queue.push(packet, bytes);
     const { flags } = packet.header;
     if ((flags & RecordFlag.EndOfMessage) === 0) return;
     this.#queue.finish((flags & RecordFlag.EndOfRecord) !== 0);
     this.flush();
+  }
+
+  protected dropWaiting(): void {
+    let bytes = this.#queue.dropUnfinished();
+    while (this.#queue.records > 0) bytes += this.#queue.shift();
+    this.machine.onForwarded(bytes);
   }
 
   flush(): void {
@@ -54,7 +76,7 @@ export class RecordConnection extends HostConnection {
       if (sent === -ERRNO.EINTR) continue;
       if (sent === -ERRNO.EAGAIN) return;
       // Also EMSGSIZE: the record can never be sent, and must not be missing in silence.
-      if (sent < 0) return this.machine.kill();
+      if (sent < 0) return this.onWriteError(-sent);
       this.machine.onForwarded(queue.shift());
     }
     this.shutdownIfDone();
@@ -89,12 +111,10 @@ export class RecordConnection extends HostConnection {
       this.#begin = 0;
       this.#end = count;
       return true;
-    } else if (count === -ERRNO.EAGAIN) machine.onDrained();
-    // An empty record cannot be told to a guest: it has no packet for it.
-    else if (count === 0) {
-      if (this.hasEnd) machine.onHostEnd();
-      else machine.onDrained();
-    } else if (count !== -ERRNO.EINTR) machine.kill();
+    }
+    // An empty record is not passed on: its reader would see the end of input.
+    else if (count === 0 && !this.hasEnd) machine.onDrained();
+    else this.onNothingRead(count);
     return false;
   }
 }

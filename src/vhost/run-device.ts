@@ -32,7 +32,11 @@ export async function runDevice(
   const loop = new EventLoop();
   const devices: VsockDevice[] = [];
   const observers = new Observers(options);
-  using _signals = onEndingSignal(() => loop.stop());
+  let signals = 0;
+  using _signals = onEndingSignal(() => {
+    signals++;
+    loop.stop();
+  });
   const sockets = openSockets?.() ?? DeviceSockets.open(configs, warn);
   try {
     for (const config of configs) {
@@ -50,9 +54,33 @@ export async function runDevice(
   } finally {
     for (const device of devices) device.close();
     sockets.close();
+    await finishDelivery(loop, devices, () => signals > 1);
     await observers.end();
+    loop.close();
   }
 }
+
+/** Slow readers get what the guests have sent to them, for a while; the rest is logged as lost. */
+async function finishDelivery(
+  loop: EventLoop,
+  devices: readonly VsockDevice[],
+  isHurried: () => boolean,
+): Promise<void> {
+  const deadline = performance.now() + DELIVERY_MS;
+  const isDrained = () => devices.every((device) => device.isDrained);
+  while (!isDrained() && performance.now() < deadline && !isHurried()) {
+    loop.round(DELIVERY_ROUND_MS);
+    // A second signal comes through here.
+    await new Promise<void>((resolve) => setImmediate(resolve));
+  }
+  for (const device of devices) device.dropDraining();
+}
+
+/** How long a device that ends waits for programs that are slow to read, in milliseconds. */
+const DELIVERY_MS = 3000;
+
+/** How long a round of that waits for events, in milliseconds. */
+const DELIVERY_ROUND_MS = 50;
 
 /** So many connections leave some megabytes behind, which the runtime would keep for long. */
 const CONNECTIONS_TO_COLLECT = 2000;

@@ -8,8 +8,12 @@ export class DeviceStatistics {
   refused = 0;
   /** Requests of the host that the guest answered with an RST. */
   refusedByGuest = 0;
+  /** Requests of the host that the guest has not answered in time. */
+  connectTimeouts = 0;
   /** Clients of the host that were turned away. */
   clientsRefused = 0;
+  /** Bytes of the guest that were dropped, since their reader was too slow. */
+  bytesLost = 0;
   /** RSTs that the guest was told. */
   resets = 0;
   /** RSTs of the guest for connections that there were. */

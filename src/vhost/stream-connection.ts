@@ -19,13 +19,21 @@ export class StreamConnection extends HostConnection {
     return this.#bytes.count;
   }
 
+  get waitingBytes(): number {
+    return this.#bytes.count;
+  }
+
   /** Straight from guest memory while nothing waits; what the socket does not take is kept. */
   forward(packet: SentPacket, bytes: number): void {
     this.bytesFromGuest += bytes;
+    if (this.machine.hostDeaf) return this.machine.onForwarded(bytes);
     let taken = 0;
     if (this.#bytes.count === 0) {
       const written = packet.vector(bytes).writev(this.fd);
-      if (written < 0 && written !== -ERRNO.EAGAIN && written !== -ERRNO.EINTR) return this.#fail();
+      if (written < 0 && written !== -ERRNO.EAGAIN && written !== -ERRNO.EINTR) {
+        this.onWriteError(-written);
+        return this.machine.onForwarded(bytes);
+      }
       taken = Math.max(written, 0);
       if (taken > 0) this.machine.onForwarded(taken);
     }
@@ -37,16 +45,17 @@ export class StreamConnection extends HostConnection {
       const written = writeDescriptor(this.fd, this.#bytes.piece());
       if (written === -ERRNO.EINTR) continue;
       if (written === -ERRNO.EAGAIN) return;
-      if (written < 0) return this.#fail();
+      if (written < 0) return this.onWriteError(-written);
       this.#bytes.shift(written);
       this.machine.onForwarded(written);
     }
     this.shutdownIfDone();
   }
 
-  #fail(): void {
-    this.#bytes.drop(this.#bytes.count);
-    this.machine.kill();
+  protected dropWaiting(): void {
+    const { count } = this.#bytes;
+    this.#bytes.drop(count);
+    this.machine.onForwarded(count);
   }
 
   fill(room: PacketRoom, header: PacketHeader, guestCid: number): number {
@@ -54,7 +63,7 @@ export class StreamConnection extends HostConnection {
     const vector = room.vector(machine.credit, this.#chains);
     const count = vector.readv(this.fd);
     if (count <= 0) {
-      this.#onNothing(count);
+      this.onNothingRead(count);
       return 0;
     }
     this.bytesToGuest += count;
@@ -72,12 +81,5 @@ export class StreamConnection extends HostConnection {
       left -= bytes;
     }
     return packets;
-  }
-
-  #onNothing(count: number): void {
-    const { machine } = this;
-    if (count === 0) machine.onHostEnd();
-    else if (count === -ERRNO.EAGAIN) machine.onDrained();
-    else if (count !== -ERRNO.EINTR) machine.kill();
   }
 }

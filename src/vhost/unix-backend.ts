@@ -2,6 +2,7 @@
  * The Unix-socket side of a device: host clients that say CONNECT, and sockets of host services that
  * the guest connects to.
  */
+import { VM_DEFAULTS } from "../config/hybrid-vm.ts";
 import { ERRNO } from "../ffi/errno.ts";
 import { EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLRDHUP } from "../ffi/epoll.ts";
 import { peekDescriptor } from "../ffi/receive.ts";
@@ -21,9 +22,6 @@ import type { Listeners } from "./device-sockets.ts";
 import { Dials } from "./dials.ts";
 import type { EventLoop } from "./event-loop.ts";
 import type { HostBackend, TakeClient } from "./host-backend.ts";
-
-/** A client may take so long for its CONNECT line, in milliseconds. */
-const LINE_TIMEOUT_MS = 10_000;
 
 /** Clients without a line at once; the oldest goes when there are more. */
 const MAX_PENDING_LINES = 1024;
@@ -46,12 +44,15 @@ export interface UnixBackendOptions {
   udsPath: string;
   /** Where host clients reach seqpacket ports of the guest: a socket of that type. */
   seqpacketPath?: string | undefined;
+  /** How long a client may take for its CONNECT line, in milliseconds; undefined: the default. */
+  lineTimeoutMs?: number | undefined;
 }
 
 /** Host clients and host services of one VM. */
 export class UnixBackend implements HostBackend {
   readonly #loop: EventLoop;
   readonly #path: string;
+  readonly #lineTimeoutMs: number;
   readonly #listeners: UnixListener[] = [];
   readonly #acceptors: Acceptor[] = [];
   readonly #warn: (message: string) => void;
@@ -70,7 +71,7 @@ export class UnixBackend implements HostBackend {
    */
   constructor(
     loop: EventLoop,
-    { udsPath, seqpacketPath }: UnixBackendOptions,
+    { udsPath, seqpacketPath, lineTimeoutMs }: UnixBackendOptions,
     listeners: Listeners,
     takeClient: TakeClient,
     warn: (message: string) => void,
@@ -78,6 +79,7 @@ export class UnixBackend implements HostBackend {
     this.#warn = warn;
     this.#loop = loop;
     this.#path = udsPath;
+    this.#lineTimeoutMs = lineTimeoutMs ?? VM_DEFAULTS.lineTimeoutMs;
     this.#takeClient = takeClient;
     this.#dials = new Dials(loop);
     this.#listen(listeners.unix(udsPath), PacketType.Stream);
@@ -95,7 +97,7 @@ export class UnixBackend implements HostBackend {
   }
 
   #onAccept(fd: number, type: number): void {
-    this.#lines.set(fd, { type, deadline: performance.now() + LINE_TIMEOUT_MS });
+    this.#lines.set(fd, { type, deadline: performance.now() + this.#lineTimeoutMs });
     if (this.#lines.size > MAX_PENDING_LINES) this.#dropOldest();
     // Most lines are there by now.
     this.#onLine(fd, false);

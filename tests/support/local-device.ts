@@ -21,7 +21,10 @@ const MAX_ROUNDS = 10_000;
 
 /** Options of {@link LocalDevice}. */
 export interface LocalDeviceOptions extends Partial<
-  Pick<DeviceOptions, "txBufferSize" | "queueSize">
+  Pick<
+    DeviceOptions,
+    "txBufferSize" | "queueSize" | "maxConnections" | "connectTimeoutMs" | "rateFromGuest"
+  >
 > {
   /** Where host clients connect. */
   udsPath?: string;
@@ -118,6 +121,19 @@ export function acceptFrom(listener: UnixListener): number | undefined {
 }
 
 const scrap = new Uint8Array(65_536);
+
+/** Reads until the end of input or an error, and lets the device go on in between. */
+export function readSlowly(fd: number, turn: () => void): Buffer {
+  const chunks: Buffer[] = [];
+  for (let idle = 0; idle < 10;) {
+    const count = readDescriptor(fd, scrap);
+    if (count > 0) chunks.push(Buffer.from(scrap.subarray(0, count)));
+    else if (count !== -ERRNO.EAGAIN) return Buffer.concat(chunks);
+    idle = count > 0 ? 0 : idle + 1;
+    turn();
+  }
+  throw new Error("its end does not come");
+}
 
 /** All that can be read from a socket now; undefined at its end with nothing before it. */
 export function readAll(fd: number): Buffer | undefined {

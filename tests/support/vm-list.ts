@@ -34,8 +34,13 @@ const vm = fc.record({
     nil: undefined,
   }),
   access: fc.record({ socketMode: mode, socketOwner: owner }),
-  udsAccess: fc.record({ udsMode: mode, udsOwner: owner }),
+  udsAccess: fc.record({
+    udsMode: mode,
+    udsOwner: owner,
+    lineTimeoutMs: maybe(fc.integer({ min: 1, max: 0x7fff_ffff })),
+  }),
   maxConnections: fc.integer({ min: 1, max: 1_048_576 }),
+  connectTimeoutMs: maybe(fc.integer({ min: 1, max: 0x7fff_ffff })),
   rates: fc.oneof(
     fc.constant({}),
     fc.record({ rateToGuest: u32(4096), rateFromGuest: maybe(u32(4096)), burst: size }),

@@ -5,6 +5,9 @@ import { HANDSHAKE_LINE_MAX_BYTES } from "./handshake.ts";
 const NEWLINE = 0x0a;
 const U32_MAX = 0xffff_ffff;
 
+/** Unicode's White_Space, by which both peers split the line: Rust's `split_whitespace`. */
+const WHITE_SPACE = /[\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/u;
+
 /** The first number that a client is told, as Firecracker has it: above it are host-side ports. */
 export const FIRST_ASSIGNED_PORT = 0x4000_0000;
 
@@ -39,8 +42,9 @@ export class ConnectLineReader {
    * Takes the next chunk.
    *
    * @returns undefined while the line is incomplete.
-   * @throws {VsockboxError} BAD_DATA for anything else than `CONNECT <u32>\n` within 32 bytes; the
-   * word in any case, with any white space around the two.
+   * @throws {VsockboxError} BAD_DATA for anything else than `CONNECT <u32>\n` within 32 bytes: the
+   * word in any case, the number with a plus sign or without, any white space around the two, and
+   * after that any further words. Firecracker and vhost-device-vsock read it so.
    */
   push(chunk: Uint8Array): ConnectLine | undefined {
     for (let index = 0; index < chunk.length; index++) {
@@ -63,9 +67,9 @@ export class ConnectLineReader {
     } catch {
       throw bad("a line that is no UTF-8");
     }
-    const match = /^[ \t\v\f\r]*connect[ \t\v\f\r]+([0-9]+)[ \t\v\f\r]*$/i.exec(text);
-    const port = match === null ? Number.NaN : Number(match[1]);
-    if (!(port <= U32_MAX)) throw bad(JSON.stringify(text));
+    const [word = "", number = ""] = text.split(WHITE_SPACE).filter((part) => part !== "");
+    const port = /^\+?[0-9]+$/.test(number) ? Number(number) : Number.NaN;
+    if (word.toLowerCase() !== "connect" || !(port <= U32_MAX)) throw bad(JSON.stringify(text));
     return port;
   }
 }

@@ -3,7 +3,7 @@
  * be sent to it next, and how much. Bytes go straight between socket and guest memory; the machine
  * only counts them. Nothing here allocates.
  */
-import { HOST_CID, Op, type PacketHeader, ShutdownFlag } from "./packet.ts";
+import { HOST_CID, Op, type PacketHeader, PacketType, RecordFlag, ShutdownFlag } from "./packet.ts";
 
 /** Where a connection stands. */
 export const State = {
@@ -37,8 +37,12 @@ export const Action = {
   Opened: 2,
   /** Everything is over: close the socket at once. */
   Close: 3,
-  /** No more bytes come from the guest: half-close the socket behind what waits. */
+  /** No more bytes come from the guest: half-close the socket after what waits. */
   EndOutput: 4,
+  /** The guest reads no more: shut the socket down for reading, so that its writer gets EPIPE. */
+  EndInput: 5,
+  /** Both of them. */
+  EndBoth: 6,
 } as const;
 
 /** A fresh credit is told when so much less than the buffer is known to be free, in parts of it. */
@@ -73,11 +77,11 @@ export class Connection {
 
   /** Whether the socket has said its end: the guest gets no more bytes. */
   hostEnded = false;
-  /** Whether the socket takes no more bytes: nobody is there any more. */
+  /** Whether the socket accepts no more bytes: its peer has closed it, or shut it down for reading. */
   hostDeaf = false;
   /** Whether the guest has said that it sends no more. */
   guestEnded = false;
-  /** Whether the guest has said that it reads no more. */
+  /** Whether the guest has sent SHUTDOWN(receive): it is sent no more bytes. */
   guestDeaf = false;
   /** Whether the data stopped for want of credit. */
   starved = false;
@@ -107,11 +111,14 @@ export class Connection {
     this.pending |= bits;
   }
 
-  /** Ends the connection with an RST to the guest; nothing else is told any more. */
+  /**
+   * Ends the connection with an RST to the guest, and sends nothing else. A guest that has not been
+   * sent the REQUEST does not know the connection, and gets nothing.
+   */
   kill(): void {
     if (this.state === State.Dead) return;
     this.state = State.Dead;
-    this.pending = Pending.Rst;
+    this.pending = (this.pending & Pending.Request) === 0 ? Pending.Rst : 0;
   }
 
   /** The guest has asked for it, with its credit; the host's side is being connected. */
@@ -140,12 +147,12 @@ export class Connection {
     this.#creditRequested = false;
     if (this.starved && this.credit > 0) {
       this.starved = false;
-      if (this.state === State.Open) this.post(Pending.Data);
+      this.onReadable();
     }
     if (header.type !== this.type) return this.#refuse();
     switch (header.op) {
       case Op.Rw:
-        return this.#onData(header.len);
+        return this.#onData(header.len, header.flags);
       case Op.CreditUpdate:
         return Action.None;
       case Op.CreditRequest:
@@ -172,22 +179,36 @@ export class Connection {
     return Action.Close;
   }
 
-  #onData(len: number): number {
+  #onData(len: number, flags: number): number {
     if (this.state !== State.Open || this.guestEnded) return this.#refuse();
-    if (len === 0) return Action.None;
+    // Without payload it still may end a record.
+    if (len === 0) return this.#endsRecord(flags) ? Action.Write : Action.None;
     // More than the credit that it was given: its bytes could only be dropped, so it is told.
     if (len > this.bufAlloc - this.waiting) return this.#refuse();
     this.received = (this.received + len) >>> 0;
+    // Its bytes may wait, and then no write follows that would bring the update about.
+    if (this.#isWorthTelling()) this.post(Pending.CreditUpdate);
     return Action.Write;
+  }
+
+  #endsRecord(flags: number): boolean {
+    return this.type === PacketType.Seqpacket && (flags & RecordFlag.EndOfMessage) !== 0;
   }
 
   #onShutdown(flags: number): number {
     if (this.state !== State.Open) return this.#refuse();
-    if ((flags & ShutdownFlag.Receive) !== 0) this.guestDeaf = true;
-    const ends = (flags & ShutdownFlag.Send) !== 0 && !this.guestEnded;
-    if (ends) this.guestEnded = true;
-    if (this.guestDeaf && this.guestEnded && this.waiting === 0) return this.#refuse();
-    return ends ? Action.EndOutput : Action.None;
+    const endsInput = (flags & ShutdownFlag.Receive) !== 0 && !this.guestDeaf;
+    const endsOutput = (flags & ShutdownFlag.Send) !== 0 && !this.guestEnded;
+    if (endsInput) {
+      this.guestDeaf = true;
+      this.pending &= ~Pending.Data;
+    }
+    if (endsOutput) this.guestEnded = true;
+    // Neither direction is of use to a side: the RST ends the connection.
+    const isOver = this.guestEnded ? this.waiting === 0 : this.hostDeaf;
+    if (this.guestDeaf && isOver) this.kill();
+    if (endsInput) return endsOutput ? Action.EndBoth : Action.EndInput;
+    return endsOutput ? Action.EndOutput : Action.None;
   }
 
   /** The socket has taken bytes of the guest. */
@@ -223,17 +244,37 @@ export class Connection {
   }
 
   get #shutdownFlags(): number {
-    return this.hostDeaf ? ShutdownFlag.Both : ShutdownFlag.Send;
+    return (this.hostDeaf ? ShutdownFlag.Receive : 0) | (this.hostEnded ? ShutdownFlag.Send : 0);
   }
 
-  /** The socket's peer is gone altogether. */
-  onHostGone(): void {
+  /**
+   * The socket accepts no more bytes, but may still have some for the guest, which is sent
+   * SHUTDOWN(receive): as when a reader on kernel vsock shuts down its side for reading.
+   */
+  onHostDeaf(): void {
     if (this.state === State.Dead || this.hostDeaf) return;
     this.hostDeaf = true;
-    if (this.state !== State.Open) this.kill();
-    // Where its end has been told already, the guest hears the rest.
-    else if (this.hostEnded) this.post(Pending.Shutdown);
-    else this.post(Pending.Data);
+    if (this.guestDeaf) this.kill();
+    else this.post(Pending.Shutdown);
+  }
+
+  /**
+   * The socket's peer has closed it. What it has sent before is still the guest's; SHUTDOWN(both)
+   * follows that.
+   *
+   * @param hasUnread whether the socket has bytes for the guest; of interest before the connection is
+   * open alone.
+   */
+  onHostGone(hasUnread: boolean): void {
+    if (this.state === State.Dead) return;
+    const wasDeaf = this.hostDeaf;
+    this.hostDeaf = true;
+    if (this.state !== State.Open) {
+      if (!hasUnread) this.kill();
+    } else if (this.guestDeaf) this.kill();
+    // After the end of its data has been sent, the guest gets the rest.
+    else if (!this.hostEnded) this.post(Pending.Data);
+    else if (!wasDeaf) this.post(Pending.Shutdown);
   }
 
   /** What may be told while data has to wait: not the end of data before it, either. */

@@ -38,8 +38,8 @@ describe("a printed configuration", () => {
     groups: a+b
   - guest_cid: 4
     socket: /tmp/vhost3.socket
-    forward-cid: 1
-    forward-listen: "9001+9002"
+    forward_cid: 1
+    forward_listen: "9001+9002"
     tx_buffer_size: 65536
     queue_size: 1024
     groups: default
@@ -107,7 +107,7 @@ describe("a printed configuration", () => {
 describe("QEMU's options", () => {
   test("share the memory with the device", () => {
     expect(qemuLine(VM, "1G")).toBe(
-      "-m 1G -object memory-backend-memfd,id=mem0,size=1G,share=on -machine memory-backend=mem0" +
+      "-cpu max -m 1G -object memory-backend-memfd,id=mem0,size=1G,share=on -machine memory-backend=mem0" +
         " -chardev socket,id=vsock0,path=/tmp/vhost3.socket -device vhost-user-vsock-pci,chardev=vsock0",
     );
   });

@@ -56,6 +56,7 @@ describe("a VM of hybrid-proxy", () => {
       socketMode: 0o660,
       socketOwner: "root:kvm",
       maxConnections: 64,
+      connectTimeoutMs: 1500,
       rateToGuest: 10 * 1024 * 1024,
       rateFromGuest: 5_000_000,
       burst: 65_536,
@@ -71,6 +72,7 @@ describe("a VM of hybrid-proxy", () => {
       "socket-mode": "0660",
       "socket-owner": "root:kvm",
       "max-connections": "64",
+      "connect-timeout": "1.5s",
       "rate-to-guest": "10M",
       "rate-from-guest": "5000000",
       burst: "64k",
@@ -183,6 +185,13 @@ describe("a VM of hybrid-proxy", () => {
       `${GOOD},capture=/c,capture-bytes=${bytes}`,
       "capture-bytes: ",
     ]),
+    ["socket=/s,forward-cid=1,line-timeout=1", "line-timeout: it needs uds-path"],
+    ...["connect-timeout", "line-timeout"].flatMap((key) =>
+      ["0", "0s", "-1", "x", "", "1d", "1e3", "25000000"].map((time): [string, string] => [
+        `${GOOD},${key}=${time}`,
+        `${key}: ${JSON.stringify(time)} is no duration above 0`,
+      ]),
+    ),
     ["socket=/s,forward-cid=1,forward-listen=7+7", "forward-listen: 7 is used twice"],
     ...["0", "1", "3", "1000", "65536", "x", ""].map((size): [string, string] => [
       `${GOOD},queue-size=${size}`,

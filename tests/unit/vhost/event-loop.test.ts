@@ -50,6 +50,7 @@ async function rounds(milliseconds: number, wish: (loop: EventLoop, now: number)
     else wish(loop, now);
   });
   await loop.run();
+  loop.close();
   return count;
 }
 
@@ -99,6 +100,7 @@ test("a loop tells once that nothing comes any more, after something had come", 
     if (quiet === 3) loop.stop();
   });
   await loop.run();
+  loop.close();
   expect(seen).toEqual(["event", "idle", "event", "idle"]);
   closeDescriptor(fd);
 });

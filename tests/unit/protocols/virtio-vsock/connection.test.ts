@@ -13,6 +13,7 @@ import {
   Op,
   PacketHeader,
   PacketType,
+  RecordFlag,
   ShutdownFlag,
 } from "../../../../src/protocols/virtio-vsock/packet.ts";
 
@@ -145,6 +146,19 @@ describe("credit", () => {
     expect(tellAll(connection)).toEqual([[Op.Rst, 0]]);
   });
 
+  test("an update goes out also if the bytes that use up what the guest knows of have to wait", () => {
+    const connection = open();
+    const take = (len: number) => connection.onPacket(packet(Op.Rw, { len }));
+    take((BUFFER * 3) / 4);
+    connection.onForwarded((BUFFER * 3) / 4);
+    expect(tellAll(connection)).toEqual([]);
+    take(BUFFER / 4);
+    expect(tellAll(connection)).toEqual([[Op.CreditUpdate, 0]]);
+    // Now the guest knows all that is free.
+    take((BUFFER * 3) / 4);
+    expect(tellAll(connection)).toEqual([]);
+  });
+
   test("an update goes out when the guest believes the buffer nearly full", () => {
     const connection = open();
     for (let sent = 0; sent < BUFFER; sent += 1024) {
@@ -187,12 +201,128 @@ describe("half-close", () => {
     const connection = open();
     expect(connection.onPacket(packet(Op.Rw, { len: 100 }))).toBe(Action.Write);
     expect(connection.onPacket(packet(Op.Shutdown, { flags: ShutdownFlag.Both }))).toBe(
-      Action.EndOutput,
+      Action.EndBoth,
     );
     expect(connection.state).toBe(State.Open);
     connection.onForwarded(100);
     expect(tellAll(connection)).toEqual([[Op.Rst, 0]]);
   });
+});
+
+describe("a guest that reads no more", () => {
+  const receive = packet(Op.Shutdown, { flags: ShutdownFlag.Receive });
+
+  test("is sent no bytes, whatever the socket and its credit say", () => {
+    const connection = open();
+    connection.onReadable();
+    expect(connection.onPacket(receive)).toBe(Action.EndInput);
+    expect(connection.onPacket(receive)).toBe(Action.None);
+    connection.onReadable();
+    expect(tellAll(connection, [100])).toEqual([]);
+    // Its buffer was full before.
+    connection.starved = true;
+    connection.onPacket(packet(Op.CreditUpdate));
+    expect(tellAll(connection, [100])).toEqual([]);
+    expect(connection.onPacket(packet(Op.Rw, { len: 10 }))).toBe(Action.Write);
+  });
+
+  test("and sends no more either is answered with an RST", () => {
+    const connection = open();
+    connection.onPacket(receive);
+    const send = packet(Op.Shutdown, { flags: ShutdownFlag.Send });
+    expect(connection.onPacket(send)).toBe(Action.EndOutput);
+    expect(tellAll(connection)).toEqual([[Op.Rst, 0]]);
+  });
+
+  test.each([
+    ["has closed", (connection: Connection) => connection.onHostGone(false)],
+    ["reads no more either", (connection: Connection) => connection.onHostDeaf()],
+  ])("has no connection with a host that %s", (_, end) => {
+    for (const isGuestFirst of [true, false]) {
+      const connection = open();
+      if (isGuestFirst) connection.onPacket(receive);
+      end(connection);
+      if (!isGuestFirst) connection.onPacket(receive);
+      expect([connection.state, connection.pending]).toEqual([State.Dead, Pending.Rst]);
+    }
+  });
+});
+
+describe("a host that reads no more", () => {
+  const flagsOf = (connection: Connection) => {
+    const header = new PacketHeader();
+    expect(connection.next()).toBe(Pending.Shutdown);
+    connection.tell(Pending.Shutdown, header, 4, 0);
+    return header.flags;
+  };
+
+  test("may go on to write; its end is told once more, with both flags", () => {
+    const connection = open();
+    connection.onHostDeaf();
+    connection.onHostDeaf();
+    expect(flagsOf(connection)).toBe(ShutdownFlag.Receive);
+    expect(connection.state).toBe(State.Open);
+    connection.onReadable();
+    expect(tellAll(connection, [5])).toEqual([[Op.Rw, 5]]);
+    connection.onHostEnd();
+    expect(flagsOf(connection)).toBe(ShutdownFlag.Both);
+    expect(connection.isLeaving).toBe(true);
+    connection.onHostGone(false);
+    expect(connection.next()).toBe(0);
+  });
+
+  test("since it has closed has its bytes sent first, and then both flags", () => {
+    const connection = open();
+    connection.onHostGone(false);
+    expect(tellAll(connection, [70])).toEqual([[Op.Rw, 70]]);
+    connection.onHostEnd();
+    expect(flagsOf(connection)).toBe(ShutdownFlag.Both);
+  });
+
+  test("since it has closed after its end has the rest told", () => {
+    const connection = open();
+    connection.onHostEnd();
+    expect(flagsOf(connection)).toBe(ShutdownFlag.Send);
+    connection.onHostGone(false);
+    expect(flagsOf(connection)).toBe(ShutdownFlag.Both);
+  });
+});
+
+describe("a client that closes before the guest has answered", () => {
+  const asked = () => {
+    const connection = new Connection(1 << 30, 1234, PacketType.Stream, BUFFER);
+    connection.post(Pending.Request);
+    return connection;
+  };
+
+  test("keeps its connection if it has sent something", () => {
+    const connection = asked();
+    connection.onHostGone(true);
+    expect(tellAll(connection)).toEqual([[Op.Request, 0]]);
+    expect(connection.onPacket(packet(Op.Response))).toBe(Action.Opened);
+    expect(tellAll(connection, [6])).toEqual([[Op.Rw, 6]]);
+  });
+
+  test("has none if not: a guest that has not heard of it never does", () => {
+    const connection = asked();
+    connection.onHostGone(false);
+    expect([connection.state, tellAll(connection)]).toEqual([State.Dead, []]);
+    const known = asked();
+    tellAll(known);
+    known.onHostGone(false);
+    expect(tellAll(known)).toEqual([[Op.Rst, 0]]);
+  });
+});
+
+test.each([
+  [PacketType.Seqpacket, RecordFlag.EndOfMessage, Action.Write],
+  [PacketType.Seqpacket, RecordFlag.EndOfRecord, Action.None],
+  [PacketType.Seqpacket, 0, Action.None],
+  [PacketType.Stream, RecordFlag.EndOfMessage, Action.None],
+])("a packet of type %d without bytes and with flags %d is action %d", (type, flags, action) => {
+  const connection = new Connection(1 << 30, 1234, type, BUFFER);
+  connection.onPacket(packet(Op.Response, { type }));
+  expect(connection.onPacket(packet(Op.Rw, { type, flags }))).toBe(action);
 });
 
 test("any packets at all keep the books right", () => {
