@@ -5,6 +5,7 @@ import type { Runtime } from "../../src/self-contained/libraries.ts";
 import { packedArchitecture, packSelfContained } from "../../src/self-contained/pack.ts";
 import { readStub } from "../../src/self-contained/stub-image.ts";
 import { identity, ROOT } from "./inputs.ts";
+import { overwriteRuntimeVariables } from "./runtime-variables.ts";
 import { COMPILE_TARGETS, type Job } from "./targets.ts";
 
 /**
@@ -42,6 +43,9 @@ export async function compile({ target, compiled, isHost }: Job, outfile: string
     },
   });
   if (!result.success) throw new Error(`building for ${target} failed:\n${result.logs.join("\n")}`);
+  const bytes = readFileSync(outfile);
+  overwriteRuntimeVariables(bytes);
+  writeFileSync(outfile, bytes);
 }
 
 /** Puts the loader and the libraries into the executable at `path`. */
@@ -53,13 +57,14 @@ export function makeSelfContained(path: string, runtime: Runtime): void {
 }
 
 /**
- * Some failures of the compiler leave a file that does not run: so run it.
+ * Some failures of the compiler leave a file that does not run: so run it, also with the variables
+ * that would make Bun of it or run other code.
  *
  * @throws {Error} where it does not say what it was built for.
  */
 export function tryOut(path: string, target: string): void {
   const { exitCode, stdout, stderr } = Bun.spawnSync([path, "--version", "--json"], {
-    env: {},
+    env: { BUN_BE_BUN: "1", BUN_OPTIONS: "--preload=/nonexistent" },
     cwd: "/",
   });
   const answer =

@@ -62,6 +62,12 @@ export async function planOf(args: Arguments): Promise<PackPlan> {
   const executable = executableOf(args);
   const { interpreter, machine } = readElfNeeds(executable);
   const modules = modulesOf(args);
+  if (!overlay && args.string("kernel-modules") === undefined) {
+    say(
+      "vsockbox: no kernel modules are packed: the guest has vsock only if its kernel has the virtio transport built in",
+    );
+    say("  hint: --kernel-modules /lib/modules/VERSION packs those that it needs");
+  }
   const kernel = kernelOf(modules, executable, machine);
   const packed = [...files.map(({ path }) => path), ...busyboxPacked.map(({ path }) => `/${path}`)];
   const init = await initOf(args, { isInit, packed: overlay ? undefined : packed });

@@ -55,7 +55,7 @@ _Static_assert(sizeof(struct table) <= TABLE_BYTES, "the table has its place");
 enum {
   SYS_write = 1, SYS_close = 3, SYS_mmap = 9, SYS_mprotect = 10, SYS_munmap = 11, SYS_fchdir = 81,
   SYS_exit_group = 231, SYS_openat = 257, SYS_mkdirat = 258, SYS_unlinkat = 263, SYS_faccessat = 269,
-  SYS_prlimit64 = 302, SYS_memfd_create = 319,
+  SYS_prlimit64 = 302, SYS_memfd_create = 319, SYS_getrandom = 318, SYS_clock_gettime = 228, SYS_getpid = 39, SYS_ioctl = 16,
 };
 #define O_DIRECTORY 0200000
 #define O_NOFOLLOW 0400000
@@ -71,7 +71,7 @@ static inline long call(long n, long a, long b, long c, long d, long e, long f) 
 enum {
   SYS_write = 64, SYS_close = 57, SYS_mmap = 222, SYS_mprotect = 226, SYS_munmap = 215, SYS_fchdir = 50,
   SYS_exit_group = 94, SYS_openat = 56, SYS_mkdirat = 34, SYS_unlinkat = 35, SYS_faccessat = 48,
-  SYS_prlimit64 = 261, SYS_memfd_create = 279,
+  SYS_prlimit64 = 261, SYS_memfd_create = 279, SYS_getrandom = 278, SYS_clock_gettime = 113, SYS_getpid = 172, SYS_ioctl = 29,
 };
 #define O_DIRECTORY 040000
 #define O_NOFOLLOW 0100000
@@ -87,13 +87,17 @@ enum { SYS_fsopen = 430, SYS_fsconfig = 431, SYS_fsmount = 432 };
 #define SYSTEM(n, a, b, c, d, e, f) \
   call(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 
-enum { AT_NULL = 0, AT_PHDR = 3, AT_PHNUM = 5, AT_BASE = 7, AT_ENTRY = 9, AT_PAGESZ = 6, AT_SECURE = 23, AT_RANDOM = 25 };
+enum { AT_NULL = 0, AT_PHDR = 3, AT_PHNUM = 5, AT_BASE = 7, AT_ENTRY = 9, AT_PAGESZ = 6, AT_HWCAP = 16, AT_SECURE = 23 };
 enum { PROT_READ = 1, PROT_WRITE = 2, PROT_EXEC = 4, MAP_PRIVATE = 2, MAP_FIXED = 16, MAP_ANONYMOUS = 32 };
 enum { AT_FDCWD = -100, AT_REMOVEDIR = 0x200 };
 enum { O_RDWR = 2, O_CREAT = 0100, O_EXCL = 0200, O_CLOEXEC = 02000000, O_PATH = 010000000 };
 enum { MFD_CLOEXEC = 1, MFD_NOEXEC_SEAL = 8 };
 enum { FSOPEN_CLOEXEC = 1, FSMOUNT_CLOEXEC = 1, FSCONFIG_CMD_CREATE = 6 };
 enum { RLIMIT_STACK = 3 };
+enum { GRND_NONBLOCK = 1 };
+enum { CLOCK_MONOTONIC = 1, TCSBRK = 0x5409 };
+/* sysexits.h: EX_UNAVAILABLE, EX_SOFTWARE */
+enum { STATUS_UNAVAILABLE = 69, STATUS_SOFTWARE = 70 };
 #define ENOENT 2
 #define EINVAL 22
 
@@ -101,7 +105,9 @@ enum { RLIMIT_STACK = 3 };
 #define HANDOVER_BYTES 2048
 enum { FOLDER_BYTES = 64, PRELOAD_BYTES = 1024 };
 struct handover {
-  char preload[PRELOAD_BYTES]; /* LD_PRELOAD=… */
+  char preload[PRELOAD_BYTES]; /* LD_PRELOAD=…; the first, since `finish` has its address alone */
+  u64 *variables;              /* the environment as the kernel made it, in pages of its own; or 0 */
+  u64 variables_bytes;
   char library_path[24];       /* LD_LIBRARY_PATH= */
   char folder[FOLDER_BYTES];   /* to be removed with the libraries in it; empty where there is none */
   s32 descriptors[MAX_LIBRARIES + 1];
@@ -141,13 +147,85 @@ static char *append_number(char *to, long value) {
   return to;
 }
 
+static __attribute__((noreturn)) void exit_with_error(int status, const char *text) {
+  const char *end = text;
+  while (*end) end++;
+  SYSTEM(SYS_write, 2, text, end - text, 0, 0, 0);
+  /* tcdrain(3): when an init ends the kernel panics, with what a serial console has not sent yet. */
+  SYSTEM(SYS_ioctl, 2, TCSBRK, 1, 0, 0, 0);
+  for (;;) SYSTEM(SYS_exit_group, status, 0, 0, 0, 0, 0);
+}
+
 static __attribute__((noreturn)) void die(const char *what, long result) {
   char text[400], *end = append(text, "vsockbox: cannot start: ");
   end = append(end, what);
   if (failed(result)) end = append_number(append(end, ": error "), -result);
-  end = append(end, "\n");
-  SYSTEM(SYS_write, 2, text, end - text, 0, 0, 0);
-  for (;;) SYSTEM(SYS_exit_group, 70, 0, 0, 0, 0, 0);
+  append(end, "\n");
+  exit_with_error(STATUS_SOFTWARE, text);
+}
+
+/*
+ * What the runtime is compiled for: x86-64-v2 of the psABI, or Armv8.0-A with CRC32. On a processor without
+ * it the runtime ends by SIGILL at some later instruction, which is a panic of the kernel if this is its init.
+ */
+struct processor_feature {
+  u32 bit;
+  char name[12];
+};
+#if defined(__x86_64__)
+#define REQUIRED_LEVEL "x86-64-v2"
+#define EMULATOR_HINT "-cpu host with KVM, -cpu max without"
+/* CPUID leaf 1, ECX */
+static const struct processor_feature required_features[] = {
+  {0, "SSE3"}, {9, "SSSE3"}, {13, "CMPXCHG16B"}, {19, "SSE4.1"}, {20, "SSE4.2"}, {23, "POPCNT"},
+};
+static u64 processor_features(u64 hwcap) {
+  u32 eax = 1, ebx, ecx = 0, edx;
+  (void)hwcap;
+  __asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
+  return ecx;
+}
+#elif defined(__aarch64__)
+#define REQUIRED_LEVEL "Armv8-A with CRC32"
+#define EMULATOR_HINT "-cpu host with KVM, -cpu max without"
+/* AT_HWCAP, asm/hwcap.h */
+static const struct processor_feature required_features[] = {{0, "FP"}, {1, "ASIMD"}, {7, "CRC32"}};
+static u64 processor_features(u64 hwcap) { return hwcap; }
+#endif
+
+static void require_processor(u64 hwcap) {
+  u64 features = processor_features(hwcap);
+  char text[400], *end = append(text, "vsockbox: cannot start: this processor lacks ");
+  int count = 0;
+  for (u64 i = 0; i < sizeof(required_features) / sizeof(*required_features); i++) {
+    if (features >> required_features[i].bit & 1) continue;
+    if (count++) end = append(end, ", ");
+    end = append(end, required_features[i].name);
+  }
+  if (!count) return;
+  append(end, "; " REQUIRED_LEVEL " is needed (QEMU: " EMULATOR_HINT ")\n");
+  exit_with_error(STATUS_UNAVAILABLE, text);
+}
+
+/*
+ * Blocks until the kernel has random bytes: the runtime aborts where it has none, as in the init of a machine
+ * without RDRAND. Asking for one is what makes a kernel from 5.4 on collect them.
+ */
+static void wait_for_random_bytes(void) {
+  char byte;
+  SYSTEM(SYS_getrandom, &byte, sizeof(byte), 0, 0, 0, 0);
+}
+
+/*
+ * Names need to be unique, and nothing else may follow from them: the bytes of AT_RANDOM are the seed of stack
+ * canaries. A kernel before 3.17 does not have getrandom(2).
+ */
+static u64 unique_number(void) {
+  u64 number = 0;
+  if (SYSTEM(SYS_getrandom, &number, sizeof(number), GRND_NONBLOCK, 0, 0, 0) == sizeof(number)) return number;
+  u64 time[2] = {0, 0};
+  SYSTEM(SYS_clock_gettime, CLOCK_MONOTONIC, time, 0, 0, 0, 0);
+  return time[0] << 52 ^ time[1] << 22 ^ (u64)SYSTEM(SYS_getpid, 0, 0, 0, 0, 0, 0);
 }
 
 /* Writes all of a library. 0, or the error. */
@@ -238,15 +316,12 @@ static void remove_folder(const char *folder) {
 }
 
 /* Without /proc and privileges: a folder of our own, removed again by `finish`. 0, or the error of the first place there is. */
-static long provide_folder(struct handover *handover, char *preload, const unsigned char *random) {
+static long provide_folder(struct handover *handover, char *preload) {
   static const char places[][12] = {"/dev/shm", "/run", "/tmp", "/var/tmp", ""};
   long result, reason = -ENOENT;
   for (u64 i = 0; i < sizeof(places) / sizeof(*places); i++) {
     char *end = append(append(handover->folder, places[i]), "/.vsockbox-");
-    for (int k = 0; k < 8; k++) {
-      *end++ = "0123456789abcdef"[random[k] >> 4];
-      *end++ = "0123456789abcdef"[random[k] & 15];
-    }
+    for (u64 number = unique_number(), k = 0; k < 16; k++, number >>= 4) *end++ = "0123456789abcdef"[number & 15];
     *end = 0;
     result = SYSTEM(SYS_mkdirat, AT_FDCWD, handover->folder, 0700, 0, 0, 0);
     if (reason == -ENOENT) reason = result;
@@ -267,7 +342,7 @@ static void forget_descriptors(struct handover *handover) {
     SYSTEM(SYS_close, handover->descriptors[--handover->descriptor_count], 0, 0, 0, 0, 0);
 }
 
-static void provide(struct handover *handover, const unsigned char *random) {
+static void provide(struct handover *handover) {
   char *preload = append(handover->preload, "LD_PRELOAD=");
   append(handover->library_path, "LD_LIBRARY_PATH=");
   handover->home = -1;
@@ -281,7 +356,7 @@ static void provide(struct handover *handover, const unsigned char *random) {
   }
   if (provide_hidden(handover, preload) == 0) return;
   forget_descriptors(handover);
-  result = provide_folder(handover, preload, random);
+  result = provide_folder(handover, preload);
   if (result == 0) return;
   die("its libraries need /proc (mount -t proc proc /proc), or a folder where files can be made and run: "
       "/dev/shm, /run, /tmp or /var/tmp", result);
@@ -306,16 +381,44 @@ static u64 map_loader(u64 page) {
 }
 
 /*
- * The loader is not to see the user's variables for loaders: what LD_PRELOAD or LD_AUDIT names is made
- * for another C library, and LD_TRACE_LOADED_OBJECTS would end the process before `finish`. So their
- * first letter is another one while it runs: from `L` to this, and back.
+ * The loader does not see the user's variables for loaders: what LD_PRELOAD or LD_AUDIT names is made for
+ * another C library, LD_TRACE_LOADED_OBJECTS would end the process before `finish`, and GLIBC_TUNABLES changes
+ * the allocator below the runtime. An empty string stands in their places while it runs; the strings themselves
+ * stay as they are, and `finish` puts their addresses back.
  */
-enum { HIDDEN = 1 };
-static void swap_loader_variables(const u64 *variables, char from, char to) {
-  for (; *variables; variables++) {
-    char *text = (char *)*variables;
-    if (text[0] == from && text[1] == 'D' && text[2] == '_') text[0] = to;
+static int begins_with(const char *text, const char *prefix) {
+  while (*prefix && *text == *prefix) text++, prefix++;
+  return !*prefix;
+}
+static int is_for_loaders(const char *text) { return begins_with(text, "LD_") || begins_with(text, "GLIBC_TUNABLES="); }
+
+/* Options of the runtime's engine. What else the runtime reads by a name with BUN_ is overwritten in the file itself. */
+static int is_for_engine(const char *text) { return begins_with(text, "BUN_JSC_"); }
+static int is_hidden(const char *text) { return is_for_loaders(text) || is_for_engine(text); }
+
+/* Keeps a copy of the addresses that are hidden, where there are any. */
+static void hide_loader_variables(u64 *variables, u64 count, u64 **copy, u64 *bytes) {
+  u64 hidden = 0;
+  for (u64 i = 0; i < count; i++) hidden += is_hidden((const char *)variables[i]);
+  *copy = 0;
+  *bytes = count * sizeof(u64);
+  if (!hidden) return;
+  u64 pages = SYSTEM(SYS_mmap, 0, *bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (failed(pages)) die("no memory for the environment", pages);
+  *copy = (u64 *)pages;
+  for (u64 i = 0; i < count; i++) {
+    (*copy)[i] = variables[i];
+    if (is_hidden((const char *)variables[i])) variables[i] = (u64) "";
   }
+}
+
+static void restore_loader_variables(u64 *variables, struct handover *handover) {
+  if (!handover->variables) return;
+  for (u64 i = 0; i < handover->variables_bytes / sizeof(u64); i++) {
+    if (!is_for_engine((const char *)handover->variables[i])) *variables++ = handover->variables[i];
+  }
+  while (*variables) *variables++ = 0;
+  SYSTEM(SYS_munmap, handover->variables, handover->variables_bytes, 0, 0, 0, 0);
 }
 
 extern char finish[] __attribute__((visibility("hidden")));
@@ -329,23 +432,27 @@ __attribute__((used)) u64 begin_in_c(const u64 *stack, u64 *moved) {
   u64 words = 1 + stack[0] + 1;
   while (stack[words]) words++;
   for (u64 i = 0; i < words; i++) *to++ = stack[i];
+  u64 before = 1 + moved[0] + 1, *copy, copy_bytes;
+  hide_loader_variables(moved + before, words - before, &copy, &copy_bytes);
   u64 *variables = to;
-  variables[0] = 0;
-  swap_loader_variables(moved + 1 + moved[0] + 1, 'L', HIDDEN);
   to += 3;
   u64 *auxiliary = to;
-  u64 random = 0, page = 4096;
+  u64 page = 4096, hwcap = 0;
   for (const u64 *from = stack + words + 1;; from += 2) {
     *to++ = from[0];
     *to++ = from[1];
-    if (from[0] == AT_RANDOM) random = from[1];
+    if (from[0] == AT_HWCAP) hwcap = from[1];
     if (from[0] == AT_PAGESZ) page = from[1];
     if (from[0] == AT_SECURE && from[1])
       die("a self-contained executable cannot have the set-user-id bit or capabilities of its own", 0);
     if (from[0] == AT_NULL) break;
   }
+  require_processor(hwcap);
+  wait_for_random_bytes();
   struct handover *handover = (struct handover *)to;
-  provide(handover, (const unsigned char *)random);
+  handover->variables = copy;
+  handover->variables_bytes = copy_bytes;
+  provide(handover);
   /* The last of a name is the one that the loader takes. */
   variables[0] = (u64)handover->library_path;
   variables[1] = (u64)handover->preload;
@@ -407,7 +514,7 @@ __attribute__((used)) u64 finish_in_c(u64 *stack) {
   struct handover *handover = (struct handover *)end[-1];
   end[-2] = 0;
   end[-1] = 0;
-  swap_loader_variables(variables, HIDDEN, 'L');
+  restore_loader_variables(variables, handover);
   u64 page = 4096;
   for (u64 *entry = auxiliary; entry[0] != AT_NULL; entry += 2) {
     if (entry[0] == AT_PAGESZ) page = entry[1];

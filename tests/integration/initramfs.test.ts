@@ -207,7 +207,7 @@ describeWith(["cpio"], "an overlay", () => {
 test("a reader that goes away early is no success", async () => {
   using folder = new TemporaryFolder();
   const { stdout, stderr } = await shell(
-    "{ vsockbox initramfs -o -; echo $? > status; } | head -c 1 > /dev/null; cat status",
+    "{ vsockbox initramfs -o - 2> /dev/null; echo $? > status; } | head -c 1 > /dev/null; cat status",
     { cwd: folder.path },
   );
   expect({ stdout, stderr }).toEqual({ stdout: "141\n", stderr: "" });
@@ -324,5 +324,19 @@ describe("what is refused, with what to do", () => {
     const result = await vsockbox(["initramfs", "-o", folder.file("x"), ...args]);
     expect(result.status).toBe(0);
     expect(result.stderr).toContain("the guest may have no vsock");
+  });
+
+  test("an image without any is packed with a warning, an overlay without one", async () => {
+    using folder = new TemporaryFolder();
+    const stderrOf = async (...args: string[]) => {
+      const { status, stderr } = await vsockbox(["initramfs", "-o", folder.file("x"), ...args]);
+      expect(status).toBe(0);
+      return stderr;
+    };
+    expect(await stderrOf(...SMALL)).toMatch(
+      /no kernel modules are packed: .*\n {2}hint: --kernel-modules/,
+    );
+    const overlay = await stderrOf("--overlay", "--force", ...SMALL);
+    expect(overlay).not.toContain("kernel modules");
   });
 });

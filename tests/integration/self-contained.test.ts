@@ -1,17 +1,15 @@
 /** The self-contained executable: what it needs of a root file system (nothing), and what it leaves. */
-import { describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chmodSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { ElfFile, PF } from "../../src/elf/elf-file.ts";
 import { findBusybox } from "../../src/vm/guest-image.ts";
 import { BARE_BINARY, BareRoot } from "../support/bare-root.ts";
 import { BINARY, Running, shell, TemporaryFolder, vsockbox } from "../support/binary.ts";
+import { AS_RUNTIME, writeRuntimeBinary } from "../support/runtime-binary.ts";
 import { describeWith } from "../support/tools.ts";
 
 const isRoot = process.getuid?.() === 0;
 const VERSION = /^vsockbox \d+\.\d+\.\d+ \([0-9a-f]{12}\)\n$/;
-
-/** The executable runs a script: what our own commands do with a file, a child or a library. */
-const asRuntime = { BUN_BE_BUN: "1" };
 
 /** An agent in that root; its socket is in /run. */
 const agentIn = (root: BareRoot) =>
@@ -162,6 +160,11 @@ describe("no trace", () => {
       folder: process.cwd(),
     }));`;
 
+  const runtime = new TemporaryFolder();
+  const RUNTIME = runtime.file("runtime");
+  beforeAll(() => writeRuntimeBinary(RUNTIME));
+  afterAll(() => runtime[Symbol.dispose]());
+
   interface Report {
     environment: string[];
     path: string;
@@ -180,8 +183,8 @@ describe("no trace", () => {
   ): Report {
     using folder = new TemporaryFolder();
     writeFileSync(folder.file("report.ts"), report);
-    const { stdout, stderr } = Bun.spawnSync([BINARY, "run", folder.file("report.ts"), ...words], {
-      env: { ...asRuntime, PATH: "/usr/bin:/bin", ...env },
+    const { stdout, stderr } = Bun.spawnSync([RUNTIME, "run", folder.file("report.ts"), ...words], {
+      env: { ...AS_RUNTIME, PATH: "/usr/bin:/bin", ...env },
       cwd,
       stdin: "ignore",
     });
@@ -200,7 +203,11 @@ describe("no trace", () => {
     ]);
     // ls has the folder open itself.
     expect(child.filter((line) => /^\d+$/.test(line))).toEqual(["0", "1", "2", "3"]);
-    expect({ path, sameProcess, folder }).toEqual({ path: BINARY, sameProcess: true, folder: "/" });
+    expect({ path, sameProcess, folder }).toEqual({
+      path: RUNTIME,
+      sameProcess: true,
+      folder: "/",
+    });
   });
 
   test("of the user's own loader variables: a child has them, we do not", () => {
@@ -208,12 +215,36 @@ describe("no trace", () => {
       LD_LIBRARY_PATH: "/nowhere",
       LD_PRELOAD: "/nowhere/lib.so",
       LD_AUDIT: "/nowhere",
+      GLIBC_TUNABLES: "glibc.malloc.check=3",
     };
-    const { environment, maps } = reportOf([], own);
+    const { environment, child, maps } = reportOf([], own);
     expect(environment).toEqual(expect.arrayContaining(Object.keys(own)));
+    expect(child).toEqual(
+      expect.arrayContaining(Object.entries(own).map(([name, value]) => `${name}=${value}`)),
+    );
     expect(maps).not.toContain("nowhere");
     const { stderr } = Bun.spawnSync([BINARY, "--version"], { env: own });
     expect(stderr.toString()).toBe("");
+  });
+
+  test("of a name that only looks like a loader's: it stays as it is", () => {
+    const own = { "\u0001D_PRELOAD": "/nowhere/lib.so", LD_DEBUG_OUTPUT: "x" };
+    const { environment, child } = reportOf([], own);
+    expect(environment).toEqual(expect.arrayContaining(Object.keys(own)));
+    expect(environment).not.toContain("LD_PRELOAD");
+    expect(child).toContain("LD_DEBUG_OUTPUT=x");
+  });
+
+  test("of options of the runtime's engine, between others", () => {
+    const { environment, child } = reportOf([], {
+      A: "1",
+      BUN_JSC_dumpOptions: "1",
+      LD_DEBUG_OUTPUT: "x",
+      BUN_JSC_useJIT: "0",
+      B: "2",
+    });
+    expect(environment.toSorted()).toEqual(["A", "B", "BUN_BE_BUN", "LD_DEBUG_OUTPUT", "PATH"]);
+    expect(child.filter((line) => line.startsWith("BUN_JSC_"))).toEqual([]);
   });
 
   test("in memory: no page is written and executed but what the runtime compiles", () => {
@@ -294,6 +325,55 @@ describeWith(["musl-gcc"], "a root with musl in the place of glibc", () => {
       status: 5,
       stdout: "from musl\n",
       stderr: "",
+    });
+  });
+});
+
+describe("variables of the runtime", () => {
+  const run = (variable: Record<string, string>, words: string[] = ["--version"]) => {
+    using folder = new TemporaryFolder();
+    const script = folder.file("foreign.js");
+    writeFileSync(script, "console.log('foreign code')");
+    const env = Object.fromEntries(
+      Object.entries(variable).map(([name, value]) => [name, value.replace("SCRIPT", script)]),
+    );
+    const { stdout, stderr } = Bun.spawnSync([BINARY, ...words], { env, cwd: folder.path });
+    return stdout.toString() + stderr.toString();
+  };
+
+  test.each([
+    { BUN_OPTIONS: "--preload=SCRIPT" },
+    { BUN_OPTIONS: "--help" },
+    { BUN_BE_BUN: "1" },
+    { BUN_INSPECT_PRELOAD: "SCRIPT" },
+    { BUN_JSC_dumpOptions: "1" },
+    { GLIBC_TUNABLES: "glibc.malloc.check=x" },
+  ])("%p changes nothing", (variable) => {
+    expect(run(variable)).toMatch(VERSION);
+  });
+
+  test("BUN_INSPECT opens no debugger", async () => {
+    using folder = new TemporaryFolder();
+    const unused = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+    const { port } = unused;
+    unused.stop(true);
+    await using agent = new Running(["agent", "--listen", `unix:${folder.file("s")}`], {
+      env: { BUN_INSPECT: `ws://127.0.0.1:${port}/x` },
+    });
+    await agent.says("listening on");
+    const opened = Bun.connect({ hostname: "127.0.0.1", port, socket: { data() {} } });
+    await expect(opened).rejects.toThrow("connect");
+  });
+
+  test("a command that the agent starts has them", async () => {
+    using folder = new TemporaryFolder();
+    await using agent = new Running(["agent", "--listen", `unix:${folder.file("s")}`], {
+      env: { BUN_OPTIONS: "--preload=/nowhere", BUN_BE_BUN: "1", GLIBC_TUNABLES: "x=y" },
+    });
+    await agent.says("listening on");
+    const line = "env | grep -e ^BUN_ -e ^GLIBC_ | sort";
+    expect(await vsockbox(["exec", `unix:${folder.file("s")}`, "--shell", line])).toMatchObject({
+      stdout: "BUN_BE_BUN=1\nBUN_OPTIONS=--preload=/nowhere\nGLIBC_TUNABLES=x=y\n",
     });
   });
 });

@@ -5,9 +5,10 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { bootGuest, type Guest } from "../../src/vm/guest.ts";
-import { BINARY, eventually, TemporaryFolder } from "../support/binary.ts";
+import { eventually, TemporaryFolder } from "../support/binary.ts";
 import { runIn, startListener } from "../support/guest-lines.ts";
 import { guestVsock } from "../support/guest-vsock.ts";
+import { writeRuntimeBinary } from "../support/runtime-binary.ts";
 import { describeUml } from "./support.ts";
 
 const PROXY =
@@ -22,10 +23,12 @@ describeUml("hybrid-proxy --forward-cid, in a guest with vsock_loopback", () => 
     const entry = join(import.meta.dir, "../fixtures/forward-guest.ts");
     const built = await Bun.build({ entrypoints: [entry], target: "bun", outdir: folder.path });
     const [script] = built.outputs;
+    const runtime = folder.file("runtime");
+    writeRuntimeBinary(runtime);
     if (script === undefined) throw new Error("the inner guest is not built");
     guest = await bootGuest({
       vmm: "uml",
-      binary: BINARY,
+      binary: runtime,
       environment: { VSOCKBOX_TEST_VM: "1", NO_COLOR: "1" },
       files: [guestVsock(folder), { path: "test/inner.js", source: script.path, mode: 0o644 }],
     });

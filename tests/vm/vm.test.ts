@@ -5,6 +5,7 @@
  */
 import "./agent-init.ts";
 import "./initramfs.ts";
+import "./processor.ts";
 import "./self-contained.ts";
 import "./uml.ts";
 import "./systemd.ts";
