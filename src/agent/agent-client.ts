@@ -2,6 +2,7 @@
 import { toVsockboxError, VsockboxError } from "../errors.ts";
 import { baseName, type BytesPath, bytesPath } from "../files/bytes-path.ts";
 import type { SocketAddress } from "../net/address.ts";
+import { printable } from "../printable.ts";
 import type { ByteSource } from "../net/pump.ts";
 import type { Endpoint } from "../net/endpoint.ts";
 import { DEFAULT_CONNECT_TIMEOUT_MS } from "../net/dial.ts";
@@ -387,7 +388,7 @@ export class RemoteCommand {
     this.exited = channel.result.then((result) => {
       const text = (name: string) => {
         const value = field(result, name);
-        return typeof value === "string" ? value : undefined;
+        return typeof value === "string" ? printable(value) : undefined;
       };
       return {
         exitCode: readInteger("exec result", result, "exit_code", 0xffff_ffff) ?? 0,

@@ -1,6 +1,5 @@
 /** Several channels over one connection, behind a Hello; the same for either end. */
 import { toVsockboxError, VsockboxError } from "../errors.ts";
-import { showPath } from "../files/bytes-path.ts";
 import {
   type ChannelFrame,
   decodeChannelFrame,
@@ -11,6 +10,7 @@ import { CHANNEL_WINDOW_BYTES } from "../protocols/agent/credit.ts";
 import { encodeJsonFrame, FrameType } from "../protocols/agent/frame.ts";
 import { encodeError } from "../protocols/agent/hello.ts";
 import { bad, type JsonObject } from "../protocols/agent/json-fields.ts";
+import { printable } from "../printable.ts";
 import { Channel, type ChannelCarrier } from "./channel.ts";
 import type { FrameConnection } from "./frame-connection.ts";
 import { type LivenessLimits, type LivenessPhase, PeerLiveness } from "./peer-liveness.ts";
@@ -365,6 +365,6 @@ function saidBy(payload: Uint8Array): VsockboxError {
   return new VsockboxError({
     code: "TRANSPORT",
     operation: "connection",
-    message: `the other side ended it: ${showPath(payload.subarray(0, 1024)).replace(/\?$/, "")}`,
+    message: `the other side ended it: ${printable(new TextDecoder().decode(payload.subarray(0, 1024)).trimEnd())}`,
   });
 }

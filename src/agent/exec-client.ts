@@ -15,6 +15,7 @@ import {
   encodeExecRequest,
   type ExecRequest,
 } from "../protocols/agent/messages.ts";
+import { printable } from "../printable.ts";
 import { FrameConnection } from "./frame-connection.ts";
 import { refusedBy } from "./hello-client.ts";
 
@@ -89,7 +90,9 @@ export class RemoteExec {
           void this.#connection.stream.close();
           const { exitCode, error } = decodeExecResponse(frame.payload);
           if (error !== undefined) {
-            await streams.onStderr(new TextEncoder().encode(`vsockbox agent: ${error}\n`));
+            await streams.onStderr(
+              new TextEncoder().encode(`vsockbox agent: ${printable(error)}\n`),
+            );
           }
           return commandStatus(exitCode >>> 0);
         }

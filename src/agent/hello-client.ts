@@ -19,6 +19,7 @@ import {
   PROTOCOL_VERSION,
 } from "../protocols/agent/hello.ts";
 import { REFUSED_TEXT } from "../protocols/agent/refused.ts";
+import { printable } from "../printable.ts";
 import { VERSION } from "../version.ts";
 import { FrameConnection } from "./frame-connection.ts";
 
@@ -129,10 +130,12 @@ export function refusedBy(said: string): VsockboxError | undefined {
   return new VsockboxError({
     code: "REFUSED",
     operation: "enter",
-    message: said
-      .trim()
-      .replace(/^vsockbox agent: /, "")
-      .replace(/^accept: /, ""),
+    message: printable(
+      said
+        .trim()
+        .replace(/^vsockbox agent: /, "")
+        .replace(/^accept: /, ""),
+    ),
     hint: aboutToken
       ? "give the agent's token: --token-file FILE, or token_file in the VM's profile"
       : "start the agent with --allow-cid naming this side's CID (1 for the same machine, 2 for the host)",

@@ -11,8 +11,12 @@ import {
 } from "../protocols/agent/file-messages.ts";
 import { encodeBase64 } from "../protocols/agent/base64.ts";
 import { encodeJsonFrame, frameName, FrameType } from "../protocols/agent/frame.ts";
+import { printable } from "../printable.ts";
 import { FrameConnection } from "./frame-connection.ts";
 import { refusedBy } from "./hello-client.ts";
+
+/** Most of what an agent says instead of an answer, in UTF-16 units, before it counts as a reason. */
+const MAX_REASON_CHARACTERS = 4096;
 
 async function ask(
   address: SocketAddress,
@@ -28,13 +32,17 @@ async function ask(
     for (;;) {
       const frame = await nextOf(connection, options);
       if (frame?.type === FrameType.Stderr) {
-        said += new TextDecoder().decode(frame.payload);
+        if (said.length < MAX_REASON_CHARACTERS) said += new TextDecoder().decode(frame.payload);
         continue;
       }
       if (frame?.type !== FrameType.FileResult) throw noAnswer(said, frame?.type);
       const response = decodeFileResponse(frame.payload);
       if (response.error !== undefined) {
-        throw new VsockboxError({ code: "IO", operation: "agent", message: response.error });
+        throw new VsockboxError({
+          code: "IO",
+          operation: "agent",
+          message: printable(response.error),
+        });
       }
       return response;
     }

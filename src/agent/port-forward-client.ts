@@ -5,7 +5,11 @@ import { answerInTime } from "../net/retry.ts";
 import type { SocketStream } from "../net/stream.ts";
 import { encodeJsonFrame, frameName, FrameType } from "../protocols/agent/frame.ts";
 import { endedEarly } from "./exec-client.ts";
+import { printable } from "../printable.ts";
 import { FrameConnection } from "./frame-connection.ts";
+
+/** Most of an agent's reason that is kept, in UTF-16 units. */
+const MAX_REASON_CHARACTERS = 4096;
 
 /**
  * Asks the agent to connect to `host:port` inside the guest.
@@ -39,7 +43,7 @@ async function connectThrough(
     const frame = await connection.next();
     if (frame?.type === FrameType.Ready) return connection.detach();
     if (frame?.type === FrameType.Stderr) {
-      reason += new TextDecoder().decode(frame.payload);
+      if (reason.length < MAX_REASON_CHARACTERS) reason += new TextDecoder().decode(frame.payload);
       continue;
     }
     stream.abort();
@@ -54,7 +58,7 @@ async function connectThrough(
     throw new VsockboxError({
       code: "UNAVAILABLE",
       operation: "forward port",
-      message: reason.trim(),
+      message: printable(reason.trim()),
     });
   }
 }

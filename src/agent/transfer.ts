@@ -1,6 +1,7 @@
 /** What both ends of a transfer share: the summary, progress, and how errors are told. */
 import { reasonOf, VsockboxError } from "../errors.ts";
 import { type BytesPath, showPath } from "../files/bytes-path.ts";
+import { printable } from "../printable.ts";
 import { field, type JsonObject } from "../protocols/agent/json-fields.ts";
 
 /** The stream that a file's bytes travel on. */
@@ -10,7 +11,7 @@ export const FILE_STREAM = 1;
 const MAX_LISTED_ERRORS = 100;
 
 /** Characters of one error: a path may have 4096, and all errors must fit into one answer. */
-const MAX_ERROR_LENGTH = 1000;
+const ERROR_LENGTH = { maxCharacters: 1000 };
 
 /** After these nothing more can be written: the rest of the transfer is not tried. */
 const FATAL_ERRNOS = new Set(["ENOSPC", "EDQUOT", "EROFS", "EIO", "EMFILE", "ENFILE"]);
@@ -36,8 +37,7 @@ export class TransferSummary implements TransferProgress {
   /** Notes an error that ends one file, not the transfer. */
   note(message: string): void {
     this.errorCount++;
-    if (this.errors.length < MAX_LISTED_ERRORS)
-      this.errors.push(message.slice(0, MAX_ERROR_LENGTH));
+    if (this.errors.length < MAX_LISTED_ERRORS) this.errors.push(printable(message, ERROR_LENGTH));
   }
 
   /** Adds what the other end noted. */
@@ -46,8 +46,9 @@ export class TransferSummary implements TransferProgress {
     const errors = field(value, "errors");
     if (typeof count !== "number" || !Array.isArray(errors)) return;
     const room = MAX_LISTED_ERRORS - this.errors.length;
-    this.errors.push(...errors.filter((error) => typeof error === "string").slice(0, room));
-    this.errorCount += count;
+    const texts = errors.filter((error) => typeof error === "string").slice(0, room);
+    this.errors.push(...texts.map((error) => printable(error, ERROR_LENGTH)));
+    if (Number.isSafeInteger(count) && count > 0) this.errorCount += count;
   }
 
   /** As JSON, for a channel's result and for `--json`. */

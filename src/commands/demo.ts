@@ -5,7 +5,7 @@ import { VsockboxError } from "../errors.ts";
 import { onEndingSignal, statusOfSignal } from "../process/signals.ts";
 import { selfCommand } from "../process/self.ts";
 import type { Command } from "../ui/command.ts";
-import { print, printJson, say } from "../ui/report.ts";
+import { print, printJson, printStyled, say, sayBlock } from "../ui/report.ts";
 import { StatusLine } from "../ui/status-line.ts";
 import type { VmmName } from "../vm/machine.ts";
 import { jsonArgument } from "./common.ts";
@@ -93,7 +93,7 @@ async function choosePlace(
     if (!missing || wanted !== undefined || signal.aborted) throw thrown;
     say(`No guest here: ${thrown.message}`);
     if (thrown.hint !== undefined) say(`  hint: ${thrown.hint}`);
-    say("The same over a Unix socket on this machine:\n");
+    sayBlock("The same over a Unix socket on this machine:\n");
     return localPlace(binary, signal);
   }
 }
@@ -111,7 +111,8 @@ async function bootPlace(
   let begin = performance.now();
   const onDevice = (device: string) => {
     begin = performance.now();
-    if (!json) print(`A vsock for a guest, without root and kernel modules:\n  $ ${device} &\n`);
+    if (!json)
+      printStyled(`A vsock for a guest, without root and kernel modules:\n  $ ${device} &\n`);
   };
   const onStage = (next: string) => {
     stage = next;
@@ -122,7 +123,8 @@ async function bootPlace(
     line.clear();
     const seconds = ((performance.now() - begin) / 1000).toFixed(1);
     const kernel = stage.replace("booting ", "");
-    if (!json) print(`A guest is up after ${seconds} s: ${kernel} under ${VMM_NAMES[vmm]}.\n`);
+    if (!json)
+      printStyled(`A guest is up after ${seconds} s: ${kernel} under ${VMM_NAMES[vmm]}.\n`);
     return place;
   } finally {
     clearInterval(timer);

@@ -1,5 +1,6 @@
 /** A command's output as JSON lines. */
 import type { VsockboxError } from "../errors.ts";
+import { printableJson } from "../printable.ts";
 import type { ByteSink } from "../net/pump.ts";
 import { encodeBase64 } from "../protocols/agent/base64.ts";
 
@@ -31,7 +32,7 @@ export function eventOutput(
 ): ExecOutput {
   const encoder = new TextEncoder();
   const emit = (event: Record<string, unknown>) =>
-    sink.write(encoder.encode(`${JSON.stringify({ ...common, ...event })}\n`));
+    sink.write(encoder.encode(`${printableJson({ ...common, ...event })}\n`));
   return {
     onStdout: (bytes) => emit({ event: "stdout", ...textOrBase64(bytes) }),
     onStderr: (bytes) => emit({ event: "stderr", ...textOrBase64(bytes) }),

@@ -40,16 +40,27 @@ export function fileTime(entry: JsonObject): string {
   return Number.isNaN(time.getTime()) ? "-" : time.toISOString().replace(/\.\d+Z$/, "Z");
 }
 
-/** Where a link leads, for behind its name. */
+/** Where a link leads, for behind its name, as text that is safe to show. */
 export function linkTarget(entry: JsonObject): string {
-  return field(entry, "target") === undefined
-    ? ""
-    : ` -> ${showPath(readPathField("entry", entry, "target"))}`;
+  const target = linkTargetBytes(entry);
+  return target === undefined ? "" : ` -> ${showPath(target)}`;
 }
 
-/** One line of a long list. */
-export function longLine(entry: JsonObject, shownName: string): string {
+function linkTargetBytes(entry: JsonObject): Uint8Array | undefined {
+  return field(entry, "target") === undefined ? undefined : readPathField("entry", entry, "target");
+}
+
+/**
+ * One line of a long list.
+ *
+ * @param isExact the bytes of names as they are; else text that is safe to show.
+ */
+export function longLine(entry: JsonObject, name: Uint8Array, isExact: boolean): Uint8Array {
   const owner = `${numberOf(entry, "uid")}:${numberOf(entry, "gid")}`.padEnd(9);
   const size = String(numberOf(entry, "size")).padStart(12);
-  return `${modeLetters(entry)} ${owner} ${size} ${fileTime(entry)} ${shownName}${linkTarget(entry)}`;
+  const facts = `${modeLetters(entry)} ${owner} ${size} ${fileTime(entry)} `;
+  if (!isExact) return Buffer.from(`${facts}${showPath(name)}${linkTarget(entry)}`);
+  const target = linkTargetBytes(entry);
+  const arrow = target === undefined ? [] : [Buffer.from(" -> "), target];
+  return Buffer.concat([Buffer.from(facts), name, ...arrow]);
 }

@@ -1,4 +1,5 @@
 /** What guest-exec-host shows: text for people, JSON lines for programs. */
+import { printableJson } from "../printable.ts";
 import type { ConnectedGuest } from "../guest-exec/connected-guest.ts";
 import type { HostEvents } from "../guest-exec/host.ts";
 import type { ByteSink } from "../net/pump.ts";
@@ -74,7 +75,7 @@ export function jsonEvents(stdout: ByteSink): HostEvents & { listening(address: 
   const encoder = new TextEncoder();
   const failed: { thrown?: unknown } = {};
   const emit = (event: Record<string, unknown>) =>
-    stdout.write(encoder.encode(`${JSON.stringify(event)}\n`)).catch((thrown: unknown) => {
+    stdout.write(encoder.encode(`${printableJson(event)}\n`)).catch((thrown: unknown) => {
       failed.thrown = thrown;
     });
   return {

@@ -9,7 +9,8 @@ import {
 import type { ByteSink } from "../net/pump.ts";
 import { whyUnsendable } from "../protocols/guest-exec/command.ts";
 import { LineHistory } from "../ui/line-history.ts";
-import { withoutControls, writeAll } from "../ui/report.ts";
+import { printable } from "../printable.ts";
+import { writeAll } from "../ui/report.ts";
 import { obeysEscapes } from "../ui/terminal-escapes.ts";
 import type { TextSinks } from "./guest-exec-output.ts";
 
@@ -62,7 +63,8 @@ export class GuestExecPrompt implements AsyncIterable<Uint8Array>, Disposable {
       },
       end: () => Promise.resolve(),
     };
-    const say = (line: string) => this.#above(Buffer.from(withoutControls(`${line}\n`)));
+    const say = (line: string) =>
+      this.#above(Buffer.from(`${printable(line, { keepsTabs: true })}\n`));
     return { stdout: sink, stderr: sink, say };
   }
 

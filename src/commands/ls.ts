@@ -8,7 +8,7 @@ import { unixMode } from "../protocols/agent/file-messages.ts";
 import type { JsonObject } from "../protocols/agent/json-fields.ts";
 import { encodePath, readPathField } from "../protocols/agent/paths.ts";
 import type { Arguments, Command } from "../ui/command.ts";
-import { print, printJson } from "../ui/report.ts";
+import { printJson, writeAll } from "../ui/report.ts";
 import { jsonArgument } from "./common.ts";
 import { longLine } from "./file-lines.ts";
 import { agentArguments, agentTarget, remoteOperand } from "./target.ts";
@@ -50,10 +50,16 @@ export const command: Command = {
   },
 };
 
+const LINE_FEED = Buffer.from("\n");
+
 function show(args: Arguments, entry: JsonObject): void {
   const name = readPathField("entry", entry, "name");
   // JSON is for programs: they get all there is.
   if (args.flag("json")) return printJson(entry);
   if (!args.flag("all") && name[0] === 0x2e && name.length > 1 && name[1] !== 0x2f) return;
-  print(args.flag("long") ? longLine(entry, showPath(name)) : showPath(name));
+  // A script gets the bytes of a name, a terminal nothing that it obeys, as with ls(1).
+  const isExact = !process.stdout.isTTY;
+  const short = isExact ? name : Buffer.from(showPath(name));
+  const line = args.flag("long") ? longLine(entry, name, isExact) : short;
+  writeAll(1, Buffer.concat([line, LINE_FEED]));
 }

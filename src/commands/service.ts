@@ -1,7 +1,8 @@
 /** What the commands share that serve until they are ended: their log, and the background. */
-import { type ConsolaInstance, createConsola } from "consola/basic";
+import { type ConsolaInstance, type ConsolaReporter, createConsola } from "consola/basic";
 import { reasonOf } from "../errors.ts";
 import { isDaemonStart, reportFailure, startDaemon } from "../process/daemon.ts";
+import { printable } from "../printable.ts";
 import { LogFile } from "../process/log-file.ts";
 import type { Arguments } from "../ui/command.ts";
 import { say } from "../ui/report.ts";
@@ -15,13 +16,27 @@ import { say } from "../ui/report.ts";
 export function serviceLog(tag: string, path: string | undefined, level: number): ConsolaInstance {
   if (path === undefined) {
     const streams = { stdout: process.stderr, stderr: process.stderr };
-    return createConsola({ level, ...streams }).withTag(tag);
+    const log = createConsola({ level, ...streams });
+    log.setReporters(log.options.reporters.map(printableOnly));
+    return log.withTag(tag);
   }
   const file = new LogFile(path);
   const write = (entry: { type: string; args: unknown[] }) => {
-    file.write(`${entry.type}: ${entry.args.map((part) => reasonOf(part).message).join(" ")}`);
+    file.write(
+      `${entry.type}: ${printable(entry.args.map((part) => reasonOf(part).message).join(" "))}`,
+    );
   };
   return createConsola({ level, reporters: [{ log: write }] });
+}
+
+/** An entry is one line, whatever a peer has put into it. */
+function printableOnly(reporter: ConsolaReporter): ConsolaReporter {
+  return {
+    log: (entry, context) => {
+      const args = entry.args.map((part: unknown) => printable(reasonOf(part).message));
+      reporter.log({ ...entry, args }, context);
+    },
+  };
 }
 
 /**

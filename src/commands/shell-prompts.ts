@@ -7,7 +7,7 @@ import { reasonOf } from "../errors.ts";
 import { quoteArgument } from "../protocols/agent/shell-quote.ts";
 import { readAfterStop } from "../process/raw-terminal.ts";
 import { onEndingSignal, statusOfSignal } from "../process/signals.ts";
-import { say, writeAll } from "../ui/report.ts";
+import { sayBlock, writeAll } from "../ui/report.ts";
 import type { ShellJob } from "./shell-job.ts";
 
 /** Thrown where the user leaves a prompt. */
@@ -33,7 +33,7 @@ export async function askForJob(defaultPort: number): Promise<ShellJob | undefin
       .join(" ");
     outro("The same without questions:");
     // Without a frame around it: it is there to be copied.
-    say(`${line}\n`);
+    sayBlock(`${line}\n`);
     // The last prompt keeps the terminal's input until its key is dealt with.
     await Bun.sleep(0);
     return job;

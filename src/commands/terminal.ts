@@ -7,7 +7,7 @@ import { onEndingSignal, statusOfSignal } from "../process/signals.ts";
 import { StandardOutput } from "../process/stdio.ts";
 import type { CommandRequest } from "../protocols/agent/messages.ts";
 import { ESCAPE_HELP, EscapeFilter } from "../protocols/terminal/escape.ts";
-import { say } from "../ui/report.ts";
+import { say, sayBlock } from "../ui/report.ts";
 import type { AgentTarget } from "./target.ts";
 
 /** A terminal in the guest, as this one needs it. */
@@ -75,7 +75,8 @@ export async function joinTerminal(
     return await remote.run((bytes) => output.write(bytes));
   } catch (thrown) {
     if (left === undefined) throw thrown;
-    say(`\nvsockbox: ${leftMessage}`);
+    sayBlock("");
+    say(`vsockbox: ${leftMessage}`);
     return left;
   }
 }
@@ -98,7 +99,7 @@ async function sendKeys(
   for await (const typed of terminal.keys()) {
     const { bytes, actions } = escape.push(typed);
     if (bytes.length > 0) await remote.type(bytes);
-    if (actions.includes("help")) say(`\r\n${ESCAPE_HELP.join("\r\n")}\r`);
+    if (actions.includes("help")) sayBlock(`\r\n${ESCAPE_HELP.join("\r\n")}\r`);
     if (actions.includes("disconnect")) return onDisconnect();
   }
   // The terminal has hung up: nobody is left to type or to read.

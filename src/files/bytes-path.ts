@@ -1,5 +1,6 @@
 /** Paths as bytes: a file's name need not be UTF-8, and none of it may be lost. */
 import { existsSync } from "node:fs";
+import { printableBytes } from "../printable.ts";
 
 let hasProc = false;
 
@@ -49,18 +50,9 @@ export function namesDirectory(path: Uint8Array): boolean {
   return name.length <= 2 && name.every((byte) => byte === DOT);
 }
 
-/** The path for messages: what is not UTF-8 and control characters are escaped. */
+/** The path for messages: what is not UTF-8 and what is unsafe to show is escaped. */
 export function showPath(path: Uint8Array): string {
-  let shown = "";
-  for (const character of new TextDecoder().decode(path)) {
-    const isPlain = character > "\u001F" && !isDeleteOrC1(character) && character !== "\uFFFD";
-    shown += isPlain ? character : "?";
-  }
-  return shown;
-}
-
-function isDeleteOrC1(character: string): boolean {
-  return character >= "\u007F" && character <= "\u009F";
+  return printableBytes(path);
 }
 
 /**

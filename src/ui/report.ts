@@ -1,29 +1,39 @@
 /** Errors and facts to text and JSON. */
 import { writeSync } from "node:fs";
 import { reasonOf, toVsockboxError, VsockboxError } from "../errors.ts";
+import { printable, printableJson } from "../printable.ts";
 
-/** Writes a line to standard error; talk, never data. */
+/** A line has a few texts of a peer at most, each cut already. */
+const MAX_LINE_CHARACTERS = 64 * 1024;
+
+/**
+ * Writes one line to standard error; messages, never data. Whatever is in it stays on that line, and a
+ * terminal obeys nothing of it: a guest may have chosen a part of it.
+ */
 export function say(line: string): void {
-  writeText(2, withoutControls(`${line}\n`));
+  writeText(2, `${oneLine(line)}\n`);
 }
 
-/** What a guest says may have sequences that a terminal obeys: nothing of them is left. */
-export function withoutControls(text: string): string {
-  // oxlint-disable-next-line no-control-regex
-  return text.replaceAll(/[\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F]|\r(?!\n)/g, "?");
+/** Writes a text of our own, with line breaks, to standard error. */
+export function sayBlock(text: string): void {
+  writeText(2, `${text}\n`);
+}
+
+function oneLine(text: string): string {
+  return printable(text, { maxCharacters: MAX_LINE_CHARACTERS, keepsTabs: true });
 }
 
 /** Writes one JSON value as a line to standard output. */
 export function printJson(value: unknown): void {
-  writeText(1, `${JSON.stringify(value)}\n`);
+  writeText(1, `${printableJson(value)}\n`);
 }
 
-/** Writes one line to standard output; data. */
+/** Writes one line to standard output, as {@link say} does; data. */
 export function print(line: string): void {
-  writeText(1, withoutControls(`${line}\n`));
+  writeText(1, `${oneLine(line)}\n`);
 }
 
-/** Writes a text of our own, which may have colours, to standard output. */
+/** Writes a text of our own, which may have colours and line breaks, to standard output. */
 export function printStyled(text: string): void {
   writeText(1, `${text}\n`);
 }
@@ -61,11 +71,15 @@ export function writeAll(fd: 1 | 2, bytes: Uint8Array): void {
 /** Reports an error to the user, and gives the exit status that it stands for. */
 export function reportError(thrown: unknown): number {
   const error = toVsockboxError(thrown);
-  say(`vsockbox: ${error.message}`);
+  const [first = "", ...others] = error.message.split("\n");
+  say(`vsockbox: ${first}`);
+  // Only messages of our own have more lines: peers' are escaped where they come in. Even so none of
+  // them may look like a line of another kind.
+  for (const line of others) say(`  | ${line}`);
   if (error.hint !== undefined) say(`  hint: ${error.hint}`);
   if (error.code === "SOFTWARE") {
     say("  this is a defect of vsockbox; VSOCKBOX_DEBUG=1 shows where");
-    if (process.env["VSOCKBOX_DEBUG"] !== undefined) say(String(stackOf(thrown)));
+    if (process.env["VSOCKBOX_DEBUG"] !== undefined) sayBlock(String(stackOf(thrown)));
   }
   return error.exitStatus;
 }

@@ -1,6 +1,6 @@
 /** One line on the terminal that says what is going on, and goes away again. */
 import { writeSync } from "node:fs";
-import { withoutControls } from "./report.ts";
+import { printable } from "../printable.ts";
 import { obeysEscapes } from "./terminal-escapes.ts";
 
 /** Frames a second at most: a line that changes faster only flickers. */
@@ -27,7 +27,7 @@ export class StatusLine implements Disposable {
     this.#last = now;
     const seconds = ((now - this.#begin) / 1000).toFixed(1);
     const columns = process.stderr.columns || 80;
-    const line = `${seconds}s ${withoutControls(text).replaceAll(/[\t\r\n]/g, " ")}`;
+    const line = `${seconds}s ${printable(text)}`;
     this.#write(`\r\u001B[K${cutToColumns(line, columns - RESERVED_COLUMNS)}`);
     this.#shown = true;
   }

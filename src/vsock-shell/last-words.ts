@@ -3,7 +3,7 @@ import { VsockboxError } from "../errors.ts";
 import { encodeMessage, Type } from "../protocols/vsock-shell/message.ts";
 import type { ServerProtocol } from "../protocols/vsock-shell/server-protocol.ts";
 import { encodeRefusal } from "../protocols/vsock-shell/texts.ts";
-import { withoutControls } from "../ui/report.ts";
+import { printable } from "../printable.ts";
 import type { MessageConnection } from "./message-connection.ts";
 
 /**
@@ -16,7 +16,7 @@ export async function endWithError(
   error: VsockboxError,
   state: ServerProtocol["state"],
 ): Promise<void> {
-  const reason = withoutControls(error.message);
+  const reason = printable(error.message);
   const text = new TextEncoder().encode(`vsock-shell-server: ${reason}\r\n`).subarray(0, 4000);
   const refusals = [Type.ReadySend, Type.ReadyReceive] as const;
   const words = [

@@ -1,5 +1,6 @@
 /** The first exchange between two of ours (type 64), and errors and results on a channel. */
 import { type ErrorCode, EXIT_STATUS, VsockboxError } from "../../errors.ts";
+import { printable } from "../../printable.ts";
 import {
   bad,
   field,
@@ -43,6 +44,9 @@ export interface Hello {
 /** Smallest window: the largest Data frame and any record must fit into it. */
 const MIN_WINDOW_BYTES = 512 * 1024;
 
+/** A version that people read. */
+const VERSION_LENGTH = { maxCharacters: 100 };
+
 /**
  * Reads a Hello.
  *
@@ -57,7 +61,7 @@ export function decodeHello(payload: Uint8Array): Hello {
   }
   return {
     protocol: readInteger(what, object, "protocol", 0xffff) ?? 0,
-    version: readString(what, object, "version") ?? "unknown",
+    version: printable(readString(what, object, "version") ?? "unknown", VERSION_LENGTH),
     features: readStrings(what, object, "features"),
     window,
     token: readString(what, object, "token"),
@@ -89,7 +93,7 @@ export function decodeError(value: JsonObject): RemoteError | undefined {
   if (typeof error !== "object" || error === null) return undefined;
   const text = (name: string) => {
     const found = field(error as JsonObject, name);
-    return typeof found === "string" ? found : undefined;
+    return typeof found === "string" ? printable(found) : undefined;
   };
   const code = text("code") ?? "";
   return new RemoteError({

@@ -3,6 +3,7 @@
  * see. Paths are bytes.
  */
 import { VsockboxError } from "../../errors.ts";
+import { printable } from "../../printable.ts";
 import { parseObject, type JsonObject } from "../agent/json-fields.ts";
 import { badMessage, MAX_DATA_BYTES } from "./message.ts";
 
@@ -112,6 +113,6 @@ export function decodeAnswer(data: Uint8Array): Answer {
   const { text, extension } = decodeText(data);
   const words = new TextDecoder().decode(text);
   if (words.startsWith("OK")) return { granted: true, extension };
-  if (words.startsWith("KO")) return { granted: false, reason: words.slice(2).trim() };
+  if (words.startsWith("KO")) return { granted: false, reason: printable(words.slice(2).trim()) };
   throw badMessage("an answer to a transfer begins with neither OK nor KO");
 }

@@ -1,0 +1,81 @@
+/**
+ * Text that came from a peer, made safe to show. A guest, a host or a file can send anything: line
+ * feeds and bidirectional controls that forge lines of ours, sequences that a terminal obeys,
+ * characters of no width that hide a difference. This is the one place that knows them.
+ */
+
+/**
+ * Controls (C0, DEL, C1), line and paragraph separators, lone surrogates, and what Unicode calls
+ * default-ignorable: bidirectional controls, joiners and other characters of no width, tags. Variation
+ * selectors stay, since emoji have them.
+ */
+const UNSAFE =
+  /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}[\p{Default_Ignorable_Code_Point}--[\u{FE00}-\u{FE0F}]]]/gv;
+
+/** Characters of one text that are shown, unless the caller wants more or less. */
+const MAX_CHARACTERS = 2000;
+
+const NAMED: ReadonlyMap<string, string> = new Map([
+  ["\n", "\\n"],
+  ["\r", "\\r"],
+  ["\t", "\\t"],
+]);
+
+function escape(character: string): string {
+  const code = character.codePointAt(0) ?? 0;
+  const digits = code.toString(16);
+  return (
+    NAMED.get(character) ?? (code < 0x100 ? `\\x${digits.padStart(2, "0")}` : `\\u{${digits}}`)
+  );
+}
+
+/** Options of {@link printable}. */
+export interface PrintableOptions {
+  /** Longer texts are cut, in UTF-16 units (default: 2,000). */
+  maxCharacters?: number;
+  /** A tab stays one. */
+  keepsTabs?: boolean;
+}
+
+/** A text on one line, with what is unsafe to show escaped as `\n`, `\x1b` or `\u{202e}`. */
+export function printable(
+  text: string,
+  { maxCharacters = MAX_CHARACTERS, keepsTabs = false }: PrintableOptions = {},
+): string {
+  const excess = text.length - maxCharacters;
+  const shown = excess > 0 ? text.slice(0, maxCharacters) : text;
+  const safe = shown.replaceAll(UNSAFE, (character) =>
+    keepsTabs && character === "\t" ? character : escape(character),
+  );
+  return excess > 0 ? `${safe}… (${excess} characters more)` : safe;
+}
+
+/** One character in UTF-8, as Latin-1 text, or one byte that belongs to none. */
+const UTF8_CHARACTER =
+  /[\u0000-\u007F]|[\u00C2-\u00DF][\u0080-\u00BF]|\u00E0[\u00A0-\u00BF][\u0080-\u00BF]|[\u00E1-\u00EC\u00EE\u00EF][\u0080-\u00BF]{2}|\u00ED[\u0080-\u009F][\u0080-\u00BF]|\u00F0[\u0090-\u00BF][\u0080-\u00BF]{2}|[\u00F1-\u00F3][\u0080-\u00BF]{3}|\u00F4[\u0080-\u008F][\u0080-\u00BF]{2}|[^]/g; // oxlint-disable-line no-control-regex
+
+/** Bytes, such as a file's name, as {@link printable} text; what is not UTF-8 becomes `\xff`. */
+export function printableBytes(bytes: Uint8Array): string {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  const options = { maxCharacters: Number.POSITIVE_INFINITY };
+  try {
+    const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+    return printable(decoder.decode(buffer), options);
+  } catch {
+    const latin1 = buffer.toString("latin1");
+    return latin1.replaceAll(UTF8_CHARACTER, (unit) => {
+      const isByte = unit.length === 1 && unit > "\u007F";
+      return isByte ? escape(unit) : printable(Buffer.from(unit, "latin1").toString(), options);
+    });
+  }
+}
+
+/** A value as JSON on one line, with everything unsafe to show escaped as `\uXXXX`. */
+export function printableJson(value: unknown): string {
+  return JSON.stringify(value).replaceAll(UNSAFE, (character) =>
+    Array.from(
+      { length: character.length },
+      (_, index) => `\\u${character.charCodeAt(index).toString(16).padStart(4, "0")}`,
+    ).join(""),
+  );
+}
