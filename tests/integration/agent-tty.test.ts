@@ -5,6 +5,7 @@ import { encodeFrame, encodeJsonFrame, FrameType } from "../../src/protocols/age
 import { encodeResize } from "../../src/protocols/agent/messages.ts";
 import { eventually, processesWith, TestAgent } from "../support/binary.ts";
 import { RawPeer, text } from "../support/raw-peer.ts";
+import { atRest } from "../support/process-state.ts";
 
 let agent: TestAgent;
 beforeAll(async () => {
@@ -127,7 +128,7 @@ describe("ExecTTY", () => {
       cols: 80,
     });
     session.socket.pause();
-    await Bun.sleep(300);
+    await atRest(agent.running.pid);
     session.socket.resume();
     expect(text(await session.frames(), FrameType.Stdout).length).toBe(20_000_000);
   });

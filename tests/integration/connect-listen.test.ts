@@ -3,6 +3,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { chmodSync, existsSync, lstatSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer, connect as netConnect } from "node:net";
 import { eventually, Running, shell, TemporaryFolder, vsockbox } from "../support/binary.ts";
+import { catches } from "../support/process-state.ts";
 
 let folder: TemporaryFolder;
 let address: string;
@@ -253,7 +254,7 @@ describe("hybrid: addresses", () => {
 describe("wait", () => {
   test("comes back as soon as somebody listens", async () => {
     await using waiting = new Running(["wait", address, "--timeout", "30", "--json"]);
-    await Bun.sleep(300);
+    await catches(waiting.pid, "SIGINT");
     await using _listener = await listening("-k", "-n");
     expect(await waiting.process.exited).toBe(0);
     expect(JSON.parse(await new Response(waiting.process.stdout).text())).toMatchObject({
@@ -284,7 +285,7 @@ describe("wait", () => {
 
   test("is ended by Ctrl-C", async () => {
     await using waiting = new Running(["wait", address, "--timeout", "30"]);
-    await Bun.sleep(300);
+    await catches(waiting.pid, "SIGINT");
     waiting.process.kill("SIGINT");
     expect(await waiting.process.exited).toBe(130);
   });

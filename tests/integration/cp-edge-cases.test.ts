@@ -14,6 +14,7 @@ import type { Channel } from "../../src/agent/channel.ts";
 import type { JsonObject } from "../../src/protocols/agent/json-fields.ts";
 import { eventually, Running, TemporaryFolder, TestAgent, vsockbox } from "../support/binary.ts";
 import { hostileAgent } from "../support/hostile-agent.ts";
+import { atRest, cpuTicks } from "../support/process-state.ts";
 
 let agent: TestAgent;
 let folder: TemporaryFolder;
@@ -106,7 +107,8 @@ describe("copies", () => {
     writeFileSync(folder.file("sparse"), "");
     truncateSync(folder.file("sparse"), 1024 ** 4);
     await using copying = new Running(["cp", "--checksum", remote("sparse"), folder.file("copy")]);
-    await Bun.sleep(500);
+    const used = cpuTicks(agent.running.pid);
+    await eventually("it hashes", () => cpuTicks(agent.running.pid) > used + 20);
     expect((await vsockbox(["ping", "-c", "1", agent.address])).status).toBe(0);
     // The hash of a tebibyte takes an hour.
     expect(copying.process.exitCode).toBe(null);
@@ -158,7 +160,7 @@ describe("copies", () => {
       ]);
       await eventually("it has begun", () => existsSync(folder.file(".copy.vsockbox-part")));
       stopped.running.process.kill("SIGSTOP");
-      await Bun.sleep(200);
+      await atRest(copying.pid);
       copying.process.kill("SIGINT");
       expect(await copying.process.exited).toBe(130);
     } finally {

@@ -100,15 +100,15 @@ describe("attach", () => {
     expect(await first.process.exited).toBe(0);
     expect(first.stderr).toContain("goes on");
     expect(await session(id)).toMatchObject({ state: "running" });
-    const [one, two] = [
-      vsockbox(["attach", "-n", agent.address, id]),
-      vsockbox(["attach", "-n", agent.address, id]),
-    ];
-    await Bun.sleep(200);
-    await vsockbox(["kill", agent.address, id]);
-    for (const joined of [await one, await two]) {
-      expect(joined).toMatchObject({ status: 143, stdout: "hello\n" });
+    await using one = new Running(["attach", "-n", agent.address, id]);
+    await using two = new Running(["attach", "-n", agent.address, id]);
+    const outputs = [one, two].map(({ process: { stdout } }) => stdout.getReader());
+    for (const output of outputs) {
+      expect(new TextDecoder().decode((await output.read()).value)).toBe("hello\n");
     }
+    await vsockbox(["kill", agent.address, id]);
+    for (const joined of [one, two]) expect(await joined.process.exited).toBe(143);
+    for (const output of outputs) expect((await output.read()).done).toBe(true);
   });
 
   test("a reader that does not read holds up neither the command nor others", async () => {

@@ -10,6 +10,7 @@ import {
   TestAgent,
   vsockbox,
 } from "../support/binary.ts";
+import { atRest } from "../support/process-state.ts";
 
 let agent: TestAgent;
 let folder: TemporaryFolder;
@@ -279,11 +280,11 @@ describe("ending a command early", () => {
       "exec",
       agent.address,
       "--shell",
-      "trap '' INT; echo ready >&2; sleep 77.5; sleep 77.5",
+      "(trap '' INT; exec sleep 77.5) & trap 'echo caught >&2' INT; echo ready >&2; while :; do wait; done",
     ]);
     await client.says("ready");
     client.process.kill("SIGINT");
-    await Bun.sleep(200);
+    await client.says("caught");
     client.process.kill("SIGINT");
     expect(await client.process.exited).toBe(130);
     await eventually("no sleep left", () => processesWith("sleep 77.5").length === 0);
@@ -312,7 +313,7 @@ describe("ending a command early", () => {
     // Far more than all buffers take: the agent stops reading the connection.
     client.process.stdin.write(new Uint8Array(16 * 1024 * 1024));
     void Promise.resolve(client.process.stdin.flush()).catch(() => undefined);
-    await Bun.sleep(500);
+    await atRest(client.pid, agent.running.pid);
     client.process.kill("SIGKILL");
     await eventually("no sleep left", () => processesWith("sleep 78.5").length === 0);
   });

@@ -146,8 +146,10 @@ describe("a disposable guest", () => {
     const socket = await host.guest();
     let closed = false;
     const answer = received(socket).then(() => (closed = true));
-    socket.end(`until [ -e ${folder.file("go")} ]; do sleep 0.05; done`);
-    await Bun.sleep(400);
+    socket.end(
+      `touch ${folder.file("up")}; until [ -e ${folder.file("go")} ]; do sleep 0.05; done`,
+    );
+    await eventually("it runs", () => existsSync(folder.file("up")));
     expect(closed).toBe(false);
     writeFileSync(folder.file("go"), "");
     await answer;
@@ -371,13 +373,12 @@ describe("a running command", () => {
   test("a second signal ends all of it", async () => {
     await using guest = new Running(["guest-exec", address]);
     (await host.guest()).end(
-      `trap '' TERM; touch ${folder.file("up")}; sleep 61.25; while :; do sleep 0.05; done`,
+      `(trap '' TERM; exec sleep 61.25) & trap 'touch ${folder.file("caught")}' TERM; touch ${folder.file("up")}; while :; do sleep 0.05; done`,
     );
     await eventually("it runs", () => existsSync(folder.file("up")));
-    for (let times = 0; times < 2; times++) {
-      guest.process.kill("SIGTERM");
-      await Bun.sleep(100);
-    }
+    guest.process.kill("SIGTERM");
+    await eventually("the first is passed on", () => existsSync(folder.file("caught")));
+    guest.process.kill("SIGTERM");
     expect(await guest.process.exited).toBe(137);
     await eventually("nothing is left", () => processesWith("sleep 61.25").length === 0);
   });
@@ -459,9 +460,13 @@ describe("--report", () => {
   test("a host that does not wait for it changes nothing", async () => {
     const result = vsockbox(["guest-exec", address, "persistent", "--report"]);
     const socket = await host.guest();
-    socket.end(Buffer.concat([commandFrame("sleep 0.3; echo a"), commandFrame("echo b")]));
-    await Bun.sleep(100);
+    const [up, go] = [folder.file("up"), folder.file("go")];
+    const first = `touch ${up}; until [ -e ${go} ]; do sleep 0.05; done; echo a`;
+    socket.end(Buffer.concat([commandFrame(first), commandFrame("echo b")]));
+    await eventually("it runs", () => existsSync(up));
     socket.destroy();
+    await eventually("it is gone", () => socket.closed);
+    writeFileSync(go, "");
     const { stdout, stderr } = await result;
     expect(stdout).toBe("a\nb\n");
     expect(stderr.match(/the host gets no report/g)?.length).toBe(1);

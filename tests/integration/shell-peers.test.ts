@@ -19,6 +19,7 @@ import {
   startCClient,
   TestShellServer,
 } from "../support/vsock-shell.ts";
+import { atRest } from "../support/process-state.ts";
 
 /** What is left of a C client's queue, and a little less than it can send. */
 const LARGEST_C_UPLOAD = 980_000;
@@ -234,7 +235,7 @@ describeWith(["gcc"], "our client with the C server", () => {
     await eventually("it asks", () => readDescriptor(peer, block) > 0);
     writeDescriptor(peer, raw(0x0f, "OK a b\0"));
     // It sends what it may; that stays readable when it is gone.
-    await Bun.sleep(1000);
+    await atRest(child.pid);
     child.kill("SIGKILL");
     await child.exited;
     let ahead = 0;

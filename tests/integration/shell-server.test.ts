@@ -12,6 +12,8 @@ import {
 } from "node:fs";
 import { BINARY, eventually, processesWith, TemporaryFolder, vsockbox } from "../support/binary.ts";
 import { makeFile, raw, RawShell, sha256, TestShellServer } from "../support/vsock-shell.ts";
+import { closeDescriptor, openPipe } from "../../src/ffi/socket.ts";
+import { atRest } from "../support/process-state.ts";
 
 const PTY_DATA = 0x07;
 const OPEN_BASH = 0x08;
@@ -321,7 +323,7 @@ describe("clients that are killed", () => {
       stdio: ["pipe", "pipe", "pipe"],
     });
 
-  const kill = async (child: ReturnType<typeof spawn>) => {
+  const kill = async (child: Bun.Subprocess) => {
     child.kill("SIGKILL");
     await child.exited;
     await server.returnsTo(before);
@@ -345,11 +347,18 @@ describe("clients that are killed", () => {
   });
 
   test("with output pending", async () => {
-    const child = spawn("yes");
-    // Nobody reads its output: it stops, and then the server does.
+    // A pipe of our own: the runtime would read one of its own to the end.
+    const { read, write } = openPipe();
+    const child = Bun.spawn([BINARY, "shell-client", server.address, "yes"], {
+      env: { ...process.env, VSOCKBOX_NO_VSOCK: "1" },
+      stdio: ["pipe", write, "pipe"],
+    });
+    closeDescriptor(write);
     await eventually("it runs", () => server.state().children > before.children);
-    await Bun.sleep(300);
+    // Nobody reads its output: it stops, and then the server does.
+    await atRest(child.pid, server.running.pid);
     await kill(child);
+    closeDescriptor(read);
   });
 
   test("in the middle of an upload, in either form", async () => {

@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:te
 import { eventually, processesWith, TemporaryFolder, TestAgent } from "../support/binary.ts";
 import { Screen } from "../support/screen.ts";
 import { describeWith } from "../support/tools.ts";
+import { socketsAt } from "../support/process-state.ts";
 
 describeWith(["tmux"], "on a terminal", () => {
   let agent: TestAgent;
@@ -94,8 +95,9 @@ describeWith(["tmux"], "on a terminal", () => {
     try {
       type("C-c");
       await shows(/round trips: [^]*status 0/);
+      const before = socketsAt(other.path);
       type(`clear; vsockbox ping ${other.address}; echo status $?`, "Enter");
-      await Bun.sleep(300);
+      await eventually("it has connected", () => socketsAt(other.path) > before);
       type("C-c");
       await shows("status 130");
     } finally {
@@ -135,11 +137,14 @@ describeWith(["tmux"], "on a terminal", () => {
       tmux("resize-window", "-x", "60", "-y", "20");
       await shows(/^19\n/m);
       type(":q", "Enter");
+      await shows(/^guest> *$/m);
       type("less /tmp/lines.$$", "Enter");
       await shows(/^19\n/m);
       tmux("resize-window", "-x", "70", "-y", "25");
       await shows(/^24\n/m);
-      type("q", "stty size", "Enter");
+      type("q");
+      await shows(/^guest> *$/m);
+      type("stty size", "Enter");
       await shows("25 70");
       type("rm /tmp/lines.$$; exit", "Enter");
       await shows("status 0");

@@ -18,6 +18,7 @@ import { runIn, startListener } from "../support/guest-lines.ts";
 import { guestVsock } from "../support/guest-vsock.ts";
 import { connectHybrid, readAll, writeAll } from "../support/hybrid-client.ts";
 import { KnownBytes, KnownHash } from "../support/known-bytes.ts";
+import { standsStill } from "../support/process-state.ts";
 import { qemuMonitor } from "../support/qemu-monitor.ts";
 import { describeUml, describeVm } from "./support.ts";
 
@@ -417,7 +418,10 @@ function deviceTests({ name, bulkMib, options = [] }: Vmm): void {
         await qemuMonitor(folder.file("monitor"), "stop");
         // Sent while nobody is there to take it.
         for (const chunk of chunksOf(known, 4)) client.write(chunk);
-        await Bun.sleep(500);
+        await standsStill(
+          "the device accepts no more",
+          () => client.bytesWritten - client.writableLength,
+        );
         await qemuMonitor(folder.file("monitor"), "cont");
       }
       client.end();
@@ -434,7 +438,10 @@ function deviceTests({ name, bulkMib, options = [] }: Vmm): void {
     const client = await connectHybrid(uds, 7901);
     client.on("error", () => undefined);
     writeAll(client, chunksOf(new KnownBytes(), 100)).catch(() => undefined);
-    await Bun.sleep(500);
+    await eventually(
+      "bytes are on their way",
+      () => client.bytesWritten - client.writableLength > 2 * MIB,
+    );
     await guest.stop();
     await device.says("the VMM has disconnected");
     server.close();

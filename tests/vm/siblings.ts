@@ -30,6 +30,12 @@ describeUml("sibling VMs", () => {
     folder?.[Symbol.dispose]();
   });
 
+  /** Bytes that the device has carried from a VM's guest so far. */
+  async function bytesFrom(cid: number): Promise<number> {
+    const { stdout } = await vsockbox(["hybrid-proxy", "status", socketOf(cid), "--json"]);
+    return (JSON.parse(stdout) as { bytes_from_guest: number }).bytes_from_guest;
+  }
+
   async function boot(cid: number): Promise<Guest> {
     return await bootGuest({
       vmm: "uml",
@@ -103,8 +109,9 @@ describeUml("sibling VMs", () => {
 
   test("the end of one is told to the other, and the next one takes its place", async () => {
     await startListener(second, "guest-vsock echo 7700");
+    const before = await bytesFrom(5);
     const cut = first.run("guest-vsock transmit 6 7700 100000", { timeoutMs: 60_000 });
-    await Bun.sleep(300);
+    await eventually("bytes are on their way", async () => (await bytesFrom(5)) > before);
     await second.stop();
     const { status, stdout } = await cut;
     expect([status, Buffer.from(stdout).toString()]).toEqual([

@@ -73,7 +73,6 @@ export const pipeCases = [
         command: "sleep 30 & echo pid $!; sleep 30; echo never",
       });
       const output = await wire.until(Type.Stdout, "\n");
-      await Bun.sleep(200);
       await wire.send(signal(15));
       endedBySignal(exitEnd(await wire.frames()).exitCode, 15);
       await guest.gone(Number(output.slice(4)));

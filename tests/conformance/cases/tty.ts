@@ -70,12 +70,10 @@ export const ttyCases = [
       await needStty(guest);
       const wire = await guest.start(Type.ExecTTY, {
         ...SIZE,
-        command: "echo up; read line; stty size",
+        command: `echo up; until [ "$(stty size)" = "50 300" ]; do sleep 0.05; done; stty size`,
       });
       await wire.until(Type.Stdout, "up");
       await wire.send(resizeFrame(50, 300));
-      await Bun.sleep(200);
-      await wire.send(keys("\r"));
       const { stdout } = exitEnd(await wire.frames());
       holds(/\b50 300\r\n/.test(stdout), `the output is ${JSON.stringify(stdout)}`);
     },
