@@ -32,6 +32,7 @@ export const ACTION = {
   KILL_PROCESS: 0x8000_0000,
   EPERM: 0x0005_0001,
   ENOSYS: 0x0005_0026,
+  EAFNOSUPPORT: 0x0005_0061,
 } as const;
 
 /** One instruction, struct sock_filter. */

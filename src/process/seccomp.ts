@@ -1,6 +1,7 @@
 /** The system calls that a sandboxed command of the agent cannot make, as a filter. Pure. */
 import {
   ACTION,
+  ARGUMENT_BYTES,
   beginFilter,
   type CallNumbers,
   callOf,
@@ -14,7 +15,7 @@ import {
 } from "./seccomp-program.ts";
 
 /**
- * Calls that give EPERM. Numbers: asm/unistd_64.h for x86-64, asm-generic/unistd.h for arm64.
+ * Calls that return EPERM. Numbers: asm/unistd_64.h for x86-64, asm-generic/unistd.h for arm64.
  *
  * A deny list, since what a command of an agent needs is not known beforehand. What is on it is
  * what capabilities(7) puts under CAP_SYS_MODULE, CAP_SYS_BOOT, CAP_SYS_TIME, CAP_SYS_RAWIO,
@@ -22,7 +23,7 @@ import {
  * keeps its capabilities leaves the machine as it is, and what is a known way into the kernel
  * without any capability: bpf(2), perf_event_open(2), userfaultfd(2), io_uring(7), keyrings(7), and
  * user_namespaces(7), which give each user all capabilities over mounts and networks of its own.
- * Docker's default profile denies the same to a container without capabilities.
+ * Container engines deny the same to a container without capabilities.
  */
 export const DENIED_CALLS: Readonly<Record<string, CallNumbers>> = {
   // Other processes' memory and descriptors: ptrace(2), process_vm_readv(2), pidfd_getfd(2).
@@ -30,6 +31,7 @@ export const DENIED_CALLS: Readonly<Record<string, CallNumbers>> = {
   process_vm_readv: callOf(310, 270),
   process_vm_writev: callOf(311, 271),
   pidfd_getfd: everywhere(438),
+  kcmp: callOf(312, 272),
   // Another kernel, code in the kernel: kexec_load(2), init_module(2), bpf(2).
   kexec_load: callOf(246, 104),
   kexec_file_load: callOf(320, 294),
@@ -47,8 +49,9 @@ export const DENIED_CALLS: Readonly<Record<string, CallNumbers>> = {
   add_key: callOf(248, 217),
   request_key: callOf(249, 218),
   keyctl: callOf(250, 219),
-  // Around path permissions: open_by_handle_at(2).
+  // Around path permissions, and over all files: open_by_handle_at(2), fanotify(7).
   open_by_handle_at: callOf(304, 265),
+  fanotify_init: callOf(300, 262),
   // Mounts and namespaces: mount(2), pivot_root(2), mount_setattr(2), unshare(2), setns(2).
   mount: callOf(165, 40),
   umount2: callOf(166, 39),
@@ -75,35 +78,120 @@ export const DENIED_CALLS: Readonly<Record<string, CallNumbers>> = {
   quotactl: callOf(179, 60),
   quotactl_fd: everywhere(443),
   syslog: callOf(103, 116),
+  vhangup: callOf(153, 58),
   sethostname: callOf(170, 161),
   setdomainname: callOf(171, 162),
+  // Memory of other processes and of all: move_pages(2), numa(7).
+  move_pages: callOf(279, 239),
+  migrate_pages: callOf(256, 238),
+  mbind: callOf(237, 235),
+  set_mempolicy: callOf(238, 237),
+  get_mempolicy: callOf(239, 236),
+  set_mempolicy_home_node: everywhere(450),
   // Ports of the hardware: ioperm(2), iopl(2).
   iopl: callOf(172, undefined),
   ioperm: callOf(173, undefined),
-  // Out of use, and not looked after: nfsservctl(2), lookup_dcookie(2), uselib(2), _sysctl(2).
+  // Out of use: nfsservctl(2), lookup_dcookie(2), uselib(2), _sysctl(2), sysfs(2), ustat(2)…
   nfsservctl: callOf(180, 42),
   lookup_dcookie: callOf(212, 18),
   uselib: callOf(134, undefined),
   _sysctl: callOf(156, undefined),
+  sysfs: callOf(139, undefined),
+  ustat: callOf(136, undefined),
+  get_kernel_syms: callOf(177, undefined),
+  query_module: callOf(178, undefined),
 };
 
 /**
- * ptrace, kexec_load, process_vm_readv and process_vm_writev of the x32 ABI, which kernels before
- * 5.4 also take without the bit that says x32.
+ * ioctl, ptrace, kexec_load, process_vm_readv and process_vm_writev of the x32 ABI, which kernels before
+ * 5.4 also accept without the bit of x32.
  */
-export const X32_DENIED_CALLS: readonly number[] = [521, 528, 539, 540];
+export const X32_DENIED_CALLS: readonly number[] = [514, 521, 528, 539, 540];
 
-/** clone(2): EPERM where its flags ask for a new namespace, since that is what unshare(2) does. */
+/** clone(2). */
 export const CLONE: CallNumbers = callOf(56, 220);
 
 /**
- * clone3(2): ENOSYS, since a filter cannot read the flags behind its pointer. The C libraries then
- * take clone(2).
+ * clone3(2): ENOSYS, since a filter cannot read the flags, which it has a pointer to. The C libraries
+ * then call clone(2).
  */
 export const CLONE3: CallNumbers = everywhere(435);
 
 /** CLONE_NEWNS, CLONE_NEWCGROUP, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET. */
 export const CLONE_NAMESPACE_FLAGS = 0x7e02_0000;
+
+/**
+ * Address families of sockets, bits/socket.h: AF_UNSPEC, AF_UNIX, AF_INET, AF_INET6, AF_NETLINK and
+ * AF_PACKET, for which the kernel wants CAP_NET_RAW. The others are denied: AF_VSOCK reaches the host
+ * and the agent itself, AF_ALG and the protocols that are loaded at their first use are ways into the
+ * kernel.
+ */
+export const ALLOWED_FAMILIES: readonly number[] = [0, 1, 2, 10, 16, 17];
+
+/** TIOCSTI and TIOCLINUX, asm-generic/ioctls.h: typing into a terminal. */
+export const DENIED_IOCTLS: readonly number[] = [0x5412, 0x541c];
+
+/** PER_LINUX, PER_LINUX32, both with UNAME26, and the question, linux/personality.h. */
+export const ALLOWED_PERSONALITIES: readonly number[] = [0, 8, 0x2_0000, 0x2_0008, 0xffff_ffff];
+
+/** What decides about a call by the lower 32 bits of one argument: all that the kernel reads of it. */
+export interface ArgumentRule {
+  name: string;
+  call: CallNumbers;
+  argument: number;
+  /** The values that are meant. */
+  opcode: typeof OPCODE.JUMP_EQUAL | typeof OPCODE.JUMP_ANY_BIT;
+  values: readonly number[];
+  /** What happens to them, and to all others. */
+  matched: number;
+  otherwise: number;
+}
+
+/** Calls that are allowed with some arguments. */
+export const ARGUMENT_RULES: readonly ArgumentRule[] = [
+  {
+    // New namespaces, as by unshare(2).
+    name: "clone",
+    call: CLONE,
+    argument: 0,
+    opcode: OPCODE.JUMP_ANY_BIT,
+    values: [CLONE_NAMESPACE_FLAGS],
+    matched: ACTION.EPERM,
+    otherwise: ACTION.ALLOW,
+  },
+  {
+    name: "ioctl",
+    call: callOf(16, 29),
+    argument: 1,
+    opcode: OPCODE.JUMP_EQUAL,
+    values: DENIED_IOCTLS,
+    matched: ACTION.EPERM,
+    otherwise: ACTION.ALLOW,
+  },
+  familyRule("socket", callOf(41, 198)),
+  familyRule("socketpair", callOf(53, 199)),
+  {
+    name: "personality",
+    call: callOf(135, 92),
+    argument: 0,
+    opcode: OPCODE.JUMP_EQUAL,
+    values: ALLOWED_PERSONALITIES,
+    matched: ACTION.ALLOW,
+    otherwise: ACTION.EPERM,
+  },
+];
+
+function familyRule(name: string, call: CallNumbers): ArgumentRule {
+  return {
+    name,
+    call,
+    argument: 0,
+    opcode: OPCODE.JUMP_EQUAL,
+    values: ALLOWED_FAMILIES,
+    matched: ACTION.ALLOW,
+    otherwise: ACTION.EAFNOSUPPORT,
+  };
+}
 
 /** From this number on, calls of x86-64 are those of the x32 ABI, asm/unistd.h. */
 export const X32_FIRST = 0x4000_0000;
@@ -116,20 +204,36 @@ export function seccompProgram(arch: SeccompArchitecture): Instruction[] {
     ...(arch === "x64" ? [{ code: OPCODE.JUMP_AT_LEAST, k: X32_FIRST }] : []),
     ...denied.map((number) => ({ code: OPCODE.JUMP_EQUAL, k: number })),
   ];
-  const [clone, clone3] = [CLONE[arch] ?? 0, CLONE3[arch] ?? 0];
-  const tail: Instruction[] = [
-    { code: OPCODE.JUMP_EQUAL, jt: 5, jf: 0, k: clone3 },
-    { code: OPCODE.JUMP_EQUAL, jt: 0, jf: 2, k: clone },
-    load(DATA_OFFSET.arguments),
-    { code: OPCODE.JUMP_ANY_BIT, jt: 1, jf: 0, k: CLONE_NAMESPACE_FLAGS },
+  return [
+    ...beginFilter(arch),
+    ...jumpAny(refusals, ACTION.EPERM),
+    ...jumpAny([{ code: OPCODE.JUMP_EQUAL, k: CLONE3[arch] ?? 0 }], ACTION.ENOSYS),
+    ...ARGUMENT_RULES.flatMap((rule) => argumentInstructions(rule, rule.call[arch] ?? 0)),
     returnAction(ACTION.ALLOW),
-    returnAction(ACTION.EPERM),
-    returnAction(ACTION.ENOSYS),
   ];
-  const refusalInTail = tail.findIndex(({ k }) => k === ACTION.EPERM);
-  const jumps = refusals.map(({ code, k }, index): Instruction => {
-    const between = refusals.length - index - 1;
-    return { code, jt: between + refusalInTail, jf: 0, k };
+}
+
+/** If one of the conditions holds, the action; if none does, what follows. */
+function jumpAny(conditions: readonly Omit<Instruction, "jt" | "jf">[], action: number) {
+  const always: Instruction = { code: OPCODE.JUMP_AT_LEAST, jt: 1, jf: 0, k: 0 };
+  const jumps = conditions.map(({ code, k }, index): Instruction => {
+    const between = conditions.length - index - 1;
+    return { code, jt: between + 1, jf: 0, k };
   });
-  return [...beginFilter(arch), ...jumps, ...tail];
+  return [...jumps, always, returnAction(action)];
+}
+
+/** A rule as instructions that end the filter if the call is the rule's, and else go on after them. */
+function argumentInstructions(rule: ArgumentRule, number: number): Instruction[] {
+  const { argument, opcode, values, matched, otherwise } = rule;
+  const decision = [
+    // The lower half of an argument comes first.
+    load(DATA_OFFSET.arguments + argument * ARGUMENT_BYTES),
+    ...jumpAny(
+      values.map((value) => ({ code: opcode, k: value })),
+      matched,
+    ),
+    returnAction(otherwise),
+  ];
+  return [{ code: OPCODE.JUMP_EQUAL, jt: 0, jf: decision.length, k: number }, ...decision];
 }
