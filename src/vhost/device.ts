@@ -136,6 +136,11 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
     return this.#host;
   }
 
+  /** Packets to the guest whose header and payload were put into one descriptor. */
+  get singleDescriptorToGuest(): number {
+    return this.#room.singleDescriptorPackets;
+  }
+
   /** Shows every packet to somebody from now on; to nobody where it is undefined. */
   showPackets(tap: PacketTap | undefined): void {
     this.#tap = tap;
@@ -359,6 +364,9 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
     do {
       while (budget > 0 && !isBlocked && !this.resets.isBusy && ring.peek(sent.chain)) {
         if (sent.read()) {
+          if (sent.chain.descriptors === 1 && sent.bytes > 0) {
+            this.statistics.singleDescriptorFromGuest++;
+          }
           if (this.#onPacket() === Passed.Later && taking !== Taking.Last) {
             isBlocked = true;
             this.#loop.soon();

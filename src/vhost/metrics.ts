@@ -78,6 +78,15 @@ const VM_METRICS: readonly VmMetric[] = [
     directions(({ counters }) => [counters.packets_to_guest, counters.packets_from_guest]),
   ],
   [
+    "single_descriptor_packets_total",
+    "counter",
+    "Packets whose header and payload are in one descriptor.",
+    directions(({ counters }) => [
+      counters.single_descriptor_to_guest,
+      counters.single_descriptor_from_guest,
+    ]),
+  ],
+  [
     "sibling_packets_total",
     "counter",
     "Packets of the guest to other VMs; part of the packets from the guest.",
@@ -146,6 +155,24 @@ const VM_METRICS: readonly VmMetric[] = [
       [{ reason: "line" }, counters.clients_dropped],
       [{ reason: "guest" }, counters.clients_refused],
     ],
+  ],
+  [
+    "connect_timeouts_total",
+    "counter",
+    "Requests of the host that the guest has not answered in time.",
+    one(({ counters }) => counters.connect_timeouts),
+  ],
+  [
+    "connections_draining",
+    "gauge",
+    "Connections that are over for the guest, with bytes of it for a slow reader on the host.",
+    one((vm) => vm.connections_draining),
+  ],
+  [
+    "bytes_lost_total",
+    "counter",
+    "Bytes of the guest that programs on the host have not read in time.",
+    one(({ counters }) => counters.bytes_lost),
   ],
   [
     "capture_active",

@@ -29,6 +29,8 @@ export class PacketRoom {
   #first = 0;
   /** How many chains are known: each is read once, however often it is looked at. */
   #count = 0;
+  /** Packets whose header and payload were put into one descriptor: Linux from 6.2 on. */
+  singleDescriptorPackets = 0;
   /** Told of every packet, where somebody wants to know. */
   tap: PacketTap | undefined;
 
@@ -118,7 +120,8 @@ export class PacketRoom {
 
   /** Gives the guest the next chain: a header, and `bytes` of payload that are in it already. */
   put(header: PacketHeader, bytes: number): void {
-    const { head, writable } = this.#chain;
+    const { head, writable, descriptors } = this.#chain;
+    if (descriptors === 1 && bytes > 0) this.singleDescriptorPackets++;
     if (writable.length(0) >= HEADER_BYTES) {
       header.write(this.#table.dataView(writable.window(0)), writable.offset(0));
     } else {

@@ -24,6 +24,8 @@ export class DeviceStatistics {
   bytesFromGuest = 0;
   packetsToGuest = 0;
   packetsFromGuest = 0;
+  /** Of these, those with payload whose header is in the same descriptor: Linux from 6.2 on. */
+  singleDescriptorFromGuest = 0;
   /** Packets that went to another VM of the process; part of `packetsFromGuest`. */
   packetsToSiblings = 0;
   /** How often the guest was signalled. */

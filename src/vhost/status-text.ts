@@ -24,12 +24,17 @@ export function statusLines(status: VmStatus): string[] {
     `VM ${status.guest_cid}: ${vmState(status)}, up ${formatUptime(status.uptime_seconds)}`,
     `  sockets      ${status.socket}, ${leadsTo}`,
     `  connections  ${status.connections_open} of ${status.limits.connections}; opened by host ${counters.opened_by_host}, by guest ${counters.opened_by_guest}; refused by host ${counters.refused_by_host}, by guest ${counters.refused_by_guest}`,
-    `  clients      ${status.pending_clients} pending; ${counters.clients_dropped} closed without a CONNECT line, ${counters.clients_refused} for want of a guest`,
+    `  clients      ${status.pending_clients} pending; ${counters.clients_dropped} closed without a CONNECT line, ${counters.clients_refused} for want of a guest, ${counters.connect_timeouts} for want of its answer`,
     `  to guest     ${formatBytes(counters.bytes_to_guest)} in ${counters.packets_to_guest} packets, ${counters.resets_to_guest} resets, ${counters.credit_starved} times without credit`,
     `  from guest   ${formatBytes(counters.bytes_from_guest)} in ${counters.packets_from_guest} packets, ${counters.resets_from_guest} resets; ${counters.packets_to_siblings} packets to other VMs, ${status.sibling_connections} connections with them`,
     `  signals      ${counters.interrupts} interrupts, ${counters.kicks} kicks`,
     `  limits       ${formatBytes(status.limits.tx_buffer_bytes)} for each connection, rings of ${status.limits.queue_entries}`,
   ];
+  if (status.connections_draining > 0 || counters.bytes_lost > 0) {
+    lines.push(
+      `  slow readers ${status.connections_draining} of closed connections; ${formatBytes(counters.bytes_lost)} lost`,
+    );
+  }
   if (status.features.length > 0) lines.push(`  features     ${status.features.join(" ")}`);
   const { capture } = status;
   if (capture !== null) {

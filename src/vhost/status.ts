@@ -41,6 +41,8 @@ export interface VmFacts {
     queue_entries: number;
   };
   connections_open: number;
+  /** Connections that are over for the guest, with bytes of it for a slow reader on the host. */
+  connections_draining: number;
   /** Connections with other VMs of the process. */
   sibling_connections: number;
   /** Host clients without a CONNECT line, and dials of the guest without an answer. */
@@ -61,8 +63,13 @@ export interface VmCounters {
   packets_from_guest: number;
   /** Part of `packets_from_guest`. */
   packets_to_siblings: number;
+  /** Packets whose header and payload are in one descriptor: Linux from 6.2 on has such buffers. */
+  single_descriptor_to_guest: number;
+  single_descriptor_from_guest: number;
   bytes_to_guest: number;
   bytes_from_guest: number;
+  /** Bytes of the guest that programs on the host have not read in time. */
+  bytes_lost: number;
   credit_starved: number;
   interrupts: number;
   kicks: number;
@@ -72,6 +79,8 @@ export interface VmCounters {
   clients_dropped: number;
   /** Host clients that were closed because no guest takes them, or there are too many. */
   clients_refused: number;
+  /** Host clients whose CONNECT the guest has not answered in time. */
+  connect_timeouts: number;
   capture_packets_lost: number;
 }
 
@@ -100,6 +109,7 @@ export function factsOf(vm: ObservedVm): VmFacts {
       queue_entries: config.queueSize,
     },
     connections_open: device.muxer.count,
+    connections_draining: device.muxer.drainingCount,
     sibling_connections: device.siblings.count,
     pending_clients: device.clients.pending,
     counters: countersOf(vm),
@@ -126,8 +136,11 @@ function countersOf({ device, packetsLost }: ObservedVm): VmCounters {
     packets_to_guest: statistics.packetsToGuest,
     packets_from_guest: statistics.packetsFromGuest,
     packets_to_siblings: statistics.packetsToSiblings,
+    single_descriptor_to_guest: device.singleDescriptorToGuest,
+    single_descriptor_from_guest: statistics.singleDescriptorFromGuest,
     bytes_to_guest: statistics.bytesToGuest,
     bytes_from_guest: statistics.bytesFromGuest,
+    bytes_lost: statistics.bytesLost,
     credit_starved: statistics.creditStarved,
     interrupts: statistics.signals,
     kicks: statistics.kicks,
@@ -135,6 +148,7 @@ function countersOf({ device, packetsLost }: ObservedVm): VmCounters {
     vmms_dropped: statistics.vmmDrops,
     clients_dropped: device.clients.dropped ?? 0,
     clients_refused: statistics.clientsRefused,
+    connect_timeouts: statistics.connectTimeouts,
     capture_packets_lost: packetsLost,
   };
 }

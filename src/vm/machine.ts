@@ -16,6 +16,8 @@ export interface BootOptions {
   /** Arguments of `vsockbox agent --init`, where that is to be the guest's init. */
   agentInit?: readonly string[];
   memoryMib?: number;
+  /** QEMU: the kernel to boot (default: this machine's newest). */
+  kernel?: Kernel;
   /** Sockets of vhost-user vsock devices: each becomes a device of the guest. */
   vsockDevices?: readonly string[];
   /** QEMU: a Unix socket to be made for its monitor, which speaks QMP. */

@@ -63,8 +63,8 @@ export function qemuMachine({
   vsockDevices = [],
   monitor,
   reboots = false,
+  kernel = findKernel(),
 }: BootOptions): Machine {
-  const kernel = findKernel();
   const setup = {
     ...{ qemu: findQemu(), kernel, vsockDevices, monitor, reboots },
     memoryMib: memoryMib ?? DEFAULT_MEMORY_MIB,

@@ -23,6 +23,10 @@ const COUNTERS: VmCounters = {
   clients_dropped: 17,
   clients_refused: 18,
   capture_packets_lost: 19,
+  single_descriptor_to_guest: 20,
+  single_descriptor_from_guest: 21,
+  bytes_lost: 22,
+  connect_timeouts: 23,
 };
 
 const vm = (cid: number): VmFacts => ({
@@ -35,6 +39,7 @@ const vm = (cid: number): VmFacts => ({
   uptime_seconds: 1,
   limits: { connections: 1023, tx_buffer_bytes: 65_536, queue_entries: 1024 },
   connections_open: 20,
+  connections_draining: 24,
   sibling_connections: 21,
   pending_clients: 22,
   counters: COUNTERS,
