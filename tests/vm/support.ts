@@ -5,10 +5,12 @@
  */
 import { describe, test } from "bun:test";
 import { existsSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
 import { toVsockboxError, VsockboxError } from "../../src/errors.ts";
 import { bootGuest, type Guest } from "../../src/vm/guest.ts";
 import { findBusybox } from "../../src/vm/guest-image.ts";
-import { findKernel } from "../../src/vm/kernel.ts";
+import { findKernel, type Kernel } from "../../src/vm/kernel.ts";
 import { findQemu } from "../../src/vm/qemu.ts";
 import { findUml } from "../../src/vm/uml.ts";
 import { BINARY } from "../support/binary.ts";
@@ -45,6 +47,24 @@ function describeWhere(kind: string, ...finders: (() => unknown)[]) {
 
 /** A group of tests that need a guest under QEMU. */
 export const describeVm = describeWhere("VM", findQemu, findKernel);
+
+/**
+ * A kernel from Linux 6.2 on, whose packets are laid out in other ways: tests/support/fetch-kernel.sh
+ * unpacks one of Debian's packages.
+ *
+ * @throws {VsockboxError} UNAVAILABLE if it is missing.
+ */
+export function findNewerKernel(): Kernel {
+  const cache = process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache");
+  const root = process.env["VSOCKBOX_NEWER_KERNEL"] ?? join(cache, "vsockbox-tests/kernel");
+  return {
+    ...findKernel(join(root, "boot"), join(root, "lib/modules")),
+    installHint: `\`tests/support/fetch-kernel.sh ${root}\``,
+  };
+}
+
+/** A group of tests that need a guest with a newer kernel under QEMU. */
+export const describeNewerKernel = describeWhere("newer kernel", findQemu, findNewerKernel);
 
 /** A group of tests that need a guest under User-mode Linux. */
 export const describeUml = describeWhere("User-mode Linux", findUml);
