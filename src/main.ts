@@ -121,5 +121,6 @@ function version(words: readonly string[]): number {
 try {
   process.exit(await main(process.argv0, process.argv.slice(2)));
 } catch (thrown) {
-  process.exit(reportError(thrown));
+  const { commandHint } = await import("./commands/error-hints.ts");
+  process.exit(reportError(thrown, commandHint(thrown)));
 }

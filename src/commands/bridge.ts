@@ -14,7 +14,13 @@ import { onEndingSignal } from "../process/signals.ts";
 import { parseDuration, parseInteger } from "../ui/arguments.ts";
 import type { Arguments, Command } from "../ui/command.ts";
 import { printJson, say } from "../ui/report.ts";
-import { allowArguments, allowedCids, jsonArgument } from "./common.ts";
+import {
+  allowArguments,
+  allowedCids,
+  jsonArgument,
+  socketOwnerArgument,
+  socketOwners,
+} from "./common.ts";
 
 export const command: Command = {
   name: "bridge",
@@ -68,6 +74,7 @@ export const command: Command = {
       description: `Close a client without a CONNECT line after this long (default ${DEFAULT_LINE_TIMEOUT_MS / 1000}s)`,
     },
     quiet: { type: "boolean", alias: "q", description: "Say nothing about connections" },
+    ...socketOwnerArgument,
     ...allowArguments,
     ...jsonArgument,
   },
@@ -99,6 +106,7 @@ export const command: Command = {
     const bridge = new HybridBridge({
       maxConnections: count("max-connections"),
       maxPending: count("max-pending"),
+      socketOwners: socketOwners(args, args.string("to")),
       lineTimeoutMs:
         lineTimeout === undefined ? undefined : parseDuration(lineTimeout, "line-timeout"),
       onError(what, error) {

@@ -1,6 +1,9 @@
 /** Arguments and habits that several commands share. */
+import { profileOf } from "../config/profiles.ts";
+import { parseSocketOwners, SOCKET_OWNER_VARIABLE } from "../config/socket-owners.ts";
 import { parseAllowedCids, withLocal, type AllowedCids } from "../net/allow-cid.ts";
 import { DEFAULT_CONNECT_TIMEOUT_MS, type DialOptions } from "../net/dial.ts";
+import type { SocketOwners } from "../net/socket-owner.ts";
 import { parseDuration } from "../ui/arguments.ts";
 import type { Arguments, ArgumentSpec } from "../ui/command.ts";
 
@@ -18,11 +21,46 @@ export const connectTimeoutArgument = {
   },
 } as const satisfies Record<string, ArgumentSpec>;
 
-/** Reads {@link connectTimeoutArgument}. */
-export function dialOptions(args: Arguments, signal?: AbortSignal): DialOptions {
+/** `--allow-socket-owner`. */
+export const socketOwnerArgument = {
+  "allow-socket-owner": {
+    type: "string",
+    valueHint: "USER",
+    description: `Also connect to Unix sockets on which this user listens, or \`any\` (default: your own and root; also ${SOCKET_OWNER_VARIABLE}, or socket_owner of the profile)`,
+  },
+} as const satisfies Record<string, ArgumentSpec>;
+
+/** `--connect-timeout` and `--allow-socket-owner`: {@link dialOptions} reads them. */
+export const dialArguments = {
+  ...connectTimeoutArgument,
+  ...socketOwnerArgument,
+} as const satisfies Record<string, ArgumentSpec>;
+
+/**
+ * Reads {@link socketOwnerArgument}.
+ *
+ * @param target the address as it was written, which may name a profile.
+ * @throws {VsockboxError} CONFIG for a user who does not exist.
+ */
+export function socketOwners(args: Arguments, target: string | undefined): SocketOwners {
+  const option = args.string("allow-socket-owner");
+  if (option !== undefined) return parseSocketOwners(option, "--allow-socket-owner");
+  const profile = target === undefined ? undefined : profileOf(target)?.socketOwner;
+  if (profile !== undefined) return parseSocketOwners(profile, "socket_owner");
+  const variable = process.env[SOCKET_OWNER_VARIABLE] ?? "";
+  return variable === "" ? [] : parseSocketOwners(variable, SOCKET_OWNER_VARIABLE);
+}
+
+/** Reads {@link dialArguments} for a target as it was written. */
+export function dialOptions(
+  args: Arguments,
+  target: string | undefined,
+  signal?: AbortSignal,
+): DialOptions {
   const timeout = args.string("connect-timeout");
   return {
     signal,
+    socketOwners: socketOwners(args, target),
     timeoutMs: timeout === undefined ? undefined : parseDuration(timeout, "connect-timeout"),
   };
 }

@@ -10,7 +10,7 @@ import { isBrokenPipe, standardInput, StandardOutput } from "../process/stdio.ts
 import { onEndingSignal, statusOfSignal } from "../process/signals.ts";
 import { parseInteger } from "../ui/arguments.ts";
 import type { Command } from "../ui/command.ts";
-import { connectTimeoutArgument, dialOptions } from "./common.ts";
+import { dialArguments, dialOptions } from "./common.ts";
 
 export const command: Command = {
   name: "connect",
@@ -31,7 +31,7 @@ export const command: Command = {
       description: "Hand the connected descriptor over standard output (ssh ProxyUseFdpass)",
     },
     "no-stdin": { type: "boolean", alias: "n", description: "Send nothing; only read" },
-    ...connectTimeoutArgument,
+    ...dialArguments,
   },
   examples: [
     { command: "vsockbox connect 3:5000", explanation: "Talk to port 5000 of the VM with CID 3" },
@@ -56,7 +56,10 @@ export const command: Command = {
       status = statusOfSignal(signal);
       interrupt.abort();
     });
-    const options = { ...dialOptions(args, interrupt.signal), seqpacket: args.flag("seqpacket") };
+    const options = {
+      ...dialOptions(args, args.required("address"), interrupt.signal),
+      seqpacket: args.flag("seqpacket"),
+    };
     try {
       if (args.flag("fdpass")) return await passDescriptor(address, options);
       const stream = await dial(address, options);

@@ -20,7 +20,7 @@ import { REPORT_ANNOUNCEMENT } from "../protocols/guest-exec/report.ts";
 import type { Arguments, Command } from "../ui/command.ts";
 import { say } from "../ui/report.ts";
 import { StatusLine } from "../ui/status-line.ts";
-import { connectTimeoutArgument, dialOptions, jsonArgument } from "./common.ts";
+import { dialArguments, dialOptions, jsonArgument } from "./common.ts";
 import { eventOutput, type ExecOutput } from "./exec-output.ts";
 
 /** How long a host that keeps its end open must be silent behind a command, in milliseconds. */
@@ -73,7 +73,7 @@ export const command: Command = {
       description: "Run commands with this shell's -c (default /bin/sh)",
     },
     quiet: { type: "boolean", alias: "q", description: "Say nothing but errors" },
-    ...connectTimeoutArgument,
+    ...dialArguments,
     json: { ...jsonArgument.json, description: "Print output and status as JSON lines" },
   },
   examples: [
@@ -137,7 +137,7 @@ async function connect(
   timeoutMs: number | undefined,
   { signal }: RunSignals,
 ): Promise<SocketStream> {
-  const options = { ...dialOptions(args, signal), anyCid: true };
+  const options = { ...dialOptions(args, undefined, signal), anyCid: true };
   if (!args.flag("retry")) return dial(address, options);
   const shown = formatAddress(address);
   using line = new StatusLine(!args.flag("quiet"));

@@ -15,6 +15,7 @@ import {
   qemuArguments,
   qemuLine,
 } from "../config/hybrid-print.ts";
+import { SOCKET_OWNER_VARIABLE } from "../config/socket-owners.ts";
 import { VsockboxError } from "../errors.ts";
 import { parseHttpAddress } from "../net/http.ts";
 import {
@@ -24,7 +25,7 @@ import {
 import type { Arguments, Command } from "../ui/command.ts";
 import { print, printJson } from "../ui/report.ts";
 import { CONFINED_VARIABLE, SIGNALS_HELD } from "../vhost/confined-variable.ts";
-import { jsonArgument } from "./common.ts";
+import { jsonArgument, socketOwners } from "./common.ts";
 
 const DEFAULT_MEMORY = "1G";
 
@@ -159,6 +160,11 @@ export const command: Command = {
       valueHint: "ADDRESS",
       description: "Serve metrics for Prometheus: 127.0.0.1:9464, :9464 or unix:PATH",
     },
+    "allow-socket-owner": {
+      type: "string",
+      valueHint: "USER",
+      description: `Also let guests reach services at PATH_PORT on which this user listens, or \`any\` (default: the device's own user and root; also ${SOCKET_OWNER_VARIABLE})`,
+    },
     force: { type: "boolean", description: "Captures replace files that exist" },
     sandbox: {
       type: "boolean",
@@ -234,7 +240,7 @@ export const command: Command = {
     if (force && vms.every(({ capture }) => capture === undefined)) {
       throw usage("--force needs a capture");
     }
-    const observers = { metrics, force };
+    const observers = { metrics, force, socketOwners: socketOwners(args, undefined) };
     if (args.flag("sandbox")) {
       const { becomeConfinedDevice } = await import("../vhost/confined-device.ts");
       return becomeConfinedDevice(vms, { ...observers, user: args.string("user") });

@@ -6,7 +6,7 @@ import { rawWords } from "../process/raw-arguments.ts";
 import { hasTerminal } from "../process/raw-terminal.ts";
 import type { Arguments, Command } from "../ui/command.ts";
 import { SHELL_PORT } from "../vsock-shell/ports.ts";
-import { connectTimeoutArgument, jsonArgument } from "./common.ts";
+import { dialArguments, jsonArgument } from "./common.ts";
 import { runShellJob, type ShellJob } from "./shell-job.ts";
 import { portArgument, portOption } from "./shell-port.ts";
 import { readTransfer, type Transfer } from "./shell-transfer.ts";
@@ -73,7 +73,7 @@ export const command: Command = {
     plain: { type: "boolean", description: "Send what the C client could send, and no more" },
     quiet: { type: "boolean", alias: "q", description: "No progress line and no summary" },
     verbose: { type: "boolean", alias: "v", description: "Say what is going on" },
-    ...connectTimeoutArgument,
+    ...dialArguments,
     ...jsonArgument,
   },
   restName: "[COMMAND]",

@@ -35,17 +35,20 @@ export function runShellJob(job: ShellJob, args: Arguments): Promise<number> {
   if (args.flag("verbose")) say(`vsockbox: connecting to ${formatAddress(job.address)}`);
   return job.transfer === undefined
     ? runTerminalJob(job, args)
-    : runTransferJob(job.transfer, job.address, args);
+    : runTransferJob(job.transfer, job, args);
 }
 
-async function runTerminalJob({ address, command }: ShellJob, args: Arguments): Promise<number> {
+async function runTerminalJob(
+  { name, address, command }: ShellJob,
+  args: Arguments,
+): Promise<number> {
   const json = args.flag("json");
   if (command === undefined) {
     if (json) throw jsonShell();
     assertTerminal();
   }
   const onTerminal = hasTerminal() && !json;
-  const connection = await dialShell(address, dialOptions(args));
+  const connection = await dialShell(address, dialOptions(args, name));
   const remote = new RemoteShell(connection);
   await remote.start({
     command,
@@ -68,7 +71,7 @@ function jsonShell(): VsockboxError {
 
 async function runTransferJob(
   { direction, local, remote }: Transfer,
-  address: SocketAddress,
+  { name, address }: ShellJob,
   args: Arguments,
 ): Promise<number> {
   const interrupt = new AbortController();
@@ -101,11 +104,11 @@ async function runTransferJob(
     if (direction === "upload") {
       const source = checkUpload(request);
       progress.totalBytes = source.isFile() ? source.size : undefined;
-      const connection = await dialShell(address, dialOptions(args, interrupt.signal));
+      const connection = await dialShell(address, dialOptions(args, name, interrupt.signal));
       summary = await upload(connection, request);
     } else {
       checkDownload(request);
-      const connection = await dialShell(address, dialOptions(args, interrupt.signal));
+      const connection = await dialShell(address, dialOptions(args, name, interrupt.signal));
       summary = await download(connection, request);
     }
   } catch (thrown) {

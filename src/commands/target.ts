@@ -2,20 +2,20 @@
 import type { AgentDialOptions } from "../agent/hello-client.ts";
 import { DEFAULT_KEEPALIVE_MS, KEEPALIVE_MISSES } from "../agent/peer-liveness.ts";
 import { EXEC_PORT } from "../agent/ports.ts";
-import { profileTokenFile, resolveAddress } from "../config/profiles.ts";
+import { profileOf, resolveAddress } from "../config/profiles.ts";
 import { readToken } from "../config/token.ts";
 import { VsockboxError } from "../errors.ts";
 import { formatAddress, type SocketAddress } from "../net/address.ts";
 import { parseDuration } from "../ui/arguments.ts";
 import type { Arguments, ArgumentSpec } from "../ui/command.ts";
-import { connectTimeoutArgument, dialOptions } from "./common.ts";
+import { dialArguments, dialOptions } from "./common.ts";
 
 /** Names the token file of all agents that have none in their profile. */
 const TOKEN_FILE_VARIABLE = "VSOCKBOX_TOKEN_FILE";
 
-/** `--connect-timeout`, `--keepalive` and `--token-file`. */
+/** `--connect-timeout`, `--allow-socket-owner`, `--keepalive` and `--token-file`. */
 export const agentArguments = {
-  ...connectTimeoutArgument,
+  ...dialArguments,
   keepalive: {
     type: "string",
     valueHint: "TIME",
@@ -43,12 +43,12 @@ export interface AgentTarget {
  */
 export function agentTarget(args: Arguments, name: string, signal?: AbortSignal): AgentTarget {
   const tokenFile =
-    args.string("token-file") ?? profileTokenFile(name) ?? process.env[TOKEN_FILE_VARIABLE];
+    args.string("token-file") ?? profileOf(name)?.tokenFile ?? process.env[TOKEN_FILE_VARIABLE];
   return {
     name,
     address: resolveAddress(name, EXEC_PORT),
     options: {
-      ...dialOptions(args, signal),
+      ...dialOptions(args, name, signal),
       keepaliveMs: keepaliveOption(args),
       token: tokenFile === undefined || tokenFile === "" ? undefined : readToken(tokenFile),
     },

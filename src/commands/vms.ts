@@ -3,6 +3,7 @@ import { AgentClient } from "../agent/agent-client.ts";
 import { OldAgentError } from "../agent/hello-client.ts";
 import { EXEC_PORT } from "../agent/ports.ts";
 import { configPath, loadProfiles, type Profile } from "../config/profiles.ts";
+import { parseSocketOwners } from "../config/socket-owners.ts";
 import { readToken } from "../config/token.ts";
 import { reasonOf } from "../errors.ts";
 import { formatAddress, withDefaultPort } from "../net/address.ts";
@@ -51,13 +52,15 @@ export const command: Command = {
 
 /** `ready`: an agent of ours answers; `agent`: another one; `down`: nobody; `refused`: not us. */
 async function stateOf(
-  { address, tokenFile }: Profile,
+  { address, tokenFile, socketOwner }: Profile,
   timeoutMs: number,
 ): Promise<{ state: string; detail: string }> {
   try {
     const token = tokenFile === undefined ? undefined : readToken(tokenFile);
     const target = withDefaultPort(address, EXEC_PORT);
-    const client = await AgentClient.connect(target, { timeoutMs, token });
+    const socketOwners =
+      socketOwner === undefined ? undefined : parseSocketOwners(socketOwner, "socket_owner");
+    const client = await AgentClient.connect(target, { timeoutMs, token, socketOwners });
     const { version } = client.hello;
     await client.close();
     return { state: "ready", detail: version };

@@ -5,12 +5,13 @@ import { resolveAddress } from "../config/profiles.ts";
 import { VsockboxError } from "../errors.ts";
 import { formatAddress, type SocketAddress, withDefaultPort } from "../net/address.ts";
 import { dialPatiently } from "../net/dial-patiently.ts";
+import type { SocketOwners } from "../net/socket-owner.ts";
 import { onEndingSignal, statusOfSignal } from "../process/signals.ts";
 import { parseDuration } from "../ui/arguments.ts";
 import type { Command } from "../ui/command.ts";
 import { printJson } from "../ui/report.ts";
 import { StatusLine } from "../ui/status-line.ts";
-import { jsonArgument } from "./common.ts";
+import { jsonArgument, socketOwnerArgument, socketOwners } from "./common.ts";
 
 /** How long to wait unless told otherwise. */
 const DEFAULT_TIMEOUT_MS = 60_000;
@@ -31,6 +32,7 @@ export const command: Command = {
       description: "Count any accepted connection as ready, also without an answer on it",
     },
     quiet: { type: "boolean", alias: "q", description: "No progress line" },
+    ...socketOwnerArgument,
     ...jsonArgument,
   },
   examples: [
@@ -59,7 +61,12 @@ export const command: Command = {
     using line = new StatusLine(!args.flag("quiet"));
     const begin = performance.now();
     try {
-      const attempts = await waitUntilReady({ target, proof }, timeoutMs, interrupt.signal, line);
+      const attempts = await waitUntilReady(
+        { target, proof, owners: socketOwners(args, args.required("target")) },
+        timeoutMs,
+        interrupt.signal,
+        line,
+      );
       const waitedMs = Math.round(performance.now() - begin);
       line.clear();
       if (args.flag("json")) {
@@ -75,7 +82,7 @@ export const command: Command = {
 
 /** Returns the number of tries that it took. */
 async function waitUntilReady(
-  { target, proof }: { target: SocketAddress; proof: ReadyProof },
+  { target, proof, owners }: { target: SocketAddress; proof: ReadyProof; owners: SocketOwners },
   timeoutMs: number,
   signal: AbortSignal,
   line: StatusLine,
@@ -83,6 +90,7 @@ async function waitUntilReady(
   const { stream, tries } = await dialPatiently(target, {
     timeoutMs,
     signal,
+    socketOwners: owners,
     prove: (opened, proofMs) => proveReady(opened, proof, { timeoutMs: proofMs, signal }),
     onFailed: (error) =>
       line.show(`waiting for ${formatAddress(target)}: ${error.errno ?? error.message}`),

@@ -2,6 +2,7 @@
 import { readdirSync, lstatSync } from "node:fs";
 import { join } from "node:path";
 import { formatAddress } from "../net/address.ts";
+import { isTrustedOwner } from "../net/socket-owner.ts";
 import { loadProfiles } from "./profiles.ts";
 
 /** A VM that may be there. */
@@ -37,9 +38,16 @@ export function findVms(directories: readonly string[] = runDirectories()): Foun
   const sockets = directories.flatMap((directory) => socketsIn(directory, 1));
   const found = [...new Set(sockets)].sort().map((path) => ({
     address: `hybrid:${path}`,
-    detail: "a VMM's socket",
+    detail: detailOf(path),
   }));
   return [...profiles, ...found].slice(0, MAX_FOUND);
+}
+
+/** The file's owner is a guess at who listens there: who really does is known once connected. */
+function detailOf(path: string): string {
+  const uid = lstatSync(path, { throwIfNoEntry: false })?.uid;
+  const isOwn = uid === undefined || isTrustedOwner(uid, process.geteuid?.() ?? 0, []);
+  return isOwn ? "a VMM's socket" : `a socket of user ${uid}`;
 }
 
 /** As Firecracker, Cloud Hypervisor and hybrid-proxy call them; `NAME_PORT` is a listener of ours. */

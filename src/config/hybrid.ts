@@ -18,6 +18,7 @@ import { resolve } from "node:path";
 import { reasonOf, VsockboxError } from "../errors.ts";
 import { controlPathOf } from "../protocols/hybrid/control.ts";
 import { closest, parseInteger } from "../ui/arguments.ts";
+import { yamlErrorLine } from "./profile-lines.ts";
 import { locateVms, type VmLocation } from "./hybrid-lines.ts";
 import {
   bad,
@@ -113,7 +114,9 @@ export function vmsFromYaml(text: string, path: string): VmConfig[] {
   try {
     document = Bun.YAML.parse(text);
   } catch (thrown) {
-    throw bad(source, `it is no YAML: ${reasonOf(thrown).message}`);
+    const line = yamlErrorLine(text);
+    const address = line === undefined ? path : `${path}, line ${line}`;
+    throw bad({ ...source, address }, `it is no YAML: ${reasonOf(thrown).message}`);
   }
   if (!isMap(document)) throw bad(source, "the document is no map");
   for (const key of Object.keys(document)) {

@@ -5,6 +5,7 @@
  * vms:
  *   build:
  *     address: hybrid:/run/build.vsock
+ *     socket_owner: firecracker
  *   web:
  *     address: vsock:3
  *     token_file: ~/.config/vsockbox/web.token
@@ -15,12 +16,15 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { reasonOf, VsockboxError } from "../errors.ts";
 import {
+  type Address,
   formatAddress,
   isProfileName,
   parseAddress,
   withDefaultPort,
   type SocketAddress,
 } from "../net/address.ts";
+import { closest } from "../ui/arguments.ts";
+import { type KeyLocation, locateKeys, yamlErrorLine } from "./profile-lines.ts";
 
 /** Where the profiles are: XDG_CONFIG_HOME or ~/.config, then vsockbox/config.yaml. */
 export function configPath(): string {
@@ -33,53 +37,131 @@ export interface Profile {
   address: SocketAddress;
   /** Where its agent's token is kept. */
   tokenFile: string | undefined;
+  /** Users who may listen on its Unix socket, as `--allow-socket-owner` has them. */
+  socketOwner: string | undefined;
 }
 
-function bad(path: string, message: string): VsockboxError {
+const KEYS = ["address", "token_file", "socket_owner"] as const;
+
+function bad(path: string, message: string, line?: number): VsockboxError {
   return new VsockboxError({
     code: "CONFIG",
     operation: "read profiles from",
-    address: path,
+    address: line === undefined ? path : `${path}, line ${line}`,
     message,
-    hint: "expected `vms:` with a map of names, each with an `address:`",
+    hint: `expected \`vms:\` with a map of names, each with an \`address:\`; its other keys are ${KEYS.slice(1).join(" and ")}`,
   });
 }
 
 /**
  * The profiles of a configuration text.
  *
- * @throws {VsockboxError} CONFIG, naming the profile that is wrong.
+ * @throws {VsockboxError} CONFIG, naming the file, the line where it can be told, and the key.
  */
 export function parseProfiles(text: string, path: string): Map<string, Profile> {
-  let document: unknown;
-  try {
-    document = Bun.YAML.parse(text);
-  } catch (thrown) {
-    throw bad(path, `it is no YAML: ${thrown instanceof Error ? thrown.message : String(thrown)}`);
-  }
-  const vms = mapOf(document)?.["vms"];
-  if (document !== null && document !== undefined && mapOf(document) === undefined) {
-    throw bad(path, "the document is no map");
-  }
-  const profiles = new Map<string, Profile>();
-  if (vms === undefined || vms === null) return profiles;
+  const document = parseYaml(text, path);
+  const lines = locateKeys(text);
+  if (document === null || document === undefined) return new Map();
+  const top = mapOf(document);
+  if (top === undefined) throw bad(path, "the document is not a map");
+  checkKeys(top, ["vms"], lines, path, "");
+  const vms = top["vms"];
+  const located = lines.get("vms");
+  if (vms === undefined || vms === null) return new Map();
   const entries = mapOf(vms);
-  if (entries === undefined) throw bad(path, "vms is no map");
-  for (const [name, profile] of Object.entries(entries)) {
-    if (!isProfileName(name)) throw bad(path, `${JSON.stringify(name)} cannot be a profile's name`);
-    const address = mapOf(profile)?.["address"];
-    if (typeof address !== "string" && typeof address !== "number") {
-      throw bad(path, `vms.${name} has no address`);
-    }
-    const parsed = parseAddress(String(address));
-    if (parsed.kind === "profile") throw bad(path, `vms.${name} names another profile`);
-    const tokenFile = mapOf(profile)?.["token_file"];
-    if (tokenFile !== undefined && typeof tokenFile !== "string") {
-      throw bad(path, `vms.${name}.token_file is no path`);
-    }
-    profiles.set(name, { address: parsed, tokenFile: fromHome(tokenFile) });
+  if (entries === undefined) throw bad(path, "vms is not a map", located?.lines[0]);
+  checkDoubles(entries, located?.keys ?? new Map<string, KeyLocation>(), path, "vms.");
+  return new Map(
+    Object.entries(entries).map(([name, value]): [string, Profile] => [
+      name,
+      parseProfile(name, value, located?.keys.get(name), path),
+    ]),
+  );
+}
+
+function parseYaml(text: string, path: string): unknown {
+  try {
+    return Bun.YAML.parse(text);
+  } catch (thrown) {
+    throw bad(path, `it is not YAML: ${reasonOf(thrown).message}`, yamlErrorLine(text));
   }
-  return profiles;
+}
+
+function parseProfile(
+  name: string,
+  value: unknown,
+  located: KeyLocation | undefined,
+  path: string,
+): Profile {
+  const lineOf = (key: string) => located?.keys.get(key)?.lines[0] ?? located?.lines[0];
+  if (!isProfileName(name)) {
+    throw bad(path, `${JSON.stringify(name)} cannot be a profile's name`, located?.lines[0]);
+  }
+  const profile = mapOf(value);
+  if (profile !== undefined) {
+    checkKeys(profile, KEYS, located?.keys ?? new Map<string, KeyLocation>(), path, `vms.${name}.`);
+  }
+  const address = profile?.["address"];
+  if (typeof address !== "string" && typeof address !== "number") {
+    throw bad(path, `vms.${name} has no address`, lineOf("address"));
+  }
+  const text = (key: (typeof KEYS)[number]) => {
+    const found = profile?.[key];
+    if (found === undefined || typeof found === "string") return found;
+    // A uid is a number to YAML.
+    if (key === "socket_owner" && typeof found === "number") return String(found);
+    throw bad(path, `vms.${name}.${key} is not a text`, lineOf(key));
+  };
+  return {
+    address: parseProfileAddress(name, String(address), lineOf("address"), path),
+    tokenFile: fromHome(text("token_file")),
+    socketOwner: text("socket_owner"),
+  };
+}
+
+function parseProfileAddress(
+  name: string,
+  text: string,
+  line: number | undefined,
+  path: string,
+): SocketAddress {
+  let parsed: Address;
+  try {
+    parsed = parseAddress(text);
+  } catch (thrown) {
+    throw bad(path, `vms.${name}.address: ${reasonOf(thrown).message}`, line);
+  }
+  if (parsed.kind === "profile") throw bad(path, `vms.${name} names another profile`, line);
+  return parsed;
+}
+
+/** Refuses keys that are unknown or there twice. */
+function checkKeys(
+  map: Readonly<Record<string, unknown>>,
+  known: readonly string[],
+  lines: ReadonlyMap<string, KeyLocation>,
+  path: string,
+  prefix: string,
+): void {
+  checkDoubles(map, lines, path, prefix);
+  for (const key of Object.keys(map)) {
+    if (known.includes(key)) continue;
+    const near = closest(key.replaceAll("-", "_"), known);
+    const hint = near === undefined ? "" : `; did you mean ${near}?`;
+    throw bad(path, `unknown key ${JSON.stringify(prefix + key)}${hint}`, lines.get(key)?.lines[0]);
+  }
+}
+
+function checkDoubles(
+  map: Readonly<Record<string, unknown>>,
+  lines: ReadonlyMap<string, KeyLocation>,
+  path: string,
+  prefix: string,
+): void {
+  for (const [key, { lines: found }] of lines) {
+    if (found.length > 1 && Object.hasOwn(map, key))
+      throw bad(path, `${prefix}${key} is there twice`, found[1]);
+  }
 }
 
 function fromHome(path: string | undefined): string | undefined {
@@ -148,8 +230,8 @@ function lookUp(name: string, port: number | undefined): SocketAddress {
   return { ...address, port };
 }
 
-/** The token file of the profile that an address names; undefined for other addresses. */
-export function profileTokenFile(text: string): string | undefined {
+/** The profile that an address names; undefined for other addresses. */
+export function profileOf(text: string): Profile | undefined {
   const parsed = parseAddress(text);
-  return parsed.kind === "profile" ? loadProfiles().get(parsed.name)?.tokenFile : undefined;
+  return parsed.kind === "profile" ? loadProfiles().get(parsed.name) : undefined;
 }

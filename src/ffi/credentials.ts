@@ -1,5 +1,6 @@
 /** Changing the user of this process, and becoming another program. */
 import { systemError } from "./errno.ts";
+import { getOption } from "./socket.ts";
 import { cString, cStringVector, lastErrno, libc, ptr } from "./libc.ts";
 
 /** Ids to take on. */
@@ -7,6 +8,24 @@ export interface Credentials {
   uid: number;
   gid: number;
   groups: readonly number[];
+}
+
+const SOL_SOCKET = 1;
+/** SO_PEERCRED and struct ucred (pid, uid, gid), bits/socket.h; the same on x86-64 and arm64. */
+const SO_PEERCRED = 17;
+const UCRED_BYTES = 12;
+const UCRED_UID_OFFSET = 4;
+
+/**
+ * The effective uid of the process at the other end of a connected Unix socket, as it was when that
+ * process listened. A user without a number in this user namespace is the overflow uid, 65534.
+ *
+ * @throws {VsockboxError} REFUSED, UNAVAILABLE with the errno.
+ */
+export function socketPeerUid(fd: number): number {
+  const call = { operation: "read the peer's credentials" };
+  const value = getOption(fd, SOL_SOCKET, SO_PEERCRED, UCRED_BYTES, call);
+  return new DataView(value.buffer).getUint32(UCRED_UID_OFFSET, true);
 }
 
 /**

@@ -7,6 +7,7 @@ import { listen, type Listener } from "../net/listen.ts";
 import { formatPeer } from "../net/peer.ts";
 import { pumpToClose } from "../net/pump.ts";
 import { withDeadline } from "../net/retry.ts";
+import type { SocketOwners } from "../net/socket-owner.ts";
 import type { SocketStream } from "../net/stream.ts";
 import {
   ConnectLineReader,
@@ -45,6 +46,8 @@ export interface BridgeOptions {
   maxConnections?: number | undefined;
   maxPending?: number | undefined;
   lineTimeoutMs?: number | undefined;
+  /** Users besides our own and root who may listen on Unix sockets that are connected to. */
+  socketOwners?: SocketOwners | undefined;
   /** For a connection that failed, with what was tried. */
   onError: (what: string, error: VsockboxError) => void;
 }
@@ -64,6 +67,7 @@ export class HybridBridge {
   readonly #maxConnections: number;
   readonly #maxPending: number;
   readonly #lineTimeoutMs: number;
+  readonly #socketOwners: SocketOwners;
   readonly #onError: BridgeOptions["onError"];
   readonly #listeners: Listener[] = [];
   readonly #streams = new Set<SocketStream>();
@@ -74,7 +78,8 @@ export class HybridBridge {
   readonly #pending = new Set<SocketStream>();
   #assignedPort = FIRST_ASSIGNED_PORT;
 
-  constructor({ maxConnections, maxPending, lineTimeoutMs, onError }: BridgeOptions) {
+  constructor({ maxConnections, maxPending, lineTimeoutMs, socketOwners, onError }: BridgeOptions) {
+    this.#socketOwners = socketOwners ?? [];
     this.#maxConnections = maxConnections ?? DEFAULT_MAX_CONNECTIONS;
     this.#maxPending = maxPending ?? DEFAULT_MAX_PENDING;
     this.#lineTimeoutMs = lineTimeoutMs ?? DEFAULT_LINE_TIMEOUT_MS;
@@ -250,7 +255,10 @@ export class HybridBridge {
     });
     void stream.closed.then(abandon);
     try {
-      return await dial(target, { signal: abandoned.signal });
+      return await dial(target, {
+        signal: abandoned.signal,
+        socketOwners: this.#socketOwners,
+      });
     } catch (thrown) {
       if (abandoned.signal.aborted) return undefined;
       throw thrown;

@@ -1,7 +1,8 @@
 /** The library's way in. */
 import { AgentClient } from "../agent/agent-client.ts";
 import { EXEC_PORT } from "../agent/ports.ts";
-import { profileTokenFile, resolveAddress } from "../config/profiles.ts";
+import { profileOf, resolveAddress } from "../config/profiles.ts";
+import { parseSocketOwners } from "../config/socket-owners.ts";
 import { readToken } from "../config/token.ts";
 import { Agent } from "./agent.ts";
 
@@ -20,6 +21,11 @@ export interface ConnectOptions {
    */
   keepaliveMs?: number;
   signal?: AbortSignal;
+  /**
+   * Users besides this process's own and root, by uid, who may listen on a Unix socket that is
+   * connected to, or `any`; without it those of the profile's `socket_owner`.
+   */
+  socketOwners?: "any" | readonly number[];
 }
 
 /**
@@ -32,8 +38,15 @@ export interface ConnectOptions {
  */
 export async function connectAgent(address: string, options: ConnectOptions = {}): Promise<Agent> {
   const { timeoutMs, keepaliveMs, signal } = options;
-  const tokenFile = options.token === undefined ? profileTokenFile(address) : undefined;
+  const profile = profileOf(address);
+  const tokenFile = options.token === undefined ? profile?.tokenFile : undefined;
   const token = tokenFile === undefined ? options.token : readToken(tokenFile);
+  const owner = profile?.socketOwner;
+  const socketOwners =
+    options.socketOwners ??
+    (owner === undefined ? undefined : parseSocketOwners(owner, "socket_owner"));
   const target = resolveAddress(address, EXEC_PORT);
-  return new Agent(await AgentClient.connect(target, { timeoutMs, keepaliveMs, signal, token }));
+  return new Agent(
+    await AgentClient.connect(target, { timeoutMs, keepaliveMs, signal, token, socketOwners }),
+  );
 }

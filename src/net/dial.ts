@@ -25,6 +25,7 @@ import { setVsockBufferSize, setVsockConnectTimeout, VSOCK_BUFFER_BYTES } from "
 import { encodeConnect, HandshakeReader } from "../protocols/hybrid/handshake.ts";
 import { ANY, formatAddress, type SocketAddress } from "./address.ts";
 import { abortError, backoffDelay, delay, withDeadline, type Backoff } from "./retry.ts";
+import { assertTrustedOwner, type SocketOwners } from "./socket-owner.ts";
 import { adoptDescriptor, type SocketStream } from "./stream.ts";
 
 /** How long a connect, with its handshake, may take unless told otherwise, in milliseconds. */
@@ -37,6 +38,10 @@ export interface DialOptions {
   signal?: AbortSignal | undefined;
   /** SOCK_SEQPACKET instead of SOCK_STREAM: each write is one packet, each chunk read is one. */
   seqpacket?: boolean | undefined;
+  /**
+   * Users besides our own and root who may listen on a Unix socket that is dialled (default: none).
+   */
+  socketOwners?: SocketOwners | undefined;
   /** Leaves CID -1 (any) to the kernel, which mostly refuses it, in place of an error of ours. */
   anyCid?: boolean | undefined;
 }
@@ -44,8 +49,8 @@ export interface DialOptions {
 /**
  * Connects and takes the connection over.
  *
- * @throws {VsockboxError} UNAVAILABLE (nobody listens, no such CID or socket), TIMEOUT, REFUSED,
- * USAGE (an address that cannot be dialled), BAD_DATA (the hybrid handshake), ABORTED.
+ * @throws {VsockboxError} UNAVAILABLE (nobody listens, no such CID or socket), TIMEOUT, REFUSED (also
+ * SocketOwnerError), USAGE (an address that cannot be dialled), BAD_DATA (the hybrid handshake), ABORTED.
  */
 export async function dial(
   address: SocketAddress,
@@ -114,6 +119,7 @@ async function connectSocket(
       if (!pending) errno = startConnect(fd, sockaddr);
     }
     if (errno !== 0) throw connectError(errno, address);
+    if (family === AF_UNIX) assertTrustedOwner(fd, shown, options.socketOwners ?? []);
     return fd;
   } catch (thrown) {
     closeDescriptor(fd);

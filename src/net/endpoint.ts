@@ -23,7 +23,10 @@ export function formatEndpoint(endpoint: Endpoint): string {
  */
 export function dialEndpoint(endpoint: Endpoint, signal?: AbortSignal): Promise<SocketStream> {
   const unix: SocketAddress = { kind: "unix", path: endpoint.kind === "unix" ? endpoint.path : "" };
-  return endpoint.kind === "unix" ? dial(unix, { signal }) : dialTcp(endpoint.host, endpoint.port);
+  // Services have users of their own, and who forwards has named the path.
+  return endpoint.kind === "unix"
+    ? dial(unix, { signal, socketOwners: "any" })
+    : dialTcp(endpoint.host, endpoint.port);
 }
 
 /** A listener on an endpoint. */

@@ -68,15 +68,20 @@ export function writeAll(fd: 1 | 2, bytes: Uint8Array): void {
   }
 }
 
-/** Reports an error to the user, and gives the exit status that it stands for. */
-export function reportError(thrown: unknown): number {
+/**
+ * Reports an error to the user, and returns the exit status that it stands for.
+ *
+ * @param hint the command's own, in place of the error's.
+ */
+export function reportError(thrown: unknown, hint?: string): number {
   const error = toVsockboxError(thrown);
   const [first = "", ...others] = error.message.split("\n");
   say(`vsockbox: ${first}`);
   // Only messages of our own have more lines: peers' are escaped where they come in. Even so none of
   // them may look like a line of another kind.
   for (const line of others) say(`  | ${line}`);
-  if (error.hint !== undefined) say(`  hint: ${error.hint}`);
+  const shownHint = hint ?? error.hint;
+  if (shownHint !== undefined) say(`  hint: ${shownHint}`);
   if (error.code === "SOFTWARE") {
     say("  this is a defect of vsockbox; VSOCKBOX_DEBUG=1 shows where");
     if (process.env["VSOCKBOX_DEBUG"] !== undefined) sayBlock(String(stackOf(thrown)));

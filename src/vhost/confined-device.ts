@@ -21,10 +21,10 @@ import { say } from "../ui/report.ts";
 import { CONFINED_VARIABLE, SIGNALS_HELD } from "./confined-variable.ts";
 import { DeviceSockets, type HandedSockets } from "./device-sockets.ts";
 import type { ObserverOptions } from "./observers.ts";
-import { runDevice, warn } from "./run-device.ts";
+import { runDevice, type ServiceOptions, warn } from "./run-device.ts";
 
 /** What is asked for besides the VMs. */
-export interface ConfinedOptions extends ObserverOptions {
+export interface ConfinedOptions extends ServiceOptions {
   /** `USER` or `USER:GROUP`; undefined: the present one. */
   user?: string | undefined;
 }
@@ -32,7 +32,7 @@ export interface ConfinedOptions extends ObserverOptions {
 /** What the new program is told. */
 interface Handover {
   configs: VmConfig[];
-  observers: ObserverOptions;
+  observers: ServiceOptions;
   sockets: HandedSockets;
   /** See confineSelf. */
   landlock: number;

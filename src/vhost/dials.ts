@@ -21,11 +21,14 @@ export interface DialTarget {
   address: string;
 }
 
+/** Whether a connection may be used; asked once it is there. */
+export type AcceptsPeer = (fd: number, target: DialTarget) => boolean;
+
 type Answer = (fd: number | undefined) => void;
 
 interface Dial {
   fd: number;
-  sockaddr: Uint8Array;
+  target: DialTarget;
   answer: Answer;
   /** Until when it is tried again; undefined where the kernel has its own deadline. */
   deadline: number | undefined;
@@ -35,10 +38,12 @@ interface Dial {
 export class Dials {
   readonly #loop: EventLoop;
   readonly #open = new Set<Dial>();
+  readonly #acceptsPeer: AcceptsPeer;
   #retries = 0;
 
-  constructor(loop: EventLoop) {
+  constructor(loop: EventLoop, acceptsPeer: AcceptsPeer = () => true) {
     this.#loop = loop;
+    this.#acceptsPeer = acceptsPeer;
   }
 
   /** How many have no answer yet. */
@@ -47,7 +52,8 @@ export class Dials {
   }
 
   /** Connects; `answer` is called once, with undefined where that fails. */
-  start({ family, socketType, sockaddr, address }: DialTarget, answer: Answer): void {
+  start(target: DialTarget, answer: Answer): void {
+    const { family, socketType, sockaddr, address } = target;
     if (this.#open.size >= MAX_DIALS) return answer(undefined);
     let fd: number;
     try {
@@ -57,8 +63,8 @@ export class Dials {
       return answer(undefined);
     }
     const errno = startConnect(fd, sockaddr);
-    if (errno === 0) return answer(fd);
-    const dial: Dial = { fd, sockaddr, answer, deadline: undefined };
+    const dial: Dial = { fd, target, answer, deadline: undefined };
+    if (errno === 0) return this.#end(dial, true);
     if (errno === ERRNO.EINPROGRESS) {
       this.#open.add(dial);
       this.#loop.add(fd, EPOLLOUT | EPOLLET, () => this.#onConnected(dial));
@@ -83,7 +89,7 @@ export class Dials {
     if (this.#retries === 0) return;
     for (const dial of this.#open) {
       if (dial.deadline === undefined) continue;
-      const errno = startConnect(dial.fd, dial.sockaddr);
+      const errno = startConnect(dial.fd, dial.target.sockaddr);
       if (errno === ERRNO.EAGAIN && now < dial.deadline) continue;
       this.#retries--;
       this.#end(dial, errno === 0);
@@ -93,8 +99,9 @@ export class Dials {
 
   #end(dial: Dial, isConnected: boolean): void {
     this.#open.delete(dial);
-    if (!isConnected) closeDescriptor(dial.fd);
-    dial.answer(isConnected ? dial.fd : undefined);
+    const isUsable = isConnected && this.#acceptsPeer(dial.fd, dial.target);
+    if (!isUsable) closeDescriptor(dial.fd);
+    dial.answer(isUsable ? dial.fd : undefined);
   }
 
   /** Gives all of them up. */

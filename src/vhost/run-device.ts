@@ -1,5 +1,6 @@
 /** The vhost-user vsock devices of one process. */
 import type { HybridBackend, VmConfig } from "../config/hybrid.ts";
+import type { SocketOwners } from "../net/socket-owner.ts";
 import { onEndingSignal } from "../process/signals.ts";
 import { DeviceSockets, type Listeners } from "./device-sockets.ts";
 import type { DeviceLog } from "./device-options.ts";
@@ -11,8 +12,14 @@ import { UnixBackend } from "./unix-backend.ts";
 import { sayWithoutWaiting } from "./talk.ts";
 import { VsockBackend } from "./vsock-backend.ts";
 
+/** What all devices of a process have in common. */
+export interface ServiceOptions extends ObserverOptions {
+  /** Users besides this process's own and root whose services the guests may reach. */
+  socketOwners?: SocketOwners | undefined;
+}
+
 /** How devices are served. */
-export interface RunOptions extends ObserverOptions {
+export interface RunOptions extends ServiceOptions {
   /** Called when a signal no longer ends the process before the sockets are removed. */
   openSockets?: () => DeviceSockets;
   /** Called when everything that is needed is open, right before the first VMM. */
@@ -41,7 +48,7 @@ export async function runDevice(
   try {
     for (const config of configs) {
       const log = logOf(config);
-      const device = openDevice(config, loop, sockets, log);
+      const device = openDevice(config, loop, sockets, log, options.socketOwners);
       devices.push(device);
       observers.add(config, device, log);
     }
@@ -111,10 +118,11 @@ function openDevice(
   loop: EventLoop,
   listeners: Listeners,
   log: DeviceLog,
+  socketOwners: SocketOwners | undefined,
 ): VsockDevice {
   const onWarning = (message: string) => log.warn(message);
   const openBackend = (take: TakeClient) =>
-    backendOf(config.backend, loop, listeners, take, onWarning);
+    backendOf(config.backend, loop, listeners, take, onWarning, socketOwners);
   const vmmListener = listeners.unix(config.socket);
   const device = new VsockDevice({ ...config, vmmListener, openBackend }, loop, log);
   log.info(`waiting for its VMM on ${config.socket}`);
@@ -127,9 +135,10 @@ function backendOf(
   listeners: Listeners,
   take: TakeClient,
   onWarning: (message: string) => void,
+  socketOwners: SocketOwners | undefined,
 ): HostBackend {
   return backend.kind === "unix"
-    ? new UnixBackend(loop, backend, listeners, take, onWarning)
+    ? new UnixBackend(loop, { ...backend, socketOwners }, listeners, take, onWarning)
     : new VsockBackend(loop, backend, listeners, take, onWarning);
 }
 

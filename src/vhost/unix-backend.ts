@@ -15,6 +15,7 @@ import {
   writeDescriptor,
 } from "../ffi/socket.ts";
 import type { UnixListener } from "../net/listen.ts";
+import { type SocketOwners, untrustedOwner } from "../net/socket-owner.ts";
 import { ConnectLineReader, encodeOk } from "../protocols/hybrid/connect-line.ts";
 import { PacketType } from "../protocols/virtio-vsock/packet.ts";
 import { Acceptor } from "./acceptor.ts";
@@ -31,6 +32,9 @@ const LINE_BYTES = 64;
 
 const NEWLINE = 0x0a;
 
+/** Users who are remembered as logged. */
+const MAX_LOGGED_OWNERS = 64;
+
 /** A client that has not said yet what it wants. */
 interface WaitingClient {
   /** PacketType. */
@@ -46,6 +50,8 @@ export interface UnixBackendOptions {
   seqpacketPath?: string | undefined;
   /** How long a client may take for its CONNECT line, in milliseconds; undefined: the default. */
   lineTimeoutMs?: number | undefined;
+  /** Users besides our own and root whose services the guest may reach. */
+  socketOwners?: SocketOwners | undefined;
 }
 
 /** Host clients and host services of one VM. */
@@ -61,6 +67,9 @@ export class UnixBackend implements HostBackend {
   /** By descriptor, in the order in which they came. */
   readonly #lines = new Map<number, WaitingClient>();
   readonly #line = new Uint8Array(LINE_BYTES);
+  readonly #socketOwners: SocketOwners;
+  /** Users of services that were refused, each logged once: the guest decides how often. */
+  readonly #refusedOwners = new Set<number>();
   dropped = 0;
 
   /**
@@ -71,7 +80,7 @@ export class UnixBackend implements HostBackend {
    */
   constructor(
     loop: EventLoop,
-    { udsPath, seqpacketPath, lineTimeoutMs }: UnixBackendOptions,
+    { udsPath, seqpacketPath, lineTimeoutMs, socketOwners = [] }: UnixBackendOptions,
     listeners: Listeners,
     takeClient: TakeClient,
     warn: (message: string) => void,
@@ -81,7 +90,8 @@ export class UnixBackend implements HostBackend {
     this.#path = udsPath;
     this.#lineTimeoutMs = lineTimeoutMs ?? VM_DEFAULTS.lineTimeoutMs;
     this.#takeClient = takeClient;
-    this.#dials = new Dials(loop);
+    this.#socketOwners = socketOwners;
+    this.#dials = new Dials(loop, (fd, { address }) => this.#acceptsService(fd, address));
     this.#listen(listeners.unix(udsPath), PacketType.Stream);
     if (seqpacketPath !== undefined) {
       this.#listen(listeners.unix(seqpacketPath), PacketType.Seqpacket);
@@ -161,6 +171,19 @@ export class UnixBackend implements HostBackend {
     }
     const socketType = type === PacketType.Seqpacket ? SOCK_SEQPACKET : SOCK_STREAM;
     this.#dials.start({ family: AF_UNIX, socketType, sockaddr, address }, answer);
+  }
+
+  /** Another user who may write to the directory could listen in place of the service. */
+  #acceptsService(fd: number, address: string): boolean {
+    const uid = untrustedOwner(fd, this.#socketOwners);
+    if (uid === undefined) return true;
+    if (!this.#refusedOwners.has(uid) && this.#refusedOwners.size < MAX_LOGGED_OWNERS) {
+      this.#refusedOwners.add(uid);
+      this.#warn(
+        `refused the service at ${address}: user ${uid} listens there; --allow-socket-owner ${uid} allows it`,
+      );
+    }
+    return false;
   }
 
   /** Drops clients that never say what they want. */

@@ -253,7 +253,14 @@ describe("hybrid: addresses", () => {
 
 describe("wait", () => {
   test("comes back as soon as somebody listens", async () => {
-    await using waiting = new Running(["wait", address, "--timeout", "30", "--json"]);
+    await using waiting = new Running([
+      "wait",
+      address,
+      "--connect-only",
+      "--timeout",
+      "30",
+      "--json",
+    ]);
     await catches(waiting.pid, "SIGINT");
     await using _listener = await listening("-k", "-n");
     expect(await waiting.process.exited).toBe(0);

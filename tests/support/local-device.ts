@@ -4,6 +4,7 @@ import { VM_DEFAULTS } from "../../src/config/hybrid-vm.ts";
 import { ERRNO } from "../../src/ffi/errno.ts";
 import { acceptSocket, closeDescriptor, readDescriptor } from "../../src/ffi/socket.ts";
 import { openUnixListener, type UnixListener } from "../../src/net/listen.ts";
+import type { SocketOwners } from "../../src/net/socket-owner.ts";
 import type { Listeners } from "../../src/vhost/device-sockets.ts";
 import type { DeviceOptions } from "../../src/vhost/device-options.ts";
 import { VsockDevice } from "../../src/vhost/device.ts";
@@ -28,6 +29,8 @@ export interface LocalDeviceOptions extends Partial<
 > {
   /** Where host clients connect. */
   udsPath?: string;
+  /** Users whose services the guest may reach. */
+  socketOwners?: SocketOwners;
 }
 
 /** The device, its folder and what it has said. */
@@ -40,7 +43,7 @@ export class LocalDevice implements Disposable {
   readonly udsPath: string;
   readonly #listeners: UnixListener[] = [];
 
-  constructor({ udsPath, ...options }: LocalDeviceOptions = {}) {
+  constructor({ udsPath, socketOwners, ...options }: LocalDeviceOptions = {}) {
     this.udsPath = udsPath ?? this.folder.file("uds");
     const seqpacketPath = `${this.udsPath}.seq`;
     const listeners: Listeners = {
@@ -58,7 +61,7 @@ export class LocalDevice implements Disposable {
         openBackend: (take) =>
           new UnixBackend(
             this.loop,
-            { udsPath: this.udsPath, seqpacketPath },
+            { udsPath: this.udsPath, seqpacketPath, socketOwners },
             listeners,
             take,
             say,

@@ -17,18 +17,51 @@ describe("profiles", () => {
   });
 
   test("there may be none", () => {
-    expect([read(""), read("vms:\n"), read("other: 1\n")]).toEqual([{}, {}, {}]);
+    expect([read(""), read("vms:\n"), read("# vms:\n")]).toEqual([{}, {}, {}]);
   });
 
   test.each([
-    ["vms: [1]", "vms is no map"],
-    ["- x", "no map"],
-    ["vms:\n  web: 3", "vms.web has no address"],
+    ["vms: [1]", "config.yaml, line 1: vms is not a map"],
+    ["- x", "config.yaml: the document is not a map"],
+    ["vms:\n  web: 3", "config.yaml, line 2: vms.web has no address"],
     ["vms:\n  web:\n    address: db", "names another profile"],
     ["vms:\n  '3':\n    address: 3", "cannot be a profile's name"],
-    ["vms:\n  web:\n    address: 'vsock:x'", "no CID"],
-    ["vms: {", "no YAML"],
+    ["vms:\n  web:\n    address: 'vsock:x'", "config.yaml, line 3: vms.web.address: "],
+    ["vms: {", "config.yaml, line 1: it is not YAML"],
+    ["vms:\n  web:\n    address: 3\n  x: [1\n  db:\n    address: 4\n", "line 4: it is not YAML"],
+    ["vms:\n  web:\n\taddress: 3\n", "line 3: it is not YAML"],
+    ["# c\nother: 1\n", 'config.yaml, line 2: unknown key "other"'],
+    ["vm:\n  web:\n    address: 3\n", 'line 1: unknown key "vm"; did you mean vms?'],
+    [
+      "vms:\n  web:\n    address: 3\n    token-file: x\n",
+      'line 4: unknown key "vms.web.token-file"; did you mean token_file?',
+    ],
+    ["vms:\n  web:\n    address: 3\n    colour: x\n", 'line 4: unknown key "vms.web.colour"'],
+    ["vms: { web: { address: 3, colour: x } }", 'config.yaml: unknown key "vms.web.colour"'],
+    ["vms:\n  web:\n    address: 3\n    address: 4\n", "line 4: vms.web.address is there twice"],
+    [
+      "vms:\n  web:\n    address: 3\n  db:\n    address: 4\n  web:\n    address: 5\n",
+      "line 6: vms.web is there twice",
+    ],
+    [
+      "vms:\n  web:\n    address: 3\n    token_file: 7\n",
+      "line 4: vms.web.token_file is not a text",
+    ],
+    ["vms:\n  web:\n    address: 3\nvms:\n  db:\n    address: 4\n", "line 4: vms is there twice"],
   ])("refuses %j", (text, message) => {
     expect(() => read(text)).toThrow(message);
+  });
+
+  test("have users of sockets as names or uids", () => {
+    const text =
+      "vms:\n  a:\n    address: 3\n    socket_owner: fc\n  b:\n    address: 4\n    socket_owner: 123\n";
+    const owners = [...parseProfiles(text, "").values()].map(({ socketOwner }) => socketOwner);
+    expect(owners).toEqual(["fc", "123"]);
+  });
+
+  test("may have any key twice in different VMs, and comments, quotes and blanks around", () => {
+    const text =
+      "vms:   # all\r\n  'web':\r\n    \"address\" : 3\r\n\r\n  # address: 5\r\n  db:\r\n    address: 4\r\n";
+    expect(read(text)).toEqual({ web: "vsock:3", db: "vsock:4" });
   });
 });
