@@ -31,6 +31,9 @@ import { TreeSender } from "./tree-sender.ts";
 /** How long a connection that is closed may take to send what is queued, in milliseconds. */
 const FAREWELL_MS = 2000;
 
+/** A connection that is unused for so long is begun by a ping, in milliseconds. */
+const BEGIN_MS = 5000;
+
 /** Options of transfers. */
 export interface TransferOptions extends Partial<TransferFlags> {
   recursive?: boolean;
@@ -91,7 +94,21 @@ export class AgentClient implements AsyncDisposable {
    */
   static async connect(address: SocketAddress, options?: AgentDialOptions): Promise<AgentClient> {
     const { connection, hello } = await greetAgent(address, options);
-    return AgentClient.over(connection, hello, options);
+    const client = AgentClient.over(connection, hello, options);
+    client.#beginSoon();
+    return client;
+  }
+
+  /**
+   * Agents close a connection whose session does not begin within half a minute of its Hello; a ping
+   * begins it for a program that connects now and asks later.
+   */
+  #beginSoon(): void {
+    const timer = setTimeout(() => {
+      this.ping().catch(() => undefined);
+    }, BEGIN_MS);
+    timer.unref();
+    void this.closed.then(() => clearTimeout(timer));
   }
 
   /**

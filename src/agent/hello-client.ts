@@ -1,9 +1,10 @@
-/** The host's first words to an agent: what it can do, and the token where it wants one. */
+/** A host's first exchange with an agent: Hello, and the proofs that both know the token. */
 import { VsockboxError } from "../errors.ts";
 import { formatAddress, type SocketAddress } from "../net/address.ts";
 import { DEFAULT_CONNECT_TIMEOUT_MS, dial, type DialOptions } from "../net/dial.ts";
 import { withDeadline } from "../net/retry.ts";
 import type { SocketStream } from "../net/stream.ts";
+import { encodeProof, judgeAgent } from "../protocols/agent/challenge.ts";
 import { CHANNEL_WINDOW_BYTES } from "../protocols/agent/credit.ts";
 import {
   encodeJsonFrame,
@@ -18,10 +19,11 @@ import {
   type Hello,
   PROTOCOL_VERSION,
 } from "../protocols/agent/hello.ts";
-import { REFUSED_TEXT } from "../protocols/agent/refused.ts";
+import { REFUSED_TEXT, TOKEN_MISSING_TEXT } from "../protocols/agent/refused.ts";
 import { printable } from "../printable.ts";
 import { VERSION } from "../version.ts";
 import { FrameConnection } from "./frame-connection.ts";
+import { isProof, newNonce, proofOf } from "./token-proof.ts";
 
 /** How to reach an agent. */
 export interface AgentDialOptions extends DialOptions {
@@ -29,6 +31,11 @@ export interface AgentDialOptions extends DialOptions {
   token?: string | undefined;
   /** Between pings to an agent that is silent while an answer is due, in milliseconds; 0: none. */
   keepaliveMs?: number | undefined;
+  /**
+   * Sends the token in clear to an agent that does not know the challenge. Without it such an agent is
+   * refused, since any process that listens in its place could ask for the token in this way.
+   */
+  allowsClearToken?: boolean | undefined;
 }
 
 /** An agent that does not answer a Hello: it has the frames of the Go agent alone. */
@@ -44,6 +51,19 @@ export class OldAgentError extends VsockboxError {
   }
 }
 
+/** An agent that expects the token in clear, or cannot prove that it knows it. */
+export class ClearTokenError extends VsockboxError {
+  constructor(address: string) {
+    super({
+      code: "REFUSED",
+      operation: "enter",
+      address,
+      message: "the agent cannot prove that it knows the token, and was not sent it",
+      hint: "if it is an agent of vsockbox 0.1, --allow-clear-token sends it the token in clear; if it has no token, connect without one (--token-file '')",
+    });
+  }
+}
+
 /** A connection on which both sides have said Hello. */
 export interface GreetedConnection {
   connection: FrameConnection;
@@ -51,28 +71,47 @@ export interface GreetedConnection {
 }
 
 /**
- * Connects and says Hello.
+ * Connects and exchanges Hello. With a token the agent has proved that it knows it, and has been sent
+ * this side's proof, when this returns.
  *
- * @throws {OldAgentError} where the agent knows no Hello.
+ * @throws {OldAgentError} if the agent does not know Hello.
+ * @throws {ClearTokenError} if it would have to be sent the token in clear, and that is not allowed.
  * @throws {VsockboxError} REFUSED (CID or token), TIMEOUT, and as `dial`.
  */
 export async function greetAgent(
   address: SocketAddress,
   options: AgentDialOptions = {},
 ): Promise<GreetedConnection> {
+  try {
+    return await greetOnce(address, options, false);
+  } catch (thrown) {
+    if (!(thrown instanceof ClearTokenError) || options.allowsClearToken !== true) throw thrown;
+    return greetOnce(address, options, true);
+  }
+}
+
+async function greetOnce(
+  address: SocketAddress,
+  options: AgentDialOptions,
+  sendsClearToken: boolean,
+): Promise<GreetedConnection> {
   const stream = await dial(address, options);
   const connection = new FrameConnection(stream, {
     maxFrameBytes: MAX_UNAUTHENTICATED_FRAME_BYTES,
   });
+  const shown = formatAddress(address);
   try {
-    const hello = await withDeadline(exchange(connection, address, options.token), {
+    const exchange = sendsClearToken
+      ? exchangeHello(connection, shown, { token: options.token })
+      : exchangeProofs(connection, shown, options.token);
+    const hello = await withDeadline(exchange, {
       milliseconds: options.timeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS,
       signal: options.signal,
       timeoutError: () =>
         new VsockboxError({
           code: "TIMEOUT",
           operation: "greet the agent at",
-          address: formatAddress(address),
+          address: shown,
           message: "no answer in time",
           hint: "is it an agent that listens there?",
         }),
@@ -85,18 +124,37 @@ export async function greetAgent(
   }
 }
 
-async function exchange(
+/** Exchanges Hello, and proves the token in both directions if there is one. */
+async function exchangeProofs(
   connection: FrameConnection,
-  address: SocketAddress,
+  address: string,
   token: string | undefined,
 ): Promise<Hello> {
-  const shown = formatAddress(address);
+  if (token === undefined) return exchangeHello(connection, address, {});
+  const nonce = newNonce();
+  const hello = await exchangeHello(connection, address, { nonce });
+  const judgement = judgeAgent(hello, true);
+  if (judgement.kind === "no token") throw noToken(address);
+  if (judgement.kind !== "verify") throw new ClearTokenError(address);
+  const nonces = { client: nonce, agent: judgement.agentNonce };
+  if (!isProof(judgement.proof, token, "agent", nonces)) throw anotherToken(address);
+  const proof = encodeProof(proofOf(token, "client", nonces));
+  await connection.sendEncoded(encodeJsonFrame(FrameType.Proof, proof));
+  return hello;
+}
+
+async function exchangeHello(
+  connection: FrameConnection,
+  address: string,
+  secret: Partial<Pick<Hello, "token" | "nonce">>,
+): Promise<Hello> {
   const own: Hello = {
     protocol: PROTOCOL_VERSION,
     version: `vsockbox ${VERSION}`,
     features: FEATURES,
     window: CHANNEL_WINDOW_BYTES,
-    token,
+    token: undefined,
+    ...secret,
   };
   let said = "";
   try {
@@ -109,7 +167,7 @@ async function exchange(
         throw new VsockboxError({
           code: "BAD_DATA",
           operation: "greet the agent at",
-          address: shown,
+          address,
           message: `it answered with an unexpected ${frameName(frame.type)} frame`,
           hint: "is it an agent that listens there?",
         });
@@ -119,8 +177,30 @@ async function exchange(
   } catch (thrown) {
     if (!(thrown instanceof VsockboxError) || thrown.code !== "TRANSPORT") throw thrown;
   }
-  if (said === "") throw new OldAgentError(shown);
-  throw refusedBy(said) ?? new OldAgentError(shown);
+  // An agent that answers a nonce in this way is one of version 0.1, which looks for the token itself.
+  const wantsClearToken = secret.nonce !== undefined && said.includes(TOKEN_MISSING_TEXT);
+  if (wantsClearToken) throw new ClearTokenError(address);
+  throw refusedBy(said) ?? new OldAgentError(address);
+}
+
+function noToken(address: string): VsockboxError {
+  return new VsockboxError({
+    code: "REFUSED",
+    operation: "enter",
+    address,
+    message: "the agent has no token, so it may not be the one that is meant",
+    hint: "start the agent with --token-file, or connect without a token (--token-file '')",
+  });
+}
+
+function anotherToken(address: string): VsockboxError {
+  return new VsockboxError({
+    code: "REFUSED",
+    operation: "enter",
+    address,
+    message: "the agent does not know the token, or it is another one",
+    hint: "compare the token files of both sides; if they are equal, another process listens there",
+  });
 }
 
 /** The error for an agent that lets nobody in, by what it said; undefined for other words. */

@@ -7,19 +7,19 @@ import { watchIdle } from "../net/idle.ts";
 import { formatPeer } from "../net/peer.ts";
 import { onAbort, withDeadline } from "../net/retry.ts";
 import type { SocketStream } from "../net/stream.ts";
-import {
-  DEFAULT_MAX_FRAME_BYTES,
-  FrameTooLargeError,
-  FrameType,
-  MAX_UNAUTHENTICATED_FRAME_BYTES,
-} from "../protocols/agent/frame.ts";
+import { DEFAULT_MAX_FRAME_BYTES } from "../protocols/agent/frame.ts";
 import { REFUSED_TEXT } from "../protocols/agent/refused.ts";
 import { DetachedSessions } from "./detached-sessions.ts";
 import { FrameConnection } from "./frame-connection.ts";
-import { refuseWithoutToken, serveConnection, type SessionServices } from "./session.ts";
+import { firstFrameLimit, greetClient, RefusedClientError } from "./handshake-server.ts";
+import { serveConnection, type SessionServices } from "./session.ts";
 
-/** How long a connection may stay silent before its first frame is there, in milliseconds. */
-export const FIRST_FRAME_TIMEOUT_MS = 30_000;
+/**
+ * How long a connection may take until its session begins unless configured otherwise, in
+ * milliseconds: for a Hello, the proof of the token and the frame that follows, all together, however
+ * slowly they come.
+ */
+export const DEFAULT_HANDSHAKE_TIMEOUT_MS = 30_000;
 
 /** Connections served at once unless configured otherwise. */
 export const DEFAULT_MAX_SESSIONS = 512;
@@ -29,6 +29,12 @@ export const DEFAULT_MAX_OUTPUT_BYTES = 16 * 1024 * 1024;
 
 /** How long a session that was told to end may take before its connection is dropped, in ms. */
 const CANCEL_MS = 7000;
+
+/** How long the last message to a peer and the close may take, in milliseconds. */
+const GOODBYE_MS = 5000;
+
+const CLEAR_TOKEN_WARNING =
+  "it sent its token in clear, as vsockbox 0.1 does; the next version refuses that";
 
 /** What the agent says of itself, one call an event. */
 export interface AgentLog {
@@ -44,12 +50,16 @@ export interface AgentOptions {
   allowed: AllowedCids;
   /** The secret that every host must know; undefined: none. */
   token?: string | undefined;
+  /** Refuse clients of version 0.1, which send the token itself. */
+  refusesClearToken?: boolean | undefined;
   /** Confinement of every command. */
   sandbox?: readonly string[];
   maxFrameBytes?: number | undefined;
   maxSessions?: number | undefined;
   /** Output that is collected or kept for one command, in bytes. */
   maxOutputBytes?: number | undefined;
+  /** How long a connection may take until its session begins, in milliseconds. */
+  handshakeTimeoutMs?: number | undefined;
   /** A connection without a byte either way for so long is ended; undefined: never. */
   idleTimeoutMs?: number | undefined;
   /** Ends the machine; only where the agent is its init. */
@@ -96,7 +106,6 @@ export function startAgent(options: AgentOptions): Agent {
   const services: SessionServices = {
     detached: new DetachedSessions({ sessions: maxSessions, outputBytes: maxOutputBytes }),
     sandbox: options.sandbox ?? [],
-    token: options.token,
     openSessions: () => sessions.size,
     power: options.power,
     stopping: stopping.signal,
@@ -112,7 +121,7 @@ export function startAgent(options: AgentOptions): Agent {
       return;
     }
     const idle = watchIdle(stream, options.idleTimeoutMs);
-    const served = serve(stream, services).finally(() => {
+    const served = serve(stream, options, services).finally(() => {
       clearInterval(idle);
       sessions.delete(stream);
     });
@@ -172,46 +181,55 @@ async function waitAtMost(
 }
 
 async function turnAway(stream: SocketStream, message: string): Promise<void> {
-  const connection = new FrameConnection(stream);
   const error = new VsockboxError({ code: "REFUSED", operation: "accept", message });
-  await connection.sendError(error).catch(() => undefined);
-  await connection.finish();
+  await sayGoodbye(new FrameConnection(stream), error);
 }
 
-async function serve(stream: SocketStream, services: SessionServices): Promise<void> {
+async function serve(
+  stream: SocketStream,
+  options: AgentOptions,
+  services: SessionServices,
+): Promise<void> {
   const { maxFrameBytes } = services;
-  // A peer that has not shown the token yet gets the memory of a Hello. Without a token the first
-  // frame may be a request of the Go agent's host, with a whole file in it.
-  const firstFrameBytes =
-    services.token === undefined
-      ? maxFrameBytes
-      : Math.min(maxFrameBytes, MAX_UNAUTHENTICATED_FRAME_BYTES);
-  const connection = new FrameConnection(stream, { maxFrameBytes: firstFrameBytes });
+  const policy = {
+    token: options.token,
+    acceptsClearToken: options.refusesClearToken !== true,
+    maxFrameBytes,
+  };
+  const connection = new FrameConnection(stream, { maxFrameBytes: firstFrameLimit(policy) });
+  const handshakeTimeoutMs = options.handshakeTimeoutMs ?? DEFAULT_HANDSHAKE_TIMEOUT_MS;
+  const peer = formatPeer(stream.peer);
   try {
-    const frame = await withDeadline(connection.next(), {
-      milliseconds: FIRST_FRAME_TIMEOUT_MS,
+    const greeted = await withDeadline(greetClient(connection, policy), {
+      milliseconds: handshakeTimeoutMs,
       signal: services.stopping,
       timeoutError: () =>
         new VsockboxError({
           code: "TIMEOUT",
-          operation: "read the first frame",
-          message: `nothing came within ${FIRST_FRAME_TIMEOUT_MS / 1000} seconds`,
+          operation: "read the first frames",
+          message: `they were not complete within ${handshakeTimeoutMs / 1000} seconds`,
         }),
       onGiveUp: () => undefined,
     });
-    if (frame === undefined) await stream.close();
-    else await serveConnection(connection, frame, services);
+    if (greeted === undefined) return await stream.close();
+    if (greeted.tokenWasClear) services.log.warn(`${peer}: ${CLEAR_TOKEN_WARNING}`);
+    await serveConnection(connection, greeted, services);
   } catch (thrown) {
-    if (
-      services.token !== undefined &&
-      thrown instanceof FrameTooLargeError &&
-      thrown.frameType !== FrameType.Hello
-    ) {
-      return refuseWithoutToken(connection, thrown.frameType, services);
-    }
     const error = toVsockboxError(thrown, "serve");
-    services.log.warn(`${formatPeer(stream.peer)}: ${error.message}`);
-    await connection.sendError(error).catch(() => undefined);
+    const isRefused = error instanceof RefusedClientError;
+    services.log.warn(`${peer}: ${isRefused ? `refused, ${error.reason}` : error.message}`);
+    await sayGoodbye(connection, isRefused && error.isAnswered ? undefined : error);
+  }
+}
+
+/** Sends the reason and closes; a peer that does not read it does not hold the connection open. */
+async function sayGoodbye(connection: FrameConnection, error: VsockboxError | undefined) {
+  const { stream } = connection;
+  const timer = setTimeout(() => stream.abort(), GOODBYE_MS);
+  try {
+    if (error !== undefined) await connection.sendError(error).catch(() => undefined);
     await connection.finish();
+  } finally {
+    clearTimeout(timer);
   }
 }

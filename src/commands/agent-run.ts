@@ -62,6 +62,7 @@ function agentOptions(
     listen,
     readyListen: readyAddress(args, listen.kind === "unix"),
     token: tokenFile === undefined ? undefined : readToken(tokenFile),
+    refusesClearToken: args.flag("refuse-clear-token"),
     ...limitsOf(args),
     power: init === undefined ? undefined : (action) => init.requestEnd(action),
     log,
@@ -75,6 +76,7 @@ function limitsOf(args: Arguments) {
     maxFrameBytes: integer(args, "max-frame", 0xffff_ffff),
     maxSessions: integer(args, "max-sessions", 1_000_000),
     maxOutputBytes: integer(args, "max-output", 0x7fff_ffff),
+    handshakeTimeoutMs: durationOption(args, "handshake-timeout"),
     idleTimeoutMs: durationOption(args, "idle-timeout"),
   } satisfies Partial<AgentOptions>;
 }

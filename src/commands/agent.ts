@@ -1,6 +1,10 @@
 /** `vsockbox agent`: the service in the guest. */
 import { EXEC_PORT, READY_PORT } from "../agent/ports.ts";
-import { DEFAULT_MAX_OUTPUT_BYTES, DEFAULT_MAX_SESSIONS } from "../agent/server.ts";
+import {
+  DEFAULT_HANDSHAKE_TIMEOUT_MS,
+  DEFAULT_MAX_OUTPUT_BYTES,
+  DEFAULT_MAX_SESSIONS,
+} from "../agent/server.ts";
 import { DEFAULT_MAX_FRAME_BYTES } from "../protocols/agent/frame.ts";
 import type { Command } from "../ui/command.ts";
 import { runAgent } from "./agent-run.ts";
@@ -28,6 +32,10 @@ export const command: Command = {
       valueHint: "FILE",
       description: "A secret that every host must know as well; older clients are refused",
     },
+    "refuse-clear-token": {
+      type: "boolean",
+      description: "Refuse clients of vsockbox 0.1, which send the token in clear",
+    },
     sandbox: {
       type: "string",
       valueHint: "LIST",
@@ -48,6 +56,11 @@ export const command: Command = {
       type: "string",
       valueHint: "BYTES",
       description: `Output that is kept for one detached command, or collected for one Exec (default ${DEFAULT_MAX_OUTPUT_BYTES})`,
+    },
+    "handshake-timeout": {
+      type: "string",
+      valueHint: "TIME",
+      description: `End a connection whose session has not begun after this long (default ${DEFAULT_HANDSHAKE_TIMEOUT_MS / 1000}s)`,
     },
     "idle-timeout": {
       type: "string",

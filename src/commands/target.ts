@@ -13,7 +13,7 @@ import { dialArguments, dialOptions } from "./common.ts";
 /** Names the token file of all agents that have none in their profile. */
 const TOKEN_FILE_VARIABLE = "VSOCKBOX_TOKEN_FILE";
 
-/** `--connect-timeout`, `--allow-socket-owner`, `--keepalive` and `--token-file`. */
+/** What every command that connects to agents accepts. */
 export const agentArguments = {
   ...dialArguments,
   keepalive: {
@@ -25,6 +25,11 @@ export const agentArguments = {
     type: "string",
     valueHint: "FILE",
     description: `The agent's token, where it wants one (also ${TOKEN_FILE_VARIABLE}, or token_file of the profile)`,
+  },
+  "allow-clear-token": {
+    type: "boolean",
+    description:
+      "Send the token in clear to an agent of vsockbox 0.1, though it cannot prove that it knows it",
   },
 } as const satisfies Record<string, ArgumentSpec>;
 
@@ -51,6 +56,7 @@ export function agentTarget(args: Arguments, name: string, signal?: AbortSignal)
       ...dialOptions(args, name, signal),
       keepaliveMs: keepaliveOption(args),
       token: tokenFile === undefined || tokenFile === "" ? undefined : readToken(tokenFile),
+      allowsClearToken: args.flag("allow-clear-token"),
     },
   };
 }

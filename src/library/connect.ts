@@ -10,6 +10,8 @@ import { Agent } from "./agent.ts";
 export interface ConnectOptions {
   /** The agent's secret; without it that of the profile's `token_file`. */
   token?: string;
+  /** Sends the token in clear to an agent of vsockbox 0.1, though it cannot prove that it knows it. */
+  allowClearToken?: boolean;
   /**
    * For the connection and the greeting together, and for the first answer to each request, in
    * milliseconds (default 10,000).
@@ -37,7 +39,7 @@ export interface ConnectOptions {
  * there, or an agent that is none of ours), TIMEOUT, REFUSED (CID or token), ABORTED.
  */
 export async function connectAgent(address: string, options: ConnectOptions = {}): Promise<Agent> {
-  const { timeoutMs, keepaliveMs, signal } = options;
+  const { timeoutMs, keepaliveMs, signal, allowClearToken: allowsClearToken } = options;
   const profile = profileOf(address);
   const tokenFile = options.token === undefined ? profile?.tokenFile : undefined;
   const token = tokenFile === undefined ? options.token : readToken(tokenFile);
@@ -46,7 +48,6 @@ export async function connectAgent(address: string, options: ConnectOptions = {}
     options.socketOwners ??
     (owner === undefined ? undefined : parseSocketOwners(owner, "socket_owner"));
   const target = resolveAddress(address, EXEC_PORT);
-  return new Agent(
-    await AgentClient.connect(target, { timeoutMs, keepaliveMs, signal, token, socketOwners }),
-  );
+  const dialing = { timeoutMs, keepaliveMs, signal, token, allowsClearToken, socketOwners };
+  return new Agent(await AgentClient.connect(target, dialing));
 }

@@ -47,14 +47,14 @@ describe("--token-file", () => {
       .send(encodeJsonFrame(FrameType.WriteFile, large))
       .frames();
     expect(json(refused, FrameType.FileResult)).toEqual({
-      error: expect.stringContaining("wants a token"),
+      error: expect.stringContaining("expects a token"),
     });
     for (const type of [FrameType.Hello, FrameType.Stdin]) {
       // The header of 60 MiB alone: the agent does not wait for the rest.
       const frames = await new RawPeer(agent.path)
         .send(Uint8Array.of(type, 3, 0xc0, 0, 0))
         .frames();
-      expect(text(frames, FrameType.Stderr)).toMatch(/above the limit of 65536|wants a token/);
+      expect(text(frames, FrameType.Stderr)).toMatch(/above the limit of 65536|expects a token/);
     }
     // With the token a request may have the whole limit.
     const content = Buffer.alloc(1024 * 1024, "x");

@@ -272,7 +272,7 @@ describe("garbage", () => {
   test("a silent connection is closed after the deadline for the first frame, and holds up nobody", async () => {
     const peer = new RawPeer(agent.path);
     await expectAlive();
-    expect(text(await peer.frames(), FrameType.Stderr)).toContain("nothing came within 30 seconds");
+    expect(text(await peer.frames(), FrameType.Stderr)).toContain("not complete within 30 seconds");
   });
 });
 

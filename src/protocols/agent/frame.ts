@@ -51,6 +51,7 @@ export const FrameType = {
   Close: 71,
   Ping: 72,
   Pong: 73,
+  Proof: 74,
 } as const;
 
 const NAMES = new Map<number, string>(

@@ -1,6 +1,8 @@
 /** The first exchange between two of ours (type 64), and errors and results on a channel. */
 import { type ErrorCode, EXIT_STATUS, VsockboxError } from "../../errors.ts";
 import { printable } from "../../printable.ts";
+import { encodeBase64 } from "./base64.ts";
+import { CHALLENGE_FEATURE, NONCE_BYTES, PROOF_BYTES, readFixedBytes } from "./challenge.ts";
 import {
   bad,
   field,
@@ -27,6 +29,7 @@ export const FEATURES = [
   "info",
   "power",
   "sandbox",
+  CHALLENGE_FEATURE,
 ] as const;
 
 /** What either side says of itself. */
@@ -37,8 +40,12 @@ export interface Hello {
   features: readonly string[];
   /** Credit that the sender of this Hello gives each new channel, in bytes. */
   window: number;
-  /** The shared secret; only from the side that connects. */
+  /** The shared secret in clear; only from clients of version 0.1. */
   token: string | undefined;
+  /** Random bytes for this connection, from a side that knows a token: challenge.ts. */
+  nonce?: Uint8Array | undefined;
+  /** Proof that the agent knows the token. */
+  proof?: Uint8Array | undefined;
 }
 
 /** Smallest window: the largest Data frame and any record must fit into it. */
@@ -65,12 +72,23 @@ export function decodeHello(payload: Uint8Array): Hello {
     features: readStrings(what, object, "features"),
     window,
     token: readString(what, object, "token"),
+    nonce: readFixedBytes(what, object, "nonce", NONCE_BYTES),
+    proof: readFixedBytes(what, object, "proof", PROOF_BYTES),
   };
 }
 
 /** The Hello as JSON value. */
-export function encodeHello({ protocol, version, features, window, token }: Hello): JsonObject {
-  return { protocol, version, features, window, ...(token === undefined ? {} : { token }) };
+export function encodeHello(hello: Hello): JsonObject {
+  const { protocol, version, features, window, token, nonce, proof } = hello;
+  return {
+    protocol,
+    version,
+    features,
+    window,
+    ...(token === undefined ? {} : { token }),
+    ...(nonce === undefined ? {} : { nonce: encodeBase64(nonce) }),
+    ...(proof === undefined ? {} : { proof: encodeBase64(proof) }),
+  };
 }
 
 /** An error as it goes over a channel. */
