@@ -24,26 +24,31 @@ export function moduleIndexes({
   return [join(modules, "modules.dep"), join(modules, "modules.builtin")];
 }
 
-/** The indexes of a module folder. */
+/** The indexes of a module directory. */
 export interface ModuleIndex {
   /** By name: the file, and the names of what it needs. */
   files: ReadonlyMap<string, { path: string; needs: readonly string[] }>;
   builtin: ReadonlySet<string>;
-  /** By name: other modules, or aliases of them, that are to be loaded before, where there are such. */
+  /** By name: other modules, or aliases of them, that are to be loaded first, if there are any. */
   softNeeds: ReadonlyMap<string, readonly string[]>;
   /** By alias, such as `crypto-crc32c`: names. */
   aliases: ReadonlyMap<string, readonly string[]>;
 }
 
-const linesOf = (path: string) => readFileSync(path, "utf8").split("\n");
+/** Contents of the files that depmod(8) writes; all but modules.dep may be empty. */
+export interface ModuleTexts {
+  dependencies: string;
+  builtin: string;
+  softDependencies: string;
+  aliases: string;
+}
 
-/** All but modules.dep may be missing. */
-const optionalLinesOf = (path: string) => (existsSync(path) ? linesOf(path) : []);
+const optionalText = (path: string) => (existsSync(path) ? readFileSync(path, "utf8") : "");
 
 /**
- * Reads the indexes of a module folder.
+ * Reads the indexes of a module directory.
  *
- * @throws {VsockboxError} UNAVAILABLE where modules.dep is not there.
+ * @throws {VsockboxError} UNAVAILABLE if there is no modules.dep.
  */
 export function readModuleIndex(tree: ModuleTree): ModuleIndex {
   const [dependenciesFile, builtinFile] = moduleIndexes(tree);
@@ -53,22 +58,32 @@ export function readModuleIndex(tree: ModuleTree): ModuleIndex {
       operation: "read kernel modules",
       address: tree.modules,
       message: "there is no modules.dep in it",
-      hint: "name the folder of one kernel, such as /lib/modules/VERSION; depmod(8) writes modules.dep",
+      hint: "name the directory of one kernel, such as /lib/modules/VERSION; depmod(8) writes modules.dep",
     });
   }
+  return parseModuleIndex(tree.modules, {
+    dependencies: readFileSync(dependenciesFile, "utf8"),
+    builtin: optionalText(builtinFile),
+    softDependencies: optionalText(join(tree.modules, "modules.softdep")),
+    aliases: optionalText(join(tree.modules, "modules.alias")),
+  });
+}
+
+/** Returns the indexes that the texts contain; lines of another form are skipped. */
+export function parseModuleIndex(directory: string, texts: ModuleTexts): ModuleIndex {
   const files = new Map<string, { path: string; needs: string[] }>();
-  for (const line of linesOf(dependenciesFile)) {
+  for (const line of texts.dependencies.split("\n")) {
     const [path = "", needs = ""] = line.split(":");
     if (path !== "") {
       const names = needs.trim().split(" ").filter(Boolean).map(moduleName);
-      files.set(moduleName(path), { path: join(tree.modules, path), needs: names });
+      files.set(moduleName(path), { path: join(directory, path), needs: names });
     }
   }
   return {
     files,
-    builtin: new Set(optionalLinesOf(builtinFile).filter(Boolean).map(moduleName)),
-    softNeeds: softNeedsOf(optionalLinesOf(join(tree.modules, "modules.softdep"))),
-    aliases: aliasesOf(optionalLinesOf(join(tree.modules, "modules.alias"))),
+    builtin: new Set(texts.builtin.split("\n").filter(Boolean).map(moduleName)),
+    softNeeds: softNeedsOf(texts.softDependencies.split("\n")),
+    aliases: aliasesOf(texts.aliases.split("\n")),
   };
 }
 

@@ -38,7 +38,20 @@ export function resolveModules(
   names: readonly string[],
   { optional = [] }: ResolveOptions = {},
 ): ModuleFile[] {
-  const index = readModuleIndex(tree);
+  return orderModules(tree, readModuleIndex(tree), names, { optional });
+}
+
+/**
+ * Returns the files of the named modules and of all that they depend on, in load order.
+ *
+ * @throws {VsockboxError} UNAVAILABLE if the index has no such module.
+ */
+export function orderModules(
+  tree: ModuleTree,
+  index: ModuleIndex,
+  names: readonly string[],
+  { optional = [] }: ResolveOptions = {},
+): ModuleFile[] {
   const ordered = new Map<string, string>();
   // Also those whose needs are being looked at: a broken index may go round in a circle.
   const seen = new Set<string>();
