@@ -1,5 +1,6 @@
 /** The router: the first word picks a command, which is loaded only then. */
 import { VsockboxError } from "./errors.ts";
+import { GROUP_GUARD_WORD } from "./process/group-guard-word.ts";
 import { RUN_AS_WORD } from "./process/run-as-word.ts";
 import { surviveEndingSignals } from "./process/signals.ts";
 import { aliasedCommand, isInit, subCommand } from "./commands/aliases.ts";
@@ -27,6 +28,10 @@ async function main(programName: string, words: readonly string[]): Promise<numb
   if (first === RUN_AS_WORD) {
     const { runAs } = await import("./process/run-as.ts");
     return runAs(rest);
+  }
+  if (first === GROUP_GUARD_WORD) {
+    const { runGroupGuard } = await import("./process/group-guard-process.ts");
+    return await runGroupGuard();
   }
   if (isInit(programName, process.pid)) {
     const { runAsInit } = await import("./commands/init-run.ts");

@@ -6,6 +6,7 @@ import { backoffDelay, type Backoff } from "../net/retry.ts";
 import { mountInitFilesystems } from "../process/init-mounts.ts";
 import { endMachine, type MachineEnd } from "../process/power.ts";
 import { type Reaper, startReaper } from "../process/reaper.ts";
+import { ignoreStraySignals } from "../process/stray-signals.ts";
 
 /** Signals by which others end a machine: busybox's and the kernel's Ctrl-Alt-Del. */
 const SIGNAL_ENDS: readonly (readonly [NodeJS.Signals, MachineEnd])[] = [
@@ -61,6 +62,9 @@ export class InitDuties implements Disposable {
     for (const [signal, action] of SIGNAL_ENDS) {
       process.on(signal, () => this.requestEnd(action));
     }
+    process.on("SIGHUP", () => log.info("SIGHUP: ignored"));
+    // After /proc is mounted, which lists the signals that have a handler.
+    ignoreStraySignals();
   }
 
   /** Resolves with the reason when the machine is to end. */

@@ -7,9 +7,15 @@ import { readToken } from "../config/token.ts";
 import { formatAddress, parseAddress } from "../net/address.ts";
 import { HOST_ONLY } from "../net/allow-cid.ts";
 import { reportReady } from "../process/daemon.ts";
+import { guardGroups } from "../process/group-guard.ts";
 import { notifyReady, notifyStopping, takeNotifySocket } from "../process/notify.ts";
 import { writePidFile } from "../process/pid-file.ts";
-import { onEndingSignal, type EndingSignal } from "../process/signals.ts";
+import {
+  type EndingSignal,
+  INIT_ENDING_SIGNALS,
+  onEndingSignal,
+  SERVICE_ENDING_SIGNALS,
+} from "../process/signals.ts";
 import { parseSandbox } from "../process/sandbox.ts";
 import { parseDuration, parseInteger } from "../ui/arguments.ts";
 import type { Arguments } from "../ui/command.ts";
@@ -25,10 +31,13 @@ export async function runAgent(args: Arguments): Promise<number> {
   const hurry = new AbortController();
   const ended = Promise.withResolvers<EndingSignal>();
   let signals = 0;
+  const endingSignals = args.flag("init") ? INIT_ENDING_SIGNALS : SERVICE_ENDING_SIGNALS;
   using _signals = onEndingSignal((signal) => {
     if (++signals > 1) hurry.abort();
     ended.resolve(signal);
-  });
+  }, endingSignals);
+  // The end of process 1 is the end of everything else as well.
+  if (!args.flag("init")) guardGroups((message) => log.warn(message));
   using init = args.flag("init") ? new InitDuties(log) : undefined;
   const options = agentOptions(args, log, init);
   const agent = init === undefined ? startAgent(options) : await init.untilStarted(options);

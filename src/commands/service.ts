@@ -4,6 +4,7 @@ import { reasonOf } from "../errors.ts";
 import { isDaemonStart, reportFailure, startDaemon } from "../process/daemon.ts";
 import { printable } from "../printable.ts";
 import { LogFile } from "../process/log-file.ts";
+import { ignoreStraySignals } from "../process/stray-signals.ts";
 import type { Arguments } from "../ui/command.ts";
 import { say } from "../ui/report.ts";
 
@@ -52,6 +53,7 @@ export async function runService(
   if (args.flag("daemon") && !isDaemonStart()) {
     return goIntoBackground(name, args.string("log-file"));
   }
+  ignoreStraySignals();
   try {
     return await serve();
   } catch (thrown) {

@@ -5,9 +5,10 @@ import { PathRoot } from "../files/path-root.ts";
 import { formatAddress, type SocketAddress } from "../net/address.ts";
 import { HOST_ONLY } from "../net/allow-cid.ts";
 import { reportReady } from "../process/daemon.ts";
+import { guardGroups } from "../process/group-guard.ts";
 import { notifyReady, notifyStopping, takeNotifySocket } from "../process/notify.ts";
 import { writePidFile } from "../process/pid-file.ts";
-import { type EndingSignal, onEndingSignal } from "../process/signals.ts";
+import { type EndingSignal, onEndingSignal, SERVICE_ENDING_SIGNALS } from "../process/signals.ts";
 import { parseInteger } from "../ui/arguments.ts";
 import type { Arguments, Command } from "../ui/command.ts";
 import { SHELL_PORT } from "../vsock-shell/ports.ts";
@@ -88,7 +89,8 @@ async function serve(args: Arguments): Promise<number> {
   const level = args.flag("verbose") ? 4 : 3;
   const log = serviceLog("shell-server", args.string("log-file"), level);
   const ended = Promise.withResolvers<EndingSignal>();
-  using _signals = onEndingSignal((signal) => ended.resolve(signal));
+  using _signals = onEndingSignal((signal) => ended.resolve(signal), SERVICE_ENDING_SIGNALS);
+  guardGroups((message) => log.warn(message));
   const maxSessions = args.string("max-sessions");
   const server = start(listenAddress(args), (listen) =>
     startShellServer({

@@ -94,6 +94,11 @@ export function ignoreSignals(): void {
   }
 }
 
+/** Ignores a signal, by its number, from now on. */
+export function ignoreSignal(signal: number): void {
+  libc().signal(signal, IGNORE_SIGNAL);
+}
+
 /** Blocks these signals, and no others, for this thread and for children that keep them blocked. */
 export function setBlockedSignals(signals: readonly number[]): void {
   const bits = signals.reduce((sum, signal) => sum | bitOf(signal), 0n);

@@ -4,8 +4,14 @@ import { SIGNAL_STATUS_BASE, signalNumber } from "./exit-status.ts";
 /** What a user or a service manager sends to end a program. */
 export const ENDING_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
-/** One of {@link ENDING_SIGNALS}. */
-export type EndingSignal = (typeof ENDING_SIGNALS)[number];
+/** What ends a service: Ctrl-\ must not leave behind what it runs. */
+export const SERVICE_ENDING_SIGNALS = [...ENDING_SIGNALS, "SIGQUIT"] as const;
+
+/** What ends the agent as process 1. SIGHUP is no reason to switch a VM off. */
+export const INIT_ENDING_SIGNALS = ["SIGINT", "SIGTERM"] as const;
+
+/** One of {@link SERVICE_ENDING_SIGNALS}. */
+export type EndingSignal = (typeof SERVICE_ENDING_SIGNALS)[number];
 
 /** After the second ending signal a client has this long to end by itself, in milliseconds. */
 const LAST_GRACE_MS = 1000;
@@ -32,8 +38,11 @@ function countSignal(signal: EndingSignal): void {
  * @example
  * using _ = onEndingSignal((signal) => server.stop());
  */
-export function onEndingSignal(handler: (signal: EndingSignal) => void): Disposable {
-  const installed = ENDING_SIGNALS.map((signal) => {
+export function onEndingSignal(
+  handler: (signal: EndingSignal) => void,
+  signals: readonly EndingSignal[] = ENDING_SIGNALS,
+): Disposable {
+  const installed = signals.map((signal) => {
     const listener = () => {
       countSignal(signal);
       handler(signal);

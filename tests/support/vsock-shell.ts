@@ -1,7 +1,8 @@
 /** vsock-shell's peers for tests: our server, the stand-ins for the C programs, raw messages. */
-import { closeSync, openSync, readdirSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, writeSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
+import { GROUP_GUARD_WORD } from "../../src/process/group-guard-word.ts";
 import { BINARY, eventually, Running, type RunOptions, TemporaryFolder } from "./binary.ts";
 
 const SOURCES = join(import.meta.dir, "../fixtures/vsock-shell");
@@ -29,6 +30,25 @@ function standIn(name: "client" | "server"): string {
   return compiled.file(name);
 }
 
+function isGuard(pid: string): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(GROUP_GUARD_WORD);
+  } catch {
+    return false;
+  }
+}
+
+/** How many descriptors a process has, without those that it has once: epolls, events, memory. */
+function sessionDescriptors(pid: number): number {
+  return readdirSync(`/proc/${pid}/fd`).filter((name) => {
+    try {
+      return !/^(anon_inode:|\/memfd:)/.test(readlinkSync(`/proc/${pid}/fd/${name}`));
+    } catch {
+      return false;
+    }
+  }).length;
+}
+
 /** Our server on a Unix socket in a folder of its own. */
 export class TestShellServer implements AsyncDisposable {
   readonly folder = new TemporaryFolder();
@@ -53,11 +73,15 @@ export class TestShellServer implements AsyncDisposable {
   /** Descriptors that are open, children, and memory in MiB. */
   state(): { descriptors: number; children: number; rssMib: number } {
     const { pid } = this.running;
-    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim();
+    const text = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8");
+    const all = text.split(" ").filter((child) => child.trim() !== "");
+    const children = all.filter((child) => !isGuard(child));
+    // The helper stays from the first session on, and with it the pipe whose end it waits for.
+    const pipes = all.length - children.length;
     const status = readFileSync(`/proc/${pid}/status`, "utf8");
     return {
-      descriptors: readdirSync(`/proc/${pid}/fd`).length,
-      children: children === "" ? 0 : children.split(" ").length,
+      descriptors: sessionDescriptors(pid) - pipes,
+      children: children.length,
       rssMib: Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024,
     };
   }

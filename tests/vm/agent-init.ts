@@ -65,6 +65,18 @@ describeVm("agent --init", () => {
     expect(await run("vsockbox exec local -- sh -c 'exit 9' || echo $?")).toBe("9\n");
   });
 
+  test("signals that end other programs neither end process 1 nor the guest", async () => {
+    // HUP, QUIT, ILL, TRAP, ABRT, BUS, FPE, SEGV, ALRM, STKFLT, XCPU, XFSZ, VTALRM, PROF, IO, PWR,
+    // SYS and real-time signals; USR1, USR2, INT and TERM are the ways to end the VM.
+    const signals = "1 3 4 5 6 7 8 11 14 16 24 25 26 27 29 30 31 35 50 64";
+    await run(`for n in ${signals}; do kill -$n 1; done`);
+    expect(await run("vsockbox exec local -- echo still here")).toBe("still here\n");
+    expect(await run("vsockbox exec local -- grep SigIgn /proc/self/status")).toBe(
+      "SigIgn:\t0000000000000000\n",
+    );
+    expect(guest.consoleLog()).toContain("SIGHUP: ignored");
+  });
+
   test("ends the machine when told, with its sessions first", async () => {
     await run("vsockbox exec -d local -- sleep 1000");
     // The answer may be lost with the machine.
