@@ -30,6 +30,8 @@ export const EXIT_STATUS = {
   CONFIG: 78,
   /** A connection broke after it was made. 255, as ssh has it. */
   TRANSPORT: 255,
+  /** A command could not be started; 125 as env(1) and timeout(1) have it. See `StartError`. */
+  NOT_STARTED: 125,
   /** The user or a caller's AbortSignal ended it. 130 is 128 + SIGINT. */
   ABORTED: 130,
 } as const;

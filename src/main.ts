@@ -27,7 +27,7 @@ async function main(programName: string, words: readonly string[]): Promise<numb
   // Before the name is looked at: the executable may have been copied to another program's name.
   if (first === RUN_AS_WORD) {
     const { runAs } = await import("./process/run-as.ts");
-    return runAs(rest);
+    return runAs();
   }
   if (first === GROUP_GUARD_WORD) {
     const { runGroupGuard } = await import("./process/group-guard-process.ts");

@@ -12,9 +12,15 @@ import {
   type ChannelRequest,
   decodeAccepted,
   encodeChannelRequest,
-  type ExecOperation,
   type TransferFlags,
 } from "../protocols/agent/channel-requests.ts";
+import {
+  ARGV_FEATURE,
+  encodeExecPart,
+  type ExecOperation,
+  type ExecPart,
+  splitExecOperation,
+} from "../protocols/agent/exec-request.ts";
 import type { Hello } from "../protocols/agent/hello.ts";
 import { bad, field, type JsonObject, readInteger } from "../protocols/agent/json-fields.ts";
 import type { TerminalSize } from "../protocols/agent/messages.ts";
@@ -22,6 +28,8 @@ import type { Channel } from "./channel.ts";
 import { ChannelConnection } from "./channel-connection.ts";
 import { ChannelPipe } from "./channel-pipe.ts";
 import type { FrameConnection } from "./frame-connection.ts";
+import { startFailureOfStatus } from "../start-error.ts";
+import type { OutputPiece, RemoteExit, RemoteProcess } from "./client/remote-process.ts";
 import { type AgentDialOptions, greetAgent } from "./hello-client.ts";
 import { DEFAULT_KEEPALIVE_MS } from "./peer-liveness.ts";
 import type { TransferProgress, TransferSummary } from "./transfer.ts";
@@ -44,15 +52,6 @@ export interface TransferOptions extends Partial<TransferFlags> {
   sync?: boolean;
   /** Fires to end the transfer. */
   signal?: AbortSignal | undefined;
-}
-
-/** How a command ended. */
-export interface RemoteExit {
-  /** The exit code; 128 + N for signal N. */
-  exitCode: number;
-  signal: string | undefined;
-  /** Why it could not be started. */
-  error: string | undefined;
 }
 
 /** A forward of a listener in the guest to this side. */
@@ -150,7 +149,21 @@ export class AgentClient implements AsyncDisposable {
 
   /** Opens a channel for a request. */
   open(request: ChannelRequest, onControl?: (value: JsonObject) => void): Channel {
-    return this.#channels.open(encodeChannelRequest(request), onControl);
+    return this.#channels.open(encodeChannelRequest(request, this.hello.features), onControl);
+  }
+
+  /**
+   * Opens a channel for a command, whose vector may be longer than one frame.
+   *
+   * @throws {StartError} resources (E2BIG) if one argument is longer than a frame.
+   */
+  #openCommand(request: ExecOperation): { channel: Channel; sent: Promise<void> | undefined } {
+    if (!this.hello.features.includes(ARGV_FEATURE)) {
+      return { channel: this.open(request), sent: undefined };
+    }
+    const { first, parts } = splitExecOperation(request);
+    const channel = this.open(first);
+    return { channel, sent: parts.length === 0 ? undefined : sendParts(channel, parts) };
   }
 
   /**
@@ -185,11 +198,26 @@ export class AgentClient implements AsyncDisposable {
   }
 
   /** Starts a command that lives as long as this connection. */
-  spawn(request: Omit<ExecOperation, "op" | "detach" | "name">): RemoteCommand {
-    return new RemoteCommand(
-      this.open({ op: "exec", detach: false, name: undefined, ...request }),
-      request.input,
-    );
+  spawn(request: CommandToRun): RemoteCommand {
+    const operation = { op: "exec", detach: false, name: undefined, more: false } as const;
+    const { channel, sent } = this.#openCommand({ ...operation, ...request });
+    return new RemoteCommand(this, channel, { input: request.input, sent });
+  }
+
+  /**
+   * Starts a command that outlives this connection.
+   *
+   * @returns the session's `id` and `pid`.
+   * @throws {StartError} if it could not be started.
+   */
+  async detach(request: CommandToRun, name: string | undefined): Promise<JsonObject> {
+    const operation = { op: "exec", detach: true, more: false } as const;
+    const { channel, sent } = this.#openCommand({ ...operation, ...request, name });
+    await sent;
+    channel.end();
+    const result = await channel.result;
+    throwFailedStart(result);
+    return result;
   }
 
   /** Joins a detached session, or reads its output. */
@@ -199,7 +227,7 @@ export class AgentClient implements AsyncDisposable {
   ): RemoteCommand {
     const { logs = false, follow = false, offset, tty } = options;
     const channel = this.open({ op: logs ? "logs" : "attach", id, follow, offset, tty });
-    return new RemoteCommand(channel, !logs);
+    return new RemoteCommand(this, channel, { input: !logs, sent: undefined });
   }
 
   /**
@@ -390,37 +418,60 @@ export class AgentClient implements AsyncDisposable {
   }
 }
 
+/** A command to be run. */
+export type CommandToRun = Omit<ExecOperation, "op" | "detach" | "name" | "more">;
+
+/** Sends the rest of a request. Never rejects: a broken channel is noticed by its reader. */
+async function sendParts(channel: Channel, parts: readonly ExecPart[]): Promise<void> {
+  try {
+    for (const part of parts) await channel.sendRecord(encodeExecPart(part));
+  } catch {
+    // The agent has closed the channel, or the connection broke.
+  }
+}
+
+/** Agents without typed failures report a failed start as a result. */
+function throwFailedStart(result: JsonObject): void {
+  const error = field(result, "error");
+  if (typeof error !== "string") return;
+  const exitCode = readInteger("exec result", result, "exit_code", 0xffff_ffff) ?? 1;
+  throw startFailureOfStatus(exitCode, printable(error));
+}
+
 /** A command in the guest, on a channel. */
-export class RemoteCommand {
+export class RemoteCommand implements RemoteProcess {
   readonly channel: Channel;
+  readonly #client: AgentClient;
+  /** Resolves when the whole request was sent; undefined if it was at once. */
+  readonly #sent: Promise<void> | undefined;
   /** How it ended; rejects where that will never be known. */
   readonly exited: Promise<RemoteExit>;
   /** The channel's whole result. */
   readonly result: Promise<JsonObject>;
 
-  constructor(channel: Channel, input: boolean) {
+  constructor(
+    client: AgentClient,
+    channel: Channel,
+    { input, sent }: { input: boolean; sent: Promise<void> | undefined },
+  ) {
+    this.#client = client;
+    this.#sent = sent;
     this.channel = channel;
     this.result = channel.result;
-    if (!input) channel.end();
+    if (!input) this.endInput();
     this.exited = channel.result.then((result) => {
-      const text = (name: string) => {
-        const value = field(result, name);
-        return typeof value === "string" ? printable(value) : undefined;
-      };
+      throwFailedStart(result);
+      const signal = field(result, "signal");
       return {
         exitCode: readInteger("exec result", result, "exit_code", 0xffff_ffff) ?? 0,
-        signal: text("signal"),
-        error: text("error"),
+        signal: typeof signal === "string" ? printable(signal) : undefined,
       };
     });
     this.exited.catch(() => undefined);
   }
 
   /** Output in the order in which it came, until the command's end. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<{
-    stream: "stdout" | "stderr";
-    bytes: Uint8Array;
-  }> {
+  async *[Symbol.asyncIterator](): AsyncGenerator<OutputPiece> {
     for (;;) {
       const item = await this.channel.next();
       if (item === undefined) return;
@@ -430,13 +481,15 @@ export class RemoteCommand {
   }
 
   /** Sends input; resolves when there is room for more. */
-  write(bytes: Uint8Array): Promise<void> {
-    return this.channel.send(Stream.Input, bytes);
+  async write(bytes: Uint8Array): Promise<void> {
+    if (this.#sent !== undefined) await this.#sent;
+    await this.channel.send(Stream.Input, bytes);
   }
 
   /** The end of its input. */
   endInput(): void {
-    this.channel.end();
+    if (this.#sent === undefined) this.channel.end();
+    else void this.#sent.then(() => this.channel.end());
   }
 
   /** Sends a signal; it overtakes input that the command has not read. */
@@ -452,6 +505,11 @@ export class RemoteCommand {
   /** Leaves: a command is ended, a detached session goes on. */
   leave(reason: VsockboxError): void {
     this.channel.cancel(reason);
+  }
+
+  /** Closes the whole connection. */
+  close(): Promise<void> {
+    return this.#client.close();
   }
 }
 

@@ -11,6 +11,7 @@ import { encodeJsonFrame, FrameType } from "../protocols/agent/frame.ts";
 import { encodeError } from "../protocols/agent/hello.ts";
 import { bad, type JsonObject } from "../protocols/agent/json-fields.ts";
 import { printable } from "../printable.ts";
+import { StartError } from "../start-error.ts";
 import { Channel, type ChannelCarrier } from "./channel.ts";
 import type { FrameConnection } from "./frame-connection.ts";
 import { type LivenessLimits, type LivenessPhase, PeerLiveness } from "./peer-liveness.ts";
@@ -97,14 +98,18 @@ export class ChannelConnection implements ChannelCarrier {
   /**
    * Opens a channel.
    *
-   * @throws {VsockboxError} TRANSPORT where the connection is gone.
+   * @throws {VsockboxError} TRANSPORT where the connection is gone; resources (E2BIG) for a request
+   * that is longer than a frame.
    */
   open(request: JsonObject, onControl?: (value: JsonObject) => void): Channel {
     if (this.#broken !== undefined) throw this.#broken;
+    const frame = encodeChannelJson("open", this.#nextId, request);
+    // The peer would end the whole connection.
+    if (frame.length > MAX_CHANNEL_FRAME_BYTES) throw requestTooLong(frame.length);
     const channel = this.#make(this.#nextId);
     this.#nextId += 2;
     if (onControl !== undefined) channel.onControl = onControl;
-    this.write(encodeChannelJson("open", channel.id, request)).catch(() => undefined);
+    this.write(frame).catch(() => undefined);
     this.#expectAnswer();
     return channel;
   }
@@ -347,6 +352,16 @@ export class ChannelConnection implements ChannelCarrier {
     }
     this.#options.onOpen(this.#make(id), request);
   }
+}
+
+function requestTooLong(bytes: number): StartError {
+  return new StartError({
+    kind: "resources",
+    stage: "program",
+    operation: "send request",
+    message: `it has ${bytes} bytes, more than the ${MAX_CHANNEL_FRAME_BYTES} of a frame`,
+    errno: "E2BIG",
+  });
 }
 
 /** A control message that makes no sense ends its own channel, not those beside it. */

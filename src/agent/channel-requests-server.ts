@@ -9,17 +9,19 @@ import {
   type ChannelRequest,
   decodeChannelRequest,
   decodeExecControl,
-  type ExecOperation,
   type GetOperation,
   type KillOperation,
   type PutOperation,
 } from "../protocols/agent/channel-requests.ts";
+import type { ExecOperation } from "../protocols/agent/exec-request.ts";
 import type { JsonObject } from "../protocols/agent/json-fields.ts";
 import type { ExitStatus } from "../process/exit-status.ts";
 import type { Channel } from "./channel.ts";
 import type { ChannelConnection } from "./channel-connection.ts";
 import { joinChannel } from "./channel-pipe.ts";
-import { confine, startStatus } from "./command-request.ts";
+import { confine } from "./server/command-context.ts";
+import { startStatus } from "./server/go-request.ts";
+import { receiveExecRequest } from "./server/exec-request.ts";
 import type { DetachedSessions } from "./detached-sessions.ts";
 import { runFileRequest } from "./file-requests.ts";
 import { machineInfo } from "./machine-info.ts";
@@ -99,16 +101,19 @@ export class ChannelRequests {
     }
   }
 
-  async #exec(channel: Channel, request: ExecOperation): Promise<JsonObject> {
-    const confined = confine(request, this.#services.sandbox);
+  async #exec(channel: Channel, opened: ExecOperation): Promise<JsonObject> {
+    const request = confine(await receiveExecRequest(channel, opened), this.#services.sandbox);
     if (request.detach) {
-      const session = this.#services.detached.start(confined);
+      const session = await this.#services.detached.start(request);
       return { id: session.id, pid: session.command.pid };
     }
     let command: RunningCommand;
     try {
-      command = RunningCommand.start(confined);
+      command = RunningCommand.start(request);
+      await command.started();
     } catch (thrown) {
+      // Clients without the feature `argv` read a failed start as a result.
+      if (request.program.kind !== "go") throw thrown;
       const error = toVsockboxError(thrown, "run command");
       return { exit_code: startStatus(error), error: error.message };
     }
@@ -228,7 +233,7 @@ export class ChannelRequests {
 
 function endedBy(why: "left" | "stopping"): VsockboxError {
   return new VsockboxError({
-    code: "ABORTED",
+    code: why === "left" ? "ABORTED" : "TRANSPORT",
     operation: "serve",
     message: why === "left" ? "the host has left" : "the agent was stopped",
   });

@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { VsockboxError } from "../errors.ts";
 import type { ExitStatus } from "../process/exit-status.ts";
-import type { ExecOperation } from "../protocols/agent/channel-requests.ts";
+import { type ExecOperation, showProgram } from "../protocols/agent/exec-request.ts";
 import type { JsonObject } from "../protocols/agent/json-fields.ts";
 import { OutputLog } from "./output-log.ts";
 import { RunningCommand } from "./running-command.ts";
@@ -19,7 +19,9 @@ export class DetachedSession {
   readonly startedAt = Date.now();
   readonly command: RunningCommand;
   readonly log: OutputLog;
-  readonly #request: ExecOperation;
+  readonly #shown: { command: string; name: string | undefined; user: string | undefined };
+  /** Whether it runs on a terminal. */
+  readonly tty: boolean;
   /** How it ended; undefined while it runs. */
   exit: ExitStatus | undefined;
   endedAt: number | undefined;
@@ -28,7 +30,9 @@ export class DetachedSession {
 
   constructor(request: ExecOperation, maxOutputBytes: number) {
     // Of the request only what lists show is kept: its environment may hold secrets.
-    this.#request = { ...request, env: {} };
+    const { name, user } = request;
+    this.#shown = { command: shortened(showProgram(request.program)), name, user };
+    this.tty = request.tty !== undefined;
     this.command = RunningCommand.start(request);
     this.log = new OutputLog(maxOutputBytes);
     this.done = this.#run(request.input);
@@ -47,22 +51,17 @@ export class DetachedSession {
 
   /** What it is called, where it was given a name. */
   get name(): string | undefined {
-    return this.#request.name;
-  }
-
-  /** Whether it runs on a terminal. */
-  get tty(): boolean {
-    return this.#request.tty !== undefined;
+    return this.#shown.name;
   }
 
   /** What lists show. */
   describe(): JsonObject {
-    const { name, command, args, user } = this.#request;
+    const { name, command, user } = this.#shown;
     return {
       id: this.id,
       pid: this.command.pid,
       state: this.exit === undefined ? "running" : "ended",
-      command: shortened([command, ...args].join(" ")),
+      command,
       startedMs: this.startedAt,
       output: { from: this.log.begin, to: this.log.end },
       tty: this.tty,
@@ -102,7 +101,7 @@ export class DetachedSessions {
    *
    * @throws {VsockboxError} REFUSED above the limit; else as the start does.
    */
-  start(request: ExecOperation): DetachedSession {
+  async start(request: ExecOperation): Promise<DetachedSession> {
     if (this.running >= this.#limits.sessions) {
       throw new VsockboxError({
         code: "REFUSED",
@@ -125,6 +124,12 @@ export class DetachedSessions {
     }
     const session = new DetachedSession(request, this.#limits.outputBytes);
     this.#sessions.set(session.id, session);
+    try {
+      await session.command.started();
+    } catch (thrown) {
+      this.remove(session);
+      throw thrown;
+    }
     this.#forgetOld();
     return session;
   }

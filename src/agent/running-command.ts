@@ -2,11 +2,11 @@
 import type { ExitStatus } from "../process/exit-status.ts";
 import { type Child, spawnCommand, type SpawnRequest } from "../process/spawn.ts";
 import type { WindowSize } from "../ffi/pty.ts";
-import { spawnOnTerminal, type TerminalChild } from "../process/terminal-child.ts";
+import { HANG_UP_MS, spawnOnTerminal, type TerminalChild } from "../process/terminal-child.ts";
 import { Stream } from "../protocols/agent/channel-frames.ts";
-import type { ExecControlMessage, ExecOperation } from "../protocols/agent/channel-requests.ts";
-import { DEFAULT_TERM, spawnRequestOf } from "./command-request.ts";
-import { HANG_UP_MS } from "./tty-session.ts";
+import type { ExecControlMessage } from "../protocols/agent/channel-requests.ts";
+import type { ExecOperation } from "../protocols/agent/exec-request.ts";
+import { spawnRequestOf } from "./server/command-request.ts";
 import { WatchedOutput } from "./watched-output.ts";
 
 /** Where a command's output goes: resolves when there is room for more. */
@@ -25,17 +25,13 @@ export class RunningCommand {
   /**
    * Starts what the request asks for.
    *
-   * @throws {VsockboxError} as `spawnCommand` and `spawnOnTerminal` do.
+   * @throws {StartError} as `spawnCommand` and `spawnOnTerminal` do; later failures are in
+   * {@link started}.
    */
   static start(request: ExecOperation): RunningCommand {
     const { tty } = request;
-    if (tty === undefined) {
-      const child = spawnCommand(spawnRequestOf(request));
-      return new RunningCommand(child, undefined);
-    }
-    const env = { TERM: DEFAULT_TERM, ...request.env };
-    const terminal = spawnOnTerminal(spawnRequestOf({ ...request, env }), tty);
-    return new RunningCommand(terminal, terminal);
+    if (tty !== undefined) return RunningCommand.onTerminal(spawnRequestOf(request), tty);
+    return new RunningCommand(spawnCommand(spawnRequestOf(request)), undefined);
   }
 
   /**
@@ -50,6 +46,16 @@ export class RunningCommand {
 
   get pid(): number {
     return this.#child.pid;
+  }
+
+  /** Resolves when the command runs; rejects with a `StartError`, and closes everything of it. */
+  async started(): Promise<void> {
+    try {
+      await this.#child.started;
+    } catch (thrown) {
+      this.release();
+      throw thrown;
+    }
   }
 
   get exited(): Promise<ExitStatus> {

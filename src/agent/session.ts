@@ -4,13 +4,13 @@ import { onAbort } from "../net/retry.ts";
 import { type Frame, frameName, FrameType } from "../protocols/agent/frame.ts";
 import { ChannelConnection } from "./channel-connection.ts";
 import { ChannelRequests, type AgentServices } from "./channel-requests-server.ts";
-import { runExecSession } from "./exec-session.ts";
-import { runFileSession } from "./file-session.ts";
+import { runExecSession } from "./server/go-exec.ts";
+import { runFileSession } from "./server/go-files.ts";
 import type { FrameConnection } from "./frame-connection.ts";
 import type { Greeted } from "./handshake-server.ts";
-import { runPortForwardSession } from "./port-forward-session.ts";
+import { runPortForwardSession } from "./server/go-port-forward.ts";
 import type { AgentLog } from "./server.ts";
-import { runTTYSession } from "./tty-session.ts";
+import { runTTYSession } from "./server/go-terminal.ts";
 
 /** A connection without channels is closed when nothing came for so long, in milliseconds. */
 const UNUSED_CONNECTION_MS = 10 * 60 * 1000;

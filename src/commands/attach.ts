@@ -9,7 +9,7 @@ import { parseInteger } from "../ui/arguments.ts";
 import type { Arguments, Command } from "../ui/command.ts";
 import { say } from "../ui/report.ts";
 import { agentArguments, agentTarget } from "./target.ts";
-import { assertTerminal, joinTerminal, type TerminalSession } from "./terminal.ts";
+import { assertTerminal, asTerminal, joinTerminal } from "./terminal.ts";
 
 export const command: Command = {
   name: "attach",
@@ -65,21 +65,6 @@ async function runsOnTerminal(client: AgentClient, id: string): Promise<boolean>
       field(session, "name") === id || String(field(session, "id")).startsWith(id),
   ) as Record<string, unknown> | undefined;
   return found !== undefined && field(found, "tty") === true;
-}
-
-function asTerminal(remote: RemoteCommand): TerminalSession {
-  return {
-    type: (bytes) => remote.write(bytes),
-    resize: (size) => {
-      remote.resize(size);
-      return Promise.resolve();
-    },
-    abort: (reason) => remote.leave(reason),
-    async run(onOutput) {
-      for await (const { bytes } of remote) await onOutput(bytes);
-      return (await remote.exited).exitCode & 0xff;
-    },
-  };
 }
 
 async function joinPipes(remote: RemoteCommand, id: string, noInput: boolean): Promise<number> {

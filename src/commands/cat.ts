@@ -1,7 +1,7 @@
 /** `vsockbox cat`: files of a guest on standard output. */
 import { AgentClient } from "../agent/agent-client.ts";
 import { OldAgentError } from "../agent/hello-client.ts";
-import { readOldFile } from "../agent/old-agent-files.ts";
+import { readOldFile } from "../agent/client/go-files.ts";
 import { rawWords } from "../process/raw-arguments.ts";
 import { isBrokenPipe, StandardOutput } from "../process/stdio.ts";
 import type { Command } from "../ui/command.ts";

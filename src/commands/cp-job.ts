@@ -3,7 +3,7 @@ import { lstatSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { AgentClient, transferFlags, type TransferOptions } from "../agent/agent-client.ts";
 import { relayFiles } from "../agent/file-relay.ts";
 import { OldAgentError } from "../agent/hello-client.ts";
-import { listOldDirectory, readOldFile, writeOldFile } from "../agent/old-agent-files.ts";
+import { listOldDirectory, readOldFile, writeOldFile } from "../agent/client/go-files.ts";
 import { fileError, type TransferProgress, TransferSummary } from "../agent/transfer.ts";
 import { reasonOf, toVsockboxError, VsockboxError } from "../errors.ts";
 import { realPathOf } from "../ffi/real-path.ts";

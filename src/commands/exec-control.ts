@@ -1,5 +1,5 @@
 /** What ends a remote command early: Ctrl-C and other signals, and the time limit. */
-import type { RemoteExec } from "../agent/exec-client.ts";
+import type { RemoteProcess } from "../agent/client/remote-process.ts";
 import { VsockboxError } from "../errors.ts";
 import { signalNumber } from "../process/exit-status.ts";
 import { onEndingSignal, statusOfSignal, type EndingSignal } from "../process/signals.ts";
@@ -16,7 +16,7 @@ export class ExecControl implements Disposable {
   readonly #dialing = new AbortController();
   readonly #handler: Disposable;
   readonly #timers: Timer[] = [];
-  #remote: RemoteExec | undefined;
+  #remote: RemoteProcess | undefined;
   #received = 0;
   /** Whether the time limit ended the command. */
   timedOut = false;
@@ -33,7 +33,7 @@ export class ExecControl implements Disposable {
   }
 
   /** From here on signals go to the command, and its time runs. */
-  attach(remote: RemoteExec, timeoutMs: number | undefined): void {
+  attach(remote: RemoteProcess, timeoutMs: number | undefined): void {
     this.#remote = remote;
     if (this.#dialing.signal.aborted) this.#abort("interrupted");
     if (timeoutMs !== undefined) this.#after(timeoutMs, () => this.#onTimeout());
@@ -48,12 +48,12 @@ export class ExecControl implements Disposable {
       return;
     }
     if (process.stderr.isTTY) say(`vsockbox: ${signal} sent to the command; once more drops it`);
-    this.#remote.signal(signalNumber(signal) ?? 15).catch(() => undefined);
+    this.#remote.signal(signalNumber(signal) ?? 15);
   }
 
   #onTimeout(): void {
     this.timedOut = true;
-    const send = (signal: number) => void this.#remote?.signal(signal).catch(() => undefined);
+    const send = (signal: number) => this.#remote?.signal(signal);
     send(15);
     this.#after(TIMEOUT_GRACE_MS, () => {
       send(9);
@@ -66,7 +66,7 @@ export class ExecControl implements Disposable {
   }
 
   #abort(message: string): void {
-    this.#remote?.abort(new VsockboxError({ code: "ABORTED", operation: "run command", message }));
+    this.#remote?.leave(new VsockboxError({ code: "ABORTED", operation: "run command", message }));
   }
 
   [Symbol.dispose](): void {

@@ -1,8 +1,8 @@
 /** One command in several guests at once: prefixed output, one summary. */
+import type { CommandToRun } from "../agent/agent-client.ts";
 import { reasonOf, toVsockboxError, type VsockboxError } from "../errors.ts";
 import { STATUS_TIMED_OUT } from "../process/exit-status.ts";
 import { isBrokenPipe, StandardOutput } from "../process/stdio.ts";
-import type { ExecRequest } from "../protocols/agent/messages.ts";
 import type { Arguments } from "../ui/command.ts";
 import { say } from "../ui/report.ts";
 import { ExecControl } from "./exec-control.ts";
@@ -26,7 +26,7 @@ interface Outcome {
 export async function runOnMany(
   args: Arguments,
   names: readonly string[],
-  request: ExecRequest,
+  request: CommandToRun,
   timeoutMs: number | undefined,
 ): Promise<number> {
   const json = args.flag("json");
@@ -55,7 +55,7 @@ export async function runOnMany(
 
 async function runOn(
   target: AgentTarget,
-  request: ExecRequest,
+  request: CommandToRun,
   control: ExecControl,
   output: ExecOutput,
   timeoutMs: number | undefined,

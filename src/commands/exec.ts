@@ -1,22 +1,18 @@
 /** `vsockbox exec`: runs a command in the guest as if it were a local one. */
 import { existsSync } from "node:fs";
-import { AgentClient } from "../agent/agent-client.ts";
+import { AgentClient, type CommandToRun } from "../agent/agent-client.ts";
 import { VsockboxError } from "../errors.ts";
-import { collectEnvironment } from "../process/env-file.ts";
 import { STATUS_TIMED_OUT } from "../process/exit-status.ts";
-import { rawArguments } from "../process/raw-arguments.ts";
-import { parseSandbox } from "../process/sandbox.ts";
 import { terminalSize } from "../process/raw-terminal.ts";
 import { isBrokenPipe, standardInput, StandardOutput } from "../process/stdio.ts";
 import { field } from "../protocols/agent/json-fields.ts";
-import type { ExecRequest } from "../protocols/agent/messages.ts";
-import { carryLine, quoteCommand } from "../protocols/agent/shell-quote.ts";
 import { parseDuration } from "../ui/arguments.ts";
 import type { Arguments, Command } from "../ui/command.ts";
-import { print, printJson, say } from "../ui/report.ts";
+import { print, printJson } from "../ui/report.ts";
 import { ExecControl } from "./exec-control.ts";
 import { runOnMany } from "./exec-many.ts";
 import { eventOutput, type ExecOutput } from "./exec-output.ts";
+import { execRequest } from "./exec-request.ts";
 import { runCommand } from "./exec-run.ts";
 import { agentArguments, agentTarget } from "./target.ts";
 import { runOnTerminal, withTerm } from "./terminal.ts";
@@ -114,7 +110,7 @@ export const command: Command = {
     },
   ],
   async run(args) {
-    const request = requestOf(args);
+    const request = execRequest(args);
     const names = splitTargets(args.required("target"));
     const [name] = names;
     if (args.flag("detach")) return detach(args, name, request);
@@ -134,7 +130,7 @@ export const command: Command = {
 async function runOnOne(
   args: Arguments,
   name: string,
-  request: ExecRequest,
+  request: CommandToRun,
   timeoutMs: number | undefined,
 ): Promise<number> {
   using control = new ExecControl();
@@ -154,41 +150,18 @@ async function runOnOne(
   }
 }
 
-/** Starts it and leaves; its id is the output. */
-async function detach(args: Arguments, name: string, request: ExecRequest): Promise<number> {
+/** Starts it and disconnects; its id is the output. */
+async function detach(args: Arguments, name: string, request: CommandToRun): Promise<number> {
   refuseTogether(args, "detach", ["timeout"]);
   const { address, options } = agentTarget(args, name);
   await using client = await AgentClient.connect(address, options);
   const tty = args.flag("tty") ? terminalSize() : undefined;
-  const channel = client.open({
-    op: "exec",
-    ...(tty === undefined ? request : withTerm(request)),
-    ...plainVector(args),
-    tty,
-    input: args.flag("interactive"),
-    detach: true,
-    name: args.string("name"),
-  });
-  channel.end();
-  const result = await channel.result;
-  const error = field(result, "error");
-  if (typeof error === "string") {
-    say(`vsockbox: ${error}`);
-    return Number(field(result, "exit_code") ?? 1);
-  }
+  const toRun = tty === undefined ? request : { ...withTerm(request), tty };
+  const input = args.flag("interactive");
+  const result = await client.detach({ ...toRun, input }, args.string("name"));
   if (args.flag("json")) printJson(result);
   else print(String(field(result, "id")));
   return 0;
-}
-
-/**
- * The command as a vector where that loses nothing: lists then show it as it was typed. Bytes that
- * are no UTF-8 need the quoted line.
- */
-function plainVector(args: Arguments): { command?: string; args?: string[] } {
-  const [program, ...rest] = args.rest;
-  if (program === undefined || args.rest.some((word) => word.includes("\uFFFD"))) return {};
-  return rest.length > 0 ? { command: program, args: rest } : {};
 }
 
 /** An address, or several with commas between; a socket's path may itself have commas. */
@@ -207,43 +180,6 @@ function usage(message: string): VsockboxError {
 function refuseTogether(args: Arguments, option: string, others: readonly string[]): void {
   const other = others.find((name) => args.flag(name) || args.string(name) !== undefined);
   if (other !== undefined) throw usage(`--${option} and --${other} exclude each other`);
-}
-
-function requestOf(args: Arguments): ExecRequest {
-  const { command: line, env } = carryLine(commandLine(args));
-  return {
-    command: line,
-    args: [],
-    workingDir: args.string("cwd"),
-    env: { ...collectEnvironment(args.list("env-file"), args.list("env"), process.env), ...env },
-    stdin: new Uint8Array(0),
-    user: args.string("user"),
-    sandbox: sandboxOf(args),
-  };
-}
-
-/** Checked here as well: an error of ours says more than one from the guest. */
-function sandboxOf(args: Arguments): string[] | undefined {
-  const list = args.string("sandbox");
-  return list === undefined ? undefined : parseSandbox(list.split(",").map((word) => word.trim()));
-}
-
-function commandLine(args: Arguments): string {
-  const line = args.string("shell");
-  const fail = (message: string): never => {
-    throw new VsockboxError({
-      code: "USAGE",
-      operation: "exec",
-      message,
-      hint: "vsockbox exec TARGET -- COMMAND ARGS…, or vsockbox exec TARGET --shell 'LINE'",
-    });
-  };
-  if (line !== undefined) {
-    if (args.rest.length > 0) fail("--shell and a command exclude each other");
-    return line === "" ? fail("--shell has an empty line") : line;
-  }
-  if (args.rest.length === 0) fail("the command is missing");
-  return quoteCommand(rawArguments(args.rest.length, args.rest));
 }
 
 function plainOutput(): ExecOutput {

@@ -3,7 +3,7 @@ import { AgentClient } from "../agent/agent-client.ts";
 import type { Channel } from "../agent/channel.ts";
 import { joinChannel } from "../agent/channel-pipe.ts";
 import { dialAgent } from "../agent/hello-client.ts";
-import { openPortForward } from "../agent/port-forward-client.ts";
+import { openPortForward } from "../agent/client/go-port-forward.ts";
 import { toVsockboxError, VsockboxError } from "../errors.ts";
 import {
   dialEndpoint,

@@ -7,7 +7,7 @@ import { backoffDelay, type Backoff } from "../net/retry.ts";
 import { ownEnvironment } from "../process/environment.ts";
 import { ProcessGroup } from "../process/process-group.ts";
 import { selfCommand } from "../process/self.ts";
-import { resolveSpawn, startError } from "../process/spawn.ts";
+import { resolveSpawn, startProcess } from "../process/spawn.ts";
 import { reportError } from "../ui/report.ts";
 import { InitDuties } from "./agent-init.ts";
 
@@ -68,14 +68,13 @@ function start(command: readonly [string, ...string[]]): ProcessGroup {
   const argv: [string, ...string[]] = first.startsWith("/")
     ? [...command]
     : [...selfCommand(), ...command];
-  const { argv: words, options } = resolveSpawn({ argv, env: ownEnvironment(), cwd: "/" });
+  const resolved = resolveSpawn({ argv, env: ownEnvironment(), cwd: "/" });
   try {
-    const stdio: ["inherit", "inherit", "inherit"] = ["inherit", "inherit", "inherit"];
-    return new ProcessGroup(Bun.spawn([...words], { ...options, stdio, detached: true }));
+    return new ProcessGroup(startProcess(resolved, ["inherit", "inherit", "inherit"]));
   } catch (thrown) {
     // The program is there: it has just been looked at.
     if (reasonOf(thrown).errno === "ENOENT" && existsSync(argv[0])) throw withoutLoader(argv[0]);
-    throw toVsockboxError(startError(thrown, argv[0]));
+    throw toVsockboxError(thrown);
   }
 }
 

@@ -1,7 +1,7 @@
 /** `vsockbox ls`: what is in a guest's directory. */
 import { AgentClient } from "../agent/agent-client.ts";
 import { OldAgentError } from "../agent/hello-client.ts";
-import { listOldDirectory } from "../agent/old-agent-files.ts";
+import { listOldDirectory } from "../agent/client/go-files.ts";
 import { showPath } from "../files/bytes-path.ts";
 import { rawWords } from "../process/raw-arguments.ts";
 import { unixMode } from "../protocols/agent/file-messages.ts";

@@ -1,11 +1,8 @@
 /** `vsockbox shell`: an interactive shell in the guest. */
-import { collectEnvironment } from "../process/env-file.ts";
+import { commandSettings, commandDirectory } from "./exec-request.ts";
 import type { Command } from "../ui/command.ts";
 import { agentArguments, agentTarget } from "./target.ts";
 import { runOnTerminal } from "./terminal.ts";
-
-/** The user's own shell as a login shell; SHELL is set from the guest's passwd for --user. */
-const LOGIN_SHELL = 'exec "${SHELL:-/bin/sh}" -l';
 
 export const command: Command = {
   name: "shell",
@@ -40,10 +37,12 @@ export const command: Command = {
   ],
   run: (args) =>
     runOnTerminal(agentTarget(args, args.required("target")), {
-      command: LOGIN_SHELL,
-      args: [],
-      workingDir: args.string("cwd"),
-      env: collectEnvironment([], args.list("env"), process.env),
+      program: { kind: "login-shell" },
+      workingDir: commandDirectory(args),
+      env: commandSettings(args),
       user: args.string("user"),
+      sandbox: undefined,
+      tty: undefined,
+      input: true,
     }),
 };

@@ -1,11 +1,11 @@
 /** A command in the guest on this terminal, for `exec --tty`, `shell` and `attach`. */
-import { RemoteTerminal } from "../agent/tty-client.ts";
-import { dialAgent } from "../agent/hello-client.ts";
+import type { CommandToRun } from "../agent/agent-client.ts";
+import type { RemoteProcess } from "../agent/client/remote-process.ts";
+import { startCommand } from "../agent/client/start-command.ts";
 import { EXIT_STATUS, VsockboxError } from "../errors.ts";
 import { hasTerminal, RawTerminal, type Size, terminalSize } from "../process/raw-terminal.ts";
 import { onEndingSignal, statusOfSignal } from "../process/signals.ts";
 import { StandardOutput } from "../process/stdio.ts";
-import type { CommandRequest } from "../protocols/agent/messages.ts";
 import { ESCAPE_HELP, EscapeFilter } from "../protocols/terminal/escape.ts";
 import { say, sayBlock } from "../ui/report.ts";
 import type { AgentTarget } from "./target.ts";
@@ -14,23 +14,42 @@ import type { AgentTarget } from "./target.ts";
 export interface TerminalSession {
   type(bytes: Uint8Array): Promise<void>;
   resize(size: Size): Promise<void>;
-  /** Leaves it, whatever that means to what runs there. */
+  /** Disconnects, whatever that means to what runs there. */
   abort(reason: VsockboxError): void;
-  /** Hands its output on until its end; gives the exit status. */
+  /** Passes its output on until its end; returns the exit status. */
   run(onOutput: (bytes: Uint8Array) => Promise<void>): Promise<number>;
+}
+
+/** A command of an agent as a terminal. */
+export function asTerminal(remote: RemoteProcess): TerminalSession {
+  return {
+    type: (bytes) => remote.write(bytes),
+    resize: (size) => {
+      remote.resize(size);
+      return Promise.resolve();
+    },
+    abort: (reason) => remote.leave(reason),
+    async run(onOutput) {
+      for await (const { bytes } of remote) await onOutput(bytes);
+      return (await remote.exited).exitCode & 0xff;
+    },
+  };
 }
 
 /**
  * Runs the command on a terminal of the guest that is joined to this one.
  *
- * @throws {VsockboxError} as {@link joinTerminal}, and as `dial`.
+ * @throws {VsockboxError} as {@link joinTerminal}, and as `startCommand`.
  */
-export async function runOnTerminal(target: AgentTarget, request: CommandRequest): Promise<number> {
+export async function runOnTerminal(target: AgentTarget, request: CommandToRun): Promise<number> {
   assertTerminal();
-  const stream = await dialAgent(target.address, target.options);
-  const remote = new RemoteTerminal(stream);
-  await remote.start({ ...withTerm(request), size: terminalSize() });
-  return joinTerminal(remote, EXIT_STATUS.TRANSPORT, "connection closed");
+  const command = { ...withTerm(request), tty: terminalSize(), input: true };
+  const remote = await startCommand(target, command, (message) => say(`vsockbox: ${message}`));
+  try {
+    return await joinTerminal(asTerminal(remote), EXIT_STATUS.TRANSPORT, "connection closed");
+  } finally {
+    void remote.close();
+  }
 }
 
 /**
@@ -82,11 +101,11 @@ export async function joinTerminal(
 }
 
 /** The request with this terminal's TERM. */
-export function withTerm<T extends CommandRequest>(request: T): T {
+export function withTerm(request: CommandToRun): CommandToRun {
   const term = process.env["TERM"];
   return term === undefined || term === ""
     ? request
-    : { ...request, env: { TERM: term, ...request.env } };
+    : { ...request, env: [Buffer.from(`TERM=${term}`), ...request.env] };
 }
 
 async function sendKeys(

@@ -85,7 +85,7 @@ export class HostShell implements AsyncDisposable {
 
   #spawn(command: [string, ...string[]]): Bun.Subprocess<"ignore", "pipe", "pipe"> {
     this.#signal.throwIfAborted();
-    const own = ownEnvironment();
+    const own = ownEnvironment().toRecord() ?? {};
     const child = Bun.spawn(command, {
       env: { ...own, ...this.#variables, PATH: `${join(this.folder, "bin")}:${own["PATH"] ?? ""}` },
       stdio: ["ignore", "pipe", "pipe"],

@@ -45,19 +45,32 @@ export function becomeUser({ uid, gid, groups }: Credentials): void {
 }
 
 /**
+ * chdir(2).
+ *
+ * @throws {VsockboxError} CONFIG with the errno.
+ */
+export function changeDirectory(path: Uint8Array): void {
+  if (libc().chdir(ptr(cString(path))) === 0) return;
+  const address = new TextDecoder().decode(path);
+  throw systemError(lastErrno(), { operation: "change to directory", address, code: "CONFIG" });
+}
+
+/**
  * execve(2): this process becomes `path`. Returns only by throwing.
  *
  * @throws {VsockboxError} CONFIG with the errno.
  */
 export function replaceProcess(
-  path: string,
+  path: string | Uint8Array,
   argv: readonly (string | Uint8Array)[],
-  env: readonly string[],
+  env: readonly (string | Uint8Array)[],
 ): never {
   const [arguments_, environment] = [cStringVector(argv), cStringVector(env)];
   restoreSignals();
   libc().execve(ptr(cString(path)), ptr(arguments_.vector), ptr(environment.vector));
-  throw systemError(lastErrno(), { operation: "run", address: path, code: "CONFIG" });
+  const errno = lastErrno();
+  const address = typeof path === "string" ? path : new TextDecoder().decode(path);
+  throw systemError(errno, { operation: "run", address, code: "CONFIG" });
 }
 
 /** Highest signal number on Linux, SIGRTMAX. */

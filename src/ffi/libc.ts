@@ -13,6 +13,7 @@ const SYMBOLS = {
   accept4: { args: [i32, pointer, pointer, i32], returns: i32 },
   bind: { args: [i32, pointer, u32], returns: i32 },
   capset: { args: [pointer, pointer], returns: i32 },
+  chdir: { args: [pointer], returns: i32 },
   close: { args: [i32], returns: i32 },
   connect: { args: [i32, pointer, u32], returns: i32 },
   epoll_create1: { args: [i32], returns: i32 },

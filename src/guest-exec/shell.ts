@@ -3,16 +3,12 @@ import { WatchedOutput } from "../agent/watched-output.ts";
 import { toVsockboxError, VsockboxError } from "../errors.ts";
 import { closeDescriptor, openPipe } from "../ffi/socket.ts";
 import { DEFAULT_PATH, ownEnvironment } from "../process/environment.ts";
-import {
-  type ExitStatus,
-  STATUS_NOT_EXECUTABLE,
-  STATUS_NOT_FOUND,
-  STATUS_TIMED_OUT,
-} from "../process/exit-status.ts";
+import { type ExitStatus, STATUS_TIMED_OUT } from "../process/exit-status.ts";
 import { isExecutable } from "../process/executable.ts";
 import { PipeReader } from "../process/pipe.ts";
 import { ProcessGroup } from "../process/process-group.ts";
-import { resolveSpawn, startError } from "../process/spawn.ts";
+import { STATUS_NOT_EXECUTABLE, STATUS_NOT_FOUND } from "../start-error.ts";
+import { resolveSpawn, type StandardStream, startProcess } from "../process/spawn.ts";
 
 /** After SIGTERM a command that ran out of time has this long before SIGKILL, in milliseconds. */
 const TIMEOUT_GRACE_MS = 1000;
@@ -83,13 +79,16 @@ export async function runInShell(
     durationMs: performance.now() - begin,
     error,
   });
+  const notStarted = (thrown: unknown) => {
+    const error = toVsockboxError(thrown, "run command");
+    const code = error.errno === "ENOENT" ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE;
+    return result({ code, signal: undefined }, false, error);
+  };
   let started: StartedCommand;
   try {
     started = start(shell, command, sinks !== undefined);
   } catch (thrown) {
-    const error = toVsockboxError(thrown, "run command");
-    const code = error.errno === "ENOENT" ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE;
-    return result({ code, signal: undefined }, false, error);
+    return notStarted(thrown);
   }
   const { group, outputs } = started;
   onStarted(group);
@@ -117,6 +116,11 @@ export async function runInShell(
   const status = await group.exited;
   clearTimeout(timer);
   await ending;
+  try {
+    await group.started;
+  } catch (thrown) {
+    return notStarted(thrown);
+  }
   return result(timedOut ? { ...status, code: STATUS_TIMED_OUT } : status, timedOut);
 }
 
@@ -133,20 +137,12 @@ interface StartedCommand {
 }
 
 function start(shell: string, command: Uint8Array, piped: boolean): StartedCommand {
-  const { argv, options } = resolveSpawn({
-    argv: [shell, ...shellOptions(command)],
-    lastArgument: command,
+  const resolved = resolveSpawn({
+    argv: [shell, ...shellOptions(command), command],
     env: ownEnvironment(),
   });
-  const spawn = (stdout: number | "inherit", stderr: number | "inherit") => {
-    try {
-      return new ProcessGroup(
-        Bun.spawn([...argv], { ...options, stdio: ["inherit", stdout, stderr], detached: true }),
-      );
-    } catch (thrown) {
-      throw startError(thrown, shell);
-    }
-  };
+  const spawn = (stdout: StandardStream, stderr: StandardStream) =>
+    new ProcessGroup(startProcess(resolved, ["inherit", stdout, stderr]));
   if (!piped) return { group: spawn("inherit", "inherit"), outputs: undefined };
   const [out, err] = [openPipe(), openPipe()];
   try {

@@ -35,8 +35,10 @@ export class Agent implements AsyncDisposable {
   /**
    * Runs a command to its end and collects its output.
    *
-   * @throws {VsockboxError} TRANSPORT where how it ended cannot be known, ABORTED. A command that
-   * fails or cannot be started is a result, not an error: see `exitCode` and `error`.
+   * @throws {StartError} if it could not be started, with `kind`, `stage` and `errno`.
+   * @throws {VsockboxError} TRANSPORT if how it ended cannot be known, ABORTED. A command that fails
+   * is a result, not an error: see `exitCode`.
+   * @throws {TypeError} for a command without words.
    */
   exec(
     command: CommandLine,
@@ -45,7 +47,12 @@ export class Agent implements AsyncDisposable {
     return exec(this.#client, command, options);
   }
 
-  /** Starts a command with streams, on a terminal where `tty` has a size. */
+  /**
+   * Starts a command with streams, on a terminal if `tty` has a size. A failed start rejects `exited`
+   * with a `StartError`.
+   *
+   * @throws {TypeError} for a command without words.
+   */
   spawn(
     command: CommandLine,
     options: CommandOptions & { tty?: { rows: number; cols: number }; input?: boolean } = {},

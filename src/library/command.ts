@@ -1,9 +1,10 @@
 /** Commands in the guest, for the library. */
-import type { AgentClient, RemoteCommand, RemoteExit } from "../agent/agent-client.ts";
+import type { AgentClient, RemoteCommand } from "../agent/agent-client.ts";
+import type { RemoteExit } from "../agent/client/remote-process.ts";
 import { VsockboxError } from "../errors.ts";
 import { onAbort } from "../net/retry.ts";
 import { signalNumber } from "../process/exit-status.ts";
-import { quoteCommand } from "../protocols/agent/shell-quote.ts";
+import type { Program } from "../protocols/agent/exec-request.ts";
 
 /** Options of `exec` and `spawn`. */
 export interface CommandOptions {
@@ -43,19 +44,23 @@ export interface RunningCommand extends AsyncIterable<{
   readonly exited: Promise<RemoteExit>;
 }
 
-/** A vector runs without a shell, a string as a line of the guest's shell. */
+/** A vector runs without a shell, a string as a line of the user's shell. */
 export type CommandLine = string | readonly [string, ...string[]];
 
-/** Starts a command. */
+/**
+ * Starts a command.
+ *
+ * @throws {TypeError} for an empty vector, and for a NUL character.
+ */
 export function spawn(
   client: AgentClient,
   command: CommandLine,
   options: CommandOptions & { tty?: { rows: number; cols: number }; input?: boolean },
 ): RunningCommand {
   const remote = client.spawn({
-    ...vectorOf(command),
-    workingDir: options.cwd,
-    env: options.env ?? {},
+    program: programOf(command),
+    workingDir: options.cwd === undefined ? undefined : Buffer.from(options.cwd),
+    env: Object.entries(options.env ?? {}).map(([name, value]) => settingOf(name, value)),
     user: options.user,
     sandbox: options.sandbox,
     tty: options.tty,
@@ -93,16 +98,32 @@ export async function exec(
   return { ...exit, stdout, stderr: Buffer.concat(output.stderr), text: () => stdout.toString() };
 }
 
-function vectorOf(command: CommandLine): { command: string; args: string[] } {
-  if (typeof command === "string") return { command, args: [] };
-  const [program, ...args] = command;
-  if (args.length > 0) return { command: program, args };
-  // Without arguments the agent takes the program for a shell line.
-  return { command: isPlain(program) ? program : quoteCommand([Buffer.from(program)]), args };
+function programOf(command: CommandLine): Program {
+  if (typeof command === "string") {
+    assertText("the command", command);
+    return { kind: "shell-line", line: Buffer.from(command) };
+  }
+  if (command.length === 0) throw new TypeError("the command has no words");
+  const argv = command.map((word) => {
+    assertText("an argument", word);
+    return Buffer.from(word);
+  });
+  return { kind: "vector", argv };
 }
 
-function isPlain(word: string): boolean {
-  return /^[A-Za-z0-9_./-]+$/.test(word) && !word.startsWith("-");
+function settingOf(name: string, value: string): Uint8Array {
+  if (name === "" || name.includes("=")) {
+    throw new TypeError(`${JSON.stringify(name)} is not a name of a variable`);
+  }
+  assertText("a variable", name);
+  assertText("a variable", value);
+  return Buffer.from(`${name}=${value}`);
+}
+
+/** What C strings cannot hold. */
+function assertText(what: string, text: unknown): void {
+  if (typeof text !== "string") throw new TypeError(`${what} is not a string`);
+  if (text.includes("\0")) throw new TypeError(`${what} has a NUL character`);
 }
 
 function numberOf(signal: NodeJS.Signals | number): number {

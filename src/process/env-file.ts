@@ -1,6 +1,12 @@
 /** Environment settings as the command line and env files give them. */
 import { readFileSync } from "node:fs";
 import { reasonOf, VsockboxError } from "../errors.ts";
+import { splitSetting } from "./environment.ts";
+
+/**
+ * Texts here are either text, or bytes with a character each (Latin-1): what follows only looks at
+ * ASCII characters.
+ */
 
 function bad(what: string, message: string): VsockboxError {
   return new VsockboxError({
@@ -23,7 +29,7 @@ export function parseSetting(
 ): [name: string, value: string] | undefined {
   const equals = text.indexOf("=");
   const name = equals === -1 ? text : text.slice(0, equals);
-  if (name === "") throw bad(JSON.stringify(text), "the name is missing");
+  if (name === "") throw bad(JSON.stringify(textOf(text)), "the name is missing");
   const value = equals === -1 ? own[name] : text.slice(equals + 1);
   return value === undefined ? undefined : [name, value];
 }
@@ -37,34 +43,46 @@ export function parseEnvFile(
   own: Readonly<Record<string, string | undefined>>,
 ): [name: string, value: string][] {
   return text.split("\n").flatMap((line) => {
-    const setting = line.endsWith("\r") ? line.slice(0, -1) : line;
-    if (setting.trim() === "" || setting.trimStart().startsWith("#")) return [];
-    const parsed = parseSetting(setting.trimStart(), own);
+    const setting = line.replace(/\r$/, "").replace(/^[ \t]+/, "");
+    if (setting === "" || setting.startsWith("#")) return [];
+    const parsed = parseSetting(setting, own);
     return parsed === undefined ? [] : [parsed];
   });
 }
 
+const latin1 = (bytes: Uint8Array) => Buffer.from(bytes).toString("latin1");
+
+/** For messages: UTF-8 as text, if the characters are its bytes. */
+function textOf(characters: string): string {
+  const bytes = Buffer.from(characters, "latin1");
+  return bytes.toString("latin1") === characters ? bytes.toString() : characters;
+}
+
 /**
- * Settings of files, then of single words: the last one wins.
+ * `NAME=VALUE` settings of files, then of single words, byte for byte; the last one of a name wins.
  *
+ * @param own this process's own settings, for names without a value.
  * @throws {VsockboxError} USAGE for a setting without a name, IO for a file that cannot be read.
  */
-export function collectEnvironment(
+export function collectSettings(
   files: readonly string[],
-  settings: readonly string[],
-  own: Readonly<Record<string, string | undefined>>,
-): Record<string, string> {
-  const pairs = files.flatMap((file) => parseEnvFile(readEnvFile(file), own));
-  for (const setting of settings) {
-    const parsed = parseSetting(setting, own);
-    if (parsed !== undefined) pairs.push(parsed);
+  words: readonly Uint8Array[],
+  own: readonly Uint8Array[],
+): Uint8Array[] {
+  const values = Object.fromEntries(
+    own.map(splitSetting).map(({ name, value }) => [latin1(name), latin1(value)]),
+  );
+  const pairs = new Map(files.flatMap((file) => parseEnvFile(readEnvFile(file), values)));
+  for (const word of words) {
+    const [name, value] = parseSetting(latin1(word), values) ?? [];
+    if (name !== undefined && value !== undefined) pairs.set(name, value);
   }
-  return Object.fromEntries(pairs);
+  return Array.from(pairs, ([name, value]) => Buffer.from(`${name}=${value}`, "latin1"));
 }
 
 function readEnvFile(path: string): string {
   try {
-    return readFileSync(path, "utf8");
+    return readFileSync(path, "latin1");
   } catch (thrown) {
     const { errno, message } = reasonOf(thrown);
     throw new VsockboxError({

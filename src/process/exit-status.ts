@@ -3,10 +3,6 @@ import { constants } from "node:os";
 
 /** A shell's status for a command that a signal ended is this plus the signal's number. */
 export const SIGNAL_STATUS_BASE = 128;
-/** Found but not executable, as shells have it. */
-export const STATUS_NOT_EXECUTABLE = 126;
-/** Not found, as shells have it. */
-export const STATUS_NOT_FOUND = 127;
 /** timeout(1)'s status for a command that ran out of time. */
 export const STATUS_TIMED_OUT = 124;
 

@@ -42,9 +42,11 @@ export interface InitPipes {
 }
 
 /** A re-execution of this program. */
-interface Reexecution {
+export interface Reexecution {
   argv: [string, ...string[]];
   env: Record<string, string>;
+  /** Descriptors that are the next program's, and closed here once it was started. */
+  inherited: readonly number[];
 }
 
 /**
@@ -58,13 +60,15 @@ interface Reexecution {
 export function runInPidNamespace(initCommand: (pipes: InitPipes) => Reexecution): never {
   const [report, go] = [openPipe(), openPipe()];
   const pipes = { report: report.write, go: go.read };
-  for (const fd of Object.values(pipes)) setInherited(fd, true);
-  const start = prepareChild({ ...initCommand(pipes), keepsBlockedSignals: true });
+  const command = initCommand(pipes);
+  const inherited = [...Object.values(pipes), ...command.inherited];
+  for (const fd of inherited) setInherited(fd, true);
+  const start = prepareChild({ ...command, keepsBlockedSignals: true });
   setBlockedSignals(ENDING_SIGNALS);
   unshareProcesses();
   const init = start();
   setBlockedSignals([]);
-  for (const fd of Object.values(pipes)) closeDescriptor(fd);
+  for (const fd of inherited) closeDescriptor(fd);
   const isReady = readSync(report.read, new Uint8Array(1)) > 0;
   ignoreSignals();
   closeStandardStreams();
@@ -87,9 +91,11 @@ export function runAsInit({ report, go }: InitPipes, command: Reexecution): neve
   setInherited(report, false);
   setInherited(go, false);
   mountOwnProc();
+  for (const fd of command.inherited) setInherited(fd, true);
   const start = prepareChild({ ...command, keepsBlockedSignals: false });
   if (!isSent(report, READY) || readSync(go, new Uint8Array(1)) === 0) endAs(0);
   const child = start();
+  for (const fd of command.inherited) closeDescriptor(fd);
   const early = waitingSignals(ENDING_SIGNALS);
   ignoreSignals();
   for (const signal of early) sendSignal(child, signal);

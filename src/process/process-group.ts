@@ -3,18 +3,23 @@ import { endGroups, groupsOfSessions, KILL_GRACE_MS, signalProcessGroup } from "
 import { exitStatus, type ExitStatus } from "./exit-status.ts";
 import { forgetGroup, recordGroup } from "./group-guard.ts";
 import { forgetChild, registerChild } from "./own-children.ts";
+import type { StartedProcess } from "./spawn.ts";
 
 /** A command started with `detached`: its pid is also the id of its group and session. */
 export class ProcessGroup {
   /** Resolves when the command itself has ended; members of its group may still run. */
   readonly exited: Promise<ExitStatus>;
+  /** Resolves when the command runs; rejects with a `StartError` if it could not be started. */
+  readonly started: Promise<void>;
   readonly #process: Bun.Subprocess;
   #hasExited = false;
   /** How many calls are ending the group. */
   #endings = 0;
 
-  constructor(subprocess: Bun.Subprocess) {
+  constructor({ subprocess, started }: StartedProcess) {
     this.#process = subprocess;
+    this.started = started;
+    started.catch(() => undefined);
     registerChild(subprocess.pid);
     recordGroup(subprocess.pid);
     this.exited = this.#waitForExit();

@@ -1,5 +1,6 @@
 /** The command line byte for byte: the runtime's own strings lose what is not UTF-8. */
 import { readFileSync } from "node:fs";
+import { splitAtNul } from "./environment.ts";
 
 /**
  * The last `count` words of this process's command line as the kernel has them. Where that cannot
@@ -10,7 +11,7 @@ export function rawArguments(count: number, strings: readonly string[]): Uint8Ar
   const decoded = strings.map((text) => encoder.encode(text));
   if (count === 0 || !strings.some((text) => text.includes("\uFFFD"))) return decoded;
   try {
-    const words = splitWords(readFileSync("/proc/self/cmdline")).slice(-count);
+    const words = splitAtNul(readFileSync("/proc/self/cmdline")).slice(-count);
     return words.length === count ? words : decoded;
   } catch {
     return decoded;
@@ -18,8 +19,9 @@ export function rawArguments(count: number, strings: readonly string[]): Uint8Ar
 }
 
 /**
- * Words of this process's command line byte for byte, wherever they stand in it. A word that is
- * UTF-8 is taken as it is; another is looked up among the kernel's, in order.
+ * Words of this process's command line byte for byte, wherever they stand in it, also as the value
+ * of an option in the same word. A word that is UTF-8 is used as it is; another is looked up among
+ * the kernel's, in order.
  */
 export function rawWords(strings: readonly string[]): Uint8Array[] {
   const encoder = new TextEncoder();
@@ -27,27 +29,29 @@ export function rawWords(strings: readonly string[]): Uint8Array[] {
     return strings.map((text) => encoder.encode(text));
   }
   const words = kernelWords();
-  return strings.map((text) => {
-    const index = words.findIndex((word) => new TextDecoder().decode(word) === text);
-    return (index === -1 ? undefined : words.splice(index, 1)[0]) ?? encoder.encode(text);
-  });
+  return strings.map((text) => takeWord(words, text) ?? encoder.encode(text));
+}
+
+/** Removes the first word that is `text`, or an option with it as its value, and returns its bytes. */
+function takeWord(words: Uint8Array[], text: string): Uint8Array | undefined {
+  const decoded = words.map((word) => new TextDecoder().decode(word));
+  const index = decoded.findIndex(
+    (word) => word === text || optionBefore(word, text) !== undefined,
+  );
+  const [word] = index === -1 ? [] : words.splice(index, 1);
+  return word?.subarray((optionBefore(decoded[index] ?? "", text) ?? "").length);
+}
+
+/** `--name=` or `-n` in front of a value; undefined if there is none. */
+function optionBefore(word: string, value: string): string | undefined {
+  const before = word.slice(0, word.length - value.length);
+  return word.endsWith(value) && /^(?:--[a-z-]+=|-[a-zA-Z]=?)$/.test(before) ? before : undefined;
 }
 
 function kernelWords(): Uint8Array[] {
   try {
-    return splitWords(readFileSync("/proc/self/cmdline"));
+    return splitAtNul(readFileSync("/proc/self/cmdline"));
   } catch {
     return [];
   }
-}
-
-/** NUL-terminated words, proc(5). */
-function splitWords(commandLine: Uint8Array): Uint8Array[] {
-  const words: Uint8Array[] = [];
-  let begin = 0;
-  for (let end = commandLine.indexOf(0); end !== -1; end = commandLine.indexOf(0, begin)) {
-    words.push(commandLine.subarray(begin, end));
-    begin = end + 1;
-  }
-  return words;
 }

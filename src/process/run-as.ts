@@ -1,102 +1,131 @@
 /**
  * What must happen in the child between fork and exec, and the runtime does not do: supplementary
- * groups, a controlling terminal, a sandbox. Our own file is executed again, does it, and becomes
- * the command.
+ * groups, a controlling terminal, a sandbox, arguments and variables that are not UTF-8. Our own file
+ * is executed again, does it, and becomes the command.
  */
-import { VsockboxError } from "../errors.ts";
-import { replaceProcess } from "../ffi/credentials.ts";
+import { closeSync, fstatSync, readSync, writeSync } from "node:fs";
+import { reasonOf, VsockboxError } from "../errors.ts";
+import { setInherited } from "../ffi/child-process.ts";
+import { changeDirectory, replaceProcess } from "../ffi/credentials.ts";
 import { makeControllingTerminal, takeForeground } from "../ffi/pty.ts";
-import { decodeBase64, encodeBase64 } from "../protocols/agent/base64.ts";
+import { asStartError, StartError } from "../start-error.ts";
+import {
+  DESCRIPTORS_VARIABLE,
+  encodeReport,
+  helperCommand,
+  type HelperDescriptors,
+  type Instructions,
+  INSTRUCTIONS_VERSION,
+  openInstructions,
+} from "./handover.ts";
+import { programError } from "./program.ts";
 import { RUN_AS_WORD } from "./run-as-word.ts";
-import { type InitPipes, runAsInit, runInPidNamespace } from "./pid-namespace.ts";
-import { becomeRestricted, type SandboxOption } from "./sandbox.ts";
-import { selfCommand } from "./self.ts";
-import type { User } from "./users.ts";
+import { type Reexecution, runAsInit, runInPidNamespace } from "./pid-namespace.ts";
+import { becomeRestricted } from "./sandbox.ts";
 
-/** Carries the command's environment, so that nothing in it (LD_PRELOAD…) acts on our own start. */
-const INSTRUCTIONS_VARIABLE = "VSOCKBOX_RUN_AS";
+/** Exit status of a helper that has reported its failure. */
+const STATUS_FAILED = 125;
 
-interface RunAsRequest {
-  argv: readonly [string, ...string[]];
-  env: Readonly<Record<string, string>>;
-  /** Undefined: the user stays. */
-  user: User | undefined;
-  /** Whether standard input is a terminal that becomes the controlling one. */
-  onTerminal: boolean;
-  sandbox: readonly SandboxOption[];
-  /** One more argument, behind `argv`, that need not be UTF-8. */
-  lastArgument?: Uint8Array | undefined;
+const bytesOf = (text: string): Uint8Array => Buffer.from(text, "latin1");
+
+/**
+ * Does what the instructions say and becomes the command. Returns the exit status of a failure,
+ * which it has reported.
+ *
+ * @throws {VsockboxError} USAGE if it was not started by an agent.
+ */
+export function runAs(): number {
+  const descriptors = ownDescriptors();
+  // The report closes when the command is executed.
+  setInherited(descriptors.report, false);
+  try {
+    return become(readInstructions(descriptors.instructions), descriptors);
+  } catch (thrown) {
+    const error = asStartError(thrown, { kind: "resources", stage: "process" });
+    try {
+      writeSync(descriptors.report, encodeReport(error));
+    } catch {
+      // The agent has ended.
+    }
+    return STATUS_FAILED;
+  }
 }
 
-/** What the re-execution is told, beside the command itself. */
-interface Instructions {
-  env: Readonly<Record<string, string>>;
-  user: { uid: number; gid: number; groups: number[] } | null;
-  /** What becomes of standard input: the session's terminal, or that with us in its foreground. */
-  terminal: "controlling" | "foreground" | null;
-  sandbox: readonly SandboxOption[];
-  /** Not null: be PID 1 of the namespace. */
-  init: InitPipes | null;
-  /** One more argument in base64: the runtime's own strings lose what is not UTF-8. */
-  lastArgument: string | null;
-}
-
-/** Argument vector and environment of the re-execution. */
-export function runAsCommand(request: RunAsRequest): {
-  argv: [string, ...string[]];
-  env: Record<string, string>;
-} {
-  const { argv, env, user, onTerminal, sandbox, lastArgument } = request;
-  return reexecution(argv, {
-    env,
-    user: user === undefined ? null : { uid: user.uid, gid: user.gid, groups: user.groups },
-    terminal: onTerminal ? "controlling" : null,
-    sandbox,
-    init: null,
-    lastArgument: lastArgument === undefined ? null : encodeBase64(lastArgument),
+function ownDescriptors(): HelperDescriptors {
+  const [instructions, report] = (process.env[DESCRIPTORS_VARIABLE] ?? "").split(",").map(Number);
+  if (instructions !== undefined && report !== undefined) return { instructions, report };
+  throw new VsockboxError({
+    code: "USAGE",
+    operation: RUN_AS_WORD,
+    message: "this word is for the agent's own use",
   });
 }
 
-function reexecution(words: readonly string[], instructions: Instructions) {
-  const [program, ...rest] = selfCommand();
-  const argv: [string, ...string[]] = [program, ...rest, RUN_AS_WORD, ...words];
-  return { argv, env: { [INSTRUCTIONS_VARIABLE]: JSON.stringify(instructions) } };
+function readInstructions(fd: number): Instructions {
+  const bytes = new Uint8Array(fstatSync(fd).size);
+  let filled = 0;
+  while (filled < bytes.length) {
+    const count = readSync(fd, bytes, filled, bytes.length - filled, filled);
+    if (count === 0) break;
+    filled += count;
+  }
+  closeSync(fd);
+  const instructions = JSON.parse(new TextDecoder().decode(bytes)) as Instructions;
+  if (instructions.version === INSTRUCTIONS_VERSION) return instructions;
+  throw new StartError({
+    kind: "resources",
+    stage: "process",
+    operation: "start the command",
+    message: "the agent's file was replaced by another version; restart the agent",
+  });
 }
 
-/**
- * What the re-execution does with the words behind {@link RUN_AS_WORD}. Returns only by throwing.
- *
- * @throws {VsockboxError} REFUSED where the user cannot be changed or a right for the sandbox is
- * missing, CONFIG where the program cannot be executed.
- */
-export function runAs(words: readonly string[]): never {
-  const [program, ...args] = words;
-  const given = process.env[INSTRUCTIONS_VARIABLE];
-  if (program === undefined || given === undefined) {
-    throw new VsockboxError({
-      code: "USAGE",
-      operation: RUN_AS_WORD,
-      message: "this word is for the agent's own use",
-    });
+function become(instructions: Instructions, { report }: HelperDescriptors): never {
+  const { program, argv, settings, cwd, user, terminal, sandbox, init } = instructions;
+  if (terminal === "controlling") {
+    during({ kind: "pty_failed", stage: "terminal" }, () => makeControllingTerminal(0));
   }
-  const instructions = JSON.parse(given) as Instructions;
-  const { env, user, terminal, sandbox, init, lastArgument } = instructions;
-  if (terminal === "controlling") makeControllingTerminal(0);
+  const restricting = { kind: "sandbox_failed", stage: "sandbox" } as const;
   if (init !== null) {
     const inside = sandbox.filter((option) => option !== "pid-namespace");
-    runAsInit(init, reexecution(words, { ...instructions, sandbox: inside, init: null }));
+    const next = reexecution({ ...instructions, terminal, sandbox: inside, init: null }, report);
+    return during(restricting, () => runAsInit(init, next));
   }
   if (sandbox.includes("pid-namespace")) {
     // The group that we are in has no number in the namespace, without which shells cannot give the
     // terminal back: the command gets a group of its own.
     const inside = terminal === null ? null : "foreground";
-    runInPidNamespace((pipes) =>
-      reexecution(words, { ...instructions, terminal: inside, init: pipes }),
+    return during(restricting, () =>
+      runInPidNamespace((pipes) =>
+        reexecution({ ...instructions, terminal: inside, init: pipes }, report),
+      ),
     );
   }
   if (terminal === "foreground") takeForeground(0);
-  becomeRestricted(user, sandbox);
-  const settings = Object.entries(env).map(([name, value]) => `${name}=${value}`);
-  const last = lastArgument === null ? undefined : decodeBase64(lastArgument);
-  replaceProcess(program, [program, ...args, ...(last === undefined ? [] : [last])], settings);
+  during({ kind: "bad_cwd", stage: "directory" }, () => changeDirectory(bytesOf(cwd)));
+  during(sandbox.length > 0 ? restricting : { kind: "permission_denied", stage: "user" }, () =>
+    becomeRestricted(user, sandbox),
+  );
+  try {
+    return replaceProcess(bytesOf(program), argv.map(bytesOf), settings.map(bytesOf));
+  } catch (thrown) {
+    throw programError(bytesOf(argv[0] ?? program), reasonOf(thrown).errno);
+  }
+}
+
+/** A helper that follows the instructions, with what it inherits. */
+function reexecution(instructions: Instructions, report: number): Reexecution {
+  const file = openInstructions(instructions);
+  return {
+    ...helperCommand({ instructions: file, report }),
+    inherited: [file, report],
+  };
+}
+
+function during<T>(at: Pick<StartError, "kind" | "stage">, step: () => T): T {
+  try {
+    return step();
+  } catch (thrown) {
+    throw asStartError(thrown, at);
+  }
 }

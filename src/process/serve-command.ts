@@ -19,7 +19,7 @@ export async function serveCommand(
 ): Promise<number> {
   const child = spawnCommand({
     argv: shellCommand(line),
-    env: { ...ownEnvironment(), ...peerEnvironment(stream) },
+    env: ownEnvironment().with(peerEnvironment(stream)),
   });
   const input = copy(stream, child.stdin).catch(async (thrown: unknown) => {
     // EPIPE only says that the command reads no more; anything else, that the peer is gone.

@@ -1,25 +1,28 @@
 /** Starting commands: own session and process group, real pipes, another user, a clean ending. */
-import { accessSync, constants, statSync } from "node:fs";
-import { isAbsolute, resolve } from "node:path";
 import { reasonOf, VsockboxError } from "../errors.ts";
 import { closeDescriptor, openPipe } from "../ffi/socket.ts";
-import { DEFAULT_PATH } from "./environment.ts";
+import { StartError } from "../start-error.ts";
+import { decodeUtf8, DEFAULT_PATH, type Environment } from "./environment.ts";
 import { PipeReader, PipeWriter } from "./pipe.ts";
 import { ProcessGroup } from "./process-group.ts";
-import { runAsCommand } from "./run-as.ts";
+import { findDirectory, findProgram, programError } from "./program.ts";
+import { type Handover, handOver } from "./handover.ts";
 import type { SandboxOption } from "./sandbox.ts";
 import type { User } from "./users.ts";
+
+/** An argument: text, or bytes that need not be UTF-8. */
+export type Word = string | Uint8Array;
 
 /** What to run. */
 export interface SpawnRequest {
   /** Program and arguments; a program without a slash is looked up in the environment's PATH. */
-  argv: readonly [string, ...string[]];
-  /** One more argument, behind `argv`, that need not be UTF-8. */
-  lastArgument?: Uint8Array | undefined;
+  argv: readonly [Word, ...Word[]];
+  /** What the program sees as its own name; undefined: the first word of `argv`. */
+  argv0?: Word | undefined;
   /** The whole environment of the command. */
-  env: Readonly<Record<string, string>>;
+  env: Environment;
   /** Undefined: this process's directory. */
-  cwd?: string | undefined;
+  cwd?: Word | undefined;
   /** Undefined: this process's user. */
   user?: User | undefined;
   /** What the command is kept from; undefined or empty: nothing. */
@@ -38,10 +41,10 @@ export class Child extends ProcessGroup {
   readonly stderr: PipeReader;
 
   constructor(
-    subprocess: Bun.Subprocess,
+    process: StartedProcess,
     pipes: { stdin: PipeWriter; stdout: PipeReader; stderr: PipeReader },
   ) {
-    super(subprocess);
+    super(process);
     this.stdin = pipes.stdin;
     this.stdout = pipes.stdout;
     this.stderr = pipes.stderr;
@@ -57,11 +60,11 @@ export class Child extends ProcessGroup {
 /**
  * Starts a command with three pipes.
  *
- * @throws {VsockboxError} CONFIG where the directory is no directory, the program is not found
- * (errno ENOENT) or not executable (EACCES), or the user cannot be changed.
+ * @throws {StartError} if the directory, the program or the right to change the user is missing; a
+ * failure of a later step rejects `started` of what is returned.
  */
 export function spawnCommand(request: SpawnRequest): Child {
-  const { argv, options } = resolveSpawn(request);
+  const resolved = resolveSpawn(request);
   const opened: number[] = [];
   const pipe = () => {
     const ends = openPipe();
@@ -70,145 +73,142 @@ export function spawnCommand(request: SpawnRequest): Child {
   };
   try {
     const [stdin, stdout, stderr] = [pipe(), pipe(), pipe()];
-    const subprocess = Bun.spawn([...argv], {
-      ...options,
-      stdio: [stdin.read, stdout.write, stderr.write],
-      detached: true,
-    });
+    const process = startProcess(resolved, [stdin.read, stdout.write, stderr.write]);
     opened.length = 0;
     for (const childEnd of [stdin.read, stdout.write, stderr.write]) closeDescriptor(childEnd);
-    return new Child(subprocess, {
+    return new Child(process, {
       stdin: new PipeWriter(stdin.write),
       stdout: new PipeReader(stdout.read),
       stderr: new PipeReader(stderr.read),
     });
   } catch (thrown) {
     for (const fd of opened) closeDescriptor(fd);
-    throw startError(thrown, argv[0]);
+    throw startError(thrown, request.argv[0]);
   }
 }
 
-/** What `Bun.spawn` is given. */
+/** A command whose directory and program were found. */
 export interface ResolvedSpawn {
-  argv: readonly [string, ...string[]];
-  options: { cwd: string; env: Record<string, string>; uid?: number; gid?: number };
+  /** Absolute path of what is executed. */
+  program: Uint8Array;
+  /** The arguments, the program's own name first. */
+  argv: readonly Uint8Array[];
+  env: Environment;
+  /** Absolute. */
+  cwd: Uint8Array;
+  user: User | undefined;
+  sandbox: readonly SandboxOption[];
+  /** Whether standard input is a terminal that becomes the controlling one. */
+  onTerminal: boolean;
 }
 
 /**
- * Finds program and directory first, so that each failure says which of the two it was.
+ * Finds program and directory first, so that each failure names which of the two it was.
  *
- * @throws {VsockboxError} as {@link spawnCommand}.
+ * @throws {StartError} as {@link spawnCommand}.
  */
 export function resolveSpawn(
-  { argv, lastArgument, env, cwd = process.cwd(), user, sandbox = [] }: SpawnRequest,
+  { argv, argv0, env, cwd, user, sandbox = [] }: SpawnRequest,
   onTerminal = false,
 ): ResolvedSpawn {
-  assertDirectory(cwd);
-  const program = findProgram(argv[0], env["PATH"] ?? DEFAULT_PATH, cwd);
-  const text = lastArgument === undefined ? undefined : decodeUtf8(lastArgument);
-  const words = text === undefined ? argv.slice(1) : [...argv.slice(1), text];
-  const command: [string, ...string[]] = [program, ...words];
-  const bytes = text === undefined ? lastArgument : undefined;
+  const [first, ...rest] = argv.map(toBytes) as [Uint8Array, ...Uint8Array[]];
   if (user !== undefined) assertMayBecome(user);
-  const hasGroups = user !== undefined && user.groups.length > 0;
-  if (!onTerminal && !hasGroups && sandbox.length === 0 && bytes === undefined) {
-    const ids = user === undefined ? {} : { uid: user.uid, gid: user.gid };
-    return { argv: command, options: { cwd, env: { ...env }, ...ids } };
-  }
-  // The runtime drops supplementary groups, knows neither controlling terminals nor sandboxes, and
-  // passes on UTF-8 alone: our own file does all that and then becomes the command.
-  const runAs = runAsCommand({
-    argv: command,
+  const directory = findDirectory(cwd === undefined ? undefined : toBytes(cwd));
+  const path = env.get("PATH") ?? Buffer.from(DEFAULT_PATH);
+  return {
+    program: findProgram(first, path, directory),
+    argv: [argv0 === undefined ? first : toBytes(argv0), ...rest],
     env,
-    // Who is not root has been found to be that user already.
-    user: process.geteuid?.() === 0 ? user : undefined,
-    onTerminal,
+    cwd: directory,
+    user,
     sandbox,
-    lastArgument: bytes,
-  });
-  return { argv: runAs.argv, options: { cwd, env: runAs.env } };
-}
-
-function decodeUtf8(bytes: Uint8Array): string | undefined {
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    return undefined;
-  }
-}
-
-function assertDirectory(cwd: string): void {
-  const fail = (errno: string, message: string): never => {
-    throw new VsockboxError({
-      code: "CONFIG",
-      operation: "change to directory",
-      address: cwd,
-      message,
-      errno,
-    });
+    onTerminal,
   };
+}
+
+const toBytes = (word: Word): Uint8Array =>
+  typeof word === "string" ? new TextEncoder().encode(word) : word;
+
+/** A process that was started, or whose helper was. */
+export interface StartedProcess {
+  subprocess: Bun.Subprocess;
+  /** Rejects with a {@link StartError} if the helper could not become the command. */
+  started: Promise<void>;
+}
+
+/** A standard stream of a child: a descriptor, or this process's own. */
+export type StandardStream = number | "inherit";
+
+/**
+ * Starts a resolved command as the leader of its own session and process group.
+ *
+ * @param stdio stays the caller's.
+ * @throws {StartError} if it cannot be started.
+ */
+export function startProcess(
+  resolved: ResolvedSpawn,
+  stdio: readonly [StandardStream, StandardStream, StandardStream],
+): StartedProcess {
+  const direct = directSpawn(resolved);
+  let handover: Handover | undefined;
   try {
-    if (!statSync(cwd).isDirectory()) fail("ENOTDIR", "it is no directory");
+    if (direct !== undefined) {
+      const subprocess = Bun.spawn(direct.argv, {
+        ...direct.options,
+        stdio: [...stdio],
+        detached: true,
+      });
+      return { subprocess, started: Promise.resolve() };
+    }
+    // The runtime drops supplementary groups, knows neither controlling terminals nor sandboxes, and
+    // passes on UTF-8 alone: our own file does all that and then becomes the command.
+    handover = handOver(resolved);
+    const subprocess = Bun.spawn(handover.argv, {
+      env: handover.env,
+      cwd: "/",
+      stdio: [...stdio, ...handover.descriptors],
+      detached: true,
+    });
+    return { subprocess, started: handover.started() };
   } catch (thrown) {
-    if (thrown instanceof VsockboxError) throw thrown;
-    const { errno = "EIO" } = reasonOf(thrown);
-    fail(errno, errno === "ENOENT" ? "no such directory" : "it cannot be entered");
+    throw startError(thrown, resolved.argv[0] ?? resolved.program);
+  } finally {
+    handover?.closeChildEnds();
   }
 }
 
-function findProgram(name: string, path: string, cwd: string): string {
-  const found = name.includes("/")
-    ? isAbsolute(name)
-      ? name
-      : resolve(cwd, name)
-    : Bun.which(name, { PATH: path, cwd });
-  if (found === null) {
-    throw new VsockboxError({
-      code: "CONFIG",
-      operation: "run",
-      address: name,
-      message: "command not found",
-      errno: "ENOENT",
-      hint: `PATH is ${path}`,
-    });
-  }
-  try {
-    accessSync(found, constants.X_OK);
-    if (statSync(found).isDirectory()) throw Object.assign(new Error(), { code: "EACCES" });
-  } catch (thrown) {
-    throw startError(thrown, name);
-  }
-  return found;
+/** What the runtime itself can start; undefined if something of it needs the helper. */
+function directSpawn({ program, argv, env, cwd, user, sandbox, onTerminal }: ResolvedSpawn) {
+  if (onTerminal || sandbox.length > 0 || (user !== undefined && user.groups.length > 0)) return;
+  const [path, directory, ...words] = [program, cwd, ...argv].map(decodeUtf8);
+  const variables = env.toRecord();
+  if (path === undefined || directory === undefined || variables === undefined) return;
+  const texts = words.filter((word) => word !== undefined);
+  const [argv0] = texts;
+  if (texts.length < words.length || argv0 === undefined) return;
+  const ids = user === undefined ? {} : { uid: user.uid, gid: user.gid };
+  return {
+    argv: [path, ...texts.slice(1)],
+    options: { argv0, cwd: directory, env: variables, ...ids },
+  };
 }
 
 function assertMayBecome({ uid, gid }: User): void {
   const own = process.geteuid?.();
   if (own === 0 || (own === uid && process.getegid?.() === gid)) return;
-  throw new VsockboxError({
-    code: "REFUSED",
+  throw new StartError({
+    kind: "permission_denied",
+    stage: "user",
     operation: "run as",
     address: `${uid}:${gid}`,
-    message: "only root may change the user",
+    message: `only root may change the user, and the agent runs as uid ${own}`,
     errno: "EPERM",
-    hint: `the agent runs as uid ${own}; start it as root`,
   });
 }
 
 /** Why a command could not be started, in words. */
-export function startError(thrown: unknown, program: string): VsockboxError {
-  if (thrown instanceof VsockboxError) return thrown;
-  const { errno, message } = reasonOf(thrown);
-  const words: Record<string, string> = {
-    ENOENT: "command not found",
-    EACCES: "not executable",
-    ENOEXEC: "no program that this kernel can run",
-  };
-  return new VsockboxError({
-    code: "CONFIG",
-    operation: "run",
-    address: program,
-    message: (errno === undefined ? undefined : words[errno]) ?? message,
-    errno,
-    cause: thrown,
-  });
+export function startError(thrown: unknown, program: Word): VsockboxError {
+  if (thrown instanceof StartError) return thrown;
+  const { errno } = reasonOf(thrown);
+  return programError(program, errno);
 }

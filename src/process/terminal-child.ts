@@ -1,10 +1,20 @@
 /** A command on a pseudo-terminal of its own. */
 import { chownSync } from "node:fs";
-import { foregroundGroup, openPty, setWindowSize, type WindowSize } from "../ffi/pty.ts";
+import { foregroundGroup, openPty, type Pty, setWindowSize, type WindowSize } from "../ffi/pty.ts";
 import { closeDescriptor, duplicateDescriptor } from "../ffi/socket.ts";
 import { PipeReader, PipeWriter } from "./pipe.ts";
 import { ProcessGroup } from "./process-group.ts";
-import { resolveSpawn, type SpawnRequest, startError } from "./spawn.ts";
+import { asStartError } from "../start-error.ts";
+import {
+  resolveSpawn,
+  type SpawnRequest,
+  startError,
+  type StartedProcess,
+  startProcess,
+} from "./spawn.ts";
+
+/** After SIGTERM a terminal's session has so long before the terminal is hung up, in milliseconds. */
+export const HANG_UP_MS = 2000;
 
 /** A running command whose standard streams are one terminal. */
 export class TerminalChild extends ProcessGroup {
@@ -13,8 +23,8 @@ export class TerminalChild extends ProcessGroup {
   readonly #master: number;
   #closed = false;
 
-  constructor(subprocess: Bun.Subprocess, master: number, readerDescriptor: number) {
-    super(subprocess);
+  constructor(process: StartedProcess, master: number, readerDescriptor: number) {
+    super(process);
     this.#master = master;
     this.input = new PipeWriter(master);
     this.output = new PipeReader(readerDescriptor);
@@ -41,26 +51,30 @@ export class TerminalChild extends ProcessGroup {
 /**
  * Starts a command on a new terminal, which is its controlling one and belongs to its user.
  *
- * @throws {VsockboxError} CONFIG as `spawnCommand` does, and where no terminal can be had.
+ * @throws {StartError} as `spawnCommand` does, and pty_failed if no terminal can be opened.
  */
 export function spawnOnTerminal(request: SpawnRequest, size: WindowSize): TerminalChild {
-  const { argv, options } = resolveSpawn(request, true);
-  const { master, slave, path } = openPty(size);
+  const resolved = resolveSpawn(request, true);
+  const { master, slave, path } = openTerminal(size);
   let reader: number | undefined;
   try {
     reader = duplicateDescriptor(master);
     if (request.user !== undefined) chownSync(path, request.user.uid, request.user.gid);
-    const subprocess = Bun.spawn([...argv], {
-      ...options,
-      stdio: [slave, slave, slave],
-      detached: true,
-    });
-    return new TerminalChild(subprocess, master, reader);
+    const process = startProcess(resolved, [slave, slave, slave]);
+    return new TerminalChild(process, master, reader);
   } catch (thrown) {
     closeDescriptor(master);
     if (reader !== undefined) closeDescriptor(reader);
-    throw startError(thrown, argv[0]);
+    throw startError(thrown, request.argv[0]);
   } finally {
     closeDescriptor(slave);
+  }
+}
+
+function openTerminal(size: WindowSize): Pty {
+  try {
+    return openPty(size);
+  } catch (thrown) {
+    throw asStartError(thrown, { kind: "pty_failed", stage: "terminal" });
   }
 }

@@ -2,7 +2,8 @@
 import { createHash, randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { startAgent } from "../agent/server.ts";
-import { RemoteExec } from "../agent/exec-client.ts";
+import { feedInput } from "../agent/client/remote-process.ts";
+import { startCommand } from "../agent/client/start-command.ts";
 import { VsockboxError } from "../errors.ts";
 import { localCid } from "../ffi/vsock.ts";
 import { ANY, CID_HOST, type SocketAddress } from "../net/address.ts";
@@ -10,7 +11,6 @@ import { dial } from "../net/dial.ts";
 import { listen, type Listener } from "../net/listen.ts";
 import { copy } from "../net/pump.ts";
 import type { SocketStream } from "../net/stream.ts";
-import { quoteCommand } from "../protocols/agent/shell-quote.ts";
 
 /** How much is sent there and back in the transfer check, in bytes. */
 export const TRANSFER_BYTES = 64 * 1024 * 1024;
@@ -164,21 +164,28 @@ const execCheck: Check = {
       const input = (async function* () {
         yield bytes("input");
       })();
-      const remote = new RemoteExec(await dial(agent.listening), input);
-      await remote.start({
-        command: quoteCommand(["sh", "-c", "cat; echo err >&2; exit 7"].map(bytes)),
-        args: [],
-        workingDir: undefined,
-        env: {},
-        stdin: new Uint8Array(0),
-        user: undefined,
-      });
+      const target = { address: agent.listening, options: {} };
+      const argv = ["sh", "-c", "cat; echo err >&2; exit 7"].map(bytes);
+      const remote = await startCommand(
+        target,
+        {
+          program: { kind: "vector", argv },
+          workingDir: undefined,
+          env: [],
+          user: undefined,
+          sandbox: undefined,
+          tty: undefined,
+          input: true,
+        },
+        () => undefined,
+      );
+      void feedInput(remote, input);
       const decoder = new TextDecoder();
-      let [stdout, stderr] = ["", ""];
-      const status = await remote.run({
-        onStdout: async (chunk) => void (stdout += decoder.decode(chunk)),
-        onStderr: async (chunk) => void (stderr += decoder.decode(chunk)),
-      });
+      const output = { stdout: "", stderr: "" };
+      for await (const piece of remote) output[piece.stream] += decoder.decode(piece.bytes);
+      const { exitCode: status } = await remote.exited;
+      const { stdout, stderr } = output;
+      void remote.close();
       expectEqual("stdout", stdout, "input");
       expectEqual("stderr", stderr, "err\n");
       expectEqual("the exit status", status, 7);

@@ -2,6 +2,7 @@
 import { RunningCommand } from "../agent/running-command.ts";
 import { toVsockboxError, VsockboxError } from "../errors.ts";
 import { onAbort } from "../net/retry.ts";
+import { Environment } from "../process/environment.ts";
 import { isExecutable } from "../process/executable.ts";
 import {
   encodeTerminalExtension,
@@ -70,12 +71,12 @@ export async function runTerminal(
 
 function start({ command, size, extension }: OpenEvent, options: TerminalOptions): RunningCommand {
   const shell = options.shell ?? findShell();
-  const env = {
+  const env = Environment.fromRecord({
     HOME: process.env["HOME"] ?? "/root",
     PATH,
     TERM: extension?.term ?? DEFAULT_TERM,
     SHELL: shell,
-  };
+  });
   return RunningCommand.onTerminal(
     {
       argv: command === undefined ? [shell] : [shell, "-c", command],

@@ -451,7 +451,9 @@ export const TARGETS: readonly Target[] = [
     (value) => ofError(value) ?? {},
     (value) => value,
   ),
-  objectTarget("requests", corpus.REQUESTS, decodeChannelRequest, encodeChannelRequest),
+  objectTarget("requests", corpus.REQUESTS, decodeChannelRequest, (request) =>
+    encodeChannelRequest(request),
+  ),
   objectTarget("controls", corpus.CONTROLS, decodeExecControl, (message) =>
     message.kind === "signal" ? { signal: message.signal } : { tty: message.size },
   ),

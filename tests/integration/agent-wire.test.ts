@@ -67,7 +67,7 @@ describe("Exec (1)", () => {
     [{ command: "no-such-program", args: ["x"] }, 127, "command not found"],
     [{ command: "/etc/passwd", args: ["x"] }, 126, "not executable"],
     [{ command: "true", working_dir: "/no/dir" }, 1, "no such directory"],
-    [{ command: "true", working_dir: "/etc/passwd" }, 1, "no directory"],
+    [{ command: "true", working_dir: "/etc/passwd" }, 1, "not a directory"],
     [{ command: "true", user: "nobody-here" }, 1, "no such user"],
     [{}, 1, "command is missing"],
     [{ command: "x\0y" }, 1, "NUL"],

@@ -61,9 +61,12 @@ describe("a program that ends while its input is on the way", () => {
     const start = openEnds(agent.running.pid);
     const channel = client.open({
       op: "exec",
-      command: tty === undefined ? sleeper(file) : `stty raw -echo; ${sleeper(file)}`,
-      args: [],
-      env: {},
+      program: {
+        kind: "shell-line",
+        line: Buffer.from(tty === undefined ? sleeper(file) : `stty raw -echo; ${sleeper(file)}`),
+      },
+      env: [],
+      more: false,
       workingDir: undefined,
       user: undefined,
       sandbox: undefined,

@@ -20,9 +20,8 @@ afterAll(async () => {
 
 const run = (line: string, input = false): RemoteCommand =>
   client.spawn({
-    command: line,
-    args: [],
-    env: {},
+    program: { kind: "shell-line", line: Buffer.from(line) },
+    env: [],
     workingDir: undefined,
     user: undefined,
     tty: undefined,

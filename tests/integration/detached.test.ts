@@ -53,7 +53,7 @@ describe("exec --detach", () => {
   test("a command that cannot be started says so at once", async () => {
     const result = await vsockbox(["exec", "-d", agent.address, "--cwd", "/nowhere", "--", "ls"]);
     expect(result).toMatchObject({
-      status: 78,
+      status: 125,
       stderr: expect.stringContaining("no such directory"),
     });
   });

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { connectAgent, VsockboxError } from "vsockbox";
+import { connectAgent, StartError, VsockboxError } from "vsockbox";
 import { TemporaryFolder, TestAgent } from "../support/binary.ts";
 
 const ROOT = join(import.meta.dir, "../..");
@@ -99,13 +99,49 @@ describe("connectAgent", () => {
     expect(await command.exited).toMatchObject({ exitCode: 3 });
   });
 
-  test("a command that cannot be started is a result", async () => {
+  test("a command that cannot be started is an error with its kind, stage and errno", async () => {
     await using client = await connectAgent(agent.address);
-    expect(await client.exec(["/no/such/program", "x"])).toMatchObject({
-      exitCode: 127,
-      error: expect.stringContaining("command not found"),
+    const cases = [
+      [["/no/such/program", "x"], {}, { kind: "not_found", stage: "program", errno: "ENOENT" }],
+      [["a b;exit 5"], {}, { kind: "not_found", stage: "program", errno: "ENOENT" }],
+      [["/etc/passwd"], {}, { kind: "permission_denied", stage: "program", errno: "EACCES" }],
+      [["true"], { cwd: "/no" }, { kind: "bad_cwd", stage: "directory", errno: "ENOENT" }],
+      [["true"], { user: "no-such" }, { kind: "user_unknown", stage: "user" }],
+      [["true"], { sandbox: ["no-such"] }, { kind: "sandbox_failed", stage: "sandbox" }],
+    ] as const;
+    for (const [command, options, expected] of cases) {
+      const error = await client.exec(command, options).catch((thrown: unknown) => thrown);
+      expect(error).toBeInstanceOf(StartError);
+      expect(error).toMatchObject({ code: "NOT_STARTED", ...expected });
+    }
+    expect((await client.exec(["true"])).exitCode).toBe(0);
+  });
+
+  test("a command without words is a TypeError", async () => {
+    await using client = await connectAgent(agent.address);
+    // @ts-expect-error: the type wants at least one word.
+    expect(client.exec([])).rejects.toBeInstanceOf(TypeError);
+    // @ts-expect-error
+    expect(() => client.spawn([])).toThrow(TypeError);
+    expect(() => client.spawn(["a\0b"])).toThrow(TypeError);
+    expect(() => client.spawn(["true"], { env: { "A=B": "x" } })).toThrow(TypeError);
+  });
+
+  test("what the kernel takes no more is E2BIG, and beside it everything goes on", async () => {
+    await using client = await connectAgent(agent.address);
+    const tooLong = { kind: "resources", stage: "program", errno: "E2BIG", exitStatus: 126 };
+    // MAX_ARG_STRLEN of execve(2), for one argument, one line and one variable.
+    const long = "x".repeat(128 * 1024);
+    expect(client.exec(["true", long])).rejects.toMatchObject(tooLong);
+    expect(client.exec(`: ${long}`)).rejects.toMatchObject(tooLong);
+    expect(client.exec(["true"], { env: { LONG: long } })).rejects.toMatchObject(tooLong);
+    expect(client.exec(["true", long.repeat(10)])).rejects.toMatchObject(tooLong);
+    const many = Array.from({ length: 100 }, () => "y".repeat(100_000));
+    expect(client.exec(["true", ...many])).rejects.toMatchObject(tooLong);
+    const fits = await client.exec(["sh", "-c", "echo $#; cat", "sh", ...many.slice(0, 15)], {
+      stdin: "input",
     });
-    expect(await client.exec(["a b;exit 5"])).toMatchObject({ exitCode: 127 });
+    expect(fits.text()).toBe("15\ninput");
   });
 
   test("an aborted command is ended", async () => {

@@ -26,6 +26,7 @@ describe("VsockboxError", () => {
       REFUSED: 77,
       CONFIG: 78,
       TRANSPORT: 255,
+      NOT_STARTED: 125,
       ABORTED: 130,
     });
   });

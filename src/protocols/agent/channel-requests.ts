@@ -2,23 +2,14 @@
 import { bad, field, type JsonObject, readInteger, readString } from "./json-fields.ts";
 import { encodePath, type JsonPath, readNameField, readPathField } from "./paths.ts";
 import {
-  type CommandRequest,
-  decodeCommandFields,
-  encodeCommandFields,
-  type TerminalSize,
-} from "./messages.ts";
-
-/** Runs a command with streams, on a terminal, or detached. */
-export interface ExecOperation extends CommandRequest {
-  op: "exec";
-  tty: TerminalSize | undefined;
-  /** Whether input will come; without it the command's input is empty. */
-  input: boolean;
-  /** Keep it without this channel; the result is its id. */
-  detach: boolean;
-  /** What a detached session is called in lists. */
-  name: string | undefined;
-}
+  ARGV_FEATURE,
+  decodeExecOperation,
+  encodeExecOperation,
+  type ExecOperation,
+  readFlag,
+  readSize,
+} from "./exec-request.ts";
+import type { TerminalSize } from "./messages.ts";
 
 /** Joins a detached session, or reads what it wrote. */
 export interface AttachOperation {
@@ -100,33 +91,15 @@ export type ChannelRequest =
   | { op: "info" }
   | { op: "power"; action: "poweroff" | "reboot" };
 
-const U16_MAX = 0xffff;
 const MODE_MAX = 0o7777;
-
-function flag(what: string, object: JsonObject, name: string): boolean {
-  const value = field(object, name) ?? false;
-  if (typeof value !== "boolean") throw bad(what, `${name} is neither true nor false`);
-  return value;
-}
-
-function readSize(what: string, object: JsonObject): TerminalSize | undefined {
-  const value = field(object, "tty");
-  if (value === undefined) return undefined;
-  if (typeof value !== "object" || Array.isArray(value)) throw bad(what, "tty is no object");
-  const size = value as JsonObject;
-  return {
-    rows: readInteger(what, size, "rows", U16_MAX) || 24,
-    cols: readInteger(what, size, "cols", U16_MAX) || 80,
-  };
-}
 
 /** Reads the flags of a transfer. */
 function readTransferFlags(what: string, object: JsonObject): TransferFlags {
   return {
-    preserve: flag(what, object, "preserve"),
-    resume: flag(what, object, "resume"),
-    checksum: flag(what, object, "checksum"),
-    keep: flag(what, object, "keep"),
+    preserve: readFlag(what, object, "preserve"),
+    resume: readFlag(what, object, "resume"),
+    checksum: readFlag(what, object, "checksum"),
+    keep: readFlag(what, object, "keep"),
   };
 }
 
@@ -154,21 +127,14 @@ export function decodeChannelRequest(object: JsonObject): ChannelRequest {
   const what = typeof op === "string" ? `${op.slice(0, 20)} request` : "request";
   switch (op) {
     case "exec":
-      return {
-        op,
-        ...decodeCommandFields(what, object),
-        tty: readSize(what, object),
-        input: flag(what, object, "input"),
-        detach: flag(what, object, "detach"),
-        name: readString(what, object, "name"),
-      };
+      return decodeExecOperation(object);
     case "attach":
     case "logs":
       return {
         op,
         id: required(what, object, "id"),
         offset: readInteger(what, object, "offset", Number.MAX_SAFE_INTEGER),
-        follow: flag(what, object, "follow"),
+        follow: readFlag(what, object, "follow"),
         tty: readSize(what, object),
       };
     case "kill":
@@ -176,7 +142,7 @@ export function decodeChannelRequest(object: JsonObject): ChannelRequest {
         op,
         id: required(what, object, "id"),
         signal: readInteger(what, object, "signal", 64) || undefined,
-        remove: flag(what, object, "remove"),
+        remove: readFlag(what, object, "remove"),
       };
     case "put":
       return { op, path: readPathField(what, object, "path"), ...readTransferFlags(what, object) };
@@ -185,7 +151,7 @@ export function decodeChannelRequest(object: JsonObject): ChannelRequest {
         op,
         path: readPathField(what, object, "path"),
         name: readNameField(what, object, "name"),
-        recursive: flag(what, object, "recursive"),
+        recursive: readFlag(what, object, "recursive"),
         ...readTransferFlags(what, object),
       };
     case "dial":
@@ -211,7 +177,7 @@ function decodeFileOperation(what: string, op: unknown, object: JsonObject): Fil
       return {
         op,
         path: readPathField(what, object, "path"),
-        follow: flag(what, object, "follow"),
+        follow: readFlag(what, object, "follow"),
       };
     case "list":
       return { op, path: readPathField(what, object, "path") };
@@ -221,35 +187,40 @@ function decodeFileOperation(what: string, op: unknown, object: JsonObject): Fil
       return {
         op,
         path: readPathField(what, object, "path"),
-        parents: flag(what, object, "parents"),
+        parents: readFlag(what, object, "parents"),
         mode: readInteger(what, object, "mode", MODE_MAX),
       };
     case "remove":
       return {
         op,
         path: readPathField(what, object, "path"),
-        recursive: flag(what, object, "recursive"),
-        force: flag(what, object, "force"),
+        recursive: readFlag(what, object, "recursive"),
+        force: readFlag(what, object, "force"),
       };
     case "rename":
       return {
         op,
         path: readPathField(what, object, "path"),
         to: readPathField(what, object, "to"),
-        replace: flag(what, object, "replace"),
+        replace: readFlag(what, object, "replace"),
       };
     default:
       throw bad(what, op === undefined ? "op is missing" : "this agent knows no such request");
   }
 }
 
-/** The request as JSON value. */
-export function encodeChannelRequest(request: ChannelRequest): JsonObject {
+/**
+ * The request as JSON value.
+ *
+ * @param features of the agent.
+ */
+export function encodeChannelRequest(
+  request: ChannelRequest,
+  features: readonly string[] = [ARGV_FEATURE],
+): JsonObject {
   switch (request.op) {
-    case "exec": {
-      const { op, tty, input, detach, name } = request;
-      return compact({ op, ...encodeCommandFields(request), tty, input, detach, name });
-    }
+    case "exec":
+      return compact(encodeExecOperation(request, features));
     case "dial":
     case "listen": {
       const { op, endpoint } = request;

@@ -4,6 +4,12 @@ import { printable } from "../../printable.ts";
 import { encodeBase64 } from "./base64.ts";
 import { CHALLENGE_FEATURE, NONCE_BYTES, PROOF_BYTES, readFixedBytes } from "./challenge.ts";
 import {
+  START_FAILURE_KINDS,
+  START_STAGES,
+  StartError,
+  type StartErrorDetails,
+} from "../../start-error.ts";
+import {
   bad,
   field,
   type JsonObject,
@@ -30,6 +36,7 @@ export const FEATURES = [
   "power",
   "sandbox",
   CHALLENGE_FEATURE,
+  "argv",
 ] as const;
 
 /** What either side says of itself. */
@@ -101,12 +108,13 @@ export function encodeError(error: VsockboxError): JsonObject {
       message,
       ...(errno === undefined ? {} : { errno }),
       ...(hint === undefined ? {} : { hint }),
+      ...(error instanceof StartError ? { kind: error.kind, stage: error.stage } : {}),
     },
   };
 }
 
 /** An error of the peer, told as our own; undefined where the value has none. */
-export function decodeError(value: JsonObject): RemoteError | undefined {
+export function decodeError(value: JsonObject): RemoteError | RemoteStartError | undefined {
   const error = field(value, "error");
   if (typeof error !== "object" || error === null) return undefined;
   const text = (name: string) => {
@@ -114,13 +122,36 @@ export function decodeError(value: JsonObject): RemoteError | undefined {
     return typeof found === "string" ? printable(found) : undefined;
   };
   const code = text("code") ?? "";
-  return new RemoteError({
-    code: Object.hasOwn(EXIT_STATUS, code) ? (code as ErrorCode) : "IO",
+  const details = {
     operation: text("operation") ?? "agent",
     whole: text("message") ?? "it failed",
     errno: text("errno"),
     hint: text("hint"),
+  };
+  const kind = START_FAILURE_KINDS.find((known) => known === text("kind"));
+  const stage = START_STAGES.find((known) => known === text("stage"));
+  if (code === "NOT_STARTED" || (kind !== undefined && stage !== undefined)) {
+    const { whole: message, ...rest } = details;
+    return new RemoteStartError({
+      ...rest,
+      message,
+      kind: kind ?? "resources",
+      stage: stage ?? "process",
+    });
+  }
+  return new RemoteError({
+    ...details,
+    code: Object.hasOwn(EXIT_STATUS, code) ? (code as ErrorCode) : "IO",
   });
+}
+
+/** A command that the other end could not start, in its own words. */
+export class RemoteStartError extends StartError {
+  constructor(details: StartErrorDetails & { message: string }) {
+    super(details);
+    // The peer's message already names what was tried on what.
+    this.message = details.message;
+  }
 }
 
 /** What went wrong at the other end, in its own words. */

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { collectEnvironment, parseEnvFile, parseSetting } from "../../../src/process/env-file.ts";
+import { collectSettings, parseEnvFile, parseSetting } from "../../../src/process/env-file.ts";
 
 describe("environment settings", () => {
   test("NAME=VALUE keeps everything behind the first equals sign", () => {
@@ -32,8 +32,24 @@ describe("environment settings", () => {
     const folder = mkdtempSync(join(tmpdir(), "vsockbox-env-"));
     const file = join(folder, "env");
     writeFileSync(file, "A=file\nB=file\n");
-    expect(collectEnvironment([file], ["A=word", "A=last"], {})).toEqual({ A: "last", B: "file" });
+    const words = ["A=word", "A=last"].map((word) => Buffer.from(word));
+    expect(collectSettings([file], words, []).map(String)).toEqual(["A=last", "B=file"]);
     rmSync(folder, { recursive: true });
-    expect(() => collectEnvironment([file], [], {})).toThrow("no such file");
+    expect(() => collectSettings([file], [], [])).toThrow("no such file");
+  });
+
+  test("names and values are bytes", () => {
+    const folder = mkdtempSync(join(tmpdir(), "vsockbox-env-"));
+    const file = join(folder, "env");
+    writeFileSync(file, Buffer.from("\xa0\xff=\xfe\xa0\nOWN\n", "latin1"));
+    const word = Buffer.from("W\xff=\x80", "latin1");
+    const own = Buffer.from("OWN=\xfd=", "latin1");
+    const settings = collectSettings([file], [word], [own]);
+    rmSync(folder, { recursive: true });
+    expect(settings.map((setting) => Buffer.from(setting).toString("latin1"))).toEqual([
+      "\xa0\xff=\xfe\xa0",
+      "OWN=\xfd=",
+      "W\xff=\x80",
+    ]);
   });
 });

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { forgetChild, isOwnChild, registerChild } from "../../../src/process/own-children.ts";
+import { Environment } from "../../../src/process/environment.ts";
 import { shellCommand, spawnCommand } from "../../../src/process/spawn.ts";
 import { describeUnshared } from "../../support/namespaces.ts";
 
@@ -19,7 +20,7 @@ describe("own children", () => {
     forgetChild(4_711_000);
     expect(isOwnChild(4_711_000)).toBe(false);
 
-    const child = spawnCommand({ argv: shellCommand("exit 3"), env: {} });
+    const child = spawnCommand({ argv: shellCommand("exit 3"), env: Environment.of([]) });
     expect(isOwnChild(child.pid)).toBe(true);
     expect((await child.exited).code).toBe(3);
     expect(isOwnChild(child.pid)).toBe(false);

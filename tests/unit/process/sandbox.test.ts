@@ -1,6 +1,10 @@
 import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import { VsockboxError } from "../../../src/errors.ts";
 import { parseSandbox, SANDBOX_OPTIONS } from "../../../src/process/sandbox.ts";
+import { StartError } from "../../../src/start-error.ts";
+import { Environment } from "../../../src/process/environment.ts";
+import { decodeReport, encodeReport, handOver } from "../../../src/process/handover.ts";
 import { resolveSpawn } from "../../../src/process/spawn.ts";
 import { RUN_AS_WORD } from "../../../src/process/run-as-word.ts";
 
@@ -42,24 +46,36 @@ describe("parseSandbox", () => {
   );
 });
 
-describe("resolveSpawn", () => {
-  const request = { argv: ["true"] as [string], env: { PATH: "/usr/bin:/bin", X: "1" } };
-
-  test("starts a command without a sandbox directly", () => {
-    const { argv, options } = resolveSpawn({ ...request, sandbox: [] });
-    expect(argv[0]).toEndWith("/true");
-    expect(options.env).toEqual(request.env);
-  });
-
-  test("starts one with a sandbox through this program, away from the command's environment", () => {
-    const { argv, options } = resolveSpawn({ ...request, sandbox: ["seccomp"] });
-    expect(argv[0]).toBe(process.execPath);
-    expect(argv.slice(-2)).toEqual([RUN_AS_WORD, expect.stringContaining("/true")]);
-    expect(Object.keys(options.env)).toEqual(["VSOCKBOX_RUN_AS"]);
-    expect(JSON.parse(options.env["VSOCKBOX_RUN_AS"] ?? "")).toMatchObject({
-      env: request.env,
+describe("handOver", () => {
+  test("starts this program, apart from the command's environment and arguments", () => {
+    const env = Environment.fromRecord({ PATH: "/usr/bin:/bin", X: "1" });
+    const argv = ["true", Uint8Array.of(0xff)] as const;
+    const handover = handOver(resolveSpawn({ argv, env, sandbox: ["seccomp"] }));
+    const text = readFileSync(`/proc/self/fd/${handover.descriptors[0]}`, "utf8");
+    handover.closeChildEnds();
+    expect(handover.argv[0]).toBe(process.execPath);
+    expect(handover.argv.at(-1)).toBe(RUN_AS_WORD);
+    expect(handover.env).toEqual({ VSOCKBOX_RUN_AS: "3,4" });
+    expect(JSON.parse(text)).toMatchObject({
+      program: expect.stringContaining("/true"),
+      argv: ["true", "\xff"],
+      settings: ["PATH=/usr/bin:/bin", "X=1"],
       sandbox: ["seccomp"],
       terminal: null,
     });
+  });
+
+  test("a report is read as it was written, and any other as a failed helper", () => {
+    const error = new StartError({
+      kind: "sandbox_failed",
+      stage: "sandbox",
+      operation: "make a namespace",
+      message: "no",
+      errno: "EPERM",
+    });
+    expect(decodeReport(encodeReport(error)).toJSON()).toEqual(error.toJSON());
+    for (const text of ["", "{", "[]", "null", '{"kind":1,"stage":"x"}']) {
+      expect(decodeReport(text)).toMatchObject({ kind: "resources", stage: "process" });
+    }
   });
 });

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { EXIT_STATUS, VsockboxError } from "../../../../src/errors.ts";
+import { START_FAILURE_KINDS, START_STAGES, StartError } from "../../../../src/start-error.ts";
 import {
   type ChannelFrame,
   decodeChannelFrame,
@@ -116,7 +117,8 @@ describe("Hello", () => {
   });
 
   test("errors keep their kind, words and hint; an unknown kind is IO", () => {
-    for (const code of Object.keys(EXIT_STATUS) as (keyof typeof EXIT_STATUS)[]) {
+    const codes = Object.keys(EXIT_STATUS) as (keyof typeof EXIT_STATUS)[];
+    for (const code of codes.filter((known) => known !== "NOT_STARTED")) {
       const error = new VsockboxError({
         code,
         operation: "do",
@@ -126,6 +128,23 @@ describe("Hello", () => {
       });
       expect(decodeError(overTheWire(encodeError(error)))?.toJSON()).toEqual(error.toJSON());
     }
+    for (const kind of START_FAILURE_KINDS) {
+      for (const stage of START_STAGES) {
+        const error = new StartError({
+          kind,
+          stage,
+          operation: "run x",
+          message: "m",
+          errno: "EIO",
+        });
+        const decoded = decodeError(overTheWire(encodeError(error)));
+        expect(decoded).toBeInstanceOf(StartError);
+        expect(decoded?.toJSON()).toEqual(error.toJSON());
+        expect(decoded?.exitStatus).toBe(error.exitStatus);
+      }
+    }
+    const untyped = decodeError({ error: { code: "NOT_STARTED", message: "m", kind: "new" } });
+    expect(untyped).toMatchObject({ kind: "resources", stage: "process", exitStatus: 125 });
     expect(decodeError({ error: { code: "toString", message: "m" } })?.code).toBe("IO");
     expect(decodeError({ error: "x" })).toBeUndefined();
   });

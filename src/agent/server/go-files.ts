@@ -1,9 +1,9 @@
 /** The file frames: WriteFile, ReadFile and ListFiles, one request and one FileResult each. */
 import { constants } from "node:fs";
 import { lstat, open, readdir } from "node:fs/promises";
-import { toVsockboxError, VsockboxError } from "../errors.ts";
-import { writeFileAtomically } from "../files/atomic-write.ts";
-import { joinPath } from "../files/bytes-path.ts";
+import { toVsockboxError, VsockboxError } from "../../errors.ts";
+import { writeFileAtomically } from "../../files/atomic-write.ts";
+import { joinPath } from "../../files/bytes-path.ts";
 import {
   decodePathRequest,
   decodeWriteFileRequest,
@@ -12,9 +12,9 @@ import {
   type FileResponse,
   goFileMode,
   READ_FILE_MAX_BYTES,
-} from "../protocols/agent/file-messages.ts";
-import { encodeJsonFrame, FrameType } from "../protocols/agent/frame.ts";
-import type { FrameConnection } from "./frame-connection.ts";
+} from "../../protocols/agent/file-messages.ts";
+import { encodeJsonFrame, FrameType } from "../../protocols/agent/frame.ts";
+import type { FrameConnection } from "../frame-connection.ts";
 
 /** The frame types that ask for a file operation. */
 export type FileMode =

@@ -1,19 +1,19 @@
 /** Files of an agent that has the Go agent's frames alone: whole files, one frame each. */
-import { VsockboxError } from "../errors.ts";
-import { showPath } from "../files/bytes-path.ts";
-import type { SocketAddress } from "../net/address.ts";
-import { DEFAULT_CONNECT_TIMEOUT_MS, dial, type DialOptions } from "../net/dial.ts";
-import { watchIdle } from "../net/idle.ts";
+import { VsockboxError } from "../../errors.ts";
+import { showPath } from "../../files/bytes-path.ts";
+import type { SocketAddress } from "../../net/address.ts";
+import { DEFAULT_CONNECT_TIMEOUT_MS, dial, type DialOptions } from "../../net/dial.ts";
+import { watchIdle } from "../../net/idle.ts";
 import {
   decodeFileResponse,
   type FileResponse,
   READ_FILE_MAX_BYTES,
-} from "../protocols/agent/file-messages.ts";
-import { encodeBase64 } from "../protocols/agent/base64.ts";
-import { encodeJsonFrame, frameName, FrameType } from "../protocols/agent/frame.ts";
-import { printable } from "../printable.ts";
-import { FrameConnection } from "./frame-connection.ts";
-import { refusedBy } from "./hello-client.ts";
+} from "../../protocols/agent/file-messages.ts";
+import { encodeBase64 } from "../../protocols/agent/base64.ts";
+import { encodeJsonFrame, frameName, FrameType } from "../../protocols/agent/frame.ts";
+import { printable } from "../../printable.ts";
+import { FrameConnection } from "../frame-connection.ts";
+import { refusedBy } from "../hello-client.ts";
 
 /** Most of what an agent says instead of an answer, in UTF-16 units, before it counts as a reason. */
 const MAX_REASON_CHARACTERS = 4096;

@@ -1,23 +1,24 @@
 /** Running one command for one connection: Exec, ExecStream and ExecPipe. */
-import { toVsockboxError, VsockboxError } from "../errors.ts";
-import type { ExitStatus } from "../process/exit-status.ts";
-import { type Child, spawnCommand } from "../process/spawn.ts";
+import { toVsockboxError, VsockboxError } from "../../errors.ts";
+import type { ExitStatus } from "../../process/exit-status.ts";
+import { type Child, spawnCommand } from "../../process/spawn.ts";
 import {
   encodeFrame,
   encodeJsonFrame,
   encodeU32Frame,
   frameName,
   FrameType,
-} from "../protocols/agent/frame.ts";
+} from "../../protocols/agent/frame.ts";
 import {
   decodeExecRequest,
   decodeSignal,
   encodeExecResponse,
   type ExecRequest,
-} from "../protocols/agent/messages.ts";
-import type { FrameConnection } from "./frame-connection.ts";
-import { confine, onStopping, spawnRequestOf, startStatus } from "./command-request.ts";
-import { WatchedOutput } from "./watched-output.ts";
+} from "../../protocols/agent/messages.ts";
+import type { FrameConnection } from "../frame-connection.ts";
+import { confine, onStopping } from "./command-context.ts";
+import { goSpawnRequestOf, startStatus } from "./go-request.ts";
+import { WatchedOutput } from "../watched-output.ts";
 
 /** The three modes that run a command without a terminal, by the frame type that begins them. */
 export type ExecMode =
@@ -42,7 +43,11 @@ export async function runExecSession(
   let request: ExecRequest;
   try {
     request = decodeExecRequest(payload);
-    child = spawnCommand(spawnRequestOf(confine(request, options.sandbox)));
+    child = spawnCommand(goSpawnRequestOf(confine(request, options.sandbox)));
+    await child.started.catch(async (thrown: unknown) => {
+      await child.closePipes();
+      throw thrown;
+    });
   } catch (thrown) {
     await fail(connection, mode, toVsockboxError(thrown, "run command"));
     return;

@@ -1,21 +1,17 @@
 /** ExecTTY: a command on a terminal of its own, driven by the host's. */
-import { toVsockboxError, VsockboxError } from "../errors.ts";
-import { spawnOnTerminal, type TerminalChild } from "../process/terminal-child.ts";
-import { encodeFrame, encodeU32Frame, frameName, FrameType } from "../protocols/agent/frame.ts";
-import { decodeExecTTYRequest, decodeResize, decodeSignal } from "../protocols/agent/messages.ts";
+import { toVsockboxError, VsockboxError } from "../../errors.ts";
+import { HANG_UP_MS, spawnOnTerminal, type TerminalChild } from "../../process/terminal-child.ts";
+import { encodeFrame, encodeU32Frame, frameName, FrameType } from "../../protocols/agent/frame.ts";
 import {
-  confine,
-  DEFAULT_TERM,
-  onStopping,
-  spawnRequestOf,
-  startStatus,
-} from "./command-request.ts";
-import type { SessionOptions } from "./exec-session.ts";
-import type { FrameConnection } from "./frame-connection.ts";
-import { WatchedOutput } from "./watched-output.ts";
-
-/** After SIGTERM a terminal's session has so long before the terminal is hung up, in milliseconds. */
-export const HANG_UP_MS = 2000;
+  decodeExecTTYRequest,
+  decodeResize,
+  decodeSignal,
+} from "../../protocols/agent/messages.ts";
+import { confine, DEFAULT_TERM, onStopping } from "./command-context.ts";
+import { goSpawnRequestOf, startStatus } from "./go-request.ts";
+import type { SessionOptions } from "./go-exec.ts";
+import type { FrameConnection } from "../frame-connection.ts";
+import { WatchedOutput } from "../watched-output.ts";
 
 /** Runs the requested command to its end, or until the host is gone. Never throws. */
 export async function runTTYSession(
@@ -28,7 +24,11 @@ export async function runTTYSession(
     const request = decodeExecTTYRequest(payload);
     const env = { TERM: DEFAULT_TERM, ...request.env };
     const confined = confine({ ...request, env }, options.sandbox);
-    child = spawnOnTerminal(spawnRequestOf(confined), request.size);
+    child = spawnOnTerminal(goSpawnRequestOf(confined), request.size);
+    await child.started.catch(async (thrown: unknown) => {
+      await child.closeTerminal();
+      throw thrown;
+    });
   } catch (thrown) {
     await fail(connection, toVsockboxError(thrown, "run command"));
     return;

@@ -1,0 +1,201 @@
+/** A command over the Go agent's frames: ExecStream, ExecPipe and ExecTTY, one on a connection. */
+import { VsockboxError } from "../../errors.ts";
+import { signalName, SIGNAL_STATUS_BASE } from "../../process/exit-status.ts";
+import type { SocketStream } from "../../net/stream.ts";
+import {
+  encodeFrame,
+  encodeJsonFrame,
+  type Frame,
+  frameName,
+  FrameType,
+  STREAM_FRAME_BYTES,
+} from "../../protocols/agent/frame.ts";
+import {
+  type CommandRequest,
+  decodeExecResponse,
+  decodeExit,
+  encodeExecRequest,
+  encodeExecTTYRequest,
+  encodeResize,
+  type TerminalSize,
+} from "../../protocols/agent/messages.ts";
+import { printable } from "../../printable.ts";
+import { startFailureOfStatus } from "../../start-error.ts";
+import { FrameConnection } from "../frame-connection.ts";
+import { refusedBy } from "../hello-client.ts";
+import type { OutputPiece, RemoteExit, RemoteProcess } from "./remote-process.ts";
+
+/** Go's -1, which its agent reports for a command that a signal ended, as the u32 on the wire. */
+const GO_KILLED_BY_SIGNAL = 0xffff_ffff;
+
+/** The Go agent may send a terminal's last output after Exit, for up to 100 ms. */
+const LAST_OUTPUT_MS = 300;
+
+/** How a command is joined. */
+export interface GoCommandOptions {
+  /** Whether input will be sent; without it the command gets an empty one. */
+  input: boolean;
+  /** The size of its terminal; undefined: it runs on pipes. */
+  tty: TerminalSize | undefined;
+}
+
+/** A command that runs in the guest. */
+export class GoCommand implements RemoteProcess {
+  readonly exited: Promise<RemoteExit>;
+  readonly #outcome = Promise.withResolvers<RemoteExit>();
+  readonly #connection: FrameConnection;
+  readonly #options: GoCommandOptions;
+  #stderrHead = "";
+  #sawStdout = false;
+
+  private constructor(stream: SocketStream, options: GoCommandOptions) {
+    this.#connection = new FrameConnection(stream);
+    this.#options = options;
+    this.exited = this.#outcome.promise;
+    this.exited.catch(() => undefined);
+  }
+
+  /** Sends the request; nothing runs before it. */
+  static async start(
+    stream: SocketStream,
+    request: CommandRequest,
+    options: GoCommandOptions,
+  ): Promise<GoCommand> {
+    const command = new GoCommand(stream, options);
+    await command.#connection.sendEncoded(encodeRequest(request, options));
+    return command;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<OutputPiece> {
+    try {
+      for (;;) {
+        const frame = await this.#connection.next();
+        if (frame === undefined) throw endedEarly(this.#sawStdout ? "" : this.#stderrHead);
+        if (frame.type === FrameType.Stdout || frame.type === FrameType.Stderr) {
+          yield this.#pieceOf(frame);
+          continue;
+        }
+        const exit = exitOf(frame);
+        if (this.#options.tty !== undefined) yield* this.#lastOutput();
+        void this.close();
+        this.#outcome.resolve(exit);
+        return;
+      }
+    } catch (thrown) {
+      this.#outcome.reject(thrown);
+      throw thrown;
+    }
+  }
+
+  #pieceOf({ type, payload }: Frame): OutputPiece {
+    if (type === FrameType.Stdout) {
+      this.#sawStdout = true;
+      return { stream: "stdout", bytes: payload };
+    }
+    if (this.#stderrHead.length < 256) this.#stderrHead += new TextDecoder().decode(payload);
+    return { stream: "stderr", bytes: payload };
+  }
+
+  /** What comes after Exit until the agent closes; no error of it matters any more. */
+  async *#lastOutput(): AsyncGenerator<OutputPiece> {
+    const { stream } = this.#connection;
+    const timer = setTimeout(() => stream.abort(), LAST_OUTPUT_MS);
+    try {
+      for (;;) {
+        const frame = await this.#connection.next();
+        if (frame === undefined) break;
+        if (frame.type === FrameType.Stdout) yield { stream: "stdout", bytes: frame.payload };
+      }
+    } catch {
+      stream.abort();
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    for (let offset = 0; offset < bytes.length; offset += STREAM_FRAME_BYTES) {
+      const piece = bytes.subarray(offset, offset + STREAM_FRAME_BYTES);
+      await this.#connection.sendEncoded(encodeFrame(FrameType.Stdin, piece));
+    }
+  }
+
+  endInput(): void {
+    const hasInput = this.#options.input && this.#options.tty === undefined;
+    if (hasInput) this.#post(FrameType.Stdin, new Uint8Array(0));
+  }
+
+  signal(signal: number): void {
+    this.#post(FrameType.Signal, Uint8Array.of(signal));
+  }
+
+  resize(size: TerminalSize): void {
+    this.#post(FrameType.Resize, encodeResize(size));
+  }
+
+  /** A broken connection is noticed by the reading side. */
+  #post(type: number, payload: Uint8Array): void {
+    this.#connection.send(type, payload).catch(() => undefined);
+  }
+
+  leave(reason: VsockboxError): void {
+    this.#connection.stream.abort(reason);
+  }
+
+  close(): Promise<void> {
+    return this.#connection.stream.close();
+  }
+}
+
+function encodeRequest(request: CommandRequest, { input, tty }: GoCommandOptions): Uint8Array {
+  if (tty !== undefined) {
+    return encodeJsonFrame(FrameType.ExecTTY, encodeExecTTYRequest({ ...request, size: tty }));
+  }
+  // The Go agent stops listening to an ExecPipe once its input has ended: no signal reaches the
+  // command any more, and it outlives its client. Its ExecStream has an empty input and does notice
+  // a client that disconnects.
+  const mode = input ? FrameType.ExecPipe : FrameType.ExecStream;
+  return encodeJsonFrame(mode, encodeExecRequest({ ...request, stdin: new Uint8Array(0) }));
+}
+
+/**
+ * How the command ended.
+ *
+ * @throws {StartError} if the agent reports that it did not run.
+ */
+function exitOf({ type, payload }: Frame): RemoteExit {
+  if (type === FrameType.Exit) return exitOfCode(decodeExit(payload));
+  if (type === FrameType.ExecResult) {
+    const { exitCode, error } = decodeExecResponse(payload);
+    if (error !== undefined) throw startFailureOfStatus(exitCode, printable(error));
+    return exitOfCode(exitCode >>> 0);
+  }
+  throw new VsockboxError({
+    code: "BAD_DATA",
+    operation: "run command",
+    message: `the agent answered with an unexpected ${frameName(type)} frame`,
+    hint: "is there an agent at this address? Another service may listen there",
+  });
+}
+
+/** An exit code from the wire as an exit status. */
+function exitOfCode(code: number): RemoteExit {
+  // Which signal it was is not reported; 128 alone is "ended by a signal" to shells.
+  const exitCode = code === GO_KILLED_BY_SIGNAL ? SIGNAL_STATUS_BASE : code & 0xff;
+  return { exitCode, signal: signalName(exitCode - SIGNAL_STATUS_BASE) };
+}
+
+/**
+ * Why a session ended without an exit code, by what the agent wrote to standard error.
+ */
+export function endedEarly(stderrHead: string): VsockboxError {
+  return (
+    refusedBy(stderrHead) ??
+    new VsockboxError({
+      code: "TRANSPORT",
+      operation: "run command",
+      message: "the connection ended before the command's exit status came",
+      hint: "the agent or the guest may have been stopped; what the command did is not known",
+    })
+  );
+}

@@ -1,0 +1,84 @@
+/** Starting a command in a guest, over a channel or, with an old agent, over the Go agent's frames. */
+import { VsockboxError } from "../../errors.ts";
+import type { SocketAddress } from "../../net/address.ts";
+import { dial } from "../../net/dial.ts";
+import {
+  goCommandOf,
+  goEnvironmentOf,
+  namesLostInShell,
+} from "../../protocols/agent/go-command.ts";
+import { AgentClient, type CommandToRun } from "../agent-client.ts";
+import { type AgentDialOptions, OldAgentError } from "../hello-client.ts";
+import { GoCommand } from "./go-command.ts";
+import type { RemoteProcess } from "./remote-process.ts";
+
+/** An agent and how to reach it. */
+export interface CommandTarget {
+  address: SocketAddress;
+  options: AgentDialOptions;
+}
+
+/**
+ * Connects and starts a command. Nothing of its input is read before the protocol is known.
+ *
+ * @param onWarning called with what an old agent cannot do as asked.
+ * @throws {VsockboxError} as `dial` and `greetAgent`; UNAVAILABLE if a sandbox is asked of an agent
+ * that has none. A failed start rejects `exited` of what is returned.
+ */
+export async function startCommand(
+  { address, options }: CommandTarget,
+  command: CommandToRun,
+  onWarning: (message: string) => void,
+): Promise<RemoteProcess> {
+  let client: AgentClient;
+  try {
+    client = await AgentClient.connect(address, options);
+  } catch (thrown) {
+    // Without a Hello there is no token: an agent that ignores it is not the one that was meant.
+    if (!(thrown instanceof OldAgentError) || options.token !== undefined) throw thrown;
+    return startOnOldAgent({ address, options }, command, onWarning);
+  }
+  try {
+    if (command.sandbox !== undefined && !client.hello.features.includes("sandbox")) {
+      throw noSandbox();
+    }
+    return client.spawn(command);
+  } catch (thrown) {
+    await client.close();
+    throw thrown;
+  }
+}
+
+async function startOnOldAgent(
+  { address, options }: CommandTarget,
+  command: CommandToRun,
+  onWarning: (message: string) => void,
+): Promise<RemoteProcess> {
+  // An old agent would ignore the field and run the command as it is.
+  if (command.sandbox !== undefined) throw noSandbox();
+  const lost = namesLostInShell(command.env);
+  if (lost.length > 0) {
+    onWarning(
+      `the agent runs commands by a shell, which may drop or change ${lost.map((name) => JSON.stringify(name)).join(", ")}`,
+    );
+  }
+  const line = goCommandOf(command.program, { mayHaveArgs: false });
+  const stream = await dial(address, options);
+  const request = {
+    command: line.command,
+    args: line.args,
+    workingDir: command.workingDir && new TextDecoder().decode(command.workingDir),
+    env: { ...goEnvironmentOf(command.env), ...line.env },
+    user: command.user,
+  };
+  return GoCommand.start(stream, request, { input: command.input, tty: command.tty });
+}
+
+function noSandbox(): VsockboxError {
+  return new VsockboxError({
+    code: "UNAVAILABLE",
+    operation: "exec",
+    message: "the agent knows no --sandbox",
+    hint: "run a newer `vsockbox agent` in the guest",
+  });
+}
