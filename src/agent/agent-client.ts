@@ -28,7 +28,7 @@ import type { Channel } from "./channel.ts";
 import { ChannelConnection } from "./channel-connection.ts";
 import { ChannelPipe } from "./channel-pipe.ts";
 import type { FrameConnection } from "./frame-connection.ts";
-import { startFailureOfStatus } from "../start-error.ts";
+import { StartError, startFailureOfStatus } from "../start-error.ts";
 import type { OutputPiece, RemoteExit, RemoteProcess } from "./client/remote-process.ts";
 import { type AgentDialOptions, greetAgent } from "./hello-client.ts";
 import { DEFAULT_KEEPALIVE_MS } from "./peer-liveness.ts";
@@ -425,8 +425,8 @@ export type CommandToRun = Omit<ExecOperation, "op" | "detach" | "name" | "more"
 async function sendParts(channel: Channel, parts: readonly ExecPart[]): Promise<void> {
   try {
     for (const part of parts) await channel.sendRecord(encodeExecPart(part));
-  } catch {
-    // The agent has closed the channel, or the connection broke.
+  } catch (thrown) {
+    if (thrown instanceof StartError) channel.cancel(thrown);
   }
 }
 

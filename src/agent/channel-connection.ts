@@ -11,8 +11,7 @@ import { encodeJsonFrame, FrameType } from "../protocols/agent/frame.ts";
 import { encodeError } from "../protocols/agent/hello.ts";
 import { bad, type JsonObject } from "../protocols/agent/json-fields.ts";
 import { printable } from "../printable.ts";
-import { StartError } from "../start-error.ts";
-import { Channel, type ChannelCarrier } from "./channel.ts";
+import { Channel, type ChannelCarrier, requestTooLong } from "./channel.ts";
 import type { FrameConnection } from "./frame-connection.ts";
 import { type LivenessLimits, type LivenessPhase, PeerLiveness } from "./peer-liveness.ts";
 
@@ -352,16 +351,6 @@ export class ChannelConnection implements ChannelCarrier {
     }
     this.#options.onOpen(this.#make(id), request);
   }
-}
-
-function requestTooLong(bytes: number): StartError {
-  return new StartError({
-    kind: "resources",
-    stage: "program",
-    operation: "send request",
-    message: `it has ${bytes} bytes, more than the ${MAX_CHANNEL_FRAME_BYTES} of a frame`,
-    errno: "E2BIG",
-  });
 }
 
 /** A control message that makes no sense ends its own channel, not those beside it. */

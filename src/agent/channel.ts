@@ -11,6 +11,7 @@ import {
   MAX_DATA_BYTES,
   recordCost,
 } from "../protocols/agent/channel-frames.ts";
+import { StartError } from "../start-error.ts";
 import { ReceiveWindow, SendCredit } from "../protocols/agent/credit.ts";
 import { decodeError, encodeError } from "../protocols/agent/hello.ts";
 import { field, type JsonObject } from "../protocols/agent/json-fields.ts";
@@ -136,9 +137,14 @@ export class Channel {
     await this.#carrier.write(frame);
   }
 
-  /** Sends a record, in order with the data. */
+  /**
+   * Sends a record, in order with the data.
+   *
+   * @throws {StartError} resources (E2BIG) for a record that is longer than a frame.
+   */
   async sendRecord(value: JsonObject): Promise<void> {
     const frame = encodeChannelJson("record", this.id, value);
+    if (frame.length > MAX_CHANNEL_FRAME_BYTES) throw requestTooLong(frame.length);
     await this.#take(recordCost(frame));
     await this.#carrier.write(frame);
   }
@@ -283,6 +289,17 @@ export class Channel {
     this.#reader = undefined;
     reader?.resolve();
   }
+}
+
+/** The error for a request that no frame can carry; the peer would end the whole connection. */
+export function requestTooLong(bytes: number): StartError {
+  return new StartError({
+    kind: "resources",
+    stage: "program",
+    operation: "send request",
+    message: `it has ${bytes} bytes, more than the ${MAX_CHANNEL_FRAME_BYTES} of a frame`,
+    errno: "E2BIG",
+  });
 }
 
 function tooLong(bytes: number): VsockboxError {

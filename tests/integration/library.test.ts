@@ -121,7 +121,7 @@ describe("connectAgent", () => {
     await using client = await connectAgent(agent.address);
     // @ts-expect-error: the type wants at least one word.
     expect(client.exec([])).rejects.toBeInstanceOf(TypeError);
-    // @ts-expect-error
+    // @ts-expect-error: as above.
     expect(() => client.spawn([])).toThrow(TypeError);
     expect(() => client.spawn(["a\0b"])).toThrow(TypeError);
     expect(() => client.spawn(["true"], { env: { "A=B": "x" } })).toThrow(TypeError);
