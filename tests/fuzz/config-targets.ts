@@ -16,7 +16,7 @@ import {
   DEFAULT_INIT_CONFIG,
   encodeInitConfig,
 } from "../../src/initramfs/init-config.ts";
-import { parseModuleIndex } from "../../src/initramfs/module-index.ts";
+import { moduleName, parseModuleIndex } from "../../src/initramfs/module-index.ts";
 import { orderModules } from "../../src/initramfs/modules.ts";
 import { splitLine } from "../../src/initramfs/words.ts";
 import { decodeManifest, encodeManifest, type Manifest } from "../../src/install/manifest.ts";
@@ -111,7 +111,7 @@ const MODULE_INDEXES: Target = {
     const seen = ordered.map(({ name }) => name);
     demand(new Set(seen).size === seen.length, "each module is loaded once");
     demand(
-      names.every((name) => seen.includes(name) || index.builtin.has(name)),
+      names.map(moduleName).every((name) => seen.includes(name) || index.builtin.has(name)),
       "every module that was asked for is loaded or built in",
     );
   },
