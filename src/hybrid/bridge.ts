@@ -234,7 +234,10 @@ export class HybridBridge {
   ): Promise<void> {
     this.#streams.add(other);
     try {
-      await greet?.();
+      await greet?.().catch((thrown: unknown) => {
+        // A client that has closed reads no answer; what it has sent is still the guest's.
+        if (!stream.isPeerGone) throw thrown;
+      });
       await pumpToClose(stream, other);
     } finally {
       other.abort();
@@ -246,14 +249,15 @@ export class HybridBridge {
   async #dial(stream: SocketStream, target: SocketAddress): Promise<SocketStream | undefined> {
     const abandoned = new AbortController();
     let done = false;
-    const abandon = () => {
-      if (!done) abandoned.abort();
+    const abandonIfRead = () => {
+      // What it has sent before it closed is the guest's.
+      if (!done && stream.unreadBytes === 0) abandoned.abort();
     };
     // A client that has only half-closed still waits for its answer.
     void stream.peerEnded.then(() => {
-      if (stream.isPeerGone) abandon();
+      if (stream.isPeerGone) abandonIfRead();
     });
-    void stream.closed.then(abandon);
+    void stream.closed.then(abandonIfRead);
     try {
       return await dial(target, {
         signal: abandoned.signal,

@@ -48,35 +48,69 @@ export async function pump(a: Duplex, b: Duplex): Promise<{ forward: number; bac
   }
 }
 
-/** What {@link pumpToClose} asks of an end: whether its peer has closed both directions. */
+/** One end of {@link pumpToClose}. */
 export interface ClosableDuplex extends Duplex {
+  /** Whether its peer reads no more: it has closed, or has shut down reading. */
   readonly isPeerGone: boolean;
+  /** Whether its peer writes no more: it has closed, or has half-closed. */
+  readonly hasPeerEnded: boolean;
+  /** Reads no more: the peer's writes fail. */
+  endInput(): void;
   close(): Promise<void>;
 }
 
-/** How often an end that has nothing more to say is asked whether its peer is gone. */
+/** How often an end that has nothing more to send is asked whether its peer has closed, in milliseconds. */
 const GONE_CHECK_MS = 250;
 
 /**
- * {@link pump}, then closes both. Also ends where one side has closed altogether, which at first
- * looks like a half-close: what it sent still arrives, but nobody waits for an answer any more.
+ * Everything that an end's peer has sent. One that closes with bytes unread, such as an answer that it
+ * does not want, resets a Unix socket: after its last byte that is its end.
+ */
+async function* untilClosed(from: ClosableDuplex): AsyncGenerator<Uint8Array> {
+  try {
+    yield* from;
+  } catch (thrown) {
+    if (!from.isPeerGone || toVsockboxError(thrown).errno !== "ECONNRESET") throw thrown;
+  }
+}
+
+/**
+ * Copies like {@link copy}. Bytes that the sink's peer no longer reads are dropped, since the other
+ * direction may still have bytes of it to deliver: a client may close right after its data.
+ */
+async function copyWhileRead(from: ClosableDuplex, to: ClosableDuplex): Promise<void> {
+  let isDropping = false;
+  for await (const chunk of untilClosed(from)) {
+    if (isDropping) continue;
+    try {
+      await to.write(chunk);
+    } catch (thrown) {
+      if (!to.isPeerGone) throw thrown;
+      isDropping = true;
+      // It goes on to write: only its reading has ended, which the writer has to see.
+      if (!to.hasPeerEnded) from.endInput();
+    }
+  }
+  await to.end();
+}
+
+/**
+ * {@link pump}, then closes both. Also ends if one side has closed altogether, which at first looks
+ * like a half-close: what it has sent still arrives, but no process waits for an answer any more.
  */
 export async function pumpToClose(a: ClosableDuplex, b: ClosableDuplex): Promise<void> {
   const timers: Timer[] = [];
-  const endWith = (from: ClosableDuplex, to: ClosableDuplex): ByteSink => ({
-    write: (bytes) => to.write(bytes),
-    async end() {
-      await to.end();
-      const timer = setInterval(() => {
-        if (!from.isPeerGone) return;
-        clearInterval(timer);
-        void to.close();
-      }, GONE_CHECK_MS);
-      timers.push(timer);
-    },
-  });
+  const carry = async (from: ClosableDuplex, to: ClosableDuplex) => {
+    await copyWhileRead(from, to);
+    const timer = setInterval(() => {
+      if (!from.isPeerGone) return;
+      clearInterval(timer);
+      void to.close();
+    }, GONE_CHECK_MS);
+    timers.push(timer);
+  };
   try {
-    await Promise.all([copy(a, endWith(a, b)), copy(b, endWith(b, a))]);
+    await Promise.all([carry(a, b), carry(b, a)]);
     await Promise.all([a.close(), b.close()]);
   } catch (thrown) {
     const reason = toVsockboxError(thrown, "pump");

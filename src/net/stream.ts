@@ -12,6 +12,7 @@ import {
   POLLIN,
   POLLRDHUP,
   pollDescriptor,
+  shutdownRead,
   shutdownWrite,
 } from "../ffi/socket.ts";
 import { formatPeer, peerOf, type Peer } from "./peer.ts";
@@ -199,6 +200,25 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
   /** Whether the peer has closed both directions; a half-closed peer still takes bytes. */
   get isPeerGone(): boolean {
     return this.#isClosed || isPeerClosed(this.fd);
+  }
+
+  /** Whether the peer has closed or half-closed, also while this side does not read. */
+  get hasPeerEnded(): boolean {
+    return (
+      this.#inputEnded ||
+      this.#isClosed ||
+      (pollDescriptor(this.fd, POLLRDHUP, 0) & PEER_GONE) !== 0
+    );
+  }
+
+  /** Drops what is unread and reads no more: the peer's writes fail with EPIPE. */
+  endInput(): void {
+    if (this.#isClosed) return;
+    shutdownRead(this.fd);
+    this.#chunks = [];
+    this.#unreadBytes = 0;
+    this.#resume();
+    this.onEnd();
   }
 
   /** Half-close: sends what is queued, then tells the peer that no more will come. */
