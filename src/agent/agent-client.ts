@@ -26,6 +26,7 @@ import { bad, field, type JsonObject, readInteger } from "../protocols/agent/jso
 import type { TerminalSize } from "../protocols/agent/messages.ts";
 import type { Channel } from "./channel.ts";
 import { ChannelConnection } from "./channel-connection.ts";
+import { CheckedEntries, CheckedMatches } from "./checked-answers.ts";
 import { ChannelPipe } from "./channel-pipe.ts";
 import type { FrameConnection } from "./frame-connection.ts";
 import { StartError, startFailureOfStatus } from "../start-error.ts";
@@ -194,6 +195,35 @@ export class AgentClient implements AsyncDisposable {
       return await channel.result;
     } finally {
       channel.cancel(nobodyReads());
+    }
+  }
+
+  /**
+   * The paths that match a pattern in the guest, each checked against the pattern.
+   *
+   * @throws {VsockboxError} the agent's error; BAD_DATA for a path that was not asked for.
+   */
+  async *glob(pattern: Uint8Array): AsyncGenerator<Uint8Array> {
+    const matches = new CheckedMatches(pattern);
+    for await (const record of this.records({ op: "glob", pattern })) {
+      const path = matches.read(record);
+      if (path !== undefined) yield path;
+    }
+  }
+
+  /**
+   * The entries of a directory in the guest, each with its checked name.
+   *
+   * @param maxEntries more are refused.
+   * @throws {VsockboxError} the agent's error; BAD_DATA for what is not the name of an entry.
+   */
+  async *list(
+    path: Uint8Array,
+    maxEntries?: number,
+  ): AsyncGenerator<{ name: Uint8Array; facts: JsonObject }> {
+    const entries = new CheckedEntries(path, maxEntries);
+    for await (const facts of this.records({ op: "list", path })) {
+      yield { name: entries.read(facts), facts };
     }
   }
 

@@ -1,39 +1,65 @@
-/** From guest to guest: what one agent sends is what the other takes, record by record. */
+/**
+ * From guest to guest: what one agent sends is what the other takes, record by record. Neither is
+ * trusted: each record is read and written anew, and at the top only what the user asked for passes.
+ */
 import { toVsockboxError, type VsockboxError } from "../errors.ts";
 import { abortError, onAbort } from "../net/retry.ts";
-import { field, type JsonObject } from "../protocols/agent/json-fields.ts";
+import { bad, field, type JsonObject } from "../protocols/agent/json-fields.ts";
+import {
+  decodeResumeOffer,
+  decodeTreeRecord,
+  encodeResumeOffer,
+  encodeTreeRecord,
+  type TreeRecord,
+} from "../protocols/agent/tree-records.ts";
 import type { Channel } from "./channel.ts";
-import { type TransferProgress, TransferSummary } from "./transfer.ts";
+import { type RequestedEntry, RequestedRoot } from "./requested-root.ts";
+import { FILE_STREAM, type TransferProgress, TransferSummary } from "./transfer.ts";
+
+/** What is relayed, and who watches. */
+export interface RelayOptions {
+  requested: RequestedEntry;
+  signal: AbortSignal;
+  onProgress: (progress: TransferProgress) => void;
+}
 
 /**
  * Joins a `get` of one agent to a `put` of another.
  *
- * @throws {VsockboxError} what ended the transfer.
+ * @throws {VsockboxError} what ended the transfer; BAD_DATA for what was not asked for.
  */
 export async function relayFiles(
   get: Channel,
   put: Channel,
-  signal: AbortSignal,
-  onProgress: (progress: TransferProgress) => void,
+  { requested, signal, onProgress }: RelayOptions,
 ): Promise<TransferSummary> {
   const cancel = (reason: VsockboxError) => {
     get.cancel(reason);
     put.cancel(reason);
   };
   using _abort = onAbort(signal, () => cancel(abortError(signal, "copy")));
+  const root = new RequestedRoot(requested);
   // The receiver's offers of a resumed transfer.
-  put.onControl = (value) => get.control(value);
+  put.onControl = (value) => {
+    const offer = decodeResumeOffer(value);
+    if (offer.kind === "same") root.passOver();
+    get.control(encodeResumeOffer(offer));
+  };
   const summary = new TransferSummary();
   try {
     for (;;) {
       const item = await get.next();
       if (item === undefined) break;
       if (item.kind === "data") {
-        await put.send(item.stream, item.bytes);
+        if (!root.takesData || item.stream !== FILE_STREAM)
+          throw bad("transfer", "stray bytes came");
+        await put.send(FILE_STREAM, item.bytes);
         summary.bytes += item.bytes.length;
       } else {
-        await put.sendRecord(item.value);
-        count(summary, item.value);
+        const record = decodeTreeRecord(item.value);
+        root.check(record);
+        await put.sendRecord(encodeTreeRecord(record));
+        count(summary, record);
       }
       onProgress(summary);
     }
@@ -41,10 +67,9 @@ export async function relayFiles(
     put.end();
     const taken = await put.result;
     summary.addErrors(taken);
-    const number = (name: string) => Number(field(taken, name) ?? 0);
-    summary.files = number("files");
-    summary.bytes = number("bytes");
-    summary.reused = number("reused");
+    summary.files = countOf(taken, "files");
+    summary.bytes = countOf(taken, "bytes");
+    summary.reused = countOf(taken, "reused");
     return summary;
   } catch (thrown) {
     const error = toVsockboxError(thrown, "copy");
@@ -55,8 +80,13 @@ export async function relayFiles(
   }
 }
 
-function count(summary: TransferSummary, record: JsonObject): void {
-  const kind = field(record, "kind");
+/** A number of the receiver's summary; 0 for anything that is not a count. */
+function countOf(summary: JsonObject, name: string): number {
+  const value = field(summary, name);
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : 0;
+}
+
+function count(summary: TransferSummary, { kind }: TreeRecord): void {
   if (kind === "file") summary.files++;
   if (kind === "directory") summary.directories++;
   if (kind === "link") summary.links++;

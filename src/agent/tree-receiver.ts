@@ -30,6 +30,7 @@ import {
   openDirectory,
   preserve,
 } from "./incoming-file.ts";
+import { RequestedRoot } from "./requested-root.ts";
 import { fileError, isFatal, type TransferProgress, TransferSummary } from "./transfer.ts";
 
 /** Directories in directories, so that a peer cannot use up all descriptors. */
@@ -50,6 +51,8 @@ export class TreeReceiver {
   readonly #channel: Channel;
   readonly #options: TreeReceiverOptions;
   readonly #directories: OpenDirectory[] = [];
+  /** What the sender may put at depth 0; undefined: anything. */
+  readonly #root: RequestedRoot | undefined;
   #file: IncomingFile | undefined;
   /** Depth of directories that could not be entered: what is in them is passed over. */
   #lost = 0;
@@ -58,6 +61,8 @@ export class TreeReceiver {
   constructor(channel: Channel, options: TreeReceiverOptions) {
     this.#channel = channel;
     this.#options = options;
+    const { expected: name, recursive = true } = options;
+    if (name !== undefined) this.#root = new RequestedRoot({ name, recursive });
   }
 
   /**
@@ -116,7 +121,7 @@ export class TreeReceiver {
     const inFile = this.#file !== undefined || this.#passOver;
     const forFile = record.kind === "from" || record.kind === "hole" || record.kind === "end";
     if (inFile !== forFile) throw bad(`a ${record.kind} record has no place here`);
-    if (this.#directories.length === 1 && "name" in record) this.#checkRoot(record);
+    if (this.#directories.length === 1 && "name" in record) this.#root?.checkTop(record);
     switch (record.kind) {
       case "directory":
         return this.#enter(record);
@@ -138,15 +143,6 @@ export class TreeReceiver {
       case "skipped":
         this.summary.note(record.error);
     }
-  }
-
-  #checkRoot({ kind, name }: TreeRecord & { name: Uint8Array }): void {
-    const { expected, recursive } = this.#options;
-    if (expected === undefined || kind === "skipped") return;
-    if (Buffer.compare(expected, name) !== 0) throw bad(`${showPath(name)} was not asked for`);
-    // A link that is named itself is followed by the sender.
-    const isWanted = kind === "file" || (kind === "directory" && recursive !== false);
-    if (!isWanted) throw bad(`a ${kind} was not asked for`);
   }
 
   /** Notes what goes wrong with one entry; throws what ends the transfer. */
@@ -267,13 +263,13 @@ export class TreeReceiver {
 
   async #makeLink(record: TreeRecord & { kind: "link" }): Promise<void> {
     if (this.#lost > 0) return;
-    const { path, shown } = this.#directory;
-    const link = joinPath(path, record.name);
-    await this.#guard(joinPath(shown, record.name), () => {
+    const link = joinPath(this.#directory.path, record.name);
+    const shown = joinPath(this.#directory.shown, record.name);
+    await this.#guard(shown, () => {
       const existing = lstatSync(link, { throwIfNoEntry: false });
-      if (existing?.isDirectory()) throw occupied(link, "it is a directory");
+      if (existing?.isDirectory()) throw occupied(shown, "it is a directory");
       if (existing !== undefined && this.#options.keep) return;
-      if (existing !== undefined && this.#options.exclusive) throw alreadyThere(link);
+      if (existing !== undefined && this.#options.exclusive) throw alreadyThere(shown);
       if (existing !== undefined) unlinkSync(link);
       symlinkSync(bytesPath(record.target), link);
       if (this.#options.preserve) {

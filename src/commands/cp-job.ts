@@ -5,7 +5,7 @@ import { relayFiles } from "../agent/file-relay.ts";
 import { OldAgentError } from "../agent/hello-client.ts";
 import { listOldDirectory, readOldFile, writeOldFile } from "../agent/client/go-files.ts";
 import { fileError, type TransferProgress, TransferSummary } from "../agent/transfer.ts";
-import { reasonOf, toVsockboxError, VsockboxError } from "../errors.ts";
+import { EXIT_STATUS, reasonOf, toVsockboxError, VsockboxError } from "../errors.ts";
 import { realPathOf } from "../ffi/real-path.ts";
 import { writeFileAtomically } from "../files/atomic-write.ts";
 import {
@@ -22,7 +22,7 @@ import { hasWildcard } from "../files/glob.ts";
 import { abortError, onAbort } from "../net/retry.ts";
 import { standardInput, StandardOutput } from "../process/stdio.ts";
 import { field, type JsonObject } from "../protocols/agent/json-fields.ts";
-import { readPathField } from "../protocols/agent/paths.ts";
+import { isFileName, readPathField } from "../protocols/agent/paths.ts";
 import type { Arguments } from "../ui/command.ts";
 import type { ProgressLine } from "../ui/progress.ts";
 import { agentTarget, type AgentTarget, type Operand } from "./target.ts";
@@ -46,6 +46,8 @@ export class CopyJob implements AsyncDisposable {
   readonly #options: TransferOptions;
   readonly #clients = new Map<string, Promise<AgentClient | undefined>>();
   readonly #total = new TransferSummary();
+  /** The exit status of the first source that was not copied whole; 0 for none. */
+  #status = 0;
 
   constructor(args: Arguments, progress: ProgressLine, signal: AbortSignal) {
     this.#args = args;
@@ -71,29 +73,46 @@ export class CopyJob implements AsyncDisposable {
   }
 
   /**
-   * Copies all sources.
+   * Copies all sources, in order. One of several that cannot be copied does not hold up the others.
    *
+   * @returns what was copied, and the exit status of the first source that was not; 0 for none.
    * @throws {VsockboxError} what ended the copy; errors of single files are in the summary.
    */
-  async run(operands: readonly Operand[]): Promise<TransferSummary> {
+  async run(operands: readonly Operand[]): Promise<{ summary: TransferSummary; status: number }> {
     const destination = operands.at(-1);
     if (destination === undefined) throw usage("the destination is missing");
-    const sources = (
-      await Promise.all(operands.slice(0, -1).map((source) => this.#expand(source)))
-    ).flat();
-    this.#check(sources, destination);
-    this.#countAhead(sources);
-    const many = sources.length > 1;
-    for (const source of sources) {
-      await this.#copy(source, destination, many).catch((thrown: unknown) => {
-        const error = toVsockboxError(thrown, "copy");
-        // One of several that cannot be copied does not hold up the others.
-        const isItsOwn = error.code === "IO" || (error.code === "USAGE" && !this.#signal.aborted);
-        if (!many || !isItsOwn || error.errno === "ENOSPC") throw thrown;
-        this.#total.note(error.message);
+    const given = operands.slice(0, -1);
+    this.#check(given, destination);
+    const sources: Operand[] = [];
+    for (const source of given) {
+      await this.#each(given.length > 1, async () => {
+        sources.push(...(await this.#expand(source)));
       });
     }
-    return this.#total;
+    if (sources.length > 1 && destination.kind === "stream") {
+      throw usage("only one file can go to standard output");
+    }
+    this.#countAhead(sources);
+    const many = given.length > 1 || sources.length > 1;
+    for (const source of sources) {
+      await this.#each(many, () => this.#copy(source, destination, many));
+    }
+    return { summary: this.#total, status: this.#status };
+  }
+
+  /** Does the part of one source; if there are others, what is wrong with it is noted. */
+  async #each(hasOthers: boolean, work: () => Promise<void>): Promise<void> {
+    const before = this.#total.errorCount;
+    try {
+      await work();
+      if (this.#total.errorCount > before) this.#status ||= EXIT_STATUS.IO;
+    } catch (thrown) {
+      const error = toVsockboxError(thrown, "copy");
+      const endsAll = this.#signal.aborted || error.code === "SOFTWARE" || error.errno === "ENOSPC";
+      if (!hasOthers || endsAll) throw thrown;
+      this.#total.note(error.message);
+      this.#status ||= error.exitStatus;
+    }
   }
 
   #check(sources: readonly Operand[], destination: Operand): void {
@@ -118,9 +137,7 @@ export class CopyJob implements AsyncDisposable {
     const client = await this.#client(source.target);
     if (client === undefined) return [source];
     const matches: Operand[] = [];
-    for await (const match of client.records({ op: "glob", pattern: source.path })) {
-      matches.push({ ...source, path: readPathField("match", match, "path") });
-    }
+    for await (const path of client.glob(source.path)) matches.push({ ...source, path });
     if (matches.length > 0) return matches;
     // A file may really be called so.
     const literal = await this.#remoteStat({ ...source }).catch(() => undefined);
@@ -152,7 +169,7 @@ export class CopyJob implements AsyncDisposable {
     const client = await this.#client(destination.target);
     if (client === undefined) return this.#uploadToOld(source, destination);
     const name =
-      source.kind === "stream" ? undefined : { path: source.path, real: () => realName(source) };
+      source.kind === "stream" ? undefined : { path: source.path, name: () => localName(source) };
     const place = await this.#remotePlace(destination, name, many);
     const local = source.kind === "stream" ? standardInput() : source.path;
     const onProgress = this.#onProgress(
@@ -166,14 +183,10 @@ export class CopyJob implements AsyncDisposable {
     const client = await this.#client(source.target);
     const status = localStat(destination);
     const sourceName = baseName(source.path);
-    const isContents = namesDirectory(source.path) && sourceName.toString() === ".";
+    const isContents = isContentsOf(source.path);
     let place: Place;
     if (status?.isDirectory() === true && !isContents) {
-      const name =
-        sourceName.length === 0 || namesDirectory(source.path)
-          ? nameOf(pathOf(await this.#remoteStat(source), "realPath"))
-          : sourceName;
-      place = { directory: bytesPath(destination), name };
+      place = { directory: bytesPath(destination), name: typedName(source) };
     } else {
       if (many || (status === undefined && namesDirectory(destination))) {
         throw noDirectory(showPath(destination), status !== undefined);
@@ -200,15 +213,16 @@ export class CopyJob implements AsyncDisposable {
     if (from === undefined || to === undefined) {
       throw usage("one of the agents is too old for copies from guest to guest");
     }
-    const real = async () => baseName(pathOf(await this.#remoteStat(source), "realPath"));
-    const place = await this.#remotePlace(destination, { path: source.path, real }, many);
+    const named = { path: source.path, name: () => typedName(source) };
+    const place = await this.#remotePlace(destination, named, many);
     const flags = transferFlags(this.#options);
     const recursive = this.#options.recursive ?? false;
     const { name, directory } = place;
     const get = from.open({ op: "get", path: source.path, name, recursive, ...flags });
     const put = to.open({ op: "put", path: directory, ...flags });
     const onProgress = this.#onProgress(showPath(baseName(source.path)));
-    this.#add(await relayFiles(get, put, this.#signal, onProgress));
+    const requested = { name, recursive };
+    this.#add(await relayFiles(get, put, { requested, signal: this.#signal, onProgress }));
   }
 
   async #toStandardOutput(source: Operand): Promise<void> {
@@ -230,7 +244,7 @@ export class CopyJob implements AsyncDisposable {
    */
   async #remotePlace(
     destination: Remote,
-    source: { path: Uint8Array; real: () => Uint8Array | Promise<Uint8Array> } | undefined,
+    source: { path: Uint8Array; name: () => Uint8Array } | undefined,
     many: boolean,
   ): Promise<Place> {
     const status = await this.#remoteStat(destination).catch((thrown: unknown) => {
@@ -238,21 +252,13 @@ export class CopyJob implements AsyncDisposable {
       throw thrown;
     });
     const isDirectory = status !== undefined && field(status, "type") === "directory";
-    const isContents =
-      source !== undefined &&
-      namesDirectory(source.path) &&
-      baseName(source.path).toString() === ".";
+    const isContents = source !== undefined && isContentsOf(source.path);
     const shown = `${destination.target}:${showPath(destination.path)}`;
     if (isDirectory && source === undefined) {
       throw usage(`${shown} is a directory`, "standard input needs a file's name");
     }
     if (isDirectory && source !== undefined && !isContents) {
-      const own = baseName(source.path);
-      const isNamed = own.length > 0 && !namesDirectory(source.path);
-      return {
-        directory: bytesPath(destination.path),
-        name: isNamed ? own : nameOf(await source.real()),
-      };
+      return { directory: bytesPath(destination.path), name: source.name() };
     }
     if (!isDirectory && (many || (status === undefined && namesDirectory(destination.path)))) {
       throw noDirectory(shown, status !== undefined);
@@ -372,11 +378,34 @@ export class CopyJob implements AsyncDisposable {
   }
 }
 
-/** The root has no name of its own that a copy could get. */
-function nameOf(path: Uint8Array): Uint8Array {
+/** Whether a path is `.`, or ends in `/.`: what is in a directory, without a name of its own. */
+function isContentsOf(path: Uint8Array): boolean {
+  return namesDirectory(path) && baseName(path).toString() === ".";
+}
+
+/**
+ * What a source of a guest is called in a directory: its last component as the user typed it. The
+ * guest is not asked: it could answer `.bashrc`.
+ *
+ * @throws {VsockboxError} USAGE if the path has no name of its own.
+ */
+function typedName({ target, path }: Remote): Uint8Array {
+  return ownName(path, `${target}:${showPath(path)}`);
+}
+
+/** What a local source is called: as typed, else its true name. */
+function localName({ path }: Operand & { kind: "local" }): Uint8Array {
   const name = baseName(path);
-  if (name.length > 0) return name;
-  throw usage("the root has no name", "name the copy, or copy what is in it with `/.`");
+  return isFileName(name) ? name : ownName(realPathOf(path), showPath(path));
+}
+
+function ownName(path: Uint8Array, shown: string): Uint8Array {
+  const name = baseName(path);
+  if (name.length > 0 && isFileName(name)) return name;
+  throw usage(
+    `${shown} has no name that the copy could get`,
+    "name the copy, or copy what is in the directory with `/.` at the end",
+  );
 }
 
 function usage(message: string, hint?: string): VsockboxError {
@@ -417,10 +446,6 @@ function localStat(path: Uint8Array) {
     if (reasonOf(thrown).errno === "ENOENT") return undefined;
     throw fileError("look at", bytesPath(path), thrown);
   }
-}
-
-function realName({ path }: Operand & { kind: "local" }): Uint8Array {
-  return baseName(realPathOf(path));
 }
 
 function readLocalFile(path: Uint8Array): Uint8Array {

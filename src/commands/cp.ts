@@ -86,8 +86,9 @@ export const command: Command = {
     const begin = performance.now();
     await using job = new CopyJob(args, progress, interrupt.signal);
     let summary: TransferSummary;
+    let firstStatus: number;
     try {
-      summary = await job.run(operands);
+      ({ summary, status: firstStatus } = await job.run(operands));
     } catch (thrown) {
       if (status !== undefined) {
         progress[Symbol.dispose]();
@@ -101,6 +102,11 @@ export const command: Command = {
     if (args.flag("json"))
       printJson({ ...summary.toJSON(), duration_ms: Math.round(seconds * 1000) });
     // A file that went to standard output is no copy to be counted.
-    return reportTransfer(summary, seconds, isQuiet || operands.at(-1)?.kind === "stream");
+    const ownStatus = reportTransfer(
+      summary,
+      seconds,
+      isQuiet || operands.at(-1)?.kind === "stream",
+    );
+    return firstStatus || ownStatus;
   },
 };

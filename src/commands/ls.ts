@@ -6,7 +6,7 @@ import { showPath } from "../files/bytes-path.ts";
 import { rawWords } from "../process/raw-arguments.ts";
 import { unixMode } from "../protocols/agent/file-messages.ts";
 import type { JsonObject } from "../protocols/agent/json-fields.ts";
-import { encodePath, readPathField } from "../protocols/agent/paths.ts";
+import { encodePath } from "../protocols/agent/paths.ts";
 import type { Arguments, Command } from "../ui/command.ts";
 import { printJson, writeAll } from "../ui/report.ts";
 import { jsonArgument } from "./common.ts";
@@ -34,7 +34,7 @@ export const command: Command = {
     const { address, options } = agentTarget(args, target);
     try {
       await using client = await AgentClient.connect(address, options);
-      for await (const entry of client.records({ op: "list", path })) show(args, entry);
+      for await (const { name, facts } of client.list(path)) show(args, name, facts);
     } catch (thrown) {
       if (!(thrown instanceof OldAgentError)) throw thrown;
       for (const { name, size, mode, is_dir: isDir } of (await listOldDirectory(
@@ -43,7 +43,8 @@ export const command: Command = {
         path,
       )) ?? []) {
         const type = isDir ? "directory" : "file";
-        show(args, { name: encodePath(Buffer.from(name)), type, size, mode: unixMode(mode) });
+        const bytes = Buffer.from(name);
+        show(args, bytes, { name: encodePath(bytes), type, size, mode: unixMode(mode) });
       }
     }
     return 0;
@@ -52,8 +53,7 @@ export const command: Command = {
 
 const LINE_FEED = Buffer.from("\n");
 
-function show(args: Arguments, entry: JsonObject): void {
-  const name = readPathField("entry", entry, "name");
+function show(args: Arguments, name: Uint8Array, entry: JsonObject): void {
   // JSON is for programs: they get all there is.
   if (args.flag("json")) return printJson(entry);
   if (!args.flag("all") && name[0] === 0x2e && name.length > 1 && name[1] !== 0x2f) return;

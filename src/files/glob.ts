@@ -3,6 +3,10 @@ import { lstatSync, readdirSync } from "node:fs";
 import { type BytesPath, joinPath } from "./bytes-path.ts";
 
 const SLASH = 0x2f;
+
+/** Longest name of one file: NAME_MAX, linux/limits.h. */
+const NAME_MAX_BYTES = 255;
+
 /** `*`, `?` and `[`. */
 const WILDCARDS = [0x2a, 0x3f, 0x5b] as const;
 
@@ -39,9 +43,52 @@ export function expandGlob(pattern: Uint8Array, limit: number): BytesPath[] {
   return isAbsolute ? found : found.map((path) => path.subarray(2));
 }
 
+/**
+ * Whether a path is what {@link expandGlob} may give for a pattern: for answers of a peer, which may
+ * name anything. Components that have no wildcard are those of the pattern, the others match it, and
+ * the path is written in the one way that `expandGlob` writes it.
+ */
+export function pathMatcher(pattern: Uint8Array): (path: Uint8Array) => boolean {
+  const isAbsolute = pattern[0] === SLASH;
+  const components = Buffer.from(pattern)
+    .toString("latin1")
+    .split("/")
+    .filter((part) => part !== "")
+    .map(nameMatcher);
+  return (path) => {
+    const names = Buffer.from(path).toString("latin1").split("/");
+    if (isAbsolute && names.shift() !== "") return false;
+    return (
+      names.length === components.length && names.every((name, index) => components[index]?.(name))
+    );
+  };
+}
+
+/** Whether a name is one of a directory's entries that a component stands for. */
+function nameMatcher(component: string): (name: string) => boolean {
+  if (!/[*?[]/.test(component)) {
+    const literalName = unescaped(component);
+    return (name) => name === literalName;
+  }
+  const matches = componentMatcher(component);
+  return (name) =>
+    name !== "" &&
+    name !== "." &&
+    name !== ".." &&
+    !name.includes("\0") &&
+    name.length <= NAME_MAX_BYTES &&
+    (component.startsWith(".") || !name.startsWith(".")) &&
+    matches(name);
+}
+
+/** A component without wildcards as the name that it stands for. */
+function unescaped(component: string): string {
+  return component.replaceAll(/\\(.)/gs, "$1");
+}
+
 function matchesIn(directory: BytesPath, component: string): Uint8Array[] {
   if (!/[*?[]/.test(component)) {
-    const name = Buffer.from(component.replaceAll(/\\(.)/gs, "$1"), "latin1");
+    const name = Buffer.from(unescaped(component), "latin1");
     const there = lstatSync(joinPath(directory, name), { throwIfNoEntry: false }) !== undefined;
     return there ? [name] : [];
   }

@@ -6,7 +6,6 @@ import { VsockboxError } from "../errors.ts";
 import type { FileKind } from "../files/facts.ts";
 import type { ByteSource } from "../net/pump.ts";
 import { field, type JsonObject } from "../protocols/agent/json-fields.ts";
-import { readPathField } from "../protocols/agent/paths.ts";
 
 /** A path of the guest or of this machine. */
 export type Path = string | Uint8Array;
@@ -30,6 +29,9 @@ export interface ListedFile extends FileFacts {
   /** The name's bytes, which need not be UTF-8. */
   nameBytes: Uint8Array;
 }
+
+/** Entries of a directory that are collected, some 300 bytes each. */
+const MAX_LISTED = 1_000_000;
 
 /** The files of a guest. */
 export class Files {
@@ -88,9 +90,8 @@ export class Files {
   /** A directory's entries, sorted by name. */
   async list(path: Path): Promise<ListedFile[]> {
     const entries: ListedFile[] = [];
-    for await (const entry of this.#client.records({ op: "list", path: bytesPath(path) })) {
-      const nameBytes = readPathField("entry", entry, "name");
-      entries.push({ ...factsOf(entry), name: new TextDecoder().decode(nameBytes), nameBytes });
+    for await (const { name: nameBytes, facts } of this.#client.list(bytesPath(path), MAX_LISTED)) {
+      entries.push({ ...factsOf(facts), name: new TextDecoder().decode(nameBytes), nameBytes });
     }
     return entries;
   }

@@ -12,6 +12,8 @@ import {
 import { encodeBase64 } from "../../protocols/agent/base64.ts";
 import { encodeJsonFrame, frameName, FrameType } from "../../protocols/agent/frame.ts";
 import { printable } from "../../printable.ts";
+import { bad } from "../../protocols/agent/json-fields.ts";
+import { isFileName } from "../../protocols/agent/paths.ts";
 import { FrameConnection } from "../frame-connection.ts";
 import { refusedBy } from "../hello-client.ts";
 
@@ -139,5 +141,8 @@ export async function listOldDirectory(
   path: Uint8Array,
 ): Promise<FileResponse["files"]> {
   const response = await ask(address, options, FrameType.ListFiles, { path: textPath(path) });
-  return response.files ?? [];
+  const files = response.files ?? [];
+  const odd = files.find(({ name }) => !isFileName(Buffer.from(name)));
+  if (odd === undefined) return files;
+  throw bad("FileResult", "the agent sent a name that no directory can have");
 }

@@ -12,6 +12,7 @@ const PATH_MAX_BYTES = 4096;
 const NAME_MAX_BYTES = 255;
 
 const SLASH = 0x2f;
+const DOT = 0x2e;
 
 /** A path or name as it stands in JSON. */
 export type JsonPath = string | { base64: string };
@@ -53,6 +54,12 @@ export function readPathField(what: string, object: JsonObject, name: string): U
   return bytes;
 }
 
+/** Whether bytes can be the name of a file in a directory: one component, neither `.` nor `..`. */
+export function isFileName(bytes: Uint8Array): boolean {
+  const areDots = bytes.length <= 2 && bytes.every((byte) => byte === DOT);
+  return !areDots && bytes.length <= NAME_MAX_BYTES && !bytes.includes(SLASH) && !bytes.includes(0);
+}
+
 /**
  * The name of one directory entry: never `.` or `..`, no slash. What a peer sends as a name must not
  * lead out of the directory that it is written into.
@@ -61,8 +68,7 @@ export function readPathField(what: string, object: JsonObject, name: string): U
  */
 export function readNameField(what: string, object: JsonObject, name: string): Uint8Array {
   const bytes = bytesOf(what, name, field(object, name));
-  const dots = bytes.length <= 2 && bytes.every((byte) => byte === 0x2e);
-  if (dots || bytes.includes(SLASH) || bytes.length > NAME_MAX_BYTES) {
+  if (!isFileName(bytes)) {
     throw bad(what, `${name} is no name of a file in a directory`);
   }
   return bytes;

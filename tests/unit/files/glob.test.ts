@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { componentMatcher, expandGlob } from "../../../src/files/glob.ts";
+import { componentMatcher, expandGlob, pathMatcher } from "../../../src/files/glob.ts";
 
 const matches = (pattern: string, name: string) => componentMatcher(pattern)(name);
 
@@ -50,4 +50,67 @@ test("expandGlob gives no more than the limit, over all directories", () => {
   } finally {
     rmSync(folder, { recursive: true });
   }
+});
+
+describe("pathMatcher", () => {
+  test.each([
+    ["/var/log/*.log", "/var/log/a.log", true],
+    ["/var/log/*.log", "/var/log/.log", false],
+    ["/var/log/*.log", "/var/log/a.txt", false],
+    ["/var/log/*.log", "/var/log/a.log/", false],
+    ["/var/log/*.log", "//var/log/a.log", false],
+    ["/var/log/*.log", "/var//log/a.log", false],
+    ["/var/log/*.log", "/var/log/x/a.log", false],
+    ["/var/log/*.log", "var/log/a.log", false],
+    ["/var/log/*.log", "/etc/log/a.log", false],
+    ["/var/*/a", "/var/../a", false],
+    ["/var/*/a", "/var/./a", false],
+    ["/var/*/a", "/var//a", false],
+    [".*", "..", false],
+    [".*", ".", false],
+    [".*", ".x", true],
+    ["*", ".bashrc", false],
+    ["*", "", false],
+    ["*", "a/b", false],
+    ["*", "a\0b", false],
+    ["*", "n".repeat(255), true],
+    ["*", "n".repeat(256), false],
+    ["a*", "/a1", false],
+    ["./a*", "./a1", true],
+    ["./a*", "a1", false],
+    ["../a*", "../a1", true],
+    ["dir*/", "dir1", true],
+    ["//a//b*", "/a/b1", true],
+    ["a\\*/b?", "a*/bc", true],
+    ["a\\*/b?", "ax/bc", false],
+    ["\\a/*", "a/x", true],
+    ["/x/[ab]", "/x/b", true],
+    ["/x/[ab]", "/x/c", false],
+    ["*\xff", "a\xff", true],
+  ])("%j against %j: %p", (pattern, path, expected) => {
+    const bytes = (text: string) => Buffer.from(text, "latin1");
+    expect(pathMatcher(bytes(pattern))(bytes(path))).toBe(expected);
+  });
+
+  test("whatever expandGlob gives it takes", () => {
+    const folder = mkdtempSync(join(tmpdir(), "vsockbox-test-"));
+    try {
+      for (const directory of ["a", ".b", "c d"]) {
+        mkdirSync(join(folder, directory));
+        for (const name of ["1", ".2", "[x]", "ł*"])
+          writeFileSync(join(folder, directory, name), "");
+      }
+      const patterns = ["*/*", ".*/*", "*/.*", "[.ac]*/?", "*/\\[x]*", "./*/*", "//*///1/"];
+      let found = 0;
+      for (const pattern of patterns.map((text) => Buffer.from(`${folder}/${text}`))) {
+        for (const path of expandGlob(pattern, 100)) {
+          expect(pathMatcher(pattern)(path)).toBe(true);
+          found++;
+        }
+      }
+      expect(found).toBeGreaterThan(15);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
 });
