@@ -9,7 +9,6 @@ import { HOST_ONLY } from "../net/allow-cid.ts";
 import { reportReady } from "../process/daemon.ts";
 import { guardGroups } from "../process/group-guard.ts";
 import { notifyReady, notifyStopping, takeNotifySocket } from "../process/notify.ts";
-import { writePidFile } from "../process/pid-file.ts";
 import {
   type EndingSignal,
   INIT_ENDING_SIGNALS,
@@ -21,7 +20,7 @@ import { parseDuration, parseInteger } from "../ui/arguments.ts";
 import type { Arguments } from "../ui/command.ts";
 import { InitDuties } from "./agent-init.ts";
 import { allowedCids } from "./common.ts";
-import { serviceLog } from "./service.ts";
+import { pidFileOf, serviceLog } from "./service.ts";
 import { durationOption } from "./target.ts";
 
 /** Serves until a signal ends it; gives the exit status. */
@@ -41,8 +40,7 @@ export async function runAgent(args: Arguments): Promise<number> {
   using init = args.flag("init") ? new InitDuties(log) : undefined;
   const options = agentOptions(args, log, init);
   const agent = init === undefined ? startAgent(options) : await init.untilStarted(options);
-  const pidFile = args.string("pid-file");
-  using _pidFile = pidFile === undefined ? undefined : await writePidFile(pidFile);
+  using _pidFile = await pidFileOf(args, () => agent.stop(0));
   const where = listening(agent);
   log.info(where);
   const problem = notifyReady(where);

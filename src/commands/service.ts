@@ -1,9 +1,11 @@
 /** What the commands share that serve until they are ended: their log, and the background. */
+import { closeSync } from "node:fs";
 import { type ConsolaInstance, type ConsolaReporter, createConsola } from "consola/basic";
 import { reasonOf } from "../errors.ts";
 import { isDaemonStart, reportFailure, startDaemon } from "../process/daemon.ts";
 import { printable } from "../printable.ts";
-import { LogFile } from "../process/log-file.ts";
+import { LogFile, openLogFile } from "../process/log-file.ts";
+import { writePidFile } from "../process/pid-file.ts";
 import { ignoreStraySignals } from "../process/stray-signals.ts";
 import type { Arguments } from "../ui/command.ts";
 import { say } from "../ui/report.ts";
@@ -13,6 +15,7 @@ import { say } from "../ui/report.ts";
  *
  * @param path undefined: standard error.
  * @param level as consola has them: 0 errors, 3 the usual, 4 everything.
+ * @throws {VsockboxError} as `openLogFile`: later failures lose lines, and end nothing.
  */
 export function serviceLog(tag: string, path: string | undefined, level: number): ConsolaInstance {
   if (path === undefined) {
@@ -21,6 +24,7 @@ export function serviceLog(tag: string, path: string | undefined, level: number)
     log.setReporters(log.options.reporters.map(printableOnly));
     return log.withTag(tag);
   }
+  closeSync(openLogFile(path));
   const file = new LogFile(path);
   const write = (entry: { type: string; args: unknown[] }) => {
     file.write(
@@ -71,4 +75,23 @@ async function goIntoBackground(name: string, logFile: string | undefined): Prom
   say(`vsockbox: ${started.message}`);
   if (started.hint !== undefined) say(`  hint: ${started.hint}`);
   return started.status;
+}
+
+/**
+ * Writes the file of `--pid-file`, if there is that option, once the service listens.
+ *
+ * @param stop ends the service if that fails, so that no socket file of it is left.
+ * @throws {VsockboxError} as `writePidFile`.
+ */
+export async function pidFileOf(
+  args: Arguments,
+  stop: () => Promise<unknown>,
+): Promise<Disposable | undefined> {
+  const path = args.string("pid-file");
+  try {
+    return path === undefined ? undefined : writePidFile(path);
+  } catch (thrown) {
+    await stop();
+    throw thrown;
+  }
 }

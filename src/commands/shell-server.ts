@@ -7,14 +7,13 @@ import { HOST_ONLY } from "../net/allow-cid.ts";
 import { reportReady } from "../process/daemon.ts";
 import { guardGroups } from "../process/group-guard.ts";
 import { notifyReady, notifyStopping, takeNotifySocket } from "../process/notify.ts";
-import { writePidFile } from "../process/pid-file.ts";
 import { type EndingSignal, onEndingSignal, SERVICE_ENDING_SIGNALS } from "../process/signals.ts";
 import { parseInteger } from "../ui/arguments.ts";
 import type { Arguments, Command } from "../ui/command.ts";
 import { SHELL_PORT } from "../vsock-shell/ports.ts";
 import { DEFAULT_MAX_SESSIONS, type ShellServer, startShellServer } from "../vsock-shell/server.ts";
 import { allowArguments, allowedCids } from "./common.ts";
-import { runService, serviceLog } from "./service.ts";
+import { pidFileOf, runService, serviceLog } from "./service.ts";
 import { portArgument, portOption } from "./shell-port.ts";
 import { durationOption } from "./target.ts";
 
@@ -108,8 +107,7 @@ async function serve(args: Arguments): Promise<number> {
       log,
     }),
   );
-  const pidFile = args.string("pid-file");
-  using _pidFile = pidFile === undefined ? undefined : await writePidFile(pidFile);
+  using _pidFile = await pidFileOf(args, () => server.stop());
   const where = `listening on ${formatAddress(server.listening)}`;
   log.info(where);
   const problem = notifyReady(where);

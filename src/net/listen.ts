@@ -1,6 +1,8 @@
 /** Listening on any address: binds, decides by the peer's CID, hands out streams, cleans up. */
 import { lstatSync, unlinkSync } from "node:fs";
+import { dirname } from "node:path";
 import { VsockboxError } from "../errors.ts";
+import { resolveTrusted } from "../files/trusted-path.ts";
 import { ERRNO } from "../ffi/errno.ts";
 import { AF_UNIX, AF_VSOCK, encodeSockaddrUn, encodeSockaddrVm } from "../ffi/sockaddr.ts";
 import {
@@ -181,7 +183,8 @@ export interface UnixListenerOptions {
  * Binds a Unix socket and listens, with mode 0600 or what `access` says. A stale socket file is
  * replaced, but only one that nobody listens on, and never a file of another kind.
  *
- * @throws {VsockboxError} CANNOT_CREATE; REFUSED where the socket cannot be given to that owner.
+ * @throws {VsockboxError} CANNOT_CREATE; REFUSED where the socket cannot be given to that owner, or if
+ * the path leads through a link of another user.
  */
 export function openUnixListener(
   address: SocketAddress & { kind: "unix" | "hybrid" },
@@ -189,6 +192,8 @@ export function openUnixListener(
 ): UnixListener {
   const path = address.kind === "hybrid" ? hybridListenPath(address) : address.path;
   const sockaddr = encodeSockaddrUn(path);
+  // bind(2) itself follows no link at the end of the path, but those before it.
+  resolveTrusted(dirname(path), { operation: "listen on" });
   removeStaleSocket(path, sockaddr);
   const mask = process.umask(0o177);
   try {

@@ -58,7 +58,7 @@ export async function startDaemon(
   args: readonly string[],
   { readyTimeoutMs = DEFAULT_READY_TIMEOUT_MS, logFile }: DaemonOptions = {},
 ): Promise<DaemonStart> {
-  const log = logFile === undefined ? undefined : openLog(logFile);
+  const log = logFile === undefined ? undefined : openLogFile(logFile);
   const pipe = openPipe();
   const child = spawnDetached(args, { log, pipe });
   const reader = new PipeReader(pipe.read);
@@ -82,22 +82,6 @@ export async function startDaemon(
   } finally {
     await reader.close();
     child.unref();
-  }
-}
-
-function openLog(path: string): number {
-  try {
-    return openLogFile(path);
-  } catch (thrown) {
-    const { message, errno } = toVsockboxError(thrown);
-    throw new VsockboxError({
-      code: "CANNOT_CREATE",
-      operation: "open log file",
-      address: path,
-      message,
-      errno,
-      cause: thrown,
-    });
   }
 }
 

@@ -1,12 +1,18 @@
 /** A log that lines are appended to. */
-import { closeSync, openSync, writeSync } from "node:fs";
+import { closeSync, writeSync } from "node:fs";
+import { openTrustedForAppending } from "../files/trusted-path.ts";
 
 /** Mode of a new log file: commands and addresses in it are not for everybody. */
 const LOG_FILE_MODE = 0o640;
 
-/** Opens a log for appending, making it where it is not there. The caller closes it. */
+/**
+ * Opens a log for appending, or makes it. The caller closes it.
+ *
+ * @throws {VsockboxError} CANNOT_CREATE; REFUSED for a file or a link of another user in a directory
+ * that others may write to.
+ */
 export function openLogFile(path: string): number {
-  return openSync(path, "a", LOG_FILE_MODE);
+  return openTrustedForAppending(path, LOG_FILE_MODE, { operation: "open log file" });
 }
 
 /**

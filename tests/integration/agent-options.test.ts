@@ -1,6 +1,15 @@
 /** What an agent's own options do: token, limits, graceful end, background, log, sandbox. */
 import { describe, expect, test } from "bun:test";
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  lchownSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { encodeFrame, encodeJsonFrame, FrameType } from "../../src/protocols/agent/frame.ts";
 import {
   eventually,
@@ -224,6 +233,35 @@ describe("--daemon", () => {
       status: 73,
       stderr: expect.stringContaining("/nowhere/x.sock"),
     });
+  });
+});
+
+describe.skipIf(process.getuid?.() !== 0)("names that another user has taken", () => {
+  const OTHER = 4242;
+
+  test("a link under --log-file, --pid-file or --listen is refused", async () => {
+    using folder = new TemporaryFolder();
+    const shared = folder.file("shared");
+    mkdirSync(shared);
+    chmodSync(shared, 0o1777);
+    const victim = folder.file("victim");
+    writeFileSync(victim, "precious\n");
+    symlinkSync(victim, `${shared}/name`);
+    symlinkSync(folder.path, `${shared}/directory`);
+    for (const name of ["name", "directory"]) lchownSync(`${shared}/${name}`, OTHER, OTHER);
+    const listen = ["--listen", `unix:${folder.file("agent.sock")}`];
+    const refused = { status: 77, stderr: expect.stringContaining("is a symbolic link of user") };
+    for (const command of ["agent", "shell-server"]) {
+      for (const option of ["--log-file", "--pid-file"]) {
+        const words = [command, ...listen, option, `${shared}/name`];
+        expect(await vsockbox(words)).toMatchObject(refused);
+        expect(await vsockbox([...words, "--daemon"])).toMatchObject(refused);
+      }
+      const words = [command, "--listen", `unix:${shared}/directory/agent.sock`];
+      expect(await vsockbox(words)).toMatchObject(refused);
+    }
+    expect(readFileSync(victim, "utf8")).toBe("precious\n");
+    expect(readdirSync(folder.path).toSorted()).toEqual(["shared", "victim"]);
   });
 });
 

@@ -1,0 +1,150 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  lchownSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import {
+  isShared,
+  isTrustedOwner,
+  openTrustedForAppending,
+  resolveTrusted,
+} from "../../../src/files/trusted-path.ts";
+import { TemporaryFolder } from "../../support/folder.ts";
+
+const ME = { uid: 1000, gid: 100 };
+
+test.each([
+  [0, true],
+  [1000, true],
+  [1001, false],
+])("the owner %d is trusted: %p", (uid, expected) => {
+  expect(isTrustedOwner(uid, ME)).toBe(expected);
+});
+
+test.each([
+  [{ uid: 0, gid: 0, mode: 0o755 }, false],
+  [{ uid: 1000, gid: 100, mode: 0o700 }, false],
+  [{ uid: 0, gid: 0, mode: 0o1777 }, true],
+  [{ uid: 0, gid: 0, mode: 0o777 }, true],
+  [{ uid: 1001, gid: 100, mode: 0o700 }, true],
+  [{ uid: 0, gid: 0, mode: 0o775 }, false],
+  [{ uid: 0, gid: 100, mode: 0o775 }, false],
+  [{ uid: 0, gid: 101, mode: 0o775 }, true],
+  [{ uid: 0, gid: 101, mode: 0o755 }, false],
+])("others may write to %j: %p", (directory, expected) => {
+  expect(isShared(directory, ME)).toBe(expected);
+});
+
+let folder: TemporaryFolder;
+let own = "";
+beforeEach(() => {
+  folder = new TemporaryFolder();
+  own = folder.file("own");
+  mkdirSync(own, 0o755);
+});
+afterEach(() => folder[Symbol.dispose]());
+
+const OPEN = { operation: "open log file" };
+const resolved = (path: string) => resolveTrusted(path, OPEN);
+
+describe("resolveTrusted", () => {
+  test("follows own links anywhere, relative, absolute and in the middle of a path", () => {
+    symlinkSync("own", folder.file("relative"));
+    symlinkSync(own, folder.file("absolute"));
+    symlinkSync("../absolute/./target", folder.file("own/chain"));
+    expect(resolved(`${folder.path}/relative/./x//y`)).toBe(`${own}/x/y`);
+    expect(resolved(folder.file("absolute"))).toBe(own);
+    expect(resolved(folder.file("relative/chain"))).toBe(`${own}/target`);
+  });
+
+  test("leads from a link to the parent of its target", () => {
+    mkdirSync(folder.file("own/deep"));
+    symlinkSync("own/deep", folder.file("link"));
+    expect(resolved(`${folder.path}/link/../x`)).toBe(`${own}/x`);
+  });
+
+  test("keeps links of /proc, and ends a loop", () => {
+    expect(resolved("/proc/self/fd/0")).toBe(`/proc/${process.pid}/fd/0`);
+    symlinkSync("loop", folder.file("loop"));
+    expect(() => resolved(folder.file("loop"))).toThrow("too many symbolic links");
+  });
+
+  test("is relative to the working directory", () => {
+    expect(resolved("x/../y")).toEndWith("/y");
+    expect(resolved(".")).toBe(resolved(process.cwd()));
+  });
+});
+
+describe.skipIf(process.getuid?.() !== 0)("in a directory that others may write to", () => {
+  let shared = "";
+  let victim = "";
+  beforeEach(() => {
+    shared = folder.file("shared");
+    mkdirSync(shared);
+    chmodSync(shared, 0o1777);
+    victim = `${own}/victim`;
+    writeFileSync(victim, "precious\n");
+  });
+  const OTHER = 4242;
+  const append = (path: string) => {
+    const fd = openTrustedForAppending(path, 0o640, OPEN);
+    writeSync(fd, "line\n");
+    closeSync(fd);
+  };
+
+  test("a link of another user is refused, at the end and before it", () => {
+    symlinkSync(victim, `${shared}/log`);
+    symlinkSync(own, `${shared}/directory`);
+    for (const name of ["log", "directory"]) lchownSync(`${shared}/${name}`, OTHER, OTHER);
+    expect(() => append(`${shared}/log`)).toThrow(
+      `open log file ${shared}/log: it is a symbolic link of user ${OTHER}, in a directory that others may write to`,
+    );
+    expect(() => append(`${shared}/directory/victim`)).toThrow(`${shared}/directory is a symbolic`);
+    expect(readFileSync(victim, "utf8")).toBe("precious\n");
+  });
+
+  test("also behind an own link, and in a directory of another user", () => {
+    symlinkSync(victim, `${shared}/log`);
+    lchownSync(`${shared}/log`, OTHER, OTHER);
+    symlinkSync(`${shared}/log`, `${own}/mine`);
+    expect(() => append(`${own}/mine`)).toThrow(`${shared}/log is a symbolic link`);
+    chmodSync(shared, 0o755);
+    expect(() => append(`${own}/victim`)).not.toThrow();
+    chownSync(shared, OTHER, OTHER);
+    expect(() => append(`${shared}/log`)).toThrow("symbolic link");
+  });
+
+  test("own links and files are used, new ones are made", () => {
+    symlinkSync(victim, `${shared}/log`);
+    append(`${shared}/log`);
+    append(`${shared}/new`);
+    append(`${shared}/new`);
+    expect(readFileSync(victim, "utf8")).toBe("precious\nline\n");
+    expect(readFileSync(`${shared}/new`, "utf8")).toBe("line\nline\n");
+  });
+
+  test("files of others, hard links and FIFOs are refused", () => {
+    writeFileSync(`${shared}/foreign`, "");
+    chownSync(`${shared}/foreign`, OTHER, OTHER);
+    linkSync(victim, `${shared}/hard`);
+    expect(Bun.spawnSync(["mkfifo", `${shared}/fifo`]).exitCode).toBe(0);
+    expect(() => append(`${shared}/foreign`)).toThrow(`it belongs to user ${OTHER}`);
+    expect(() => append(`${shared}/hard`)).toThrow("another hard link");
+    expect(() => append(`${shared}/fifo`)).toThrow(/open log file/);
+    expect(readFileSync(victim, "utf8")).toBe("precious\n");
+  });
+});
+
+test("what cannot be opened is an error with the path as it was given", () => {
+  expect(() => openTrustedForAppending(folder.file("none/log"), 0o640, OPEN)).toThrow(
+    `open log file ${folder.file("none/log")}: no such file or directory`,
+  );
+});
