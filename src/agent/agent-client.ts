@@ -237,17 +237,17 @@ export class AgentClient implements AsyncDisposable {
   /**
    * Starts a command that outlives this connection.
    *
-   * @returns the session's `id` and `pid`.
    * @throws {StartError} if it could not be started.
+   * @throws {VsockboxError} BAD_DATA for an id that no agent makes.
    */
-  async detach(request: CommandToRun, name: string | undefined): Promise<JsonObject> {
+  async detach(request: CommandToRun, name: string | undefined): Promise<DetachedCommand> {
     const operation = { op: "exec", detach: true, more: false } as const;
     const { channel, sent } = this.#openCommand({ ...operation, ...request, name });
     await sent;
     channel.end();
     const result = await channel.result;
     throwFailedStart(result);
-    return result;
+    return detachedCommandOf(result);
   }
 
   /** Joins a detached session, or reads its output. */
@@ -450,6 +450,27 @@ export class AgentClient implements AsyncDisposable {
 
 /** A command to be run. */
 export type CommandToRun = Omit<ExecOperation, "op" | "detach" | "name" | "more">;
+
+/** A command that was left running. */
+export interface DetachedCommand {
+  id: string;
+  pid: number | undefined;
+}
+
+/** Ids end up in scripts and on terminals. */
+const SESSION_ID = /^[A-Za-z0-9_-]{1,64}$/;
+
+/**
+ * Reads the result of a detached start.
+ *
+ * @throws {VsockboxError} BAD_DATA.
+ */
+export function detachedCommandOf(result: JsonObject): DetachedCommand {
+  const what = "exec result";
+  const id = field(result, "id");
+  if (typeof id !== "string" || !SESSION_ID.test(id)) throw bad(what, "its id is not an id");
+  return { id, pid: readInteger(what, result, "pid", 0x7fff_ffff) };
+}
 
 /** Sends the rest of a request. Never rejects: a broken channel is noticed by its reader. */
 async function sendParts(channel: Channel, parts: readonly ExecPart[]): Promise<void> {

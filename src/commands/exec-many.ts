@@ -14,6 +14,7 @@ import { type AgentTarget, agentTarget } from "./target.ts";
 interface Outcome {
   name: string;
   status: number;
+  timedOut: boolean;
   /** Why there is no exit status of the command. */
   error: VsockboxError | undefined;
 }
@@ -44,6 +45,7 @@ export async function runOnMany(
       }),
     );
     if (!json) summarize(outcomes);
+    else for (const { name, timedOut } of outcomes) if (timedOut) say(outOfTime(name));
     return Math.max(...outcomes.map(({ status }) => status));
   } catch (thrown) {
     if (isBrokenPipe(thrown)) return 141;
@@ -64,7 +66,7 @@ async function runOn(
   try {
     const run = { request, openInput: undefined, control, output, timeoutMs };
     const status = await runCommand(target, run);
-    return { name, status, error: undefined };
+    return { name, status, timedOut: control.timedOut, error: undefined };
   } catch (thrown) {
     if (isBrokenPipe(thrown)) throw thrown;
     const error = toVsockboxError(thrown, "exec");
@@ -72,16 +74,21 @@ async function runOn(
     const status = control.timedOut
       ? STATUS_TIMED_OUT
       : (control.interruptStatus ?? error.exitStatus);
-    return { name, status, error };
+    return { name, status, timedOut: control.timedOut, error };
   }
 }
 
 function summarize(outcomes: readonly Outcome[]): void {
   const failed = outcomes.filter(({ status }) => status !== 0);
   say(`vsockbox: ${outcomes.length} guests, ${failed.length} failed`);
-  for (const { name, status, error } of failed) {
-    say(`  ${name}: ${error === undefined ? `status ${status}` : reasonOf(error).message}`);
+  for (const { name, status, timedOut, error } of failed) {
+    if (timedOut) say(outOfTime(`  ${name}`));
+    else say(`  ${name}: ${error === undefined ? `status ${status}` : reasonOf(error).message}`);
   }
+}
+
+function outOfTime(name: string): string {
+  return `${name}: the command was ended: it ran longer than --timeout`;
 }
 
 const LINE_FEED = 0x0a;

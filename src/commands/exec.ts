@@ -1,21 +1,19 @@
 /** `vsockbox exec`: runs a command in the guest as if it were a local one. */
 import { existsSync } from "node:fs";
-import { AgentClient, type CommandToRun } from "../agent/agent-client.ts";
+import type { CommandToRun } from "../agent/agent-client.ts";
 import { VsockboxError } from "../errors.ts";
 import { STATUS_TIMED_OUT } from "../process/exit-status.ts";
-import { terminalSize } from "../process/raw-terminal.ts";
 import { isBrokenPipe, standardInput, StandardOutput } from "../process/stdio.ts";
-import { field } from "../protocols/agent/json-fields.ts";
-import { parseDuration } from "../ui/arguments.ts";
 import type { Arguments, Command } from "../ui/command.ts";
-import { print, printJson } from "../ui/report.ts";
+import { say } from "../ui/report.ts";
 import { ExecControl } from "./exec-control.ts";
+import { detachCommand } from "./exec-detach.ts";
 import { runOnMany } from "./exec-many.ts";
 import { eventOutput, type ExecOutput } from "./exec-output.ts";
 import { execRequest } from "./exec-request.ts";
 import { runCommand } from "./exec-run.ts";
-import { agentArguments, agentTarget } from "./target.ts";
-import { runOnTerminal, withTerm } from "./terminal.ts";
+import { agentArguments, agentTarget, durationOption } from "./target.ts";
+import { runOnTerminal } from "./terminal.ts";
 
 export const command: Command = {
   name: "exec",
@@ -30,7 +28,7 @@ export const command: Command = {
       type: "string",
       alias: "c",
       valueHint: "LINE",
-      description: "Run a line in the guest's shell instead of a command",
+      description: "Run a line in the user's shell of the guest instead of a command",
     },
     env: {
       type: "string",
@@ -55,7 +53,7 @@ export const command: Command = {
     timeout: {
       type: "string",
       valueHint: "TIME",
-      description: "End it after this long (1.5, 500ms, 2m) and exit with 124",
+      description: "End it after this long (1.5, 500ms, 2m; 0: never) and exit with 124",
     },
     "no-stdin": { type: "boolean", alias: "n", description: "Give it an empty input" },
     tty: { type: "boolean", alias: "t", description: "Run it on a terminal, joined to yours" },
@@ -113,14 +111,16 @@ export const command: Command = {
     const request = execRequest(args);
     const names = splitTargets(args.required("target"));
     const [name] = names;
-    if (args.flag("detach")) return detach(args, name, request);
+    if (args.flag("detach")) {
+      refuseTogether(args, "detach", ["timeout"]);
+      return detachCommand(args, names, request);
+    }
     if (args.flag("tty")) {
       refuseTogether(args, "tty", ["json", "no-stdin", "timeout"]);
       if (names.length > 1) throw usage("--tty needs a single target");
       return runOnTerminal(agentTarget(args, name), request);
     }
-    const timeout = args.string("timeout");
-    const timeoutMs = timeout === undefined ? undefined : parseDuration(timeout, "timeout");
+    const timeoutMs = durationOption(args, "timeout");
     return names.length > 1
       ? runOnMany(args, names, request, timeoutMs)
       : runOnOne(args, name, request, timeoutMs);
@@ -138,9 +138,14 @@ async function runOnOne(
   const output = args.flag("json") ? eventOutput(new StandardOutput(1)) : plainOutput();
   const openInput = args.flag("no-stdin") ? undefined : standardInput;
   try {
-    return await runCommand(target, { request, openInput, control, output, timeoutMs });
+    const status = await runCommand(target, { request, openInput, control, output, timeoutMs });
+    if (control.timedOut) say(outOfTime(args));
+    return status;
   } catch (thrown) {
-    if (control.timedOut) return STATUS_TIMED_OUT;
+    if (control.timedOut) {
+      say(outOfTime(args));
+      return STATUS_TIMED_OUT;
+    }
     if (control.interruptStatus !== undefined) return control.interruptStatus;
     if (isBrokenPipe(thrown)) return 141;
     if (args.flag("json") && thrown instanceof VsockboxError) {
@@ -150,18 +155,8 @@ async function runOnOne(
   }
 }
 
-/** Starts it and disconnects; its id is the output. */
-async function detach(args: Arguments, name: string, request: CommandToRun): Promise<number> {
-  refuseTogether(args, "detach", ["timeout"]);
-  const { address, options } = agentTarget(args, name);
-  await using client = await AgentClient.connect(address, options);
-  const tty = args.flag("tty") ? terminalSize() : undefined;
-  const toRun = tty === undefined ? request : { ...withTerm(request), tty };
-  const input = args.flag("interactive");
-  const result = await client.detach({ ...toRun, input }, args.string("name"));
-  if (args.flag("json")) printJson(result);
-  else print(String(field(result, "id")));
-  return 0;
+function outOfTime(args: Arguments): string {
+  return `vsockbox: the command was ended: it ran longer than --timeout ${args.string("timeout")}`;
 }
 
 /** An address, or several with commas between; a socket's path may itself have commas. */

@@ -85,6 +85,34 @@ describe("exec in several guests", () => {
       },
     );
     expect(result.status).toBe(124);
+    expect(result.stderr.match(/it ran longer than --timeout/g)).toHaveLength(2);
+  });
+
+  test("--detach starts it in each, and reports each", async () => {
+    const args = ["exec", "-d", "one,second", "--name", "both", "--", "sleep", "60.75"];
+    const { status, stdout, stderr } = await vsockbox(args, { env: env() });
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "vsockbox: 2 guests, 0 failed\n" });
+    expect(lines(stdout)).toEqual([
+      expect.stringMatching(/^one {4}\| [0-9a-f]{8}$/),
+      expect.stringMatching(/^second \| [0-9a-f]{8}$/),
+    ]);
+    for (const [index, target] of [one, two].entries()) {
+      const { stdout: list } = await vsockbox(["ps", "--json", target.address]);
+      expect(list).toContain(lines(stdout)[index]?.split("| ")[1] ?? "no id");
+      expect((await vsockbox(["kill", "--remove", target.address, "both"])).status).toBe(0);
+    }
+  });
+
+  test("--detach goes on after a guest that is down, and has the largest status", async () => {
+    const args = ["exec", "-d", "--json", "one,gone,second", "--", "true"];
+    const { status, stdout, stderr } = await vsockbox(args, { env: env() });
+    expect(status).toBe(69);
+    expect(stderr).toContain("vsockbox: gone: connect unix:/nowhere.sock");
+    expect(lines(stdout).map((line) => JSON.parse(line) as unknown)).toEqual([
+      { target: "one", id: expect.any(String), pid: expect.any(Number) },
+      expect.objectContaining({ target: "gone", event: "error", code: "UNAVAILABLE" }),
+      { target: "second", id: expect.any(String), pid: expect.any(Number) },
+    ]);
   });
 
   test.each([
