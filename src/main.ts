@@ -4,8 +4,9 @@ import { GROUP_GUARD_WORD } from "./process/group-guard-word.ts";
 import { RUN_AS_WORD } from "./process/run-as-word.ts";
 import { surviveEndingSignals } from "./process/signals.ts";
 import { aliasedCommand, isInit, subCommand } from "./commands/aliases.ts";
+import { unknownCommandHint } from "./commands/foreign-words.ts";
 import { COMMANDS } from "./commands/index.ts";
-import { closest, parseArguments } from "./ui/arguments.ts";
+import { parseArguments } from "./ui/arguments.ts";
 import { print, printStyled, printJson, reportError } from "./ui/report.ts";
 import { COMMIT, TARGET, VERSION } from "./version.ts";
 
@@ -58,18 +59,14 @@ async function main(programName: string, words: readonly string[]): Promise<numb
 async function load(name: string) {
   const entry = COMMANDS.find((candidate) => candidate.name === name);
   if (entry !== undefined) return (await entry.load()).command;
-  const near = closest(
-    name,
-    COMMANDS.map((candidate) => candidate.name),
-  );
   throw new VsockboxError({
     code: "USAGE",
     operation: "command line",
     message: `unknown command ${JSON.stringify(name)}`,
-    hint:
-      near === undefined
-        ? "`vsockbox --help` lists the commands"
-        : `did you mean \`vsockbox ${near}\`?`,
+    hint: unknownCommandHint(
+      name,
+      COMMANDS.map((candidate) => candidate.name),
+    ),
   });
 }
 
