@@ -1,6 +1,7 @@
 /** One connection of the agent protocol: frames in, frames out. */
 import { type VsockboxError } from "../errors.ts";
 import type { SocketStream } from "../net/stream.ts";
+import { RECOGNISED_BYTES } from "../protocols/recognise-service.ts";
 import { encodeFrame, type Frame, FrameDecoder, FrameType } from "../protocols/agent/frame.ts";
 
 /** Frames over a stream, for either end. */
@@ -9,6 +10,7 @@ export class FrameConnection {
   readonly #decoder: FrameDecoder;
   readonly #frames: AsyncGenerator<Frame, undefined, undefined>;
   #unread: Frame | undefined;
+  #head = new Uint8Array(0);
 
   constructor(stream: SocketStream, options: { maxFrameBytes?: number } = {}) {
     this.stream = stream;
@@ -31,9 +33,19 @@ export class FrameConnection {
   }
 
   async *#read(): AsyncGenerator<Frame, undefined, undefined> {
-    for await (const chunk of this.stream) yield* this.#decoder.push(chunk);
+    for await (const chunk of this.stream) {
+      if (this.#head.length < RECOGNISED_BYTES) {
+        this.#head = Buffer.concat([this.#head, chunk.subarray(0, RECOGNISED_BYTES)]);
+      }
+      yield* this.#decoder.push(chunk);
+    }
     this.#decoder.finish();
     return undefined;
+  }
+
+  /** The first bytes of the peer, by which it can be recognised. */
+  get head(): Uint8Array {
+    return this.#head;
   }
 
   /** Puts a frame back: the next call of {@link next} gives it. */

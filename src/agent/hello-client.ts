@@ -4,6 +4,7 @@ import { formatAddress, type SocketAddress } from "../net/address.ts";
 import { DEFAULT_CONNECT_TIMEOUT_MS, dial, type DialOptions } from "../net/dial.ts";
 import { withDeadline } from "../net/retry.ts";
 import type { SocketStream } from "../net/stream.ts";
+import { WrongServiceError } from "../net/wrong-service.ts";
 import { encodeProof, judgeAgent } from "../protocols/agent/challenge.ts";
 import { CHANNEL_WINDOW_BYTES } from "../protocols/agent/credit.ts";
 import {
@@ -20,8 +21,10 @@ import {
   PROTOCOL_VERSION,
 } from "../protocols/agent/hello.ts";
 import { REFUSED_TEXT, TOKEN_MISSING_TEXT } from "../protocols/agent/refused.ts";
+import { recogniseService } from "../protocols/recognise-service.ts";
 import { printable } from "../printable.ts";
 import { VERSION } from "../version.ts";
+import { EXEC_PORT, READY_PORT } from "./ports.ts";
 import { FrameConnection } from "./frame-connection.ts";
 import { isProof, newNonce, proofOf } from "./token-proof.ts";
 
@@ -40,13 +43,15 @@ export interface AgentDialOptions extends DialOptions {
 
 /** An agent that does not answer a Hello: it has the frames of the Go agent alone. */
 export class OldAgentError extends VsockboxError {
-  constructor(address: string) {
+  constructor(address: string, hint?: string) {
     super({
       code: "UNAVAILABLE",
       operation: "greet the agent at",
       address,
-      message: "it closed the connection: it is no vsockbox agent, or an old one",
-      hint: "exec, shell, forward -L and cp of single files work with any agent; for the rest run `vsockbox agent` in the guest",
+      message: "it closed the connection: it is not a vsockbox agent, or an old one",
+      hint:
+        hint ??
+        "exec, shell, forward -L and cp of single files work with any agent; for the rest run `vsockbox agent` in the guest",
     });
   }
 }
@@ -120,8 +125,31 @@ async function greetOnce(
     return { connection, hello };
   } catch (thrown) {
     stream.abort();
-    throw thrown;
+    throw explained(thrown, address, connection.head);
   }
+}
+
+/** The error of a greeting, or a better one if the peer's first bytes, or its address, say more. */
+function explained(thrown: unknown, address: SocketAddress, head: Uint8Array): unknown {
+  if (!(thrown instanceof VsockboxError)) return thrown;
+  const isOld = thrown instanceof OldAgentError;
+  if (!isOld && thrown.code !== "BAD_DATA" && thrown.code !== "TIMEOUT") return thrown;
+  const service = recogniseService(head);
+  if (service !== undefined && service !== "agent") {
+    return new WrongServiceError(address, service, "agent", thrown);
+  }
+  const hint = isOld ? otherAddress(address) : undefined;
+  return hint === undefined ? thrown : new OldAgentError(formatAddress(address), hint);
+}
+
+/** The address that may be meant by one at which the connection is closed without a byte. */
+function otherAddress(address: SocketAddress): string | undefined {
+  if (address.kind === "unix") {
+    return `if that is the socket of a VMM or of hybrid-proxy, its address is hybrid:${address.path}`;
+  }
+  if (address.port !== READY_PORT) return undefined;
+  const agent = formatAddress({ ...address, port: EXEC_PORT });
+  return `port ${READY_PORT} only shows that the agent is ready; it is at ${agent}`;
 }
 
 /** Exchanges Hello, and proves the token in both directions if there is one. */

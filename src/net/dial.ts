@@ -23,9 +23,11 @@ import {
 } from "../ffi/socket.ts";
 import { setVsockBufferSize, setVsockConnectTimeout, VSOCK_BUFFER_BYTES } from "../ffi/vsock.ts";
 import { encodeConnect, HandshakeReader } from "../protocols/hybrid/handshake.ts";
+import { RECOGNISED_BYTES, recogniseService } from "../protocols/recognise-service.ts";
 import { ANY, formatAddress, type SocketAddress } from "./address.ts";
 import { abortError, backoffDelay, delay, withDeadline, type Backoff } from "./retry.ts";
 import { assertTrustedOwner, type SocketOwners } from "./socket-owner.ts";
+import { WrongServiceError } from "./wrong-service.ts";
 import { adoptDescriptor, type SocketStream } from "./stream.ts";
 
 /** How long a connect, with its handshake, may take unless told otherwise, in milliseconds. */
@@ -217,11 +219,13 @@ async function streamHandshake(
   deadline: number,
 ): Promise<void> {
   const reader = new HandshakeReader();
+  let head: Uint8Array = new Uint8Array(0);
   const handshake = async () => {
     await stream.write(encodeConnect(address.port ?? 0));
     for (;;) {
       const chunk = await stream.read();
       if (chunk === undefined) throw hybridClosed(address);
+      head = Buffer.concat([head, chunk]).subarray(0, RECOGNISED_BYTES);
       const done = reader.push(chunk);
       if (done !== undefined) return stream.unread(done.rest);
     }
@@ -238,7 +242,10 @@ async function streamHandshake(
     if (thrown instanceof VsockboxError && thrown.code === "TRANSPORT") {
       throw hybridClosed(address);
     }
-    throw thrown;
+    const service = recogniseService(head);
+    throw service === undefined || service === "hybrid" || !(thrown instanceof VsockboxError)
+      ? thrown
+      : new WrongServiceError(address, service, "hybrid", thrown);
   }
 }
 

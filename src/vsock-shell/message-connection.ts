@@ -2,6 +2,9 @@
 import { VsockboxError } from "../errors.ts";
 import { setSendBuffer } from "../ffi/socket.ts";
 import { DEFAULT_CONNECT_TIMEOUT_MS } from "../net/dial.ts";
+import type { SocketAddress } from "../net/address.ts";
+import { WrongServiceError } from "../net/wrong-service.ts";
+import { RECOGNISED_BYTES, recogniseService } from "../protocols/recognise-service.ts";
 import { answerInTime } from "../net/retry.ts";
 import type { SocketStream } from "../net/stream.ts";
 import {
@@ -25,10 +28,20 @@ export class MessageConnection {
   /** How long the server may take for an answer that the protocol promises, in milliseconds. */
   readonly answerTimeoutMs: number;
   readonly #reader = new MessageReader();
+  readonly #address: SocketAddress | undefined;
+  #head: Uint8Array = new Uint8Array(0);
   #maxData = MAX_DATA_BYTES;
 
-  constructor(stream: SocketStream, answerTimeoutMs: number = DEFAULT_CONNECT_TIMEOUT_MS) {
+  /**
+   * @param address of the server, on the client's side.
+   */
+  constructor(
+    stream: SocketStream,
+    answerTimeoutMs: number = DEFAULT_CONNECT_TIMEOUT_MS,
+    address?: SocketAddress,
+  ) {
     this.stream = stream;
+    this.#address = address;
     this.answerTimeoutMs = answerTimeoutMs;
     setSendBuffer(stream.fd, C_PEER_SEND_BUFFER_BYTES);
   }
@@ -51,10 +64,13 @@ export class MessageConnection {
    */
   async next(): Promise<Message | undefined> {
     for (;;) {
-      const message = this.#reader.next();
+      const message = this.#nextOfReader();
       if (message !== undefined) return message;
       const chunk = await this.stream.read();
       if (chunk === undefined) break;
+      if (this.#head.length < RECOGNISED_BYTES) {
+        this.#head = Buffer.concat([this.#head, chunk.subarray(0, RECOGNISED_BYTES)]);
+      }
       this.#reader.feed(chunk);
     }
     if (!this.#reader.isInside) return undefined;
@@ -63,6 +79,18 @@ export class MessageConnection {
       operation: "read message",
       message: "the connection ended in the middle of one",
     });
+  }
+
+  #nextOfReader(): Message | undefined {
+    try {
+      return this.#reader.next();
+    } catch (thrown) {
+      const service = recogniseService(this.#head);
+      if (this.#address === undefined || service === undefined || service === "vsock-shell") {
+        throw thrown;
+      }
+      throw new WrongServiceError(this.#address, service, "vsock-shell", thrown);
+    }
   }
 
   /**

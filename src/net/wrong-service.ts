@@ -1,0 +1,37 @@
+/** A peer that speaks another protocol than the one that was expected at its address. */
+import { VsockboxError } from "../errors.ts";
+import type { Service } from "../protocols/recognise-service.ts";
+import { formatAddress, type SocketAddress } from "./address.ts";
+
+/** The services in words, with their article. */
+const NAMES: Readonly<Record<Service, string>> = {
+  agent: "a vsockbox agent",
+  "vsock-shell": "a vsock-shell server",
+  hybrid: "a VMM's vsock socket",
+  ssh: "an SSH server",
+  http: "a web server",
+  tls: "a TLS server",
+  text: "a service that sends text",
+};
+
+/** A service that has been recognised, but is not the one that was meant. */
+export class WrongServiceError extends VsockboxError {
+  readonly target: SocketAddress;
+  /** What answers there. */
+  readonly service: Service;
+  /** What was expected there. */
+  readonly expected: Service;
+
+  constructor(target: SocketAddress, service: Service, expected: Service, cause: unknown) {
+    super({
+      code: "BAD_DATA",
+      operation: "connect",
+      address: formatAddress(target),
+      message: `${NAMES[service]} answers there, not ${NAMES[expected]}`,
+      cause,
+    });
+    this.target = target;
+    this.service = service;
+    this.expected = expected;
+  }
+}
