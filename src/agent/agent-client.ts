@@ -231,6 +231,7 @@ export class AgentClient implements AsyncDisposable {
   spawn(request: CommandToRun): RemoteCommand {
     const operation = { op: "exec", detach: false, name: undefined, more: false } as const;
     const { channel, sent } = this.#openCommand({ ...operation, ...request });
+    this.#channels.confirm(channel);
     return new RemoteCommand(this, channel, { input: request.input, sent });
   }
 
@@ -497,6 +498,11 @@ export class RemoteCommand implements RemoteProcess {
   readonly #sent: Promise<void> | undefined;
   /** How it ended; rejects where that will never be known. */
   readonly exited: Promise<RemoteExit>;
+
+  get hasBegun(): boolean {
+    return this.channel.hasBegun;
+  }
+
   /** The channel's whole result. */
   readonly result: Promise<JsonObject>;
 

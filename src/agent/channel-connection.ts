@@ -154,17 +154,26 @@ export class ChannelConnection implements ChannelCarrier {
   async ping(value: JsonObject = {}): Promise<JsonObject> {
     if (this.#broken !== undefined) throw this.#broken;
     const answer = this.#sendPing(value);
+    this.#flush().catch(() => undefined);
     this.#expectAnswer();
     return answer;
+  }
+
+  /** Makes {@link Channel.hasBegun} true as soon as the peer has read everything sent so far. */
+  confirm(channel: Channel): void {
+    this.#sendPing({}).then(
+      () => {
+        channel.hasBegun = true;
+      },
+      () => undefined,
+    );
   }
 
   #sendPing(value: JsonObject): Promise<JsonObject> {
     const answer = Promise.withResolvers<JsonObject>();
     this.#pings.push(answer);
     // A peer that does not read delays this write for ever; the answer's promise ends all the same.
-    this.#connection
-      .sendEncoded(encodeJsonFrame(FrameType.Ping, value))
-      .catch((thrown: unknown) => answer.reject(thrown));
+    this.write(encodeJsonFrame(FrameType.Ping, value)).catch(() => undefined);
     return answer.promise;
   }
 
@@ -315,6 +324,7 @@ export class ChannelConnection implements ChannelCarrier {
     channel: Channel,
     frame: Exclude<ChannelFrame, { kind: "ping" | "pong" | "open" }>,
   ): void {
+    channel.hasBegun = true;
     switch (frame.kind) {
       case "data":
         return channel.onData(

@@ -51,6 +51,8 @@ export class Channel {
   readonly peerLeft: Promise<void>;
   /** Called at once for every Control of the peer, whatever else is queued. */
   onControl: (value: JsonObject) => void = () => undefined;
+  /** Whether the peer is known to have read the Open. */
+  hasBegun = false;
 
   readonly #carrier: ChannelCarrier;
   readonly #credit: SendCredit;

@@ -43,16 +43,20 @@ export interface AgentDialOptions extends DialOptions {
 
 /** An agent that does not answer a Hello: it has the frames of the Go agent alone. */
 export class OldAgentError extends VsockboxError {
-  constructor(address: string, hint?: string) {
+  /** The address that may be meant instead; undefined: this one may well be right. */
+  readonly otherAddressHint: string | undefined;
+
+  constructor(address: string, otherAddressHint?: string) {
     super({
       code: "UNAVAILABLE",
       operation: "greet the agent at",
       address,
       message: "it closed the connection: it is not a vsockbox agent, or an old one",
       hint:
-        hint ??
+        otherAddressHint ??
         "exec, shell, forward -L and cp of single files work with any agent; for the rest run `vsockbox agent` in the guest",
     });
+    this.otherAddressHint = otherAddressHint;
   }
 }
 

@@ -41,7 +41,7 @@ export class ExecControl implements Disposable {
 
   #onSignal(signal: EndingSignal): void {
     this.#received++;
-    if (this.#remote === undefined || this.#received > 1) {
+    if (this.#remote?.hasBegun !== true || this.#received > 1) {
       this.interruptStatus = statusOfSignal(signal);
       this.#dialing.abort();
       this.#abort("interrupted");

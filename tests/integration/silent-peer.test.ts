@@ -87,6 +87,9 @@ const CLIENTS: [name: string, words: (agent: string) => string[]][] = [
   ["cp from it", (agent) => ["cp", `${agent}:/etc/hosts`, folder.path]],
   ["cp from guest to guest", (agent) => ["cp", `${agent}:/etc/hosts`, `${agent}:/tmp/`]],
   ["cp of a pattern", (agent) => ["cp", `${agent}:/etc/*`, folder.path]],
+  ["exec", (agent) => ["exec", agent, "--", "true"]],
+  ["exec -n", (agent) => ["exec", "-n", agent, "--", "true"]],
+  ["exec of a line", (agent) => ["exec", agent, "-c", "true"]],
   ["exec -d", (agent) => ["exec", "-d", agent, "--", "true"]],
   ["logs", (agent) => ["logs", "-f", agent, "x"]],
   ["attach", (agent) => ["attach", agent, "x"]],
@@ -137,6 +140,9 @@ describe("a peer that greets and never answers", () => {
   test("can be left by the first signal, which is the reason of the end", async () => {
     const left: [string[], "SIGINT" | "SIGTERM"][] = [
       [["ps", greeter.address], "SIGINT"],
+      [["exec", greeter.address, "--", "true"], "SIGINT"],
+      [["exec", "--json", greeter.address, "--", "true"], "SIGTERM"],
+      [["exec", mute.address, "--", "true"], "SIGTERM"],
       [["cp", `${greeter.address}:/etc/hosts`, folder.path], "SIGTERM"],
       [["attach", greeter.address, "x"], "SIGTERM"],
       [["forward", mute.address, "-L", "0:localhost:1"], "SIGINT"],

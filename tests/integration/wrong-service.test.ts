@@ -45,6 +45,7 @@ async function serve(name: string, banner: string, atOnce: boolean): Promise<str
 const AGENT_COMMANDS: [string, (target: string) => string[]][] = [
   ["info", (target) => ["info", target]],
   ["ps", (target) => ["ps", target]],
+  ["exec", (target) => ["exec", target, "--", "true"]],
   ["exec -d", (target) => ["exec", "-d", target, "--", "true"]],
   ["cp", (target) => ["cp", "-r", "/etc/hostname", `${target}:/tmp/x`]],
   ["forward", (target) => ["forward", target, "-R", "0:localhost:1"]],
@@ -81,6 +82,9 @@ describe("a command for agents", () => {
     const { status, stderr } = await vsockbox(["info", `unix:${hybridPath}`]);
     expect({ status, stderr }).toMatchObject({ status: 69 });
     expect(stderr).toContain(`its address is hybrid:${hybridPath}`);
+    const run = await vsockbox(["exec", `unix:${hybridPath}`, "--", "true"]);
+    expect(run).toMatchObject({ status: 255 });
+    expect(run.stderr).toContain(`its address is hybrid:${hybridPath}`);
   });
 
   test("names the agent's port for the ready port", async () => {

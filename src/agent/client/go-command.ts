@@ -37,16 +37,20 @@ export interface GoCommandOptions {
   input: boolean;
   /** The size of its terminal; undefined: it runs on pipes. */
   tty: TerminalSize | undefined;
+  /** The hint of the error if the connection ends without a frame of the agent. */
+  silentEndHint?: string | undefined;
 }
 
 /** A command that runs in the guest. */
 export class GoCommand implements RemoteProcess {
   readonly exited: Promise<RemoteExit>;
+  readonly hasBegun = true;
   readonly #outcome = Promise.withResolvers<RemoteExit>();
   readonly #connection: FrameConnection;
   readonly #options: GoCommandOptions;
   #stderrHead = "";
   #sawStdout = false;
+  #sawFrame = false;
 
   private constructor(stream: SocketStream, options: GoCommandOptions) {
     this.#connection = new FrameConnection(stream);
@@ -70,7 +74,8 @@ export class GoCommand implements RemoteProcess {
     try {
       for (;;) {
         const frame = await this.#connection.next();
-        if (frame === undefined) throw endedEarly(this.#sawStdout ? "" : this.#stderrHead);
+        if (frame === undefined) throw this.#endedEarly();
+        this.#sawFrame = true;
         if (frame.type === FrameType.Stdout || frame.type === FrameType.Stderr) {
           yield this.#pieceOf(frame);
           continue;
@@ -85,6 +90,11 @@ export class GoCommand implements RemoteProcess {
       this.#outcome.reject(thrown);
       throw thrown;
     }
+  }
+
+  #endedEarly(): VsockboxError {
+    const hint = this.#sawFrame ? undefined : this.#options.silentEndHint;
+    return endedEarly(this.#sawStdout ? "" : this.#stderrHead, hint);
   }
 
   #pieceOf({ type, payload }: Frame): OutputPiece {
@@ -188,14 +198,15 @@ function exitOfCode(code: number): RemoteExit {
 /**
  * Why a session ended without an exit code, by what the agent wrote to standard error.
  */
-export function endedEarly(stderrHead: string): VsockboxError {
+export function endedEarly(stderrHead: string, hint?: string): VsockboxError {
   return (
     refusedBy(stderrHead) ??
     new VsockboxError({
       code: "TRANSPORT",
       operation: "run command",
       message: "the connection ended before the command's exit status came",
-      hint: "the agent or the guest may have been stopped; what the command did is not known",
+      hint:
+        hint ?? "the agent or the guest may have been stopped; what the command did is not known",
     })
   );
 }

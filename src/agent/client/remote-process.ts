@@ -23,6 +23,8 @@ export interface RemoteProcess extends AsyncIterable<OutputPiece> {
    * started, and with TRANSPORT if how it ended will never be known.
    */
   readonly exited: Promise<RemoteExit>;
+  /** Whether the agent is known to have the request; old agents do not report it. */
+  readonly hasBegun: boolean;
   /** Sends input; resolves when more can be sent. */
   write(bytes: Uint8Array): Promise<void>;
   /** Ends its input. */

@@ -36,7 +36,7 @@ export async function startCommand(
   } catch (thrown) {
     // Without a Hello there is no token: an agent that ignores it is not the one that was meant.
     if (!(thrown instanceof OldAgentError) || options.token !== undefined) throw thrown;
-    return startOnOldAgent({ address, options }, command, onWarning);
+    return startOnOldAgent({ address, options }, command, onWarning, thrown.otherAddressHint);
   }
   try {
     if (command.sandbox !== undefined && !client.hello.features.includes("sandbox")) {
@@ -53,6 +53,7 @@ async function startOnOldAgent(
   { address, options }: CommandTarget,
   command: CommandToRun,
   onWarning: (message: string) => void,
+  silentEndHint: string | undefined,
 ): Promise<RemoteProcess> {
   // An old agent would ignore the field and run the command as it is.
   if (command.sandbox !== undefined) throw noSandbox();
@@ -71,7 +72,11 @@ async function startOnOldAgent(
     env: { ...goEnvironmentOf(command.env), ...line.env },
     user: command.user,
   };
-  return GoCommand.start(stream, request, { input: command.input, tty: command.tty });
+  return GoCommand.start(stream, request, {
+    input: command.input,
+    tty: command.tty,
+    silentEndHint,
+  });
 }
 
 function noSandbox(): VsockboxError {
