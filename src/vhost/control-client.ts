@@ -1,8 +1,7 @@
 /** Finding and asking the control sockets of `hybrid-proxy`. */
 import { lstatSync, realpathSync } from "node:fs";
 import { resolve } from "node:path";
-import { reasonOf, VsockboxError } from "../errors.ts";
-import { parseJson } from "../json/bounded-json.ts";
+import { toVsockboxError, VsockboxError } from "../errors.ts";
 import { listeningSockets } from "../net/unix-sockets.ts";
 import {
   type CaptureRequest,
@@ -11,108 +10,65 @@ import {
   readFailure,
 } from "../protocols/hybrid/control.ts";
 import type { CaptureFacts } from "./capture.ts";
+import { askControl } from "./control-request.ts";
 import type { VmStatus } from "./status.ts";
-
-/** A process that does not answer within this time is stuck, in milliseconds. */
-const ANSWER_MS = 5000;
-
-/** Largest answer that is read, in bytes: a state has some 300 bytes a connection. */
-const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
+import { readCaptureFacts, readStatus } from "./status-reader.ts";
 
 /** Ending a capture may have to wait for a slow disk, in milliseconds. */
 const CAPTURE_MS = 60_000;
 
-interface Request {
-  operation: string;
-  method?: string;
-  body?: string;
-  timeoutMs?: number;
-}
-
-async function ask(
-  control: string,
-  path: string,
-  { operation, method = "GET", body, timeoutMs = ANSWER_MS }: Request,
-): Promise<unknown> {
-  let status: number;
-  let answer: unknown;
-  try {
-    const response = await fetch(`http://localhost${path}`, {
-      unix: control,
-      method,
-      signal: AbortSignal.timeout(timeoutMs),
-      ...(body === undefined ? {} : { body }),
-    });
-    ({ status } = response);
-    answer = await readAnswer(response);
-  } catch (thrown) {
-    const isLate = thrown instanceof Error && thrown.name === "TimeoutError";
-    const { errno, message } = reasonOf(thrown);
-    throw new VsockboxError({
-      code: isLate ? "TIMEOUT" : "UNAVAILABLE",
-      operation,
-      address: control,
-      message: isLate ? "it does not answer" : message,
-      errno,
-      hint: "the path has to be that of a hybrid-proxy that runs, and its user has to be yours",
-      cause: thrown,
-    });
-  }
-  if (status === 200) return answer;
-  throw new VsockboxError({ operation, address: control, ...readFailure(answer) });
-}
-
-/** The body as JSON; undefined if it is anything else, which another program may answer. */
-async function readAnswer({ body }: Response): Promise<unknown> {
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  if (body !== null) {
-    for await (const chunk of body as unknown as AsyncIterable<Uint8Array>) {
-      bytes += chunk.length;
-      // Leaving the loop cancels the rest.
-      if (bytes > MAX_ANSWER_BYTES) return undefined;
-      chunks.push(chunk);
-    }
-  }
-  try {
-    return parseJson("answer", Buffer.concat(chunks));
-  } catch {
-    return undefined;
-  }
-}
-
 /**
  * The state of a VM.
  *
- * @throws {VsockboxError} UNAVAILABLE, TIMEOUT, or BAD_DATA where somebody else answers.
+ * @throws {VsockboxError} as {@link askControl}, and BAD_DATA for what is not a state.
  */
 export async function askStatus(control: string): Promise<VmStatus> {
   const operation = "ask for the status at";
-  const answer = await ask(control, "/status", { operation });
-  // What our own process says about itself is taken at its word.
-  if (typeof Reflect.get(Object(answer), "guest_cid") === "number") return answer as VmStatus;
-  throw new VsockboxError({ operation, address: control, ...readFailure(undefined) });
+  const answer = await askControl(control, { operation, path: "/status" });
+  return read(readStatus, answer, operation, control);
+}
+
+function read<T>(
+  reader: (answer: unknown) => T,
+  answer: unknown,
+  operation: string,
+  control: string,
+): T {
+  try {
+    return reader(answer);
+  } catch (thrown) {
+    const { message } = toVsockboxError(thrown);
+    const { code, message: other } = readFailure(undefined);
+    throw new VsockboxError({ code, operation, address: control, message: `${other}: ${message}` });
+  }
 }
 
 /**
  * Begins a capture.
  *
- * @throws {VsockboxError} as {@link askStatus}, and what the process says.
+ * @throws {VsockboxError} as {@link askControl}, and BAD_DATA for what is not a capture.
  */
 export async function askCapture(control: string, request: CaptureRequest): Promise<CaptureFacts> {
   const body = JSON.stringify(request);
-  const options = { operation: "capture through", method: "PUT", body };
-  return (await ask(control, "/capture", options)) as CaptureFacts;
+  const operation = "capture through";
+  const answer = await askControl(control, { operation, path: "/capture", method: "PUT", body });
+  return read(readCaptureFacts, answer, operation, control);
 }
 
 /**
- * Ends a capture, and gives what it was; null where there was none.
+ * Ends a capture, and returns what it was; null if there was none.
  *
- * @throws {VsockboxError} as {@link askStatus}.
+ * @throws {VsockboxError} as {@link askCapture}.
  */
 export async function askCaptureEnd(control: string): Promise<CaptureFacts | null> {
-  const options = { operation: "end capture through", method: "DELETE", timeoutMs: CAPTURE_MS };
-  return (await ask(control, "/capture", options)) as CaptureFacts | null;
+  const operation = "end capture through";
+  const answer = await askControl(control, {
+    operation,
+    path: "/capture",
+    method: "DELETE",
+    timeoutMs: CAPTURE_MS,
+  });
+  return answer === null ? null : read(readCaptureFacts, answer, operation, control);
 }
 
 /**
