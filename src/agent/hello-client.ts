@@ -238,7 +238,6 @@ function anotherToken(address: string): VsockboxError {
 /** The error for an agent that lets nobody in, by what it said; undefined for other words. */
 export function refusedBy(said: string): VsockboxError | undefined {
   if (!said.includes(REFUSED_TEXT)) return undefined;
-  const aboutToken = said.includes("token");
   return new VsockboxError({
     code: "REFUSED",
     operation: "enter",
@@ -248,10 +247,16 @@ export function refusedBy(said: string): VsockboxError | undefined {
         .replace(/^vsockbox agent: /, "")
         .replace(/^accept: /, ""),
     ),
-    hint: aboutToken
-      ? "give the agent's token: --token-file FILE, or token_file in the VM's profile"
-      : "start the agent with --allow-cid naming this side's CID (1 for the same machine, 2 for the host)",
+    hint: hintAfterRefusal(said),
   });
+}
+
+function hintAfterRefusal(said: string): string {
+  if (said.includes("token")) {
+    return "give the agent's token: --token-file FILE, or token_file in the VM's profile";
+  }
+  if (said.includes("--max-sessions")) return "try again later, or start the agent with more";
+  return "start the agent with --allow-cid naming this side's CID (1 for the same machine, 2 for the host)";
 }
 
 /**

@@ -4,7 +4,9 @@ import type { SocketAddress } from "../net/address.ts";
 import type { AllowedCids } from "../net/allow-cid.ts";
 import { listen, type Listener } from "../net/listen.ts";
 import { watchIdle } from "../net/idle.ts";
-import { formatPeer } from "../net/peer.ts";
+import { formatPeer, formatPeerHost, type Peer } from "../net/peer.ts";
+import { RefusalLog } from "../net/refusal-log.ts";
+import { RefusedPool } from "../net/refused-pool.ts";
 import { onAbort, withDeadline } from "../net/retry.ts";
 import type { SocketStream } from "../net/stream.ts";
 import { DEFAULT_MAX_FRAME_BYTES } from "../protocols/agent/frame.ts";
@@ -114,31 +116,45 @@ export function startAgent(options: AgentOptions): Agent {
     log,
   };
 
+  const refusals = new RefusalLog((line) => log.warn(line));
+  const refusedPool = new RefusedPool();
   const onConnection = (stream: SocketStream) => {
     if (sessions.size >= maxSessions) {
-      log.warn(`${formatPeer(stream.peer)}: refused, ${maxSessions} sessions are open`);
-      void turnAway(stream, `${maxSessions} sessions are open, the limit of --max-sessions`);
+      refusals.note(formatPeerHost(stream.peer), `${maxSessions} sessions are open`);
+      if (!refusedPool.hasCapacity(stream.fd)) return stream.abort();
+      refusedPool.add(stream);
+      const reason = `${maxSessions} sessions are open, the limit of --max-sessions`;
+      void turnAway(stream, `${REFUSED_TEXT}: ${reason}`);
       return;
     }
     const idle = watchIdle(stream, options.idleTimeoutMs);
-    const served = serve(stream, options, services).finally(() => {
+    const served = serve(stream, options, services, refusals).finally(() => {
       clearInterval(idle);
       sessions.delete(stream);
     });
     sessions.set(stream, served);
   };
+  const onRefusal = (peer: Peer) => refusals.note(formatPeerHost(peer), "not in --allow-cid");
+  const onShortage = (reason: string) => log.warn(`cannot accept: ${reason}; peers have to wait`);
   const onRefused = (stream: SocketStream) => {
-    log.warn(`${formatPeer(stream.peer)}: refused, not in --allow-cid`);
     void turnAway(stream, `${REFUSED_TEXT}: ${formatPeer(stream.peer)} is not in --allow-cid`);
   };
 
   const listeners: [Listener, ...Listener[]] = [
-    listen(options.listen, { allowed, onConnection, onRefused }),
+    listen(options.listen, {
+      allowed,
+      onConnection,
+      onRefused,
+      onRefusal,
+      refusedPool,
+      onShortage,
+    }),
   ];
   if (options.readyListen !== undefined) {
     try {
       const onReadyProbe = (stream: SocketStream) => void stream.close();
-      listeners.push(listen(options.readyListen, { allowed, onConnection: onReadyProbe }));
+      const readyOptions = { allowed, onConnection: onReadyProbe, onRefusal, onShortage };
+      listeners.push(listen(options.readyListen, readyOptions));
     } catch (thrown) {
       for (const listener of listeners) listener.close();
       throw thrown;
@@ -152,6 +168,7 @@ export function startAgent(options: AgentOptions): Agent {
     },
     async stop(graceMs, hurry) {
       for (const listener of listeners) listener.close();
+      refusals.flush();
       const open = sessions.size;
       const allServed = Promise.all(sessions.values());
       if (open > 0 && graceMs > 0) await waitAtMost(allServed, graceMs, hurry);
@@ -189,6 +206,7 @@ async function serve(
   stream: SocketStream,
   options: AgentOptions,
   services: SessionServices,
+  refusals: RefusalLog,
 ): Promise<void> {
   const { maxFrameBytes } = services;
   const policy = {
@@ -217,7 +235,8 @@ async function serve(
   } catch (thrown) {
     const error = toVsockboxError(thrown, "serve");
     const isRefused = error instanceof RefusedClientError;
-    services.log.warn(`${peer}: ${isRefused ? `refused, ${error.reason}` : error.message}`);
+    if (isRefused) refusals.note(formatPeerHost(stream.peer), error.reason);
+    else services.log.warn(`${peer}: ${error.message}`);
     await sayGoodbye(connection, isRefused && error.isAnswered ? undefined : error);
   }
 }

@@ -6,7 +6,8 @@ import { GuestExecHost, type HostEvents } from "../guest-exec/host.ts";
 import { formatAddress, type SocketAddress } from "../net/address.ts";
 import { type AllowedCids, parseAllowedCids } from "../net/allow-cid.ts";
 import { listen, type Listener } from "../net/listen.ts";
-import { formatPeer } from "../net/peer.ts";
+import { formatPeerHost } from "../net/peer.ts";
+import { RefusalLog } from "../net/refusal-log.ts";
 import type { ByteSource } from "../net/pump.ts";
 import { STATUS_TIMED_OUT } from "../process/exit-status.ts";
 import { rawArguments, rawWords } from "../process/raw-arguments.ts";
@@ -118,6 +119,7 @@ export const command: Command = {
       events: withPrompt(guarded(json ?? text(args, prompt), ended), prompt, () => host.names),
     });
     let listener: Listener | undefined;
+    const refusals = new RefusalLog((line) => talk(`vsockbox: ${line}`));
     let timer: Timer | undefined;
     try {
       listener = listen(address, {
@@ -126,10 +128,8 @@ export const command: Command = {
           if (args.flag("once")) listener?.close();
           host.accept(stream);
         },
-        onRefused(stream) {
-          talk(`vsockbox: refused ${formatPeer(stream.peer)}: its CID may not connect`);
-          stream.abort();
-        },
+        onRefusal: (peer) => refusals.note(formatPeerHost(peer), "not in --allow-cid"),
+        onShortage: (reason) => talk(`vsockbox: cannot accept: ${reason}; peers have to wait`),
       });
       const shown = formatAddress(listener.address);
       json?.listening(shown);

@@ -2,7 +2,8 @@
 import { resolveAddress } from "../config/profiles.ts";
 import { formatAddress } from "../net/address.ts";
 import { listen, type Listener } from "../net/listen.ts";
-import { formatPeer } from "../net/peer.ts";
+import { formatPeerHost } from "../net/peer.ts";
+import { RefusalLog } from "../net/refusal-log.ts";
 import type { SocketStream } from "../net/stream.ts";
 import { joinStandardStreams } from "../net/standard-streams.ts";
 import { serveCommand } from "../process/serve-command.ts";
@@ -54,6 +55,7 @@ export const command: Command = {
   async run(args) {
     const ended = Promise.withResolvers<number>();
     let listener: Listener | undefined;
+    const refusals = new RefusalLog((line) => say(`vsockbox: ${line}`));
     const service = args.string("exec") === undefined ? standardStreams(args) : commands(args);
     try {
       using _signals = onEndingSignal((signal) => ended.resolve(statusOfSignal(signal)));
@@ -72,10 +74,8 @@ export const command: Command = {
             },
           );
         },
-        onRefused(stream) {
-          say(`vsockbox: refused ${formatPeer(stream.peer)}: not in --allow-cid`);
-          stream.abort();
-        },
+        onRefusal: (peer) => refusals.note(formatPeerHost(peer), "not in --allow-cid"),
+        onShortage: (reason) => say(`vsockbox: cannot accept: ${reason}; peers have to wait`),
       });
       if (!args.flag("quiet")) say(`vsockbox: listening on ${formatAddress(listener.address)}`);
       return await ended.promise;

@@ -4,7 +4,8 @@ import { ANY, formatAddress, type SocketAddress } from "../net/address.ts";
 import type { AllowedCids } from "../net/allow-cid.ts";
 import { dial } from "../net/dial.ts";
 import { listen, type Listener } from "../net/listen.ts";
-import { formatPeer } from "../net/peer.ts";
+import { formatPeer, formatPeerHost } from "../net/peer.ts";
+import { RefusalLog } from "../net/refusal-log.ts";
 import { pumpToClose } from "../net/pump.ts";
 import { withDeadline } from "../net/retry.ts";
 import type { SocketOwners } from "../net/socket-owner.ts";
@@ -70,6 +71,9 @@ export class HybridBridge {
   readonly #socketOwners: SocketOwners;
   readonly #onError: BridgeOptions["onError"];
   readonly #listeners: Listener[] = [];
+  readonly #refusals = new RefusalLog((message) =>
+    this.#onError("accept", new VsockboxError({ code: "REFUSED", operation: "accept", message })),
+  );
   readonly #streams = new Set<SocketStream>();
   #connections = 0;
   #isClosed = false;
@@ -127,13 +131,7 @@ export class HybridBridge {
     const listener = listen(address, {
       allowed,
       onConnection: (stream) => void this.#keep(stream, serve),
-      onRefused: (stream) => {
-        stream.abort();
-        this.#onError(
-          `connection from ${formatPeer(stream.peer)}`,
-          new VsockboxError({ code: "REFUSED", operation: "accept", message: "it is not allowed" }),
-        );
-      },
+      onRefusal: (peer) => this.#refusals.note(formatPeerHost(peer), "not in --allow-cid"),
     });
     this.#listeners.push(listener);
     return listener.address;

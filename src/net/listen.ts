@@ -17,9 +17,11 @@ import {
 import { setVsockBufferSize, VSOCK_BUFFER_BYTES } from "../ffi/vsock.ts";
 import { formatAddress, type SocketAddress } from "./address.ts";
 import { isAllowed, type AllowedCids } from "./allow-cid.ts";
-import { boundTo, type Peer } from "./peer.ts";
+import { AcceptLoop } from "./accept-loop.ts";
+import { boundTo, type Peer, peerOf } from "./peer.ts";
+import { RefusedPool } from "./refused-pool.ts";
 import { applyAccess, type SocketAccess } from "./socket-access.ts";
-import { socketHandler, type SocketStream } from "./stream.ts";
+import { adoptDescriptor, type SocketStream } from "./stream.ts";
 
 /** Options of {@link listen}. */
 export interface ListenOptions {
@@ -28,10 +30,16 @@ export interface ListenOptions {
   /** Called for each accepted connection. */
   onConnection: (stream: SocketStream) => void;
   /**
-   * Called for a connection of a peer that is not allowed, instead of `onConnection`. It may say why
-   * before it closes; without it the connection is closed at once.
+   * Called for a connection of a peer that is not allowed, instead of `onConnection`. It may send why
+   * before it closes; without it, and while many such peers are being answered, it is closed at once.
    */
   onRefused?: ((stream: SocketStream) => void) | undefined;
+  /** Called for every peer that is not allowed, whether or not `onRefused` is. */
+  onRefusal?: ((peer: Peer) => void) | undefined;
+  /** Which of them `onRefused` is called for; one of this listener alone if it is not given. */
+  refusedPool?: RefusedPool | undefined;
+  /** Called with the reason, once in a while, if nothing can be accepted for lack of descriptors. */
+  onShortage?: ((reason: string) => void) | undefined;
   seqpacket?: boolean | undefined;
 }
 
@@ -54,16 +62,59 @@ export function listen(address: SocketAddress, options: ListenOptions): Listener
   return address.kind === "vsock" ? listenVsock(address, options) : listenUnix(address, options);
 }
 
-function accept(fd: number, { allowed, onConnection, onRefused }: ListenOptions) {
-  const handler = socketHandler((stream) => {
-    const cid = stream.peer.kind === "vsock" ? stream.peer.cid : undefined;
-    if (isAllowed(allowed, cid)) onConnection(stream);
-    else if (onRefused !== undefined) onRefused(stream);
-    else stream.abort();
+/** Accepts connections on a listening socket of either family; the loop closes `fd`. */
+function accept(fd: number, address: SocketAddress, options: ListenOptions): AcceptLoop {
+  const pool = options.refusedPool ?? new RefusedPool();
+  const { onShortage } = options;
+  const loop = new AcceptLoop({
+    fd,
+    address: formatAddress(address),
+    onShortage,
+    onAccept: (accepted) => receive(accepted, address, options, pool, () => loop.isClosed),
   });
-  // `fd` is missing from the types of this version; net.Server.listen({ fd }) is refused by it.
-  const listenOptions = { fd, allowHalfOpen: true, socket: handler };
-  return Bun.listen(listenOptions as unknown as Parameters<typeof Bun.listen<SocketStream>>[0]);
+  return loop;
+}
+
+/** Hands a connection on, or refuses its peer. Never throws; resolves when it is handed on. */
+function receive(
+  fd: number,
+  address: SocketAddress,
+  options: ListenOptions,
+  pool: RefusedPool,
+  isClosed: () => boolean,
+): Promise<void> | undefined {
+  const { allowed, onRefusal, onRefused } = options;
+  const peer = peerOf(fd);
+  const cid = peerCid(peer);
+  // A vsock peer that is disconnected already has no CID any more: nothing is known about it.
+  const isUnknown = address.kind === "vsock" && cid === undefined;
+  const isRefused = isUnknown || !isAllowed(allowed, cid);
+  if (isRefused && !isUnknown) onRefusal?.(peer);
+  if (isRefused && (onRefused === undefined || isUnknown || !pool.hasCapacity(fd))) {
+    closeDescriptor(fd);
+    return undefined;
+  }
+  return handOn(fd, options, isRefused ? pool : undefined, isClosed);
+}
+
+/** `pool`: of the refused peers, of which this is one. */
+async function handOn(
+  fd: number,
+  { onConnection, onRefused }: ListenOptions,
+  pool: RefusedPool | undefined,
+  isClosed: () => boolean,
+): Promise<void> {
+  let stream: SocketStream;
+  try {
+    stream = await adoptDescriptor(fd);
+  } catch {
+    // It is disconnected, and its descriptor closed, already.
+    return;
+  }
+  if (isClosed()) return stream.abort();
+  if (pool === undefined) return onConnection(stream);
+  pool.add(stream);
+  onRefused?.(stream);
 }
 
 function openBound(
@@ -120,10 +171,10 @@ function listenVsock(address: SocketAddress & { kind: "vsock" }, options: Listen
   const port = requireListenPort(address);
   const fd = openVsockListener(address, options.seqpacket);
   const bound = boundTo(fd);
-  const server = accept(fd, options);
+  const loop = accept(fd, address, options);
   return {
     address: { ...address, port: bound.kind === "vsock" ? bound.port : port },
-    close: () => server.stop(false),
+    close: () => loop.close(),
   };
 }
 
@@ -148,11 +199,11 @@ function listenUnix(
   options: ListenOptions,
 ): Listener {
   const { fd, removeFile } = openUnixListener(address, options);
-  const server = accept(fd, options);
+  const loop = accept(fd, address, options);
   return {
     address,
     close() {
-      server.stop(false);
+      loop.close();
       removeFile();
     },
   };

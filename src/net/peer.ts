@@ -35,6 +35,11 @@ function decode(bytes: Uint8Array | undefined): Peer {
   return family === AF_UNIX ? { kind: "unix", path: decodeSockaddrUn(bytes) } : { kind: "unknown" };
 }
 
+/** Who a peer is, without the port that changes with every connection. */
+export function formatPeerHost(peer: Peer): string {
+  return peer.kind === "vsock" ? `vsock:${peer.cid}` : formatPeer(peer);
+}
+
 /** The peer in words, for logs and errors. */
 export function formatPeer(peer: Peer): string {
   if (peer.kind === "vsock") return formatAddress(peer);

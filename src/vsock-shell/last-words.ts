@@ -6,6 +6,9 @@ import { encodeRefusal } from "../protocols/vsock-shell/texts.ts";
 import { printable } from "../printable.ts";
 import type { MessageConnection } from "./message-connection.ts";
 
+/** How long a client that reads nothing is waited for, in milliseconds. */
+const UNREAD_END_MS = 10_000;
+
 /**
  * Says it and closes. A C client that sends or takes a file ends at a refusal of its kind, wherever
  * in the transfer; one with a terminal shows the text and ends at CLIENT_END. Each only logs what is
@@ -30,7 +33,9 @@ export async function endWithError(
   const bytes = Buffer.concat(words);
   // Nobody may be left to take it: then it is not waited for.
   void connection.sendEncoded(bytes).catch(() => undefined);
+  const timer = setTimeout(() => connection.stream.abort(), UNREAD_END_MS);
   await connection.finish();
+  clearTimeout(timer);
 }
 
 /** Why sessions end when their server does. */

@@ -4,7 +4,9 @@ import type { SocketAddress } from "../net/address.ts";
 import type { AllowedCids } from "../net/allow-cid.ts";
 import { watchIdle } from "../net/idle.ts";
 import { listen } from "../net/listen.ts";
-import { formatPeer } from "../net/peer.ts";
+import { formatPeer, formatPeerHost } from "../net/peer.ts";
+import { RefusalLog } from "../net/refusal-log.ts";
+import { RefusedPool } from "../net/refused-pool.ts";
 import type { SocketStream } from "../net/stream.ts";
 import { endWithError } from "./last-words.ts";
 import { MessageConnection } from "./message-connection.ts";
@@ -46,8 +48,9 @@ export function startShellServer(options: ShellServerOptions): ShellServer {
   const stopping = new AbortController();
   const services: SessionServices = { ...options, stopping: stopping.signal };
 
+  const refusals = new RefusalLog((line) => log.warn(line));
+  const refusedPool = new RefusedPool();
   const turnAway = (stream: SocketStream, message: string) => {
-    log.warn(`${formatPeer(stream.peer)}: refused, ${message}`);
     const error = new VsockboxError({ code: "REFUSED", operation: "accept", message });
     void endWithError(new MessageConnection(stream), error, "begin");
   };
@@ -55,7 +58,11 @@ export function startShellServer(options: ShellServerOptions): ShellServer {
     allowed,
     onConnection(stream) {
       if (sessions.size >= maxSessions) {
-        turnAway(stream, `${maxSessions} sessions are open, the limit of --max-sessions`);
+        const reason = `${maxSessions} sessions are open, the limit of --max-sessions`;
+        refusals.note(formatPeerHost(stream.peer), reason);
+        if (!refusedPool.hasCapacity(stream.fd)) return stream.abort();
+        refusedPool.add(stream);
+        turnAway(stream, reason);
         return;
       }
       const idle = watchIdle(stream, options.idleTimeoutMs);
@@ -66,6 +73,9 @@ export function startShellServer(options: ShellServerOptions): ShellServer {
       sessions.set(stream, served);
     },
     onRefused: (stream) => turnAway(stream, `${formatPeer(stream.peer)} is not in --allow-cid`),
+    onRefusal: (peer) => refusals.note(formatPeerHost(peer), "not in --allow-cid"),
+    refusedPool,
+    onShortage: (reason) => log.warn(`cannot accept: ${reason}; peers have to wait`),
   });
   return {
     listening: listener.address,
@@ -74,6 +84,7 @@ export function startShellServer(options: ShellServerOptions): ShellServer {
     },
     async stop() {
       listener.close();
+      refusals.flush();
       stopping.abort();
       const timer = setTimeout(() => {
         for (const stream of sessions.keys()) stream.abort();

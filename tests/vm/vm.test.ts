@@ -15,6 +15,7 @@ import "./siblings.ts";
 import "./forward.ts";
 import "./vsock.ts";
 import "./agent.ts";
+import "./agent-flood.ts";
 import "./install.ts";
 import "./guest-exec.ts";
 import "./vsock-shell.ts";

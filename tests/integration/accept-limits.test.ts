@@ -1,0 +1,88 @@
+/** Listeners under more connections than they serve, and with fewer descriptors than they need. */
+import { describe, expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { closeDescriptor } from "../../src/ffi/socket.ts";
+import {
+  eventually,
+  processesWith,
+  TemporaryFolder,
+  TestAgent,
+  Running,
+  vsockbox,
+} from "../support/binary.ts";
+import { connectUnix } from "../support/raw-vmm.ts";
+
+const descriptors = (pid: number) => readdirSync(`/proc/${pid}/fd`).length;
+
+/** Processor time of a process so far, user and system, in clock ticks of 10 ms. */
+function ticks(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return Number(fields[11]) + Number(fields[12]);
+}
+
+describe("without a free descriptor", () => {
+  const services: Record<string, (socket: string) => string[]> = {
+    agent: (socket) => ["agent", "--listen", socket],
+    "shell-server": (socket) => ["shell-server", "--listen", socket],
+    listen: (socket) => ["listen", socket, "-k", "--exec", "cat"],
+  };
+
+  test.each(["agent", "shell-server", "listen"])(
+    "%s neither spins nor ends, and serves again later",
+    async (name) => {
+      using folder = new TemporaryFolder();
+      const path = folder.file("s");
+      await using service = new Running(services[name]?.(`unix:${path}`) ?? [], {
+        through: ["prlimit", "--nofile=60:60"],
+      });
+      await eventually("it listens", () => {
+        try {
+          closeDescriptor(connectUnix(path));
+          return true;
+        } catch {
+          return false;
+        }
+      });
+      const held = Array.from({ length: 150 }, () => connectUnix(path));
+      await service.says("cannot accept");
+      const before = ticks(service.pid);
+      await Bun.sleep(1000);
+      // A loop that spins would use 100 of them.
+      expect(ticks(service.pid) - before).toBeLessThan(50);
+      expect(service.process.exitCode).toBeNull();
+      for (const fd of held) closeDescriptor(fd);
+      await eventually("descriptors are free again", () => descriptors(service.pid) < 45);
+      closeDescriptor(connectUnix(path));
+      if (name === "agent") {
+        expect((await vsockbox(["exec", `unix:${path}`, "--", "true"])).status).toBe(0);
+      }
+    },
+  );
+});
+
+/** Of the client and the command itself: two processes a session. */
+const SLEEP = "sleep 614.5";
+
+describe("above --max-sessions", () => {
+  test("a flood holds few descriptors and few lines of the log, and ends with its cause", async () => {
+    await using agent = await TestAgent.start(["--max-sessions", "4"]);
+    const busy = Array.from({ length: 4 }, () =>
+      vsockbox(["exec", agent.address, "--", ...SLEEP.split(" ")]),
+    );
+    await eventually("all sessions are in use", () => processesWith(SLEEP).length >= 8);
+    const before = descriptors(agent.running.pid);
+    const held = Array.from({ length: 500 }, () => connectUnix(agent.path));
+    await eventually("all have been looked at", async () => {
+      const more = await vsockbox(["info", agent.address]);
+      return more.status === 77 && more.stderr.includes("--max-sessions");
+    });
+    expect(descriptors(agent.running.pid) - before).toBeLessThan(40);
+    expect(agent.running.stderr.split("4 sessions are open").length).toBeLessThan(5);
+    for (const fd of held) closeDescriptor(fd);
+    agent.running.process.kill("SIGTERM");
+    await Promise.all(busy);
+    await agent.running.process.exited;
+    expect(agent.running.stderr).toMatch(/refused \d{3} more, 4 sessions are open/);
+  });
+});

@@ -1,0 +1,61 @@
+/** Accepting on a real socket, with the kernel's events and with a timer. */
+import { describe, expect, test } from "bun:test";
+import { closeDescriptor } from "../../../src/ffi/socket.ts";
+import { AcceptLoop } from "../../../src/net/accept-loop.ts";
+import { openUnixListener } from "../../../src/net/listen.ts";
+import { ReadableWatch } from "../../../src/net/readable-watch.ts";
+import { eventually } from "../../support/eventually.ts";
+import { TemporaryFolder } from "../../support/folder.ts";
+import { connectUnix } from "../../support/raw-vmm.ts";
+
+describe.each([
+  ["by events", false],
+  ["by a timer", true],
+])("%s", (_, usesTimer) => {
+  test("all connections are accepted, more than one round of them, in two bursts", async () => {
+    using folder = new TemporaryFolder();
+    const path = folder.file("s");
+    const { fd } = openUnixListener({ kind: "unix", path });
+    let accepted = 0;
+    const watch = new ReadableWatch(usesTimer);
+    const loop = new AcceptLoop({
+      fd,
+      address: path,
+      watch,
+      onAccept(connection) {
+        accepted++;
+        closeDescriptor(connection);
+      },
+    });
+    for (const burst of [200, 101]) {
+      const expected = accepted + burst;
+      const clients = Array.from({ length: burst }, () => connectUnix(path));
+      await eventually(`${expected} are accepted`, () => accepted === expected);
+      for (const client of clients) closeDescriptor(client);
+    }
+    expect(accepted).toBe(301);
+    loop.close();
+    expect(() => connectUnix(path)).toThrow();
+  });
+
+  test("none is accepted after close, also one that waits already", async () => {
+    using folder = new TemporaryFolder();
+    const path = folder.file("s");
+    const { fd } = openUnixListener({ kind: "unix", path });
+    const accepted: number[] = [];
+    const loop = new AcceptLoop({
+      fd,
+      address: path,
+      watch: new ReadableWatch(usesTimer),
+      onAccept(connection) {
+        accepted.push(connection);
+        loop.close();
+      },
+    });
+    const clients = [connectUnix(path), connectUnix(path), connectUnix(path)];
+    await eventually("one is accepted", () => accepted.length > 0);
+    await Bun.sleep(50);
+    expect(accepted).toHaveLength(1);
+    for (const connection of [...clients, ...accepted]) closeDescriptor(connection);
+  });
+});
