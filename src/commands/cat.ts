@@ -1,22 +1,17 @@
 /** `vsockbox cat`: files of a guest on standard output. */
-import { AgentClient } from "../agent/agent-client.ts";
 import { OldAgentError } from "../agent/hello-client.ts";
 import { readOldFile } from "../agent/client/go-files.ts";
-import { rawWords } from "../process/raw-arguments.ts";
-import { isBrokenPipe, StandardOutput } from "../process/stdio.ts";
+import { StandardOutput } from "../process/stdio.ts";
 import type { Command } from "../ui/command.ts";
-import { agentArguments, agentTarget, remoteOperand } from "./target.ts";
+import { pathsArgument, remotePaths } from "./file-command.ts";
+import { AgentClients, forEachOperand } from "./operands.ts";
+import { agentArguments, agentTarget } from "./target.ts";
 
 export const command: Command = {
   name: "cat",
   description: "Print files of a guest",
   args: {
-    paths: {
-      type: "positional",
-      required: true,
-      repeatable: true,
-      description: "TARGET:PATH, one or more",
-    },
+    ...pathsArgument,
     ...agentArguments,
   },
   examples: [
@@ -25,22 +20,17 @@ export const command: Command = {
   ],
   async run(args) {
     const output = new StandardOutput(1);
-    try {
-      for (const word of rawWords(args.list("paths"))) {
-        const { target, path } = remoteOperand("cat", word);
+    const operands = remotePaths("cat", args);
+    await using clients = new AgentClients(args);
+    return await forEachOperand(operands, async ({ target, path }) => {
+      try {
+        const client = await clients.get(target);
+        for await (const bytes of client.read(path)) await output.write(bytes);
+      } catch (thrown) {
+        if (!(thrown instanceof OldAgentError)) throw thrown;
         const { address, options } = agentTarget(args, target);
-        try {
-          await using client = await AgentClient.connect(address, options);
-          for await (const bytes of client.read(path)) await output.write(bytes);
-        } catch (thrown) {
-          if (!(thrown instanceof OldAgentError)) throw thrown;
-          await output.write(await readOldFile(address, options, path));
-        }
+        await output.write(await readOldFile(address, options, path));
       }
-      return 0;
-    } catch (thrown) {
-      if (isBrokenPipe(thrown)) return 141;
-      throw thrown;
-    }
+    });
   },
 };

@@ -1,13 +1,29 @@
 /** What the small file commands share: their operands, one connection a target. */
-import { AgentClient } from "../agent/agent-client.ts";
-import { toVsockboxError } from "../errors.ts";
+import type { AgentClient } from "../agent/agent-client.ts";
 import { rawWords } from "../process/raw-arguments.ts";
 import type { Arguments } from "../ui/command.ts";
-import { reportError } from "../ui/report.ts";
-import { agentTarget, remoteOperand } from "./target.ts";
+import { AgentClients, forEachOperand } from "./operands.ts";
+import { remoteOperand } from "./target.ts";
 
-/** Errors of one path, not of the connection. */
-const ITS_OWN = new Set(["IO", "USAGE", "CANNOT_CREATE"]);
+/** A path in a guest, and how the user wrote it. */
+export interface RemotePath {
+  target: string;
+  path: Uint8Array;
+  shown: string;
+}
+
+/**
+ * The paths of the positional `paths`.
+ *
+ * @throws {VsockboxError} USAGE for one that names no guest.
+ */
+export function remotePaths(command: string, args: Arguments): RemotePath[] {
+  const words = args.list("paths");
+  return rawWords(words).map((word, index) => {
+    const { target, path } = remoteOperand(command, word);
+    return { target, path, shown: words[index] ?? "" };
+  });
+}
 
 /**
  * Calls `action` for each `TARGET:PATH` of the positional `paths`, in order. One that fails does not
@@ -20,30 +36,11 @@ export async function forEachPath(
   args: Arguments,
   action: (client: AgentClient, path: Uint8Array, shown: string) => Promise<void>,
 ): Promise<number> {
-  const words = args.list("paths");
-  const operands = rawWords(words).map((word) => remoteOperand(command, word));
-  const clients = new Map<string, AgentClient>();
-  let status = 0;
-  try {
-    for (const [index, { target, path }] of operands.entries()) {
-      let client = clients.get(target);
-      if (client === undefined) {
-        const { address, options } = agentTarget(args, target);
-        client = await AgentClient.connect(address, options);
-        clients.set(target, client);
-      }
-      try {
-        await action(client, path, words[index] ?? "");
-      } catch (thrown) {
-        if (!ITS_OWN.has(toVsockboxError(thrown).code)) throw thrown;
-        const own = reportError(thrown);
-        status ||= own;
-      }
-    }
-    return status;
-  } finally {
-    await Promise.all([...clients.values()].map((client) => client.close()));
-  }
+  const operands = remotePaths(command, args);
+  await using clients = new AgentClients(args);
+  return await forEachOperand(operands, async ({ target, path, shown }) =>
+    action(await clients.get(target), path, shown),
+  );
 }
 
 /** The positional of {@link forEachPath}. */

@@ -27,7 +27,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "logs",
-    description: "Print what a detached session wrote",
+    description: "Print what detached sessions wrote",
     load: () => import("./logs.ts"),
   },
   {
@@ -47,7 +47,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "ls",
-    description: "List a directory of a guest",
+    description: "List directories of a guest",
     load: () => import("./ls.ts"),
   },
   {

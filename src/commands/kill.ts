@@ -5,6 +5,7 @@ import { signalNumber } from "../process/exit-status.ts";
 import type { Command } from "../ui/command.ts";
 import { printJson } from "../ui/report.ts";
 import { jsonArgument } from "./common.ts";
+import { forEachOperand } from "./operands.ts";
 import { agentArguments, agentTarget } from "./target.ts";
 
 export const command: Command = {
@@ -30,19 +31,32 @@ export const command: Command = {
   },
   examples: [
     { command: "vsockbox kill 3 1f2e", explanation: "Returns when nothing of it is left" },
-    { command: "vsockbox kill 3 build --signal HUP", explanation: "Just a signal" },
+    { command: "vsockbox kill -9 3 build", explanation: "Just a signal, as with kill(1)" },
+    { command: "vsockbox kill --signal HUP 3 build web", explanation: "To several sessions" },
   ],
+  rewrite: withSignalOption,
   async run(args) {
     const signal = signalOf(args.string("signal"));
     const { address, options } = agentTarget(args, args.required("target"));
     await using client = await AgentClient.connect(address, options);
-    for (const id of args.list("ids")) {
+    return await forEachOperand(args.list("ids"), async (id) => {
       const result = await client.request({ op: "kill", id, signal, remove: args.flag("remove") });
       if (args.flag("json")) printJson(result);
-    }
-    return 0;
+    });
   },
 };
+
+/** `-9`, `-HUP` or `-SIGHUP`, as kill(1) has it. */
+const SIGNAL_WORD = /^-([0-9]{1,2}|[A-Z][A-Z0-9+-]*)$/;
+
+/** Writes the signals of kill(1) as our option; what stands behind `--` is left alone. */
+function withSignalOption(words: readonly string[]): string[] {
+  const end = words.indexOf("--");
+  return words.map((word, index) => {
+    const signal = end === -1 || index < end ? SIGNAL_WORD.exec(word)?.[1] : undefined;
+    return signal === undefined ? word : `--signal=${signal}`;
+  });
+}
 
 /** `TERM`, `SIGTERM`, `term` or `15`. */
 function signalOf(text: string | undefined): number | undefined {

@@ -1,23 +1,24 @@
 /** `vsockbox logs`: what a detached session wrote. */
-import { AgentClient } from "../agent/agent-client.ts";
+import { AgentClient, type RemoteCommand } from "../agent/agent-client.ts";
 import { VsockboxError } from "../errors.ts";
 import { onEndingSignal, statusOfSignal } from "../process/signals.ts";
-import { isBrokenPipe } from "../process/stdio.ts";
 import { field } from "../protocols/agent/json-fields.ts";
 import type { Command } from "../ui/command.ts";
 import { printJson } from "../ui/report.ts";
 import { offsetOf, printOutput } from "./attach.ts";
+import { forEachOperand } from "./operands.ts";
 import { agentArguments, agentTarget } from "./target.ts";
 
 export const command: Command = {
   name: "logs",
-  description: "Print what a detached session wrote",
+  description: "Print what detached sessions wrote",
   args: {
     target: { type: "positional", required: true, description: "The agent's address" },
-    id: {
+    ids: {
       type: "positional",
       required: true,
-      description: "Id or name, as `vsockbox ps` shows it",
+      repeatable: true,
+      description: "Ids or names, as `vsockbox ps` shows them",
     },
     follow: { type: "boolean", alias: "f", description: "Go on with what is still to come" },
     offset: {
@@ -37,27 +38,35 @@ export const command: Command = {
     { command: "vsockbox logs 3 1f2e --offset 4096", explanation: "From a byte on" },
   ],
   async run(args) {
+    const ids = args.list("ids");
+    const follow = args.flag("follow");
+    if (ids.length > 1 && follow) {
+      throw new VsockboxError({
+        code: "USAGE",
+        operation: "logs",
+        message: "--follow takes one session",
+        hint: "run a command for each",
+      });
+    }
     const { address, options } = agentTarget(args, args.required("target"));
     await using client = await AgentClient.connect(address, options);
-    const remote = client.attach(args.required("id"), {
-      logs: true,
-      follow: args.flag("follow"),
-      offset: offsetOf(args),
-    });
+    let remote: RemoteCommand | undefined;
     let status = 0;
     using _signals = onEndingSignal((signal) => {
       status = statusOfSignal(signal);
-      remote.leave(new VsockboxError({ code: "ABORTED", operation: "logs", message: "left" }));
+      remote?.leave(new VsockboxError({ code: "ABORTED", operation: "logs", message: "left" }));
     });
     try {
-      if (args.flag("json")) {
-        for await (const _ of remote);
-      } else await printOutput(remote);
-      const result = await remote.result;
-      if (args.flag("json")) printJson(result);
-      return field(result, "offset") === undefined ? 65 : 0;
+      return await forEachOperand(ids, async (id) => {
+        remote = client.attach(id, { logs: true, follow, offset: offsetOf(args) });
+        if (args.flag("json")) {
+          for await (const _ of remote);
+        } else await printOutput(remote);
+        const result = await remote.result;
+        if (args.flag("json")) printJson({ ...result, id });
+        return field(result, "offset") === undefined ? 65 : 0;
+      });
     } catch (thrown) {
-      if (isBrokenPipe(thrown)) return 141;
       if (status !== 0) return status;
       throw thrown;
     }

@@ -5,17 +5,18 @@ import { baseName, joinPath } from "../files/bytes-path.ts";
 import { rawWords } from "../process/raw-arguments.ts";
 import { field } from "../protocols/agent/json-fields.ts";
 import type { Command } from "../ui/command.ts";
+import { forEachOperand } from "./operands.ts";
 import { agentArguments, agentTarget, remoteOperand } from "./target.ts";
 
 export const command: Command = {
   name: "mv",
   description: "Rename a file or directory of a guest",
   args: {
-    from: { type: "positional", required: true, description: "TARGET:PATH" },
-    to: {
+    paths: {
       type: "positional",
       required: true,
-      description: "The new path, or a directory for it, with the same TARGET",
+      repeatable: true,
+      description: "TARGET:SRC… TARGET:DST, a new path or a directory, in one guest",
     },
     "no-clobber": { type: "boolean", alias: "n", description: "Not where the new path exists" },
     ...agentArguments,
@@ -24,27 +25,35 @@ export const command: Command = {
     { command: "vsockbox mv 3:/srv/app.new 3:/srv/app", explanation: "Replaces a file at once" },
   ],
   async run(args) {
-    const [from, to] = rawWords([args.required("from"), args.required("to")]).map((word) =>
-      remoteOperand("mv", word),
-    );
-    if (from === undefined || to === undefined || from.target !== to.target) {
-      throw new VsockboxError({
-        code: "USAGE",
-        operation: "mv",
-        message: "both paths must be in the same guest",
-        hint: "`vsockbox cp` copies from guest to guest",
-      });
+    const operands = rawWords(args.list("paths")).map((word) => remoteOperand("mv", word));
+    const to = operands.at(-1);
+    const sources = operands.slice(0, -1);
+    if (to === undefined || sources.length === 0) {
+      throw usage("the destination is missing", "vsockbox mv TARGET:SRC... TARGET:DST");
     }
-    const { address, options } = agentTarget(args, from.target);
+    if (sources.some(({ target }) => target !== to.target)) {
+      throw usage(
+        "all paths must be in the same guest",
+        "`vsockbox cp` copies from guest to guest",
+      );
+    }
+    const { address, options } = agentTarget(args, to.target);
     await using client = await AgentClient.connect(address, options);
     const replace = !args.flag("no-clobber");
-    const path = (await isDirectory(client, to.path))
-      ? joinPath(to.path, baseName(from.path))
-      : to.path;
-    await client.request({ op: "rename", path: from.path, to: path, replace });
-    return 0;
+    const intoDirectory = await isDirectory(client, to.path);
+    if (sources.length > 1 && !intoDirectory) {
+      throw usage("the destination is not a directory", "several paths need a directory to go to");
+    }
+    return await forEachOperand(sources, async ({ path }) => {
+      const target = intoDirectory ? joinPath(to.path, baseName(path)) : to.path;
+      await client.request({ op: "rename", path, to: target, replace });
+    });
   },
 };
+
+function usage(message: string, hint: string): VsockboxError {
+  return new VsockboxError({ code: "USAGE", operation: "mv", message, hint });
+}
 
 async function isDirectory(client: AgentClient, path: Uint8Array): Promise<boolean> {
   try {

@@ -15,10 +15,12 @@ const showNumber = (word: string) => (word.startsWith(NO_OPTION) ? word.slice(1)
  *
  * @throws {VsockboxError} USAGE, naming the word that is wrong.
  */
-export function parseArguments(command: Command, words: readonly string[]): Arguments {
+export function parseArguments(command: Command, given: readonly string[]): Arguments {
+  const words = command.rewrite?.(given) ?? given;
   const positionals = Object.entries(command.args).filter(([, { type }]) => type === "positional");
   const options = optionsOf(command.args);
-  const { own, rest, restIndex } = splitRest(command, words, options, positionals.length);
+  const split = splitRest(command, words, options, positionals.length);
+  const { own } = split;
   const parsed = parseStrictly(command, own, options);
   const values: Record<string, string | boolean | string[] | undefined> = {};
 
@@ -29,10 +31,19 @@ export function parseArguments(command: Command, words: readonly string[]): Argu
     checkChoice(command, name, spec, values[name]);
   }
   const ownWords = parsed.positionals.map(showNumber);
+  const rest = [...split.rest];
+  if (split.isTerminated) {
+    // What stands behind `--` is never an option: positionals that are missing, then the rest.
+    const required = positionals.filter(([, { required: isRequired }]) => isRequired !== false);
+    const missing = Math.max(0, required.length - ownWords.length);
+    const taken = rest.splice(0, command.restName === undefined ? rest.length : missing);
+    ownWords.push(...taken);
+    if (taken.length > 0 && rest[0] === "--") rest.shift();
+  }
   positionals.forEach(([name, spec], index) => {
-    const given = ownWords.slice(index);
-    if (spec.repeatable) values[name] = given.length === 0 ? undefined : given;
-    else values[name] = given[0] ?? values[name];
+    const left = ownWords.slice(index);
+    if (spec.repeatable) values[name] = left.length === 0 ? undefined : left;
+    else values[name] = left[0] ?? values[name];
     if (values[name] === undefined && spec.required !== false) {
       throw usage(command, `${name.toUpperCase()} is missing`);
     }
@@ -40,10 +51,11 @@ export function parseArguments(command: Command, words: readonly string[]): Argu
   const takesAll = positionals.at(-1)?.[1].repeatable === true;
   const extra = takesAll ? undefined : ownWords[positionals.length];
   if (extra !== undefined) throw usage(command, `unexpected argument ${JSON.stringify(extra)}`);
-  if (command.restName === undefined && rest.length > 0) {
-    throw usage(command, `unexpected argument ${JSON.stringify(rest[0])}`);
-  }
-  return new Arguments(values, rest, restIndex);
+  ownWords.forEach((word, index) => {
+    const [name = ""] = positionals[Math.min(index, positionals.length - 1)] ?? [];
+    if (word === "") throw usage(command, `${name.toUpperCase()} is empty`);
+  });
+  return new Arguments(values, rest);
 }
 
 /** Only boolean options have boolean values, and none of those is repeatable. */
@@ -82,7 +94,8 @@ function optionsOf(specs: Command["args"]): ParseArgsOptionsConfig {
 interface SplitWords {
   own: string[];
   rest: string[];
-  restIndex: number;
+  /** Whether `--` ends the options. */
+  isTerminated: boolean;
 }
 
 /** Cuts off what belongs to the remote command, so that its options stay its own. */
@@ -92,10 +105,10 @@ function splitRest(
   options: ParseArgsOptionsConfig,
   positionalCount: number,
 ): SplitWords {
-  const cut = (index: number, restIndex: number): SplitWords => ({
+  const cut = (index: number, restIndex = index): SplitWords => ({
     own: words.slice(0, index),
     rest: words.slice(restIndex),
-    restIndex,
+    isTerminated: restIndex > index,
   });
   const { tokens } = parseArgs({
     args: words.map(hideNumber),
@@ -109,10 +122,10 @@ function splitRest(
     if (token.kind === "option-terminator") return cut(token.index, token.index + 1);
     if (token.kind !== "positional" || command.restName === undefined) continue;
     if (seen++ === positionalCount) {
-      return cut(token.index, token.index);
+      return cut(token.index);
     }
   }
-  return cut(words.length, words.length);
+  return cut(words.length);
 }
 
 function parseStrictly(command: Command, own: string[], options: ParseArgsOptionsConfig) {

@@ -21,17 +21,13 @@ export class Arguments {
   readonly #values: Readonly<Record<string, string | boolean | string[] | undefined>>;
   /** The words behind `--`, or behind the last positional of a command that takes a command line. */
   readonly rest: readonly string[];
-  /** Where `rest` begins in the words that were given. */
-  readonly restIndex: number;
 
   constructor(
     values: Readonly<Record<string, string | boolean | string[] | undefined>>,
     rest: readonly string[],
-    restIndex: number,
   ) {
     this.#values = values;
     this.rest = rest;
-    this.restIndex = restIndex;
   }
 
   /** A string option or positional that was given. */
@@ -70,6 +66,8 @@ export interface Command {
    */
   restName?: string;
   examples: readonly Example[];
+  /** Changes words that another program's users type into ours, before anything is parsed. */
+  rewrite?(words: readonly string[]): readonly string[];
   /** Does the work; gives the exit status. */
   run(args: Arguments): Promise<number>;
 }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { command as connect } from "../../../src/commands/connect.ts";
 import { command as exec } from "../../../src/commands/exec.ts";
+import { command as kill } from "../../../src/commands/kill.ts";
 import { COMMANDS } from "../../../src/commands/index.ts";
 import { closest, parseArguments, parseDuration, parseInteger } from "../../../src/ui/arguments.ts";
 
@@ -13,7 +14,6 @@ describe("parseArguments", () => {
       const args = parseArguments(exec, words);
       expect([args.string("target"), args.flag("json")]).toEqual(["3", false]);
       expect(args.rest).toEqual(["ls", "-la", "--json"]);
-      expect(words.slice(args.restIndex)).toEqual([...args.rest]);
     }
   });
 
@@ -36,8 +36,11 @@ describe("parseArguments", () => {
   });
 
   test("refuses words too many where no command is taken", () => {
+    expect(parseArguments(connect, ["3", "--", "22"]).string("port")).toBe("22");
     expect(() => parseArguments(connect, ["3", "22", "x"])).toThrow('unexpected argument "x"');
-    expect(() => parseArguments(connect, ["3", "--", "x"])).toThrow('unexpected argument "x"');
+    expect(() => parseArguments(connect, ["3", "--", "22", "x"])).toThrow(
+      'unexpected argument "x"',
+    );
   });
 });
 
@@ -83,5 +86,84 @@ describe("values", () => {
     expect(closest("exce", ["exec", "wait"])).toBe("exec");
     expect(closest("conn", ["connect", "cid"])).toBe("connect");
     expect(closest("zzz", ["exec", "cid"])).toBeUndefined();
+  });
+});
+
+describe("-- ends options", () => {
+  const commands = COMMANDS.map(({ name, load }) => ({ name, load }));
+
+  test.each(commands)("of $name", async ({ load }) => {
+    const { command } = await load();
+    const positionals = Object.entries(command.args).filter(
+      ([, { type }]) => type === "positional",
+    );
+    const needed = positionals.filter(([, { required }]) => required !== false);
+    const filled = command.restName === undefined ? positionals : needed;
+    const words = filled.map((_, index) => `--word-${index}`);
+    const behind = command.restName === undefined ? [] : ["--rest", "-x", "--"];
+    const args = parseArguments(command, ["--", ...words, ...behind]);
+    filled.forEach(([name, { repeatable }], index) => {
+      const value = repeatable ? args.list(name) : args.string(name);
+      expect(value).toEqual(repeatable ? words.slice(index) : (words[index] ?? ""));
+    });
+    expect(args.rest).toEqual(behind);
+    // Before it a word of this kind is an option, and unknown.
+    expect(() => parseArguments(command, ["--word-0"])).toThrow("unknown option --word-0");
+    if (positionals.at(-1)?.[1].repeatable === true || command.restName !== undefined) return;
+    expect(() => parseArguments(command, ["--", ...words, "-x"])).toThrow(
+      'unexpected argument "-x"',
+    );
+  });
+
+  test("once more in front of a remote command is none of its words", () => {
+    for (const words of [
+      ["--", "3", "--", "ls", "-l"],
+      ["--", "3", "ls", "-l"],
+      ["3", "--", "ls", "-l"],
+    ]) {
+      const args = parseArguments(exec, words);
+      expect([args.string("target"), args.rest]).toEqual(["3", ["ls", "-l"]]);
+    }
+    expect(parseArguments(exec, ["3", "--", "--", "-l"]).rest).toEqual(["--", "-l"]);
+    expect(parseArguments(exec, ["--json", "--", "3", "--json"]).rest).toEqual(["--json"]);
+  });
+});
+
+describe("empty operands", () => {
+  const commands = COMMANDS.map(({ name, load }) => ({ name, load }));
+
+  test.each(commands)("are refused by $name", async ({ load }) => {
+    const { command } = await load();
+    const positionals = Object.entries(command.args).filter(
+      ([, { type }]) => type === "positional",
+    );
+    for (const [index, [name]] of positionals.entries()) {
+      const words = positionals.map((_, place) => (place === index ? "" : "x"));
+      expect(() => parseArguments(command, words)).toThrow(`${name.toUpperCase()} is empty`);
+    }
+  });
+});
+
+describe("kill", () => {
+  test.each([
+    [["-9", "3", "id"], "9"],
+    [["3", "-9", "id"], "9"],
+    [["3", "id", "-KILL"], "KILL"],
+    [["-SIGHUP", "3", "id"], "SIGHUP"],
+    [["-s", "15", "3", "id"], "15"],
+    [["3", "id"], undefined],
+    [["-s", "9", "--", "3", "id"], "9"],
+  ])("%j sends %p", (words, signal) => {
+    const args = parseArguments(kill, words);
+    expect([args.string("target"), args.list("ids")]).toEqual(["3", ["id"]]);
+    expect(args.string("signal")).toBe(signal);
+  });
+
+  test("a signal behind -- is an id, a CID is no signal, and one signal is enough", () => {
+    expect(parseArguments(kill, ["3", "--", "-9"]).list("ids")).toEqual(["-9"]);
+    expect(parseArguments(kill, ["-1:5000", "id"]).string("target")).toBe("-1:5000");
+    expect(() => parseArguments(kill, ["-9", "-HUP", "3", "id"])).toThrow(
+      "--signal is given twice",
+    );
   });
 });
