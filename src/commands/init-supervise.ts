@@ -6,7 +6,7 @@ import type { ExitAction } from "../initramfs/init-config.ts";
 import { backoffDelay, type Backoff } from "../net/retry.ts";
 import { ownEnvironment } from "../process/environment.ts";
 import { ProcessGroup } from "../process/process-group.ts";
-import { selfCommand } from "../process/self.ts";
+import { runningCommand } from "../process/self.ts";
 import { resolveSpawn, startProcess } from "../process/spawn.ts";
 import { reportError } from "../ui/report.ts";
 import { InitDuties } from "./agent-init.ts";
@@ -67,7 +67,7 @@ function start(command: readonly [string, ...string[]]): ProcessGroup {
   const [first] = command;
   const argv: [string, ...string[]] = first.startsWith("/")
     ? [...command]
-    : [...selfCommand(), ...command];
+    : [...runningCommand(), ...command];
   const resolved = resolveSpawn({ argv, env: ownEnvironment(), cwd: "/" });
   try {
     return new ProcessGroup(startProcess(resolved, ["inherit", "inherit", "inherit"]));

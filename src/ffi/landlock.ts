@@ -28,7 +28,13 @@ export const FileRight = {
   MakeRegular: 1 << 8,
   MakeSocket: 1 << 9,
   Truncate: 1 << 14,
+  /** All that changes files; for a rule of a file, and of a directory without making devices. */
+  File: (1 << 1) | (1 << 14),
+  Directory: 0b0111_0111_1011_0010,
 } as const;
+
+/** What {@link restrictWrites} handles: all of Directory, and LANDLOCK_ACCESS_FS_MAKE_CHAR and _MAKE_BLOCK. */
+const WRITE_RIGHTS = BigInt(FileRight.Directory) | (1n << 6n) | (1n << 11n);
 
 /** All rights of the first version, LANDLOCK_ACCESS_FS_EXECUTE to _MAKE_SYM. */
 const FILE_RIGHTS_V1 = 2n ** 13n - 1n;
@@ -78,10 +84,32 @@ export function restrictFiles(version: number, rules: readonly FileRule[]): void
     (sum, later) => (version >= later.version ? sum | later.bit : sum),
     FILE_RIGHTS_V1,
   );
+  restrict(handled, version >= NETWORK_RIGHTS.version ? NETWORK_RIGHTS.bits : 0n, version, rules);
+}
+
+/**
+ * Denies this thread all changes of files but those of the rules, from here on and for good, and
+ * abstract Unix sockets of processes outside and signals to them, if this version of Landlock has them.
+ * Reading stays as it is, and so do network connections.
+ *
+ * @throws {VsockboxError} REFUSED without no-new-privs and without CAP_SYS_ADMIN; IO.
+ */
+export function restrictWrites(version: number, rules: readonly FileRule[]): void {
+  const unknown = LATER_FILE_RIGHTS.filter((later) => version < later.version);
+  const handled = unknown.reduce((sum, { bit }) => sum & ~bit, WRITE_RIGHTS);
+  restrict(handled, 0n, version, rules);
+}
+
+function restrict(
+  handled: bigint,
+  network: bigint,
+  version: number,
+  rules: readonly FileRule[],
+): void {
   // struct landlock_ruleset_attr; an older kernel takes a longer one whose end is zero.
   const attributes = BigUint64Array.of(
     handled,
-    version >= NETWORK_RIGHTS.version ? NETWORK_RIGHTS.bits : 0n,
+    network,
     version >= SCOPES.version ? SCOPES.bits : 0n,
   );
   const ruleset = call(CREATE_RULESET, ptr(attributes), attributes.byteLength, 0, 0);

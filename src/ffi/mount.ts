@@ -8,6 +8,7 @@ export const MS_NOSUID = 2;
 export const MS_NODEV = 4;
 export const MS_NOEXEC = 8;
 const MS_REMOUNT = 32;
+const MS_BIND = 0x1000;
 
 /** f_type of statfs(2), linux/magic.h. */
 export const PROC_SUPER_MAGIC = 0x9fa0;
@@ -52,6 +53,25 @@ export function remountReadOnly(target: string): number {
   const none = cString("none");
   const flags = BigInt(MS_REMOUNT | MS_RDONLY);
   const result = libc().mount(ptr(none), ptr(cString(target)), null, flags, null);
+  return result < 0 ? lastErrno() : 0;
+}
+
+/** Shows the file or tree of `source` at `target` as well. Returns 0 or the errno. */
+export function bindMount(source: string, target: string): number {
+  const [from, to] = [cString(source), cString(target)];
+  const result = libc().mount(ptr(from), ptr(to), null, BigInt(MS_BIND), null);
+  return result < 0 ? lastErrno() : 0;
+}
+
+/**
+ * Makes one mount read-only, not its file system, which others go on writing to. Returns 0 or the errno.
+ *
+ * @param flags of the mount as it is, MS_NOSUID and others: they are replaced.
+ */
+export function makeMountReadOnly(target: string, flags: number): number {
+  const all = BigInt(MS_REMOUNT | MS_BIND | MS_RDONLY | flags);
+  const path = cString(target);
+  const result = libc().mount(null, ptr(path), null, all, null);
   return result < 0 ? lastErrno() : 0;
 }
 

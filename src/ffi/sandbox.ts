@@ -30,8 +30,14 @@ const CAPABILITY_VERSION_3 = 0x2008_0522;
 /** Highest number that the two 32-bit words of a capability set have room for. */
 const CAPABILITY_MAX = 63;
 
-const CLONE_NEWNS = 0x2_0000;
-const CLONE_NEWPID = 0x2000_0000;
+/** Namespaces, linux/sched.h: mounts, System V IPC and POSIX queues, users, processes, network. */
+export const Namespace = {
+  Mount: 0x2_0000,
+  Ipc: 0x800_0000,
+  User: 0x1000_0000,
+  Pid: 0x2000_0000,
+  Network: 0x4000_0000,
+} as const;
 
 const MS_NOSUID = 2;
 const MS_NODEV = 4;
@@ -155,33 +161,41 @@ export function filterAllThreads(program: Uint8Array): void {
 }
 
 /**
- * Moves this thread to a mount namespace of its own, and its next child to a PID namespace of its
- * own. From here on this thread cannot start threads: pid_namespaces(7).
+ * Moves this thread to new namespaces, but for those of processes and users.
  *
- * @throws {VsockboxError} REFUSED without CAP_SYS_ADMIN.
+ * @param namespaces a sum of {@link Namespace}.
+ * @throws {VsockboxError} REFUSED without CAP_SYS_ADMIN, UNAVAILABLE if the kernel does not have them.
  */
-export function unshareProcesses(): void {
-  if (libc().unshare(CLONE_NEWPID | CLONE_NEWNS) === 0) return;
+export function unshareNamespaces(namespaces: number): void {
+  if (libc().unshare(namespaces) === 0) return;
   throw failed(lastErrno(), {
-    operation: "make a PID namespace",
+    operation: "make a namespace",
     needs: "CAP_SYS_ADMIN",
-    kernel: "CONFIG_PID_NS",
+    kernel: "namespaces(7)",
   });
 }
 
 /**
- * Mounts the /proc of this process's PID namespace, seen by nobody outside of its mount namespace.
+ * Keeps the mounts of this mount namespace from the others.
+ *
+ * @throws {VsockboxError} as mount(2) has them.
+ */
+export function makeMountsPrivate(): void {
+  const root = ptr(cString("/"));
+  if (libc().mount(null, root, null, MS_REC | MS_PRIVATE, null) === 0) return;
+  throw systemError(lastErrno(), {
+    operation: "make mounts private",
+    hint: "the agent's root must be a mount point; in a chroot: mount --bind DIR DIR before it",
+  });
+}
+
+/**
+ * Mounts the /proc of this process's PID namespace, in this mount namespace alone.
  *
  * @throws {VsockboxError} REFUSED, CONFIG or others as mount(2) has them.
  */
 export function mountOwnProc(): void {
-  const root = ptr(cString("/"));
-  if (libc().mount(null, root, null, MS_REC | MS_PRIVATE, null) < 0) {
-    throw systemError(lastErrno(), {
-      operation: "make mounts private",
-      hint: "the agent's root must be a mount point; in a chroot: mount --bind DIR DIR before it",
-    });
-  }
+  makeMountsPrivate();
   const [type, path] = [cString("proc"), cString("/proc")];
   const flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
   if (libc().mount(ptr(type), ptr(path), ptr(type), flags, null) < 0) {

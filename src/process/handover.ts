@@ -11,7 +11,7 @@ import { START_FAILURE_KINDS, START_STAGES, StartError } from "../start-error.ts
 import { PipeReader } from "./pipe.ts";
 import { RUN_AS_WORD } from "./run-as-word.ts";
 import type { SandboxOption } from "./sandbox.ts";
-import { selfCommand } from "./self.ts";
+import { runningCommand } from "./self.ts";
 import type { ResolvedSpawn } from "./spawn.ts";
 
 /** Holds the numbers of the helper's descriptors: nothing of the command acts on our own start. */
@@ -21,7 +21,7 @@ export const DESCRIPTORS_VARIABLE = "VSOCKBOX_RUN_AS";
 const [INSTRUCTIONS_FD, REPORT_FD] = [3, 4];
 
 /** Counts changes of {@link Instructions}: the file of a running agent may have been replaced. */
-export const INSTRUCTIONS_VERSION = 1;
+export const INSTRUCTIONS_VERSION = 2;
 
 /** Longest report that is read, in bytes. */
 const MAX_REPORT_BYTES = 64 * 1024;
@@ -38,6 +38,8 @@ export interface Instructions {
   /** What becomes of standard input: the session's terminal, or that with us in its foreground. */
   terminal: "controlling" | "foreground" | null;
   sandbox: readonly SandboxOption[];
+  /** Whether the helper is in the sandbox's namespaces already. */
+  isInside: boolean;
   /** Not null: be PID 1 of the namespace, with these pipes. */
   init: { report: number; go: number } | null;
 }
@@ -83,6 +85,7 @@ export function handOver(resolved: ResolvedSpawn): Handover {
         : { uid: user.uid, gid: user.gid, groups: user.groups },
     terminal: onTerminal ? "controlling" : null,
     sandbox,
+    isInside: false,
     init: null,
   });
   const report = openPipe();
@@ -112,7 +115,7 @@ export function helperCommand({ instructions, report }: HelperDescriptors): {
   argv: [string, ...string[]];
   env: Record<string, string>;
 } {
-  const [program, ...rest] = selfCommand();
+  const [program, ...rest] = runningCommand();
   return {
     argv: [program, ...rest, RUN_AS_WORD],
     env: { [DESCRIPTORS_VARIABLE]: `${instructions},${report}` },

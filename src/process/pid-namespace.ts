@@ -22,8 +22,10 @@ import {
   waitForChild,
   waitingSignals,
 } from "../ffi/child-process.ts";
-import { dieWithParent, mountOwnProc, unshareProcesses } from "../ffi/sandbox.ts";
+import { startNamespacedChild, type UserMap } from "../ffi/namespaced-child.ts";
+import { dieWithParent, mountOwnProc, Namespace } from "../ffi/sandbox.ts";
 import { closeDescriptor, openPipe } from "../ffi/socket.ts";
+import { protectProc } from "./protect-kernel.ts";
 
 const { SIGHUP, SIGINT, SIGQUIT, SIGTERM } = constants.signals;
 
@@ -50,23 +52,27 @@ export interface Reexecution {
 }
 
 /**
- * The outer helper: starts PID 1, which `initCommand` gives, and ends as the command does.
+ * The outer helper: starts PID 1, which `initCommand` returns, and ends as the command does.
+ *
+ * With `users` PID 1 is the root of a user namespace, too.
  *
  * Until PID 1 is ready a signal ends this process, as it would have the command. From then on PID 1
  * keeps it for the command. It cannot do so before: the runtime unblocks all signals while it loads.
  *
  * @throws {VsockboxError} REFUSED where the namespace cannot be made.
  */
-export function runInPidNamespace(initCommand: (pipes: InitPipes) => Reexecution): never {
+export function runInPidNamespace(
+  initCommand: (pipes: InitPipes) => Reexecution,
+  users: UserMap | undefined,
+): never {
   const [report, go] = [openPipe(), openPipe()];
   const pipes = { report: report.write, go: go.read };
   const command = initCommand(pipes);
   const inherited = [...Object.values(pipes), ...command.inherited];
   for (const fd of inherited) setInherited(fd, true);
-  const start = prepareChild({ ...command, keepsBlockedSignals: true });
+  const namespaces = Namespace.Pid | Namespace.Mount | (users === undefined ? 0 : Namespace.User);
   setBlockedSignals(ENDING_SIGNALS);
-  unshareProcesses();
-  const init = start();
+  const init = startNamespacedChild({ ...command, namespaces, users });
   setBlockedSignals([]);
   for (const fd of inherited) closeDescriptor(fd);
   const isReady = readSync(report.read, new Uint8Array(1)) > 0;
@@ -91,6 +97,7 @@ export function runAsInit({ report, go }: InitPipes, command: Reexecution): neve
   setInherited(report, false);
   setInherited(go, false);
   mountOwnProc();
+  protectProc();
   for (const fd of command.inherited) setInherited(fd, true);
   const start = prepareChild({ ...command, keepsBlockedSignals: false });
   if (!isSent(report, READY) || readSync(go, new Uint8Array(1)) === 0) endAs(0);

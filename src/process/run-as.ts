@@ -3,7 +3,7 @@
  * groups, a controlling terminal, a sandbox, arguments and variables that are not UTF-8. Our own file
  * is executed again, does it, and becomes the command.
  */
-import { closeSync, fstatSync, readSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, readdirSync, readSync, writeSync } from "node:fs";
 import { reasonOf, VsockboxError } from "../errors.ts";
 import { setInherited } from "../ffi/child-process.ts";
 import { changeDirectory, replaceProcess } from "../ffi/credentials.ts";
@@ -21,7 +21,9 @@ import {
 import { programError } from "./program.ts";
 import { RUN_AS_WORD } from "./run-as-word.ts";
 import { type Reexecution, runAsInit, runInPidNamespace } from "./pid-namespace.ts";
-import { becomeRestricted } from "./sandbox.ts";
+import { becomeRestricted, enterNamespaces } from "./sandbox.ts";
+import { applyLimits, isLimitWord } from "./sandbox-limits.ts";
+import { SANDBOX_USERS } from "./sandbox-user.ts";
 
 /** Exit status of a helper that has reported its failure. */
 const STATUS_FAILED = 125;
@@ -81,31 +83,37 @@ function readInstructions(fd: number): Instructions {
 }
 
 function become(instructions: Instructions, { report }: HelperDescriptors): never {
-  const { program, argv, settings, cwd, user, terminal, sandbox, init } = instructions;
+  const { program, argv, settings, cwd, user, terminal, sandbox, isInside, init } = instructions;
   if (terminal === "controlling") {
     during({ kind: "pty_failed", stage: "terminal" }, () => makeControllingTerminal(0));
   }
   const restricting = { kind: "sandbox_failed", stage: "sandbox" } as const;
   if (init !== null) {
-    const inside = sandbox.filter((option) => option !== "pid-namespace");
-    const next = reexecution({ ...instructions, terminal, sandbox: inside, init: null }, report);
+    const next = reexecution({ ...instructions, isInside: true, init: null }, report);
     return during(restricting, () => runAsInit(init, next));
   }
-  if (sandbox.includes("pid-namespace")) {
+  if (!isInside) during(restricting, () => enterNamespaces(sandbox));
+  if (!isInside && sandbox.includes("pid-namespace")) {
     // The group that we are in has no number in the namespace, without which shells cannot give the
     // terminal back: the command gets a group of its own.
     const inside = terminal === null ? null : "foreground";
     return during(restricting, () =>
-      runInPidNamespace((pipes) =>
-        reexecution({ ...instructions, terminal: inside, init: pipes }, report),
+      runInPidNamespace(
+        (pipes) => reexecution({ ...instructions, terminal: inside, init: pipes }, report),
+        sandbox.includes("user-namespace") ? SANDBOX_USERS : undefined,
       ),
     );
   }
   if (terminal === "foreground") takeForeground(0);
   during({ kind: "bad_cwd", stage: "directory" }, () => changeDirectory(bytesOf(cwd)));
+  const limits = sandbox.filter(isLimitWord);
+  // Process 1 belongs to the user namespace's root as well.
+  const otherThreads = sandbox.includes("user-namespace") ? readdirSync("/proc/1/task").length : 0;
   during(sandbox.length > 0 ? restricting : { kind: "permission_denied", stage: "user" }, () =>
     becomeRestricted(user, sandbox),
   );
+  // Last: the runtime itself needs more than a command may have.
+  during(restricting, () => applyLimits(limits, otherThreads));
   try {
     return replaceProcess(bytesOf(program), argv.map(bytesOf), settings.map(bytesOf));
   } catch (thrown) {

@@ -1,4 +1,5 @@
 /** Starting commands: own session and process group, real pipes, another user, a clean ending. */
+import { fchownSync } from "node:fs";
 import { reasonOf, VsockboxError } from "../errors.ts";
 import { closeDescriptor, openPipe } from "../ffi/socket.ts";
 import { StartError } from "../start-error.ts";
@@ -8,6 +9,7 @@ import { ProcessGroup } from "./process-group.ts";
 import { findDirectory, findProgram, programError } from "./program.ts";
 import { type Handover, handOver } from "./handover.ts";
 import type { SandboxOption } from "./sandbox.ts";
+import { ownerOf, sandboxForUser } from "./sandbox-user.ts";
 import type { User } from "./users.ts";
 
 /** An argument: text, or bytes that need not be UTF-8. */
@@ -73,10 +75,15 @@ export function spawnCommand(request: SpawnRequest): Child {
   };
   try {
     const [stdin, stdout, stderr] = [pipe(), pipe(), pipe()];
-    const process = startProcess(resolved, [stdin.read, stdout.write, stderr.write]);
+    const { owner } = resolved;
+    // The command opens them anew by /dev/stdin and others; both ends are one file.
+    if (owner !== undefined && process.geteuid?.() === 0) {
+      for (const { read } of [stdin, stdout, stderr]) fchownSync(read, owner.uid, owner.gid);
+    }
+    const started = startProcess(resolved, [stdin.read, stdout.write, stderr.write]);
     opened.length = 0;
     for (const childEnd of [stdin.read, stdout.write, stderr.write]) closeDescriptor(childEnd);
-    return new Child(process, {
+    return new Child(started, {
       stdin: new PipeWriter(stdin.write),
       stdout: new PipeReader(stdout.read),
       stderr: new PipeReader(stderr.read),
@@ -98,6 +105,8 @@ export interface ResolvedSpawn {
   cwd: Uint8Array;
   user: User | undefined;
   sandbox: readonly SandboxOption[];
+  /** Who the command is for the machine; undefined: this process's user. */
+  owner: { uid: number; gid: number } | undefined;
   /** Whether standard input is a terminal that becomes the controlling one. */
   onTerminal: boolean;
 }
@@ -108,11 +117,12 @@ export interface ResolvedSpawn {
  * @throws {StartError} as {@link spawnCommand}.
  */
 export function resolveSpawn(
-  { argv, argv0, env, cwd, user, sandbox = [] }: SpawnRequest,
+  { argv, argv0, env, cwd, user, sandbox: wanted = [] }: SpawnRequest,
   onTerminal = false,
 ): ResolvedSpawn {
   const [first, ...rest] = argv.map(toBytes) as [Uint8Array, ...Uint8Array[]];
   if (user !== undefined) assertMayBecome(user);
+  const sandbox = sandboxForUser(wanted, user?.uid ?? process.geteuid?.() ?? 0);
   const directory = findDirectory(cwd === undefined ? undefined : toBytes(cwd));
   const path = env.get("PATH") ?? Buffer.from(DEFAULT_PATH);
   return {
@@ -122,6 +132,7 @@ export function resolveSpawn(
     cwd: directory,
     user,
     sandbox,
+    owner: ownerOf(sandbox, user),
     onTerminal,
   };
 }

@@ -59,7 +59,8 @@ export function spawnOnTerminal(request: SpawnRequest, size: WindowSize): Termin
   let reader: number | undefined;
   try {
     reader = duplicateDescriptor(master);
-    if (request.user !== undefined) chownSync(path, request.user.uid, request.user.gid);
+    const { owner } = resolved;
+    if (owner !== undefined) chownSync(path, owner.uid, owner.gid);
     const process = startProcess(resolved, [slave, slave, slave]);
     return new TerminalChild(process, master, reader);
   } catch (thrown) {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { chmodSync, copyFileSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, statSync, writeFileSync } from "node:fs";
 import { constants } from "node:os";
 import { join } from "node:path";
 import { LIBC_NAMES } from "../../src/ffi/libc.ts";
@@ -7,7 +7,7 @@ import { RUN_AS_WORD } from "../../src/process/run-as-word.ts";
 import { Environment } from "../../src/process/environment.ts";
 import { handOver } from "../../src/process/handover.ts";
 import { resolveSpawn } from "../../src/process/spawn.ts";
-import { SANDBOX_OPTIONS, type SandboxOption } from "../../src/process/sandbox.ts";
+import { ALL_OPTIONS, type SandboxOption } from "../../src/process/sandbox.ts";
 import type { SandboxedRequest, SandboxedResult } from "../fixtures/sandboxed.ts";
 import { BINARY, eventually, processesWith, TemporaryFolder } from "../support/binary.ts";
 import { describeWith, findTool } from "../support/tools.ts";
@@ -220,6 +220,79 @@ describeWhere("pid-namespace", () => {
     expect(stderr).toContain("/proc/1/environ: Permission denied");
   });
 
+  test("root is root of a user namespace, and owns its own pipes and files alone", () => {
+    using folder = new TemporaryFolder();
+    chmodSync(folder.path, 0o777);
+    const line = `id -u; echo kept > /dev/stdout; echo x > ${folder.path}/made; cat /proc/self/uid_map`;
+    const { stdout, stderr } = shell("all", line);
+    expect(stderr).toBe("");
+    expect(stdout).toMatch(/^0\nkept\n +0 1878982656 +65536\n$/);
+    expect(statSync(folder.file("made")).uid).toBe(1_878_982_656);
+    chmodSync(folder.path, 0o755);
+    const denied = shell("all", `echo x > ${folder.path}/other; rm ${folder.path}/made`);
+    expect(denied.code).not.toBe(0);
+    expect(denied.stderr.match(/permission denied/gi)?.length).toBe(2);
+  });
+
+  test("the kernel's files are read-only or empty, and devices are few", () => {
+    const line = `
+      for path in /proc/sys/kernel/hostname /proc/sysrq-trigger /sys/kernel/mm/ksm/run; do
+        [ ! -e $path ] || (: > $path) 2> /dev/null && [ -e $path ] && echo written $path
+      done
+      for path in kcore keys timer_list kmsg interrupts; do
+        [ ! -e /proc/$path ] || [ ! -s /proc/$path -a -z "$(head -c 1 /proc/$path)" ] || echo $path has bytes
+      done
+      ls -A /sys/firmware /sys/kernel/debug 2> /dev/null | grep -v :
+      for file in /dev/*; do [ -c $file ] || [ -b $file ] && echo $file; done`;
+    for (const user of [undefined, NOBODY]) {
+      const { stdout } = shell("all", line, user === undefined ? {} : { user });
+      const devices = ["full", "null", "ptmx", "random", "tty", "urandom", "zero"];
+      expect(stdout.trim().split("\n").filter(Boolean)).toEqual(
+        devices.map((name) => `/dev/${name}`),
+      );
+    }
+  });
+
+  test("protect-kernel alone does the same in place, and shows the other processes", () => {
+    const line = "(: > /proc/sys/kernel/hostname) 2>&1; ls /dev; ls -d /proc/[0-9]* | wc -l";
+    const { stdout } = shell("protect-kernel", line);
+    expect(stdout).toMatch(/Read-only file system|cannot create/);
+    expect(stdout).not.toMatch(/^(kmsg|mem|userfaultfd)$/m);
+    expect(Number(stdout.trim().split("\n").at(-1))).toBeGreaterThan(3);
+  });
+
+  test("no-network leaves a loopback interface, and no AF_VSOCK", () => {
+    const line = "cat /proc/net/dev | grep -c :; cat /proc/net/if_inet6 /proc/net/route; echo end";
+    for (const sandbox of ["no-network", "all,no-network"]) {
+      const { code, stdout } = shell(sandbox, line);
+      expect(code).toBe(0);
+      expect(stdout).toMatch(/^1\n/);
+      expect(stdout).not.toMatch(/eth|ens/);
+    }
+  });
+
+  test.each([
+    ["open-files=20", "ulimit -n", "20"],
+    ["file-size=1M", "ulimit -f", "2048"],
+    ["memory=64M", "ulimit -d", "65536"],
+    ["processes=50", "ulimit -p 2> /dev/null || ulimit -u", "50"],
+  ])("%s is a limit", (limit, line, value) => {
+    const shown = shell(`no-new-privs,${limit}`, line, { user: NOBODY });
+    expect([shown.stdout, shown.stderr]).toEqual([`${value}\n`, ""]);
+  });
+
+  test("limits hold: a file, memory, and processes of a root in its user namespace", () => {
+    const file = shell("all,file-size=64K", "head -c 1000000 /dev/zero > /dev/shm/x", {});
+    expect(file.code).toBe(153);
+    const memory = shell("all,memory=32M", "head -c 200000000 /dev/zero | tail -c 199999999");
+    expect(memory.code).not.toBe(0);
+    const line = "n=0; while [ $n -lt 40 ]; do sleep 30 & n=$((n+1)); done; echo all; exit";
+    expect(shell("all,processes=100", line).stdout).toBe("all\n");
+    const few = shell("all,processes=10", line);
+    expect(few.stdout).toBe("");
+    expect(few.stderr).toMatch(/fork/i);
+  });
+
   test("runs as another user with its groups", () => {
     const user = { uid: 65534, gid: 65534, groups: [10, 20] };
     const { stdout } = shell("all", "id -u; id -g; id -G", { user });
@@ -228,6 +301,7 @@ describeWhere("pid-namespace", () => {
 
   test("a program that cannot be run is said to be none", () => {
     using folder = new TemporaryFolder();
+    chmodSync(folder.path, 0o755);
     const file = folder.file("program");
     writeFileSync(file, "\x7fno program");
     chmodSync(file, 0o755);
@@ -291,7 +365,7 @@ describeWhere("pid-namespace", () => {
   }
 
   test("the compiled executable does it as well", async () => {
-    const child = spawnCompiled(["sh", "-c", "ls -d /proc/[0-9]*; exit 9"], SANDBOX_OPTIONS);
+    const child = spawnCompiled(["sh", "-c", "ls -d /proc/[0-9]*; exit 9"], ALL_OPTIONS);
     const text = await new Response(child.stdout).text();
     expect(await child.exited).toBe(9);
     expect(text.trim().split("\n").length).toBeLessThanOrEqual(3);
@@ -327,9 +401,7 @@ describeWith(["capsh"], "without the right", () => {
     const pidNamespace = sandboxed({ argv: ["true"], sandbox: "pid-namespace" }, lacking);
     expect([pidNamespace.code, pidNamespace.stderr]).toEqual([
       125,
-      expect.stringContaining(
-        "make a PID namespace: operation not permitted; it needs CAP_SYS_ADMIN",
-      ),
+      expect.stringContaining("make a namespace: operation not permitted; it needs CAP_SYS_ADMIN"),
     ]);
     const dropCaps = sandboxed({ argv: ["true"], sandbox: "drop-caps" }, lacking);
     expect([dropCaps.code, dropCaps.stderr]).toEqual([125, expect.stringContaining("CAP_SETPCAP")]);

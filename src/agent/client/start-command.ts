@@ -7,6 +7,7 @@ import {
   goEnvironmentOf,
   namesLostInShell,
 } from "../../protocols/agent/go-command.ts";
+import { needsSandboxKernel } from "../../process/sandbox.ts";
 import { AgentClient, type CommandToRun } from "../agent-client.ts";
 import { type AgentDialOptions, OldAgentError } from "../hello-client.ts";
 import { GoCommand } from "./go-command.ts";
@@ -39,8 +40,9 @@ export async function startCommand(
     return startOnOldAgent({ address, options }, command, onWarning, thrown.otherAddressHint);
   }
   try {
-    if (command.sandbox !== undefined && !client.hello.features.includes("sandbox")) {
-      throw noSandbox();
+    if (command.sandbox !== undefined) {
+      const feature = needsSandboxKernel(command.sandbox) ? "sandbox-kernel" : "sandbox";
+      if (!client.hello.features.includes(feature)) throw noSandbox(command.sandbox);
     }
     return client.spawn(command);
   } catch (thrown) {
@@ -56,7 +58,7 @@ async function startOnOldAgent(
   silentEndHint: string | undefined,
 ): Promise<RemoteProcess> {
   // An old agent would ignore the field and run the command as it is.
-  if (command.sandbox !== undefined) throw noSandbox();
+  if (command.sandbox !== undefined) throw noSandbox(command.sandbox);
   const lost = namesLostInShell(command.env);
   if (lost.length > 0) {
     onWarning(
@@ -79,11 +81,11 @@ async function startOnOldAgent(
   });
 }
 
-function noSandbox(): VsockboxError {
+function noSandbox(words: readonly string[]): VsockboxError {
   return new VsockboxError({
     code: "UNAVAILABLE",
     operation: "exec",
-    message: "the agent knows no --sandbox",
+    message: `the agent does not have --sandbox ${words.join(",")}`,
     hint: "run a newer `vsockbox agent` in the guest",
   });
 }

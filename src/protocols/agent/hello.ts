@@ -35,6 +35,8 @@ export const FEATURES = [
   "info",
   "power",
   "sandbox",
+  // Sandbox options beyond the first four, and limits.
+  "sandbox-kernel",
   CHALLENGE_FEATURE,
   "argv",
 ] as const;
