@@ -10,6 +10,7 @@ import type { Command } from "../ui/command.ts";
 import { runAgent } from "./agent-run.ts";
 import { allowArguments } from "./common.ts";
 import { runService } from "./service.ts";
+import { SANDBOX_WORDS } from "../process/sandbox.ts";
 
 export const command: Command = {
   name: "agent",
@@ -39,8 +40,7 @@ export const command: Command = {
     sandbox: {
       type: "string",
       valueHint: "LIST",
-      description:
-        "Confine every command: no-new-privs, drop-caps, pid-namespace, seccomp, with commas between, or `all`",
+      description: `Confine every command: ${SANDBOX_WORDS}`,
     },
     "max-sessions": {
       type: "string",

@@ -14,6 +14,7 @@ import { execRequest } from "./exec-request.ts";
 import { runCommand } from "./exec-run.ts";
 import { agentArguments, agentTarget, durationOption } from "./target.ts";
 import { runOnTerminal } from "./terminal.ts";
+import { SANDBOX_WORDS } from "../process/sandbox.ts";
 
 export const command: Command = {
   name: "exec",
@@ -72,8 +73,7 @@ export const command: Command = {
     sandbox: {
       type: "string",
       valueHint: "LIST",
-      description:
-        "Confine it: no-new-privs, drop-caps, pid-namespace, seccomp, with commas between, or `all`",
+      description: `Confine it: ${SANDBOX_WORDS}`,
     },
     ...agentArguments,
     json: { type: "boolean", description: "Print output and exit status as JSON lines" },

@@ -53,6 +53,9 @@ export const SANDBOX_FLAGS = [
 /** What `all` stands for: everything that takes nothing away that an ordinary command uses. */
 export const ALL_OPTIONS = SANDBOX_FLAGS.filter((flag) => flag !== "no-network");
 
+/** The words of the options, for help. */
+export const SANDBOX_WORDS = `\`all\`, or with commas between: ${SANDBOX_FLAGS.join(", ")}; limits: processes=N, memory=SIZE, open-files=N, file-size=SIZE`;
+
 /** What `all` was before there were others: a client of then means all that there is. */
 const FIRST_OPTIONS = ["no-new-privs", "drop-caps", "pid-namespace", "seccomp"] as const;
 
