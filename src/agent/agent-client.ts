@@ -33,7 +33,8 @@ import { StartError, startFailureOfStatus } from "../start-error.ts";
 import type { OutputPiece, RemoteExit, RemoteProcess } from "./client/remote-process.ts";
 import { type AgentDialOptions, greetAgent } from "./hello-client.ts";
 import { DEFAULT_KEEPALIVE_MS } from "./peer-liveness.ts";
-import type { TransferProgress, TransferSummary } from "./transfer.ts";
+import { openDestination, type TransferProgress, type TransferSummary } from "./transfer.ts";
+import { IncomingStream } from "./incoming-stream.ts";
 import { TreeReceiver } from "./tree-receiver.ts";
 import { TreeSender } from "./tree-sender.ts";
 
@@ -51,6 +52,10 @@ export interface TransferOptions extends Partial<TransferFlags> {
   exclusive?: boolean;
   /** Of a download: its bytes are on the disk before a file gets its name. */
   sync?: boolean;
+  /** Of a download, with `preserve`: owners, as root, and set-ID bits are the guest's, too. */
+  preserveOwner?: boolean;
+  /** Of a download: most bytes that are received, holes included. */
+  maxBytes?: number | undefined;
   /** Fires to end the transfer. */
   signal?: AbortSignal | undefined;
 }
@@ -318,16 +323,18 @@ export class AgentClient implements AsyncDisposable {
     const recursive = options.recursive ?? false;
     const channel = this.open({ op: "get", path: remote, name, recursive, ...flags });
     return cancellable(channel, options.signal, async () => {
-      const { onProgress, exclusive, sync } = options;
+      const { onProgress, exclusive, sync, maxBytes } = options;
       const receiver = new TreeReceiver(channel, {
         ...flags,
         recursive,
         exclusive,
         sync,
+        maxBytes,
+        trustsOwner: options.preserveOwner ?? false,
         expected: name,
         onProgress,
       });
-      await receiver.receive(directory);
+      await receiver.receive(openDestination(directory), directory);
       await channel.result;
       const { files, directories, errorCount } = receiver.summary;
       if (files + directories + errorCount === 0) throw bad("transfer", "the agent sent nothing");
@@ -335,29 +342,25 @@ export class AgentClient implements AsyncDisposable {
     });
   }
 
-  /** Gives a file's bytes as they come; for `cat` and standard output. */
+  /**
+   * Returns a file's bytes as they come; for `cat` and standard output.
+   *
+   * @throws {VsockboxError} BAD_DATA for anything but one file, with as many bytes as it announces; IO
+   * with EFBIG for more than `maxBytes`.
+   */
   async *read(remote: Uint8Array, options: TransferOptions = {}): AsyncGenerator<Uint8Array> {
     const flags = { ...transferFlags(options), resume: false, keep: false };
     const name = Buffer.from("file");
     const channel = this.open({ op: "get", path: remote, name, recursive: false, ...flags });
-    let ended = false;
+    const stream = new IncomingStream(options.maxBytes, flags.checksum);
     try {
       for (;;) {
         const item = await channel.next();
         if (item === undefined) break;
-        if (item.kind === "data") yield item.bytes;
-        else {
-          const kind = field(item.value, "kind");
-          if (kind === "end") ended = true;
-          if (kind === "hole") yield* zeros(readInteger("hole", item.value, "bytes", 2 ** 50) ?? 0);
-          const error = field(item.value, "error");
-          if (typeof error === "string") {
-            throw new VsockboxError({ code: "IO", operation: "read", message: error });
-          }
-        }
+        yield* stream.accept(item);
       }
       await channel.result;
-      if (!ended) throw bad("transfer", "it ended in the middle");
+      stream.assertEnded();
     } finally {
       channel.cancel(nobodyReads());
     }
@@ -603,13 +606,10 @@ function addReceived(summary: TransferSummary, result: JsonObject): void {
     summary.errors = [...new Set(summary.errors)];
     summary.errorCount -= repeated.length;
   }
-  const files = readInteger("put result", result, "files", Number.MAX_SAFE_INTEGER);
-  if (files !== undefined) summary.files = files;
-}
-
-function* zeros(bytes: number): Generator<Uint8Array> {
-  for (let left = bytes; left > 0; left -= 256 * 1024) {
-    yield new Uint8Array(Math.min(left, 256 * 1024));
+  // Only the receiver knows what is there now.
+  for (const name of ["files", "bytes", "reused"] as const) {
+    summary[name] =
+      readInteger("put result", result, name, Number.MAX_SAFE_INTEGER) ?? summary[name];
   }
 }
 

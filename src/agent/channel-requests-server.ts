@@ -26,6 +26,7 @@ import type { DetachedSessions } from "./detached-sessions.ts";
 import { runFileRequest } from "./file-requests.ts";
 import { machineInfo } from "./machine-info.ts";
 import { RunningCommand } from "./running-command.ts";
+import { openDestination } from "./transfer.ts";
 import { TreeReceiver } from "./tree-receiver.ts";
 import { TreeSender } from "./tree-sender.ts";
 
@@ -267,7 +268,8 @@ async function feed(
 
 async function receiveFiles(channel: Channel, request: PutOperation): Promise<JsonObject> {
   const receiver = new TreeReceiver(channel, request);
-  await receiver.receive(bytesPath(request.path));
+  const path = bytesPath(request.path);
+  await receiver.receive(openDestination(path), path);
   return receiver.summary.toJSON();
 }
 

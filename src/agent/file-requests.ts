@@ -1,48 +1,28 @@
-/** One look at, or one change of, the agent's file system, asked for on a channel. */
-import {
-  chmodSync,
-  closeSync,
-  constants,
-  existsSync,
-  linkSync,
-  lstatSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  renameSync,
-  rmdirSync,
-  statSync,
-  unlinkSync,
-} from "node:fs";
-import { reasonOf, VsockboxError } from "../errors.ts";
-import {
-  baseName,
-  type BytesPath,
-  bytesPath,
-  joinPath,
-  parentOf,
-  showPath,
-  withoutTrailingSlashes,
-  descriptorPath,
-} from "../files/bytes-path.ts";
+/** One question about, or one change of, the agent's file system, requested on a channel. */
+import { chmodSync, closeSync, constants, existsSync, mkdirSync, statSync } from "node:fs";
+import { O_PATH, statDescriptor } from "../ffi/directory-calls.ts";
 import { realPathOf } from "../ffi/real-path.ts";
-import { fileFacts } from "../files/facts.ts";
+import { type BytesPath, bytesPath, parentOf } from "../files/bytes-path.ts";
+import { DirectoryHandle } from "../files/directory-handle.ts";
+import { entryFacts, factsOf, fileKind } from "../files/facts.ts";
 import { expandGlob } from "../files/glob.ts";
+import { isLinkMode, openEntry, type ResolvedPath, resolvePath } from "../files/resolve-path.ts";
 import type { FileOperation } from "../protocols/agent/channel-requests.ts";
 import type { JsonObject } from "../protocols/agent/json-fields.ts";
 import { encodePath } from "../protocols/agent/paths.ts";
 import type { Channel } from "./channel.ts";
+import { moveFile } from "./move-file.ts";
+import { removeFile } from "./remove-file.ts";
 import { fileError } from "./transfer.ts";
+import { takeTurns } from "./take-turns.ts";
 
 /** Matches of one pattern that are given at most. */
 const MAX_MATCHES = 100_000;
 
-/** Entries between two looks at whether anybody still listens. */
-const TURN_ENTRIES = 500;
-
 /**
- * Carries a request out; gives its result.
+ * Performs a request.
  *
+ * @returns its result.
  * @throws {VsockboxError} IO with the errno's name and the path in words.
  */
 export async function runFileRequest(
@@ -50,12 +30,13 @@ export async function runFileRequest(
   request: FileOperation,
 ): Promise<JsonObject> {
   const path = bytesPath(request.op === "glob" ? request.pattern : request.path);
+  const pause = takeTurns(request.op, () => channel.isClosed);
   try {
     switch (request.op) {
       case "stat":
         return statResult(path, request.follow);
       case "list":
-        return await list(channel, path);
+        return await list(channel, path, pause);
       case "glob":
         for (const match of expandGlob(path, MAX_MATCHES)) {
           await channel.sendRecord({ path: encodePath(match) });
@@ -65,9 +46,9 @@ export async function runFileRequest(
         makeDirectory(path, request.parents, request.mode);
         return {};
       case "remove":
-        return { removed: await remove(channel, path, request.recursive, request.force) };
+        return await removeFile(path, request, pause);
       case "rename":
-        rename(path, bytesPath(request.to), request.replace);
+        await moveFile(path, bytesPath(request.to), request.replace, pause);
         return {};
     }
   } catch (thrown) {
@@ -76,47 +57,62 @@ export async function runFileRequest(
 }
 
 function statResult(path: BytesPath, follow: boolean): JsonObject {
-  const facts = fileFacts(path, follow);
-  const real = follow ? { realPath: encodePath(realPathOf(path)) } : {};
-  return { ...facts, ...real };
+  using resolved = resolvePath(path, follow);
+  if (!follow) return resolvedFacts(resolved);
+  const fd = openEntry(resolved, O_PATH);
+  try {
+    return { ...factsOf(statDescriptor(fd)), realPath: encodePath(realPathOf(path)) };
+  } finally {
+    closeSync(fd);
+  }
 }
 
-async function list(channel: Channel, path: BytesPath): Promise<JsonObject> {
-  const status = lstatSync(path);
-  const isDirectory = status.isDirectory() || (status.isSymbolicLink() && leadsToDirectory(path));
-  if (!isDirectory) {
-    await channel.sendRecord({ name: encodePath(path), ...fileFacts(path, false) });
+/** The facts of what a path names, of a link itself. */
+function resolvedFacts({ directory, name }: ResolvedPath): JsonObject {
+  const facts = name === undefined ? factsOf(directory.status()) : entryFacts(directory, name);
+  if (facts === undefined) throw notThere();
+  return facts;
+}
+
+async function list(
+  channel: Channel,
+  path: BytesPath,
+  pause: () => Promise<void>,
+): Promise<JsonObject> {
+  using resolved = resolvePath(path, false);
+  if (!leadsToDirectory(path, resolved)) {
+    await channel.sendRecord({ name: encodePath(path), ...resolvedFacts(resolved) });
     return { isDirectory: false };
   }
-  const names = readdirSync(path, { encoding: "buffer" }).sort(Buffer.compare);
-  let turn = 0;
-  for (const name of names) {
-    if (++turn % TURN_ENTRIES === 0) await breathe(channel);
-    let facts: JsonObject;
-    try {
-      facts = fileFacts(joinPath(path, name), false);
-    } catch {
-      // It vanished between the two calls.
-      continue;
-    }
-    await channel.sendRecord({ name: encodePath(name), ...facts });
+  using target = resolvePath(path, true);
+  using directory = DirectoryHandle.adopt(
+    openEntry(target, constants.O_RDONLY | constants.O_DIRECTORY),
+  );
+  const names = directory.entries().map(({ name }) => name);
+  for (const name of names.sort(Buffer.compare)) {
+    await pause();
+    // It may have vanished between the two calls.
+    const facts = entryFacts(directory, name);
+    if (facts !== undefined) await channel.sendRecord({ name: encodePath(name), ...facts });
   }
   return { isDirectory: true };
 }
 
-function leadsToDirectory(path: BytesPath): boolean {
+function leadsToDirectory(path: BytesPath, { name, status }: ResolvedPath): boolean {
+  if (name === undefined) return true;
+  if (status === undefined || !isLinkMode(status.mode)) {
+    return status !== undefined && fileKind(status) === "directory";
+  }
   try {
-    return fileFacts(path, true)["type"] === "directory";
+    using target = resolvePath(path, true);
+    const fd = openEntry(target, O_PATH);
+    try {
+      return fileKind(statDescriptor(fd)) === "directory";
+    } finally {
+      closeSync(fd);
+    }
   } catch {
     return false;
-  }
-}
-
-/** Lets other sessions have a turn, and ends the work for a peer that has left. */
-async function breathe(channel: Channel): Promise<void> {
-  await new Promise<void>((resolve) => setImmediate(resolve));
-  if (channel.isClosed) {
-    throw new VsockboxError({ code: "ABORTED", operation: "list", message: "the host has left" });
   }
 }
 
@@ -133,101 +129,6 @@ function makeDirectory(path: BytesPath, parents: boolean, mode: number | undefin
   if (mode !== undefined) chmodSync(path, mode);
 }
 
-/**
- * Refuses what nobody removes on purpose: the root by any name, and `.` and `..`, as rm(1) does. The
- * root is told by what it is, not by how it is written: `/.`, `//` and `/etc/..` are the root, too.
- *
- * @throws {VsockboxError} USAGE.
- */
-export function assertRemovable(path: BytesPath): void {
-  const name = baseName(path).toString();
-  if (name !== "" && name !== "." && name !== ".." && !isRoot(path)) return;
-  throw new VsockboxError({
-    code: "USAGE",
-    operation: "remove",
-    address: showPath(path),
-    message: "that is never removed",
-    hint: "name the files in it",
-  });
-}
-
-function isRoot(path: BytesPath): boolean {
-  const root = lstatSync("/");
-  const status = lstatSync(path, { throwIfNoEntry: false });
-  return status !== undefined && status.ino === root.ino && status.dev === root.dev;
-}
-
-/** Gives how many files and directories were removed. */
-async function remove(
-  channel: Channel,
-  path: BytesPath,
-  recursive: boolean,
-  force: boolean,
-): Promise<number> {
-  assertRemovable(path);
-  // With a slash behind it, the kernel would follow a link, and what it leads to would be removed.
-  const status = lstatSync(withoutTrailingSlashes(path), { throwIfNoEntry: false });
-  if (status === undefined && force) return 0;
-  if (status?.isDirectory() !== true) {
-    unlinkSync(path);
-    return 1;
-  }
-  if (!recursive) {
-    throw new VsockboxError({
-      code: "IO",
-      operation: "remove",
-      address: showPath(path),
-      message: "it is a directory",
-      errno: "EISDIR",
-      hint: "--recursive (-r) removes directories with all that is in them",
-    });
-  }
-  return removeTree(channel, path);
-}
-
-/**
- * Never follows a link: what is a link is unlinked itself. Directories are held open, so that nobody
- * can put a link into the place of one in the meantime.
- */
-async function removeTree(channel: Channel, path: BytesPath): Promise<number> {
-  let count = 1;
-  const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
-  const fd = openSync(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-  try {
-    const directory = descriptorPath(fd) ?? path;
-    for (const name of readdirSync(directory, { encoding: "buffer" })) {
-      const entry = joinPath(directory, name);
-      if (lstatSync(entry).isDirectory()) count += await removeTree(channel, entry);
-      else {
-        unlinkSync(entry);
-        if (++count % TURN_ENTRIES === 0) await breathe(channel);
-      }
-    }
-  } finally {
-    closeSync(fd);
-  }
-  rmdirSync(path);
-  return count;
-}
-
-function rename(from: BytesPath, to: BytesPath, replace: boolean): void {
-  if (replace) return renameSync(from, to);
-  const occupied = () =>
-    new VsockboxError({
-      code: "CANNOT_CREATE",
-      operation: "rename",
-      address: showPath(to),
-      message: "it exists",
-      errno: "EEXIST",
-    });
-  if (lstatSync(to, { throwIfNoEntry: false }) !== undefined) throw occupied();
-  if (lstatSync(from).isDirectory()) return renameSync(from, to);
-  // A link to the new name fails where somebody was faster, which a rename would not.
-  try {
-    linkSync(from, to);
-  } catch (thrown) {
-    if (reasonOf(thrown).errno === "EEXIST") throw occupied();
-    return renameSync(from, to);
-  }
-  unlinkSync(from);
+function notThere(): Error {
+  return Object.assign(new Error("ENOENT: no such file or directory, stat"), { code: "ENOENT" });
 }

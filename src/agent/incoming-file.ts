@@ -1,33 +1,20 @@
 /**
- * One file on its way into a directory: written beside its name, and given it when it is complete.
+ * One file on its way into a directory: written without a name, and given it when it is complete.
  */
-import {
-  closeSync,
-  constants,
-  fchmodSync,
-  fchownSync,
-  fstatSync,
-  fsync,
-  ftruncateSync,
-  linkSync,
-  lstatSync,
-  openSync,
-  renameSync,
-  type Stats,
-  unlinkSync,
-  write,
-  writeSync,
-} from "node:fs";
+import { closeSync, constants, fchmodSync, fsync, ftruncateSync, write, writeSync } from "node:fs";
 import { promisify } from "node:util";
 import { reasonOf, VsockboxError } from "../errors.ts";
-import { setFileTime } from "../ffi/file-time.ts";
-import { type BytesPath, descriptorPath, joinPath, showPath } from "../files/bytes-path.ts";
+import { type InodeStatus, statDescriptor } from "../ffi/directory-calls.ts";
+import { type BytesPath, showPath } from "../files/bytes-path.ts";
+import type { DirectoryHandle } from "../files/directory-handle.ts";
 import { fileKind, kindInWords } from "../files/facts.ts";
+import { changeOwner, replacedMode } from "../files/file-owner.ts";
+import { PartFiles, PendingFile } from "../files/pending-file.ts";
 import { prefixHash } from "../files/prefix-hash.ts";
 import type { TransferFlags } from "../protocols/agent/channel-requests.ts";
-import type { FileStatus, TreeRecord } from "../protocols/agent/tree-records.ts";
-import { fileError } from "./transfer.ts";
-import { hashRange, hashZeros } from "./tree-sender.ts";
+import type { TreeRecord } from "../protocols/agent/tree-records.ts";
+import { hashRange, hashZeros } from "./outgoing-file.ts";
+import { preserveStatus } from "./preserve.ts";
 
 const writeAsync = promisify(write);
 const syncAsync = promisify(fsync);
@@ -35,80 +22,86 @@ const syncAsync = promisify(fsync);
 /**
  * Writes are made at once, which is faster than the thread pool, as long as the page cache takes
  * them. After one that took longer than this, in milliseconds, the next ones go through the pool, so
- * that a slow disk holds up nobody else.
+ * that a slow disk does not delay other sessions.
  */
 const SLOW_WRITE_MS = 4;
 const POOLED_WRITES = 64;
 
-/** Behind a name, while its file is not complete; with the dot in front, NAME_MAX still holds. */
-const PART_SUFFIX = ".vsockbox-part";
-const PART_NAME_BYTES = 200;
+/** To read a file that is there; a FIFO in its place must not block. */
+const READ_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK;
 
-/** Files that are being received by this process: two transfers of one would mix. */
+/** Files that may not be replaced and are being received by this process: the second is refused early. */
 const receiving = new Set<string>();
 
-/** How a file is taken. */
+/** How a file is received. */
 export interface IncomingFileOptions extends TransferFlags {
   /** Nothing that stood there is replaced. */
   exclusive?: boolean | undefined;
   /** The bytes are on the disk before the file gets its name. */
   sync?: boolean | undefined;
+  /** Whether the sender may choose owners and set-ID bits, with `preserve`; false for a guest. */
+  trustsOwner?: boolean | undefined;
 }
 
-/** A directory that is being filled. */
-export interface OpenDirectory {
-  /** For messages. */
-  shown: BytesPath;
-  /** For file calls: by descriptor where /proc is there, so that no link can be put in its place. */
-  path: BytesPath;
-  fd: number;
-  /** Undefined for the root, which is not ours. */
-  status: (FileStatus & { isNew: boolean }) | undefined;
+/** Where a file goes. */
+export interface IncomingPlace {
+  directory: DirectoryHandle;
+  /** The file's path, for messages. */
+  shown: () => BytesPath;
+  /** Unfinished files in the directory; undefined without `resume`. */
+  parts?: PartFiles | undefined;
 }
 
 /** A file that is being received. */
 export class IncomingFile {
-  readonly shown: BytesPath;
-  readonly #final: BytesPath;
-  readonly #part: BytesPath;
-  readonly #key: string;
+  readonly #place: IncomingPlace;
   readonly #record: TreeRecord & { kind: "file" };
   readonly #options: IncomingFileOptions;
-  readonly #existing: Stats | undefined;
+  readonly #existing: InodeStatus | undefined;
+  #key: string | undefined;
   #hash: Bun.CryptoHasher | undefined;
-  #fd: number | undefined;
+  #pending: PendingFile | undefined;
+  /** The complete file, which has its name already and may be the same. */
+  #whole: number | undefined;
   #offset = 0;
   #endsInHole = false;
   #pooledWrites = 0;
-  /** The complete file is there already, under its own name. */
-  #isWhole = false;
   /** Bytes of an unfinished transfer that were offered to the sender. */
   partBytes = 0;
+  #offersWhole = false;
 
+  /** @throws {VsockboxError} CANNOT_CREATE if something of another kind has the name. */
   constructor(
-    directory: OpenDirectory,
+    place: IncomingPlace,
     record: TreeRecord & { kind: "file" },
     options: IncomingFileOptions,
   ) {
-    this.shown = joinPath(directory.shown, record.name);
-    this.#final = joinPath(directory.path, record.name);
-    const head = record.name.subarray(0, PART_NAME_BYTES);
-    const part = Buffer.concat([Buffer.from("."), head, Buffer.from(PART_SUFFIX)]);
-    this.#part = joinPath(directory.path, part);
+    this.#place = place;
     this.#record = record;
     this.#options = options;
-    this.#existing = lstatSync(this.#final, { throwIfNoEntry: false });
-    const existing = this.#existing;
-    if (existing !== undefined && !existing.isFile() && !existing.isSymbolicLink()) {
-      throw occupied(this.shown, `it is a ${kindInWords(fileKind(existing))}`);
+    this.#existing = place.directory.find(record.name);
+    const kind = this.#existing === undefined ? "file" : fileKind(this.#existing);
+    if (kind !== "file" && kind !== "link") {
+      throw occupied(this.shown, `it is a ${kindInWords(kind)}`);
     }
-    const { dev, ino } = fstatSync(directory.fd);
-    this.#key = `${dev}:${ino}/${part.toString("latin1")}`;
-    if (receiving.has(this.#key)) {
+    if (options.exclusive) this.#reserve();
+    if (options.checksum) this.#hash = new Bun.CryptoHasher("sha256");
+  }
+
+  /** The file's path, for messages. */
+  get shown(): BytesPath {
+    return this.#place.shown();
+  }
+
+  /** Two transfers of a file that neither may replace: the second would fail when all is sent. */
+  #reserve(): void {
+    const { device, inode } = this.#place.directory.status();
+    const key = `${device}:${inode}/${Buffer.from(this.#record.name).toString("latin1")}`;
+    if (receiving.has(key)) {
       throw occupied(this.shown, "another transfer is writing it at this moment");
     }
-    receiving.add(this.#key);
-    if (options.checksum) this.#hash = new Bun.CryptoHasher("sha256");
+    receiving.add(key);
+    this.#key = key;
   }
 
   /** Whether the file is there already as far as the options care. */
@@ -117,81 +110,71 @@ export class IncomingFile {
     if (this.#existing === undefined) return false;
     if (keep) return true;
     const { size, seconds, nanoseconds } = this.#record;
-    const sameTime = Math.abs(this.#existing.mtimeMs - (seconds * 1000 + nanoseconds / 1e6)) < 1;
-    return resume && !checksum && this.#existing.size === size && sameTime;
+    const { modified } = this.#existing;
+    const differenceMs =
+      (modified.seconds - seconds) * 1000 + (modified.nanoseconds - nanoseconds) / 1e6;
+    return resume && !checksum && this.#existing.size === size && Math.abs(differenceMs) < 1;
   }
 
   /** What an earlier transfer left: an unfinished file, or a complete one that may be the same. */
   async part(): Promise<{ bytes: number; hash: string }> {
-    const { size } = this.#record;
-    const fd = this.#openExisting();
-    if (fd !== undefined && size !== undefined) {
+    const { size, name } = this.#record;
+    const whole = this.#openExisting();
+    if (whole !== undefined && size !== undefined) {
       try {
         this.partBytes = size;
-        this.#isWhole = true;
-        return { bytes: size, hash: (await prefixHash(fd, size)) ?? "" };
+        this.#offersWhole = true;
+        return { bytes: size, hash: (await prefixHash(whole, size)) ?? "" };
       } finally {
-        closeSync(fd);
+        closeSync(whole);
       }
     }
-    try {
-      this.#fd = openSync(this.#part, constants.O_RDWR | constants.O_NOFOLLOW);
-      const status = fstatSync(this.#fd);
-      if (!status.isFile() || status.nlink !== 1) throw new Error("it is not ours");
-      const bytes = Math.min(status.size, this.#record.size ?? 0);
-      this.partBytes = bytes;
-      return { bytes, hash: (await prefixHash(this.#fd, bytes)) ?? "" };
-    } catch {
-      this.#close();
-      return { bytes: 0, hash: "" };
-    }
+    this.#pending = this.#place.parts?.open(this.#place.directory, name);
+    if (this.#pending === undefined) return { bytes: 0, hash: "" };
+    const { fd } = this.#pending;
+    const bytes = Math.min(statDescriptor(fd).size, size ?? 0);
+    this.partBytes = bytes;
+    return { bytes, hash: (await prefixHash(fd, bytes)) ?? "" };
   }
 
-  /** The complete file of the right size, where there is one that may be read. */
+  /** The complete file of the right size, if there is one that may be read. */
   #openExisting(): number | undefined {
-    if (!this.#existing?.isFile() || this.#existing.size !== this.#record.size) return undefined;
+    const existing = this.#existing;
+    if (existing === undefined || fileKind(existing) !== "file") return undefined;
+    if (existing.size !== this.#record.size) return undefined;
     try {
-      return openSync(this.#final, constants.O_RDONLY | constants.O_NOFOLLOW);
+      return this.#place.directory.openFile(this.#record.name, READ_FLAGS);
     } catch {
       return undefined;
     }
   }
 
-  /** Opens the file for what comes from `offset` on. */
+  /** Opens the file for the bytes from `offset` on. */
   async begin(offset: number): Promise<void> {
-    if (this.#isWhole && offset === this.partBytes) {
+    const { directory } = this.#place;
+    const { name } = this.#record;
+    if (this.#offersWhole && offset === this.partBytes) {
       this.#offset = offset;
-      this.#fd = openSync(this.#final, constants.O_RDONLY | constants.O_NOFOLLOW);
-      if (this.#hash !== undefined) await hashRange(this.#fd, offset, this.#hash);
+      this.#whole = directory.openFile(name, READ_FLAGS);
+      if (this.#hash !== undefined) await hashRange(this.#whole, offset, this.#hash);
       return;
     }
-    this.#isWhole = false;
     if (this.#options.exclusive && this.#existing !== undefined) throw alreadyThere(this.shown);
-    if (offset > 0 && this.#fd !== undefined) {
-      ftruncateSync(this.#fd, offset);
-      if (this.#hash !== undefined) await hashRange(this.#fd, offset, this.#hash);
+    if (this.#pending === undefined) {
+      this.#pending = this.#options.resume
+        ? PendingFile.createPart(directory, name)
+        : PendingFile.create(directory);
     } else {
-      this.#close();
-      this.#fd = this.#createPart();
+      ftruncateSync(this.#pending.fd, offset);
+      if (this.#hash !== undefined) await hashRange(this.#pending.fd, offset, this.#hash);
     }
     this.#offset = offset;
   }
 
-  #createPart(): number {
-    const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
-    const create = () => openSync(this.#part, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
-    try {
-      return create();
-    } catch (thrown) {
-      if (reasonOf(thrown).errno !== "EEXIST") throw thrown;
-      unlinkSync(this.#part);
-      return create();
-    }
-  }
-
+  /** Writes the next bytes. */
   async write(bytes: Uint8Array): Promise<void> {
     const fd = this.#descriptor();
-    this.#assertRoom(bytes.length);
+    this.#assertFits(bytes.length);
     this.#hash?.update(bytes);
     this.#endsInHole = false;
     for (let done = 0; done < bytes.length;) {
@@ -213,14 +196,18 @@ export class IncomingFile {
     return written;
   }
 
+  /** Leaves out bytes that are zeros; `isWanted` false ends the hashing of them. */
   async hole(bytes: number, isWanted: () => boolean): Promise<void> {
-    this.#assertRoom(bytes);
+    this.#descriptor();
+    // A record of a few bytes may stand for any number: only a size that was announced bounds it.
+    if (this.#record.size === undefined) throw bad("a hole came in a file of unknown size");
+    this.#assertFits(bytes);
     if (this.#hash !== undefined) await hashZeros(this.#hash, bytes, isWanted);
     this.#offset += bytes;
     this.#endsInHole = true;
   }
 
-  #assertRoom(bytes: number): void {
+  #assertFits(bytes: number): void {
     const { size } = this.#record;
     if (size !== undefined && this.#offset + bytes > size) {
       throw this.#refused(`more than its ${size} bytes came`);
@@ -228,8 +215,9 @@ export class IncomingFile {
   }
 
   #descriptor(): number {
-    if (this.#fd === undefined) throw bad("bytes came before the place where they begin");
-    return this.#fd;
+    const fd = this.#whole ?? this.#pending?.fd;
+    if (fd === undefined) throw bad("bytes came before the offset at which they begin");
+    return fd;
   }
 
   /** Gives the complete file its name. */
@@ -244,96 +232,62 @@ export class IncomingFile {
       throw this.#refused("the sha256 of what came differs from the sender's");
     }
     this.#applyStatus(fd);
-    if (this.#isWhole) {
-      this.#close();
-      receiving.delete(this.#key);
-      return;
+    if (this.#pending !== undefined) {
+      if (this.#options.sync) await syncAsync(fd);
+      this.#giveName(this.#pending);
     }
-    const own = fstatSync(fd);
-    const there = lstatSync(this.#part, { throwIfNoEntry: false });
-    if (there?.ino !== own.ino || there.dev !== own.dev) {
-      throw this.#refused("another transfer is writing it at this moment");
-    }
-    if (this.#options.sync) await syncAsync(fd);
-    this.#giveName();
     this.#close();
-    receiving.delete(this.#key);
   }
 
-  #giveName(): void {
-    if (!this.#options.exclusive) return renameSync(this.#part, this.#final);
+  #giveName(pending: PendingFile): void {
+    const { name } = this.#record;
     try {
-      // A rename would replace what somebody has put there in the meantime.
-      linkSync(this.#part, this.#final);
+      // Without `replace`, as a rename would replace what another program put there meanwhile.
+      pending.giveName(name, this.#options.exclusive !== true);
     } catch (thrown) {
-      const { errno } = reasonOf(thrown);
-      if (errno === "EEXIST") throw alreadyThere(this.shown);
-      // Not every file system has hard links.
-      if (errno !== "EPERM" && errno !== "EOPNOTSUPP") throw thrown;
-      if (lstatSync(this.#final, { throwIfNoEntry: false }) !== undefined) {
-        throw alreadyThere(this.shown);
-      }
-      return renameSync(this.#part, this.#final);
+      if (reasonOf(thrown).errno === "EEXIST") throw alreadyThere(this.shown);
+      throw thrown;
     }
-    unlinkSync(this.#part);
+    pending.close();
+    this.#pending = undefined;
+    this.#place.parts?.removeAll(this.#place.directory, name);
   }
 
   #applyStatus(fd: number): void {
-    if (this.#options.preserve) return preserve(fd, this.#record);
+    const own = statDescriptor(fd);
     const existing = this.#existing;
-    if (existing?.isFile()) {
-      fchmodSync(fd, existing.mode & 0o7777);
-      if (process.geteuid?.() === 0) fchownSync(fd, existing.uid, existing.gid);
+    const isReplaced = existing !== undefined && fileKind(existing) === "file";
+    if (this.#options.preserve) {
+      const owners = { now: own, kept: isReplaced ? existing : own };
+      preserveStatus(fd, this.#record, owners, this.#options.trustsOwner !== false);
+    } else if (this.#whole !== undefined) {
+      // Its content is the same, and it keeps the rest.
+    } else if (isReplaced) {
+      changeOwner(fd, existing, own);
+      fchmodSync(fd, replacedMode(existing));
     } else {
       fchmodSync(fd, this.#record.mode & 0o777 & ~process.umask());
     }
   }
 
   #refused(message: string): VsockboxError {
-    return new VsockboxError({
-      code: "IO",
-      operation: "write",
-      address: showPath(this.shown),
-      message,
-    });
+    const address = showPath(this.shown);
+    return new VsockboxError({ code: "IO", operation: "write", address, message });
   }
 
   /** Gives the file up; nothing of it stays, unless it is kept for a later resume. */
   abandon(keep: boolean): void {
-    const own = this.#fd === undefined ? undefined : fstatSync(this.#fd);
+    this.#pending?.discard(keep);
+    this.#pending = undefined;
     this.#close();
-    receiving.delete(this.#key);
-    if (keep || own === undefined) return;
-    const there = lstatSync(this.#part, { throwIfNoEntry: false });
-    if (there !== undefined && there.ino === own.ino) unlinkSync(this.#part);
   }
 
   #close(): void {
-    if (this.#fd !== undefined) closeSync(this.#fd);
-    this.#fd = undefined;
+    if (this.#whole !== undefined) closeSync(this.#whole);
+    this.#whole = undefined;
+    if (this.#key !== undefined) receiving.delete(this.#key);
+    this.#key = undefined;
   }
-}
-
-/** Opens a directory to be filled; the caller closes its descriptor. */
-export function openDirectory(
-  shown: BytesPath,
-  path: BytesPath,
-  status: OpenDirectory["status"],
-): OpenDirectory {
-  const follow = status === undefined ? 0 : constants.O_NOFOLLOW;
-  try {
-    const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | follow);
-    return { shown, path: descriptorPath(fd) ?? path, fd, status };
-  } catch (thrown) {
-    throw fileError("open directory", shown, thrown);
-  }
-}
-
-/** Owner first: changing it takes set-id bits away. */
-export function preserve(fd: number, status: FileStatus): void {
-  if (process.geteuid?.() === 0) fchownSync(fd, status.uid, status.gid);
-  fchmodSync(fd, status.mode);
-  setFileTime(fd, status);
 }
 
 /** The error for a place that is taken already. */

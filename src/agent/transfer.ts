@@ -2,6 +2,8 @@
 import { reasonOf, VsockboxError } from "../errors.ts";
 import { type BytesPath, showPath } from "../files/bytes-path.ts";
 import { printable } from "../printable.ts";
+import type { DirectoryHandle } from "../files/directory-handle.ts";
+import { openResolvedDirectory } from "../files/resolve-path.ts";
 import { field, type JsonObject } from "../protocols/agent/json-fields.ts";
 
 /** The stream that a file's bytes travel on. */
@@ -61,6 +63,19 @@ export class TransferSummary implements TransferProgress {
 /** Whether an error ends the whole transfer. */
 export function isFatal(thrown: unknown): boolean {
   return FATAL_ERRNOS.has(reasonOf(thrown).errno ?? "");
+}
+
+/**
+ * Opens the directory that a transfer goes into, links followed.
+ *
+ * @throws {VsockboxError} IO; REFUSED for a link that another user may have put there.
+ */
+export function openDestination(path: BytesPath): DirectoryHandle {
+  try {
+    return openResolvedDirectory(path);
+  } catch (thrown) {
+    throw fileError("open directory", path, thrown);
+  }
 }
 
 /** A failed file call as the error that is shown, with its path in words. */

@@ -1,23 +1,24 @@
-/** Sending files and trees over a channel: the same on the host (upload) and in the guest (download). */
+/**
+ * Sending files and trees over a channel: the same on the host (upload) and in the guest (download).
+ * A tree is walked by descriptors, and no link in it is followed, so that a user that may write to the
+ * tree cannot lead the walk out of it.
+ */
+import { closeSync, constants } from "node:fs";
+import { VsockboxError } from "../errors.ts";
 import {
-  type BigIntStats,
-  closeSync,
-  constants,
-  fstatSync,
-  openSync,
-  read,
-  readSync,
-  type Stats,
-} from "node:fs";
-import { lstatSync, readdirSync, statSync } from "node:fs";
-import { promisify } from "node:util";
-import { reasonOf, VsockboxError } from "../errors.ts";
-import { nextData, nextHole } from "../ffi/sparse.ts";
-import { type BytesPath, joinPath, showPath } from "../files/bytes-path.ts";
-import { fileKind, readLink } from "../files/facts.ts";
+  type DirectoryEntry,
+  DT_REG,
+  type InodeStatus,
+  O_PATH,
+  statDescriptor,
+} from "../ffi/directory-calls.ts";
+import { type BytesPath, showPath } from "../files/bytes-path.ts";
+import { DirectoryHandle } from "../files/directory-handle.ts";
+import { DirectoryStack } from "../files/directory-stack.ts";
+import { fileKind, kindInWords } from "../files/facts.ts";
 import { prefixHash } from "../files/prefix-hash.ts";
+import { openEntry, resolvePath } from "../files/resolve-path.ts";
 import type { ByteSource } from "../net/pump.ts";
-import { DATA_HEADER_BYTES, MAX_DATA_BYTES } from "../protocols/agent/channel-frames.ts";
 import { bad } from "../protocols/agent/json-fields.ts";
 import type { TransferFlags } from "../protocols/agent/channel-requests.ts";
 import {
@@ -28,6 +29,7 @@ import {
   type TreeRecord,
 } from "../protocols/agent/tree-records.ts";
 import type { Channel } from "./channel.ts";
+import { knownSize, OutgoingFile } from "./outgoing-file.ts";
 import {
   FILE_STREAM,
   fileError,
@@ -36,24 +38,32 @@ import {
   TransferSummary,
 } from "./transfer.ts";
 
-const readAsync = promisify(read);
-
 /** One is asked for at a time. */
 const MAX_WAITING_OFFERS = 16;
 
-/** A file of up to this size is read at once: the thread pool would take longer than the disk. */
-const SMALL_FILE_BYTES = 64 * 1024;
+/** To read a file; a FIFO in its place must not block. */
+const READ_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK;
 
-/** Most that is taken of a file beyond the size that it says it has, in bytes. */
-const MAX_UNSIZED_BYTES = 64 * 1024 * 1024;
-
-/** A block of st_blocks, stat(2). */
-const STAT_BLOCK_BYTES = 512;
+const SELF = Buffer.from(".");
 
 /** Options of {@link TreeSender}. */
 export interface TreeSenderOptions extends TransferFlags {
   recursive: boolean;
   onProgress?: ((progress: TransferProgress) => void) | undefined;
+}
+
+/** Where the walk of a directory is. */
+interface Cursor {
+  entries: readonly DirectoryEntry[];
+  next: number;
+}
+
+/** A file or directory that is to be sent. */
+export interface OpenedSource {
+  /** Opened only to be named; it stays the caller's. */
+  fd: number;
+  /** Opens the same to be read. */
+  open(flags: number): number;
 }
 
 /** Sends files to the receiver at the other end of a channel. */
@@ -79,38 +89,52 @@ export class TreeSender {
    * Sends a file or tree under the given name. A symbolic link that is named itself is followed;
    * links below are sent as links.
    *
-   * @throws {VsockboxError} where `path` itself cannot be read, and where the channel fails. What
-   * cannot be read below is noted in the summary, told to the receiver, and left out.
+   * @throws {VsockboxError} if `path` itself cannot be read, or the channel fails. What cannot be read
+   * below is noted in the summary, reported to the receiver, and left out.
    */
   async send(path: BytesPath, name: Uint8Array): Promise<void> {
-    let status: Stats;
     try {
-      status = statSync(path);
+      using resolved = resolvePath(path, true);
+      const fd = openEntry(resolved, O_PATH);
+      try {
+        const open = (flags: number) => openEntry(resolved, flags);
+        await this.sendOpened({ fd, open }, path, name);
+      } finally {
+        closeSync(fd);
+      }
     } catch (thrown) {
-      throw fileError("read", path, thrown);
+      throw this.#channel.isClosed ? thrown : fileError("read", path, thrown);
     }
-    if (status.isDirectory() && !this.#options.recursive) {
+  }
+
+  /**
+   * Sends a file or tree that has been opened.
+   *
+   * @param shown its path, for messages.
+   * @throws {VsockboxError} as {@link send}.
+   */
+  async sendOpened(source: OpenedSource, shown: BytesPath, name: Uint8Array): Promise<void> {
+    const kind = fileKind(statDescriptor(source.fd));
+    if (kind === "directory" && !this.#options.recursive) {
       throw new VsockboxError({
         code: "USAGE",
         operation: "copy",
-        address: showPath(path),
+        address: showPath(shown),
         message: "it is a directory",
         hint: "--recursive (-r) copies directories",
       });
     }
-    if (status.isDirectory()) return this.#sendDirectory(path, name, status);
-    if (!status.isFile()) {
+    if (kind === "directory") return this.#sendTree(source, shown, name);
+    if (kind !== "file") {
       throw new VsockboxError({
         code: "IO",
         operation: "copy",
-        address: showPath(path),
-        message: `it is no regular file but a ${fileKind(status)}`,
+        address: showPath(shown),
+        message: `it is not a regular file but a ${kindInWords(kind)}`,
         hint: "`-` as the source copies standard input",
       });
     }
-    await this.#sendFile(path, name, constants.O_RDONLY).catch((thrown: unknown) => {
-      throw fileError("read", path, thrown);
-    });
+    await this.#sendFile(source.open(READ_FLAGS), () => shown, name);
   }
 
   /** Sends bytes of unknown length as a file. */
@@ -141,80 +165,123 @@ export class TreeSender {
     this.#options.onProgress?.(this.summary);
   }
 
-  async #sendDirectory(path: BytesPath, name: Uint8Array, status: Stats): Promise<void> {
-    let names: Uint8Array[];
+  async #sendTree(source: OpenedSource, shown: BytesPath, name: Uint8Array): Promise<void> {
+    let root: DirectoryHandle;
+    let cursor: Cursor;
     try {
-      names = readdirSync(path, { encoding: "buffer" });
+      root = DirectoryHandle.borrow(source.fd).openDirectory(SELF);
     } catch (thrown) {
-      return this.#skip(path, name, thrown);
+      return this.#skip(() => shown, name, thrown);
     }
-    const exact = statSync(path, { bigint: true });
-    await this.#record({ kind: "directory", name, ...fileStatus(status, exact) });
+    try {
+      cursor = { entries: root.entries(), next: 0 };
+    } catch (thrown) {
+      root.close();
+      return this.#skip(() => shown, name, thrown);
+    }
+    using stack = new DirectoryStack(root, shown, cursor);
+    await this.#recordDirectory(name, root.status());
+    while (await this.#step(stack));
+  }
+
+  async #recordDirectory(name: Uint8Array, status: InodeStatus): Promise<void> {
+    await this.#record({ kind: "directory", name, ...fileStatus(status) });
     this.summary.directories++;
-    for (const entry of names) await this.#sendEntry(joinPath(path, entry), entry);
-    await this.#record({ kind: "leave" });
   }
 
-  async #sendEntry(path: BytesPath, name: Uint8Array): Promise<void> {
-    let status: Stats;
-    try {
-      status = lstatSync(path);
-      if (status.isSymbolicLink()) {
-        const exact = fileStatus(status, lstatSync(path, { bigint: true }));
-        await this.#record({ kind: "link", name, target: readLink(path), ...exact });
-        this.summary.links++;
-        return;
+  /** Sends the next entry of the innermost directory, or leaves that; false at the end of the tree. */
+  async #step(stack: DirectoryStack<Cursor>): Promise<boolean> {
+    const cursor = stack.state;
+    const entry = cursor.entries[cursor.next++];
+    if (entry !== undefined) {
+      const shown = () => stack.shown(entry.name);
+      try {
+        await this.#sendEntry(stack, entry, shown);
+      } catch (thrown) {
+        await this.#skip(shown, entry.name, thrown);
       }
-      if (!status.isDirectory() && !status.isFile()) {
-        throw new VsockboxError({
-          code: "IO",
-          operation: "copy",
-          address: showPath(path),
-          message: `a ${fileKind(status)} cannot be copied`,
-        });
-      }
-    } catch (thrown) {
-      return this.#skip(path, name, thrown);
+      return true;
     }
-    if (status.isDirectory()) return this.#sendDirectory(path, name, status);
-    await this.#sendFile(path, name, constants.O_RDONLY | constants.O_NOFOLLOW).catch(
-      (thrown: unknown) => this.#skip(path, name, thrown),
-    );
+    await this.#record({ kind: "leave" });
+    if (stack.depth === 0) return false;
+    const { depth, name } = stack;
+    try {
+      stack.leave();
+    } catch (thrown) {
+      for (let lost = depth - 1; lost > stack.depth; lost--) await this.#record({ kind: "leave" });
+      await this.#skip(() => stack.shown(), name, thrown);
+    }
+    return true;
   }
 
-  /** Leaves out what cannot be read, and says so; a broken channel is no such case. */
-  async #skip(path: BytesPath, name: Uint8Array, thrown: unknown): Promise<void> {
+  async #sendEntry(
+    stack: DirectoryStack<Cursor>,
+    { name, type }: DirectoryEntry,
+    shown: () => BytesPath,
+  ): Promise<void> {
+    const { top } = stack;
+    // What is not a regular file after all is found out when it is open.
+    if (type === DT_REG) return this.#sendFile(top.openFile(name, READ_FLAGS), shown, name);
+    const status = top.find(name);
+    if (status === undefined) throw vanished();
+    const kind = fileKind(status);
+    if (kind === "file") return this.#sendFile(top.openFile(name, READ_FLAGS), shown, name);
+    if (kind === "link") {
+      const target = top.readLink(name);
+      await this.#record({ kind: "link", name, target, ...fileStatus(status) });
+      this.summary.links++;
+      return;
+    }
+    if (kind !== "directory") throw notCopied(shown(), kind);
+    const handle = top.openDirectory(name);
+    try {
+      const cursor = { entries: handle.entries(), next: 0 };
+      await this.#recordDirectory(name, handle.status());
+      stack.enter(handle, name, cursor);
+    } catch (thrown) {
+      handle.close();
+      throw thrown;
+    }
+  }
+
+  /** Leaves out what cannot be read, and reports it; a broken channel is not such a case. */
+  async #skip(shown: () => BytesPath, name: Uint8Array, thrown: unknown): Promise<void> {
     if (this.#channel.isClosed) throw thrown;
-    const error = fileError("read", path, thrown);
+    const error = fileError("read", shown(), thrown);
     if (isFatal(error)) throw error;
     await this.#record({ kind: "skipped", name, error: error.message });
     this.summary.note(error.message);
   }
 
-  async #sendFile(path: BytesPath, name: Uint8Array, flags: number): Promise<void> {
-    const fd = openSync(path, flags | constants.O_NONBLOCK);
+  /** Sends an open file, and closes it. */
+  async #sendFile(fd: number, shown: () => BytesPath, name: Uint8Array): Promise<void> {
+    const { bytes, reused } = this.summary;
     try {
-      const status = fstatSync(fd);
-      if (hasMadeUpSize(status)) status.size = 0;
-      const size = status.size === 0 ? undefined : status.size;
-      const exact = fileStatus(status, fstatSync(fd, { bigint: true }));
-      await this.#record({ kind: "file", name, size, ...exact });
-      const from = await this.#agreeOnStart(fd, status.size);
-      if (from === undefined) {
-        this.summary.files++;
-        return;
+      const status = statDescriptor(fd);
+      const kind = fileKind(status);
+      if (kind !== "file") throw notCopied(shown(), kind);
+      const size = knownSize(status);
+      const known = size === 0 ? undefined : size;
+      await this.#record({ kind: "file", name, size: known, ...fileStatus(status) });
+      const from = await this.#agreeOnStart(fd, size);
+      if (from !== undefined) {
+        const { checksum } = this.#options;
+        const onBytes = (count: number) => this.#advance(count);
+        const options = { size, blocks: status.blocks, checksum, onBytes };
+        await new OutgoingFile(this.#channel, fd, options).send(from, shown);
       }
-      const content = new FileContent(this.#channel, fd, status, this.#options.checksum, (bytes) =>
-        this.#advance(bytes),
-      );
-      await content.send(from, showPath(path));
       this.summary.files++;
+    } catch (thrown) {
+      // Only bytes of files that arrive are counted.
+      this.summary.bytes = bytes;
+      this.summary.reused = reused;
+      throw thrown;
     } finally {
       closeSync(fd);
     }
   }
 
-  /** Where to begin: 0 but for a resumed file; undefined where nothing is to be sent. */
+  /** Where to begin: 0 but for a resumed file; undefined if nothing is to be sent. */
   async #agreeOnStart(fd: number, size: number): Promise<number | undefined> {
     if (!this.#options.resume && !this.#options.keep) return 0;
     const offer = await this.#nextOffer();
@@ -245,185 +312,20 @@ export class TreeSender {
   }
 }
 
-/** The bytes of one open file, from an offset on. */
-class FileContent {
-  readonly #channel: Channel;
-  readonly #fd: number;
-  readonly #status: Stats;
-  readonly #hash: Bun.CryptoHasher | undefined;
-  readonly #advance: (bytes: number) => void;
-
-  constructor(
-    channel: Channel,
-    fd: number,
-    status: Stats,
-    checksum: boolean,
-    advance: (bytes: number) => void,
-  ) {
-    this.#channel = channel;
-    this.#fd = fd;
-    this.#status = status;
-    this.#hash = checksum ? new Bun.CryptoHasher("sha256") : undefined;
-    this.#advance = advance;
-  }
-
-  async send(from: number, shown: string): Promise<void> {
-    if (this.#hash !== undefined && from > 0) await hashRange(this.#fd, from, this.#hash);
-    const { size, blocks } = this.#status;
-    let error: string | undefined;
-    try {
-      if (size <= SMALL_FILE_BYTES && from === 0) await this.#sendSmall(size);
-      else if (blocks * STAT_BLOCK_BYTES < size) await this.#sendSparse(from, size);
-      else await this.#sendRange(from, size);
-    } catch (thrown) {
-      // The receiver must not take what it has for the whole file.
-      if (reasonOf(thrown).errno === undefined || this.#channel.isClosed) throw thrown;
-      error = reasonOf(thrown).message;
-    }
-    const sha256 = this.#hash?.digest("hex");
-    await this.#channel.sendRecord(encodeTreeRecord({ kind: "end", sha256, error }));
-    if (error !== undefined) {
-      throw new VsockboxError({ code: "IO", operation: "read", address: shown, message: error });
-    }
-  }
-
-  async #sendSmall(size: number): Promise<void> {
-    // One byte more than it has: a file of /proc says 0.
-    const frame = new Uint8Array(DATA_HEADER_BYTES + Math.max(size, 4096));
-    for (let total = 0; ;) {
-      const room = frame.length - DATA_HEADER_BYTES;
-      const bytes = readSync(this.#fd, frame, DATA_HEADER_BYTES, room, null);
-      if (bytes === 0) {
-        if (total < size) throw becameShorter(size - total);
-        return;
-      }
-      total += bytes;
-      if (total > size + MAX_UNSIZED_BYTES) throw endless();
-      await this.#sendFrame(frame.subarray(0, DATA_HEADER_BYTES + bytes).slice());
-      if (total === size && size > 0) return;
-    }
-  }
-
-  async #sendSparse(from: number, size: number): Promise<void> {
-    for (let offset = from; offset < size;) {
-      const data = Math.min(nextData(this.#fd, offset) ?? size, size);
-      if (data > offset) await this.#sendHole(data - offset);
-      if (data === size) return;
-      const hole = Math.min(nextHole(this.#fd, data) ?? size, size);
-      await this.#sendRange(data, hole);
-      offset = hole;
-    }
-  }
-
-  async #sendHole(bytes: number): Promise<void> {
-    if (this.#hash !== undefined) {
-      await hashZeros(this.#hash, bytes, () => !this.#channel.isClosed);
-    }
-    await this.#channel.sendRecord(encodeTreeRecord({ kind: "hole", bytes }));
-    this.#advance(bytes);
-  }
-
-  /** Reads one piece ahead while the one before is on its way. */
-  async #sendRange(from: number, end: number): Promise<void> {
-    // Two buffers in turn: the kernel has taken one before it is filled again.
-    const buffers = [newBuffer(end - from), newBuffer(end - from)] as const;
-    let next = this.#readAt(buffers[0], from, end);
-    for (let offset = from, turn = 1; offset < end; turn++) {
-      const frame = await next;
-      const bytes = frame.length - DATA_HEADER_BYTES;
-      if (bytes === 0) throw becameShorter(end - offset);
-      offset += bytes;
-      if (offset < end) {
-        next = this.#readAt(buffers[turn % 2 === 0 ? 0 : 1], offset, end);
-        next.catch(() => undefined);
-      }
-      await this.#sendFrame(frame);
-    }
-  }
-
-  async #readAt(frame: Uint8Array, offset: number, end: number): Promise<Uint8Array> {
-    const wanted = Math.min(MAX_DATA_BYTES, end - offset);
-    const { bytesRead } = await readAsync(this.#fd, frame, DATA_HEADER_BYTES, wanted, offset);
-    return frame.subarray(0, DATA_HEADER_BYTES + bytesRead);
-  }
-
-  async #sendFrame(frame: Uint8Array): Promise<void> {
-    const bytes = frame.length - DATA_HEADER_BYTES;
-    this.#hash?.update(frame.subarray(DATA_HEADER_BYTES));
-    await this.#channel.sendInPlace(FILE_STREAM, frame);
-    this.#advance(bytes);
-  }
+function fileStatus({ mode, modified, uid, gid }: InodeStatus): FileStatus {
+  return { mode: mode & 0o7777, ...modified, uid, gid };
 }
 
-/** Files of /proc say that they have no bytes, files of /sys that they have a page; none has blocks. */
-function hasMadeUpSize({ size, blocks }: Stats): boolean {
-  return blocks === 0 && size <= SMALL_FILE_BYTES;
+function notCopied(path: BytesPath, kind: string): VsockboxError {
+  return new VsockboxError({
+    code: "IO",
+    operation: "copy",
+    address: showPath(path),
+    message: `a ${kindInWords(kind)} cannot be copied`,
+  });
 }
 
-function newBuffer(bytes: number): Uint8Array {
-  return new Uint8Array(DATA_HEADER_BYTES + Math.min(MAX_DATA_BYTES, bytes));
-}
-
-/** Files of /proc that give more than they say may never end. */
-function endless(): Error {
-  const mib = MAX_UNSIZED_BYTES / 1024 / 1024;
-  return Object.assign(
-    new Error(`EFBIG: it says that it is empty and gave more than ${mib} MiB, read`),
-    { code: "EFBIG" },
-  );
-}
-
-function becameShorter(missing: number): Error {
-  return Object.assign(
-    new Error(`EIO: the file became ${missing} bytes shorter while it was read, read`),
-    { code: "EIO" },
-  );
-}
-
-const ZEROS = new Uint8Array(256 * 1024);
-
-/** Blocks of zeros that are hashed before others have a turn. */
-const TURN_BLOCKS = 64;
-
-/** Feeds a hole, which may be of any size, to a hash, for as long as it is wanted. */
-export async function hashZeros(
-  hash: Bun.CryptoHasher,
-  bytes: number,
-  isWanted: () => boolean,
-): Promise<void> {
-  let block = 0;
-  for (let left = bytes; left > 0; left -= ZEROS.length) {
-    hash.update(left < ZEROS.length ? ZEROS.subarray(0, left) : ZEROS);
-    if (++block % TURN_BLOCKS !== 0) continue;
-    await new Promise<void>((resolve) => setImmediate(resolve));
-    if (!isWanted()) return;
-  }
-}
-
-/** Feeds a file's first bytes to a hash. */
-export async function hashRange(fd: number, bytes: number, hash: Bun.CryptoHasher): Promise<void> {
-  const block = new Uint8Array(MAX_DATA_BYTES);
-  for (let offset = 0; offset < bytes;) {
-    const wanted = Math.min(block.length, bytes - offset);
-    const { bytesRead } = await readAsync(fd, block, 0, wanted, offset);
-    if (bytesRead === 0) return;
-    hash.update(block.subarray(0, bytesRead));
-    offset += bytesRead;
-  }
-}
-
-const NANOSECONDS = 1_000_000_000n;
-
-/** Of times the runtime's plain numbers lose the last digits. */
-function fileStatus({ mode, uid, gid }: Stats, { mtimeNs }: BigIntStats): FileStatus {
-  // Counted from the second before, also before 1970.
-  const nanoseconds = ((mtimeNs % NANOSECONDS) + NANOSECONDS) % NANOSECONDS;
-  const seconds = (mtimeNs - nanoseconds) / NANOSECONDS;
-  return {
-    mode: mode & 0o7777,
-    seconds: Number(seconds),
-    nanoseconds: Number(nanoseconds),
-    uid,
-    gid,
-  };
+/** An entry that was removed between the listing of its directory and its turn. */
+function vanished(): Error {
+  return Object.assign(new Error("ENOENT: no such file or directory, stat"), { code: "ENOENT" });
 }

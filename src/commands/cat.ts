@@ -3,6 +3,7 @@ import { OldAgentError } from "../agent/hello-client.ts";
 import { readOldFile } from "../agent/client/go-files.ts";
 import { StandardOutput } from "../process/stdio.ts";
 import type { Command } from "../ui/command.ts";
+import { receiveArguments, sizeOption } from "./common.ts";
 import { pathsArgument, remotePaths } from "./file-command.ts";
 import { AgentClients, forEachOperand } from "./operands.ts";
 import { agentArguments, agentTarget } from "./target.ts";
@@ -12,6 +13,7 @@ export const command: Command = {
   description: "Print files of a guest",
   args: {
     ...pathsArgument,
+    "max-size": receiveArguments["max-size"],
     ...agentArguments,
   },
   examples: [
@@ -21,11 +23,17 @@ export const command: Command = {
   async run(args) {
     const output = new StandardOutput(1);
     const operands = remotePaths("cat", args);
+    const maximum = sizeOption(args, "max-size");
+    let printed = 0;
     await using clients = new AgentClients(args);
     return await forEachOperand(operands, async ({ target, path }) => {
       try {
         const client = await clients.get(target);
-        for await (const bytes of client.read(path)) await output.write(bytes);
+        const maxBytes = maximum === undefined ? undefined : maximum - printed;
+        for await (const bytes of client.read(path, { maxBytes })) {
+          printed += bytes.length;
+          await output.write(bytes);
+        }
       } catch (thrown) {
         if (!(thrown instanceof OldAgentError)) throw thrown;
         const { address, options } = agentTarget(args, target);

@@ -4,7 +4,7 @@ import { parseSocketOwners, SOCKET_OWNER_VARIABLE } from "../config/socket-owner
 import { parseAllowedCids, withLocal, type AllowedCids } from "../net/allow-cid.ts";
 import { DEFAULT_CONNECT_TIMEOUT_MS, type DialOptions } from "../net/dial.ts";
 import type { SocketOwners } from "../net/socket-owner.ts";
-import { parseDuration } from "../ui/arguments.ts";
+import { parseDuration, parseSize } from "../ui/arguments.ts";
 import type { Arguments, ArgumentSpec } from "../ui/command.ts";
 
 /** `--json`. */
@@ -63,6 +63,30 @@ export function dialOptions(
     socketOwners: socketOwners(args, target),
     timeoutMs: timeout === undefined ? undefined : parseDuration(timeout, "connect-timeout"),
   };
+}
+
+/** Options of commands that receive files. */
+export const receiveArguments = {
+  "preserve-owner": {
+    type: "boolean",
+    description: "With -p, of files from a guest also keep set-ID bits and, as root, owners",
+  },
+  "max-size": {
+    type: "string",
+    valueHint: "SIZE",
+    description: "Receive no more than this in all, holes included, such as 500MiB",
+  },
+} as const satisfies Record<string, ArgumentSpec>;
+
+/**
+ * Reads an option that is a size.
+ *
+ * @returns bytes; undefined without the option.
+ * @throws {VsockboxError} USAGE.
+ */
+export function sizeOption(args: Arguments, name: string): number | undefined {
+  const value = args.string(name);
+  return value === undefined ? undefined : parseSize(value, name);
 }
 
 /** `--allow-cid` and `--allow-local`. */

@@ -25,6 +25,7 @@ import { field, type JsonObject } from "../protocols/agent/json-fields.ts";
 import { isFileName, readPathField } from "../protocols/agent/paths.ts";
 import type { Arguments } from "../ui/command.ts";
 import type { ProgressLine } from "../ui/progress.ts";
+import { sizeOption } from "./common.ts";
 import { agentTarget, type AgentTarget, type Operand } from "./target.ts";
 
 type Remote = Operand & { kind: "remote" };
@@ -44,6 +45,7 @@ export class CopyJob implements AsyncDisposable {
   readonly #progress: ProgressLine;
   readonly #signal: AbortSignal;
   readonly #options: TransferOptions;
+  readonly #maxBytes: number | undefined;
   readonly #clients = new Map<string, Promise<AgentClient | undefined>>();
   readonly #total = new TransferSummary();
   /** The exit status of the first source that was not copied whole; 0 for none. */
@@ -53,9 +55,11 @@ export class CopyJob implements AsyncDisposable {
     this.#args = args;
     this.#progress = progress;
     this.#signal = signal;
+    this.#maxBytes = sizeOption(args, "max-size");
     this.#options = {
       recursive: args.flag("recursive"),
-      preserve: args.flag("preserve"),
+      preserve: args.flag("preserve") || args.flag("preserve-owner"),
+      preserveOwner: args.flag("preserve-owner"),
       resume: args.flag("resume"),
       checksum: args.flag("checksum"),
       keep: args.flag("no-clobber"),
@@ -201,7 +205,8 @@ export class CopyJob implements AsyncDisposable {
       return this.#downloadFromOld(source, joinPath(place.directory, place.name));
     const onProgress = this.#onProgress(showPath(sourceName));
     const options = { ...this.#options, onProgress };
-    this.#add(await client.download(source.path, place.directory, place.name, options));
+    const limited = { ...options, maxBytes: this.#remaining };
+    this.#add(await client.download(source.path, place.directory, place.name, limited));
   }
 
   /** From guest to guest: the bytes go through here, the files do not. */
@@ -235,7 +240,8 @@ export class CopyJob implements AsyncDisposable {
       return;
     }
     using _abort = onAbort(this.#signal, () => client.abort(abortError(this.#signal, "copy")));
-    for await (const bytes of client.read(source.path, this.#options)) await output.write(bytes);
+    const options = { ...this.#options, maxBytes: this.#maxBytes };
+    for await (const bytes of client.read(source.path, options)) await output.write(bytes);
   }
 
   /**
@@ -308,6 +314,11 @@ export class CopyJob implements AsyncDisposable {
   #addFile(bytes: number): void {
     this.#total.files++;
     this.#total.bytes += bytes;
+  }
+
+  /** What may still be received under `--max-size`. */
+  get #remaining(): number | undefined {
+    return this.#maxBytes === undefined ? undefined : this.#maxBytes - this.#total.bytes;
   }
 
   #add(summary: TransferSummary): void {

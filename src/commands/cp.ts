@@ -6,7 +6,7 @@ import { onEndingSignal, statusOfSignal } from "../process/signals.ts";
 import type { Command } from "../ui/command.ts";
 import { ProgressLine } from "../ui/progress.ts";
 import { printJson, say } from "../ui/report.ts";
-import { jsonArgument } from "./common.ts";
+import { jsonArgument, receiveArguments } from "./common.ts";
 import { CopyJob } from "./cp-job.ts";
 import { agentArguments, parseOperand } from "./target.ts";
 import { reportTransfer, withResumeHint } from "./transfer-report.ts";
@@ -25,8 +25,9 @@ export const command: Command = {
     preserve: {
       type: "boolean",
       alias: "p",
-      description: "Keep modes, times and, as root, owners",
+      description: "Keep modes, times and, of files sent to a guest by root, owners",
     },
+    ...receiveArguments,
     resume: {
       type: "boolean",
       description: "Go on where an earlier copy stopped; pass over what is the same already",

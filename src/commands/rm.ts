@@ -1,10 +1,14 @@
 /** `vsockbox rm`: removes files of a guest. */
+import { TransferSummary } from "../agent/transfer.ts";
+import { VsockboxError } from "../errors.ts";
+import { showPath } from "../files/bytes-path.ts";
 import { field } from "../protocols/agent/json-fields.ts";
 import type { Command } from "../ui/command.ts";
 import { printJson } from "../ui/report.ts";
 import { jsonArgument } from "./common.ts";
 import { forEachPath, pathsArgument } from "./file-command.ts";
 import { agentArguments } from "./target.ts";
+import { printErrors } from "./transfer-report.ts";
 
 export const command: Command = {
   name: "rm",
@@ -28,7 +32,24 @@ export const command: Command = {
         path,
         recursive,
         force: args.flag("force"),
+        report: true,
       });
-      if (args.flag("json")) printJson({ path: shown, removed: field(result, "removed") });
+      const summary = new TransferSummary();
+      summary.addErrors(result);
+      const { errors, errorCount } = summary;
+      printErrors(summary);
+      if (args.flag("json")) {
+        printJson({ path: shown, removed: field(result, "removed"), errors, errorCount });
+      }
+      if (errorCount > 0) throw notRemoved(path, errorCount);
     }),
 };
+
+function notRemoved(path: Uint8Array, count: number): VsockboxError {
+  return new VsockboxError({
+    code: "IO",
+    operation: "remove",
+    address: showPath(path),
+    message: count === 1 ? "one file in it is left" : `${count} files in it are left`,
+  });
+}

@@ -6,7 +6,7 @@ import { rawWords } from "../process/raw-arguments.ts";
 import { hasTerminal } from "../process/raw-terminal.ts";
 import type { Arguments, Command } from "../ui/command.ts";
 import { SHELL_PORT } from "../vsock-shell/ports.ts";
-import { dialArguments, jsonArgument } from "./common.ts";
+import { dialArguments, jsonArgument, receiveArguments } from "./common.ts";
 import { runShellJob, type ShellJob } from "./shell-job.ts";
 import { portArgument, portOption } from "./shell-port.ts";
 import { readTransfer, type Transfer } from "./shell-transfer.ts";
@@ -67,7 +67,11 @@ export const command: Command = {
     },
     force: { type: "boolean", alias: "f", description: "Replace files that are there already" },
     recursive: { type: "boolean", alias: "R", description: "Directories with all in them" },
-    preserve: { type: "boolean", description: "Keep modes, times and, as root, owners" },
+    preserve: {
+      type: "boolean",
+      description: "Keep modes, times and, of files sent to a server as root, owners",
+    },
+    ...receiveArguments,
     resume: { type: "boolean", description: "Go on where an earlier transfer stopped" },
     checksum: { type: "boolean", description: "Compare a sha256 of every file" },
     plain: { type: "boolean", description: "Send what the C client could send, and no more" },

@@ -13,7 +13,7 @@ import { checkDownload, download } from "../vsock-shell/download.ts";
 import { RemoteShell } from "../vsock-shell/remote-shell.ts";
 import type { TransferRequest } from "../vsock-shell/transfer-request.ts";
 import { checkUpload, upload } from "../vsock-shell/upload.ts";
-import { dialOptions } from "./common.ts";
+import { dialOptions, sizeOption } from "./common.ts";
 import { runPiped } from "./shell-pipe.ts";
 import type { Transfer } from "./shell-transfer.ts";
 import { reportTransfer, withResumeHint } from "./transfer-report.ts";
@@ -88,7 +88,9 @@ async function runTransferJob(
     remote,
     overwrite: args.flag("force"),
     recursive: args.flag("recursive"),
-    preserve: args.flag("preserve"),
+    preserve: args.flag("preserve") || args.flag("preserve-owner"),
+    preserveOwner: args.flag("preserve-owner"),
+    maxBytes: sizeOption(args, "max-size"),
     resume: args.flag("resume"),
     checksum: args.flag("checksum"),
     plain: args.flag("plain"),

@@ -6,9 +6,7 @@ import { formatBytes } from "../ui/units.ts";
 
 /** Says what came of a transfer; gives the exit status. */
 export function reportTransfer(summary: TransferSummary, seconds: number, quiet: boolean): number {
-  for (const error of summary.errors) say(`vsockbox: ${error}`);
-  const unlisted = summary.errorCount - summary.errors.length;
-  if (unlisted > 0) say(`vsockbox: and ${unlisted} more errors`);
+  printErrors(summary);
   if (!quiet && process.stderr.isTTY) {
     const rate = formatBytes(Math.round(summary.bytes / Math.max(seconds, 0.001)));
     const reused =
@@ -18,6 +16,13 @@ export function reportTransfer(summary: TransferSummary, seconds: number, quiet:
     );
   }
   return summary.errorCount === 0 ? 0 : 74;
+}
+
+/** Prints the errors of single files. */
+export function printErrors({ errors, errorCount }: TransferSummary): void {
+  for (const error of errors) say(`vsockbox: ${error}`);
+  const unlisted = errorCount - errors.length;
+  if (unlisted > 0) say(`vsockbox: and ${unlisted} more errors`);
 }
 
 /** A copy that the connection broke can go on where it stopped. */

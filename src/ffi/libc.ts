@@ -2,7 +2,7 @@
  * libc, opened once. The only place that knows which file it is: glibc has it as `libc.so.6`, musl
  * under the loader's name.
  */
-import { dlopen, FFIType, type Pointer, ptr, read } from "bun:ffi";
+import { dlopen, type FFIFunction, FFIType, type Pointer, ptr, read } from "bun:ffi";
 import { VsockboxError } from "../errors.ts";
 
 const { i16, i32, i64, u32, u64, pointer, i64_fast, void: nothing } = FFIType;
@@ -90,11 +90,16 @@ export const LIBC_NAMES = [
   "libc.so",
 ] as const;
 
-function openLibc() {
+/**
+ * Opens libc with a table of symbols of the caller's.
+ *
+ * @throws {VsockboxError} UNAVAILABLE if no libc can be opened.
+ */
+export function openLibc<Symbols extends Record<string, FFIFunction>>(symbols: Symbols) {
   const reasons: string[] = [];
   for (const name of LIBC_NAMES) {
     try {
-      return dlopen(name, SYMBOLS).symbols;
+      return dlopen(name, symbols).symbols;
     } catch (thrown) {
       reasons.push(`${name}: ${thrown instanceof Error ? thrown.message : String(thrown)}`);
     }
@@ -107,7 +112,7 @@ function openLibc() {
   });
 }
 
-type Libc = ReturnType<typeof openLibc>;
+type Libc = ReturnType<typeof openLibc<typeof SYMBOLS>>;
 
 let opened: Libc | undefined;
 let errnoAddress: Parameters<typeof read.i32>[0] | undefined;
@@ -118,7 +123,7 @@ let errnoAddress: Parameters<typeof read.i32>[0] | undefined;
  * @throws {VsockboxError} UNAVAILABLE where no libc can be opened.
  */
 export function libc(): Libc {
-  opened ??= openLibc();
+  opened ??= openLibc(SYMBOLS);
   return opened;
 }
 

@@ -1,22 +1,27 @@
-/** What there is to be said of a file, as `stat` and `ls` show it. */
-import { lstatSync, readlinkSync, statSync, type Stats } from "node:fs";
+/** The facts of a file, as `stat` and `ls` show them. */
+import { constants, type Stats } from "node:fs";
+import type { InodeStatus } from "../ffi/directory-calls.ts";
 import type { JsonObject } from "../protocols/agent/json-fields.ts";
 import { encodePath } from "../protocols/agent/paths.ts";
-import type { BytesPath } from "./bytes-path.ts";
+import type { DirectoryHandle } from "./directory-handle.ts";
 
 /** A kind of file, as inode(7) has them. */
 export type FileKind =
   "file" | "directory" | "link" | "fifo" | "socket" | "block" | "character" | "unknown";
 
+const KIND_OF_TYPE: ReadonlyMap<number, FileKind> = new Map([
+  [constants.S_IFREG, "file"],
+  [constants.S_IFDIR, "directory"],
+  [constants.S_IFLNK, "link"],
+  [constants.S_IFIFO, "fifo"],
+  [constants.S_IFSOCK, "socket"],
+  [constants.S_IFBLK, "block"],
+  [constants.S_IFCHR, "character"],
+]);
+
 /** The kind by the type bits of `st_mode`. */
-export function fileKind(status: Stats): FileKind {
-  if (status.isFile()) return "file";
-  if (status.isDirectory()) return "directory";
-  if (status.isSymbolicLink()) return "link";
-  if (status.isFIFO()) return "fifo";
-  if (status.isSocket()) return "socket";
-  if (status.isBlockDevice()) return "block";
-  return status.isCharacterDevice() ? "character" : "unknown";
+export function fileKind({ mode }: Pick<Stats | InodeStatus, "mode">): FileKind {
+  return KIND_OF_TYPE.get(mode & constants.S_IFMT) ?? "unknown";
 }
 
 /** The kind for messages. */
@@ -24,23 +29,29 @@ export function kindInWords(kind: string): string {
   return kind === "block" || kind === "character" ? `${kind} device` : kind;
 }
 
-/** The facts of one file as JSON; of what a link leads to where `follow` is set. */
-export function fileFacts(path: BytesPath, follow: boolean): JsonObject {
-  const status = follow ? statSync(path) : lstatSync(path);
+const NANOSECONDS_PER_MS = 1e6;
+
+/** The facts as JSON. */
+export function factsOf(status: InodeStatus): JsonObject {
+  const { seconds, nanoseconds } = status.modified;
   return {
     type: fileKind(status),
     size: status.size,
     mode: status.mode & 0o7777,
     uid: status.uid,
     gid: status.gid,
-    links: status.nlink,
-    inode: status.ino,
-    mtimeMs: status.mtimeMs,
-    ...(status.isSymbolicLink() ? { target: encodePath(readLink(path)) } : {}),
+    links: status.links,
+    inode: Number(status.inode),
+    mtimeMs: seconds * 1000 + nanoseconds / NANOSECONDS_PER_MS,
   };
 }
 
-/** A link's target as bytes. */
-export function readLink(path: BytesPath): Uint8Array {
-  return readlinkSync(path, { encoding: "buffer" });
+/** The facts of an entry of a directory, of a link itself, as JSON; undefined if it does not exist. */
+export function entryFacts(directory: DirectoryHandle, name: Uint8Array): JsonObject | undefined {
+  const status = directory.find(name);
+  if (status === undefined) return undefined;
+  const facts = factsOf(status);
+  return fileKind(status) === "link"
+    ? { ...facts, target: encodePath(directory.readLink(name)) }
+    : facts;
 }

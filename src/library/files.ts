@@ -103,7 +103,13 @@ export class Files {
 
   /** Removes a file or, with `recursive`, a tree. With `force` it need not be there. */
   async remove(path: Path, { recursive = false, force = false } = {}): Promise<void> {
-    await this.#client.request({ op: "remove", path: bytesPath(path), recursive, force });
+    await this.#client.request({
+      op: "remove",
+      path: bytesPath(path),
+      recursive,
+      force,
+      report: false,
+    });
   }
 
   /** Renames a file; with `replace: false` not over another one. */

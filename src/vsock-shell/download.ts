@@ -1,7 +1,8 @@
 /** Downloads, from our server and from the C one. */
 import { closeSync, constants, lstatSync, openSync } from "node:fs";
-import { alreadyThere, IncomingFile, openDirectory } from "../agent/incoming-file.ts";
-import { TransferSummary } from "../agent/transfer.ts";
+import { alreadyThere, IncomingFile } from "../agent/incoming-file.ts";
+import { ReceivedBytes } from "../agent/received-bytes.ts";
+import { openDestination, TransferSummary } from "../agent/transfer.ts";
 import { reasonOf, VsockboxError } from "../errors.ts";
 import { baseName, namesDirectory, parentOf, showPath } from "../files/bytes-path.ts";
 import { abortError, onAbort } from "../net/retry.ts";
@@ -75,9 +76,10 @@ export async function download(
   request.onSize(granted.grant?.size);
   if (goesByTree(granted.grant)) {
     await using client = channelClient(connection, granted.grant);
-    const { recursive, preserve, resume, checksum, signal, onProgress } = request;
+    const { recursive, preserve, preserveOwner, resume, checksum, maxBytes } = request;
+    const { signal, onProgress } = request;
     const options = {
-      ...{ recursive, preserve, resume, checksum, signal, onProgress },
+      ...{ recursive, preserve, preserveOwner, resume, checksum, maxBytes, signal, onProgress },
       exclusive: !request.overwrite,
       sync: true,
     };
@@ -99,29 +101,27 @@ async function downloadPlainly(
   request: TransferRequest,
   queue: CServerQueue | undefined,
 ): Promise<TransferSummary> {
-  const directory = openDirectory(parentOf(request.local), parentOf(request.local), undefined);
+  using directory = openDestination(parentOf(request.local));
   const summary = new TransferSummary();
+  const limit = new ReceivedBytes(request.maxBytes);
+  const file = new IncomingFile(
+    { directory, shown: () => request.local },
+    plainFile(baseName(request.local)),
+    { ...PLAIN_FLAGS, exclusive: !request.overwrite, sync: true },
+  );
+  let isComplete = false;
   try {
-    const file = new IncomingFile(directory, plainFile(baseName(request.local)), {
-      ...PLAIN_FLAGS,
-      exclusive: !request.overwrite,
-      sync: true,
+    await file.begin(0);
+    await receive(connection, granted, request, queue, async (bytes) => {
+      limit.add(bytes.length);
+      await file.write(bytes);
+      summary.bytes += bytes.length;
+      request.onProgress(summary);
     });
-    let isComplete = false;
-    try {
-      await file.begin(0);
-      await receive(connection, granted, request, queue, async (bytes) => {
-        await file.write(bytes);
-        summary.bytes += bytes.length;
-        request.onProgress(summary);
-      });
-      await file.complete(undefined);
-      isComplete = true;
-    } finally {
-      if (!isComplete) file.abandon(false);
-    }
+    await file.complete(undefined);
+    isComplete = true;
   } finally {
-    closeSync(directory.fd);
+    if (!isComplete) file.abandon(false);
   }
   // A C server takes the acknowledgement for something that it does not know.
   if (queue === undefined) await connection.send(Type.FileDataEndAck);

@@ -1,6 +1,8 @@
 /** An upload in the messages of the C programs. */
 import { IncomingFile } from "../agent/incoming-file.ts";
 import { VsockboxError } from "../errors.ts";
+import { joinPath } from "../files/bytes-path.ts";
+import { DirectoryHandle } from "../files/directory-handle.ts";
 import { HEADER_BYTES, MAX_DATA_BYTES, Type } from "../protocols/vsock-shell/message.ts";
 import type { ServerProtocol, TransferEvent } from "../protocols/vsock-shell/server-protocol.ts";
 import { encodeGrant } from "../protocols/vsock-shell/texts.ts";
@@ -37,7 +39,10 @@ export async function runPlainUpload(
 ): Promise<void> {
   const { directory, shown, name } = destination;
   const file = new IncomingFile(
-    { shown, path: directory.path, fd: directory.fd, status: undefined },
+    {
+      directory: DirectoryHandle.borrow(directory.fd),
+      shown: () => joinPath(shown, name),
+    },
     plainFile(name),
     { ...PLAIN_FLAGS, exclusive: event.extension?.overwrite !== true, sync: true },
   );

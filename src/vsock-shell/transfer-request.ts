@@ -28,6 +28,10 @@ export interface TransferRequest extends Omit<TransferFlags, "keep"> {
   remote: Buffer;
   overwrite: boolean;
   recursive: boolean;
+  /** Of a download, with `preserve`: owners, as root, and set-ID bits are the server's, too. */
+  preserveOwner: boolean;
+  /** Of a download: most bytes that are received; undefined: any number. */
+  maxBytes: number | undefined;
   /** Frames of the C programs, although the server may be able to do more. */
   plain: boolean;
   /** Fires to end the transfer. */

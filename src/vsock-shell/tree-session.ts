@@ -1,11 +1,14 @@
 /** A transfer between two of ours: behind the answer the connection has one channel of the agent's. */
+import { openSync } from "node:fs";
 import { ChannelConnection } from "../agent/channel-connection.ts";
 import type { Channel } from "../agent/channel.ts";
 import { FrameConnection } from "../agent/frame-connection.ts";
+import { fileError } from "../agent/transfer.ts";
 import { TreeReceiver } from "../agent/tree-receiver.ts";
 import { TreeSender } from "../agent/tree-sender.ts";
-import { toVsockboxError, VsockboxError } from "../errors.ts";
-import { bytesPath, type BytesPath, showPath } from "../files/bytes-path.ts";
+import { toVsockboxError } from "../errors.ts";
+import { bytesPath } from "../files/bytes-path.ts";
+import { DirectoryHandle } from "../files/directory-handle.ts";
 import { decodeChannelRequest } from "../protocols/agent/channel-requests.ts";
 import { CHANNEL_WINDOW_BYTES } from "../protocols/agent/credit.ts";
 import { bad, type JsonObject } from "../protocols/agent/json-fields.ts";
@@ -36,7 +39,7 @@ export function runTreeUpload(
   connection: MessageConnection,
   pair: Uint8Array,
   extension: TransferExtension,
-  { directory, name }: Destination,
+  { directory, name, shown }: Destination,
 ): Promise<void> {
   return runTree(connection, { operation: "put", pair, extension }, async (channel) => {
     const { resume, checksum, preserve, recursive, overwrite } = extension;
@@ -50,7 +53,7 @@ export function runTreeUpload(
       sync: true,
       expected: name,
     });
-    await receiver.receive(bytesPath(directory.path));
+    await receiver.receive(DirectoryHandle.borrow(directory.fd), shown);
     return receiver.summary.toJSON();
   });
 }
@@ -71,8 +74,10 @@ export function runTreeDownload(
   return runTree(connection, { operation: "get", pair, extension, size }, async (channel) => {
     const { resume, checksum, preserve, recursive, name } = extension;
     const sender = new TreeSender(channel, { resume, checksum, preserve, recursive, keep: false });
-    await sender.send(opened.path, name).catch((thrown: unknown) => {
-      throw withName(toVsockboxError(thrown, "read"), opened.path, path);
+    const open = (flags: number) => openSync(opened.path, flags);
+    const shown = bytesPath(path);
+    await sender.sendOpened({ fd: opened.fd, open }, shown, name).catch((thrown: unknown) => {
+      throw channel.isClosed ? thrown : fileError("read", shown, thrown);
     });
     channel.end();
     return sender.summary.toJSON();
@@ -130,13 +135,4 @@ async function serve(
   } catch (thrown) {
     channel.fail(toVsockboxError(thrown, "serve"));
   }
-}
-
-/** What was opened by descriptor is shown by the name that the client knows. */
-function withName(error: VsockboxError, opened: BytesPath, path: Uint8Array): VsockboxError {
-  if (error.address === undefined || !error.address.startsWith(showPath(opened))) return error;
-  const { code, errno, operation } = error;
-  const address = error.address.replace(showPath(opened), showPath(path));
-  const message = errno ?? "failed";
-  return new VsockboxError({ code, operation, errno, address, message, cause: error });
 }

@@ -15,6 +15,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { leavePart, partOf, partSize, unnamedBytes } from "../support/unfinished.ts";
 import {
   eventually,
   Running,
@@ -161,7 +162,7 @@ describe("cp of files", () => {
     [["cp", "/etc/passwd", "/etc/group", "A:/etc/hostname"], 73, "it is no directory"],
     [["cp", "/etc/passwd", "/tmp/x"], 64, "neither side"],
     [["cp", "/etc/passwd"], 64, "destination is missing"],
-    [["cp", "A:/dev/null", "/tmp/x"], 74, "no regular file"],
+    [["cp", "A:/dev/null", "/tmp/x"], 74, "not a regular file"],
     [["cp", "unix:/nowhere.sock:/x", "."], 69, "ENOENT"],
   ])("%j says what is wrong", async (args, status, message) => {
     const named = args.map((arg) => arg.replace(/^A:/, `${agent.address}:`));
@@ -181,7 +182,7 @@ describe("cp of files", () => {
     mkdirSync(join(there, "tree"));
     writeFileSync(join(there, "tree/sub"), "file");
     const under = await vsockbox(["cp", "-r", local("tree"), remote()]);
-    expect(under).toMatchObject({ status: 74, stderr: expect.stringContaining("no directory") });
+    expect(under).toMatchObject({ status: 74, stderr: expect.stringContaining("not a directory") });
     expect(text(join(there, "tree/sub"))).toBe("file");
   });
 });
@@ -279,21 +280,17 @@ describe("cp --resume", () => {
       await running.says("listening on");
       return running;
     };
-    const partOf = (path: string) => own.file(`.${path}.vsockbox-part`);
     for (const [from, to] of [
       [source, `${address}:${target}`],
       [`${address}:${source}`, target],
     ] as const) {
       const first = await startAgent();
       const copy = vsockbox(["cp", "--resume", from, to]);
-      await eventually("a part of it is there", () => {
-        const part = partOf("target");
-        return existsSync(part) && statSync(part).size > 200_000_000;
-      });
+      await eventually("a part of it is there", () => partSize(target) > 200_000_000);
       await first[Symbol.asyncDispose]();
       expect((await copy).status).toBe(255);
       expect(existsSync(target)).toBe(false);
-      const kept = statSync(partOf("target")).size;
+      const kept = partSize(target);
       expect(kept).toBeLessThan(size);
       await using _second = await startAgent();
       const resumed = await vsockbox(["cp", "--resume", "--json", from, to]);
@@ -305,13 +302,13 @@ describe("cp --resume", () => {
       );
       const [one, two] = sums.stdout.trim().split("\n");
       expect(two).toBe(String(one));
-      expect(existsSync(partOf("target"))).toBe(false);
+      expect(partOf(target)).toBeUndefined();
     }
   });
 
   test("begins anew where the source has changed, and passes over what is the same", async () => {
     writeFileSync(local("f"), Buffer.alloc(1_000_000, "new"));
-    writeFileSync(join(there, ".f.vsockbox-part"), Buffer.alloc(500_000, "old"));
+    leavePart(join(there, "f"), Buffer.alloc(500_000, "old"));
     expect(summary(await ok(["cp", "--resume", "--json", local("f"), remote()]))).toMatchObject({
       reused: 0,
     });
@@ -329,7 +326,7 @@ describe("an interrupted cp", () => {
     const running = new Running(["cp", "-", remote("f")]);
     running.process.stdin.write(new Uint8Array(300_000));
     await running.process.stdin.flush();
-    await eventually("a part of it is there", () => readdirSync(there).length > 0);
+    await eventually("a part of it is there", () => unnamedBytes(agent.running.pid, there) > 0);
     return running;
   }
 
@@ -343,7 +340,8 @@ describe("an interrupted cp", () => {
     running.process.kill(signal);
     await running.process.exited;
     expect(running.process.exitCode ?? 128 + 9).toBe(status);
-    await eventually("it is gone", () => readdirSync(there).length === 0);
+    await eventually("it is closed", () => unnamedBytes(agent.running.pid, there) === 0);
+    expect(readdirSync(there)).toEqual([]);
   });
 });
 

@@ -11,6 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { BINARY, eventually, processesWith, TemporaryFolder, vsockbox } from "../support/binary.ts";
+import { unnamedBytes } from "../support/unfinished.ts";
 import { makeFile, raw, RawShell, sha256, TestShellServer } from "../support/vsock-shell.ts";
 import { closeDescriptor, openPipe } from "../../src/ffi/socket.ts";
 import { atRest } from "../support/process-state.ts";
@@ -36,7 +37,7 @@ beforeEach(() => {
 });
 afterEach(() => folder[Symbol.dispose]());
 
-const part = () => readdirSync(folder.path).filter((name) => name.includes("part"));
+const part = () => readdirSync(folder.path).filter((name) => name.includes("vsockbox-"));
 
 describe("what bad input gets", () => {
   let server: TestShellServer;
@@ -116,9 +117,11 @@ describe("what bad input gets", () => {
     const client = new RawShell(server.path).send(up());
     await client.until(READY_SEND);
     client.send(raw(FILE_DATA_BEGIN), raw(FILE_DATA, "half of it"));
-    await eventually("it is on its way", () => part().length === 1);
+    const received = () => unnamedBytes(server.running.pid, folder.path);
+    await eventually("it is on its way", () => received() > 0);
     client.close();
-    await eventually("it is gone", () => readdirSync(folder.path).length === 0);
+    await eventually("it is closed", () => received() === 0);
+    expect(readdirSync(folder.path)).toEqual([]);
   });
 
   test("what somebody else puts there in the meantime stays", async () => {
@@ -365,9 +368,11 @@ describe("clients that are killed", () => {
     const source = makeFile(folder.file("source"), 200_000_000);
     for (const form of [[], ["--plain"]]) {
       const child = spawn(...form, "-u", `${source}:${folder.file("target")}`);
-      await eventually("it is on its way", () => part().length === 1);
+      const received = () => unnamedBytes(server.running.pid, folder.path);
+      await eventually("it is on its way", () => received() > 0);
       await kill(child);
-      await eventually("nothing of it is left", () => part().length === 0);
+      await eventually("it is closed", () => received() === 0);
+      expect(part()).toEqual([]);
       expect(existsSync(folder.file("target"))).toBe(false);
     }
   });
@@ -376,11 +381,11 @@ describe("clients that are killed", () => {
     const source = makeFile(folder.file("source"), 200_000_000);
     for (const form of [[], ["--plain"]]) {
       const child = spawn(...form, "-d", `${source}:${folder.file("target")}`);
-      await eventually("it is on its way", () => part().length === 1);
+      await eventually("it is on its way", () => unnamedBytes(child.pid, folder.path) > 0);
       await kill(child);
       expect(existsSync(folder.file("target"))).toBe(false);
-      // The killed client could not remove it; the next one takes it over.
-      expect(part()).toHaveLength(1);
+      // Not even a client that is killed leaves anything.
+      expect(part()).toEqual([]);
     }
     expect(
       await vsockbox(["shell-client", server.address, "-d", `${source}:${folder.file("target")}`]),

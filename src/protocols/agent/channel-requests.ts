@@ -66,7 +66,14 @@ export type FileOperation =
   | { op: "list"; path: Uint8Array }
   | { op: "glob"; pattern: Uint8Array }
   | { op: "mkdir"; path: Uint8Array; parents: boolean; mode: number | undefined }
-  | { op: "remove"; path: Uint8Array; recursive: boolean; force: boolean }
+  | {
+      op: "remove";
+      path: Uint8Array;
+      recursive: boolean;
+      force: boolean;
+      /** What cannot be removed is listed in the result; otherwise it is the error. */
+      report: boolean;
+    }
   | { op: "rename"; path: Uint8Array; to: Uint8Array; replace: boolean };
 
 /** An end of a forward: TCP or a Unix socket. */
@@ -196,6 +203,7 @@ function decodeFileOperation(what: string, op: unknown, object: JsonObject): Fil
         path: readPathField(what, object, "path"),
         recursive: readFlag(what, object, "recursive"),
         force: readFlag(what, object, "force"),
+        report: readFlag(what, object, "report"),
       };
     case "rename":
       return {

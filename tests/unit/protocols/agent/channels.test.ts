@@ -181,6 +181,7 @@ describe("requests", () => {
       path: bytes,
       recursive: fc.boolean(),
       force: fc.boolean(),
+      report: fc.boolean(),
     }),
     fc.record({
       op: fc.constant("rename" as const),
