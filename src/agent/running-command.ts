@@ -1,8 +1,12 @@
 /** A command of the agent with its streams, on pipes or on a terminal, whoever may be joined to it. */
 import type { ExitStatus } from "../process/exit-status.ts";
 import { type Child, spawnCommand, type SpawnRequest } from "../process/spawn.ts";
-import type { WindowSize } from "../ffi/pty.ts";
-import { HANG_UP_MS, spawnOnTerminal, type TerminalChild } from "../process/terminal-child.ts";
+import {
+  HANG_UP_MS,
+  type NewTerminal,
+  spawnOnTerminal,
+  type TerminalChild,
+} from "../process/terminal-child.ts";
 import { Stream } from "../protocols/agent/channel-frames.ts";
 import type { ExecControlMessage } from "../protocols/agent/channel-requests.ts";
 import type { ExecOperation } from "../protocols/agent/exec-request.ts";
@@ -39,8 +43,8 @@ export class RunningCommand {
    *
    * @throws {VsockboxError} as `spawnOnTerminal` does.
    */
-  static onTerminal(request: SpawnRequest, size: WindowSize): RunningCommand {
-    const terminal = spawnOnTerminal(request, size);
+  static onTerminal(request: SpawnRequest, like: NewTerminal): RunningCommand {
+    const terminal = spawnOnTerminal(request, like);
     return new RunningCommand(terminal, terminal);
   }
 

@@ -1,7 +1,7 @@
 /** `exec --detach`: starts a command in one guest or several, and leaves it running there. */
 import { AgentClient, type CommandToRun, type DetachedCommand } from "../agent/agent-client.ts";
 import { toVsockboxError, type VsockboxError } from "../errors.ts";
-import { terminalSize } from "../process/raw-terminal.ts";
+import { terminalModes, terminalSize } from "../process/raw-terminal.ts";
 import type { Arguments } from "../ui/command.ts";
 import { print, printJson, reportError, say } from "../ui/report.ts";
 import { type AgentTarget, agentTarget } from "./target.ts";
@@ -22,7 +22,7 @@ export async function detachCommand(
   names: readonly string[],
   request: CommandToRun,
 ): Promise<number> {
-  const tty = args.flag("tty") ? terminalSize() : undefined;
+  const tty = args.flag("tty") ? { ...terminalSize(), modes: terminalModes() } : undefined;
   const command = {
     ...(tty === undefined ? request : { ...withTerm(request), tty }),
     input: args.flag("interactive"),

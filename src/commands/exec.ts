@@ -57,7 +57,11 @@ export const command: Command = {
       description: "End it after this long (1.5, 500ms, 2m; 0: never) and exit with 124",
     },
     "no-stdin": { type: "boolean", alias: "n", description: "Give it an empty input" },
-    tty: { type: "boolean", alias: "t", description: "Run it on a terminal, joined to yours" },
+    tty: {
+      type: "boolean",
+      alias: "t",
+      description: "Run it on a terminal, joined to yours; output may be redirected, input not",
+    },
     interactive: {
       type: "boolean",
       alias: "i",

@@ -17,7 +17,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "shell",
-    description: "Open a shell in a guest, on your terminal",
+    description: "Open the login shell of a user of a guest, on your terminal",
     load: () => import("./shell.ts"),
   },
   {

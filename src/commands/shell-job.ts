@@ -47,7 +47,7 @@ async function runTerminalJob(
     if (json) throw jsonShell();
     assertTerminal();
   }
-  const onTerminal = hasTerminal() && !json;
+  const onTerminal = !json && (command === undefined || hasTerminal());
   const connection = await dialShell(address, dialOptions(args, name));
   const remote = new RemoteShell(connection);
   await remote.start({

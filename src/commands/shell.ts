@@ -6,7 +6,7 @@ import { runOnTerminal } from "./terminal.ts";
 
 export const command: Command = {
   name: "shell",
-  description: "Open a shell in a guest, on your terminal",
+  description: "Open the login shell of a user of a guest, on your terminal",
   args: {
     target: { type: "positional", required: true, description: "The agent's address" },
     user: {

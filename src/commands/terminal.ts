@@ -3,8 +3,14 @@ import type { CommandToRun } from "../agent/agent-client.ts";
 import type { RemoteProcess } from "../agent/client/remote-process.ts";
 import { startCommand } from "../agent/client/start-command.ts";
 import { EXIT_STATUS, VsockboxError } from "../errors.ts";
-import { hasTerminal, RawTerminal, type Size, terminalSize } from "../process/raw-terminal.ts";
-import { onEndingSignal, statusOfSignal } from "../process/signals.ts";
+import {
+  hasTerminalInput,
+  RawTerminal,
+  type Size,
+  terminalModes,
+  terminalSize,
+} from "../process/raw-terminal.ts";
+import { onEndingSignal, statusOfSignal, TERMINAL_ENDING_SIGNALS } from "../process/signals.ts";
 import { StandardOutput } from "../process/stdio.ts";
 import { ESCAPE_HELP, EscapeFilter } from "../protocols/terminal/escape.ts";
 import { say, sayBlock } from "../ui/report.ts";
@@ -43,7 +49,8 @@ export function asTerminal(remote: RemoteProcess): TerminalSession {
  */
 export async function runOnTerminal(target: AgentTarget, request: CommandToRun): Promise<number> {
   assertTerminal();
-  const command = { ...withTerm(request), tty: terminalSize(), input: true };
+  const tty = { ...terminalSize(), modes: terminalModes() };
+  const command = { ...withTerm(request), tty, input: true };
   const remote = await startCommand(target, command, (message) => say(`vsockbox: ${message}`));
   try {
     return await joinTerminal(asTerminal(remote), EXIT_STATUS.TRANSPORT, "connection closed");
@@ -53,16 +60,16 @@ export async function runOnTerminal(target: AgentTarget, request: CommandToRun):
 }
 
 /**
- * Refuses to go on without a terminal.
+ * Refuses to go on if keys cannot be read, as docker and ssh do. Output may be redirected.
  *
  * @throws {VsockboxError} USAGE.
  */
 export function assertTerminal(): void {
-  if (hasTerminal()) return;
+  if (hasTerminalInput()) return;
   throw new VsockboxError({
     code: "USAGE",
     operation: "open terminal",
-    message: "standard input and output are no terminal",
+    message: "standard input is not a terminal",
     hint: "for scripts use `vsockbox exec` without --tty",
   });
 }
@@ -85,7 +92,11 @@ export async function joinTerminal(
     const message = "the session was left";
     remote.abort(new VsockboxError({ code: "ABORTED", operation: "run command", message }));
   };
-  using _signals = onEndingSignal((signal) => leave(statusOfSignal(signal)));
+  // Whatever ends this process restores the terminal first.
+  using _signals = onEndingSignal(
+    (signal) => leave(statusOfSignal(signal)),
+    TERMINAL_ENDING_SIGNALS,
+  );
   try {
     using terminal = new RawTerminal();
     terminal.onResize((size) => void remote.resize(size).catch(() => undefined));

@@ -59,6 +59,13 @@ export class Environment {
     return new Environment(new Map([...this.#settings, ...more.#settings]));
   }
 
+  /** These variables without those of the names. */
+  without(names: readonly string[]): Environment {
+    const left = new Map(this.#settings);
+    for (const name of names) left.delete(keyOf(Buffer.from(name)));
+    return new Environment(left);
+  }
+
   /** A variable's value; undefined if it is not set. */
   get(name: string): Uint8Array | undefined {
     const setting = this.#settings.get(keyOf(Buffer.from(name)));

@@ -1,5 +1,10 @@
 /** This process's own terminal in raw mode: keys go through as they are, until it is restored. */
 
+import { getTermios, getWindowSize, setTermios, type Termios } from "../ffi/termios.ts";
+import { modesOf, rawSettings, type TerminalModes } from "../protocols/terminal/modes.ts";
+
+const [STDIN, STDOUT, STDERR] = [0, 1, 2];
+
 /** A terminal's size in characters. */
 export interface Size {
   rows: number;
@@ -11,9 +16,24 @@ export function hasTerminal(): boolean {
   return process.stdin.isTTY === true && process.stdout.isTTY === true;
 }
 
-/** The terminal's size now. */
+/** Whether keys can be read from standard input; output may go elsewhere. */
+export function hasTerminalInput(): boolean {
+  return getTermios(STDIN) !== undefined;
+}
+
+/** The size now of the terminal that one of the standard streams is; 24 x 80 if none is. */
 export function terminalSize(): Size {
-  return { rows: process.stdout.rows || 24, cols: process.stdout.columns || 80 };
+  for (const fd of [STDOUT, STDIN, STDERR]) {
+    const size = getWindowSize(fd);
+    if (size !== undefined) return size;
+  }
+  return { rows: 24, cols: 80 };
+}
+
+/** The modes of the terminal that standard input is, before it is made raw; undefined if it is none. */
+export function terminalModes(): TerminalModes | undefined {
+  const settings = getTermios(STDIN);
+  return settings === undefined ? undefined : modesOf(settings);
 }
 
 /**
@@ -26,16 +46,30 @@ export function readAfterStop(): Disposable {
   return { [Symbol.dispose]: () => void process.off("SIGCONT", resume) };
 }
 
-/** Raw mode for as long as this is not disposed; restored at the process's exit at the latest. */
+/**
+ * Raw mode of standard input's terminal until this is disposed; restored at the process's exit at the
+ * latest. Unlike the runtime's own raw mode it has no output processing either: what a command's
+ * terminal has made of its output is not changed once more.
+ */
 export class RawTerminal implements Disposable {
-  readonly #restore = () => {
-    process.stdin.setRawMode(false);
-  };
+  readonly #saved = getTermios(STDIN);
+  readonly #restore = () => this.#set(this.#saved);
+  // A shell that continues a stopped job has given the terminal other settings.
+  readonly #makeRaw = () => this.#set(this.#saved && rawSettings(this.#saved));
   #onResize: (() => void) | undefined;
 
   constructor() {
-    process.stdin.setRawMode(true);
+    this.#makeRaw();
     process.once("exit", this.#restore);
+    process.on("SIGCONT", this.#makeRaw);
+  }
+
+  #set(settings: Termios | undefined): void {
+    try {
+      if (settings !== undefined) setTermios(STDIN, settings);
+    } catch {
+      // The terminal has been hung up.
+    }
   }
 
   /** Typed bytes as they come; ends when the terminal hangs up. */
@@ -46,12 +80,13 @@ export class RawTerminal implements Disposable {
   /** Calls `handler` with each new size. */
   onResize(handler: (size: Size) => void): void {
     this.#onResize = () => handler(terminalSize());
-    process.stdout.on("resize", this.#onResize);
+    process.on("SIGWINCH", this.#onResize);
   }
 
   [Symbol.dispose](): void {
-    if (this.#onResize !== undefined) process.stdout.off("resize", this.#onResize);
+    if (this.#onResize !== undefined) process.off("SIGWINCH", this.#onResize);
     process.off("exit", this.#restore);
+    process.off("SIGCONT", this.#makeRaw);
     this.#restore();
     process.stdin.pause();
   }

@@ -10,8 +10,19 @@ export const SERVICE_ENDING_SIGNALS = [...ENDING_SIGNALS, "SIGQUIT"] as const;
 /** What ends the agent as process 1. SIGHUP is no reason to switch a VM off. */
 export const INIT_ENDING_SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
-/** One of {@link SERVICE_ENDING_SIGNALS}. */
-export type EndingSignal = (typeof SERVICE_ENDING_SIGNALS)[number];
+/** What ends a client whose terminal is raw: every other signal that ends a program as well. */
+export const TERMINAL_ENDING_SIGNALS = [
+  ...SERVICE_ENDING_SIGNALS,
+  "SIGUSR1",
+  "SIGUSR2",
+  "SIGALRM",
+  "SIGVTALRM",
+  "SIGPROF",
+  "SIGXCPU",
+] as const;
+
+/** One of {@link TERMINAL_ENDING_SIGNALS}. */
+export type EndingSignal = (typeof TERMINAL_ENDING_SIGNALS)[number];
 
 /** After the second ending signal a client has this long to end by itself, in milliseconds. */
 const LAST_GRACE_MS = 1000;

@@ -2,6 +2,8 @@
 import { chownSync } from "node:fs";
 import { foregroundGroup, openPty, type Pty, setWindowSize, type WindowSize } from "../ffi/pty.ts";
 import { closeDescriptor, duplicateDescriptor } from "../ffi/socket.ts";
+import { getTermios, setTermios } from "../ffi/termios.ts";
+import { type TerminalModes, withModes } from "../protocols/terminal/modes.ts";
 import { PipeReader, PipeWriter } from "./pipe.ts";
 import { ProcessGroup } from "./process-group.ts";
 import { asStartError } from "../start-error.ts";
@@ -48,14 +50,20 @@ export class TerminalChild extends ProcessGroup {
   }
 }
 
+/** What a command's terminal is like when it begins. */
+export interface NewTerminal extends WindowSize {
+  /** Undefined: the kernel's own. */
+  modes?: TerminalModes | undefined;
+}
+
 /**
  * Starts a command on a new terminal, which is its controlling one and belongs to its user.
  *
  * @throws {StartError} as `spawnCommand` does, and pty_failed if no terminal can be opened.
  */
-export function spawnOnTerminal(request: SpawnRequest, size: WindowSize): TerminalChild {
+export function spawnOnTerminal(request: SpawnRequest, terminal: NewTerminal): TerminalChild {
   const resolved = resolveSpawn(request, true);
-  const { master, slave, path } = openTerminal(size);
+  const { master, slave, path } = openTerminal(terminal);
   let reader: number | undefined;
   try {
     reader = duplicateDescriptor(master);
@@ -72,9 +80,12 @@ export function spawnOnTerminal(request: SpawnRequest, size: WindowSize): Termin
   }
 }
 
-function openTerminal(size: WindowSize): Pty {
+function openTerminal({ modes = [], ...size }: NewTerminal): Pty {
   try {
-    return openPty(size);
+    const pty = openPty(size);
+    const settings = getTermios(pty.slave);
+    if (settings !== undefined) setTermios(pty.slave, withModes(settings, modes));
+    return pty;
   } catch (thrown) {
     throw asStartError(thrown, { kind: "pty_failed", stage: "terminal" });
   }

@@ -42,19 +42,21 @@ export function sandboxOf({ sandbox }: CommandContext): SandboxOption[] {
   }
 }
 
-/** This process's environment with what a user's passwd(5) entry sets. */
+/** This process's environment with the variables that a user's passwd(5) entry sets. */
 export function inheritedEnvironment(user: User | undefined): Environment {
   const own = ownEnvironment();
   if (user === undefined) return own;
   const { account } = user;
+  // Names and directories of the agent's own user are not those of a uid without an entry.
   return account === undefined
-    ? own
-    : own.with({
-        HOME: account.home,
-        USER: account.name,
-        LOGNAME: account.name,
-        SHELL: account.shell,
-      });
+    ? own.without(["USER", "LOGNAME", "SHELL"]).with({ HOME: "/" })
+    : own.with(accountSettings(account));
+}
+
+/** What login(1) sets for a user. */
+export function accountSettings(account: NonNullable<User["account"]>): Record<string, string> {
+  const { home, name, shell } = account;
+  return { HOME: home, USER: name, LOGNAME: name, SHELL: shell };
 }
 
 /** The request with the agent's own confinement added: a request may only narrow it further. */

@@ -1,11 +1,19 @@
 /** From a request on a channel to what is started. */
+import { statSync } from "node:fs";
+import { basename } from "node:path";
 import { VsockboxError } from "../../errors.ts";
 import type { Environment } from "../../process/environment.ts";
 import { isExecutable } from "../../process/executable.ts";
 import type { SpawnRequest, Word } from "../../process/spawn.ts";
 import { parsePasswd, systemUsers, type User } from "../../process/users.ts";
 import type { ExecOperation, Program } from "../../protocols/agent/exec-request.ts";
-import { DEFAULT_TERM, inheritedEnvironment, sandboxOf, userOf } from "./command-context.ts";
+import {
+  accountSettings,
+  DEFAULT_TERM,
+  inheritedEnvironment,
+  sandboxOf,
+  userOf,
+} from "./command-context.ts";
 import { goCommandOf } from "./go-request.ts";
 
 /** The shell if the user has none. */
@@ -21,12 +29,13 @@ const REFUSING_SHELL = /\/(?:nologin|false)$/;
  */
 export function spawnRequestOf(request: ExecOperation): SpawnRequest {
   const user = userOf(request);
-  const base = inheritedEnvironment(user);
+  const login = request.program.kind === "login-shell" ? accountOf(user) : undefined;
+  const base = inheritedEnvironment(user).with(login === undefined ? {} : accountSettings(login));
   const own = request.tty === undefined ? base : base.with({ TERM: DEFAULT_TERM });
   const env = own.with(request.env);
   return {
     ...programOf(request.program, env, user),
-    cwd: request.workingDir,
+    cwd: request.workingDir ?? (request.program.kind === "login-shell" ? homeOf(login) : undefined),
     user,
     sandbox: sandboxOf(request),
   };
@@ -36,14 +45,14 @@ function programOf(
   program: Program,
   env: Environment,
   user: User | undefined,
-): Pick<SpawnRequest, "argv" | "env"> {
+): Pick<SpawnRequest, "argv" | "argv0" | "env"> {
   switch (program.kind) {
     case "go":
       return goCommandOf(program, env);
     case "vector":
       return { argv: vectorOf(program.argv), env };
     case "login-shell":
-      return { argv: [shellOf(user) ?? usualShell(), "-l"], env };
+      return { ...loginShell(shellOf(user)), env };
     case "shell-line":
       return { argv: shellLine(shellOf(user), program.line), env };
   }
@@ -65,11 +74,28 @@ function shellLine(shell: string | undefined, line: Uint8Array): [Word, ...Word[
   return [usable ? shell : usualShell(), "-c", ...(isOption ? ["--"] : []), line];
 }
 
+/** As login(1) starts it: a dash before its name makes it a login shell. */
+function loginShell(shell: string | undefined): Pick<SpawnRequest, "argv" | "argv0"> {
+  const path = shell !== undefined && isExecutable(shell) ? shell : usualShell();
+  return { argv: [path], argv0: `-${basename(path)}` };
+}
+
 /** The shell that passwd(5) has for the user, or for this process's. */
 function shellOf(user: User | undefined): string | undefined {
-  if (user !== undefined) return user.account?.shell;
+  return accountOf(user)?.shell;
+}
+
+/** The passwd(5) entry of the user, or of this process's. */
+function accountOf(user: User | undefined): User["account"] {
+  if (user !== undefined) return user.account;
   const uid = process.geteuid?.();
-  return parsePasswd(systemUsers().passwd).find((entry) => entry.uid === uid)?.shell;
+  return parsePasswd(systemUsers().passwd).find((entry) => entry.uid === uid);
+}
+
+/** A home that does not exist does not keep its user from a shell. */
+function homeOf(account: User["account"]): string {
+  const home = account?.home ?? "/";
+  return statSync(home, { throwIfNoEntry: false })?.isDirectory() === true ? home : "/";
 }
 
 function usualShell(): string {

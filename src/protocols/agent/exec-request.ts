@@ -23,6 +23,7 @@ import {
   readString,
   readStrings,
 } from "./json-fields.ts";
+import { readModes, type TerminalModes } from "../terminal/modes.ts";
 import { decodeCommandFields, encodeCommandFields, type TerminalSize } from "./messages.ts";
 import { encodePath } from "./paths.ts";
 
@@ -40,6 +41,12 @@ export type Program =
   /** As in the Go agent's ExecRequest: a line for sh, or with `args` a program. */
   | { kind: "go"; command: string; args: string[] };
 
+/** The terminal that a command asks for. */
+export interface TerminalRequest extends TerminalSize {
+  /** Undefined: the modes of a new terminal. */
+  modes?: TerminalModes | undefined;
+}
+
 /** Runs a command with streams, on a terminal, or detached. */
 export interface ExecOperation {
   op: "exec";
@@ -52,7 +59,7 @@ export interface ExecOperation {
   user: string | undefined;
   /** Confinement that is asked for in addition to the agent's own. */
   sandbox: readonly string[] | undefined;
-  tty: TerminalSize | undefined;
+  tty: TerminalRequest | undefined;
   /** Whether input will come; without it the command's input is empty. */
   input: boolean;
   /** Keep it without this channel; the result is its id. */
@@ -90,6 +97,12 @@ export function readSize(what: string, object: JsonObject): TerminalSize | undef
     rows: readInteger(what, size, "rows", U16_MAX) || 24,
     cols: readInteger(what, size, "cols", U16_MAX) || 80,
   };
+}
+
+function readTerminal(what: string, object: JsonObject): TerminalRequest | undefined {
+  const size = readSize(what, object);
+  const modes = readModes(what, field((field(object, "tty") ?? {}) as JsonObject, "modes"));
+  return size === undefined || modes === undefined ? size : { ...size, modes };
 }
 
 function bytesOf(what: string, name: string, value: unknown): Uint8Array {
@@ -136,7 +149,7 @@ export function decodeExecOperation(object: JsonObject): ExecOperation {
   const common = {
     op: "exec",
     user: readString(what, object, "user"),
-    tty: readSize(what, object),
+    tty: readTerminal(what, object),
     input: readFlag(what, object, "input"),
     detach: readFlag(what, object, "detach"),
     name: readString(what, object, "name"),

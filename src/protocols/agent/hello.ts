@@ -39,6 +39,7 @@ export const FEATURES = [
   "sandbox-kernel",
   CHALLENGE_FEATURE,
   "argv",
+  "terminal-modes",
 ] as const;
 
 /** What either side says of itself. */
