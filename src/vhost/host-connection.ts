@@ -114,6 +114,11 @@ export abstract class HostConnection {
   /** The guest reads no more: the host's writer gets EPIPE, and what it has written is dropped. */
   endInput(): void {
     shutdownRead(this.#fd);
+    this.dropInput();
+  }
+
+  /** Drops what the host has written. */
+  dropInput(): void {
     scrap ??= new Uint8Array(SCRAP_BYTES);
     // Closed with unread bytes, a Unix socket would end with ECONNRESET for its peer.
     for (let pieces = 0; pieces < MAX_SCRAPS; pieces++) {

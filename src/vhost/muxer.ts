@@ -235,6 +235,8 @@ export class Muxer {
       case Action.EndInput:
         return connection.endInput();
       case Action.EndBoth:
+        // To be closed at once: a shutdown before that would only wake the peer twice.
+        if (connection.machine.state === State.Dead) return connection.dropInput();
         connection.endInput();
         return connection.endOutput();
       case Action.EndOutput:
