@@ -13,6 +13,7 @@ import { bad, type JsonObject } from "../protocols/agent/json-fields.ts";
 import { printable } from "../printable.ts";
 import { Channel, type ChannelCarrier, requestTooLong } from "./channel.ts";
 import type { FrameConnection } from "./frame-connection.ts";
+import type { MemoryBudget } from "./memory-budget.ts";
 import { type LivenessLimits, type LivenessPhase, PeerLiveness } from "./peer-liveness.ts";
 
 /** Open channels that one peer may have at once. */
@@ -33,6 +34,8 @@ export interface ChannelConnectionOptions {
   side: "client" | "agent";
   /** The window that the peer's Hello gives our channels, in bytes. */
   peerWindow: number;
+  /** What unread input of all channels of this process has to share; undefined: no limit. */
+  budget?: MemoryBudget | undefined;
   /** Called for each channel that the peer opens. */
   onOpen: (channel: Channel, request: JsonObject) => void;
   /** How much silence of the peer is allowed while an answer is due; undefined: any. */
@@ -145,7 +148,7 @@ export class ChannelConnection implements ChannelCarrier {
 
   #make(id: number): Channel {
     const windows = { peerBytes: this.#options.peerWindow, ownBytes: CHANNEL_WINDOW_BYTES };
-    const channel = new Channel(this, id, windows);
+    const channel = new Channel(this, id, windows, this.#options.budget?.share());
     this.#channels.set(id, channel);
     return channel;
   }

@@ -25,6 +25,7 @@ import { receiveExecRequest } from "./server/exec-request.ts";
 import type { DetachedSessions } from "./detached-sessions.ts";
 import { runFileRequest } from "./file-requests.ts";
 import { machineInfo } from "./machine-info.ts";
+import type { MemoryBudget } from "./memory-budget.ts";
 import { RunningCommand } from "./running-command.ts";
 import { openDestination } from "./transfer.ts";
 import { TreeReceiver } from "./tree-receiver.ts";
@@ -33,6 +34,8 @@ import { TreeSender } from "./tree-sender.ts";
 /** What the requests of all connections share. */
 export interface AgentServices {
   readonly detached: DetachedSessions;
+  /** What all buffers share. */
+  readonly budget: MemoryBudget;
   /** Confinement of every command, whatever a request says. */
   readonly sandbox: readonly string[];
   /** Connections that are served now. */
@@ -94,7 +97,11 @@ export class ChannelRequests {
       case "listen":
         return this.#listen(channel, request.endpoint);
       case "info":
-        return machineInfo({ open: this.#services.openSessions(), detached: detached.running });
+        return machineInfo({
+          open: this.#services.openSessions(),
+          detached: detached.running,
+          budget: this.#services.budget,
+        });
       case "power":
         return this.#power(request.action);
       default:

@@ -16,6 +16,8 @@ import { ReceiveWindow, SendCredit } from "../protocols/agent/credit.ts";
 import { decodeError, encodeError } from "../protocols/agent/hello.ts";
 import { field, type JsonObject } from "../protocols/agent/json-fields.ts";
 
+import type { BudgetShare } from "./memory-budget.ts";
+
 /** What comes out of a channel, in the order in which the peer sent it. */
 export type ChannelItem =
   { kind: "data"; stream: number; bytes: Uint8Array } | { kind: "record"; value: JsonObject };
@@ -59,6 +61,8 @@ export class Channel {
   readonly #window: ReceiveWindow;
   readonly #outcome = Promise.withResolvers<JsonObject>();
   readonly #left = Promise.withResolvers<void>();
+  /** What unread items hold, where that is limited beyond the window. */
+  readonly #share: BudgetShare | undefined;
   readonly #items: QueuedItem[] = [];
   #inputEnded = false;
   #outputEnded = false;
@@ -72,7 +76,9 @@ export class Channel {
     carrier: ChannelCarrier,
     id: number,
     windows: { peerBytes: number; ownBytes: number },
+    share?: BudgetShare,
   ) {
+    this.#share = share;
     this.#carrier = carrier;
     this.id = id;
     this.#credit = new SendCredit(windows.peerBytes);
@@ -104,6 +110,7 @@ export class Channel {
     for (;;) {
       const item = this.#items.shift();
       if (item !== undefined) {
+        this.#share?.resize(Math.max(0, this.#share.bytes - item.cost));
         const returned = this.#window.consume(item.cost);
         if (returned > 0 && !this.#closed) this.#carrier.post(encodeCredit(this.id, returned));
         return item;
@@ -184,6 +191,7 @@ export class Channel {
   onData(item: ChannelItem, cost: number): void {
     if (this.#closed) return;
     this.#window.accept(cost);
+    if (this.#share?.resize(this.#share.bytes + cost) === false) return this.#endForMemory();
     if (item.kind === "data" && item.bytes.length < SMALL_BYTES && this.#items.length > 0) {
       this.#queueSmall(item.stream, item.bytes);
     } else if (item.kind === "record" || item.bytes.length > 0) {
@@ -251,7 +259,20 @@ export class Channel {
     this.#outcome.reject(error);
   }
 
+  /** Ends a channel that would hold more than its share of the memory for buffers. */
+  #endForMemory(): void {
+    const error = new VsockboxError({
+      code: "REFUSED",
+      operation: "receive",
+      message: "the memory for unread input is used up",
+      hint: "--max-memory of the agent is the limit",
+    });
+    this.fail(error);
+    this.onBroken(error);
+  }
+
   #ended(): void {
+    this.#share?.release();
     this.#closed = true;
     this.#left.resolve();
     this.#wakeReader();
@@ -259,6 +280,7 @@ export class Channel {
   }
 
   #closeWith(value: JsonObject): void {
+    this.#share?.release();
     if (this.#closed) return;
     const frame = encodeChannelJson("close", this.id, value);
     // A frame that the peer refuses would take the whole connection with it.

@@ -4,6 +4,7 @@ import { VsockboxError } from "../errors.ts";
 import type { ExitStatus } from "../process/exit-status.ts";
 import { type ExecOperation, showProgram } from "../protocols/agent/exec-request.ts";
 import type { JsonObject } from "../protocols/agent/json-fields.ts";
+import type { MemoryBudget } from "./memory-budget.ts";
 import { OutputLog } from "./output-log.ts";
 import { RunningCommand } from "./running-command.ts";
 
@@ -28,13 +29,13 @@ export class DetachedSession {
   /** Resolves when it has ended and all its output is in the log. */
   readonly done: Promise<void>;
 
-  constructor(request: ExecOperation, maxOutputBytes: number) {
+  constructor(request: ExecOperation, maxOutputBytes: number, budget: MemoryBudget) {
     // Of the request only what lists show is kept: its environment may hold secrets.
     const { name, user } = request;
     this.#shown = { command: shortened(showProgram(request.program)), name, user };
     this.tty = request.tty !== undefined;
     this.command = RunningCommand.start(request);
-    this.log = new OutputLog(maxOutputBytes);
+    this.log = new OutputLog(maxOutputBytes, budget);
     this.done = this.#run(request.input);
   }
 
@@ -77,12 +78,22 @@ function shortened(command: string): string {
   return command.length <= MAX_SHOWN_COMMAND ? command : `${command.slice(0, MAX_SHOWN_COMMAND)}…`;
 }
 
+/** Limits of {@link DetachedSessions}. */
+export interface DetachedLimits {
+  /** Commands that run at once. */
+  sessions: number;
+  /** Output that is kept of one, in bytes. */
+  outputBytes: number;
+  /** What the output of all has to share. */
+  budget: MemoryBudget;
+}
+
 /** All detached commands of an agent. */
 export class DetachedSessions {
   readonly #sessions = new Map<string, DetachedSession>();
-  readonly #limits: { sessions: number; outputBytes: number };
+  readonly #limits: DetachedLimits;
 
-  constructor(limits: { sessions: number; outputBytes: number }) {
+  constructor(limits: DetachedLimits) {
     this.#limits = limits;
   }
 
@@ -122,7 +133,7 @@ export class DetachedSessions {
         hint: `it is ${namesake.id}; \`vsockbox kill\` ends it`,
       });
     }
-    const session = new DetachedSession(request, this.#limits.outputBytes);
+    const session = new DetachedSession(request, this.#limits.outputBytes, this.#limits.budget);
     this.#sessions.set(session.id, session);
     try {
       await session.command.started();
@@ -136,8 +147,8 @@ export class DetachedSessions {
 
   #forgetOld(): void {
     const ended = this.list().filter(({ exit }) => exit !== undefined);
-    for (const { id } of ended.slice(0, Math.max(0, ended.length - MAX_ENDED))) {
-      this.#sessions.delete(id);
+    for (const session of ended.slice(0, Math.max(0, ended.length - MAX_ENDED))) {
+      this.remove(session);
     }
   }
 
@@ -165,6 +176,7 @@ export class DetachedSessions {
   /** Forgets an ended session and its output. */
   remove(session: DetachedSession): void {
     this.#sessions.delete(session.id);
+    session.log.discard();
   }
 
   /** Ends all that run; gives how many that were. */

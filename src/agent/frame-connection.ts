@@ -1,19 +1,27 @@
 /** One connection of the agent protocol: frames in, frames out. */
-import { type VsockboxError } from "../errors.ts";
+import { VsockboxError } from "../errors.ts";
 import type { SocketStream } from "../net/stream.ts";
 import { RECOGNISED_BYTES } from "../protocols/recognise-service.ts";
 import { encodeFrame, type Frame, FrameDecoder, FrameType } from "../protocols/agent/frame.ts";
+
+import type { BudgetShare } from "./memory-budget.ts";
 
 /** Frames over a stream, for either end. */
 export class FrameConnection {
   readonly stream: SocketStream;
   readonly #decoder: FrameDecoder;
   readonly #frames: AsyncGenerator<Frame, undefined, undefined>;
+  readonly #share: BudgetShare | undefined;
   #unread: Frame | undefined;
   #head = new Uint8Array(0);
 
-  constructor(stream: SocketStream, options: { maxFrameBytes?: number } = {}) {
+  /** @param options `share`: what a frame that is coming in holds, where that is limited. */
+  constructor(
+    stream: SocketStream,
+    options: { maxFrameBytes?: number; share?: BudgetShare | undefined } = {},
+  ) {
     this.stream = stream;
+    this.#share = options.share;
     this.#decoder = new FrameDecoder(options);
     this.#frames = this.#read();
   }
@@ -38,6 +46,14 @@ export class FrameConnection {
         this.#head = Buffer.concat([this.#head, chunk.subarray(0, RECOGNISED_BYTES)]);
       }
       yield* this.#decoder.push(chunk);
+      if (this.#share?.resize(this.#decoder.heldBytes) === false) {
+        throw new VsockboxError({
+          code: "REFUSED",
+          operation: "read frame",
+          message: "the memory for buffers is used up",
+          hint: "--max-memory of the agent is the limit",
+        });
+      }
     }
     this.#decoder.finish();
     return undefined;

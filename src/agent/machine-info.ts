@@ -13,10 +13,16 @@ import {
 } from "node:os";
 import type { JsonObject } from "../protocols/agent/json-fields.ts";
 import { FEATURES, PROTOCOL_VERSION } from "../protocols/agent/hello.ts";
+import type { MemoryBudget } from "./memory-budget.ts";
 import { COMMIT, TARGET, VERSION } from "../version.ts";
 
 /** Facts for `vsockbox info`. Times in seconds, memory in bytes. */
-export function machineInfo(sessions: { open: number; detached: number }): JsonObject {
+export function machineInfo(sessions: {
+  open: number;
+  detached: number;
+  budget: Pick<MemoryBudget, "usedBytes" | "limitBytes">;
+}): JsonObject {
+  const { usedBytes, limitBytes } = sessions.budget;
   return {
     version: VERSION,
     commit: COMMIT,
@@ -29,6 +35,7 @@ export function machineInfo(sessions: { open: number; detached: number }): JsonO
     sessions: sessions.open,
     detached: sessions.detached,
     memory: ownMemory(),
+    buffers: { used_bytes: usedBytes, limit_bytes: limitBytes },
     machine: {
       hostname: hostname(),
       kernel: release(),

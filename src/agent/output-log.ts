@@ -1,5 +1,7 @@
 /** What a detached command wrote: the last part of it is kept, and every byte has its offset. */
 
+import type { BudgetShare, MemoryBudget } from "./memory-budget.ts";
+
 /** A piece of output. */
 export interface LogPiece {
   /** Of its first byte, counted from the command's first output. */
@@ -11,16 +13,28 @@ export interface LogPiece {
 /** Small pieces are put together up to this size, in bytes. */
 const MERGE_BYTES = 4096;
 
+/** Memory of a piece besides its bytes, in bytes: measured with a million pieces of one byte. */
+const PIECE_OVERHEAD_BYTES = 256;
+
+/** A piece, and the memory that it holds though its first bytes may have been dropped. */
+type HeldPiece = LogPiece & { heldBytes: number };
+
 /** Output of bounded size; readers wait for its changes. */
 export class OutputLog {
   readonly #maxBytes: number;
-  readonly #pieces: LogPiece[] = [];
+  readonly #share: BudgetShare | undefined;
+  readonly #pieces: HeldPiece[] = [];
   #end = 0;
+  #heldBytes = 0;
   #changed = Promise.withResolvers<void>();
 
-  /** @param maxBytes how much is kept; what is older is dropped. */
-  constructor(maxBytes: number) {
+  /**
+   * @param maxBytes how much is kept; what is older is dropped.
+   * @param budget what all output has to share, and gives way to others in.
+   */
+  constructor(maxBytes: number, budget?: MemoryBudget) {
     this.#maxBytes = maxBytes;
+    this.#share = budget?.share((bytes) => this.#shrinkTo(bytes));
   }
 
   /** Offset of the oldest byte that is kept. */
@@ -33,30 +47,71 @@ export class OutputLog {
     return this.#end;
   }
 
+  /** Memory of what is kept, in bytes. */
+  get heldBytes(): number {
+    return this.#heldBytes;
+  }
+
   /** Adds output; never waits for readers. */
   append(stream: number, bytes: Uint8Array): void {
     const last = this.#pieces.at(-1);
     if (last?.stream === stream && last.bytes.length + bytes.length <= MERGE_BYTES) {
-      last.bytes = Buffer.concat([last.bytes, bytes]);
+      const merged = new Uint8Array(last.bytes.length + bytes.length);
+      merged.set(last.bytes);
+      merged.set(bytes, last.bytes.length);
+      last.bytes = merged;
+      this.#hold(last, merged.length + PIECE_OVERHEAD_BYTES);
     } else {
-      this.#pieces.push({ offset: this.#end, stream, bytes: Uint8Array.from(bytes) });
+      const piece = { offset: this.#end, stream, bytes: bytes.slice(), heldBytes: 0 };
+      this.#pieces.push(piece);
+      this.#hold(piece, bytes.length + PIECE_OVERHEAD_BYTES);
     }
     this.#end += bytes.length;
     this.#dropOldest();
     this.#wake();
   }
 
+  /** Drops everything, for good. */
+  discard(): void {
+    while (this.#dropFirst());
+    this.#share?.release();
+    this.#wake();
+  }
+
+  #hold(piece: HeldPiece, heldBytes: number): void {
+    this.#heldBytes += heldBytes - piece.heldBytes;
+    piece.heldBytes = heldBytes;
+  }
+
   #dropOldest(): void {
     for (;;) {
       const [first] = this.#pieces;
       const excess = this.#end - this.begin - this.#maxBytes;
-      if (first === undefined || excess <= 0) return;
-      if (first.bytes.length <= excess) this.#pieces.shift();
+      if (first === undefined || excess <= 0) break;
+      if (first.bytes.length <= excess) this.#dropFirst();
       else {
         first.offset += excess;
-        first.bytes = first.bytes.subarray(excess);
+        const rest = first.bytes.subarray(excess);
+        const isMostlyDropped = first.heldBytes > 2 * (rest.length + PIECE_OVERHEAD_BYTES);
+        first.bytes = isMostlyDropped ? rest.slice() : rest;
+        if (isMostlyDropped) this.#hold(first, rest.length + PIECE_OVERHEAD_BYTES);
       }
     }
+    // Pieces of a few bytes hold much more than those.
+    while (this.#heldBytes > 2 * this.#maxBytes + PIECE_OVERHEAD_BYTES && this.#dropFirst());
+    while (this.#share?.resize(this.#heldBytes) === false && this.#dropFirst());
+  }
+
+  #dropFirst(): boolean {
+    const first = this.#pieces.shift();
+    if (first !== undefined) this.#heldBytes -= first.heldBytes;
+    return first !== undefined;
+  }
+
+  /** Called by the budget. */
+  #shrinkTo(bytes: number): void {
+    while (this.#heldBytes > bytes && this.#dropFirst());
+    this.#share?.resize(this.#heldBytes);
   }
 
   /** No more output will come. */

@@ -1,4 +1,5 @@
 /** The agent in the guest: accepts connections and gives each to the mode that it asks for. */
+import { totalmem } from "node:os";
 import { toVsockboxError, VsockboxError } from "../errors.ts";
 import type { SocketAddress } from "../net/address.ts";
 import type { AllowedCids } from "../net/allow-cid.ts";
@@ -14,6 +15,7 @@ import { REFUSED_TEXT } from "../protocols/agent/refused.ts";
 import { DetachedSessions } from "./detached-sessions.ts";
 import { FrameConnection } from "./frame-connection.ts";
 import { firstFrameLimit, greetClient, RefusedClientError } from "./handshake-server.ts";
+import { DEFAULT_BUDGET_FRACTION, MemoryBudget, MIN_BUDGET_BYTES } from "./memory-budget.ts";
 import { serveConnection, type SessionServices } from "./session.ts";
 
 /**
@@ -60,6 +62,8 @@ export interface AgentOptions {
   maxSessions?: number | undefined;
   /** Output that is collected or kept for one command, in bytes. */
   maxOutputBytes?: number | undefined;
+  /** What all buffers may hold together, in bytes; an eighth of the memory if it is not given. */
+  maxMemoryBytes?: number | undefined;
   /** How long a connection may take until its session begins, in milliseconds. */
   handshakeTimeoutMs?: number | undefined;
   /** A connection without a byte either way for so long is ended; undefined: never. */
@@ -103,10 +107,12 @@ export function startAgent(options: AgentOptions): Agent {
   const { allowed, log } = options;
   const maxSessions = options.maxSessions ?? DEFAULT_MAX_SESSIONS;
   const maxOutputBytes = options.maxOutputBytes ?? DEFAULT_MAX_OUTPUT_BYTES;
+  const budget = new MemoryBudget(options.maxMemoryBytes ?? defaultBudgetBytes());
   const sessions = new Map<SocketStream, Promise<void>>();
   const stopping = new AbortController();
   const services: SessionServices = {
-    detached: new DetachedSessions({ sessions: maxSessions, outputBytes: maxOutputBytes }),
+    detached: new DetachedSessions({ sessions: maxSessions, outputBytes: maxOutputBytes, budget }),
+    budget,
     sandbox: options.sandbox ?? [],
     openSessions: () => sessions.size,
     power: options.power,
@@ -214,7 +220,8 @@ async function serve(
     acceptsClearToken: options.refusesClearToken !== true,
     maxFrameBytes,
   };
-  const connection = new FrameConnection(stream, { maxFrameBytes: firstFrameLimit(policy) });
+  const share = services.budget.share();
+  const connection = new FrameConnection(stream, { maxFrameBytes: firstFrameLimit(policy), share });
   const handshakeTimeoutMs = options.handshakeTimeoutMs ?? DEFAULT_HANDSHAKE_TIMEOUT_MS;
   const peer = formatPeer(stream.peer);
   try {
@@ -238,7 +245,17 @@ async function serve(
     if (isRefused) refusals.note(formatPeerHost(stream.peer), error.reason);
     else services.log.warn(`${peer}: ${error.message}`);
     await sayGoodbye(connection, isRefused && error.isAnswered ? undefined : error);
+  } finally {
+    share.release();
   }
+}
+
+/** An eighth of the memory of this machine, or of its control group. */
+function defaultBudgetBytes(): number {
+  const total = totalmem();
+  const constrained = process.constrainedMemory() || total;
+  const bytes = Math.floor(Math.min(total, constrained) * DEFAULT_BUDGET_FRACTION);
+  return Math.max(MIN_BUDGET_BYTES, bytes);
 }
 
 /** Sends the reason and closes; a peer that does not read it does not hold the connection open. */

@@ -87,6 +87,7 @@ async function serveChannels(
   const requests = new ChannelRequests(services, () => channels);
   const channels: ChannelConnection = new ChannelConnection(connection, {
     side: "agent",
+    budget: services.budget,
     peerWindow,
     onOpen: (channel, request) => requests.serve(channel, request),
   });

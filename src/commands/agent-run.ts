@@ -1,6 +1,7 @@
 /** The agent from its start to its end. */
 import type { ConsolaInstance } from "consola/basic";
 import { EXEC_PORT, READY_PORT } from "../agent/ports.ts";
+import { MIN_BUDGET_BYTES } from "../agent/memory-budget.ts";
 import { type Agent, type AgentOptions, startAgent } from "../agent/server.ts";
 import { resolveAddress } from "../config/profiles.ts";
 import { readToken } from "../config/token.ts";
@@ -83,6 +84,7 @@ function limitsOf(args: Arguments) {
     maxFrameBytes: integer(args, "max-frame", 0xffff_ffff),
     maxSessions: integer(args, "max-sessions", 1_000_000),
     maxOutputBytes: integer(args, "max-output", 0x7fff_ffff),
+    maxMemoryBytes: integer(args, "max-memory", Number.MAX_SAFE_INTEGER, MIN_BUDGET_BYTES),
     handshakeTimeoutMs: durationOption(args, "handshake-timeout"),
     idleTimeoutMs: durationOption(args, "idle-timeout"),
   } satisfies Partial<AgentOptions>;
@@ -118,7 +120,7 @@ function readyAddress(args: Arguments, withoutPorts: boolean) {
   return resolveAddress(given ?? `vsock::${READY_PORT}`, READY_PORT);
 }
 
-function integer(args: Arguments, name: string, max: number): number | undefined {
+function integer(args: Arguments, name: string, max: number, min = 1): number | undefined {
   const text = args.string(name);
-  return text === undefined ? undefined : parseInteger(text, name, 1, max);
+  return text === undefined ? undefined : parseInteger(text, name, min, max);
 }

@@ -57,6 +57,12 @@ export const command: Command = {
       valueHint: "BYTES",
       description: `Output that is kept for one detached command, or collected for one Exec (default ${DEFAULT_MAX_OUTPUT_BYTES})`,
     },
+    "max-memory": {
+      type: "string",
+      valueHint: "BYTES",
+      description:
+        "What the buffers of all sessions and detached commands may hold together (default: an eighth of the memory)",
+    },
     "handshake-timeout": {
       type: "string",
       valueHint: "TIME",

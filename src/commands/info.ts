@@ -38,9 +38,18 @@ function lines(info: JsonObject): string[] {
   return [
     `agent     vsockbox ${text(info, "version")} (${text(info, "commit").slice(0, 12)}), ${text(info, "target")}`,
     `          up ${formatUptime(number(info, "uptime"))}, ${text(info, "sessions")} sessions, ${text(info, "detached")} detached, ${formatBytes(number(info, "memory"))}`,
+    ...buffersLine(info),
     `features  ${Array.isArray(field(info, "features")) ? (field(info, "features") as unknown[]).join(" ") : "?"}`,
     `machine   ${text(machine, "hostname")}, Linux ${text(machine, "kernel")}, ${text(machine, "architecture")}, ${text(machine, "cpus")} CPUs`,
     `          up ${formatUptime(number(machine, "uptime"))}, load ${Array.isArray(load) ? load.join(" ") : "?"}`,
     `memory    ${formatBytes(number(memory, "available"))} of ${formatBytes(number(memory, "total"))} available`,
   ];
+}
+
+/** None for an agent of version 0.1. */
+function buffersLine(info: JsonObject): string[] {
+  const buffers = field(info, "buffers");
+  if (typeof buffers !== "object" || buffers === null) return [];
+  const bytes = (name: string) => formatBytes(Number(field(buffers as JsonObject, name) ?? 0));
+  return [`buffers   ${bytes("used_bytes")} of ${bytes("limit_bytes")} in use`];
 }

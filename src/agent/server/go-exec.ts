@@ -16,6 +16,7 @@ import {
   type ExecRequest,
 } from "../../protocols/agent/messages.ts";
 import type { FrameConnection } from "../frame-connection.ts";
+import type { BudgetShare, MemoryBudget } from "../memory-budget.ts";
 import { confine, onStopping } from "./command-context.ts";
 import { goSpawnRequestOf, startStatus } from "./go-request.ts";
 import { WatchedOutput } from "../watched-output.ts";
@@ -27,6 +28,8 @@ export type ExecMode =
 /** What the agent sets for all commands. */
 export interface SessionOptions {
   maxOutputBytes: number;
+  /** What collected output shares with all other buffers. */
+  budget: MemoryBudget;
   sandbox: readonly string[];
   /** Fires when the agent is to end. */
   stopping: AbortSignal;
@@ -52,8 +55,16 @@ export async function runExecSession(
     await fail(connection, mode, toVsockboxError(thrown, "run command"));
     return;
   }
-  const session = new ExecSession(connection, mode, child, options.maxOutputBytes);
-  await session.run(request.stdin, options.stopping);
+  const share = options.budget.share();
+  const session = new ExecSession(connection, mode, child, {
+    maxBytes: options.maxOutputBytes,
+    share,
+  });
+  try {
+    await session.run(request.stdin, options.stopping);
+  } finally {
+    share.release();
+  }
 }
 
 /** Says in the mode's own reply frames that there is no result, and why; then closes. */
@@ -107,12 +118,12 @@ class ExecSession {
   /** Whether nobody wants the output any more. */
   #discards = false;
 
-  constructor(connection: FrameConnection, mode: ExecMode, child: Child, maxOutputBytes: number) {
+  constructor(connection: FrameConnection, mode: ExecMode, child: Child, limits: OutputLimits) {
     this.#connection = connection;
     this.#mode = mode;
     this.#child = child;
-    this.#stdout = new OutputBuffer(maxOutputBytes);
-    this.#stderr = new OutputBuffer(maxOutputBytes);
+    this.#stdout = new OutputBuffer(limits);
+    this.#stderr = new OutputBuffer(limits);
   }
 
   async run(stdin: Uint8Array, stopping: AbortSignal): Promise<void> {
@@ -226,19 +237,34 @@ class ExecSession {
   }
 }
 
+/** How much of one command's output is collected. */
+interface OutputLimits {
+  /** Of each stream. */
+  maxBytes: number;
+  /** What both streams hold. */
+  share: BudgetShare;
+}
+
 /** Collected output up to a limit; what is beyond is counted and dropped. */
 class OutputBuffer {
-  readonly #maxBytes: number;
+  readonly #limits: OutputLimits;
   #chunks: Uint8Array[] = [];
   #bytes = 0;
   dropped = 0;
 
-  constructor(maxBytes: number) {
-    this.#maxBytes = maxBytes;
+  constructor(limits: OutputLimits) {
+    this.#limits = limits;
   }
 
   push(chunk: Uint8Array): void {
-    const taken = chunk.subarray(0, this.#maxBytes - this.#bytes);
+    const { maxBytes, share } = this.#limits;
+    // Nothing is collected after a gap.
+    const allowed = this.dropped > 0 ? 0 : maxBytes - this.#bytes;
+    const taken = chunk.subarray(0, allowed);
+    if (taken.length > 0 && !share.resize(share.bytes + taken.length)) {
+      this.dropped += chunk.length;
+      return;
+    }
     this.dropped += chunk.length - taken.length;
     this.#bytes += taken.length;
     if (taken.length > 0) this.#chunks.push(taken);

@@ -136,6 +136,11 @@ export class FrameDecoder {
     this.#maxFrameBytes = maxFrameBytes;
   }
 
+  /** Memory of a frame that is not complete yet, in bytes. */
+  get heldBytes(): number {
+    return this.#collected.length;
+  }
+
   /** Whether the input so far ends at the border of two frames. */
   get atBoundary(): boolean {
     return this.#headerFilled === 0;

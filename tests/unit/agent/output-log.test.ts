@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { MemoryBudget } from "../../../src/agent/memory-budget.ts";
 import { OutputLog } from "../../../src/agent/output-log.ts";
 
 const bytes = (text: string) => Buffer.from(text);
@@ -54,5 +55,40 @@ describe("OutputLog", () => {
     const ended = log.changed;
     log.finish();
     await ended;
+  });
+
+  test("of tiny pieces holds at most twice its limit in memory, and knows what it dropped", () => {
+    const log = new OutputLog(100_000);
+    for (let index = 0; index < 50_000; index++) log.append(1 + (index % 2), bytes("x"));
+    expect(log.heldBytes).toBeLessThan(201_000);
+    expect([log.begin > 0, log.end]).toEqual([true, 50_000]);
+    expect(log.read(0)?.offset).toBe(log.begin);
+  });
+
+  test("shares a budget: all get about the same, and the oldest goes first", () => {
+    const budget = new MemoryBudget(1_000_000);
+    const logs = Array.from({ length: 9 }, () => new OutputLog(500_000, budget));
+    for (const [index, log] of logs.entries()) {
+      for (let count = 0; count < 500; count++) log.append(1, Buffer.alloc(5000, index));
+    }
+    const kept = logs.map((log) => log.end - log.begin);
+    expect(budget.usedBytes).toBeLessThanOrEqual(1_000_000);
+    expect(budget.usedBytes).toBe(logs.reduce((sum, log) => sum + log.heldBytes, 0));
+    for (const bytesKept of kept) expect(bytesKept).toBeGreaterThan(50_000);
+    for (const log of logs) expect(log.end).toBe(2_500_000);
+    for (const log of logs) log.discard();
+    expect(budget.usedBytes).toBe(0);
+  });
+
+  test("gives way to a session that wants the memory", () => {
+    const budget = new MemoryBudget(1_000_000);
+    const log = new OutputLog(500_000, budget);
+    log.append(1, Buffer.alloc(100_000));
+    log.append(1, Buffer.alloc(300_000));
+    const session = budget.share();
+    expect(session.resize(400_000)).toBe(true);
+    expect(log.begin).toBeGreaterThanOrEqual(100_000);
+    expect(log.end).toBe(400_000);
+    expect(log.heldBytes).toBeLessThanOrEqual(200_000);
   });
 });
