@@ -398,7 +398,8 @@ export class AgentClient implements AsyncDisposable {
     });
     this.#listeners.set(channel.id, onConnection);
     const ended = channel.result.then(
-      () => undefined,
+      // Of no meaning once the address has come.
+      () => listening.reject(bad("listen", "the agent ended it without an address")),
       (thrown: unknown) => {
         listening.reject(thrown);
         throw thrown;

@@ -49,7 +49,7 @@ export const command: Command = {
       explanation: "http://127.0.0.1:8080 is the web server in the guest",
     },
     {
-      command: "vsockbox forward 3 -L 5432:localhost:5432 -L /tmp/docker.sock:/run/docker.sock",
+      command: "vsockbox forward 3 -L 5432:localhost:5432 -L ~/docker.sock:/run/docker.sock",
       explanation: "Several at once, also Unix sockets on either end",
     },
     {

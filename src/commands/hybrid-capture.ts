@@ -36,16 +36,16 @@ export const command: Command = {
   },
   examples: [
     {
-      command: "vsockbox hybrid-proxy capture /tmp/vm3.vsock vm3.pcap",
+      command: "vsockbox hybrid-proxy capture $XDG_RUNTIME_DIR/vm3.vsock vm3.pcap",
       explanation: "Every packet of the VM, with the first bytes of its payload",
     },
     {
-      command: "vsockbox hybrid-proxy capture /tmp/vm3.vsock --off",
+      command: "vsockbox hybrid-proxy capture $XDG_RUNTIME_DIR/vm3.vsock --off",
       explanation: "The end of it: the file is whole now",
     },
     {
       command:
-        "vsockbox hybrid-proxy capture /tmp/vhost3.socket /tmp/live.pcap && tail -c +1 -f /tmp/live.pcap | wireshark -k -i -",
+        "vsockbox hybrid-proxy capture $XDG_RUNTIME_DIR/vhost3.socket $XDG_RUNTIME_DIR/live.pcap && tail -c +1 -f $XDG_RUNTIME_DIR/live.pcap | wireshark -k -i -",
       explanation: "Watch it live",
     },
   ],

@@ -187,12 +187,14 @@ export const command: Command = {
   },
   examples: [
     {
-      command: "vsockbox hybrid-proxy --socket /tmp/vhost3.socket --uds-path /tmp/vm3.vsock",
-      explanation: "One VM; `vsockbox exec hybrid:/tmp/vm3.vsock` reaches the agent in it",
+      command:
+        "vsockbox hybrid-proxy --socket $XDG_RUNTIME_DIR/vhost3.socket --uds-path $XDG_RUNTIME_DIR/vm3.vsock",
+      explanation:
+        "One VM; `vsockbox exec hybrid:$XDG_RUNTIME_DIR/vm3.vsock` reaches the agent in it",
     },
     {
       command:
-        "vsockbox hybrid-proxy --vm guest-cid=3,socket=/tmp/3.socket,uds-path=/tmp/3.vsock --vm guest-cid=4,socket=/tmp/4.socket,forward-cid=1,forward-listen=9001+9002",
+        "vsockbox hybrid-proxy --vm guest-cid=3,socket=$XDG_RUNTIME_DIR/3.socket,uds-path=$XDG_RUNTIME_DIR/3.vsock --vm guest-cid=4,socket=$XDG_RUNTIME_DIR/4.socket,forward-cid=1,forward-listen=9001+9002",
       explanation: "Two VMs that also reach each other, one of them joined to the host's own vsock",
     },
     {
@@ -206,12 +208,12 @@ export const command: Command = {
     },
     {
       command:
-        "vsockbox hybrid-proxy --socket /tmp/3.socket --uds-path /tmp/3.vsock --metrics :9464",
+        "vsockbox hybrid-proxy --socket $XDG_RUNTIME_DIR/3.socket --uds-path $XDG_RUNTIME_DIR/3.vsock --metrics :9464",
       explanation:
         "With metrics for Prometheus. `vsockbox hybrid-proxy status` shows the VMs and their connections, `vsockbox hybrid-proxy capture` the packets",
     },
     {
-      command: "vsockbox hybrid-proxy bridge --uds-path /tmp/vm3.vsock --to vsock:3",
+      command: "vsockbox hybrid-proxy bridge --uds-path $XDG_RUNTIME_DIR/vm3.vsock --to vsock:3",
       explanation:
         "The same Unix socket where the kernel has vhost_vsock: `vsockbox bridge --help`",
     },

@@ -34,11 +34,11 @@ export const command: Command = {
   examples: [
     { command: "vsockbox hybrid-proxy status", explanation: "All VMs of yours on this machine" },
     {
-      command: "vsockbox hybrid-proxy status /tmp/vm3.vsock --watch 2s",
+      command: "vsockbox hybrid-proxy status $XDG_RUNTIME_DIR/vm3.vsock --watch 2s",
       explanation: "One of them, again and again",
     },
     {
-      command: "vsockbox hybrid-proxy status /tmp/vhost3.socket --json",
+      command: "vsockbox hybrid-proxy status $XDG_RUNTIME_DIR/vhost3.socket --json",
       explanation: "One JSON object a VM",
     },
   ],

@@ -183,7 +183,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "smoke",
-    description: "Check that vsock works on this machine: for CI",
+    description: "Check that vsock works on this machine, or a guest from the host: for CI",
     load: () => import("./smoke.ts"),
   },
   {

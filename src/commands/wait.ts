@@ -8,7 +8,7 @@ import { dialPatiently } from "../net/dial-patiently.ts";
 import type { SocketOwners } from "../net/socket-owner.ts";
 import { onEndingSignal, statusOfSignal } from "../process/signals.ts";
 import { parseDuration } from "../ui/arguments.ts";
-import type { Command } from "../ui/command.ts";
+import type { Arguments, Command } from "../ui/command.ts";
 import { printJson } from "../ui/report.ts";
 import { StatusLine } from "../ui/status-line.ts";
 import { jsonArgument, socketOwnerArgument, socketOwners } from "./common.ts";
@@ -26,6 +26,10 @@ export const command: Command = {
       alias: "t",
       valueHint: "TIME",
       description: `Give up after this long, with status 75 (default ${DEFAULT_TIMEOUT_MS / 1000}s)`,
+    },
+    agent: {
+      type: "boolean",
+      description: "Count an agent alone as ready, which answers a Hello: for ports of your own",
     },
     "connect-only": {
       type: "boolean",
@@ -50,7 +54,7 @@ export const command: Command = {
   async run(args) {
     const given = resolveAddress(args.required("target"));
     const target = withDefaultPort(given, READY_PORT);
-    const proof = args.flag("connect-only") ? "connection" : readyProofOf(given);
+    const proof = proofOf(args, given);
     const timeoutMs = parseDuration(args.string("timeout") ?? `${DEFAULT_TIMEOUT_MS}ms`, "timeout");
     const interrupt = new AbortController();
     let status: number | undefined;
@@ -79,6 +83,18 @@ export const command: Command = {
     }
   },
 };
+
+function proofOf(args: Arguments, given: SocketAddress): ReadyProof {
+  if (args.flag("agent") && args.flag("connect-only")) {
+    throw new VsockboxError({
+      code: "USAGE",
+      operation: "wait",
+      message: "--agent and --connect-only exclude each other",
+    });
+  }
+  if (args.flag("agent")) return "hello";
+  return args.flag("connect-only") ? "connection" : readyProofOf(given);
+}
 
 /** Returns the number of tries that it took. */
 async function waitUntilReady(

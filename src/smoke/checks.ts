@@ -11,24 +11,13 @@ import { dial } from "../net/dial.ts";
 import { listen, type Listener } from "../net/listen.ts";
 import { copy } from "../net/pump.ts";
 import type { SocketStream } from "../net/stream.ts";
+import { type CheckOf, expectEqual, fail } from "./check.ts";
 
 /** How much is sent there and back in the transfer check, in bytes. */
 export const TRANSFER_BYTES = 64 * 1024 * 1024;
 
-/** One check: a line of the report. */
-export interface Check {
-  name: string;
-  /** Gives what was seen, in words; throws what went wrong. */
-  run(address: SocketAddress): Promise<string>;
-}
-
-function fail(message: string, hint?: string): never {
-  throw new VsockboxError({ code: "UNAVAILABLE", operation: "smoke", message, hint });
-}
-
-function expectEqual(what: string, actual: unknown, expected: unknown): void {
-  if (actual !== expected) fail(`${what} is ${String(actual)}, expected ${String(expected)}`);
-}
+/** A check of an address. */
+type Check = CheckOf<SocketAddress>;
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 

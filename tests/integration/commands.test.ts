@@ -1,8 +1,17 @@
 /** What all commands have in common, and the small ones. */
 import { describe, expect, test } from "bun:test";
-import { symlinkSync } from "node:fs";
+import { readdirSync, symlinkSync } from "node:fs";
 import { COMMANDS } from "../../src/commands/index.ts";
-import { BINARY, shell, TemporaryFolder, vsockbox } from "../support/binary.ts";
+import {
+  BINARY,
+  eventually,
+  Running,
+  shell,
+  TemporaryFolder,
+  TestAgent,
+  vsockbox,
+} from "../support/binary.ts";
+import { hostileAgent } from "../support/hostile-agent.ts";
 
 /** What the executable prints where all its streams are one terminal. */
 async function onTerminal(env: Record<string, string>, ...words: string[]): Promise<string> {
@@ -154,6 +163,74 @@ describe("smoke over a Unix socket", () => {
     expect(status).toBe(69);
     expect(stdout).toContain("FAIL listen and connect");
     expect(stdout).toEndWith("FAILED\n");
+  });
+});
+
+describe("smoke --target", () => {
+  interface Report {
+    ok: boolean;
+    address: string;
+    checks: { name: string; ok: boolean; detail: string; hint?: string; duration_ms: number }[];
+  }
+  const NAMES = ["agent", "ping", "exec", "streams", "files", "dial and listen"];
+
+  test("passes all its checks with an agent, and leaves nothing in the guest", async () => {
+    await using agent = await TestAgent.start();
+    const { status, stdout } = await vsockbox(["smoke", "--target", agent.address, "--json"]);
+    const report = JSON.parse(stdout) as Report;
+    expect(report.checks.map(({ name, ok }) => [name, ok])).toEqual(
+      NAMES.map((name) => [name, true]),
+    );
+    expect([status, report.ok, report.address]).toEqual([0, true, agent.address]);
+    const text = await vsockbox(["smoke", "--target", agent.address]);
+    expect(text.stdout.trim().split("\n")).toHaveLength(NAMES.length + 1);
+    await eventually("its directories are removed", () =>
+      readdirSync("/tmp").every((name) => !name.startsWith("vsockbox-smoke-")),
+    );
+  });
+
+  test("through a hybrid socket", async () => {
+    await using agent = await TestAgent.start();
+    const uds = agent.folder.file("vm");
+    const words = ["bridge", "--uds-path", uds, "--to", `unix:${agent.path}`];
+    await using bridge = new Running(words);
+    await bridge.says("listening on");
+    await using inGuest = new Running(["agent", "--listen", `unix:${agent.path}_5000`]);
+    await inGuest.says("listening on");
+    expect(await vsockbox(["smoke", "--target", `hybrid:${uds}`])).toMatchObject({ status: 0 });
+  });
+
+  test("fails with each check that fails, and goes on with the next", async () => {
+    using folder = new TemporaryFolder();
+    using _agent = hostileAgent(folder.file("a"), (channel, request) => {
+      if (request["op"] === "exec") channel.finish({ exit_code: 0 });
+      else channel.finish();
+    });
+    const words = ["smoke", "--target", `unix:${folder.file("a")}`, "--json"];
+    const { status, stdout } = await vsockbox(words);
+    const report = JSON.parse(stdout) as Report;
+    expect([status, report.ok]).toEqual([69, false]);
+    const ended = report.checks.map(({ name, ok }) => [name, ok]);
+    expect(ended.slice(0, 5)).toEqual([
+      ["agent", true],
+      ["ping", true],
+      ["exec", false],
+      ["streams", false],
+      ["files", false],
+    ]);
+    expect(report.checks[2]?.detail).toContain("expected input");
+  });
+
+  test("ends with the first check where there is no agent", async () => {
+    const run = await vsockbox(["smoke", "--target", "unix:/nonexistent/a", "--json"]);
+    expect(run.status).toBe(69);
+    const { checks } = JSON.parse(run.stdout) as Report;
+    expect(checks).toMatchObject([{ name: "agent", ok: false, hint: expect.any(String) }]);
+    const both = await vsockbox(["smoke", "unix:/x", "--target", "unix:/y"]);
+    expect(both).toMatchObject({
+      status: 64,
+      stderr: expect.stringContaining("exclude each other"),
+    });
   });
 });
 

@@ -460,9 +460,9 @@ test("the examples of docs/hybrid-proxy.md do what they say", async () => {
   await device.says("metrics are at");
   for (const { text } of examples) {
     const line = text
-      .replaceAll("/tmp/vm4.vsock", uds)
-      .replaceAll("/tmp/vm4-metrics.sock", metrics)
-      .replaceAll("/tmp/vm4.pcap", folder.file("vm4.pcap"));
+      .replaceAll("$XDG_RUNTIME_DIR/vm4.vsock", uds)
+      .replaceAll("$XDG_RUNTIME_DIR/vm4-metrics.sock", metrics)
+      .replaceAll("$XDG_RUNTIME_DIR/vm4.pcap", folder.file("vm4.pcap"));
     const { status: exit, stdout, stderr } = await shell(`set -e; ${line}`);
     expect({ line, exit, stderr }).toEqual({ line, exit: 0, stderr: "" });
     expect(stdout).toMatch(/VM 4: no VMM|vsockbox_build_info|captured 0 packets/);

@@ -1,6 +1,6 @@
 /** Every example of the README: what needs no AF_VSOCK is run here, the rest in tests/vm. */
 import { describe, expect, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { parseProfiles } from "../../src/config/profiles.ts";
 import { shell, TemporaryFolder } from "../support/binary.ts";
@@ -9,6 +9,13 @@ import { readmeExamples } from "../support/readme.ts";
 const examples = readmeExamples();
 const ROOT = join(import.meta.dir, "../..");
 
+/** Runs a line after the one that makes the directory of the sockets. */
+const inDirectory = (folder: TemporaryFolder, line: string) =>
+  shell(`${examples[4]?.text}${line}`, {
+    cwd: folder.path,
+    env: { XDG_RUNTIME_DIR: folder.file("runtime") },
+  });
+
 describe("README.md", () => {
   test("has only examples that a test runs", () => {
     expect(examples.map(({ info }) => info)).toEqual([
@@ -16,6 +23,7 @@ describe("README.md", () => {
       "sh",
       "sh guest",
       "sh guest",
+      "sh",
       "sh",
       "sh guest",
       "sh",
@@ -42,19 +50,36 @@ describe("README.md", () => {
     expect(ci).toMatch(/^VSOCKBOX_REQUIRE_VM=1 npm test$/m);
   });
 
+  test.each([
+    ["XDG_RUNTIME_DIR", { XDG_RUNTIME_DIR: "runtime", HOME: "home" }, "runtime/vsockbox"],
+    ["HOME", { XDG_RUNTIME_DIR: undefined, HOME: "home" }, "home/.cache/vsockbox"],
+  ] as const)(
+    "its sockets are in a directory of one's own below %s",
+    async (_name, names, expected) => {
+      using folder = new TemporaryFolder();
+      const inFolder = (name: string | undefined) =>
+        name === undefined ? name : folder.file(name);
+      const env = { XDG_RUNTIME_DIR: inFolder(names.XDG_RUNTIME_DIR), HOME: inFolder(names.HOME) };
+      const { status, stdout } = await shell(`set -eu; ${examples[4]?.text}echo "$run"`, { env });
+      expect([status, stdout]).toEqual([0, `${folder.file(expected)}\n`]);
+      expect(statSync(folder.file(expected)).mode & 0o777).toBe(0o700);
+    },
+  );
+
+  test("no example has a socket in /tmp", () => {
+    for (const { text } of examples) expect(text).not.toMatch(/(unix|hybrid):\/tmp|--socket \/tmp/);
+  });
+
   test("its Unix socket example does what it says", async () => {
     using folder = new TemporaryFolder();
-    const example = examples[6]?.text.replaceAll("/tmp/agent.sock", folder.file("a.sock"));
-    const { stdout, stderr } = await shell(`${example}kill %1; wait`);
+    const { stdout, stderr } = await inDirectory(folder, `${examples[7]?.text}kill %1; wait`);
     expect([stdout, stderr]).toEqual(["status 7\n", expect.stringContaining("listening on unix:")]);
   });
 
   test("its file examples do what they say", async () => {
     using folder = new TemporaryFolder();
-    const example = examples[4]?.text
-      .replaceAll("/tmp/files.sock", folder.file("a.sock"))
-      .replaceAll("/tmp/site-copy", folder.file("site-copy"));
-    const result = await shell(`set -e; ${example}kill %1; wait`, { cwd: folder.path });
+    const example = examples[5]?.text.replaceAll("/tmp/site-copy", folder.file("site-copy"));
+    const result = await inDirectory(folder, `set -e; ${example}kill %1; wait`);
     expect(result).toMatchObject({ status: 0, stderr: "" });
     expect(result.stdout).toMatch(/^-rw.* 6 .* index\.html\nhello\n$/);
     expect(readFileSync(folder.file("back.html"), "utf8")).toBe("hello\n");
@@ -63,25 +88,24 @@ describe("README.md", () => {
 
   test("its guest-exec examples do what they say", async () => {
     using folder = new TemporaryFolder();
-    const example = examples[9]?.text.replaceAll("/tmp/", `${folder.path}/`);
-    const { status, stdout, stderr } = await shell(`set -e; ${example}wait`);
+    const line = `set -e; ${examples[10]?.text}wait`;
+    const { status, stdout, stderr } = await inDirectory(folder, line);
     expect([status, stdout]).toEqual([0, "hello from Linux\nhello from Linux\none\ntwo\n"]);
     expect(stderr).toContain("guest 1 has closed");
   });
 
   test("its vsock-shell examples do what they say", async () => {
     using folder = new TemporaryFolder();
-    const example = examples[10]?.text.replaceAll("/tmp/", `${folder.path}/`);
-    const { status, stdout, stderr } = await shell(`set -e; ${example}kill %1; wait`, {
-      cwd: folder.path,
-    });
+    const example = examples[11]?.text.replaceAll("/tmp/", `${folder.path}/`);
+    const line = `set -e; ${example}kill %1; wait`;
+    const { status, stdout, stderr } = await inDirectory(folder, line);
     expect([status, stdout, stderr]).toEqual([0, "hello\r\nstatus 3\n", ""]);
     expect(readFileSync(folder.file("notes-back.txt"), "utf8")).toBe("content\n");
   });
 
   test("its ssh configuration is what ssh understands, and uses options that exist", async () => {
     using folder = new TemporaryFolder();
-    await Bun.write(folder.file("config"), examples[8]?.text ?? "");
+    await Bun.write(folder.file("config"), examples[9]?.text ?? "");
     const { stdout, status } = await shell(`ssh -G -F ${folder.file("config")} user@vsock%3`);
     expect([status, stdout]).toEqual([
       0,
@@ -91,7 +115,7 @@ describe("README.md", () => {
   });
 
   test("its profiles can be read", () => {
-    expect([...parseProfiles(examples[13]?.text ?? "", "README.md").keys()]).toEqual([
+    expect([...parseProfiles(examples[14]?.text ?? "", "README.md").keys()]).toEqual([
       "web",
       "build",
     ]);
@@ -100,7 +124,17 @@ describe("README.md", () => {
   test("its links lead somewhere", () => {
     const readme = readFileSync(join(ROOT, "README.md"), "utf8");
     for (const [, path = ""] of readme.matchAll(/\]\(([^)]+)\)/g)) {
-      expect([path, existsSync(join(ROOT, path))]).toEqual([path, true]);
+      const [file = "", heading] = path.split("#");
+      expect([path, existsSync(join(ROOT, file))]).toEqual([path, true]);
+      if (heading === undefined) continue;
+      const headings = readFileSync(join(ROOT, file), "utf8").matchAll(/^#+ (.*)$/gm);
+      const anchors = [...headings].map(([, text = ""]) =>
+        text
+          .toLowerCase()
+          .replaceAll(/[^\w -]/g, "")
+          .replaceAll(" ", "-"),
+      );
+      expect(anchors).toContain(heading);
     }
   });
 });

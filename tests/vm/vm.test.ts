@@ -12,6 +12,7 @@ import "./systemd.ts";
 import "./demo.ts";
 import "./hybrid.ts";
 import "./siblings.ts";
+import "./stopped-agent.ts";
 import "./forward.ts";
 import "./vsock.ts";
 import "./agent.ts";

@@ -1,0 +1,19 @@
+/** What all checks of `vsockbox smoke` have in common. */
+import { VsockboxError } from "../errors.ts";
+
+/** One check of a subject: a line of the report. */
+export interface CheckOf<Subject> {
+  name: string;
+  /** Returns what was seen, in words; throws what went wrong. */
+  run(subject: Subject): Promise<string>;
+}
+
+/** Ends a check. */
+export function fail(message: string, hint?: string): never {
+  throw new VsockboxError({ code: "UNAVAILABLE", operation: "smoke", message, hint });
+}
+
+/** Ends a check in which two values differ. */
+export function expectEqual(what: string, actual: unknown, expected: unknown): void {
+  if (actual !== expected) fail(`${what} is ${String(actual)}, expected ${String(expected)}`);
+}

@@ -1,0 +1,136 @@
+/** An agent that is stopped (SIGSTOP), or whose whole VM is: every client ends with 75, also in the middle. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { bootGuest, type Guest } from "../../src/vm/guest.ts";
+import { BINARY, eventually, Running, TemporaryFolder, vsockbox } from "../support/binary.ts";
+import { runIn } from "../support/guest-lines.ts";
+import { describeUml, describeVm, inGuest, prepare } from "./support.ts";
+
+const DIAL = "--connect-timeout 2";
+
+describeVm("a stopped agent over AF_VSOCK", () => {
+  const AGENT = "local:5050";
+
+  beforeAll(async () => {
+    await prepare(
+      "(vsockbox agent --listen vsock::5050 --ready-listen vsock::5052 --allow-local -q > /tmp/stop.log 2>&1 & echo $! > /tmp/stop.pid); vsockbox wait local:5050",
+    );
+    await prepare("echo content > /tmp/stop.file; kill -STOP $(cat /tmp/stop.pid)");
+  });
+  afterAll(async () => {
+    await inGuest("kill -CONT $(cat /tmp/stop.pid); kill $(cat /tmp/stop.pid); rm -f /tmp/stop.*");
+  });
+
+  test.each([
+    `exec ${DIAL} ${AGENT} -- true`,
+    `exec ${DIAL} -d ${AGENT} -- true`,
+    `ps ${DIAL} ${AGENT}`,
+    `info ${DIAL} ${AGENT}`,
+    `ls ${DIAL} ${AGENT}:/`,
+    `cp ${DIAL} /tmp/stop.file ${AGENT}:/tmp/stop.copy`,
+    `cp ${DIAL} ${AGENT}:/tmp/stop.file /tmp/stop.copy`,
+    `forward ${DIAL} ${AGENT} -L 0:localhost:1`,
+    `wait --agent ${AGENT} --timeout 2`,
+  ])("%s ends with 75", async (line) => {
+    const { status, stderr } = await inGuest(`vsockbox ${line}`);
+    expect({ status, stderr }).toMatchObject({
+      status: 75,
+      stderr: expect.stringContaining("hint:"),
+    });
+  });
+
+  test("serves again when it goes on", async () => {
+    await prepare("kill -CONT $(cat /tmp/stop.pid)");
+    expect(await prepare(`vsockbox wait ${AGENT} && vsockbox exec ${AGENT} -- echo back`)).toBe(
+      "back\n",
+    );
+  });
+});
+
+describeUml("a stopped agent behind hybrid-proxy", () => {
+  let folder: TemporaryFolder;
+  let device: Running;
+  let guest: Guest;
+  let address: string;
+
+  beforeAll(async () => {
+    folder = new TemporaryFolder();
+    const [socket, uds] = [folder.file("vhost"), folder.file("vm.vsock")];
+    address = `hybrid:${uds}`;
+    device = new Running([
+      "hybrid-proxy",
+      "--guest-cid",
+      "8",
+      "--socket",
+      socket,
+      "--uds-path",
+      uds,
+    ]);
+    await device.says("waiting for its VMM");
+    guest = await bootGuest({
+      vmm: "uml",
+      binary: BINARY,
+      environment: { VSOCKBOX_TEST_VM: "1", NO_COLOR: "1" },
+      vsockDevices: [socket],
+    });
+    await runIn(guest, "(vsockbox agent -q > /tmp/agent.log 2>&1 & echo $! > /tmp/agent.pid)");
+    expect(await vsockbox(["wait", address, "--timeout", "60"])).toMatchObject({ status: 0 });
+  });
+  afterAll(async () => {
+    await guest?.stop();
+    await device?.[Symbol.asyncDispose]();
+    folder?.[Symbol.dispose]();
+  });
+
+  const stop = () => runIn(guest, "kill -STOP $(cat /tmp/agent.pid)");
+  const goOn = () => runIn(guest, "kill -CONT $(cat /tmp/agent.pid)");
+
+  test("ends every client with 75, and is not ready", async () => {
+    await stop();
+    try {
+      const clients = [
+        ["exec", "--connect-timeout", "2", address, "--", "true"],
+        ["ps", "--connect-timeout", "2", address],
+        ["ls", "--connect-timeout", "2", `${address}:/`],
+        ["cp", "--connect-timeout", "2", `${address}:/etc/passwd`, folder.file("copy")],
+        ["forward", "--connect-timeout", "2", address, "-L", "0:localhost:1"],
+        ["wait", address, "--timeout", "2"],
+      ];
+      for (const words of clients) {
+        const { status, stderr } = await vsockbox(words);
+        expect({ words, status, stderr }).toMatchObject({ words, status: 75 });
+      }
+    } finally {
+      await goOn();
+    }
+    expect(await vsockbox(["wait", address, "--timeout", "60"])).toMatchObject({ status: 0 });
+  });
+
+  test("ends a command that runs, and an upload, by their keepalive", async () => {
+    const keepalive = ["--connect-timeout", "20", "--keepalive", "500ms"];
+    await using command = new Running([
+      ...["exec", ...keepalive, address, "--", "sh", "-c", "echo begun >&2; sleep 600"],
+    ]);
+    await command.says("begun");
+    await using upload = new Running(["cp", ...keepalive, "-", `${address}:/tmp/upload`]);
+    upload.process.stdin.write(new Uint8Array(1024 * 1024));
+    await upload.process.stdin.flush();
+    await eventually("bytes arrive", async () => {
+      return (await runIn(guest, "ls -A /tmp")).includes("upload");
+    });
+    await stop();
+    try {
+      for (const { process, stderrDone } of [command, upload]) {
+        expect(await process.exited).toBe(75);
+        await stderrDone;
+      }
+      for (const { stderr } of [command, upload]) expect(stderr).toContain("nothing came from it");
+    } finally {
+      await goOn();
+    }
+  });
+
+  test("is not left while it answers, however silent its command is", async () => {
+    const words = ["exec", "--keepalive", "200ms", address, "--", "sh", "-c", "sleep 4; echo end"];
+    expect(await vsockbox(words)).toMatchObject({ status: 0, stdout: "end\n" });
+  });
+});
