@@ -16,6 +16,7 @@ import {
 import type { ExecOperation } from "../protocols/agent/exec-request.ts";
 import type { JsonObject } from "../protocols/agent/json-fields.ts";
 import type { ExitStatus } from "../process/exit-status.ts";
+import { homeOf, systemUsers } from "../process/users.ts";
 import type { Channel } from "./channel.ts";
 import type { ChannelConnection } from "./channel-connection.ts";
 import { joinChannel } from "./channel-pipe.ts";
@@ -96,6 +97,8 @@ export class ChannelRequests {
         return this.#dial(channel, request.endpoint);
       case "listen":
         return this.#listen(channel, request.endpoint);
+      case "home":
+        return { home: homeOf(request.user, systemUsers()) };
       case "info":
         return machineInfo({
           open: this.#services.openSessions(),

@@ -1,4 +1,5 @@
 /** `vsockbox cat`: files of a guest on standard output. */
+import { resolveHome } from "../agent/client/home-path.ts";
 import { OldAgentError } from "../agent/hello-client.ts";
 import { readOldFile } from "../agent/client/go-files.ts";
 import { StandardOutput } from "../process/stdio.ts";
@@ -30,14 +31,15 @@ export const command: Command = {
       try {
         const client = await clients.get(target);
         const maxBytes = maximum === undefined ? undefined : maximum - printed;
-        for await (const bytes of client.read(path, { maxBytes })) {
+        const resolved = await resolveHome(client, path);
+        for await (const bytes of client.read(resolved, { maxBytes })) {
           printed += bytes.length;
           await output.write(bytes);
         }
       } catch (thrown) {
         if (!(thrown instanceof OldAgentError)) throw thrown;
         const { address, options } = agentTarget(args, target);
-        await output.write(await readOldFile(address, options, path));
+        await output.write(await readOldFile(address, options, await resolveHome(undefined, path)));
       }
     });
   },

@@ -1,6 +1,7 @@
 /** The parts of a copy: where each source goes, and which way its bytes take. */
 import { lstatSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { AgentClient, transferFlags, type TransferOptions } from "../agent/agent-client.ts";
+import { readHomePath, resolveHome } from "../agent/client/home-path.ts";
 import { relayFiles } from "../agent/file-relay.ts";
 import { OldAgentError } from "../agent/hello-client.ts";
 import { listOldDirectory, readOldFile, writeOldFile } from "../agent/client/go-files.ts";
@@ -28,7 +29,8 @@ import type { ProgressLine } from "../ui/progress.ts";
 import { sizeOption } from "./common.ts";
 import { agentTarget, type AgentTarget, type Operand } from "./target.ts";
 
-type Remote = Operand & { kind: "remote" };
+/** `isHome`: the user wrote `~` or `~USER` alone, and the guest has answered what that is. */
+type Remote = Operand & { kind: "remote"; isHome?: boolean };
 
 /** Where one source goes: a name in an existing directory. */
 interface Place {
@@ -97,9 +99,10 @@ export class CopyJob implements AsyncDisposable {
       throw usage("only one file can go to standard output");
     }
     this.#countAhead(sources);
+    const place = destination.kind === "remote" ? await this.#fromHome(destination) : destination;
     const many = given.length > 1 || sources.length > 1;
     for (const source of sources) {
-      await this.#each(many, () => this.#copy(source, destination, many));
+      await this.#each(many, () => this.#copy(source, place, many));
     }
     return { summary: this.#total, status: this.#status };
   }
@@ -136,8 +139,10 @@ export class CopyJob implements AsyncDisposable {
   }
 
   /** Patterns in a guest's path are expanded there, as scp does; local ones were by the shell. */
-  async #expand(source: Operand): Promise<Operand[]> {
-    if (source.kind !== "remote" || !hasWildcard(source.path)) return [source];
+  async #expand(given: Operand): Promise<Operand[]> {
+    if (given.kind !== "remote") return [given];
+    const source = await this.#fromHome(given);
+    if (!hasWildcard(given.path)) return [source];
     const client = await this.#client(source.target);
     if (client === undefined) return [source];
     const matches: Operand[] = [];
@@ -153,6 +158,14 @@ export class CopyJob implements AsyncDisposable {
       message: "nothing matches the pattern",
       errno: "ENOENT",
     });
+  }
+
+  /** The operand with the home directory in place of `~`. */
+  async #fromHome(operand: Remote): Promise<Remote> {
+    const parts = readHomePath(operand.path);
+    if (parts === undefined) return operand;
+    const path = await resolveHome(await this.#client(operand.target), operand.path);
+    return { ...operand, path, isHome: parts.rest === undefined || parts.rest.length === 0 };
   }
 
   async #copy(source: Operand, destination: Operand, many: boolean): Promise<void> {
@@ -400,8 +413,8 @@ function isContentsOf(path: Uint8Array): boolean {
  *
  * @throws {VsockboxError} USAGE if the path has no name of its own.
  */
-function typedName({ target, path }: Remote): Uint8Array {
-  return ownName(path, `${target}:${showPath(path)}`);
+function typedName({ target, path, isHome = false }: Remote): Uint8Array {
+  return ownName(isHome ? Buffer.from("..") : path, `${target}:${isHome ? "~" : showPath(path)}`);
 }
 
 /** What a local source is called: as typed, else its true name. */

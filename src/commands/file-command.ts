@@ -1,5 +1,6 @@
 /** What the small file commands share: their operands, one connection a target. */
 import type { AgentClient } from "../agent/agent-client.ts";
+import { resolveHome } from "../agent/client/home-path.ts";
 import { rawWords } from "../process/raw-arguments.ts";
 import type { Arguments } from "../ui/command.ts";
 import { AgentClients, forEachOperand } from "./operands.ts";
@@ -38,9 +39,10 @@ export async function forEachPath(
 ): Promise<number> {
   const operands = remotePaths(command, args);
   await using clients = new AgentClients(args);
-  return await forEachOperand(operands, async ({ target, path, shown }) =>
-    action(await clients.get(target), path, shown),
-  );
+  return await forEachOperand(operands, async ({ target, path, shown }) => {
+    const client = await clients.get(target);
+    await action(client, await resolveHome(client, path), shown);
+  });
 }
 
 /** The positional of {@link forEachPath}. */
@@ -49,6 +51,6 @@ export const pathsArgument = {
     type: "positional",
     required: true,
     repeatable: true,
-    description: "TARGET:PATH, one or more",
+    description: "TARGET:PATH, one or more; `~` is the home of the agent's user",
   },
 } as const;

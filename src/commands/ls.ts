@@ -1,4 +1,5 @@
 /** `vsockbox ls`: what is in a guest's directory. */
+import { resolveHome } from "../agent/client/home-path.ts";
 import { OldAgentError } from "../agent/hello-client.ts";
 import { listOldDirectory } from "../agent/client/go-files.ts";
 import { showPath } from "../files/bytes-path.ts";
@@ -41,11 +42,13 @@ export const command: Command = {
       isFirst = false;
       try {
         const client = await clients.get(target);
-        for await (const { name, facts } of client.list(path)) show(name, facts);
+        const resolved = await resolveHome(client, path);
+        for await (const { name, facts } of client.list(resolved)) show(name, facts);
       } catch (thrown) {
         if (!(thrown instanceof OldAgentError)) throw thrown;
         const { address, options } = agentTarget(args, target);
-        const files = (await listOldDirectory(address, options, path)) ?? [];
+        const files =
+          (await listOldDirectory(address, options, await resolveHome(undefined, path))) ?? [];
         for (const { name, size, mode, is_dir: isDirectory } of files) {
           const type = isDirectory ? "directory" : "file";
           const bytes = Buffer.from(name);

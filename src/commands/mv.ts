@@ -1,5 +1,6 @@
 /** `vsockbox mv`: renames a file of a guest. */
 import { AgentClient } from "../agent/agent-client.ts";
+import { resolveHome } from "../agent/client/home-path.ts";
 import { reasonOf, VsockboxError } from "../errors.ts";
 import { baseName, joinPath } from "../files/bytes-path.ts";
 import { rawWords } from "../process/raw-arguments.ts";
@@ -40,13 +41,15 @@ export const command: Command = {
     const { address, options } = agentTarget(args, to.target);
     await using client = await AgentClient.connect(address, options);
     const replace = !args.flag("no-clobber");
-    const intoDirectory = await isDirectory(client, to.path);
+    const destination = await resolveHome(client, to.path);
+    const intoDirectory = await isDirectory(client, destination);
     if (sources.length > 1 && !intoDirectory) {
       throw usage("the destination is not a directory", "several paths need a directory to go to");
     }
     return await forEachOperand(sources, async ({ path }) => {
-      const target = intoDirectory ? joinPath(to.path, baseName(path)) : to.path;
-      await client.request({ op: "rename", path, to: target, replace });
+      const source = await resolveHome(client, path);
+      const target = intoDirectory ? joinPath(destination, baseName(source)) : destination;
+      await client.request({ op: "rename", path: source, to: target, replace });
     });
   },
 };

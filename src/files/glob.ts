@@ -56,6 +56,7 @@ export function pathMatcher(pattern: Uint8Array): (path: Uint8Array) => boolean 
     .filter((part) => part !== "")
     .map(nameMatcher);
   return (path) => {
+    if (path.length === 0) return false;
     const names = Buffer.from(path).toString("latin1").split("/");
     if (isAbsolute && names.shift() !== "") return false;
     return (

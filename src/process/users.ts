@@ -112,6 +112,19 @@ export function resolveUser(spec: string, database: UserDatabase): User {
   return { uid: entry.uid, gid: entry.gid, groups, account: entry };
 }
 
+/**
+ * The home directory of a user by name, or of this process's own user: that of its entry, else HOME, else
+ * the root.
+ *
+ * @throws {VsockboxError} CONFIG for a name that does not exist.
+ */
+export function homeOf(name: string | undefined, database: UserDatabase): string {
+  if (name !== undefined) return resolveUser(name, database).account?.home ?? "/";
+  const uid = process.geteuid?.();
+  const entry = parsePasswd(database.passwd).find((candidate) => candidate.uid === uid);
+  return entry?.home ?? (process.env["HOME"] || "/");
+}
+
 /** Whose something becomes; undefined: as it was. */
 export interface Owner {
   uid: number | undefined;

@@ -58,6 +58,7 @@ export const REQUESTS: readonly Record<string, unknown>[] = [
   { op: "listen", host: "0.0.0.0", port: 0 },
   { op: "sessions" },
   { op: "info" },
+  { op: "home", user: "root" },
   { op: "power", action: "reboot" },
 ];
 

@@ -96,6 +96,8 @@ export type ChannelRequest =
   | EndpointOperation
   | { op: "sessions" }
   | { op: "info" }
+  /** Asks for the home directory of a user; undefined: of the agent's own. */
+  | { op: "home"; user: string | undefined }
   | { op: "power"; action: "poweroff" | "reboot" };
 
 const MODE_MAX = 0o7777;
@@ -165,6 +167,8 @@ export function decodeChannelRequest(object: JsonObject): ChannelRequest {
       return { op, endpoint: readEndpoint(what, object, 1) };
     case "listen":
       return { op, endpoint: readEndpoint(what, object, 0) };
+    case "home":
+      return { op, user: readString(what, object, "user") };
     case "sessions":
     case "info":
       return { op };

@@ -22,6 +22,9 @@ import {
 /** Counts incompatible changes of what follows a Hello. */
 export const PROTOCOL_VERSION = 1;
 
+/** The feature of an agent that answers where home directories are. */
+export const HOME_FEATURE = "home";
+
 /** What a side can do beyond the frames of the Go agent; names never change their meaning. */
 export const FEATURES = [
   "channels",
@@ -40,6 +43,7 @@ export const FEATURES = [
   CHALLENGE_FEATURE,
   "argv",
   "terminal-modes",
+  HOME_FEATURE,
 ] as const;
 
 /** What either side says of itself. */
