@@ -2,6 +2,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import {
   chmodSync,
+  chownSync,
+  lchownSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -81,6 +83,29 @@ describe("WriteFile (14)", () => {
     expect(lstatSync(folder.file("link")).isSymbolicLink()).toBe(true);
   });
 
+  test.skipIf(process.getuid?.() !== 0)(
+    "follows no link of another user in a directory for all, and keeps no set-ID bits",
+    async () => {
+      mkdirSync(folder.file("for-all"));
+      chmodSync(folder.file("for-all"), 0o1777);
+      const real = folder.file("set-id");
+      writeFileSync(real, "old");
+      chownSync(real, 12345, 12345);
+      chmodSync(real, 0o4755);
+      const path = folder.file("for-all/link");
+      symlinkSync(real, path);
+      lchownSync(path, 12345, 12345);
+      const refused = { error: expect.stringContaining("user 12345 has put a symbolic link") };
+      expect(await ask(FrameType.WriteFile, { path, content: base64("new") })).toEqual(refused);
+      expect(await ask(FrameType.ReadFile, { path })).toEqual(refused);
+      expect([readFileSync(real, "utf8"), modeOf(real)]).toEqual(["old", "4755"]);
+      lchownSync(path, 0, 0);
+      expect(await ask(FrameType.WriteFile, { path, content: base64("new") })).toEqual({});
+      expect([readFileSync(real, "utf8"), modeOf(real)]).toEqual(["new", "755"]);
+      expect(statSync(real).uid).toBe(12345);
+    },
+  );
+
   test("writes to a device as it is", async () => {
     expect(await ask(FrameType.WriteFile, { path: "/dev/null", content: base64("x") })).toEqual({});
     expect(lstatSync("/dev/null").isCharacterDevice()).toBe(true);
@@ -105,7 +130,7 @@ describe("WriteFile (14)", () => {
     [{ content: "eA==" }, "path is missing"],
     [{ path: "a\0b", content: "" }, "NUL"],
     [{ path: "/tmp", content: "eA==" }, "EISDIR"],
-    [{ path: "/dev/null/x", content: "eA==" }, "EEXIST"],
+    [{ path: "/dev/null/x", content: "eA==" }, "ENOTDIR"],
     [{ path: "/x", content: "?" }, "base64"],
     [{ path: "/x", mode: -1 }, "mode"],
     [[], "not a JSON object"],

@@ -1,9 +1,13 @@
 /** The file frames: WriteFile, ReadFile and ListFiles, one request and one FileResult each. */
-import { constants } from "node:fs";
-import { lstat, open, readdir } from "node:fs/promises";
+import { closeSync, constants, read } from "node:fs";
+import { lstat, readdir } from "node:fs/promises";
+import { promisify } from "node:util";
 import { toVsockboxError, VsockboxError } from "../../errors.ts";
 import { writeFileAtomically } from "../../files/atomic-write.ts";
+import { statDescriptor } from "../../ffi/directory-calls.ts";
 import { joinPath } from "../../files/bytes-path.ts";
+import { fileKind } from "../../files/facts.ts";
+import { openResolved } from "../../files/resolve-path.ts";
 import {
   decodePathRequest,
   decodeWriteFileRequest,
@@ -15,6 +19,8 @@ import {
 } from "../../protocols/agent/file-messages.ts";
 import { encodeJsonFrame, FrameType } from "../../protocols/agent/frame.ts";
 import type { FrameConnection } from "../frame-connection.ts";
+
+const readAsync = promisify(read);
 
 /** The frame types that ask for a file operation. */
 export type FileMode =
@@ -59,16 +65,15 @@ function cannotRead(path: string, message: string): VsockboxError {
 
 async function readRegularFile(path: string): Promise<Uint8Array> {
   // Non-blocking: opening a FIFO for reading would wait for its writer.
-  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  const fd = openResolved(Buffer.from(path), constants.O_RDONLY | constants.O_NONBLOCK);
   try {
-    const status = await file.stat();
-    if (!status.isFile()) throw cannotRead(path, "it is no regular file");
+    if (fileKind(statDescriptor(fd)) !== "file") throw cannotRead(path, "it is no regular file");
     const chunks: Uint8Array[] = [];
     let bytes = 0;
     // Until the end and not by size: files of /proc say 0, and a file may grow while it is read.
     for (;;) {
       const chunk = new Uint8Array(256 * 1024);
-      const { bytesRead } = await file.read(chunk, 0, chunk.length, null);
+      const { bytesRead } = await readAsync(fd, chunk, 0, chunk.length, null);
       if (bytesRead === 0) return Buffer.concat(chunks);
       chunks.push(chunk.subarray(0, bytesRead));
       bytes += bytesRead;
@@ -77,7 +82,7 @@ async function readRegularFile(path: string): Promise<Uint8Array> {
       }
     }
   } finally {
-    await file.close();
+    closeSync(fd);
   }
 }
 
