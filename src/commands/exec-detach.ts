@@ -4,6 +4,7 @@ import { toVsockboxError, type VsockboxError } from "../errors.ts";
 import { terminalModes, terminalSize } from "../process/raw-terminal.ts";
 import type { Arguments } from "../ui/command.ts";
 import { print, printJson, reportError, say } from "../ui/report.ts";
+import { commandHint } from "./error-hints.ts";
 import { type AgentTarget, agentTarget } from "./target.ts";
 import { withTerm } from "./terminal.ts";
 
@@ -56,7 +57,7 @@ export function detachStatus(outcomes: readonly DetachOutcome[]): number {
 
 function failed(error: VsockboxError, json: boolean): number {
   if (json) printJson({ event: "error", ...error.toJSON() });
-  return reportError(error);
+  return reportError(error, commandHint(error));
 }
 
 function reportOne({ name, session, error }: DetachOutcome, json: boolean, width: number): void {

@@ -229,7 +229,7 @@ export const command: Command = {
     const vms = configuredVms(args);
     if (args.flag("print-config")) {
       if (args.flag("json")) printJson(configDocument(vms));
-      else print(configYaml(vms).trimEnd());
+      else for (const line of configYaml(vms).trimEnd().split("\n")) print(line);
       return 0;
     }
     if (args.flag("print-qemu")) {
