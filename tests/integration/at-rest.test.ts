@@ -5,7 +5,14 @@ import { AgentClient } from "../../src/agent/agent-client.ts";
 import { encodeFrame, encodeJsonFrame, FrameType } from "../../src/protocols/agent/frame.ts";
 import { encodeMessage, Type } from "../../src/protocols/vsock-shell/message.ts";
 import { isAtRest, openEnds, returnsTo } from "../support/at-rest.ts";
-import { BINARY, eventually, Running, TemporaryFolder, TestAgent } from "../support/binary.ts";
+import {
+  BINARY,
+  eventually,
+  Running,
+  TemporaryFolder,
+  TestAgent,
+  vsockbox,
+} from "../support/binary.ts";
 import { RawPeer } from "../support/raw-peer.ts";
 import { TestShellServer } from "../support/vsock-shell.ts";
 
@@ -21,6 +28,9 @@ let before: number;
 beforeEach(async () => {
   folder = new TemporaryFolder();
   agent = await TestAgent.start();
+  // With its first command an agent starts a helper, whose pipe stays.
+  await vsockbox(["exec", agent.address, "--", "true"]);
+  await isAtRest(agent.running.pid);
   before = openEnds(agent.running.pid);
 });
 afterEach(async () => {
@@ -113,6 +123,10 @@ describe("a program that ends while its input is on the way", () => {
   test("under shell-server", async () => {
     await using server = await TestShellServer.start();
     const { pid } = server.running;
+    const first = new RawPeer(server.path);
+    first.send(encodeMessage(Type.OpenCommand, Buffer.from("true\0")));
+    await first.answer;
+    await isAtRest(pid);
     const start = openEnds(pid);
     const file = folder.file("pid");
     const peer = new RawPeer(server.path);
