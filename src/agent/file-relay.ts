@@ -13,12 +13,15 @@ import {
   type TreeRecord,
 } from "../protocols/agent/tree-records.ts";
 import type { Channel } from "./channel.ts";
+import { ReceivedBytes } from "./received-bytes.ts";
 import { type RequestedEntry, RequestedRoot } from "./requested-root.ts";
 import { FILE_STREAM, type TransferProgress, TransferSummary } from "./transfer.ts";
 
 /** What is relayed, and who watches. */
 export interface RelayOptions {
   requested: RequestedEntry;
+  /** Most bytes that pass, holes included; undefined: any number. */
+  maxBytes?: number | undefined;
   signal: AbortSignal;
   onProgress: (progress: TransferProgress) => void;
 }
@@ -31,7 +34,7 @@ export interface RelayOptions {
 export async function relayFiles(
   get: Channel,
   put: Channel,
-  { requested, signal, onProgress }: RelayOptions,
+  { requested, maxBytes, signal, onProgress }: RelayOptions,
 ): Promise<TransferSummary> {
   const cancel = (reason: VsockboxError) => {
     get.cancel(reason);
@@ -39,6 +42,7 @@ export async function relayFiles(
   };
   using _abort = onAbort(signal, () => cancel(abortError(signal, "copy")));
   const root = new RequestedRoot(requested);
+  const limit = new ReceivedBytes(maxBytes);
   // The receiver's offers of a resumed transfer.
   put.onControl = (value) => {
     const offer = decodeResumeOffer(value);
@@ -53,11 +57,14 @@ export async function relayFiles(
       if (item.kind === "data") {
         if (!root.takesData || item.stream !== FILE_STREAM)
           throw bad("transfer", "stray bytes came");
+        limit.add(item.bytes.length);
         await put.send(FILE_STREAM, item.bytes);
         summary.bytes += item.bytes.length;
       } else {
         const record = decodeTreeRecord(item.value);
         root.check(record);
+        if (record.kind === "file") limit.expect(record.size ?? 0);
+        if (record.kind === "hole") limit.add(record.bytes);
         await put.sendRecord(encodeTreeRecord(record));
         count(summary, record);
       }

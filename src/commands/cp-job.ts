@@ -1,5 +1,5 @@
 /** The parts of a copy: where each source goes, and which way its bytes take. */
-import { lstatSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { AgentClient, transferFlags, type TransferOptions } from "../agent/agent-client.ts";
 import { readHomePath, resolveHome } from "../agent/client/home-path.ts";
 import { relayFiles } from "../agent/file-relay.ts";
@@ -19,6 +19,7 @@ import {
   showPath,
 } from "../files/bytes-path.ts";
 import { fileKind, kindInWords } from "../files/facts.ts";
+import { treeBytes } from "../files/tree-size.ts";
 import { hasWildcard } from "../files/glob.ts";
 import { abortError, onAbort } from "../net/retry.ts";
 import { standardInput, StandardOutput } from "../process/stdio.ts";
@@ -240,7 +241,10 @@ export class CopyJob implements AsyncDisposable {
     const put = to.open({ op: "put", path: directory, ...flags });
     const onProgress = this.#onProgress(showPath(baseName(source.path)));
     const requested = { name, recursive };
-    this.#add(await relayFiles(get, put, { requested, signal: this.#signal, onProgress }));
+    const maxBytes = this.#remaining;
+    this.#add(
+      await relayFiles(get, put, { requested, maxBytes, signal: this.#signal, onProgress }),
+    );
   }
 
   async #toStandardOutput(source: Operand): Promise<void> {
@@ -358,7 +362,7 @@ export class CopyJob implements AsyncDisposable {
     let bytes = 0;
     for (const source of sources) {
       if (source.kind !== "local") return;
-      bytes += localBytes(bytesPath(source.path));
+      bytes += treeBytes(bytesPath(source.path));
     }
     this.#progress.totalBytes = bytes;
   }
@@ -477,17 +481,6 @@ function readLocalFile(path: Uint8Array): Uint8Array {
     return readFileSync(bytesPath(path));
   } catch (thrown) {
     throw fileError("read", bytesPath(path), thrown);
-  }
-}
-
-function localBytes(path: BytesPath): number {
-  const status = lstatSync(path, { throwIfNoEntry: false });
-  if (status?.isDirectory() !== true) return status?.size ?? 0;
-  try {
-    const names = readdirSync(path, { encoding: "buffer" });
-    return names.reduce((sum, name) => sum + localBytes(joinPath(path, name)), 0);
-  } catch {
-    return 0;
   }
 }
 

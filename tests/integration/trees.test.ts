@@ -262,6 +262,15 @@ describe("a size that was not announced", () => {
     const tree = await cp("-r", "--max-size", "1999", remote("two"), file("to"));
     expect([tree.status, readdirSync(file("to/two")).length]).toEqual([74, 1]);
     expect(await cp("-r", "--max-size", "2000", remote("two"), file("to/whole"))).toEqual(quiet);
+    await using other = await TestAgent.start();
+    const relayed = await cp(
+      "--max-size",
+      "999",
+      remote("two/a"),
+      `${other.address}:${file("to")}`,
+    );
+    expect(relayed).toMatchObject({ status: 74, stderr: expect.stringContaining("EFBIG") });
+    expect(existsSync(file("to/a"))).toBe(false);
     expect((await cp("--max-size", "much", remote("two/a"), file("to"))).status).toBe(64);
   });
 });

@@ -1,0 +1,72 @@
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { mkdirSync, readdirSync, renameSync } from "node:fs";
+import { DirectoryHandle } from "../../../src/files/directory-handle.ts";
+import { DirectoryStack, MAX_OPEN_DIRECTORIES } from "../../../src/files/directory-stack.ts";
+import { TemporaryFolder } from "../../support/folder.ts";
+
+let folder: TemporaryFolder;
+beforeEach(() => {
+  folder = new TemporaryFolder();
+});
+afterEach(() => folder[Symbol.dispose]());
+
+const D = Buffer.from("d");
+const descriptors = () => readdirSync("/proc/self/fd").length;
+
+function descend(depth: number): DirectoryStack<number> {
+  const root = DirectoryHandle.open(Buffer.from(folder.path));
+  const stack = new DirectoryStack<number>(root, Buffer.from("shown"), 0);
+  for (let level = 1; level <= depth; level++) {
+    stack.top.makeDirectory(D, 0o700);
+    stack.enter(stack.top.openDirectory(D), D, level);
+  }
+  return stack;
+}
+
+test("few directories are open at any depth, and all states come back", () => {
+  const before = descriptors();
+  {
+    using stack = descend(100);
+    expect(descriptors() - before).toBe(MAX_OPEN_DIRECTORIES + 1);
+    for (let level = 100; level > 0; level--) {
+      expect([stack.depth, stack.state]).toEqual([level, level]);
+      expect(stack.top.entries().map(({ name }) => Buffer.from(name).toString())).toEqual(
+        level === 100 ? [] : ["d"],
+      );
+      stack.leave();
+    }
+    expect(stack.shown().toString()).toBe("shown");
+  }
+  expect(descriptors()).toBe(before);
+});
+
+test("paths for messages", () => {
+  using stack = descend(2);
+  expect(stack.shown().toString()).toBe("shown/d/d");
+  expect(stack.shown(Buffer.from("f")).toString()).toBe("shown/d/d/f");
+});
+
+test("a directory that was moved away is not left for another one", () => {
+  using stack = descend(MAX_OPEN_DIRECTORIES + 3);
+  // The directory at depth 4 gets another parent, which is closed at the moment.
+  mkdirSync(`${folder.path}/elsewhere`);
+  renameSync(`${folder.path}/d/d/d/d`, `${folder.path}/elsewhere/d`);
+  while (stack.depth > 4) stack.leave();
+  expect(() => stack.leave()).toThrow("the directory was moved meanwhile");
+  expect(stack.depth).toBe(0);
+  expect(stack.state).toBe(0);
+});
+
+test("what is left is open until it has been finished", () => {
+  using stack = descend(MAX_OPEN_DIRECTORIES + 2);
+  let calls = 0;
+  while (stack.depth > 0) {
+    const { depth } = stack;
+    stack.leave(({ fd }, { state }) => {
+      expect(DirectoryHandle.borrow(fd).status().mode & 0o777).toBe(0o700);
+      expect(state).toBe(depth);
+      calls++;
+    });
+  }
+  expect(calls).toBe(MAX_OPEN_DIRECTORIES + 2);
+});
