@@ -4,7 +4,7 @@ import { bootGuest, type Guest } from "../../src/vm/guest.ts";
 import { BINARY, eventually, Running, TemporaryFolder, vsockbox } from "../support/binary.ts";
 import { runIn, startListener } from "../support/guest-lines.ts";
 import { guestVsock } from "../support/guest-vsock.ts";
-import { describeUml } from "./support.ts";
+import { describeTwoKernels, describeUml, findNewerKernel } from "./support.ts";
 
 describeUml("sibling VMs", () => {
   let folder: TemporaryFolder;
@@ -136,6 +136,51 @@ describeUml("sibling VMs", () => {
       const address = `hybrid:${folder.file(`${cid}.vsock`)}`;
       expect((await vsockbox(["wait", address, "--timeout", "30"])).status).toBe(0);
       expect((await vsockbox(["exec", address, "--", "vsockbox", "cid"])).stdout).toBe(`${cid}\n`);
+    }
+  });
+});
+
+describeTwoKernels("sibling VMs of two kernels", () => {
+  test("carry bytes and records from one layout of packets to the other", async () => {
+    using folder = new TemporaryFolder();
+    const socketOf = (cid: number) => folder.file(`${cid}.sock`);
+    const vms = [5, 6].flatMap((cid) => [
+      "--vm",
+      `guest-cid=${cid},socket=${socketOf(cid)},uds-path=${folder.file(`${cid}.vsock`)}`,
+    ]);
+    await using device = new Running(["hybrid-proxy", ...vms]);
+    await device.says("VM 6: waiting for its VMM");
+    const common = {
+      binary: BINARY,
+      environment: { VSOCKBOX_TEST_VM: "1", NO_COLOR: "1" },
+      files: [guestVsock(folder)],
+    };
+    const older = await bootGuest({ ...common, vmm: "uml", vsockDevices: [socketOf(5)] });
+    const newer = await bootGuest({
+      ...{ ...common, kernel: findNewerKernel(), vsockDevices: [socketOf(6)] },
+      memoryMib: 1024,
+    });
+    try {
+      const there = await startListener(newer, "guest-vsock receive 7400 0");
+      const back = await startListener(older, "guest-vsock receive 7400 0");
+      const sent = await Promise.all([
+        runIn(older, "guest-vsock transmit 6 7400 32"),
+        runIn(newer, "guest-vsock transmit 5 7400 32"),
+      ]);
+      expect(sent[0]).toStartWith(`${32 * 1024 * 1024} bytes`);
+      expect([await there(), await back()]).toEqual(sent);
+      for (const [from, to, cid] of [
+        [older, newer, 6],
+        [newer, older, 5],
+      ] as const) {
+        const result = await startListener(to, "guest-vsock echo-records 7500");
+        const answer = await runIn(from, `guest-vsock records ${cid} 7500 1 4052 60000 3`);
+        expect(answer).toBe("1a 4052b 60000c 3d end\n");
+        expect(await result()).toBe("");
+      }
+    } finally {
+      await older.stop();
+      await newer.stop();
     }
   });
 });

@@ -66,6 +66,9 @@ export function findNewerKernel(): Kernel {
 /** A group of tests that need a guest with a newer kernel under QEMU. */
 export const describeNewerKernel = describeWhere("newer kernel", findQemu, findNewerKernel);
 
+/** A group of tests that need a guest with a newer kernel, and one under User-mode Linux. */
+export const describeTwoKernels = describeWhere("two kernels", findQemu, findNewerKernel, findUml);
+
 /** A group of tests that need a guest under User-mode Linux. */
 export const describeUml = describeWhere("User-mode Linux", findUml);
 

@@ -50,16 +50,18 @@ function connectGuest(local: LocalDevice, driver: VsockDriver, ports: Ports): nu
 const waitingOf = (local: LocalDevice) =>
   [...local.device.muxer].map(({ machine }) => machine.waiting)[0] ?? 0;
 
-/** Sends until the host's socket is full, and something waits in the device; returns the bytes sent. */
-function fill(local: LocalDevice, driver: VsockDriver, ports: Ports, waiting = 50_000): number {
-  let sent = 0;
+/** Sends until the host's socket is full, and something waits in the device; returns what was sent. */
+function fill(local: LocalDevice, driver: VsockDriver, ports: Ports, waiting = 50_000): Buffer {
+  const sent: Uint8Array[] = [];
   const flags = ports.type === PacketType.Seqpacket ? RecordFlag.EndOfMessage : 0;
   while (waitingOf(local) < waiting) {
-    driver.send({ op: Op.Rw, ...ports, payload: PAYLOAD, flags });
-    sent += PAYLOAD.length;
+    // No two alike, and of sizes that leave parts of them in the socket.
+    const payload = Uint8Array.from({ length: 3001 }, (_, index) => index * 7 + sent.length);
+    driver.send({ op: Op.Rw, ...ports, payload, flags });
+    sent.push(payload);
     local.turn();
   }
-  return sent;
+  return Buffer.concat(sent);
 }
 
 /** The next packets of the device that are no credit updates, as their operations. */
@@ -122,7 +124,7 @@ describe.each([
     local.device.muxer.onTime(performance.now() + 3_600_000);
     // The other direction is over for its writer.
     expect(writeDescriptor(service, PAYLOAD)).toBe(-ERRNO.EPIPE);
-    expect(readSlowly(service, local.turn).length).toBe(sent);
+    expect(readSlowly(service, local.turn).equals(sent)).toBe(true);
     expect(local.device.isDrained).toBe(true);
     expect(local.device.statistics.bytesLost).toBe(0);
     closeDescriptor(service);
@@ -142,7 +144,7 @@ describe.each([
     local.turn();
     expect(operations(driver)).toEqual([Op.Response]);
     expect(local.device.muxer.count).toBe(1);
-    expect(readSlowly(service, local.turn).length).toBe(sent);
+    expect(readSlowly(service, local.turn).equals(sent)).toBe(true);
     closeDescriptor(service);
     driver.guest.close();
   });

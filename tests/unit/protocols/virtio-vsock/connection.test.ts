@@ -261,6 +261,8 @@ describe("a host that reads no more", () => {
     connection.onHostDeaf();
     connection.onHostDeaf();
     expect(flagsOf(connection)).toBe(ShutdownFlag.Receive);
+    connection.onHostDeaf();
+    expect(connection.next()).toBe(0);
     expect(connection.state).toBe(State.Open);
     connection.onReadable();
     expect(tellAll(connection, [5])).toEqual([[Op.Rw, 5]]);
@@ -269,6 +271,15 @@ describe("a host that reads no more", () => {
     expect(connection.isLeaving).toBe(true);
     connection.onHostGone(false);
     expect(connection.next()).toBe(0);
+  });
+
+  test("or has closed changes nothing after the end", () => {
+    const connection = open();
+    connection.kill();
+    expect(tellAll(connection)).toEqual([[Op.Rst, 0]]);
+    connection.onHostDeaf();
+    connection.onHostGone(true);
+    expect([connection.next(), connection.hostDeaf]).toEqual([0, false]);
   });
 
   test("since it has closed has its bytes sent first, and then both flags", () => {
