@@ -423,6 +423,7 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
     const rate = this.#rates.toGuest;
     let budget = PACKETS_PER_ROUND;
     this.muxer.holdsData = !rate.isOpen;
+    this.muxer.holdsResets = inbox.hasPending;
     while (budget > 0 && ((inbox.hasPending && rate.isOpen) || this.muxer.hasPending)) {
       if (!this.#room.look(ring)) {
         if (ring.enableKicks()) continue;
@@ -432,6 +433,7 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
         inbox.fill(this.#room);
         this.statistics.packetsToGuest++;
         budget--;
+        this.muxer.holdsResets = inbox.hasPending;
         continue;
       }
       this.muxer.holdsData = !rate.isOpen;

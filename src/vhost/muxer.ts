@@ -51,6 +51,8 @@ export class Muxer {
   /** Those that have nothing but data to tell, while data is held. */
   readonly #held: HostConnection[] = [];
   #holdsData = false;
+  /** Whether RSTs wait, since packets of other VMs do that may be of their connections. */
+  holdsResets = false;
   /** Those whose request the guest has not answered, in the order of their deadlines. */
   readonly #opening = new Set<HostConnection>();
   /** Those that both sides have ended, in the order of their deadlines. */
@@ -407,7 +409,7 @@ export class Muxer {
    */
   fill(room: PacketRoom): number {
     const { statistics } = this.#host;
-    if (this.resets.count > 0) {
+    if (this.resets.count > 0 && !this.holdsResets) {
       this.resets.take(this.#header, this.#host.guestCid);
       room.put(this.#header, 0);
       statistics.resets++;

@@ -24,7 +24,14 @@ const MAX_ROUNDS = 10_000;
 export interface LocalDeviceOptions extends Partial<
   Pick<
     DeviceOptions,
-    "txBufferSize" | "queueSize" | "maxConnections" | "connectTimeoutMs" | "rateFromGuest"
+    | "guestCid"
+    | "txBufferSize"
+    | "queueSize"
+    | "maxConnections"
+    | "connectTimeoutMs"
+    | "rateFromGuest"
+    | "rateToGuest"
+    | "burst"
   >
 > {
   /** Where host clients connect. */
@@ -95,7 +102,7 @@ export class LocalDevice implements Disposable {
     const guest = new TestGuest(this.connectVmm(), options);
     guest.start();
     this.turn();
-    return new VsockDriver(guest, GUEST_CID);
+    return new VsockDriver(guest, this.device.guestCid);
   }
 
   /** A client of the host that has said nothing yet. */

@@ -15,6 +15,7 @@ import {
   RecordFlag,
   ShutdownFlag,
 } from "../../../src/protocols/virtio-vsock/packet.ts";
+import { eventually } from "../../support/eventually.ts";
 import {
   acceptFrom,
   LocalDevice,
@@ -474,4 +475,42 @@ describe("a packet without bytes and with EOM", () => {
     closeDescriptor(service);
     driver.guest.close();
   });
+});
+
+test("what a sibling has sent comes before the RST of its end, however slow the receiver's rate", async () => {
+  using sender = new LocalDevice();
+  using receiver = new LocalDevice({ guestCid: 4, rateToGuest: 256 * 1024, burst: 4096 });
+  sender.device.siblings.introduce(receiver.device);
+  receiver.device.siblings.introduce(sender.device);
+  const [from, to] = [sender.startGuest(), receiver.startGuest()];
+  const turn = () => {
+    from.post();
+    to.post();
+    sender.turn();
+    receiver.turn();
+  };
+  const ports = { srcPort: 1, dstPort: 2 };
+  from.send({ op: Op.Request, ...ports, dstCid: 4 });
+  turn();
+  expect(to.receive()?.header.op).toBe(Op.Request);
+  to.send({ op: Op.Response, srcPort: 2, dstPort: 1, dstCid: 3 });
+  turn();
+  for (let count = 0; count < 20; count++) {
+    from.send({ op: Op.Rw, ...ports, dstCid: 4, payload: PAYLOAD });
+  }
+  turn();
+  from.guest.vmm.close();
+  let bytes = 0;
+  let end: number | undefined;
+  await eventually("the receiver has the RST", () => {
+    turn();
+    for (let next = to.receive(); next !== undefined; next = to.receive()) {
+      if (next.header.op === Op.Rw) bytes += next.header.len;
+      else end ??= next.header.op;
+    }
+    return end !== undefined;
+  });
+  expect([end, bytes]).toEqual([Op.Rst, 20 * PAYLOAD.length]);
+  from.guest.close();
+  to.guest.close();
 });
