@@ -114,6 +114,11 @@ export function reasonOf(thrown: unknown): Reason {
   return { errno, message: errno === undefined ? thrown.message : (words ?? thrown.message) };
 }
 
+/** A path by descriptor says nothing to the user: what is open there is named by the operation. */
+function isDescriptor(path: string): boolean {
+  return /^\/proc\/(?:self|\d+)\/fd\//.test(path);
+}
+
 /**
  * Any thrown value as a {@link VsockboxError}. What is not one already is a defect of ours unless
  * it carries an errno name, as the errors of Bun's file and process calls do.
@@ -127,7 +132,7 @@ export function toVsockboxError(thrown: unknown, operation = "vsockbox"): Vsockb
     operation,
     message,
     errno,
-    address: typeof path === "string" ? path : undefined,
+    address: typeof path === "string" && !isDescriptor(path) ? path : undefined,
     cause: thrown,
   });
 }

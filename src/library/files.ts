@@ -1,7 +1,7 @@
 /** The guest's files, for the library. Paths are strings; a Uint8Array names what is not UTF-8. */
 import type { AgentClient, TransferOptions } from "../agent/agent-client.ts";
 import type { TransferSummary } from "../agent/transfer.ts";
-import { baseName, bytesPath, parentOf } from "../files/bytes-path.ts";
+import { baseName, type BytesPath, bytesPath, parentOf, showPath } from "../files/bytes-path.ts";
 import { VsockboxError } from "../errors.ts";
 import type { FileKind } from "../files/facts.ts";
 import type { ByteSource } from "../net/pump.ts";
@@ -56,12 +56,12 @@ export class Files {
 
   /** A file's bytes as they come. */
   stream(path: Path): AsyncGenerator<Uint8Array> {
-    return this.#client.read(bytesPath(path));
+    return this.#client.read(pathBytes(path));
   }
 
   /** Writes a file, whole or not at all: what was there stays until all bytes are there. */
   async write(path: Path, content: Uint8Array | string | ByteSource): Promise<void> {
-    const target = bytesPath(path);
+    const target = pathBytes(path);
     const source =
       typeof content === "string" || content instanceof Uint8Array
         ? single(typeof content === "string" ? Buffer.from(content) : content)
@@ -72,25 +72,25 @@ export class Files {
 
   /** Copies a local file or, with `recursive`, tree to exactly this path of the guest. */
   async upload(local: Path, remote: Path, options?: TransferOptions): Promise<TransferSummary> {
-    const target = bytesPath(remote);
-    return this.#client.upload(bytesPath(local), parentOf(target), baseName(target), options);
+    const target = pathBytes(remote);
+    return this.#client.upload(pathBytes(local), parentOf(target), baseName(target), options);
   }
 
   /** Copies a file or, with `recursive`, tree of the guest to exactly this local path. */
   async download(remote: Path, local: Path, options?: TransferOptions): Promise<TransferSummary> {
-    const target = bytesPath(local);
-    return this.#client.download(bytesPath(remote), parentOf(target), baseName(target), options);
+    const target = pathBytes(local);
+    return this.#client.download(pathBytes(remote), parentOf(target), baseName(target), options);
   }
 
   /** The facts of a file; of what a symbolic link leads to, unless `follow` is false. */
   async stat(path: Path, { follow = true } = {}): Promise<FileFacts> {
-    return factsOf(await this.#client.request({ op: "stat", path: bytesPath(path), follow }));
+    return factsOf(await this.#client.request({ op: "stat", path: pathBytes(path), follow }));
   }
 
   /** A directory's entries, sorted by name. */
   async list(path: Path): Promise<ListedFile[]> {
     const entries: ListedFile[] = [];
-    for await (const { name: nameBytes, facts } of this.#client.list(bytesPath(path), MAX_LISTED)) {
+    for await (const { name: nameBytes, facts } of this.#client.list(pathBytes(path), MAX_LISTED)) {
       entries.push({ ...factsOf(facts), name: new TextDecoder().decode(nameBytes), nameBytes });
     }
     return entries;
@@ -98,14 +98,14 @@ export class Files {
 
   /** Makes a directory; with `parents` also those above, and it may be there already. */
   async mkdir(path: Path, { parents = false, mode }: { parents?: boolean; mode?: number } = {}) {
-    await this.#client.request({ op: "mkdir", path: bytesPath(path), parents, mode });
+    await this.#client.request({ op: "mkdir", path: pathBytes(path), parents, mode });
   }
 
   /** Removes a file or, with `recursive`, a tree. With `force` it need not be there. */
   async remove(path: Path, { recursive = false, force = false } = {}): Promise<void> {
     await this.#client.request({
       op: "remove",
-      path: bytesPath(path),
+      path: pathBytes(path),
       recursive,
       force,
       report: false,
@@ -114,9 +114,25 @@ export class Files {
 
   /** Renames a file; with `replace: false` not over another one. */
   async rename(from: Path, to: Path, { replace = true } = {}): Promise<void> {
-    const request = { path: bytesPath(from), to: bytesPath(to), replace };
+    const request = { path: pathBytes(from), to: pathBytes(to), replace };
     await this.#client.request({ op: "rename", ...request });
   }
+}
+
+/**
+ * The bytes of a path that a program gave.
+ *
+ * @throws {VsockboxError} USAGE if it is empty or has a NUL byte.
+ */
+function pathBytes(path: Path): BytesPath {
+  const bytes = bytesPath(path);
+  if (bytes.length > 0 && !bytes.includes(0)) return bytes;
+  throw new VsockboxError({
+    code: "USAGE",
+    operation: "use path",
+    address: JSON.stringify(showPath(bytes)),
+    message: bytes.length === 0 ? "it is empty" : "it has a NUL byte",
+  });
 }
 
 function factsOf(object: JsonObject): FileFacts {

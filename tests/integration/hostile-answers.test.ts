@@ -2,6 +2,7 @@
 /* oxlint-disable no-control-regex */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { connectAgent } from "vsockbox";
 import type { Channel } from "../../src/agent/channel.ts";
 import { VsockboxError } from "../../src/errors.ts";
 import { encodeFrame, encodeJsonFrame, FrameType } from "../../src/protocols/agent/frame.ts";
@@ -299,6 +300,50 @@ describe("texts", () => {
     const { stderr } = await vsockbox(["cat", `${target()}:/a`]);
     expect(stderr).not.toMatch(UNSAFE);
     expect(stderr.match(/^vsockbox: /gm)).toHaveLength(1);
+  });
+});
+
+describe("the library", () => {
+  test("refuses an entry that is no name, and another file than the one asked for", async () => {
+    using _agent = liar(async (channel, request) => {
+      if (request["op"] === "list") await channel.sendRecord({ name: "../x", type: "file" });
+      else await sendHostileFile(channel, ".bashrc");
+    });
+    await using agent = await connectAgent(target());
+    const refused = expect.objectContaining({ code: "BAD_DATA" });
+    const outcome = (work: Promise<unknown>) => work.catch((thrown: unknown) => thrown);
+    expect(await outcome(agent.files.list("/srv"))).toEqual(refused);
+    expect(await outcome(agent.files.download("/srv/a", `${here()}/a`))).toEqual(refused);
+    expect(everythingHere()).toEqual([]);
+  });
+
+  test("refuses empty paths and NUL bytes before anything is sent", async () => {
+    const asked: unknown[] = [];
+    using _agent = liar((_, request) => void asked.push(request));
+    await using agent = await connectAgent(target());
+    const { files } = agent;
+    for (const path of ["", "a\0b", Uint8Array.of(0x61, 0)]) {
+      const calls: (() => Promise<unknown>)[] = [
+        () => files.list(path),
+        () => files.stat(path),
+        () => files.read(path),
+        () => files.write(path, "x"),
+        () => files.mkdir(path),
+        () => files.remove(path),
+        () => files.rename(path, "/b"),
+        () => files.rename("/b", path),
+        () => files.upload(path, "/b"),
+        () => files.download("/b", path),
+      ];
+      for (const call of calls) {
+        const thrown: unknown = await call().then(
+          () => undefined,
+          (error: unknown) => error,
+        );
+        expect(thrown).toMatchObject({ code: "USAGE" });
+      }
+    }
+    expect(asked).toEqual([]);
   });
 });
 

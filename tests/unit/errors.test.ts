@@ -43,6 +43,20 @@ describe("toVsockboxError", () => {
     expect(toVsockboxError(thrown, "open").toJSON()).toMatchObject({ code: "IO", errno: "ENOENT" });
   });
 
+  test("names the path, but not a descriptor's", () => {
+    const at = (path: string) =>
+      toVsockboxError(Object.assign(new Error("EACCES: denied"), { code: "EACCES", path })).address;
+    expect([at("/x"), at("/proc/self/fd/7"), at("/proc/self/fd/7/name")]).toEqual([
+      "/x",
+      undefined,
+      undefined,
+    ]);
+    expect([at("/proc/12/fd/7/name"), at("/proc/self/fdinfo/7")]).toEqual([
+      undefined,
+      "/proc/self/fdinfo/7",
+    ]);
+  });
+
   test("calls everything else a defect", () => {
     expect(toVsockboxError(new TypeError("x is not a function")).code).toBe("SOFTWARE");
     expect(toVsockboxError("text").code).toBe("SOFTWARE");
