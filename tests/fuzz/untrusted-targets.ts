@@ -24,6 +24,10 @@ const JSON_SAMPLES = [
   ...corpus.COMMANDS,
   ...corpus.FILE_RESULTS,
   ...corpus.ERRORS,
+  { exit_code: 0, signal: "SIGTERM", stdout: "AAEC", stderr: "", duration_ms: 3, dropped_bytes: 1 },
+  { exit_code: 9, signal: null },
+  { version: 1, kernel: "6.1.0", modules: ["vsock"], command: ["agent"], on_exit: "poweroff" },
+  { format: 1, version: "0.1.0", service: "none", entries: [{ kind: "directory", path: "/opt" }] },
 ].map(corpus.json);
 
 /** Levels of a parsed value, without recursion. */

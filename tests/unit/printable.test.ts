@@ -55,6 +55,11 @@ describe("printableBytes", () => {
     }
   });
 
+  test("a byte order mark is a character of the name", () => {
+    expect(printableBytes(Buffer.from("\uFEFFa"))).toBe("\\u{feff}a");
+    expect(printableBytes(Buffer.from("\uFEFF"))).toBe("\\u{feff}");
+  });
+
   test("a name of any length is whole", () => {
     expect(printableBytes(Buffer.alloc(4000, "n"))).toHaveLength(4000);
   });

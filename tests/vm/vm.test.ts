@@ -6,6 +6,7 @@
 import "./agent-init.ts";
 import "./initramfs.ts";
 import "./processor.ts";
+import "./json-bombs.ts";
 import "./self-contained.ts";
 import "./uml.ts";
 import "./systemd.ts";

@@ -106,6 +106,17 @@ describe("values that cost more than their text", () => {
     expect(parse(text)).toEqual(JSON.parse(text));
   });
 
+  test("strings that the runtime keeps as UTF-16 count twice", () => {
+    const strings = (first: string) => `["${first}",${`"${"x".repeat(50)}",`.repeat(240_000)}0]`;
+    for (const narrow of ["a", "ÿ"]) expect(parse(strings(narrow))).toBeArray();
+    for (const wide of ["\u0100", "€", "🙂"]) {
+      expect(() => parse(strings(wide))).toThrow(/too many values/);
+    }
+    // Those that are left out of the text do not.
+    const long = JSON.stringify({ a: "\u0100", b: "x".repeat(20 * 1024 * 1024) });
+    expect(parse(long, { cutsLongStrings: true })).toMatchObject({ a: "\u0100" });
+  });
+
   test("an excess of one text does not count for the next", () => {
     expect(() => parse(repeated("[],", many / 4))).toThrow();
     expect(parse(nested(MAX_JSON_DEPTH))).toBeArray();
