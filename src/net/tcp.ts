@@ -1,7 +1,14 @@
 /** TCP on this machine's own network: what port forwards lead to. */
 import { reasonOf, VsockboxError } from "../errors.ts";
+import { duplicateDescriptor, setOption } from "../ffi/socket.ts";
+import { AcceptLoop } from "./accept-loop.ts";
 import { formatHostPort } from "./forward-spec.ts";
-import { socketHandler, type SocketStream } from "./stream.ts";
+import { adoptDescriptor, socketHandler, type SocketStream } from "./stream.ts";
+
+/** tcp(7), netinet/tcp.h: small writes are sent at once. */
+const IPPROTO_TCP = 6;
+const TCP_NODELAY = 1;
+const ENABLED = Uint8Array.of(1, 0, 0, 0);
 
 /** A TCP port that accepts connections until it is closed. */
 export interface TcpListener {
@@ -21,13 +28,20 @@ export function listenTcp(
   onConnection: (stream: SocketStream) => void,
 ): TcpListener {
   try {
-    const server = Bun.listen<SocketStream>({
-      hostname: host,
-      port,
-      allowHalfOpen: true,
-      socket: socketHandler(onConnection),
+    const { fd, port: bound } = openTcpListener(host, port);
+    const loop = new AcceptLoop({
+      fd,
+      address: formatHostPort(host, bound),
+      onAccept: async (accepted) => {
+        setOption(accepted, IPPROTO_TCP, TCP_NODELAY, ENABLED);
+        // One that is disconnected already is closed by the attempt.
+        const stream = await adoptDescriptor(accepted).catch(() => undefined);
+        if (stream === undefined) return;
+        if (loop.isClosed) stream.abort();
+        else onConnection(stream);
+      },
     });
-    return { port: server.port, close: () => server.stop(false) };
+    return { port: bound, close: () => loop.close() };
   } catch (thrown) {
     const { errno, message } = reasonOf(thrown);
     throw new VsockboxError({
@@ -39,6 +53,22 @@ export function listenTcp(
       hint: "another program may have the port; 0 lets the kernel choose one",
       cause: thrown,
     });
+  }
+}
+
+/**
+ * Binds and listens by the runtime, which resolves the host, and takes the socket from it before it
+ * accepts: its own loop does not pause if descriptors are short.
+ */
+function openTcpListener(host: string, port: number): { fd: number; port: number } {
+  const server = Bun.listen({ hostname: host, port, socket: { data: () => undefined } });
+  try {
+    // `fd` is missing from the types of this version.
+    const own: unknown = Reflect.get(server, "fd");
+    if (typeof own !== "number") throw new TypeError("a listener has no descriptor");
+    return { fd: duplicateDescriptor(own), port: server.port };
+  } finally {
+    server.stop(false);
   }
 }
 

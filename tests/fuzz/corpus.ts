@@ -62,12 +62,19 @@ export const REQUESTS: readonly Record<string, unknown>[] = [
   { op: "power", action: "reboot" },
 ];
 
+/** 32 bytes in base64, as nonces and proofs are. */
+const SECRET = Buffer.alloc(32, 7).toString("base64");
+
 /** Hellos. */
 export const HELLOS: readonly Record<string, unknown>[] = [
   { protocol: 1, version: "vsockbox 0.1.0", features: ["channels", "exec"], window: 2_097_152 },
   { protocol: 1, version: "x", features: [], window: 524_288, token: "secret" },
+  { protocol: 1, window: 524_288, nonce: SECRET, proof: SECRET },
   {},
 ];
+
+/** Proofs of a token. */
+export const PROOFS: readonly Record<string, unknown>[] = [{ proof: SECRET }];
 
 /** Controls of a command. */
 export const CONTROLS: readonly Record<string, unknown>[] = [{ signal: 9 }, { tty: size }];

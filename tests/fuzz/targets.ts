@@ -13,6 +13,7 @@ import {
   encodeData,
   encodeEnd,
 } from "../../src/protocols/agent/channel-frames.ts";
+import { decodeProof, encodeProof } from "../../src/protocols/agent/challenge.ts";
 import {
   decodeAccepted,
   decodeChannelRequest,
@@ -445,6 +446,7 @@ export const TARGETS: readonly Target[] = [
     run: runChannelFrame,
   },
   jsonTarget("hello", corpus.HELLOS, decodeHello, encodeHello),
+  jsonTarget("proof", corpus.PROOFS, decodeProof, encodeProof),
   objectTarget(
     "errors",
     corpus.ERRORS,

@@ -75,6 +75,22 @@ describe("a budget", () => {
     expect([small.bytes, large.bytes]).toEqual([32, 36]);
   });
 
+  test("gives the last byte, and takes the last one of kept output", () => {
+    const budget = new MemoryBudget(5);
+    const tiny = shrinkable(budget);
+    expect(tiny.resize(1)).toBe(true);
+    const session = budget.share();
+    expect(session.resize(2)).toBe(true);
+    expect([tiny.bytes, session.bytes]).toEqual([1, 2]);
+    expect(session.resize(3)).toBe(false);
+    const even = new MemoryBudget(4);
+    const kept = shrinkable(even);
+    kept.resize(1);
+    const other = even.share();
+    expect(other.resize(2)).toBe(true);
+    expect(kept.bytes).toBe(0);
+  });
+
   test("of a holder that does not shrink though it should is not waited for", () => {
     const budget = new MemoryBudget(100);
     const stubborn = budget.share(() => undefined);

@@ -91,4 +91,41 @@ describe("OutputLog", () => {
     expect(log.end).toBe(400_000);
     expect(log.heldBytes).toBeLessThanOrEqual(200_000);
   });
+
+  test("knows what it holds: bytes and 256 for each piece, and no buffer that is mostly dropped", () => {
+    const log = new OutputLog(10_000);
+    expect(log.heldBytes).toBe(0);
+    log.append(1, bytes("abcde"));
+    expect(log.heldBytes).toBe(5 + 256);
+    log.append(2, bytes("abcde"));
+    log.append(2, bytes("fgh"));
+    expect(log.heldBytes).toBe(5 + 8 + 2 * 256);
+    log.discard();
+    expect([log.heldBytes, log.begin, log.end]).toEqual([0, 13, 13]);
+
+    const cut = new OutputLog(1000);
+    cut.append(1, Buffer.alloc(1500));
+    expect([cut.begin, cut.heldBytes]).toEqual([500, 1500 + 256]);
+    const copied = new OutputLog(1000);
+    copied.append(1, Buffer.alloc(5000));
+    expect([copied.begin, copied.heldBytes]).toEqual([4000, 1000 + 256]);
+    const halved = new OutputLog(1000);
+    halved.append(1, Buffer.alloc(2 * 1000 + 257));
+    expect(halved.heldBytes).toBe(1000 + 256);
+  });
+
+  test("drops no more for others than it has to", () => {
+    const budget = new MemoryBudget(10_000);
+    const log = new OutputLog(5000, budget);
+    for (let count = 0; count < 4; count++) log.append(1 + (count % 2), Buffer.alloc(744));
+    expect([log.heldBytes, budget.usedBytes]).toEqual([4000, 4000]);
+    const session = budget.share();
+    expect(session.resize(3000)).toBe(true);
+    expect(log.heldBytes).toBe(4000);
+    expect(session.resize(3500)).toBe(true);
+    expect([log.heldBytes, log.begin]).toEqual([3000, 744]);
+    log.discard();
+    log.append(1, bytes("late"));
+    expect(budget.usedBytes).toBe(3500);
+  });
 });
