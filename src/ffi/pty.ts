@@ -9,6 +9,7 @@ const { SIGTTOU } = constants.signals;
 const O_RDWR = 0o2;
 const O_NOCTTY = 0o400;
 const O_CLOEXEC = 0o2000000;
+const O_NONBLOCK = 0o4000;
 
 const TIOCSCTTY = 0x540e;
 const TIOCGPGRP = 0x540f;
@@ -96,4 +97,37 @@ export function takeForeground(fd: number): void {
   // Sent to whoever changes the foreground from the background.
   libc().signal(SIGTTOU, IGNORE_SIGNAL);
   control(fd, TIOCSPGRP, new Int32Array([process.pid]), "TIOCSPGRP");
+}
+
+const TCFLSH = 0x540b;
+const FIONREAD = 0x541b;
+
+/** Calls `use` with the command's end of a terminal; undefined if it cannot be opened any more. */
+function withSlave<T>(path: string, use: (fd: number) => T): T | undefined {
+  const fd = libc().open(ptr(cString(path)), O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK, 0);
+  if (fd < 0) return undefined;
+  try {
+    return use(fd);
+  } finally {
+    closeDescriptor(fd);
+  }
+}
+
+/**
+ * Whether the line discipline holds input that no program has read.
+ *
+ * @param path of the command's end, as in /dev/pts/3.
+ */
+export function hasUnreadInput(path: string): boolean {
+  const unread = withSlave(path, (fd) => {
+    const count = new Int32Array(1);
+    return libc().ioctl(fd, FIONREAD, ptr(count)) < 0 ? 0 : (count[0] ?? 0);
+  });
+  return unread !== undefined && unread > 0;
+}
+
+/** Discards the input that the line discipline holds: TCIFLUSH of tcflush(3). */
+export function discardInput(path: string): void {
+  const tciflush = null;
+  withSlave(path, (fd) => libc().ioctl(fd, TCFLSH, tciflush));
 }

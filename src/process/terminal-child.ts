@@ -4,7 +4,7 @@ import { foregroundGroup, openPty, type Pty, setWindowSize, type WindowSize } fr
 import { closeDescriptor, duplicateDescriptor } from "../ffi/socket.ts";
 import { getTermios, setTermios } from "../ffi/termios.ts";
 import { type TerminalModes, withModes } from "../protocols/terminal/modes.ts";
-import { PipeReader, PipeWriter } from "./pipe.ts";
+import { PipeReader } from "./pipe.ts";
 import { ProcessGroup } from "./process-group.ts";
 import { asStartError } from "../start-error.ts";
 import {
@@ -14,21 +14,26 @@ import {
   type StartedProcess,
   startProcess,
 } from "./spawn.ts";
+import { TerminalInput } from "./terminal-input.ts";
 
 /** After SIGTERM a terminal's session has so long before the terminal is hung up, in milliseconds. */
 export const HANG_UP_MS = 2000;
 
 /** A running command whose standard streams are one terminal. */
 export class TerminalChild extends ProcessGroup {
-  readonly input: PipeWriter;
+  readonly input: TerminalInput;
   readonly output: PipeReader;
   readonly #master: number;
   #closed = false;
 
-  constructor(process: StartedProcess, master: number, readerDescriptor: number) {
+  constructor(
+    process: StartedProcess,
+    { master, path }: Pick<Pty, "master" | "path">,
+    readerDescriptor: number,
+  ) {
     super(process);
     this.#master = master;
-    this.input = new PipeWriter(master);
+    this.input = new TerminalInput(master, path);
     this.output = new PipeReader(readerDescriptor);
   }
 
@@ -70,7 +75,7 @@ export function spawnOnTerminal(request: SpawnRequest, terminal: NewTerminal): T
     const { owner } = resolved;
     if (owner !== undefined) chownSync(path, owner.uid, owner.gid);
     const process = startProcess(resolved, [slave, slave, slave]);
-    return new TerminalChild(process, master, reader);
+    return new TerminalChild(process, { master, path }, reader);
   } catch (thrown) {
     closeDescriptor(master);
     if (reader !== undefined) closeDescriptor(reader);
