@@ -41,9 +41,10 @@ export function lastDiscardingIndex(
   { local, characters }: Pick<Termios, "local" | "characters">,
 ): number {
   if ((local & ISIG) === 0 || (local & NOFLSH) !== 0) return -1;
-  const signals = [VINTR, VQUIT, VSUSP].map((index) => characters[index] ?? 0);
-  // 0 is _POSIX_VDISABLE.
-  return bytes.findLastIndex((byte) => byte !== 0 && signals.includes(byte));
+  const signals = new Set([VINTR, VQUIT, VSUSP].map((index) => characters[index] ?? 0));
+  // _POSIX_VDISABLE.
+  signals.delete(0);
+  return bytes.findLastIndex((byte) => signals.has(byte));
 }
 
 /** The input of a terminal. Owns the master's descriptor. */
