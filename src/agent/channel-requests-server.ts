@@ -32,6 +32,11 @@ import { openDestination } from "./transfer.ts";
 import { TreeReceiver } from "./tree-receiver.ts";
 import { TreeSender } from "./tree-sender.ts";
 
+/** After less output at once than this, in bytes, the next is read in the next turn of the loop. */
+const SMALL_OUTPUT_BYTES = 32 * 1024;
+
+const nextTurn = () => new Promise<void>((resolve) => void setImmediate(resolve));
+
 /** What the requests of all connections share. */
 export interface AgentServices {
   readonly detached: DetachedSessions;
@@ -136,7 +141,11 @@ export class ChannelRequests {
     channel.control({ pid: command.pid });
     channel.onControl = (value) => command.control(decodeExecControl(value));
     void feed(channel, command, input);
-    const ended = command.pump((stream, bytes) => channel.send(stream, bytes));
+    const ended = command.pump(async (stream, bytes) => {
+      await channel.send(stream, bytes);
+      // A command that writes all the time fills its pipe meanwhile: fewer and larger pieces.
+      if (bytes.length < SMALL_OUTPUT_BYTES) await nextTurn();
+    });
     const outcome = await this.#untilLeft(channel, ended);
     if (outcome === "left" || outcome === "stopping") {
       await command.terminate();
