@@ -3,6 +3,7 @@ import type { Case } from "../runner.ts";
 import { backpressureCases } from "./backpressure.ts";
 import { badInputCases } from "./bad-input.ts";
 import { cancelCases } from "./cancel.ts";
+import { channelCases } from "./channels.ts";
 import { execCases } from "./exec.ts";
 import { fileCases } from "./files.ts";
 import { forwardCases } from "./forward.ts";
@@ -25,5 +26,6 @@ export const ALL_CASES: readonly Case[] = [
   ...fileCases,
   ...badInputCases,
   ...backpressureCases,
+  ...channelCases,
   ...readyCases,
 ];
