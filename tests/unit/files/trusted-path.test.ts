@@ -6,6 +6,7 @@ import {
   lchownSync,
   linkSync,
   mkdirSync,
+  openSync,
   readFileSync,
   symlinkSync,
   writeFileSync,
@@ -77,6 +78,20 @@ describe("resolveTrusted", () => {
     expect(() => resolved(folder.file("loop"))).toThrow("too many symbolic links");
   });
 
+  test("follows as many links as the kernel does", () => {
+    const chain = (length: number) => {
+      const name = (index: number) => folder.file(`${length}-${index}`);
+      writeFileSync(name(length), "");
+      for (let index = 0; index < length; index++) symlinkSync(name(index + 1), name(index));
+      return name(0);
+    };
+    expect(resolved(chain(40))).toBe(folder.file("40-40"));
+    expect(readFileSync(folder.file("40-0"), "utf8")).toBe("");
+    const tooLong = chain(41);
+    expect(() => resolved(tooLong)).toThrow("too many symbolic links");
+    expect(() => readFileSync(tooLong)).toThrow("ELOOP");
+  });
+
   test("is relative to the working directory", () => {
     expect(resolved("x/../y")).toEndWith("/y");
     expect(resolved(".")).toBe(resolved(process.cwd()));
@@ -129,6 +144,16 @@ describe.skipIf(process.getuid?.() !== 0)("in a directory that others may write 
     append(`${shared}/new`);
     expect(readFileSync(victim, "utf8")).toBe("precious\nline\n");
     expect(readFileSync(`${shared}/new`, "utf8")).toBe("line\nline\n");
+  });
+
+  test("an open file of one's own is appended to by its link in /proc", () => {
+    const path = `${shared}/foreign`;
+    writeFileSync(path, "");
+    chownSync(path, OTHER, OTHER);
+    const held = openSync(path, "r");
+    append(`/proc/self/fd/${held}`);
+    closeSync(held);
+    expect(readFileSync(path, "utf8")).toBe("line\n");
   });
 
   test("files of others, hard links and FIFOs are refused", () => {
