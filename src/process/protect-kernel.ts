@@ -131,10 +131,12 @@ function replaceDevices(): void {
   }
   for (const [name, target] of Object.entries(DEVICE_LINKS)) symlinkSync(target, `/dev/${name}`);
   makePtmx();
-  if (!hasMemory) return;
-  mkdirSync("/dev/shm");
-  const memory = { type: "tmpfs", target: "/dev/shm", flags: UNTRUSTED, data: "mode=1777" };
-  check(mountFilesystem(memory), "mount", "/dev/shm");
+  if (hasMemory) {
+    mkdirSync("/dev/shm");
+    const memory = { type: "tmpfs", target: "/dev/shm", flags: UNTRUSTED, data: "mode=1777" };
+    check(mountFilesystem(memory), "mount", "/dev/shm");
+  }
+  check(makeMountReadOnly("/dev", MS_NOSUID | MS_NOEXEC), "make read-only", "/dev");
 }
 
 /** Beside /dev/pts, where the kernel looks for it; a link where no device may be made. */

@@ -17,6 +17,7 @@ import "./stopped-agent.ts";
 import "./forward.ts";
 import "./vsock.ts";
 import "./agent.ts";
+import "./sandbox.ts";
 import "./agent-flood.ts";
 import "./install.ts";
 import "./guest-exec.ts";
