@@ -76,6 +76,15 @@ describe("exec drives the Go agent's wire", () => {
     expect(await run("-n")).toMatchObject({ status: 125, stderr });
   });
 
+  test("names the variables that its shell cannot carry, and sends the others", async () => {
+    const options = ["-e", "a.b=1", "-e", "OPTIND=1", "-e", "GOOD=2"];
+    const result = await vsockbox(["exec", address, ...options, "--", "printenv", "GOOD"]);
+    expect(result).toMatchObject({ status: 0, stdout: "2\n" });
+    expect(result.stderr).toBe(
+      'vsockbox: the agent runs commands by a shell, which may drop or change "a.b", "OPTIND"\n',
+    );
+  });
+
   test("8 MiB there and back", async () => {
     const { stdout } = await shell(
       `head -c 8388608 /dev/urandom > ${folder.file("d")}; vsockbox exec ${address} -- cat < ${folder.file("d")} | cmp - ${folder.file("d")} && echo equal`,
