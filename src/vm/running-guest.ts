@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { VsockboxError } from "../errors.ts";
+import { parseJson } from "../json/bounded-json.ts";
 import { closeDescriptor, openPipe } from "../ffi/socket.ts";
 import { PIECE_CHARACTERS } from "./guest-image.ts";
 import type { VmmProcess } from "./machine.ts";
@@ -205,7 +206,7 @@ type Answer =
 /** Undefined for a line that a reboot has cut: nobody gets that answer any more. */
 function answerOf(line: string): Answer | undefined {
   try {
-    return JSON.parse(line) as Answer;
+    return parseJson("answer", Buffer.from(line)) as Answer;
   } catch {
     return undefined;
   }

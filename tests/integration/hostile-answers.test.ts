@@ -244,6 +244,26 @@ describe("texts", () => {
     expectOneReport(stderr);
   });
 
+  test("so is a command that could not be started", async () => {
+    const answers = [
+      { exit_code: 126, error: FORGED },
+      { exit_code: 1, error: FORGED, kind: FORGED, stage: FORGED, errno: FORGED, signal: FORGED },
+      { error: { code: "NOT_STARTED", operation: FORGED, message: FORGED, errno: FORGED } },
+    ];
+    for (const answer of answers) {
+      using _agent = hostileAgent(socket(), (channel) => channel.finish(answer));
+      const { status, stdout, stderr } = await vsockbox(["exec", "-n", target(), "--", "true"]);
+      expect(stderr).not.toMatch(UNSAFE);
+      expect(stderr.match(/^vsockbox: all is well|^ {2}hint: run/gm)).toBeNull();
+      expect(stdout).toBe("");
+      if (status === 0) expect(stderr).toBe("");
+      const json = await vsockbox(["exec", "-n", "--json", target(), "--", "true"]);
+      expect(json.stdout).not.toMatch(UNSAFE);
+      for (const line of json.stdout.trim().split("\n"))
+        expect(() => JSON.parse(line)).not.toThrow();
+    }
+  });
+
   test("errors of single files in a copy are a line each", async () => {
     using _agent = liar(async (channel) => {
       await sendHostileDirectory(channel, "app");
