@@ -110,6 +110,10 @@ export const command: Command = {
       command: "vsockbox exec 3 --timeout 30 --json -- make test",
       explanation: "For programs: JSON lines, and 124 when time runs out",
     },
+    {
+      command: "vsockbox exec 3 --cwd /work -- ./configure",
+      explanation: "A failed start: 127 not found, 126 not executable, 125 anything else",
+    },
   ],
   async run(args) {
     const request = execRequest(args);
