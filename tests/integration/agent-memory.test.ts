@@ -58,8 +58,8 @@ describe("--max-memory", () => {
     const kept = sessions.map(({ output }) => output.to - output.from);
     // A twenty-first of it each, less the size of a piece.
     for (const bytes of kept) expect(bytes).toBeGreaterThan(MIB / 2);
-    // Without a common limit it would be 320 MiB.
-    expect(residentBytes(agent.running.pid) - before).toBeLessThan(4 * LIMIT_BYTES);
+    // Without a common limit it would be 320 MiB, and what is not collected yet beside it.
+    expect(residentBytes(agent.running.pid) - before).toBeLessThan(8 * LIMIT_BYTES);
     const logs = await vsockbox(["logs", agent.address, "n0"]);
     expect(logs.status).toBe(0);
     expect(logs.stdout).toEndWith("x\nthe end\n");

@@ -305,7 +305,7 @@ describe("--sandbox", () => {
     ]);
     expect(result).toMatchObject({
       status: 69,
-      stderr: expect.stringContaining("knows no --sandbox"),
+      stderr: expect.stringContaining("does not have --sandbox"),
     });
     old.stop(true);
     const wrong = await vsockbox(["exec", "--sandbox", "everything", agent.address, "--", "true"]);
