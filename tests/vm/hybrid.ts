@@ -254,7 +254,10 @@ function deviceTests({ name, bulkMib, options = [], findKernel = findOwnKernel }
   if (name === "qemu") {
     test("header and payload are in one descriptor with a kernel from 6.2 on", async () => {
       const { counters } = await vmStatus();
-      expect(counters.single_descriptor_to_guest > 0).toBe(hasSingleDescriptors(findKernel()));
+      // Late releases of 6.1 have it as well.
+      if (hasSingleDescriptors(findKernel())) {
+        expect(counters.single_descriptor_to_guest).toBeGreaterThan(0);
+      }
       if (findKernel === findNewerKernel) expect(hasSingleDescriptors(findKernel())).toBe(true);
     });
   }
