@@ -33,12 +33,14 @@ export const command: Command = {
     target: {
       type: "positional",
       required: false,
+      mayBeEmpty: true,
       description:
         "CID:PORT of the host (default 2:1024, also for what is empty or wrong), or unix:PATH",
     },
     mode: {
       type: "positional",
       required: false,
+      mayBeEmpty: true,
       description:
         "`persistent`: commands with lengths in front, until the host closes; anything else: one command",
     },

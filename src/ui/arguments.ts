@@ -52,8 +52,9 @@ export function parseArguments(command: Command, given: readonly string[]): Argu
   const extra = takesAll ? undefined : ownWords[positionals.length];
   if (extra !== undefined) throw usage(command, `unexpected argument ${JSON.stringify(extra)}`);
   ownWords.forEach((word, index) => {
-    const [name = ""] = positionals[Math.min(index, positionals.length - 1)] ?? [];
-    if (word === "") throw usage(command, `${name.toUpperCase()} is empty`);
+    const [name = "", spec] = positionals[Math.min(index, positionals.length - 1)] ?? [];
+    if (word === "" && spec?.mayBeEmpty !== true)
+      throw usage(command, `${name.toUpperCase()} is empty`);
   });
   return new Arguments(values, rest);
 }

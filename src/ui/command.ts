@@ -5,10 +5,11 @@
 import type { ArgDef } from "citty";
 
 /**
- * An option or positional of a command: citty's definition, and whether it may be repeated. A
- * positional that may be is the last one, and takes all words that are left.
+ * An option or positional of a command: citty's definition, whether it may be repeated, and whether a
+ * positional may be an empty word. A positional that may be repeated is the last one, and gets all
+ * words that are left.
  */
-export type ArgumentSpec = ArgDef & { repeatable?: boolean };
+export type ArgumentSpec = ArgDef & { repeatable?: boolean; mayBeEmpty?: boolean };
 
 /** One example of the help text. */
 export interface Example {

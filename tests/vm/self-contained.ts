@@ -65,7 +65,7 @@ describeUml("the self-contained executable as init of a disk with busybox alone"
     using folder = new TemporaryFolder();
     using screen = new Screen(folder.file("tmux.sock"), { A: packed.address });
     screen.type("vsockbox shell $A; echo status $?", "Enter");
-    await screen.shows("/ #");
+    await screen.shows("~ #");
     screen.type("tty; stty size; exit 4", "Enter");
     await screen.shows(/\/dev\/pts\/0\n12 80\n[^]*status 4/);
   });

@@ -33,7 +33,8 @@ describeUml("sibling VMs", () => {
   /** Bytes that the device has carried from a VM's guest so far. */
   async function bytesFrom(cid: number): Promise<number> {
     const { stdout } = await vsockbox(["hybrid-proxy", "status", socketOf(cid), "--json"]);
-    return (JSON.parse(stdout) as { bytes_from_guest: number }).bytes_from_guest;
+    return (JSON.parse(stdout) as { counters: { bytes_from_guest: number } }).counters
+      .bytes_from_guest;
   }
 
   async function boot(cid: number): Promise<Guest> {

@@ -137,7 +137,9 @@ describe("empty operands", () => {
     const positionals = Object.entries(command.args).filter(
       ([, { type }]) => type === "positional",
     );
-    for (const [index, [name]] of positionals.entries()) {
+    for (const [index, [name, spec]] of positionals.entries()) {
+      // The C program that guest-exec stands in for has a default for an empty word.
+      if (spec.mayBeEmpty === true) continue;
       const words = positionals.map((_, place) => (place === index ? "" : "x"));
       expect(() => parseArguments(command, words)).toThrow(`${name.toUpperCase()} is empty`);
     }
