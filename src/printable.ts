@@ -21,6 +21,12 @@ const NAMED: ReadonlyMap<string, string> = new Map([
   ["\t", "\\t"],
 ]);
 
+/** Room for the ending of a text that is cut, in characters. */
+const ENDING_CHARACTERS = 40;
+
+/** Length of the longest escape, `\u{10ffff}`, in characters. */
+const LONGEST_ESCAPE = 10;
+
 function escape(character: string): string {
   const code = character.codePointAt(0) ?? 0;
   const digits = code.toString(16);
@@ -42,12 +48,21 @@ export function printable(
   text: string,
   { maxCharacters = MAX_CHARACTERS, keepsTabs = false }: PrintableOptions = {},
 ): string {
-  const excess = text.length - maxCharacters;
-  const shown = excess > 0 ? text.slice(0, maxCharacters) : text;
-  const safe = shown.replaceAll(UNSAFE, (character) =>
-    keepsTabs && character === "\t" ? character : escape(character),
-  );
-  return excess > 0 ? `${safe}… (${excess} characters more)` : safe;
+  const safe = (part: string) =>
+    part.replaceAll(UNSAFE, (character) =>
+      keepsTabs && character === "\t" ? character : escape(character),
+    );
+  const whole = text.length <= maxCharacters ? safe(text) : undefined;
+  if (whole !== undefined && whole.length <= maxCharacters) return whole;
+  // With its ending it fits, so that a text which passes through here twice stays as it is.
+  const most = Math.max(0, maxCharacters - ENDING_CHARACTERS);
+  let count = Math.min(most, text.length);
+  let shown = safe(text.slice(0, count));
+  while (shown.length > most) {
+    count -= Math.ceil((shown.length - most) / LONGEST_ESCAPE);
+    shown = safe(text.slice(0, count));
+  }
+  return `${shown}… (${text.length - count} characters more)`;
 }
 
 /** One character in UTF-8, as Latin-1 text, or one byte that belongs to none. */

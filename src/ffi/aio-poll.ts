@@ -76,6 +76,17 @@ export class AioPoll {
   }
 
   /**
+   * Asks for one more signal, unless the last one that was asked for is still to come.
+   *
+   * @returns whether a signal will come.
+   */
+  armAgain(): boolean {
+    const isPending =
+      this.#ring.getUint32(RING_HEAD_OFFSET, true) === this.#ring.getUint32(RING_TAIL_OFFSET, true);
+    return isPending || this.arm();
+  }
+
+  /**
    * Asks for one more signal, as soon as the descriptor is readable.
    *
    * @returns whether the kernel accepted it.

@@ -49,14 +49,16 @@ export class ReadableWatch {
   async #readEvents(poll: AioPoll): Promise<void> {
     if (this.#isReading) return;
     this.#isReading = true;
-    this.#events ??= Bun.file(poll.event)
-      .stream()
-      .getReader() as ReadableStreamDefaultReader<Uint8Array>;
     try {
       while (this.#waiting.size > 0) {
-        await this.#events.read();
+        const isNew = this.#events === undefined;
+        this.#events ??= Bun.file(poll.event)
+          .stream()
+          .getReader() as ReadableStreamDefaultReader<Uint8Array>;
+        // A reader that was cancelled may have read the event that this one waits for.
+        if (!isNew) await this.#events.read();
         this.#wakeReported();
-        if (!poll.arm()) throw new Error("no more events");
+        if (!poll.armAgain()) throw new Error("no more events");
       }
     } catch {
       this.#poll = undefined;
@@ -91,6 +93,9 @@ export class ReadableWatch {
     if (this.#waiting.size > 0) return;
     clearInterval(this.#timer);
     this.#timer = undefined;
+    // A read that waits would keep a program running that has closed all its listeners.
+    void this.#events?.cancel().catch(() => undefined);
+    this.#events = undefined;
   }
 }
 

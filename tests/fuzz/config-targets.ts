@@ -46,7 +46,7 @@ const PROFILES: Target = {
     'vms: {"a": {"address": "unix:/x"}}\n',
     "# none\n",
     "vms:\n",
-    "a: &a {address: 3}\nvms:\n  b: *a\n",
+    "vms:\n  a: &a {address: 3}\n  b: *a\n",
   ].map(bytes),
   codes: ["CONFIG", "USAGE"],
   run(input) {

@@ -5,6 +5,7 @@ import { connect, type Socket } from "node:net";
 import { eventually, Running, shell, TemporaryFolder, vsockbox } from "../support/binary.ts";
 import { buildCGuest, commandFrame, received } from "../support/guest-exec.ts";
 import { describeWith } from "../support/tools.ts";
+import { listensAt } from "../support/process-state.ts";
 
 let folder: TemporaryFolder;
 let path: string;
@@ -84,7 +85,7 @@ describe("what goes over the wire", () => {
     const result = shell(
       `vsockbox guest-exec-host unix:${folder.file("b")} -q --once $'echo \\xff'`,
     );
-    await eventually("it listens", () => existsSync(folder.file("b")));
+    await eventually("it listens", () => listensAt(folder.file("b")));
     const other = connect({ path: folder.file("b"), allowHalfOpen: true });
     expect((await received(other)).toString("latin1")).toBe("echo \xff\0");
     expect((await result).status).toBe(0);
@@ -123,7 +124,7 @@ describe("where commands come from", () => {
 
   test("disposable guests take one line each, in the order in which they come", async () => {
     const ran = vsockbox(["guest-exec-host", address], { stdin: "echo one\necho two\n" });
-    await eventually("it listens", () => existsSync(path));
+    await eventually("it listens", () => listensAt(path));
     expect((await guest()).stdout).toBe("one\n");
     expect((await guest()).stdout).toBe("two\n");
     expect(await ran).toMatchObject({
@@ -271,7 +272,7 @@ describe("--report", () => {
       "--json",
       "echo hi; exit 2",
     ]);
-    await eventually("it listens", () => existsSync(path));
+    await eventually("it listens", () => listensAt(path));
     await guest("--report", "-q");
     const { status, stdout, stderr } = await outcome(host);
     expect([status, stderr]).toEqual([2, ""]);

@@ -3,10 +3,11 @@ import { describe, expect, test } from "bun:test";
 import {
   chmodSync,
   existsSync,
-  readdirSync,
   readFileSync,
+  readdirSync,
   statSync,
   symlinkSync,
+  truncateSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
@@ -231,8 +232,17 @@ describe("a file that exists", () => {
 
   test("nothing partial is left where packing ends early", async () => {
     using folder = new TemporaryFolder();
-    await using running = new Running(["initramfs", "-o", folder.file("x"), "--compress", "zstd"]);
-    await eventually("it writes", () => readdirSync(folder.path).length > 0);
+    using sources = new TemporaryFolder();
+    writeFileSync(sources.file("large"), "");
+    truncateSync(sources.file("large"), 3 * 1024 ** 3);
+    await using running = new Running([
+      ...["initramfs", "-o", folder.file("x"), "--compress", "zstd"],
+      ...["--file", `${sources.file("large")}:/large`],
+    ]);
+    // The file has no name until it is whole.
+    const written = () =>
+      Number(/^wchar: (\d+)/m.exec(readFileSync(`/proc/${running.pid}/io`, "utf8"))?.[1]);
+    await eventually("it writes", () => written() > 1_000_000);
     running.process.kill("SIGINT");
     expect(await running.process.exited).toBe(130);
     expect(readdirSync(folder.path)).toEqual([]);

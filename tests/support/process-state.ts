@@ -82,3 +82,11 @@ export function socketsAt(path: string): number {
   const lines = readFileSync("/proc/net/unix", "latin1").split("\n");
   return lines.filter((line) => line.endsWith(` ${path}`)).length;
 }
+
+/** Whether a socket of this machine listens at a path; its file is there a moment earlier. */
+export function listensAt(path: string): boolean {
+  // The fourth field has __SO_ACCEPTCON for a listener; net/unix/af_unix.c.
+  return readFileSync("/proc/net/unix", "latin1")
+    .split("\n")
+    .some((line) => line.endsWith(` ${path}`) && line.split(" ")[3] === "00010000");
+}

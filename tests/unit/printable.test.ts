@@ -29,8 +29,24 @@ describe("printable", () => {
 
   test("what is too long is cut, and how much of it", () => {
     expect(printable("x".repeat(2000))).toBe("x".repeat(2000));
-    expect(printable("x".repeat(2001))).toBe(`${"x".repeat(2000)}… (1 characters more)`);
-    expect(printable("a\nb", { maxCharacters: 2 })).toBe("a\\n… (1 characters more)");
+    expect(printable("x".repeat(2001))).toBe(`${"x".repeat(1960)}… (41 characters more)`);
+    expect(printable("a\nb", { maxCharacters: 2 })).toBe("… (3 characters more)");
+    expect(printable("\x01".repeat(30), { maxCharacters: 60 })).toBe(
+      `${"\\x01".repeat(5)}… (25 characters more)`,
+    );
+  });
+
+  test.each(["x".repeat(5000), "\u{e0001}".repeat(700), "\n".repeat(1999), "\x01".repeat(501)])(
+    "what passes through twice stays as it is",
+    (text) => {
+      const once = printable(text);
+      expect(once.length).toBeLessThanOrEqual(2000);
+      expect(printable(once)).toBe(once);
+    },
+  );
+
+  test("a text that is not cut has no ending", () => {
+    expect(printable("\x01".repeat(500))).toBe("\\x01".repeat(500));
   });
 });
 

@@ -1,4 +1,5 @@
 /** Starting a command in a guest, over a channel or, with an old agent, over the Go agent's frames. */
+import { textOf } from "../../protocols/agent/paths.ts";
 import { VsockboxError } from "../../errors.ts";
 import type { SocketAddress } from "../../net/address.ts";
 import { dial } from "../../net/dial.ts";
@@ -70,7 +71,7 @@ async function startOnOldAgent(
   const request = {
     command: line.command,
     args: line.args,
-    workingDir: command.workingDir && new TextDecoder().decode(command.workingDir),
+    workingDir: command.workingDir && textOf(command.workingDir),
     env: { ...goEnvironmentOf(command.env), ...line.env },
     user: command.user,
   };

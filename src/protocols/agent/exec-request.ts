@@ -25,7 +25,7 @@ import {
 } from "./json-fields.ts";
 import { readModes, type TerminalModes } from "../terminal/modes.ts";
 import { decodeCommandFields, encodeCommandFields, type TerminalSize } from "./messages.ts";
-import { encodePath } from "./paths.ts";
+import { encodePath, textOf } from "./paths.ts";
 
 /** The feature of a Hello whose agents read {@link ExecOperation} with an argument vector. */
 export const ARGV_FEATURE = "argv";
@@ -217,7 +217,7 @@ export function encodeExecOperation(
   const common = { op, tty, input, detach, name };
   if (program.kind === "go" || !features.includes(ARGV_FEATURE)) {
     const { command, args, env } = goCommandOf(program, { mayHaveArgs: true });
-    const text = workingDir && new TextDecoder().decode(workingDir);
+    const text = workingDir && textOf(workingDir);
     const all = { ...goEnvironmentOf(request.env), ...env };
     const fields = { command, args, workingDir: text, env: all, user, sandbox };
     return { ...common, ...encodeCommandFields(fields) };
@@ -318,12 +318,11 @@ export function addExecPart(request: ExecOperation, part: ExecPart): ExecOperati
 
 /** The command as lists show it. */
 export function showProgram(program: Program): string {
-  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
   switch (program.kind) {
     case "vector":
-      return program.argv.map(text).join(" ");
+      return program.argv.map(textOf).join(" ");
     case "shell-line":
-      return text(program.line);
+      return textOf(program.line);
     case "login-shell":
       return "(login shell)";
     case "go":

@@ -1,4 +1,5 @@
 /** A command for agents that run shell lines: the Go agent, and vsockbox without the feature `argv`. */
+import { textOf } from "./paths.ts";
 import type { Program } from "./exec-request.ts";
 import { carryLine, quoteCommand } from "./shell-quote.ts";
 
@@ -25,7 +26,7 @@ export function goCommandOf(program: Program, options: { mayHaveArgs: boolean })
     case "login-shell":
       return { command: LOGIN_SHELL, args: [], env: {} };
     case "shell-line":
-      return { ...carryLine(new TextDecoder().decode(program.line)), args: [] };
+      return { ...carryLine(textOf(program.line)), args: [] };
     case "vector": {
       const [command, ...args] = program.argv.map(decodeUtf8);
       const texts = args.filter((arg) => arg !== undefined);
@@ -49,7 +50,7 @@ function decodeUtf8(bytes: Uint8Array): string | undefined {
 export function goEnvironmentOf(settings: readonly Uint8Array[]): Record<string, string> {
   return Object.fromEntries(
     settings.map((setting) => {
-      const text = new TextDecoder().decode(setting);
+      const text = textOf(setting);
       const equals = text.indexOf("=");
       return [text.slice(0, equals), text.slice(equals + 1)];
     }),
@@ -86,7 +87,7 @@ const SHELL_VARIABLES: ReadonlySet<string> = new Set([
 /** Names of settings that a shell between drops, changes or obeys. */
 export function namesLostInShell(settings: readonly Uint8Array[]): string[] {
   return settings.flatMap((setting) => {
-    const text = new TextDecoder().decode(setting);
+    const text = textOf(setting);
     const name = text.slice(0, text.indexOf("="));
     const isLost = !SHELL_NAME.test(name) || SHELL_VARIABLES.has(name) || text.includes("\uFFFD");
     return isLost ? [name] : [];

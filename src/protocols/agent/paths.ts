@@ -17,6 +17,11 @@ const DOT = 0x2e;
 /** A path or name as it stands in JSON. */
 export type JsonPath = string | { base64: string };
 
+/** Bytes as text; a byte order mark at the beginning stays, since it is a part of a name. */
+export function textOf(bytes: Uint8Array): string {
+  return new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
+}
+
 /** A path or name for JSON. */
 export function encodePath(path: Uint8Array): JsonPath {
   try {
