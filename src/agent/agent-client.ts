@@ -31,6 +31,7 @@ import { ChannelPipe } from "./channel-pipe.ts";
 import type { FrameConnection } from "./frame-connection.ts";
 import { StartError, startFailureOfStatus } from "../start-error.ts";
 import type { OutputPiece, RemoteExit, RemoteProcess } from "./client/remote-process.ts";
+import { assertSandboxSupport } from "./client/sandbox-support.ts";
 import { type AgentDialOptions, greetAgent } from "./hello-client.ts";
 import { DEFAULT_KEEPALIVE_MS } from "./peer-liveness.ts";
 import { openDestination, type TransferProgress, type TransferSummary } from "./transfer.ts";
@@ -162,8 +163,10 @@ export class AgentClient implements AsyncDisposable {
    * Opens a channel for a command, whose vector may be longer than one frame.
    *
    * @throws {StartError} resources (E2BIG) if one argument is longer than a frame.
+   * @throws {VsockboxError} UNAVAILABLE if the agent cannot confine the command as asked.
    */
   #openCommand(request: ExecOperation): { channel: Channel; sent: Promise<void> | undefined } {
+    assertSandboxSupport(this.hello.features, request.sandbox);
     if (!this.hello.features.includes(ARGV_FEATURE)) {
       return { channel: this.open(request), sent: undefined };
     }

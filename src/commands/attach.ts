@@ -4,7 +4,7 @@ import { VsockboxError } from "../errors.ts";
 import { onEndingSignal } from "../process/signals.ts";
 import { standardInput, StandardOutput } from "../process/stdio.ts";
 import { terminalSize } from "../process/raw-terminal.ts";
-import { field } from "../protocols/agent/json-fields.ts";
+import { field, textField } from "../protocols/agent/json-fields.ts";
 import { parseInteger } from "../ui/arguments.ts";
 import type { Arguments, Command } from "../ui/command.ts";
 import { say } from "../ui/report.ts";
@@ -60,11 +60,11 @@ export function offsetOf(args: Arguments): number | undefined {
 async function runsOnTerminal(client: AgentClient, id: string): Promise<boolean> {
   const { sessions } = await client.request({ op: "sessions" });
   if (!Array.isArray(sessions)) return false;
-  const found = sessions.find(
-    (session: Record<string, unknown>) =>
-      field(session, "name") === id || String(field(session, "id")).startsWith(id),
-  ) as Record<string, unknown> | undefined;
-  return found !== undefined && field(found, "tty") === true;
+  const found: unknown = sessions.find(
+    (session: unknown) =>
+      textField(session, "name", "") === id || textField(session, "id").startsWith(id),
+  );
+  return textField(found, "tty") === "true";
 }
 
 async function joinPipes(remote: RemoteCommand, id: string, noInput: boolean): Promise<number> {

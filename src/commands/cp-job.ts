@@ -23,7 +23,7 @@ import { treeBytes } from "../files/tree-size.ts";
 import { hasWildcard } from "../files/glob.ts";
 import { abortError, onAbort } from "../net/retry.ts";
 import { standardInput, StandardOutput } from "../process/stdio.ts";
-import { field, type JsonObject } from "../protocols/agent/json-fields.ts";
+import { field, type JsonObject, textField } from "../protocols/agent/json-fields.ts";
 import { isFileName, readPathField } from "../protocols/agent/paths.ts";
 import type { Arguments } from "../ui/command.ts";
 import type { ProgressLine } from "../ui/progress.ts";
@@ -286,7 +286,7 @@ export class CopyJob implements AsyncDisposable {
     if (!isDirectory && (many || (status === undefined && namesDirectory(destination.path)))) {
       throw noDirectory(shown, status !== undefined);
     }
-    const type = status === undefined ? "file" : String(field(status, "type"));
+    const type = status === undefined ? "file" : textField(status, "type");
     if (!isDirectory && type !== "file") throw noFile(shown, type);
     const real = status === undefined ? destination.path : pathOf(status, "realPath");
     return { directory: parentOf(real), name: baseName(real) };

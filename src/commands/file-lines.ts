@@ -1,25 +1,20 @@
 /** Files as `ls -l` and `stat` show them. */
 import { showPath } from "../files/bytes-path.ts";
-import { field, type JsonObject } from "../protocols/agent/json-fields.ts";
+import { field, type JsonObject, numberField, textField } from "../protocols/agent/json-fields.ts";
 import { readPathField } from "../protocols/agent/paths.ts";
 
-const TYPE_LETTERS: Readonly<Record<string, string>> = {
-  directory: "d",
-  link: "l",
-  fifo: "p",
-  socket: "s",
-  block: "b",
-  character: "c",
-};
-
-function numberOf(entry: JsonObject, name: string): number {
-  const value = field(entry, name);
-  return typeof value === "number" ? value : 0;
-}
+const TYPE_LETTERS: ReadonlyMap<string, string> = new Map([
+  ["directory", "d"],
+  ["link", "l"],
+  ["fifo", "p"],
+  ["socket", "s"],
+  ["block", "b"],
+  ["character", "c"],
+]);
 
 /** `drwxr-xr-x`. */
 export function modeLetters(entry: JsonObject): string {
-  const mode = numberOf(entry, "mode");
+  const mode = numberField(entry, "mode");
   const bits = [..."rwxrwxrwx"].map((letter, index) => (mode & (0o400 >> index) ? letter : "-"));
   const special: [bit: number, index: number, letter: string][] = [
     [0o4000, 2, "s"],
@@ -29,7 +24,7 @@ export function modeLetters(entry: JsonObject): string {
   for (const [bit, index, letter] of special) {
     if (mode & bit) bits[index] = bits[index] === "x" ? letter : letter.toUpperCase();
   }
-  return (TYPE_LETTERS[String(field(entry, "type"))] ?? "-") + bits.join("");
+  return (TYPE_LETTERS.get(textField(entry, "type")) ?? "-") + bits.join("");
 }
 
 /** The time in ISO form, to the second. */
@@ -56,8 +51,8 @@ function linkTargetBytes(entry: JsonObject): Uint8Array | undefined {
  * @param isExact the bytes of names as they are; else text that is safe to show.
  */
 export function longLine(entry: JsonObject, name: Uint8Array, isExact: boolean): Uint8Array {
-  const owner = `${numberOf(entry, "uid")}:${numberOf(entry, "gid")}`.padEnd(9);
-  const size = String(numberOf(entry, "size")).padStart(12);
+  const owner = `${numberField(entry, "uid")}:${numberField(entry, "gid")}`.padEnd(9);
+  const size = String(numberField(entry, "size")).padStart(12);
   const facts = `${modeLetters(entry)} ${owner} ${size} ${fileTime(entry)} `;
   if (!isExact) return Buffer.from(`${facts}${showPath(name)}${linkTarget(entry)}`);
   const target = linkTargetBytes(entry);

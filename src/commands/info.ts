@@ -1,6 +1,12 @@
 /** `vsockbox info`: what an agent says of itself and its machine. */
 import { AgentClient } from "../agent/agent-client.ts";
-import { field, type JsonObject } from "../protocols/agent/json-fields.ts";
+import {
+  field,
+  type JsonObject,
+  numberField,
+  textField,
+  textListField,
+} from "../protocols/agent/json-fields.ts";
 import type { Command } from "../ui/command.ts";
 import { print, printJson } from "../ui/report.ts";
 import { formatBytes, formatUptime } from "../ui/units.ts";
@@ -32,16 +38,14 @@ export const command: Command = {
 function lines(info: JsonObject): string[] {
   const machine = (field(info, "machine") ?? {}) as JsonObject;
   const memory = (field(machine, "memory") ?? {}) as JsonObject;
-  const text = (object: JsonObject, name: string) => String(field(object, name) ?? "?");
-  const number = (object: JsonObject, name: string) => Number(field(object, name) ?? 0);
-  const load = field(machine, "load");
+  const [text, number, list] = [textField, numberField, textListField];
   return [
     `agent     vsockbox ${text(info, "version")} (${text(info, "commit").slice(0, 12)}), ${text(info, "target")}`,
     `          up ${formatUptime(number(info, "uptime"))}, ${text(info, "sessions")} sessions, ${text(info, "detached")} detached, ${formatBytes(number(info, "memory"))}`,
     ...buffersLine(info),
-    `features  ${Array.isArray(field(info, "features")) ? (field(info, "features") as unknown[]).join(" ") : "?"}`,
+    `features  ${list(info, "features")?.join(" ") ?? "?"}`,
     `machine   ${text(machine, "hostname")}, Linux ${text(machine, "kernel")}, ${text(machine, "architecture")}, ${text(machine, "cpus")} CPUs`,
-    `          up ${formatUptime(number(machine, "uptime"))}, load ${Array.isArray(load) ? load.join(" ") : "?"}`,
+    `          up ${formatUptime(number(machine, "uptime"))}, load ${list(machine, "load")?.join(" ") ?? "?"}`,
     `memory    ${formatBytes(number(memory, "available"))} of ${formatBytes(number(memory, "total"))} available`,
   ];
 }
@@ -50,6 +54,6 @@ function lines(info: JsonObject): string[] {
 function buffersLine(info: JsonObject): string[] {
   const buffers = field(info, "buffers");
   if (typeof buffers !== "object" || buffers === null) return [];
-  const bytes = (name: string) => formatBytes(Number(field(buffers as JsonObject, name) ?? 0));
+  const bytes = (name: string) => formatBytes(numberField(buffers, name));
   return [`buffers   ${bytes("used_bytes")} of ${bytes("limit_bytes")} in use`];
 }

@@ -1,7 +1,7 @@
 /** `vsockbox ps`: the detached sessions of an agent. */
 import { AgentClient } from "../agent/agent-client.ts";
 import { showPath } from "../files/bytes-path.ts";
-import { field, type JsonObject } from "../protocols/agent/json-fields.ts";
+import { numberField, textField } from "../protocols/agent/json-fields.ts";
 import type { Command } from "../ui/command.ts";
 import { print, printJson } from "../ui/report.ts";
 import { table } from "../ui/table.ts";
@@ -25,17 +25,17 @@ export const command: Command = {
     const { address, options } = agentTarget(args, args.required("target"));
     await using client = await AgentClient.connect(address, options);
     const { sessions } = await client.request({ op: "sessions" });
-    const list = Array.isArray(sessions) ? (sessions as JsonObject[]) : [];
+    const list: unknown[] = Array.isArray(sessions) ? sessions : [];
     if (args.flag("json")) {
       for (const session of list) printJson(session);
       return 0;
     }
     const rows = list.map((session) => {
-      const text = (name: string) => showPath(Buffer.from(String(field(session, name) ?? "")));
-      const exit = field(session, "signal") ?? field(session, "exit_code");
-      const state = exit === undefined ? text("state") : `ended (${String(exit)})`;
-      const ended = Number(field(session, "endedMs") ?? Date.now());
-      const seconds = (ended - Number(field(session, "startedMs") ?? ended)) / 1000;
+      const text = (name: string) => showPath(Buffer.from(textField(session, name, "")));
+      const exit = text("signal") || text("exit_code");
+      const state = exit === "" ? text("state") : `ended (${exit})`;
+      const ended = numberField(session, "endedMs", Date.now());
+      const seconds = (ended - numberField(session, "startedMs", ended)) / 1000;
       return [text("id"), text("name"), text("pid"), state, formatUptime(seconds), text("command")];
     });
     for (const line of table(["ID", "NAME", "PID", "STATE", "TIME", "COMMAND"], rows)) print(line);

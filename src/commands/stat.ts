@@ -1,5 +1,5 @@
 /** `vsockbox stat`: the facts of a guest's files. */
-import { field } from "../protocols/agent/json-fields.ts";
+import { numberField, textField } from "../protocols/agent/json-fields.ts";
 import type { Command } from "../ui/command.ts";
 import { print, printJson } from "../ui/report.ts";
 import { formatBytes } from "../ui/units.ts";
@@ -25,12 +25,10 @@ export const command: Command = {
     forEachPath("stat", args, async (client, path, shown) => {
       const facts = await client.request({ op: "stat", path, follow: args.flag("follow") });
       if (args.flag("json")) return printJson({ path: shown, ...facts });
-      const size = Number(field(facts, "size") ?? 0);
+      const size = numberField(facts, "size");
       print(`${shown}${linkTarget(facts)}`);
-      print(`  ${String(field(facts, "type"))}, ${size} bytes (${formatBytes(size)})`);
-      print(
-        `  ${modeLetters(facts)}, owner ${String(field(facts, "uid"))}:${String(field(facts, "gid"))}`,
-      );
+      print(`  ${textField(facts, "type")}, ${size} bytes (${formatBytes(size)})`);
+      print(`  ${modeLetters(facts)}, owner ${textField(facts, "uid")}:${textField(facts, "gid")}`);
       print(`  modified ${fileTime(facts)}`);
     }),
 };

@@ -5,7 +5,7 @@ import { baseName, type BytesPath, bytesPath, parentOf, showPath } from "../file
 import { VsockboxError } from "../errors.ts";
 import type { FileKind } from "../files/facts.ts";
 import type { ByteSource } from "../net/pump.ts";
-import { field, type JsonObject } from "../protocols/agent/json-fields.ts";
+import { type JsonObject, numberField, textField } from "../protocols/agent/json-fields.ts";
 
 /** A path of the guest or of this machine. */
 export type Path = string | Uint8Array;
@@ -136,9 +136,9 @@ function pathBytes(path: Path): BytesPath {
 }
 
 function factsOf(object: JsonObject): FileFacts {
-  const number = (name: string) => Number(field(object, name) ?? 0);
+  const number = (name: string) => numberField(object, name);
   return {
-    type: String(field(object, "type") ?? "unknown") as FileKind,
+    type: textField(object, "type", "unknown") as FileKind,
     size: number("size"),
     mode: number("mode"),
     uid: number("uid"),

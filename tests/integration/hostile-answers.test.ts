@@ -6,6 +6,7 @@ import { connectAgent } from "vsockbox";
 import type { Channel } from "../../src/agent/channel.ts";
 import { VsockboxError } from "../../src/errors.ts";
 import { encodeFrame, encodeJsonFrame, FrameType } from "../../src/protocols/agent/frame.ts";
+import { FEATURES } from "../../src/protocols/agent/hello.ts";
 import type { JsonObject } from "../../src/protocols/agent/json-fields.ts";
 import { eventually, TemporaryFolder, TestAgent, vsockbox } from "../support/binary.ts";
 import { hostileAgent, sendHostileDirectory, sendHostileFile } from "../support/hostile-agent.ts";
@@ -366,6 +367,52 @@ describe("the library", () => {
     expect(asked).toEqual([]);
   });
 });
+
+test("objects with a toString of their own are not taken for text", async () => {
+  const trap = { toString: 1, valueOf: 1 };
+  const names = ["version", "commit", "features", "load", "type", "size", "uid", "gid"];
+  const facts = Object.fromEntries(names.map((name) => [name, [trap]]));
+  const session = { id: trap, name: trap, state: trap, exit_code: trap, startedMs: trap };
+  using _agent = hostileAgent(socket(), (channel) => {
+    channel.end();
+    const sessions = [null, 5, session];
+    channel.finish({ ...facts, machine: facts, buffers: { used_bytes: trap }, sessions });
+  });
+  for (const words of [
+    ["info", target()],
+    ["ps", target()],
+    ["stat", `${target()}:/x`],
+  ]) {
+    expect(await vsockbox(words)).toMatchObject({ status: 0, stderr: "" });
+  }
+});
+
+test.each([
+  [FEATURES.filter((name) => name !== "sandbox" && name !== "sandbox-kernel"), "no-new-privs"],
+  [FEATURES.filter((name) => name !== "sandbox-kernel"), "all"],
+])(
+  "no command reaches an agent that would confine it less than asked: %#",
+  async (features, word) => {
+    const asked: unknown[] = [];
+    using _agent = hostileAgent(
+      socket(),
+      (channel, request) => {
+        asked.push(request);
+        channel.finish({ id: "abc", pid: 2, exit_code: 0 });
+      },
+      { features },
+    );
+    const refused = { status: 69, stderr: expect.stringContaining("does not have --sandbox") };
+    for (const options of [["-d"], []]) {
+      const words = ["exec", ...options, "--sandbox", word, target(), "--", "true"];
+      expect(await vsockbox(words)).toMatchObject(refused);
+    }
+    await using agent = await connectAgent(target());
+    const work = (async () => agent.exec(["true"], { sandbox: [word] }))();
+    expect(await work.catch((thrown: unknown) => thrown)).toMatchObject({ code: "UNAVAILABLE" });
+    expect(asked).toEqual([]);
+  },
+);
 
 test("what is copied is what was asked for, byte for byte", async () => {
   await using agent = await TestAgent.start();

@@ -13,6 +13,8 @@ import { encodePath } from "../../src/protocols/agent/paths.ts";
 export interface HostileAgentOptions {
   /** What it calls itself. */
   version?: string;
+  /** What it says it can do; all that ours can unless given. */
+  features?: readonly string[];
   /** Answers a first frame that is no Hello; with it a Hello is not known, as by the Go agent. */
   onOldFrame?: (frame: Frame) => Uint8Array;
 }
@@ -21,12 +23,12 @@ export interface HostileAgentOptions {
 export function hostileAgent(
   path: string,
   answer: (channel: Channel, request: JsonObject) => Promise<void> | void,
-  { version = "hostile", onOldFrame }: HostileAgentOptions = {},
+  { version = "hostile", features = FEATURES, onOldFrame }: HostileAgentOptions = {},
 ): Disposable {
   const hello = {
     protocol: 1,
     version,
-    features: FEATURES,
+    features,
     window: CHANNEL_WINDOW_BYTES,
     token: undefined,
   };

@@ -1,6 +1,5 @@
 /** Starting a command in a guest, over a channel or, with an old agent, over the Go agent's frames. */
 import { textOf } from "../../protocols/agent/paths.ts";
-import { VsockboxError } from "../../errors.ts";
 import type { SocketAddress } from "../../net/address.ts";
 import { dial } from "../../net/dial.ts";
 import {
@@ -8,11 +7,11 @@ import {
   goEnvironmentOf,
   namesLostInShell,
 } from "../../protocols/agent/go-command.ts";
-import { needsSandboxKernel } from "../../process/sandbox.ts";
 import { AgentClient, type CommandToRun } from "../agent-client.ts";
 import { type AgentDialOptions, OldAgentError } from "../hello-client.ts";
 import { GoCommand } from "./go-command.ts";
 import type { RemoteProcess } from "./remote-process.ts";
+import { assertSandboxSupport } from "./sandbox-support.ts";
 
 /** An agent and how to reach it. */
 export interface CommandTarget {
@@ -41,10 +40,6 @@ export async function startCommand(
     return startOnOldAgent({ address, options }, command, onWarning, thrown.otherAddressHint);
   }
   try {
-    if (command.sandbox !== undefined) {
-      const feature = needsSandboxKernel(command.sandbox) ? "sandbox-kernel" : "sandbox";
-      if (!client.hello.features.includes(feature)) throw noSandbox(command.sandbox);
-    }
     return client.spawn(command);
   } catch (thrown) {
     await client.close();
@@ -59,7 +54,7 @@ async function startOnOldAgent(
   silentEndHint: string | undefined,
 ): Promise<RemoteProcess> {
   // An old agent would ignore the field and run the command as it is.
-  if (command.sandbox !== undefined) throw noSandbox(command.sandbox);
+  assertSandboxSupport([], command.sandbox);
   const lost = namesLostInShell(command.env);
   if (lost.length > 0) {
     onWarning(
@@ -79,14 +74,5 @@ async function startOnOldAgent(
     input: command.input,
     tty: command.tty,
     silentEndHint,
-  });
-}
-
-function noSandbox(words: readonly string[]): VsockboxError {
-  return new VsockboxError({
-    code: "UNAVAILABLE",
-    operation: "exec",
-    message: `the agent does not have --sandbox ${words.join(",")}`,
-    hint: "run a newer `vsockbox agent` in the guest",
   });
 }

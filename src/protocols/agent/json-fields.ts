@@ -29,6 +29,37 @@ export function field(object: JsonObject, name: string): unknown {
   return Object.hasOwn(object, name) ? (object[name] ?? undefined) : undefined;
 }
 
+/**
+ * A string, number or boolean as text, for people; `otherwise` for anything else. An object of a peer
+ * may have a `toString` of its own, which String() would trip over.
+ */
+export function textField(object: unknown, name: string, otherwise = "?"): string {
+  return valueText(fieldOf(object, name)) ?? otherwise;
+}
+
+/** A number, for people; `otherwise` for anything else. */
+export function numberField(object: unknown, name: string, otherwise = 0): number {
+  const value = fieldOf(object, name);
+  return typeof value === "number" ? value : otherwise;
+}
+
+/** A list of strings, numbers and booleans as text; undefined for anything else. */
+export function textListField(object: unknown, name: string): string[] | undefined {
+  const value = fieldOf(object, name);
+  return Array.isArray(value) ? value.map((item) => valueText(item) ?? "?") : undefined;
+}
+
+function fieldOf(object: unknown, name: string): unknown {
+  return typeof object === "object" && object !== null
+    ? field(object as JsonObject, name)
+    : undefined;
+}
+
+function valueText(value: unknown): string | undefined {
+  if (typeof value === "string") return value;
+  return typeof value === "number" || typeof value === "boolean" ? String(value) : undefined;
+}
+
 /** A string without NUL; undefined where it is empty or missing. */
 export function readString(what: string, object: JsonObject, name: string): string | undefined {
   const raw = field(object, name);
