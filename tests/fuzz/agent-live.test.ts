@@ -67,7 +67,9 @@ test.each(FLOODS.map((one) => [one.name, one] as const))(
   async (_, one) => {
     await using agent = await TestAgent.start();
     const { pid } = agent.running;
-    await info(agent.path);
+    // The first command brings a helper and descriptors that stay.
+    await stillServes(agent);
+    await eventually("its session is over", async () => (await info(agent.path))["sessions"] === 1);
     const before = descriptors(pid);
     let most = 0;
     await flood(agent.path, one, () => {
