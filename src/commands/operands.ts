@@ -7,6 +7,7 @@ import { toVsockboxError } from "../errors.ts";
 import { isBrokenPipe } from "../process/stdio.ts";
 import type { Arguments } from "../ui/command.ts";
 import { reportError } from "../ui/report.ts";
+import { commandHint } from "./error-hints.ts";
 import { agentTarget } from "./target.ts";
 
 /** The exit status of a command whose reader has closed the pipe: 128 + SIGPIPE. */
@@ -33,7 +34,7 @@ export async function forEachOperand<T>(
       // A single operand's error is the command's own; the others fail for a reason of the host.
       const endsAll = error.code === "ABORTED" || error.operation === "write to";
       if (operands.length === 1 || endsAll) throw thrown;
-      const own = reportError(thrown);
+      const own = reportError(thrown, commandHint(thrown));
       status ||= own;
     }
   }

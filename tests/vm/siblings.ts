@@ -30,11 +30,11 @@ describeUml("sibling VMs", () => {
     folder?.[Symbol.dispose]();
   });
 
-  /** Bytes that the device has carried from a VM's guest so far. */
-  async function bytesFrom(cid: number): Promise<number> {
+  /** Packets of a VM's guest that the device has carried to siblings so far. */
+  async function packetsToSiblings(cid: number): Promise<number> {
     const { stdout } = await vsockbox(["hybrid-proxy", "status", socketOf(cid), "--json"]);
-    return (JSON.parse(stdout) as { counters: { bytes_from_guest: number } }).counters
-      .bytes_from_guest;
+    return (JSON.parse(stdout) as { counters: { packets_to_siblings: number } }).counters
+      .packets_to_siblings;
   }
 
   async function boot(cid: number): Promise<Guest> {
@@ -110,9 +110,9 @@ describeUml("sibling VMs", () => {
 
   test("the end of one is told to the other, and the next one takes its place", async () => {
     await startListener(second, "guest-vsock echo 7700");
-    const before = await bytesFrom(5);
+    const before = await packetsToSiblings(5);
     const cut = first.run("guest-vsock transmit 6 7700 100000", { timeoutMs: 60_000 });
-    await eventually("bytes are on their way", async () => (await bytesFrom(5)) > before);
+    await eventually("packets are on their way", async () => (await packetsToSiblings(5)) > before);
     await second.stop();
     const { status, stdout } = await cut;
     expect([status, Buffer.from(stdout).toString()]).toEqual([
