@@ -118,6 +118,8 @@ export const command: Command = {
       commands: Array.isArray(source) && isForEach(source, args) ? source : undefined,
       events: withPrompt(guarded(json ?? text(args, prompt), ended), prompt, () => host.names),
     });
+    const notAllowed =
+      args.string("cid") === undefined ? "not in --allow-cid" : "not the CID of --cid";
     let listener: Listener | undefined;
     const refusals = new RefusalLog((line) => talk(`vsockbox: ${line}`));
     let timer: Timer | undefined;
@@ -128,7 +130,7 @@ export const command: Command = {
           if (args.flag("once")) listener?.close();
           host.accept(stream);
         },
-        onRefusal: (peer) => refusals.note(formatPeerHost(peer), "not in --allow-cid"),
+        onRefusal: (peer) => refusals.note(formatPeerHost(peer), notAllowed),
         onShortage: (reason) => talk(`vsockbox: cannot accept: ${reason}; peers have to wait`),
       });
       const shown = formatAddress(listener.address);
