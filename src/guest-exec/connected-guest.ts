@@ -78,8 +78,10 @@ export class ConnectedGuest {
    * @throws {VsockboxError} TRANSPORT if the guest has disconnected.
    */
   async finish(): Promise<void> {
-    if (this.#protocol.report) await this.#reportsReceived();
-    await this.stream.end();
+    if (!this.#protocol.report) return this.stream.end();
+    await this.#reportsReceived();
+    // A guest disconnects after its last report; what is missing is found by `ended`.
+    await this.stream.end().catch(() => undefined);
   }
 
   async #reportsReceived(): Promise<void> {
@@ -117,8 +119,15 @@ export class ConnectedGuest {
       await this.stream.close();
     } catch (thrown) {
       this.stream.abort();
+      // AF_VSOCK reports ENOTCONN if a guest has closed before this side ended its output.
+      const isReset = thrown instanceof VsockboxError && thrown.code === "TRANSPORT";
+      if (isReset && this.#hasAllReports) return;
       throw thrown;
     }
+  }
+
+  get #hasAllReports(): boolean {
+    return this.#protocol.report && this.#sent > 0 && this.#reports === this.#sent;
   }
 
   #bad(message: string): VsockboxError {
