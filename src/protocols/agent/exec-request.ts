@@ -13,7 +13,6 @@
  * Agents and clients without the feature `argv` have `command`, `args` and `env` of the Go agent's
  * ExecRequest instead.
  */
-import { decodeBase64 } from "./base64.ts";
 import { goCommandOf, goEnvironmentOf } from "./go-command.ts";
 import {
   bad,
@@ -25,7 +24,7 @@ import {
 } from "./json-fields.ts";
 import { readModes, type TerminalModes } from "../terminal/modes.ts";
 import { decodeCommandFields, encodeCommandFields, type TerminalSize } from "./messages.ts";
-import { encodePath, textOf } from "./paths.ts";
+import { decodePath, encodePath, textOf } from "./paths.ts";
 
 /** The feature of a Hello whose agents read {@link ExecOperation} with an argument vector. */
 export const ARGV_FEATURE = "argv";
@@ -106,14 +105,7 @@ function readTerminal(what: string, object: JsonObject): TerminalRequest | undef
 }
 
 function bytesOf(what: string, name: string, value: unknown): Uint8Array {
-  const isObject = typeof value === "object" && value !== null;
-  const base64 = isObject ? field(value as JsonObject, "base64") : undefined;
-  const bytes =
-    typeof value === "string"
-      ? new TextEncoder().encode(value)
-      : typeof base64 === "string"
-        ? decodeBase64(base64)
-        : undefined;
+  const bytes = decodePath(value);
   if (bytes === undefined) throw bad(what, `${name} is neither a string nor base64`);
   if (bytes.includes(0)) throw bad(what, `${name} has a NUL byte`);
   return bytes;

@@ -31,15 +31,16 @@ export function encodePath(path: Uint8Array): JsonPath {
   }
 }
 
-function bytesOf(what: string, name: string, value: unknown): Uint8Array {
+/** Returns the bytes of a value that {@link encodePath} made; undefined for any other value. */
+export function decodePath(value: unknown): Uint8Array | undefined {
+  if (typeof value === "string") return new TextEncoder().encode(value);
   const isObject = typeof value === "object" && value !== null;
   const base64 = isObject ? field(value as JsonObject, "base64") : undefined;
-  const bytes =
-    typeof value === "string"
-      ? new TextEncoder().encode(value)
-      : typeof base64 === "string"
-        ? decodeBase64(base64)
-        : undefined;
+  return typeof base64 === "string" ? decodeBase64(base64) : undefined;
+}
+
+function bytesOf(what: string, name: string, value: unknown): Uint8Array {
+  const bytes = decodePath(value);
   if (bytes === undefined) throw bad(what, `${name} is no path`);
   if (bytes.length === 0) throw bad(what, `${name} is empty`);
   if (bytes.includes(0)) throw bad(what, `${name} has a NUL byte`);
