@@ -35,7 +35,7 @@ async function main(programName: string, words: readonly string[]): Promise<numb
     return await runGroupGuard();
   }
   if (isInit(programName, process.pid)) {
-    const { runAsInit } = await import("./commands/init-run.ts");
+    const { runAsInit } = await import("./commands/guest/init-run.ts");
     return runAsInit();
   }
   const alias = aliasedCommand(programName);
@@ -123,6 +123,6 @@ function version(words: readonly string[]): number {
 try {
   process.exit(await main(process.argv0, process.argv.slice(2)));
 } catch (thrown) {
-  const { commandHint } = await import("./commands/error-hints.ts");
+  const { commandHint } = await import("./commands/shared/error-hints.ts");
   process.exit(reportError(thrown, commandHint(thrown)));
 }

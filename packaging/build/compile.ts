@@ -1,9 +1,9 @@
 /** From the sources to an executable. The working directory is the sources' folder. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { relative } from "node:path";
-import type { Runtime } from "../../src/self-contained/libraries.ts";
-import { packedArchitecture, packSelfContained } from "../../src/self-contained/pack.ts";
-import { readStub } from "../../src/self-contained/stub-image.ts";
+import type { Runtime } from "../self-contained/libraries.ts";
+import { packedArchitecture, packSelfContained } from "../self-contained/pack.ts";
+import { readStub } from "../self-contained/stub-image.ts";
 import { identity, ROOT } from "./inputs.ts";
 import { overwriteRuntimeVariables } from "./runtime-variables.ts";
 import { COMPILE_TARGETS, type Job } from "./targets.ts";

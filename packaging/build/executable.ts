@@ -1,6 +1,6 @@
 /** One executable under its final name. */
 import { join } from "node:path";
-import { findRuntime, type Runtime } from "../../src/self-contained/libraries.ts";
+import { findRuntime, type Runtime } from "../self-contained/libraries.ts";
 import { compile, makeSelfContained, tryOut } from "./compile.ts";
 import { hashOf, inputKey } from "./inputs.ts";
 import { makeStamped, type Made } from "./stamped.ts";

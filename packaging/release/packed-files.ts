@@ -1,6 +1,6 @@
 /** The files of glibc as they are in an executable: packing changes the loader. */
-import type { Runtime } from "../../src/self-contained/libraries.ts";
-import { type NamedFile, withoutPreloadFile } from "../../src/self-contained/pack.ts";
+import type { Runtime } from "../self-contained/libraries.ts";
+import { type NamedFile, withoutPreloadFile } from "../self-contained/pack.ts";
 import { sha256 } from "../build/inputs.ts";
 
 /** What was done to a changed file: the LGPL wants it to be said. */

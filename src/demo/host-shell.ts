@@ -3,9 +3,9 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { VsockboxError } from "../errors.ts";
-import { endingWithUs } from "../process/end-with-us.ts";
+import { endingWithUs } from "../process/terminate-with-parent.ts";
 import { ownEnvironment } from "../process/environment.ts";
-import { delay } from "../net/retry.ts";
+import { delay } from "../io/deadline.ts";
 
 /** What a shell line gave. */
 export interface LineResult {

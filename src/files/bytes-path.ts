@@ -1,6 +1,6 @@
 /** Paths as bytes: a file's name need not be UTF-8, and none of it may be lost. */
 import { existsSync } from "node:fs";
-import { printableBytes } from "../printable.ts";
+import { printableBytes } from "../text/printable.ts";
 
 let hasProc = false;
 

@@ -1,6 +1,6 @@
 /** What the host sends: checked before a guest sees any of it. */
 import { VsockboxError } from "../errors.ts";
-import type { ByteSource } from "../net/pump.ts";
+import type { ByteSource } from "../io/pump.ts";
 import { COMMAND_MAX_BYTES, whyUnsendable } from "../protocols/guest-exec/command.ts";
 
 const NEWLINE = 0x0a;

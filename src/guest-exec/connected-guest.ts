@@ -1,6 +1,6 @@
 /** The host's side of one connection of a guest-exec guest, ours or the C program. */
 import { VsockboxError } from "../errors.ts";
-import type { SocketStream } from "../net/stream.ts";
+import type { SocketStream } from "../io/stream.ts";
 import { encodeDisposable } from "../protocols/guest-exec/command.ts";
 import { encodeCommandFrame } from "../protocols/guest-exec/frame.ts";
 import { type Report, ReportReader } from "../protocols/guest-exec/report.ts";

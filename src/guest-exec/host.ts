@@ -1,6 +1,6 @@
 /** The host: takes guests as they connect, and gives them their commands. */
 import { toVsockboxError, type VsockboxError } from "../errors.ts";
-import type { SocketStream } from "../net/stream.ts";
+import type { SocketStream } from "../io/stream.ts";
 import type { Report } from "../protocols/guest-exec/report.ts";
 import { ConnectedGuest, type GuestProtocol } from "./connected-guest.ts";
 

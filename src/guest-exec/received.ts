@@ -1,8 +1,8 @@
 /** The commands that a host sends on one connection, in either mode. */
 import { VsockboxError } from "../errors.ts";
-import { formatPeer } from "../net/peer.ts";
-import { withDeadline } from "../net/retry.ts";
-import type { SocketStream } from "../net/stream.ts";
+import { formatPeer } from "../io/peer.ts";
+import { withDeadline } from "../io/deadline.ts";
+import type { SocketStream } from "../io/stream.ts";
 import { DisposableReader } from "../protocols/guest-exec/disposable.ts";
 import { CommandDecoder } from "../protocols/guest-exec/frame.ts";
 

@@ -1,6 +1,6 @@
 /** The guest's side of `--report`: output is kept as it passes by, and told to the host. */
 import { toVsockboxError, type VsockboxError } from "../errors.ts";
-import type { SocketStream } from "../net/stream.ts";
+import type { SocketStream } from "../io/stream.ts";
 import { encodeReport, REPORT_OUTPUT_MAX_BYTES } from "../protocols/guest-exec/report.ts";
 import type { CommandResult, OutputSinks } from "./shell.ts";
 

@@ -1,11 +1,11 @@
 /** Running one command of the host with the guest's shell. */
-import { WatchedOutput } from "../agent/watched-output.ts";
+import { WatchedOutput } from "../process/command-output.ts";
 import { toVsockboxError, VsockboxError } from "../errors.ts";
 import { closeDescriptor, openPipe } from "../ffi/socket.ts";
 import { DEFAULT_PATH, ownEnvironment } from "../process/environment.ts";
 import { type ExitStatus, STATUS_TIMED_OUT } from "../process/exit-status.ts";
 import { isExecutable } from "../process/executable.ts";
-import { PipeReader } from "../process/pipe.ts";
+import { PipeReader } from "../io/pipe.ts";
 import { ProcessGroup } from "../process/process-group.ts";
 import { STATUS_NOT_EXECUTABLE, STATUS_NOT_FOUND } from "../start-error.ts";
 import { resolveSpawn, type StandardStream, startProcess } from "../process/spawn.ts";

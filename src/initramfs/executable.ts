@@ -1,6 +1,6 @@
 /** A program with all that it needs to run in a root file system of its own. */
 import { VsockboxError } from "../errors.ts";
-import { EARLY_MAPS } from "../process/init-mounts.ts";
+import { EARLY_MAPS } from "../process/init/mounts.ts";
 import type { CpioEntry } from "./cpio.ts";
 import { readElfNeeds, sharedObjects } from "../elf/shared-objects.ts";
 

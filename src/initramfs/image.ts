@@ -8,7 +8,7 @@ import {
   MOUNT_FOLDERS,
   sharedObjectEntries,
 } from "./executable.ts";
-import { withFolders } from "./folders.ts";
+import { withFolders } from "./directories.ts";
 import { encodeInitConfig, INIT_CONFIG_PATH, type InitConfig } from "./init-config.ts";
 import { moduleEntries, type ModuleFile } from "./modules.ts";
 

@@ -1,5 +1,5 @@
 /** A connected agent, for the library. */
-import type { AgentClient, Pong } from "../agent/agent-client.ts";
+import type { AgentClient, Pong } from "../agent/client/agent-client.ts";
 import type { JsonObject } from "../protocols/agent/json-fields.ts";
 import {
   type CommandLine,

@@ -1,8 +1,8 @@
 /** Commands in the guest, for the library. */
-import type { AgentClient, RemoteCommand } from "../agent/agent-client.ts";
+import type { AgentClient, RemoteCommand } from "../agent/client/agent-client.ts";
 import type { RemoteExit } from "../agent/client/remote-process.ts";
 import { VsockboxError } from "../errors.ts";
-import { onAbort } from "../net/retry.ts";
+import { onAbort } from "../io/deadline.ts";
 import { signalNumber } from "../process/exit-status.ts";
 import type { Program } from "../protocols/agent/exec-request.ts";
 

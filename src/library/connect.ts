@@ -1,5 +1,5 @@
 /** The library's way in. */
-import { AgentClient } from "../agent/agent-client.ts";
+import { AgentClient } from "../agent/client/agent-client.ts";
 import { EXEC_PORT } from "../agent/ports.ts";
 import { profileOf, resolveAddress } from "../config/profiles.ts";
 import { parseSocketOwners } from "../config/socket-owners.ts";

@@ -1,10 +1,10 @@
 /** The guest's files, for the library. Paths are strings; a Uint8Array names what is not UTF-8. */
-import type { AgentClient, TransferOptions } from "../agent/agent-client.ts";
-import type { TransferSummary } from "../agent/transfer.ts";
+import type { AgentClient, TransferOptions } from "../agent/client/agent-client.ts";
+import type { TransferSummary } from "../agent/transfer/transfer.ts";
 import { baseName, type BytesPath, bytesPath, parentOf, showPath } from "../files/bytes-path.ts";
 import { VsockboxError } from "../errors.ts";
 import type { FileKind } from "../files/facts.ts";
-import type { ByteSource } from "../net/pump.ts";
+import type { ByteSource } from "../io/pump.ts";
 import { type JsonObject, numberField, textField } from "../protocols/agent/json-fields.ts";
 
 /** A path of the guest or of this machine. */

@@ -1,6 +1,6 @@
 /** Forwards, for the library. */
-import type { AgentClient } from "../agent/agent-client.ts";
-import { joinChannel } from "../agent/channel-pipe.ts";
+import type { AgentClient } from "../agent/client/agent-client.ts";
+import { joinChannel } from "../agent/channel/channel-pipe.ts";
 import { toVsockboxError } from "../errors.ts";
 import { dialEndpoint, type Endpoint, formatEndpoint, listenEndpoint } from "../net/endpoint.ts";
 

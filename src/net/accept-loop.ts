@@ -1,7 +1,7 @@
 /** Accepts connections of a listening socket, one after the other, whatever is short meanwhile. */
 import { reasonOf } from "../errors.ts";
 import { acceptSocket, closeDescriptor } from "../ffi/socket.ts";
-import { readableWatch, type ReadableWatch } from "./readable-watch.ts";
+import { readableWatch, type ReadableWatch } from "../io/readable-watch.ts";
 
 /** Connections accepted before everything else has a turn. */
 const ACCEPTS_PER_ROUND = 256;

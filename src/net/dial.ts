@@ -25,10 +25,10 @@ import { setVsockBufferSize, setVsockConnectTimeout, VSOCK_BUFFER_BYTES } from "
 import { encodeConnect, HandshakeReader } from "../protocols/hybrid/handshake.ts";
 import { RECOGNISED_BYTES, recogniseService } from "../protocols/recognise-service.ts";
 import { ANY, formatAddress, type SocketAddress } from "./address.ts";
-import { abortError, backoffDelay, delay, withDeadline, type Backoff } from "./retry.ts";
+import { abortError, backoffDelay, delay, withDeadline, type Backoff } from "../io/deadline.ts";
 import { assertTrustedOwner, type SocketOwners } from "./socket-owner.ts";
 import { WrongServiceError } from "./wrong-service.ts";
-import { adoptDescriptor, type SocketStream } from "./stream.ts";
+import { adoptDescriptor, type SocketStream } from "../io/stream.ts";
 
 /** How long a connect, with its handshake, may take unless told otherwise, in milliseconds. */
 export const DEFAULT_CONNECT_TIMEOUT_MS = 10_000;

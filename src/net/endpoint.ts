@@ -4,7 +4,7 @@ import type { SocketAddress } from "./address.ts";
 import { dial } from "./dial.ts";
 import { formatHostPort } from "./forward-spec.ts";
 import { listen } from "./listen.ts";
-import type { SocketStream } from "./stream.ts";
+import type { SocketStream } from "../io/stream.ts";
 import { dialTcp, listenTcp } from "./tcp.ts";
 
 export type { Endpoint };

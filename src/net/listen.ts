@@ -18,10 +18,10 @@ import { setVsockBufferSize, VSOCK_BUFFER_BYTES } from "../ffi/vsock.ts";
 import { formatAddress, type SocketAddress } from "./address.ts";
 import { isAllowed, type AllowedCids } from "./allow-cid.ts";
 import { AcceptLoop } from "./accept-loop.ts";
-import { boundTo, type Peer, peerOf } from "./peer.ts";
+import { boundTo, type Peer, peerOf } from "../io/peer.ts";
 import { RefusedPool } from "./refused-pool.ts";
 import { applyAccess, type SocketAccess } from "./socket-access.ts";
-import { adoptDescriptor, type SocketStream } from "./stream.ts";
+import { adoptDescriptor, type SocketStream } from "../io/stream.ts";
 
 /** Options of {@link listen}. */
 export interface ListenOptions {

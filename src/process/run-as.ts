@@ -17,13 +17,13 @@ import {
   type Instructions,
   INSTRUCTIONS_VERSION,
   openInstructions,
-} from "./handover.ts";
+} from "./start-instructions.ts";
 import { programError } from "./program.ts";
 import { RUN_AS_WORD } from "./run-as-word.ts";
-import { type Reexecution, runAsInit, runInPidNamespace } from "./pid-namespace.ts";
-import { becomeRestricted, enterNamespaces } from "./sandbox.ts";
-import { applyLimits, isLimitWord } from "./sandbox-limits.ts";
-import { SANDBOX_USERS } from "./sandbox-user.ts";
+import { type Reexecution, runAsInit, runInPidNamespace } from "./sandbox/pid-namespace.ts";
+import { becomeRestricted, enterNamespaces } from "./sandbox/sandbox.ts";
+import { applyLimits, isLimitWord } from "./sandbox/limits.ts";
+import { SANDBOX_USERS } from "./sandbox/sandbox-user.ts";
 
 /** Exit status of a helper that has reported its failure. */
 const STATUS_FAILED = 125;

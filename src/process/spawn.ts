@@ -4,12 +4,12 @@ import { reasonOf, VsockboxError } from "../errors.ts";
 import { closeDescriptor, openPipe } from "../ffi/socket.ts";
 import { StartError } from "../start-error.ts";
 import { decodeUtf8, DEFAULT_PATH, type Environment } from "./environment.ts";
-import { PipeReader, PipeWriter } from "./pipe.ts";
+import { PipeReader, PipeWriter } from "../io/pipe.ts";
 import { ProcessGroup } from "./process-group.ts";
 import { findDirectory, findProgram, programError } from "./program.ts";
-import { type Handover, handOver } from "./handover.ts";
-import type { SandboxOption } from "./sandbox.ts";
-import { ownerOf, sandboxForUser } from "./sandbox-user.ts";
+import { type Handover, handOver } from "./start-instructions.ts";
+import type { SandboxOption } from "./sandbox/sandbox.ts";
+import { ownerOf, sandboxForUser } from "./sandbox/sandbox-user.ts";
 import type { User } from "./users.ts";
 
 /** An argument: text, or bytes that need not be UTF-8. */

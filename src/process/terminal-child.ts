@@ -4,7 +4,7 @@ import { foregroundGroup, openPty, type Pty, setWindowSize, type WindowSize } fr
 import { closeDescriptor, duplicateDescriptor } from "../ffi/socket.ts";
 import { getTermios, setTermios } from "../ffi/termios.ts";
 import { type TerminalModes, withModes } from "../protocols/terminal/modes.ts";
-import { PipeReader } from "./pipe.ts";
+import { PipeReader } from "../io/pipe.ts";
 import { ProcessGroup } from "./process-group.ts";
 import { asStartError } from "../start-error.ts";
 import {

@@ -10,7 +10,7 @@
  */
 import { discardInput, hasUnreadInput } from "../ffi/pty.ts";
 import { getTermios, type Termios } from "../ffi/termios.ts";
-import { PipeWriter } from "./pipe.ts";
+import { PipeWriter } from "../io/pipe.ts";
 
 /** Most input that is queued, in bytes; above it the sender is held up. */
 const QUEUE_BYTES = 1024 * 1024;

@@ -1,7 +1,7 @@
 /** The checks of `vsockbox smoke`: does this kernel carry what vsockbox needs? */
 import { createHash, randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
-import { startAgent } from "../agent/server.ts";
+import { startAgent } from "../agent/server/agent-server.ts";
 import { feedInput } from "../agent/client/remote-process.ts";
 import { startCommand } from "../agent/client/start-command.ts";
 import { VsockboxError } from "../errors.ts";
@@ -9,8 +9,8 @@ import { localCid } from "../ffi/vsock.ts";
 import { ANY, CID_HOST, type SocketAddress } from "../net/address.ts";
 import { dial } from "../net/dial.ts";
 import { listen, type Listener } from "../net/listen.ts";
-import { copy } from "../net/pump.ts";
-import type { SocketStream } from "../net/stream.ts";
+import { copy } from "../io/pump.ts";
+import type { SocketStream } from "../io/stream.ts";
 import { type CheckOf, expectEqual, fail } from "./check.ts";
 
 /** How much is sent there and back in the transfer check, in bytes. */

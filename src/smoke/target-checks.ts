@@ -1,13 +1,13 @@
 /** The checks of `vsockbox smoke --target`: does a guest serve what its users need? */
 import { createHash, randomBytes } from "node:crypto";
-import { AgentClient, type CommandToRun } from "../agent/agent-client.ts";
-import type { Channel } from "../agent/channel.ts";
-import { ChannelPipe } from "../agent/channel-pipe.ts";
+import { AgentClient, type CommandToRun } from "../agent/client/agent-client.ts";
+import type { Channel } from "../agent/channel/channel.ts";
+import { ChannelPipe } from "../agent/channel/channel-pipe.ts";
 import { feedInput, type RemoteExit } from "../agent/client/remote-process.ts";
-import type { AgentDialOptions } from "../agent/hello-client.ts";
+import type { AgentDialOptions } from "../agent/client/handshake.ts";
 import { VsockboxError } from "../errors.ts";
 import type { SocketAddress } from "../net/address.ts";
-import { copy } from "../net/pump.ts";
+import { copy } from "../io/pump.ts";
 import { type CheckOf, expectEqual, fail } from "./check.ts";
 
 /** How much goes through a command, and into a file, in bytes. */

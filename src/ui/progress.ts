@@ -1,5 +1,5 @@
 /** How far a transfer is, on one line of the terminal. */
-import { formatBytes, formatClock } from "./units.ts";
+import { formatBytes, formatClock } from "../text/units.ts";
 import { StatusLine } from "./status-line.ts";
 
 /** The line is drawn this often while nothing moves, so that it says so. */

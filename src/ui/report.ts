@@ -1,7 +1,7 @@
 /** Errors and facts to text and JSON. */
 import { writeSync } from "node:fs";
 import { reasonOf, toVsockboxError, VsockboxError } from "../errors.ts";
-import { printable, printableJson } from "../printable.ts";
+import { printable, printableJson } from "../text/printable.ts";
 
 /** A line has a few texts of a peer at most, each cut already. */
 const MAX_LINE_CHARACTERS = 64 * 1024;

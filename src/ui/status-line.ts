@@ -1,6 +1,6 @@
 /** One line on the terminal that says what is going on, and goes away again. */
 import { writeSync } from "node:fs";
-import { printable } from "../printable.ts";
+import { printable } from "../text/printable.ts";
 import { obeysEscapes } from "./terminal-escapes.ts";
 
 /** Frames a second at most: a line that changes faster only flickers. */

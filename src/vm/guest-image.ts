@@ -10,7 +10,7 @@ import {
   MOUNT_FOLDERS,
   sharedObjectEntries,
 } from "../initramfs/executable.ts";
-import { withFolders } from "../initramfs/folders.ts";
+import { withFolders } from "../initramfs/directories.ts";
 import { MODULE_FOLDER, moduleEntries, resolveModules } from "../initramfs/modules.ts";
 import { writeArchive } from "../initramfs/write.ts";
 import type { Kernel } from "./kernel.ts";

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { VsockboxError } from "../errors.ts";
-import { endingWithUs } from "../process/end-with-us.ts";
+import { endingWithUs } from "../process/terminate-with-parent.ts";
 import { findKernel, type Kernel } from "./kernel.ts";
 import { DEFAULT_MEMORY_MIB, type BootOptions, type Machine } from "./machine.ts";
 

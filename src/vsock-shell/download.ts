@@ -1,11 +1,11 @@
 /** Downloads, from our server and from the C one. */
 import { closeSync, constants, lstatSync, openSync } from "node:fs";
-import { alreadyThere, IncomingFile } from "../agent/incoming-file.ts";
-import { ReceivedBytes } from "../agent/received-bytes.ts";
-import { openDestination, TransferSummary } from "../agent/transfer.ts";
+import { alreadyThere, IncomingFile } from "../agent/transfer/incoming-file.ts";
+import { ReceivedBytes } from "../agent/transfer/receive-limit.ts";
+import { openDestination, TransferSummary } from "../agent/transfer/transfer.ts";
 import { reasonOf, VsockboxError } from "../errors.ts";
 import { baseName, namesDirectory, parentOf, showPath } from "../files/bytes-path.ts";
-import { abortError, onAbort } from "../net/retry.ts";
+import { abortError, onAbort } from "../io/deadline.ts";
 import { CServerQueue } from "../protocols/vsock-shell/c-server-queue.ts";
 import { HEADER_BYTES, Type } from "../protocols/vsock-shell/message.ts";
 import { leaveTransfer } from "./c-server.ts";

@@ -5,8 +5,8 @@ import { DEFAULT_CONNECT_TIMEOUT_MS } from "../net/dial.ts";
 import type { SocketAddress } from "../net/address.ts";
 import { WrongServiceError } from "../net/wrong-service.ts";
 import { RECOGNISED_BYTES, recogniseService } from "../protocols/recognise-service.ts";
-import { answerInTime } from "../net/retry.ts";
-import type { SocketStream } from "../net/stream.ts";
+import { answerInTime } from "../io/deadline.ts";
+import type { SocketStream } from "../io/stream.ts";
 import {
   encodeMessage,
   encodeMessages,

@@ -5,7 +5,7 @@ import { Type } from "../protocols/vsock-shell/message.ts";
 import type { ServerProtocol, TransferEvent } from "../protocols/vsock-shell/server-protocol.ts";
 import { encodeGrant } from "../protocols/vsock-shell/texts.ts";
 import type { MessageConnection } from "./message-connection.ts";
-import type { Source } from "./place.ts";
+import type { Source } from "./server-path.ts";
 import { plainGrant, vanished } from "./plain-file.ts";
 
 const readAsync = promisify(read);

@@ -1,5 +1,5 @@
 /** An upload in the messages of the C programs. */
-import { IncomingFile } from "../agent/incoming-file.ts";
+import { IncomingFile } from "../agent/transfer/incoming-file.ts";
 import { VsockboxError } from "../errors.ts";
 import { joinPath } from "../files/bytes-path.ts";
 import { DirectoryHandle } from "../files/directory-handle.ts";
@@ -7,9 +7,9 @@ import { HEADER_BYTES, MAX_DATA_BYTES, Type } from "../protocols/vsock-shell/mes
 import type { ServerProtocol, TransferEvent } from "../protocols/vsock-shell/server-protocol.ts";
 import { encodeGrant } from "../protocols/vsock-shell/texts.ts";
 import type { MessageConnection } from "./message-connection.ts";
-import type { Destination } from "./place.ts";
+import type { Destination } from "./server-path.ts";
 import { PLAIN_FLAGS, plainFile, plainGrant, vanished } from "./plain-file.ts";
-import { Waker } from "./wake.ts";
+import { Waker } from "./wake-c-client.ts";
 
 /**
  * A C client's queue has 1,000,000 bytes and begins anew only where a message ends exactly at its

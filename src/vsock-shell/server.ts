@@ -2,13 +2,13 @@
 import { VsockboxError } from "../errors.ts";
 import type { SocketAddress } from "../net/address.ts";
 import type { AllowedCids } from "../net/allow-cid.ts";
-import { watchIdle } from "../net/idle.ts";
+import { watchIdle } from "../io/idle-timeout.ts";
 import { listen } from "../net/listen.ts";
-import { formatPeer, formatPeerHost } from "../net/peer.ts";
+import { formatPeer, formatPeerHost } from "../io/peer.ts";
 import { RefusalLog } from "../net/refusal-log.ts";
 import { RefusedPool } from "../net/refused-pool.ts";
-import type { SocketStream } from "../net/stream.ts";
-import { endWithError } from "./last-words.ts";
+import type { SocketStream } from "../io/stream.ts";
+import { endWithError } from "./end-session.ts";
 import { MessageConnection } from "./message-connection.ts";
 import { serveSession, type SessionServices } from "./session.ts";
 

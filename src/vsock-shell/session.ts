@@ -1,23 +1,23 @@
 /** One connection of the server, from its first message to its end. */
 import { toVsockboxError, VsockboxError } from "../errors.ts";
 import type { PathRoot } from "../files/path-root.ts";
-import { formatPeer } from "../net/peer.ts";
-import { withDeadline } from "../net/retry.ts";
-import type { SocketStream } from "../net/stream.ts";
+import { formatPeer } from "../io/peer.ts";
+import { withDeadline } from "../io/deadline.ts";
+import type { SocketStream } from "../io/stream.ts";
 import {
   type OpenEvent,
   ServerProtocol,
   type TransferEvent,
 } from "../protocols/vsock-shell/server-protocol.ts";
 import { showPath } from "../files/bytes-path.ts";
-import { endWithError, serverStopped } from "./last-words.ts";
+import { endWithError, serverStopped } from "./end-session.ts";
 import { MessageConnection } from "./message-connection.ts";
-import { openDestination, openSource } from "./place.ts";
+import { openDestination, openSource } from "./server-path.ts";
 import { runPlainDownload } from "./plain-download.ts";
 import { runPlainUpload } from "./plain-upload.ts";
 import { runTerminal, type TerminalOptions } from "./terminal-session.ts";
 import { runTreeDownload, runTreeUpload, wantsTree } from "./tree-session.ts";
-import { Waker } from "./wake.ts";
+import { Waker } from "./wake-c-client.ts";
 
 /** How long a client may take to say what it wants, in milliseconds. */
 export const FIRST_MESSAGE_TIMEOUT_MS = 30_000;

@@ -1,7 +1,7 @@
 /** A shell or a command on a terminal, for one client. */
-import { RunningCommand } from "../agent/running-command.ts";
+import { RunningCommand } from "../agent/server/running-command.ts";
 import { toVsockboxError, VsockboxError } from "../errors.ts";
-import { onAbort } from "../net/retry.ts";
+import { onAbort } from "../io/deadline.ts";
 import { Environment } from "../process/environment.ts";
 import { isExecutable } from "../process/executable.ts";
 import {
@@ -13,7 +13,7 @@ import { encodeStatus } from "../protocols/vsock-shell/payloads.ts";
 import type { OpenEvent, ServerProtocol } from "../protocols/vsock-shell/server-protocol.ts";
 import { encodeText } from "../protocols/vsock-shell/texts.ts";
 import { VERSION } from "../version.ts";
-import { endWithError, serverStopped } from "./last-words.ts";
+import { endWithError, serverStopped } from "./end-session.ts";
 import type { MessageConnection } from "./message-connection.ts";
 
 /** What the C server gives its children. */

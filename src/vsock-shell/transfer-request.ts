@@ -1,6 +1,6 @@
 /** Asking a server for a transfer, and finding out what kind of server it is. */
 import type { TransferFlags } from "../protocols/agent/channel-requests.ts";
-import type { TransferProgress } from "../agent/transfer.ts";
+import type { TransferProgress } from "../agent/transfer/transfer.ts";
 import { VsockboxError } from "../errors.ts";
 import { baseName, showPath } from "../files/bytes-path.ts";
 import { CHANNEL_WINDOW_BYTES } from "../protocols/agent/credit.ts";

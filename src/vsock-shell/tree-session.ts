@@ -1,11 +1,11 @@
 /** A transfer between two of ours: behind the answer the connection has one channel of the agent's. */
 import { openSync } from "node:fs";
-import { ChannelConnection } from "../agent/channel-connection.ts";
-import type { Channel } from "../agent/channel.ts";
-import { FrameConnection } from "../agent/frame-connection.ts";
-import { fileError } from "../agent/transfer.ts";
-import { TreeReceiver } from "../agent/tree-receiver.ts";
-import { TreeSender } from "../agent/tree-sender.ts";
+import { ChannelConnection } from "../agent/channel/channel-connection.ts";
+import type { Channel } from "../agent/channel/channel.ts";
+import { FrameConnection } from "../agent/channel/frame-connection.ts";
+import { fileError } from "../agent/transfer/transfer.ts";
+import { TreeReceiver } from "../agent/transfer/tree-receiver.ts";
+import { TreeSender } from "../agent/transfer/tree-sender.ts";
 import { toVsockboxError } from "../errors.ts";
 import { bytesPath } from "../files/bytes-path.ts";
 import { DirectoryHandle } from "../files/directory-handle.ts";
@@ -21,7 +21,7 @@ import { Type } from "../protocols/vsock-shell/message.ts";
 import { encodeGrant } from "../protocols/vsock-shell/texts.ts";
 import { VERSION } from "../version.ts";
 import type { MessageConnection } from "./message-connection.ts";
-import type { Destination, Source } from "./place.ts";
+import type { Destination, Source } from "./server-path.ts";
 
 /** Whether a client asks for a transfer of this kind. */
 export function wantsTree(

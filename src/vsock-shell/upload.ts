@@ -1,13 +1,13 @@
 /** Uploads, to our server and to the C one. */
 import { closeSync, constants, openSync, type Stats, statSync } from "node:fs";
-import { AgentClient } from "../agent/agent-client.ts";
-import { FrameConnection } from "../agent/frame-connection.ts";
-import { DEFAULT_KEEPALIVE_MS, KEEPALIVE_MISSES } from "../agent/peer-liveness.ts";
-import { fileError, TransferSummary } from "../agent/transfer.ts";
+import { AgentClient } from "../agent/client/agent-client.ts";
+import { FrameConnection } from "../agent/channel/frame-connection.ts";
+import { DEFAULT_KEEPALIVE_MS, KEEPALIVE_MISSES } from "../agent/channel/peer-liveness.ts";
+import { fileError, TransferSummary } from "../agent/transfer/transfer.ts";
 import { VsockboxError } from "../errors.ts";
 import { baseName, bytesPath, showPath } from "../files/bytes-path.ts";
-import { watchIdle } from "../net/idle.ts";
-import { abortError, onAbort } from "../net/retry.ts";
+import { watchIdle } from "../io/idle-timeout.ts";
+import { abortError, onAbort } from "../io/deadline.ts";
 import { PROTOCOL_VERSION } from "../protocols/agent/hello.ts";
 import type { TransferGrant } from "../protocols/vsock-shell/extension.ts";
 import { leaveTransfer } from "./c-server.ts";

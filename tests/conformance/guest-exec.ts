@@ -14,7 +14,7 @@ import {
 } from "../../src/net/address.ts";
 import { dial } from "../../src/net/dial.ts";
 import { listen } from "../../src/net/listen.ts";
-import type { SocketStream } from "../../src/net/stream.ts";
+import type { SocketStream } from "../../src/io/stream.ts";
 import { GUEST_CASES, type GuestPeer } from "./guest-exec/guest-cases.ts";
 import { HOST_CASES, type HostPeer } from "./guest-exec/host-cases.ts";
 import { type Case, Failure, Program } from "./guest-exec/suite.ts";

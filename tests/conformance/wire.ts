@@ -2,7 +2,7 @@
  * The frames of the agent protocol, made and taken apart by hand: nothing here comes from the codec
  * under src/, so that a mistake there cannot hide itself.
  */
-import type { SocketStream } from "../../src/net/stream.ts";
+import type { SocketStream } from "../../src/io/stream.ts";
 
 /** Frame types, by the names that the protocol gives them. */
 export const Type = {

@@ -1,7 +1,7 @@
 /** A live agent against thousands of connections that keep to no rule. */
 import { expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
-import { AgentClient } from "../../src/agent/agent-client.ts";
+import { AgentClient } from "../../src/agent/client/agent-client.ts";
 import { eventually, TemporaryFolder, TestAgent, vsockbox } from "../support/binary.ts";
 import { FLOODS, flood, play, Scripts } from "./live.ts";
 import { Random } from "./random.ts";

@@ -1,7 +1,7 @@
 /** Readers of files and options that a user, an image or a kernel's package wrote. */
-import { locateVms } from "../../src/config/hybrid-lines.ts";
-import { configYaml } from "../../src/config/hybrid-print.ts";
-import { vmsFromYaml } from "../../src/config/hybrid.ts";
+import { locateVms } from "../../src/device/config/yaml-lines.ts";
+import { configYaml } from "../../src/device/config/print-config.ts";
+import { vmsFromYaml } from "../../src/device/config/device-config.ts";
 import { parseProfiles } from "../../src/config/profiles.ts";
 import { ElfFile } from "../../src/elf/elf-file.ts";
 import { parseElfHead } from "../../src/elf/elf-head.ts";

@@ -1,5 +1,5 @@
 /** What is fuzzed: each target takes any bytes, and says which promise they broke. */
-import { parseOperand } from "../../src/commands/target.ts";
+import { parseOperand } from "../../src/commands/shared/target.ts";
 import { type ErrorCode, VsockboxError } from "../../src/errors.ts";
 import { componentMatcher } from "../../src/files/glob.ts";
 import { formatAddress, parseAddress } from "../../src/net/address.ts";

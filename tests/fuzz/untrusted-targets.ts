@@ -1,10 +1,10 @@
 /** What stands between a peer's words and this side: JSON, names, patterns and text that is shown. */
 /* oxlint-disable no-control-regex */
-import { CheckedEntries, CheckedMatches } from "../../src/agent/checked-answers.ts";
+import { CheckedEntries, CheckedMatches } from "../../src/agent/client/checked-answers.ts";
 import { VsockboxError } from "../../src/errors.ts";
 import { pathMatcher } from "../../src/files/glob.ts";
 import { MAX_JSON_DEPTH, parseJson } from "../../src/json/bounded-json.ts";
-import { printable, printableBytes, printableJson } from "../../src/printable.ts";
+import { printable, printableBytes, printableJson } from "../../src/text/printable.ts";
 import { parseEnvFile } from "../../src/process/env-file.ts";
 import { DECODERS } from "../fixtures/decode-json.ts";
 import * as corpus from "./corpus.ts";

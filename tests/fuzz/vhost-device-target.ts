@@ -11,7 +11,7 @@ import {
   type PacketHeader,
   PacketType,
 } from "../../src/protocols/virtio-vsock/packet.ts";
-import { VM_DEFAULTS } from "../../src/config/hybrid-vm.ts";
+import { VM_DEFAULTS } from "../../src/device/config/vm-config.ts";
 import {
   acceptFrom,
   GUEST_CID,
@@ -39,7 +39,7 @@ const TX_BUFFER_BYTES = 4096;
 /** A service that takes records. */
 const RECORDS = 7002;
 
-/** Most RSTs that wait for a guest, as src/vhost/resets.ts has it. */
+/** Most RSTs that wait for a guest, as src/device/vsock/pending-resets.ts has it. */
 const MAX_RESETS = 4096;
 
 /** The smallest ring has room for so many packets and one more. */

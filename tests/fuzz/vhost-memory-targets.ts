@@ -1,6 +1,10 @@
 /** A guest that cheats: its memory and its rings, as buffers. */
-import { type MemoryRegion, MemoryTable, PieceList } from "../../src/vhost/memory-table.ts";
-import { Chain, Vring } from "../../src/vhost/vring.ts";
+import {
+  type MemoryRegion,
+  MemoryTable,
+  PieceList,
+} from "../../src/device/vhost-user/memory-table.ts";
+import { Chain, Vring } from "../../src/device/vhost-user/virtqueue.ts";
 import { bufferRegion, DriverRing } from "../support/vhost.ts";
 import { attempt, edge, promise } from "./promises.ts";
 import type { Random } from "./random.ts";

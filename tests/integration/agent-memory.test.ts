@@ -1,7 +1,7 @@
 /** One limit for all buffers of an agent, whatever fills them. */
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { AgentClient } from "../../src/agent/agent-client.ts";
+import { AgentClient } from "../../src/agent/client/agent-client.ts";
 import { encodeJsonFrame, FrameType } from "../../src/protocols/agent/frame.ts";
 import { eventually, TestAgent, vsockbox } from "../support/binary.ts";
 import { json, RawPeer } from "../support/raw-peer.ts";

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { randomBytes } from "node:crypto";
 import { writeFileSync } from "node:fs";
-import { AgentClient } from "../../src/agent/agent-client.ts";
+import { AgentClient } from "../../src/agent/client/agent-client.ts";
 import { NONCE_BYTES } from "../../src/protocols/agent/challenge.ts";
 import { closeDescriptor, pollDescriptor, POLLRDHUP } from "../../src/ffi/socket.ts";
 import { CHANNEL_WINDOW_BYTES } from "../../src/protocols/agent/credit.ts";

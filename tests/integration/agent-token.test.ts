@@ -2,8 +2,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createHash, randomBytes } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { FrameConnection } from "../../src/agent/frame-connection.ts";
-import { proofOf } from "../../src/agent/token-proof.ts";
+import { FrameConnection } from "../../src/agent/channel/frame-connection.ts";
+import { proofOf } from "../../src/agent/channel/token-proof.ts";
 import { connectAgent } from "../../src/index.ts";
 import { dial } from "../../src/net/dial.ts";
 import { listen } from "../../src/net/listen.ts";

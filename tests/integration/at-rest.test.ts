@@ -1,7 +1,7 @@
 /** Sessions that end while bytes are on their way use no CPU time afterwards and keep no descriptor. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
-import { AgentClient } from "../../src/agent/agent-client.ts";
+import { AgentClient } from "../../src/agent/client/agent-client.ts";
 import { encodeFrame, encodeJsonFrame, FrameType } from "../../src/protocols/agent/frame.ts";
 import { encodeMessage, Type } from "../../src/protocols/vsock-shell/message.ts";
 import { isAtRest, openEnds, returnsTo } from "../support/at-rest.ts";

@@ -1,8 +1,8 @@
 /** Channels beside each other: what goes wrong with one is no other one's matter. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { AgentClient, type RemoteCommand } from "../../src/agent/agent-client.ts";
-import { Channel } from "../../src/agent/channel.ts";
-import { greetAgent } from "../../src/agent/hello-client.ts";
+import { AgentClient, type RemoteCommand } from "../../src/agent/client/agent-client.ts";
+import { Channel } from "../../src/agent/channel/channel.ts";
+import { greetAgent } from "../../src/agent/client/handshake.ts";
 import { encodeJsonFrame, FrameType } from "../../src/protocols/agent/frame.ts";
 import { TestAgent, vsockbox } from "../support/binary.ts";
 import { standsStill } from "../support/process-state.ts";

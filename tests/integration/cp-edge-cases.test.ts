@@ -11,7 +11,7 @@ import {
   truncateSync,
   writeFileSync,
 } from "node:fs";
-import type { Channel } from "../../src/agent/channel.ts";
+import type { Channel } from "../../src/agent/channel/channel.ts";
 import type { JsonObject } from "../../src/protocols/agent/json-fields.ts";
 import { eventually, Running, TemporaryFolder, TestAgent, vsockbox } from "../support/binary.ts";
 import { unnamedBytes } from "../support/unfinished.ts";

@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { connectAgent } from "vsockbox";
-import type { Channel } from "../../src/agent/channel.ts";
+import type { Channel } from "../../src/agent/channel/channel.ts";
 import { VsockboxError } from "../../src/errors.ts";
 import { encodeFrame, encodeJsonFrame, FrameType } from "../../src/protocols/agent/frame.ts";
 import { FEATURES } from "../../src/protocols/agent/hello.ts";

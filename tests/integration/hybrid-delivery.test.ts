@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { existsSync, readdirSync } from "node:fs";
-import { VM_DEFAULTS } from "../../src/config/hybrid-vm.ts";
+import { VM_DEFAULTS } from "../../src/device/config/vm-config.ts";
 import { Feature } from "../../src/protocols/vhost-user/features.ts";
 import { eventually, Running, shell, TemporaryFolder, vsockbox } from "../support/binary.ts";
 import { type GuestConnection, LiveGuest } from "../support/live-guest.ts";

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { Op } from "../../src/protocols/virtio-vsock/packet.ts";
-import type { VmStatus } from "../../src/vhost/status.ts";
+import type { VmStatus } from "../../src/device/observe/status.ts";
 import {
   eventually,
   Running,

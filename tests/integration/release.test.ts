@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { ownJob } from "../../packaging/build/targets.ts";
 import { sha256, sha256File } from "../../packaging/build/inputs.ts";
 import { ElfFile } from "../../src/elf/elf-file.ts";
-import { findRuntime } from "../../src/self-contained/libraries.ts";
+import { findRuntime } from "../../packaging/self-contained/libraries.ts";
 import { TemporaryFolder } from "../support/binary.ts";
 import { copySources, runBuild } from "../support/source-tree.ts";
 

@@ -1,7 +1,7 @@
 /** An agent that says Hello as ours does, and then whatever a test wants. */
-import { ChannelConnection } from "../../src/agent/channel-connection.ts";
-import type { Channel } from "../../src/agent/channel.ts";
-import { FrameConnection } from "../../src/agent/frame-connection.ts";
+import { ChannelConnection } from "../../src/agent/channel/channel-connection.ts";
+import type { Channel } from "../../src/agent/channel/channel.ts";
+import { FrameConnection } from "../../src/agent/channel/frame-connection.ts";
 import { listen } from "../../src/net/listen.ts";
 import { CHANNEL_WINDOW_BYTES } from "../../src/protocols/agent/credit.ts";
 import { encodeJsonFrame, type Frame, FrameType } from "../../src/protocols/agent/frame.ts";

@@ -1,15 +1,15 @@
 /** A vsock device in this process, turned round by round: what a test does and sees is in order. */
 import { readdirSync } from "node:fs";
-import { VM_DEFAULTS } from "../../src/config/hybrid-vm.ts";
+import { VM_DEFAULTS } from "../../src/device/config/vm-config.ts";
 import { ERRNO } from "../../src/ffi/errno.ts";
 import { acceptSocket, closeDescriptor, readDescriptor } from "../../src/ffi/socket.ts";
 import { openUnixListener, type UnixListener } from "../../src/net/listen.ts";
 import type { SocketOwners } from "../../src/net/socket-owner.ts";
-import type { Listeners } from "../../src/vhost/device-sockets.ts";
-import type { DeviceOptions } from "../../src/vhost/device-options.ts";
-import { VsockDevice } from "../../src/vhost/device.ts";
-import { EventLoop } from "../../src/vhost/event-loop.ts";
-import { UnixBackend } from "../../src/vhost/unix-backend.ts";
+import type { Listeners } from "../../src/device/host/listening-sockets.ts";
+import type { DeviceOptions } from "../../src/device/device-options.ts";
+import { VsockDevice } from "../../src/device/device.ts";
+import { EventLoop } from "../../src/io/event-loop.ts";
+import { UnixBackend } from "../../src/device/host/unix-backend.ts";
 import { TemporaryFolder } from "./folder.ts";
 import { connectUnix, type GuestOptions, TestGuest, RawVmm } from "./raw-vmm.ts";
 import { VsockDriver } from "./vsock-driver.ts";

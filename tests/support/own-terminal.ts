@@ -2,7 +2,7 @@
 import { getTermios } from "../../src/ffi/termios.ts";
 import { openPty, type WindowSize } from "../../src/ffi/pty.ts";
 import { closeDescriptor, duplicateDescriptor } from "../../src/ffi/socket.ts";
-import { PipeReader, PipeWriter } from "../../src/process/pipe.ts";
+import { PipeReader, PipeWriter } from "../../src/io/pipe.ts";
 import { BINARY } from "./binary.ts";
 import { eventually } from "./eventually.ts";
 

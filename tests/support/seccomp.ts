@@ -5,7 +5,7 @@ import {
   INSTRUCTION_BYTES,
   OPCODE,
   type SeccompArchitecture,
-} from "../../src/process/seccomp-program.ts";
+} from "../../src/process/sandbox/seccomp-program.ts";
 
 const BYTES_OF_SECCOMP_DATA = 64;
 /** BPF_MAXINSNS, linux/bpf_common.h. */

@@ -1,5 +1,5 @@
 /** Guests of plain buffers, and a driver for their rings. */
-import { type MemoryRegion, MemoryTable } from "../../src/vhost/memory-table.ts";
+import { type MemoryRegion, MemoryTable } from "../../src/device/vhost-user/memory-table.ts";
 
 /** A region over a buffer; `before` bytes of the buffer are in front of it, for guards. */
 export function bufferRegion(

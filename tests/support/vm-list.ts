@@ -1,6 +1,6 @@
 /** Arbitrary VMs of hybrid-proxy. */
 import fc from "fast-check";
-import type { HybridBackend, VmConfig } from "../../src/config/hybrid.ts";
+import type { HybridBackend, VmConfig } from "../../src/device/config/device-config.ts";
 
 const u32 = (min: number, max = 0xffff_fffe) => fc.integer({ min, max });
 

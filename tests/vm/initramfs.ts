@@ -4,7 +4,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { CpioEntry } from "../../src/initramfs/cpio.ts";
 import { DEVICE_ENTRIES } from "../../src/initramfs/executable.ts";
-import { withFolders } from "../../src/initramfs/folders.ts";
+import { withFolders } from "../../src/initramfs/directories.ts";
 import { writeArchive } from "../../src/initramfs/write.ts";
 import { findBusybox } from "../../src/vm/guest-image.ts";
 import { TemporaryFolder, vsockbox } from "../support/binary.ts";

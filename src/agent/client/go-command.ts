@@ -1,7 +1,7 @@
 /** A command over the Go agent's frames: ExecStream, ExecPipe and ExecTTY, one on a connection. */
 import { VsockboxError } from "../../errors.ts";
 import { signalName, SIGNAL_STATUS_BASE } from "../../process/exit-status.ts";
-import type { SocketStream } from "../../net/stream.ts";
+import type { SocketStream } from "../../io/stream.ts";
 import {
   encodeFrame,
   encodeJsonFrame,
@@ -19,10 +19,10 @@ import {
   encodeResize,
   type TerminalSize,
 } from "../../protocols/agent/messages.ts";
-import { printable } from "../../printable.ts";
+import { printable } from "../../text/printable.ts";
 import { startFailureOfStatus } from "../../start-error.ts";
-import { FrameConnection } from "../frame-connection.ts";
-import { refusedBy } from "../hello-client.ts";
+import { FrameConnection } from "../channel/frame-connection.ts";
+import { refusedBy } from "./handshake.ts";
 import type { OutputPiece, RemoteExit, RemoteProcess } from "./remote-process.ts";
 
 /** Go's -1, which its agent reports for a command that a signal ended, as the u32 on the wire. */

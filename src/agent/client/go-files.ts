@@ -3,7 +3,7 @@ import { VsockboxError } from "../../errors.ts";
 import { showPath } from "../../files/bytes-path.ts";
 import type { SocketAddress } from "../../net/address.ts";
 import { DEFAULT_CONNECT_TIMEOUT_MS, dial, type DialOptions } from "../../net/dial.ts";
-import { watchIdle } from "../../net/idle.ts";
+import { watchIdle } from "../../io/idle-timeout.ts";
 import {
   decodeFileResponse,
   type FileResponse,
@@ -11,11 +11,11 @@ import {
 } from "../../protocols/agent/file-messages.ts";
 import { encodeBase64 } from "../../protocols/agent/base64.ts";
 import { encodeJsonFrame, frameName, FrameType } from "../../protocols/agent/frame.ts";
-import { printable } from "../../printable.ts";
+import { printable } from "../../text/printable.ts";
 import { bad } from "../../protocols/agent/json-fields.ts";
 import { isFileName } from "../../protocols/agent/paths.ts";
-import { FrameConnection } from "../frame-connection.ts";
-import { refusedBy } from "../hello-client.ts";
+import { FrameConnection } from "../channel/frame-connection.ts";
+import { refusedBy } from "./handshake.ts";
 
 /** Most of what an agent says instead of an answer, in UTF-16 units, before it counts as a reason. */
 const MAX_REASON_CHARACTERS = 4096;

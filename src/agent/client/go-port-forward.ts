@@ -1,12 +1,12 @@
 /** The host's side of PortForward: from a connection to the agent to one inside the guest. */
 import { VsockboxError } from "../../errors.ts";
 import { DEFAULT_CONNECT_TIMEOUT_MS } from "../../net/dial.ts";
-import { answerInTime } from "../../net/retry.ts";
-import type { SocketStream } from "../../net/stream.ts";
+import { answerInTime } from "../../io/deadline.ts";
+import type { SocketStream } from "../../io/stream.ts";
 import { encodeJsonFrame, frameName, FrameType } from "../../protocols/agent/frame.ts";
 import { endedEarly } from "./go-command.ts";
-import { printable } from "../../printable.ts";
-import { FrameConnection } from "../frame-connection.ts";
+import { printable } from "../../text/printable.ts";
+import { FrameConnection } from "../channel/frame-connection.ts";
 
 /** Most of an agent's reason that is kept, in UTF-16 units. */
 const MAX_REASON_CHARACTERS = 4096;

@@ -4,7 +4,7 @@ import { bytesPath, joinPath, showPath } from "../../files/bytes-path.ts";
 import { hasWildcard } from "../../files/glob.ts";
 import { HOME_FEATURE } from "../../protocols/agent/hello.ts";
 import { bad, field } from "../../protocols/agent/json-fields.ts";
-import type { AgentClient } from "../agent-client.ts";
+import type { AgentClient } from "./agent-client.ts";
 
 const TILDE = 0x7e;
 const SLASH = 0x2f;

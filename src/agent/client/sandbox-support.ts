@@ -1,6 +1,6 @@
 /** Whether an agent can confine a command as asked. */
 import { VsockboxError } from "../../errors.ts";
-import { needsSandboxKernel } from "../../process/sandbox.ts";
+import { needsSandboxKernel } from "../../process/sandbox/sandbox.ts";
 
 /**
  * Refuses what an agent would run less confined than asked: one without the feature ignores the words,

@@ -1,8 +1,8 @@
 /** User, confinement and environment of a command, the same for both protocols. */
 import { VsockboxError } from "../../errors.ts";
-import { onAbort } from "../../net/retry.ts";
+import { onAbort } from "../../io/deadline.ts";
 import { type Environment, ownEnvironment } from "../../process/environment.ts";
-import { parseSandbox, type SandboxOption } from "../../process/sandbox.ts";
+import { parseSandbox, type SandboxOption } from "../../process/sandbox/sandbox.ts";
 import { resolveUser, systemUsers, type User } from "../../process/users.ts";
 import { asStartError } from "../../start-error.ts";
 

@@ -7,7 +7,7 @@ import {
 } from "../../protocols/agent/exec-request.ts";
 import { bad } from "../../protocols/agent/json-fields.ts";
 import { StartError } from "../../start-error.ts";
-import type { Channel } from "../channel.ts";
+import type { Channel } from "../channel/channel.ts";
 
 /** More than the kernel accepts for a program: three quarters of 8 MiB of stack, execve(2). */
 const MAX_REQUEST_BYTES = 6 * 1024 * 1024;

@@ -15,11 +15,11 @@ import {
   encodeExecResponse,
   type ExecRequest,
 } from "../../protocols/agent/messages.ts";
-import type { FrameConnection } from "../frame-connection.ts";
-import type { BudgetShare, MemoryBudget } from "../memory-budget.ts";
+import type { FrameConnection } from "../channel/frame-connection.ts";
+import type { BudgetShare, MemoryBudget } from "../channel/memory-budget.ts";
 import { confine, onStopping } from "./command-context.ts";
 import { goSpawnRequestOf, startStatus } from "./go-request.ts";
-import { WatchedOutput } from "../watched-output.ts";
+import { WatchedOutput } from "../../process/command-output.ts";
 
 /** The three modes that run a command without a terminal, by the frame type that begins them. */
 export type ExecMode =

@@ -18,7 +18,7 @@ import {
   READ_FILE_MAX_BYTES,
 } from "../../protocols/agent/file-messages.ts";
 import { encodeJsonFrame, FrameType } from "../../protocols/agent/frame.ts";
-import type { FrameConnection } from "../frame-connection.ts";
+import type { FrameConnection } from "../channel/frame-connection.ts";
 
 const readAsync = promisify(read);
 

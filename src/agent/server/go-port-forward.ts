@@ -1,9 +1,9 @@
 /** PortForward: a TCP connection inside the guest, joined to the host's connection. */
 import { dialTcp } from "../../net/tcp.ts";
-import { pump } from "../../net/pump.ts";
+import { pump } from "../../io/pump.ts";
 import { decodePortForwardRequest } from "../../protocols/agent/file-messages.ts";
 import { FrameType } from "../../protocols/agent/frame.ts";
-import type { FrameConnection } from "../frame-connection.ts";
+import type { FrameConnection } from "../channel/frame-connection.ts";
 
 /**
  * Dials the requested address; on success sends Ready and carries raw bytes both ways, each with

@@ -10,8 +10,8 @@ import {
 import { confine, DEFAULT_TERM, onStopping } from "./command-context.ts";
 import { goSpawnRequestOf, startStatus } from "./go-request.ts";
 import type { SessionOptions } from "./go-exec.ts";
-import type { FrameConnection } from "../frame-connection.ts";
-import { WatchedOutput } from "../watched-output.ts";
+import type { FrameConnection } from "../channel/frame-connection.ts";
+import { WatchedOutput } from "../../process/command-output.ts";
 
 /** Runs the requested command to its end, or until the host is gone. Never throws. */
 export async function runTTYSession(

@@ -1,6 +1,6 @@
 /** The first exchange between two of ours (type 64), and errors and results on a channel. */
 import { type ErrorCode, EXIT_STATUS, VsockboxError } from "../../errors.ts";
-import { printable } from "../../printable.ts";
+import { printable } from "../../text/printable.ts";
 import { encodeBase64 } from "./base64.ts";
 import { CHALLENGE_FEATURE, NONCE_BYTES, PROOF_BYTES, readFixedBytes } from "./challenge.ts";
 import {

@@ -3,7 +3,7 @@
  * see. Paths are bytes.
  */
 import { VsockboxError } from "../../errors.ts";
-import { printable } from "../../printable.ts";
+import { printable } from "../../text/printable.ts";
 import { parseObject, type JsonObject } from "../agent/json-fields.ts";
 import { badMessage, MAX_DATA_BYTES } from "./message.ts";
 

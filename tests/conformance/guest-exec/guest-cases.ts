@@ -1,5 +1,5 @@
 /** The suite as a host: what a guest must make of what it is sent. */
-import type { SocketStream } from "../../../src/net/stream.ts";
+import type { SocketStream } from "../../../src/io/stream.ts";
 import { type Case, frame, holds, type Program, same } from "./suite.ts";
 
 /** Starts the guest under test; gives it and its connection. */

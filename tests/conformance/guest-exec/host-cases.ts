@@ -1,5 +1,5 @@
 /** The suite as a guest: what a host must send. */
-import type { SocketStream } from "../../../src/net/stream.ts";
+import type { SocketStream } from "../../../src/io/stream.ts";
 import { type Case, frame, holds, type Program, same } from "./suite.ts";
 
 /** Starts the host under test with commands, a line each; connects to it as a guest. */

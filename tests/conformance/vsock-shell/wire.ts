@@ -3,7 +3,7 @@
  * src/, so that a mistake there cannot hide itself.
  */
 import { Failure, Wire } from "../wire.ts";
-import type { SocketStream } from "../../../src/net/stream.ts";
+import type { SocketStream } from "../../../src/io/stream.ts";
 
 /** Message types, by the names that the protocol gives them. */
 export const Type = {

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { readFileSync, writeFileSync } from "node:fs";
 import { ElfFile } from "../../../src/elf/elf-file.ts";
 import { VsockboxError } from "../../../src/errors.ts";
-import { findRuntime } from "../../../src/self-contained/libraries.ts";
+import { findRuntime } from "../../../packaging/self-contained/libraries.ts";
 import { TemporaryFolder } from "../../support/folder.ts";
 
 const architecture = process.arch === "arm64" ? "arm64" : "x64";

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { truncateSync, writeFileSync } from "node:fs";
 import { archiveBytes, type CpioEntry, padding } from "../../../src/initramfs/cpio.ts";
-import { withFolders } from "../../../src/initramfs/folders.ts";
+import { withFolders } from "../../../src/initramfs/directories.ts";
 import { TemporaryFolder } from "../../support/folder.ts";
 import { describeWith } from "../../support/tools.ts";
 

@@ -9,7 +9,7 @@ import {
   resolveModules,
   VSOCK_MODULES,
 } from "../../../src/initramfs/modules.ts";
-import { loadModules } from "../../../src/process/load-modules.ts";
+import { loadModules } from "../../../src/process/init/load-modules.ts";
 import { TemporaryFolder } from "../../support/folder.ts";
 import { describeWith } from "../../support/tools.ts";
 

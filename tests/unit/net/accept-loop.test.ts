@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { closeDescriptor } from "../../../src/ffi/socket.ts";
 import { AcceptLoop } from "../../../src/net/accept-loop.ts";
 import { openUnixListener } from "../../../src/net/listen.ts";
-import { ReadableWatch } from "../../../src/net/readable-watch.ts";
+import { ReadableWatch } from "../../../src/io/readable-watch.ts";
 import { eventually } from "../../support/eventually.ts";
 import { TemporaryFolder } from "../../support/folder.ts";
 import { connectUnix } from "../../support/raw-vmm.ts";

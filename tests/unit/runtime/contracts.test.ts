@@ -6,9 +6,9 @@ import { join } from "node:path";
 import { openPipe, closeDescriptor } from "../../../src/ffi/socket.ts";
 import { dial } from "../../../src/net/dial.ts";
 import { listen, type Listener } from "../../../src/net/listen.ts";
-import { READ_HIGH_WATER_BYTES, type SocketStream } from "../../../src/net/stream.ts";
-import { EARLY_MAPS } from "../../../src/process/init-mounts.ts";
-import { PipeReader, PipeWriter } from "../../../src/process/pipe.ts";
+import { READ_HIGH_WATER_BYTES, type SocketStream } from "../../../src/io/stream.ts";
+import { EARLY_MAPS } from "../../../src/process/init/mounts.ts";
+import { PipeReader, PipeWriter } from "../../../src/io/pipe.ts";
 import { describeUnshared } from "../../support/namespaces.ts";
 
 const path = join(tmpdir(), `vsockbox-contract-${process.pid}.sock`);

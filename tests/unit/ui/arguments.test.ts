@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { command as connect } from "../../../src/commands/connect.ts";
-import { command as exec } from "../../../src/commands/exec.ts";
-import { command as kill } from "../../../src/commands/kill.ts";
+import { command as connect } from "../../../src/commands/bytes/connect.ts";
+import { command as exec } from "../../../src/commands/run/exec.ts";
+import { command as kill } from "../../../src/commands/run/kill.ts";
 import { COMMANDS } from "../../../src/commands/index.ts";
 import { closest, parseArguments, parseDuration, parseInteger } from "../../../src/ui/arguments.ts";
 

@@ -11,7 +11,7 @@ import {
   proofInput,
 } from "../../../../src/protocols/agent/challenge.ts";
 import { decodeHello, encodeHello, FEATURES } from "../../../../src/protocols/agent/hello.ts";
-import { isProof, isToken, newNonce, proofOf } from "../../../../src/agent/token-proof.ts";
+import { isProof, isToken, newNonce, proofOf } from "../../../../src/agent/channel/token-proof.ts";
 
 const nonce = (byte: number) => new Uint8Array(NONCE_BYTES).fill(byte);
 const json = (value: unknown) => Buffer.from(JSON.stringify(value));

@@ -1,0 +1,387 @@
+/** Several channels over one connection, behind a Hello; the same for either end. */
+import { toVsockboxError, VsockboxError } from "../../errors.ts";
+import {
+  type ChannelFrame,
+  decodeChannelFrame,
+  encodeChannelJson,
+  MAX_CHANNEL_FRAME_BYTES,
+} from "../../protocols/agent/channel-frames.ts";
+import { CHANNEL_WINDOW_BYTES } from "../../protocols/agent/credit.ts";
+import { encodeJsonFrame, FrameType } from "../../protocols/agent/frame.ts";
+import { encodeError } from "../../protocols/agent/hello.ts";
+import { bad, type JsonObject } from "../../protocols/agent/json-fields.ts";
+import { printable } from "../../text/printable.ts";
+import { Channel, type ChannelCarrier, requestTooLong } from "./channel.ts";
+import type { FrameConnection } from "./frame-connection.ts";
+import type { MemoryBudget } from "./memory-budget.ts";
+import { type LivenessLimits, type LivenessPhase, PeerLiveness } from "./peer-liveness.ts";
+
+/** Open channels that one peer may have at once. */
+export const MAX_CHANNELS = 1024;
+
+/** Frames below this size are put together into one write, in bytes. */
+const COALESCE_BYTES = 64 * 1024;
+
+/**
+ * Frames that take no credit are answers to the peer's own: above so many bytes of them that it has
+ * not taken, nothing more is read from it. Peers that read never come near.
+ */
+const MAX_UNSENT_ANSWER_BYTES = 1024 * 1024;
+
+/** Options of {@link ChannelConnection}. */
+export interface ChannelConnectionOptions {
+  /** The side that connected numbers its channels oddly. */
+  side: "client" | "agent";
+  /** The window that the peer's Hello gives our channels, in bytes. */
+  peerWindow: number;
+  /** What unread input of all channels of this process has to share; undefined: no limit. */
+  budget?: MemoryBudget | undefined;
+  /** Called for each channel that the peer opens. */
+  onOpen: (channel: Channel, request: JsonObject) => void;
+  /** How much silence of the peer is allowed while an answer is due; undefined: any. */
+  liveness?: LivenessLimits | undefined;
+}
+
+/** A peer that neither closes the connection nor sends anything. */
+export class SilentPeerError extends VsockboxError {
+  /** Whether the peer has sent anything since the last request. */
+  readonly phase: LivenessPhase;
+
+  constructor(silentMs: number, phase: LivenessPhase) {
+    super({
+      code: "TIMEOUT",
+      operation: "wait for the agent",
+      message: `nothing came from it for ${formatSeconds(silentMs)}, not even the answer to a ping`,
+      hint: "the agent or its VM may be stopped, paused or overloaded",
+    });
+    this.phase = phase;
+  }
+}
+
+function formatSeconds(milliseconds: number): string {
+  return `${Math.round(milliseconds / 100) / 10} s`;
+}
+
+/** The connection behind all channels. Call {@link run}, else nothing comes in. */
+export class ChannelConnection implements ChannelCarrier {
+  readonly #connection: FrameConnection;
+  readonly #options: ChannelConnectionOptions;
+  readonly #channels = new Map<number, Channel>();
+  readonly #pings: PromiseWithResolvers<JsonObject>[] = [];
+  #nextId: number;
+  #lastPeerId: number;
+  #batch: Uint8Array[] = [];
+  #batchBytes = 0;
+  #batchAnswerBytes = 0;
+  #unsentAnswerBytes = 0;
+  #answersSent: PromiseWithResolvers<void> | undefined;
+  #flushTimer: NodeJS.Immediate | undefined;
+  #broken: VsockboxError | undefined;
+  readonly #liveness: PeerLiveness | undefined;
+  #livenessTimer: Timer | undefined;
+  /** When the last frame came in, by performance.now(). */
+  lastFrameAt = performance.now();
+
+  constructor(connection: FrameConnection, options: ChannelConnectionOptions) {
+    this.#connection = connection;
+    this.#options = options;
+    this.#nextId = options.side === "client" ? 1 : 2;
+    this.#lastPeerId = options.side === "client" ? 0 : -1;
+    this.#liveness =
+      options.liveness && new PeerLiveness(options.liveness, connection.stream.lastSignOfLife);
+    connection.limitFrames(MAX_CHANNEL_FRAME_BYTES);
+  }
+
+  /** How many channels are open. */
+  get channels(): number {
+    return this.#channels.size;
+  }
+
+  /**
+   * Opens a channel.
+   *
+   * @throws {VsockboxError} TRANSPORT where the connection is gone; resources (E2BIG) for a request
+   * that is longer than a frame.
+   */
+  open(request: JsonObject, onControl?: (value: JsonObject) => void): Channel {
+    if (this.#broken !== undefined) throw this.#broken;
+    const frame = encodeChannelJson("open", this.#nextId, request);
+    // The peer would end the whole connection.
+    if (frame.length > MAX_CHANNEL_FRAME_BYTES) throw requestTooLong(frame.length);
+    const channel = this.#make(this.#nextId);
+    this.#nextId += 2;
+    if (onControl !== undefined) channel.onControl = onControl;
+    this.write(frame).catch(() => undefined);
+    this.#expectAnswer();
+    return channel;
+  }
+
+  /** Watches the peer from now on, for as long as anything is open. */
+  #expectAnswer(): void {
+    const liveness = this.#liveness;
+    if (liveness === undefined) return;
+    const nowMs = performance.now();
+    if (this.#livenessTimer === undefined) {
+      liveness.resume(nowMs);
+      this.#livenessTimer = setInterval(() => this.#checkLiveness(liveness), liveness.tickMs);
+      this.#livenessTimer.unref();
+    }
+    liveness.onRequest(nowMs, this.#connection.stream.lastSignOfLife);
+  }
+
+  #checkLiveness(liveness: PeerLiveness): void {
+    if (this.#channels.size + this.#pings.length === 0) return this.#stopWatching();
+    const { stream } = this.#connection;
+    const verdict = liveness.check(performance.now(), stream.lastSignOfLife);
+    // Where this side was held up, the answer may be there and not delivered yet.
+    if (verdict.kind === "lost" && !stream.hasUndeliveredInput) {
+      this.abort(new SilentPeerError(verdict.silentMs, verdict.phase));
+    } else if (verdict.kind === "ping") {
+      this.#sendPing({}).catch(() => undefined);
+    }
+  }
+
+  #stopWatching(): void {
+    clearInterval(this.#livenessTimer);
+    this.#livenessTimer = undefined;
+  }
+
+  #make(id: number): Channel {
+    const windows = { peerBytes: this.#options.peerWindow, ownBytes: CHANNEL_WINDOW_BYTES };
+    const channel = new Channel(this, id, windows, this.#options.budget?.share());
+    this.#channels.set(id, channel);
+    return channel;
+  }
+
+  /** Asks the peer for a sign of life; gives its answer. */
+  async ping(value: JsonObject = {}): Promise<JsonObject> {
+    if (this.#broken !== undefined) throw this.#broken;
+    const answer = this.#sendPing(value);
+    this.#flush().catch(() => undefined);
+    this.#expectAnswer();
+    return answer;
+  }
+
+  /** Makes {@link Channel.hasBegun} true as soon as the peer has read everything sent so far. */
+  confirm(channel: Channel): void {
+    this.#sendPing({}).then(
+      () => {
+        channel.hasBegun = true;
+      },
+      () => undefined,
+    );
+  }
+
+  #sendPing(value: JsonObject): Promise<JsonObject> {
+    const answer = Promise.withResolvers<JsonObject>();
+    this.#pings.push(answer);
+    // A peer that does not read delays this write for ever; the answer's promise ends all the same.
+    this.write(encodeJsonFrame(FrameType.Ping, value)).catch(() => undefined);
+    return answer.promise;
+  }
+
+  /**
+   * Sends a frame. A small one waits for others of the same turn of the event loop: many tiny packets
+   * would use up the peer's queue of packets long before its credit.
+   *
+   * @returns when the kernel has a large frame; when a small one is queued.
+   */
+  write(frame: Uint8Array): Promise<void> {
+    if (frame.length >= COALESCE_BYTES) {
+      this.#flush().catch(() => undefined);
+      return this.#connection.sendEncoded(frame);
+    }
+    this.#batch.push(frame);
+    this.#batchBytes += frame.length;
+    if (this.#batchBytes >= COALESCE_BYTES) return this.#flush();
+    this.#flushTimer ??= setImmediate(() => {
+      // A broken connection is noticed by whoever reads.
+      this.#flush().catch(() => undefined);
+    });
+    return Promise.resolve();
+  }
+
+  /** Sends an answer, which takes no credit. A broken connection is noticed by whoever reads. */
+  post(frame: Uint8Array): void {
+    this.#unsentAnswerBytes += frame.length;
+    if (frame.length < COALESCE_BYTES) {
+      this.#batchAnswerBytes += frame.length;
+      this.write(frame).catch(() => undefined);
+    } else {
+      const onSent = () => this.#onAnswersSent(frame.length);
+      this.write(frame).then(onSent, onSent);
+    }
+  }
+
+  #onAnswersSent(bytes: number): void {
+    this.#unsentAnswerBytes -= bytes;
+    if (this.#unsentAnswerBytes > MAX_UNSENT_ANSWER_BYTES) return;
+    const waiter = this.#answersSent;
+    this.#answersSent = undefined;
+    waiter?.resolve();
+  }
+
+  #flush(): Promise<void> {
+    if (this.#flushTimer !== undefined) clearImmediate(this.#flushTimer);
+    this.#flushTimer = undefined;
+    const [first] = this.#batch;
+    if (first === undefined) return Promise.resolve();
+    const whole = this.#batch.length === 1 ? first : Buffer.concat(this.#batch);
+    this.#batch = [];
+    this.#batchBytes = 0;
+    const sent = this.#connection.sendEncoded(whole);
+    const answerBytes = this.#batchAnswerBytes;
+    this.#batchAnswerBytes = 0;
+    if (answerBytes > 0) {
+      const onSent = () => this.#onAnswersSent(answerBytes);
+      sent.then(onSent, onSent);
+    }
+    return sent;
+  }
+
+  /** Called by a channel that was closed from this side. */
+  forget(channel: Channel): void {
+    this.#channels.delete(channel.id);
+  }
+
+  /**
+   * Reads until the connection ends. All channels that are open then end with the reason.
+   *
+   * @throws {VsockboxError} BAD_DATA, TRANSPORT.
+   */
+  async run(): Promise<void> {
+    try {
+      for (;;) {
+        const frame = await this.#connection.next();
+        if (frame === undefined) break;
+        this.lastFrameAt = performance.now();
+        if (frame.type === FrameType.Stderr) throw saidBy(frame.payload);
+        this.#onFrame(decodeChannelFrame(frame));
+        if (this.#unsentAnswerBytes > MAX_UNSENT_ANSWER_BYTES) {
+          this.#answersSent ??= Promise.withResolvers();
+          await this.#answersSent.promise;
+        }
+      }
+      this.#end(
+        new VsockboxError({
+          code: "TRANSPORT",
+          operation: "connection",
+          message: "the other side has closed it",
+          hint: "the agent or the guest may have been stopped",
+        }),
+      );
+    } catch (thrown) {
+      const error = toVsockboxError(thrown, "read frame");
+      this.#end(error);
+      throw error;
+    }
+  }
+
+  /** Drops the connection; everything on it ends with `reason`. */
+  abort(reason: VsockboxError): void {
+    this.#end(reason);
+    this.#connection.stream.abort(reason);
+  }
+
+  /** Sends what is queued and closes the connection. */
+  async close(): Promise<void> {
+    await this.#flush().catch(() => undefined);
+    await this.#connection.stream.close();
+  }
+
+  #end(reason: VsockboxError): void {
+    this.#broken ??= reason;
+    this.#stopWatching();
+    for (const channel of this.#channels.values()) channel.onBroken(reason);
+    this.#channels.clear();
+    for (const ping of this.#pings.splice(0)) ping.reject(reason);
+  }
+
+  #onFrame(frame: ChannelFrame): void {
+    switch (frame.kind) {
+      case "ping": {
+        const answer = { ...frame.value, receivedMs: Date.now() };
+        this.post(encodeJsonFrame(FrameType.Pong, answer));
+        return;
+      }
+      case "pong":
+        this.#pings.shift()?.resolve(frame.value);
+        return;
+      case "open":
+        return this.#onOpen(frame.channel, frame.value);
+      default: {
+        const channel = this.#channels.get(frame.channel);
+        // What was on its way when this side closed the channel is of no interest any more.
+        if (channel !== undefined) this.#onChannelFrame(channel, frame);
+        else if (!this.#wasOpen(frame.channel)) throw bad("frame", "its channel was never opened");
+      }
+    }
+  }
+
+  #wasOpen(id: number): boolean {
+    const isOurs = id % 2 === this.#nextId % 2;
+    return id > 0 && (isOurs ? id < this.#nextId : id <= this.#lastPeerId);
+  }
+
+  #onChannelFrame(
+    channel: Channel,
+    frame: Exclude<ChannelFrame, { kind: "ping" | "pong" | "open" }>,
+  ): void {
+    channel.hasBegun = true;
+    switch (frame.kind) {
+      case "data":
+        return channel.onData(
+          { kind: "data", stream: frame.stream, bytes: frame.bytes },
+          frame.cost,
+        );
+      case "record":
+        return channel.onData({ kind: "record", value: frame.value }, frame.cost);
+      case "control":
+        return handleControl(channel, frame.value);
+      case "credit":
+        return channel.onCredit(frame.bytes);
+      case "end":
+        return channel.onEnd();
+      case "close":
+        this.#channels.delete(channel.id);
+        return channel.onClose(frame.value);
+    }
+  }
+
+  #onOpen(id: number, request: JsonObject): void {
+    if (id % 2 === this.#nextId % 2 || id <= this.#lastPeerId) {
+      throw bad("Open", `channel ${id} is not the other side's next one`);
+    }
+    this.#lastPeerId = id;
+    if (this.#channels.size >= MAX_CHANNELS) {
+      const error = new VsockboxError({
+        code: "REFUSED",
+        operation: "open channel",
+        message: `${MAX_CHANNELS} channels are open already`,
+      });
+      this.post(encodeChannelJson("close", id, encodeError(error)));
+      return;
+    }
+    this.#options.onOpen(this.#make(id), request);
+  }
+}
+
+/** A control message that makes no sense ends its own channel, not those beside it. */
+function handleControl(channel: Channel, value: JsonObject): void {
+  try {
+    channel.onControl(value);
+  } catch (thrown) {
+    const error = toVsockboxError(thrown, "control");
+    channel.fail(error);
+    channel.onBroken(error);
+  }
+}
+
+/** The peer's last words before it closes the connection. */
+function saidBy(payload: Uint8Array): VsockboxError {
+  return new VsockboxError({
+    code: "TRANSPORT",
+    operation: "connection",
+    message: `the other side ended it: ${printable(new TextDecoder().decode(payload.subarray(0, 1024)).trimEnd())}`,
+  });
+}

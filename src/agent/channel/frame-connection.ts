@@ -1,0 +1,103 @@
+/** One connection of the agent protocol: frames in, frames out. */
+import { VsockboxError } from "../../errors.ts";
+import type { SocketStream } from "../../io/stream.ts";
+import { RECOGNISED_BYTES } from "../../protocols/recognise-service.ts";
+import { encodeFrame, type Frame, FrameDecoder, FrameType } from "../../protocols/agent/frame.ts";
+
+import type { BudgetShare } from "./memory-budget.ts";
+
+/** Frames over a stream, for either end. */
+export class FrameConnection {
+  readonly stream: SocketStream;
+  readonly #decoder: FrameDecoder;
+  readonly #frames: AsyncGenerator<Frame, undefined, undefined>;
+  readonly #share: BudgetShare | undefined;
+  #unread: Frame | undefined;
+  #head = new Uint8Array(0);
+
+  /** @param options `share`: what a frame that is coming in holds, where that is limited. */
+  constructor(
+    stream: SocketStream,
+    options: { maxFrameBytes?: number; share?: BudgetShare | undefined } = {},
+  ) {
+    this.stream = stream;
+    this.#share = options.share;
+    this.#decoder = new FrameDecoder(options);
+    this.#frames = this.#read();
+  }
+
+  /**
+   * The next frame, or piece of a data frame; undefined at end of input.
+   *
+   * @throws {VsockboxError} BAD_DATA for a frame above the limit; TRANSPORT where the connection
+   * broke or ended inside a frame.
+   */
+  async next(): Promise<Frame | undefined> {
+    const unread = this.#unread;
+    this.#unread = undefined;
+    if (unread !== undefined) return unread;
+    const { value, done } = await this.#frames.next();
+    return done ? undefined : value;
+  }
+
+  async *#read(): AsyncGenerator<Frame, undefined, undefined> {
+    for await (const chunk of this.stream) {
+      if (this.#head.length < RECOGNISED_BYTES) {
+        this.#head = Buffer.concat([this.#head, chunk.subarray(0, RECOGNISED_BYTES)]);
+      }
+      yield* this.#decoder.push(chunk);
+      if (this.#share?.resize(this.#decoder.heldBytes) === false) {
+        throw new VsockboxError({
+          code: "REFUSED",
+          operation: "read frame",
+          message: "the memory for buffers is used up",
+          hint: "--max-memory of the agent is the limit",
+        });
+      }
+    }
+    this.#decoder.finish();
+    return undefined;
+  }
+
+  /** The first bytes of the peer, by which it can be recognised. */
+  get head(): Uint8Array {
+    return this.#head;
+  }
+
+  /** Puts a frame back: the next call of {@link next} gives it. */
+  unread(frame: Frame): void {
+    this.#unread = frame;
+  }
+
+  /** Changes the limit for frames that are still to come, in bytes. */
+  limitFrames(maxFrameBytes: number): void {
+    this.#decoder.limit(maxFrameBytes);
+  }
+
+  /** Gives the stream back for raw bytes: what came behind the last frame is read first. */
+  detach(): SocketStream {
+    this.stream.unread(this.#decoder.takeRest());
+    return this.stream;
+  }
+
+  /** Sends one frame; resolves when the kernel has it. */
+  send(type: number, payload: Uint8Array): Promise<void> {
+    return this.stream.write(encodeFrame(type, payload));
+  }
+
+  /** Sends an encoded frame. */
+  sendEncoded(frame: Uint8Array): Promise<void> {
+    return this.stream.write(frame);
+  }
+
+  /** Tells the peer in words what went wrong, in a Stderr frame. */
+  sendError(error: VsockboxError): Promise<void> {
+    const text = `vsockbox agent: ${error.message}\n`;
+    return this.send(FrameType.Stderr, new TextEncoder().encode(text));
+  }
+
+  /** Ends the connection after the last frame, which the peer still gets. */
+  async finish(): Promise<void> {
+    await this.stream.finish();
+  }
+}

@@ -1,0 +1,35 @@
+/** Nonces and proofs of a token; what they are for is in protocols/agent/challenge.ts. */
+import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypto";
+import {
+  NONCE_BYTES,
+  type Nonces,
+  proofInput,
+  type ProofRole,
+} from "../../protocols/agent/challenge.ts";
+
+/** Returns a nonce that was never used before. */
+export function newNonce(): Uint8Array {
+  return randomBytes(NONCE_BYTES);
+}
+
+/** Returns the proof that `role` knows the token. */
+export function proofOf(token: string, role: ProofRole, nonces: Nonces): Uint8Array {
+  return createHmac("sha256", token).update(proofInput(role, nonces)).digest();
+}
+
+/** Whether a proof is right; how long the comparison takes does not depend on where it differs. */
+export function isProof(
+  proof: Uint8Array,
+  token: string,
+  role: ProofRole,
+  nonces: Nonces,
+): boolean {
+  const expected = proofOf(token, role, nonces);
+  return proof.length === expected.length && timingSafeEqual(proof, expected);
+}
+
+/** Whether a token that came in clear is right; the time shows neither its length nor its start. */
+export function isToken(received: string, expected: string): boolean {
+  const digest = (text: string) => createHash("sha256").update(text).digest();
+  return timingSafeEqual(digest(received), digest(expected));
+}

@@ -1,0 +1,275 @@
+/** A host's first exchange with an agent: Hello, and the proofs that both know the token. */
+import { VsockboxError } from "../../errors.ts";
+import { formatAddress, type SocketAddress } from "../../net/address.ts";
+import { DEFAULT_CONNECT_TIMEOUT_MS, dial, type DialOptions } from "../../net/dial.ts";
+import { withDeadline } from "../../io/deadline.ts";
+import type { SocketStream } from "../../io/stream.ts";
+import { WrongServiceError } from "../../net/wrong-service.ts";
+import { encodeProof, judgeAgent } from "../../protocols/agent/challenge.ts";
+import { CHANNEL_WINDOW_BYTES } from "../../protocols/agent/credit.ts";
+import {
+  encodeJsonFrame,
+  frameName,
+  FrameType,
+  MAX_UNAUTHENTICATED_FRAME_BYTES,
+} from "../../protocols/agent/frame.ts";
+import {
+  decodeHello,
+  encodeHello,
+  FEATURES,
+  type Hello,
+  PROTOCOL_VERSION,
+} from "../../protocols/agent/hello.ts";
+import { REFUSED_TEXT, TOKEN_MISSING_TEXT } from "../../protocols/agent/refused.ts";
+import { recogniseService } from "../../protocols/recognise-service.ts";
+import { printable } from "../../text/printable.ts";
+import { VERSION } from "../../version.ts";
+import { EXEC_PORT, READY_PORT } from "../ports.ts";
+import { FrameConnection } from "../channel/frame-connection.ts";
+import { isProof, newNonce, proofOf } from "../channel/token-proof.ts";
+
+/** How to reach an agent. */
+export interface AgentDialOptions extends DialOptions {
+  /** The secret of an agent that was started with `--token-file`. */
+  token?: string | undefined;
+  /** Between pings to an agent that is silent while an answer is due, in milliseconds; 0: none. */
+  keepaliveMs?: number | undefined;
+  /**
+   * Sends the token in clear to an agent that does not know the challenge. Without it such an agent is
+   * refused, since any process that listens in its place could ask for the token in this way.
+   */
+  allowsClearToken?: boolean | undefined;
+}
+
+/** An agent that does not answer a Hello: it has the frames of the Go agent alone. */
+export class OldAgentError extends VsockboxError {
+  /** The address that may be meant instead; undefined: this one may well be right. */
+  readonly otherAddressHint: string | undefined;
+
+  constructor(address: string, otherAddressHint?: string) {
+    super({
+      code: "UNAVAILABLE",
+      operation: "greet the agent at",
+      address,
+      message: "it closed the connection: it is not a vsockbox agent, or an old one",
+      hint:
+        otherAddressHint ??
+        "exec, shell, forward -L and cp of single files work with any agent; for the rest run `vsockbox agent` in the guest",
+    });
+    this.otherAddressHint = otherAddressHint;
+  }
+}
+
+/** An agent that expects the token in clear, or cannot prove that it knows it. */
+export class ClearTokenError extends VsockboxError {
+  constructor(address: string) {
+    super({
+      code: "REFUSED",
+      operation: "enter",
+      address,
+      message: "the agent cannot prove that it knows the token, and was not sent it",
+      hint: "if it is an agent of vsockbox 0.1, --allow-clear-token sends it the token in clear; if it has no token, connect without one (--token-file '')",
+    });
+  }
+}
+
+/** A connection on which both sides have said Hello. */
+export interface GreetedConnection {
+  connection: FrameConnection;
+  hello: Hello;
+}
+
+/**
+ * Connects and exchanges Hello. With a token the agent has proved that it knows it, and has been sent
+ * this side's proof, when this returns.
+ *
+ * @throws {OldAgentError} if the agent does not know Hello.
+ * @throws {ClearTokenError} if it would have to be sent the token in clear, and that is not allowed.
+ * @throws {VsockboxError} REFUSED (CID or token), TIMEOUT, and as `dial`.
+ */
+export async function greetAgent(
+  address: SocketAddress,
+  options: AgentDialOptions = {},
+): Promise<GreetedConnection> {
+  try {
+    return await greetOnce(address, options, false);
+  } catch (thrown) {
+    if (!(thrown instanceof ClearTokenError) || options.allowsClearToken !== true) throw thrown;
+    return greetOnce(address, options, true);
+  }
+}
+
+async function greetOnce(
+  address: SocketAddress,
+  options: AgentDialOptions,
+  sendsClearToken: boolean,
+): Promise<GreetedConnection> {
+  const stream = await dial(address, options);
+  const connection = new FrameConnection(stream, {
+    maxFrameBytes: MAX_UNAUTHENTICATED_FRAME_BYTES,
+  });
+  const shown = formatAddress(address);
+  try {
+    const exchange = sendsClearToken
+      ? exchangeHello(connection, shown, { token: options.token })
+      : exchangeProofs(connection, shown, options.token);
+    const hello = await withDeadline(exchange, {
+      milliseconds: options.timeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS,
+      signal: options.signal,
+      timeoutError: () =>
+        new VsockboxError({
+          code: "TIMEOUT",
+          operation: "greet the agent at",
+          address: shown,
+          message: "no answer in time",
+          hint: "is it an agent that listens there?",
+        }),
+      onGiveUp: (reason) => stream.abort(reason),
+    });
+    return { connection, hello };
+  } catch (thrown) {
+    stream.abort();
+    throw explained(thrown, address, connection.head);
+  }
+}
+
+/** The error of a greeting, or a better one if the peer's first bytes, or its address, say more. */
+function explained(thrown: unknown, address: SocketAddress, head: Uint8Array): unknown {
+  if (!(thrown instanceof VsockboxError)) return thrown;
+  const isOld = thrown instanceof OldAgentError;
+  if (!isOld && thrown.code !== "BAD_DATA" && thrown.code !== "TIMEOUT") return thrown;
+  const service = recogniseService(head);
+  if (service !== undefined && service !== "agent") {
+    return new WrongServiceError(address, service, "agent", thrown);
+  }
+  const hint = isOld ? otherAddress(address) : undefined;
+  return hint === undefined ? thrown : new OldAgentError(formatAddress(address), hint);
+}
+
+/** The address that may be meant by one at which the connection is closed without a byte. */
+function otherAddress(address: SocketAddress): string | undefined {
+  if (address.kind === "unix") {
+    return `if that is the socket of a VMM or of hybrid-proxy, its address is hybrid:${address.path}`;
+  }
+  if (address.port !== READY_PORT) return undefined;
+  const agent = formatAddress({ ...address, port: EXEC_PORT });
+  return `port ${READY_PORT} only shows that the agent is ready; it is at ${agent}`;
+}
+
+/** Exchanges Hello, and proves the token in both directions if there is one. */
+async function exchangeProofs(
+  connection: FrameConnection,
+  address: string,
+  token: string | undefined,
+): Promise<Hello> {
+  if (token === undefined) return exchangeHello(connection, address, {});
+  const nonce = newNonce();
+  const hello = await exchangeHello(connection, address, { nonce });
+  const judgement = judgeAgent(hello, true);
+  if (judgement.kind === "no token") throw noToken(address);
+  if (judgement.kind !== "verify") throw new ClearTokenError(address);
+  const nonces = { client: nonce, agent: judgement.agentNonce };
+  if (!isProof(judgement.proof, token, "agent", nonces)) throw anotherToken(address);
+  const proof = encodeProof(proofOf(token, "client", nonces));
+  await connection.sendEncoded(encodeJsonFrame(FrameType.Proof, proof));
+  return hello;
+}
+
+async function exchangeHello(
+  connection: FrameConnection,
+  address: string,
+  secret: Partial<Pick<Hello, "token" | "nonce">>,
+): Promise<Hello> {
+  const own: Hello = {
+    protocol: PROTOCOL_VERSION,
+    version: `vsockbox ${VERSION}`,
+    features: FEATURES,
+    window: CHANNEL_WINDOW_BYTES,
+    token: undefined,
+    ...secret,
+  };
+  let said = "";
+  try {
+    await connection.sendEncoded(encodeJsonFrame(FrameType.Hello, encodeHello(own)));
+    for (;;) {
+      const frame = await connection.next();
+      if (frame === undefined) break;
+      if (frame.type === FrameType.Hello) return decodeHello(frame.payload);
+      if (frame.type !== FrameType.Stderr) {
+        throw new VsockboxError({
+          code: "BAD_DATA",
+          operation: "greet the agent at",
+          address,
+          message: `it answered with an unexpected ${frameName(frame.type)} frame`,
+          hint: "is it an agent that listens there?",
+        });
+      }
+      if (said.length < 1024) said += new TextDecoder().decode(frame.payload);
+    }
+  } catch (thrown) {
+    if (!(thrown instanceof VsockboxError) || thrown.code !== "TRANSPORT") throw thrown;
+  }
+  // An agent that answers a nonce in this way is one of version 0.1, which looks for the token itself.
+  const wantsClearToken = secret.nonce !== undefined && said.includes(TOKEN_MISSING_TEXT);
+  if (wantsClearToken) throw new ClearTokenError(address);
+  throw refusedBy(said) ?? new OldAgentError(address);
+}
+
+function noToken(address: string): VsockboxError {
+  return new VsockboxError({
+    code: "REFUSED",
+    operation: "enter",
+    address,
+    message: "the agent has no token, so it may not be the one that is meant",
+    hint: "start the agent with --token-file, or connect without a token (--token-file '')",
+  });
+}
+
+function anotherToken(address: string): VsockboxError {
+  return new VsockboxError({
+    code: "REFUSED",
+    operation: "enter",
+    address,
+    message: "the agent does not know the token, or it is another one",
+    hint: "compare the token files of both sides; if they are equal, another process listens there",
+  });
+}
+
+/** The error for an agent that lets nobody in, by what it said; undefined for other words. */
+export function refusedBy(said: string): VsockboxError | undefined {
+  if (!said.includes(REFUSED_TEXT)) return undefined;
+  return new VsockboxError({
+    code: "REFUSED",
+    operation: "enter",
+    message: printable(
+      said
+        .trim()
+        .replace(/^vsockbox agent: /, "")
+        .replace(/^accept: /, ""),
+    ),
+    hint: hintAfterRefusal(said),
+  });
+}
+
+function hintAfterRefusal(said: string): string {
+  if (said.includes("token")) {
+    return "give the agent's token: --token-file FILE, or token_file in the VM's profile";
+  }
+  if (said.includes("--max-sessions")) return "try again later, or start the agent with more";
+  return "start the agent with --allow-cid naming this side's CID (1 for the same machine, 2 for the host)";
+}
+
+/**
+ * Connects for one of the modes that begin without a Hello; says it all the same where there is a
+ * token to be shown.
+ *
+ * @throws {VsockboxError} as `dial` and {@link greetAgent}.
+ */
+export async function dialAgent(
+  address: SocketAddress,
+  options: AgentDialOptions = {},
+): Promise<SocketStream> {
+  if (options.token === undefined) return dial(address, options);
+  const { connection } = await greetAgent(address, options);
+  return connection.detach();
+}

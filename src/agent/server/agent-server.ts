@@ -1,0 +1,275 @@
+/** The agent in the guest: accepts connections and gives each to the mode that it asks for. */
+import { totalmem } from "node:os";
+import { toVsockboxError, VsockboxError } from "../../errors.ts";
+import type { SocketAddress } from "../../net/address.ts";
+import type { AllowedCids } from "../../net/allow-cid.ts";
+import { listen, type Listener } from "../../net/listen.ts";
+import { watchIdle } from "../../io/idle-timeout.ts";
+import { formatPeer, formatPeerHost, type Peer } from "../../io/peer.ts";
+import { RefusalLog } from "../../net/refusal-log.ts";
+import { RefusedPool } from "../../net/refused-pool.ts";
+import { onAbort, withDeadline } from "../../io/deadline.ts";
+import type { SocketStream } from "../../io/stream.ts";
+import { DEFAULT_MAX_FRAME_BYTES } from "../../protocols/agent/frame.ts";
+import { REFUSED_TEXT } from "../../protocols/agent/refused.ts";
+import { DetachedSessions } from "./detached-sessions.ts";
+import { FrameConnection } from "../channel/frame-connection.ts";
+import { firstFrameLimit, greetClient, RefusedClientError } from "./handshake.ts";
+import {
+  DEFAULT_BUDGET_FRACTION,
+  MemoryBudget,
+  MIN_BUDGET_BYTES,
+} from "../channel/memory-budget.ts";
+import { serveConnection, type SessionServices } from "./session.ts";
+
+/**
+ * How long a connection may take until its session begins unless configured otherwise, in
+ * milliseconds: for a Hello, the proof of the token and the frame that follows, all together, however
+ * slowly they come.
+ */
+export const DEFAULT_HANDSHAKE_TIMEOUT_MS = 30_000;
+
+/** Connections served at once unless configured otherwise. */
+export const DEFAULT_MAX_SESSIONS = 512;
+
+/** Collected output per stream of an Exec, in bytes: two of them fit into one frame as base64. */
+export const DEFAULT_MAX_OUTPUT_BYTES = 16 * 1024 * 1024;
+
+/** How long a session that was told to end may take before its connection is dropped, in ms. */
+const CANCEL_MS = 7000;
+
+/** How long the last message to a peer and the close may take, in milliseconds. */
+const GOODBYE_MS = 5000;
+
+const CLEAR_TOKEN_WARNING =
+  "it sent its token in clear, as vsockbox 0.1 does; the next version refuses that";
+
+/** What the agent says of itself, one call an event. */
+export interface AgentLog {
+  info(message: string): void;
+  warn(message: string): void;
+}
+
+/** Options of {@link startAgent}. */
+export interface AgentOptions {
+  listen: SocketAddress;
+  /** Undefined: no ready port. */
+  readyListen: SocketAddress | undefined;
+  allowed: AllowedCids;
+  /** The secret that every host must know; undefined: none. */
+  token?: string | undefined;
+  /** Refuse clients of version 0.1, which send the token itself. */
+  refusesClearToken?: boolean | undefined;
+  /** Confinement of every command. */
+  sandbox?: readonly string[];
+  maxFrameBytes?: number | undefined;
+  maxSessions?: number | undefined;
+  /** Output that is collected or kept for one command, in bytes. */
+  maxOutputBytes?: number | undefined;
+  /** What all buffers may hold together, in bytes; an eighth of the memory if it is not given. */
+  maxMemoryBytes?: number | undefined;
+  /** How long a connection may take until its session begins, in milliseconds. */
+  handshakeTimeoutMs?: number | undefined;
+  /** A connection without a byte either way for so long is ended; undefined: never. */
+  idleTimeoutMs?: number | undefined;
+  /** Ends the machine; only where the agent is its init. */
+  power?: ((action: "poweroff" | "reboot") => void) | undefined;
+  log: AgentLog;
+}
+
+/** What became of the sessions of a stopped agent. */
+export interface StopReport {
+  /** Sessions that came to their own end in time. */
+  finished: number;
+  /** Sessions that were ended, and told so. */
+  cancelled: number;
+  /** Detached commands that were ended. */
+  detached: number;
+}
+
+/** A running agent. */
+export interface Agent {
+  /** Where it takes commands, with the port that the kernel chose where it was left open. */
+  readonly listening: SocketAddress;
+  /** Where a connection means ready; undefined without a ready port. */
+  readonly readyListening: SocketAddress | undefined;
+  /** How many connections are being served. */
+  readonly sessions: number;
+  /**
+   * Stops accepting, lets sessions finish for up to `graceMs` or until `hurry` fires, then ends what
+   * is left; resolves when all are gone.
+   */
+  stop(graceMs: number, hurry?: AbortSignal): Promise<StopReport>;
+}
+
+/**
+ * Binds the agent's ports and serves until {@link Agent.stop}.
+ *
+ * @throws {VsockboxError} as `listen` does.
+ */
+export function startAgent(options: AgentOptions): Agent {
+  const { allowed, log } = options;
+  const maxSessions = options.maxSessions ?? DEFAULT_MAX_SESSIONS;
+  const maxOutputBytes = options.maxOutputBytes ?? DEFAULT_MAX_OUTPUT_BYTES;
+  const budget = new MemoryBudget(options.maxMemoryBytes ?? defaultBudgetBytes());
+  const sessions = new Map<SocketStream, Promise<void>>();
+  const stopping = new AbortController();
+  const services: SessionServices = {
+    detached: new DetachedSessions({ sessions: maxSessions, outputBytes: maxOutputBytes, budget }),
+    budget,
+    sandbox: options.sandbox ?? [],
+    openSessions: () => sessions.size,
+    power: options.power,
+    stopping: stopping.signal,
+    maxOutputBytes,
+    maxFrameBytes: options.maxFrameBytes ?? DEFAULT_MAX_FRAME_BYTES,
+    log,
+  };
+
+  const refusals = new RefusalLog((line) => log.warn(line));
+  const refusedPool = new RefusedPool();
+  const onConnection = (stream: SocketStream) => {
+    if (sessions.size >= maxSessions) {
+      refusals.note(formatPeerHost(stream.peer), `${maxSessions} sessions are open`);
+      if (!refusedPool.hasCapacity(stream.fd)) return stream.abort();
+      refusedPool.add(stream);
+      const reason = `${maxSessions} sessions are open, the limit of --max-sessions`;
+      void turnAway(stream, `${REFUSED_TEXT}: ${reason}`);
+      return;
+    }
+    const idle = watchIdle(stream, options.idleTimeoutMs);
+    const served = serve(stream, options, services, refusals).finally(() => {
+      clearInterval(idle);
+      sessions.delete(stream);
+    });
+    sessions.set(stream, served);
+  };
+  const onRefusal = (peer: Peer) => refusals.note(formatPeerHost(peer), "not in --allow-cid");
+  const onShortage = (reason: string) => log.warn(`cannot accept: ${reason}; peers have to wait`);
+  const onRefused = (stream: SocketStream) => {
+    void turnAway(stream, `${REFUSED_TEXT}: ${formatPeer(stream.peer)} is not in --allow-cid`);
+  };
+
+  const listeners: [Listener, ...Listener[]] = [
+    listen(options.listen, {
+      allowed,
+      onConnection,
+      onRefused,
+      onRefusal,
+      refusedPool,
+      onShortage,
+    }),
+  ];
+  if (options.readyListen !== undefined) {
+    try {
+      const onReadyProbe = (stream: SocketStream) => void stream.close();
+      const readyOptions = { allowed, onConnection: onReadyProbe, onRefusal, onShortage };
+      listeners.push(listen(options.readyListen, readyOptions));
+    } catch (thrown) {
+      for (const listener of listeners) listener.close();
+      throw thrown;
+    }
+  }
+  return {
+    listening: listeners[0].address,
+    readyListening: listeners[1]?.address,
+    get sessions() {
+      return sessions.size;
+    },
+    async stop(graceMs, hurry) {
+      for (const listener of listeners) listener.close();
+      refusals.flush();
+      const open = sessions.size;
+      const allServed = Promise.all(sessions.values());
+      if (open > 0 && graceMs > 0) await waitAtMost(allServed, graceMs, hurry);
+      const cancelled = sessions.size;
+      stopping.abort();
+      const timer = setTimeout(() => {
+        for (const stream of sessions.keys()) stream.abort();
+      }, CANCEL_MS);
+      const [detached] = await Promise.all([services.detached.terminateAll(), allServed]);
+      clearTimeout(timer);
+      return { finished: open - cancelled, cancelled, detached };
+    },
+  };
+}
+
+async function waitAtMost(
+  work: Promise<unknown>,
+  milliseconds: number,
+  hurry: AbortSignal | undefined,
+): Promise<void> {
+  const over = Promise.withResolvers<void>();
+  const timer = setTimeout(over.resolve, milliseconds);
+  using _hurry = onAbort(hurry, over.resolve);
+  work.then(() => over.resolve(), over.resolve);
+  await over.promise;
+  clearTimeout(timer);
+}
+
+async function turnAway(stream: SocketStream, message: string): Promise<void> {
+  const error = new VsockboxError({ code: "REFUSED", operation: "accept", message });
+  await sayGoodbye(new FrameConnection(stream), error);
+}
+
+async function serve(
+  stream: SocketStream,
+  options: AgentOptions,
+  services: SessionServices,
+  refusals: RefusalLog,
+): Promise<void> {
+  const { maxFrameBytes } = services;
+  const policy = {
+    token: options.token,
+    acceptsClearToken: options.refusesClearToken !== true,
+    maxFrameBytes,
+  };
+  const share = services.budget.share();
+  const connection = new FrameConnection(stream, { maxFrameBytes: firstFrameLimit(policy), share });
+  const handshakeTimeoutMs = options.handshakeTimeoutMs ?? DEFAULT_HANDSHAKE_TIMEOUT_MS;
+  const peer = formatPeer(stream.peer);
+  try {
+    const greeted = await withDeadline(greetClient(connection, policy), {
+      milliseconds: handshakeTimeoutMs,
+      signal: services.stopping,
+      timeoutError: () =>
+        new VsockboxError({
+          code: "TIMEOUT",
+          operation: "read the first frames",
+          message: `they were not complete within ${handshakeTimeoutMs / 1000} seconds`,
+        }),
+      onGiveUp: () => undefined,
+    });
+    if (greeted === undefined) return await stream.close();
+    if (greeted.tokenWasClear) services.log.warn(`${peer}: ${CLEAR_TOKEN_WARNING}`);
+    await serveConnection(connection, greeted, services);
+  } catch (thrown) {
+    const error = toVsockboxError(thrown, "serve");
+    const isRefused = error instanceof RefusedClientError;
+    if (isRefused) refusals.note(formatPeerHost(stream.peer), error.reason);
+    else services.log.warn(`${peer}: ${error.message}`);
+    await sayGoodbye(connection, isRefused && error.isAnswered ? undefined : error);
+  } finally {
+    share.release();
+  }
+}
+
+/** An eighth of the memory of this machine, or of its control group. */
+function defaultBudgetBytes(): number {
+  const total = totalmem();
+  const constrained = process.constrainedMemory() || total;
+  const bytes = Math.floor(Math.min(total, constrained) * DEFAULT_BUDGET_FRACTION);
+  return Math.max(MIN_BUDGET_BYTES, bytes);
+}
+
+/** Sends the reason and closes; a peer that does not read it does not hold the connection open. */
+async function sayGoodbye(connection: FrameConnection, error: VsockboxError | undefined) {
+  const { stream } = connection;
+  const timer = setTimeout(() => stream.abort(), GOODBYE_MS);
+  try {
+    if (error !== undefined) await connection.sendError(error).catch(() => undefined);
+    await connection.finish();
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,300 @@
+/** What an agent does for each channel that a host opens. */
+import { toVsockboxError, VsockboxError } from "../../errors.ts";
+import { bytesPath } from "../../files/bytes-path.ts";
+import { type Endpoint, dialEndpoint, formatEndpoint, listenEndpoint } from "../../net/endpoint.ts";
+import { onAbort } from "../../io/deadline.ts";
+import { Stream } from "../../protocols/agent/channel-frames.ts";
+import {
+  type AttachOperation,
+  type ChannelRequest,
+  decodeChannelRequest,
+  decodeExecControl,
+  type GetOperation,
+  type KillOperation,
+  type PutOperation,
+} from "../../protocols/agent/channel-requests.ts";
+import type { ExecOperation } from "../../protocols/agent/exec-request.ts";
+import type { JsonObject } from "../../protocols/agent/json-fields.ts";
+import type { ExitStatus } from "../../process/exit-status.ts";
+import { homeOf, systemUsers } from "../../process/users.ts";
+import type { Channel } from "../channel/channel.ts";
+import type { ChannelConnection } from "../channel/channel-connection.ts";
+import { joinChannel } from "../channel/channel-pipe.ts";
+import { confine } from "./command-context.ts";
+import { startStatus } from "./go-request.ts";
+import { receiveExecRequest } from "./exec-request.ts";
+import type { DetachedSessions } from "./detached-sessions.ts";
+import { runFileRequest } from "./file-requests.ts";
+import { machineInfo } from "./guest-info.ts";
+import type { MemoryBudget } from "../channel/memory-budget.ts";
+import { RunningCommand } from "./running-command.ts";
+import { openDestination } from "../transfer/transfer.ts";
+import { TreeReceiver } from "../transfer/tree-receiver.ts";
+import { TreeSender } from "../transfer/tree-sender.ts";
+
+/** After less output at once than this, in bytes, the next is read in the next turn of the loop. */
+const SMALL_OUTPUT_BYTES = 32 * 1024;
+
+const nextTurn = () => new Promise<void>((resolve) => void setImmediate(resolve));
+
+/** What the requests of all connections share. */
+export interface AgentServices {
+  readonly detached: DetachedSessions;
+  /** What all buffers share. */
+  readonly budget: MemoryBudget;
+  /** Confinement of every command, whatever a request says. */
+  readonly sandbox: readonly string[];
+  /** Connections that are served now. */
+  readonly openSessions: () => number;
+  /** Ends the machine; undefined where the agent is not its init. */
+  readonly power: ((action: "poweroff" | "reboot") => void) | undefined;
+  /** Fires when the agent is to end: commands are ended, and the host is told why. */
+  readonly stopping: AbortSignal;
+}
+
+/** Serves the channels of one connection. */
+export class ChannelRequests {
+  readonly #services: AgentServices;
+  readonly #connection: () => ChannelConnection;
+  readonly #running = new Set<Promise<void>>();
+
+  constructor(services: AgentServices, connection: () => ChannelConnection) {
+    this.#services = services;
+    this.#connection = connection;
+  }
+
+  /** Serves one channel. Never throws. */
+  serve(channel: Channel, value: JsonObject): void {
+    const served = this.#serve(channel, value).finally(() => this.#running.delete(served));
+    this.#running.add(served);
+  }
+
+  /** Resolves when nothing that a channel began is left. */
+  async finished(): Promise<void> {
+    await Promise.all(this.#running);
+  }
+
+  async #serve(channel: Channel, value: JsonObject): Promise<void> {
+    try {
+      channel.finish(await this.#perform(channel, decodeChannelRequest(value)));
+    } catch (thrown) {
+      channel.fail(toVsockboxError(thrown, "serve"));
+    }
+  }
+
+  #perform(channel: Channel, request: ChannelRequest): Promise<JsonObject> | JsonObject {
+    const { detached } = this.#services;
+    switch (request.op) {
+      case "exec":
+        return this.#exec(channel, request);
+      case "attach":
+      case "logs":
+        return this.#attach(channel, request);
+      case "kill":
+        return this.#kill(request);
+      case "sessions":
+        return { sessions: detached.list().map((session) => session.describe()) };
+      case "put":
+        return receiveFiles(channel, request);
+      case "get":
+        return sendFiles(channel, request);
+      case "dial":
+        return this.#dial(channel, request.endpoint);
+      case "listen":
+        return this.#listen(channel, request.endpoint);
+      case "home":
+        return { home: homeOf(request.user, systemUsers()) };
+      case "info":
+        return machineInfo({
+          open: this.#services.openSessions(),
+          detached: detached.running,
+          budget: this.#services.budget,
+        });
+      case "power":
+        return this.#power(request.action);
+      default:
+        return runFileRequest(channel, request);
+    }
+  }
+
+  async #exec(channel: Channel, opened: ExecOperation): Promise<JsonObject> {
+    const request = confine(await receiveExecRequest(channel, opened), this.#services.sandbox);
+    if (request.detach) {
+      const session = await this.#services.detached.start(request);
+      return { id: session.id, pid: session.command.pid };
+    }
+    let command: RunningCommand;
+    try {
+      command = RunningCommand.start(request);
+      await command.started();
+    } catch (thrown) {
+      // Clients without the feature `argv` read a failed start as a result.
+      if (request.program.kind !== "go") throw thrown;
+      const error = toVsockboxError(thrown, "run command");
+      return { exit_code: startStatus(error), error: error.message };
+    }
+    return this.#runJoined(channel, command, request.input);
+  }
+
+  /** A command that lives as long as its channel. */
+  async #runJoined(channel: Channel, command: RunningCommand, input: boolean): Promise<JsonObject> {
+    channel.control({ pid: command.pid });
+    channel.onControl = (value) => command.control(decodeExecControl(value));
+    void feed(channel, command, input);
+    const ended = command.pump(async (stream, bytes) => {
+      await channel.send(stream, bytes);
+      // A command that writes all the time fills its pipe meanwhile: fewer and larger pieces.
+      if (bytes.length < SMALL_OUTPUT_BYTES) await nextTurn();
+    });
+    const outcome = await this.#untilLeft(channel, ended);
+    if (outcome === "left" || outcome === "stopping") {
+      await command.terminate();
+      throw endedBy(outcome);
+    }
+    command.release();
+    return exitResult(outcome);
+  }
+
+  /** Waits for a command, its host, or the end of the agent, whichever comes first. */
+  async #untilLeft<T>(channel: Channel, work: Promise<T>): Promise<T | "left" | "stopping"> {
+    const { stopping } = this.#services;
+    const first = Promise.withResolvers<T | "left" | "stopping">();
+    using _stop = onAbort(stopping, () => first.resolve("stopping"));
+    void channel.peerLeft.then(() => first.resolve("left"));
+    work.then(first.resolve, () => first.resolve("left"));
+    return await first.promise;
+  }
+
+  async #attach(channel: Channel, request: AttachOperation): Promise<JsonObject> {
+    const session = this.#services.detached.find(request.id);
+    const { log, command } = session;
+    let offset = Math.max(request.offset ?? log.begin, 0);
+    const joined = request.op === "attach";
+    channel.control({ begin: log.begin, end: log.end, tty: session.tty });
+    if (joined) {
+      channel.onControl = (value) => command.control(decodeExecControl(value));
+      if (request.tty !== undefined) command.control({ kind: "resize", size: request.tty });
+      void feed(channel, command, true, false);
+    }
+    // A reader that waits at the end of the log must notice that nobody waits for it any more.
+    void channel.peerLeft.then(() => log.wake());
+    let dropped = 0;
+    while (!channel.isClosed) {
+      const piece = log.read(offset);
+      if (piece === undefined) {
+        if (session.exit !== undefined || (!joined && !request.follow)) break;
+        await log.changed;
+        continue;
+      }
+      if (piece.offset > offset) {
+        dropped += piece.offset - offset;
+        channel.control({ dropped: piece.offset - offset });
+      }
+      await channel.send(piece.stream, piece.bytes);
+      offset = piece.offset + piece.bytes.length;
+    }
+    const exit = session.exit === undefined ? {} : exitResult(session.exit);
+    return { ...exit, offset, dropped };
+  }
+
+  async #kill(request: KillOperation): Promise<JsonObject> {
+    const { detached } = this.#services;
+    const session = detached.find(request.id);
+    const wasRunning = session.exit === undefined;
+    if (request.signal !== undefined) {
+      session.command.control({ kind: "signal", signal: request.signal });
+    } else if (wasRunning) {
+      await session.command.terminate();
+      await session.done;
+    }
+    if (request.remove && session.exit !== undefined) detached.remove(session);
+    return { ...session.describe(), wasRunning };
+  }
+
+  async #dial(channel: Channel, endpoint: Endpoint): Promise<JsonObject> {
+    const stream = await dialEndpoint(endpoint);
+    channel.control({ connected: true });
+    await joinChannel(channel, stream);
+    return {};
+  }
+
+  /** Every connection to the listener becomes a channel that the agent opens. */
+  async #listen(channel: Channel, endpoint: Endpoint): Promise<JsonObject> {
+    const listener = listenEndpoint(endpoint, (stream) => {
+      const accepted = this.#connection().open({ op: "accepted", listener: channel.id });
+      const joined = joinChannel(accepted, stream);
+      this.#running.add(joined);
+      void joined.finally(() => this.#running.delete(joined));
+    });
+    channel.control({ listening: formatEndpoint(listener.endpoint) });
+    try {
+      const left = new Promise<never>(() => undefined);
+      const outcome = await this.#untilLeft(channel, left);
+      throw endedBy(outcome);
+    } finally {
+      listener.close();
+    }
+  }
+
+  #power(action: "poweroff" | "reboot"): JsonObject {
+    const { power } = this.#services;
+    if (power === undefined) {
+      throw new VsockboxError({
+        code: "REFUSED",
+        operation: action,
+        message: "this agent is not its machine's init",
+        hint: "only an agent started with --init as process 1 ends its machine",
+      });
+    }
+    power(action);
+    return {};
+  }
+}
+
+function endedBy(why: "left" | "stopping"): VsockboxError {
+  return new VsockboxError({
+    code: why === "left" ? "ABORTED" : "TRANSPORT",
+    operation: "serve",
+    message: why === "left" ? "the host has left" : "the agent was stopped",
+  });
+}
+
+function exitResult({ code, signal }: ExitStatus): JsonObject {
+  return { exit_code: code, ...(signal === undefined ? {} : { signal }) };
+}
+
+/** The host's input for a command; `endInput`: its end is the input's end. */
+async function feed(
+  channel: Channel,
+  command: RunningCommand,
+  input: boolean,
+  endInput = true,
+): Promise<void> {
+  if (!input) await command.endInput();
+  try {
+    for (;;) {
+      const item = await channel.next();
+      if (item === undefined) break;
+      if (input && item.kind === "data" && item.stream === Stream.Input) {
+        await command.write(item.bytes);
+      }
+    }
+    if (input && endInput && !channel.isClosed) await command.endInput();
+  } catch {
+    // Whoever waits for the channel's end notices.
+  }
+}
+
+async function receiveFiles(channel: Channel, request: PutOperation): Promise<JsonObject> {
+  const receiver = new TreeReceiver(channel, request);
+  const path = bytesPath(request.path);
+  await receiver.receive(openDestination(path), path);
+  return receiver.summary.toJSON();
+}
+
+async function sendFiles(channel: Channel, request: GetOperation): Promise<JsonObject> {
+  const sender = new TreeSender(channel, request);
+  await sender.send(bytesPath(request.path), request.name);
+  channel.end();
+  return sender.summary.toJSON();
+}

@@ -1,0 +1,157 @@
+/** What a detached command wrote: the last part of it is kept, and every byte has its offset. */
+
+import type { BudgetShare, MemoryBudget } from "../channel/memory-budget.ts";
+
+/** A piece of output. */
+export interface LogPiece {
+  /** Of its first byte, counted from the command's first output. */
+  offset: number;
+  stream: number;
+  bytes: Uint8Array;
+}
+
+/** Small pieces are put together up to this size, in bytes. */
+const MERGE_BYTES = 4096;
+
+/** Memory of a piece besides its bytes, in bytes: measured with a million pieces of one byte. */
+const PIECE_OVERHEAD_BYTES = 256;
+
+/** A piece, and the memory that it holds though its first bytes may have been dropped. */
+type HeldPiece = LogPiece & { heldBytes: number };
+
+/** Output of bounded size; readers wait for its changes. */
+export class OutputLog {
+  readonly #maxBytes: number;
+  readonly #share: BudgetShare | undefined;
+  readonly #pieces: HeldPiece[] = [];
+  #end = 0;
+  #heldBytes = 0;
+  #changed = Promise.withResolvers<void>();
+
+  /**
+   * @param maxBytes how much is kept; what is older is dropped.
+   * @param budget what all output has to share, and gives way to others in.
+   */
+  constructor(maxBytes: number, budget?: MemoryBudget) {
+    this.#maxBytes = maxBytes;
+    this.#share = budget?.share((bytes) => this.#shrinkTo(bytes));
+  }
+
+  /** Offset of the oldest byte that is kept. */
+  get begin(): number {
+    return this.#pieces[0]?.offset ?? this.#end;
+  }
+
+  /** Offset behind the last byte. */
+  get end(): number {
+    return this.#end;
+  }
+
+  /** Memory of what is kept, in bytes. */
+  get heldBytes(): number {
+    return this.#heldBytes;
+  }
+
+  /** Adds output; never waits for readers. */
+  append(stream: number, bytes: Uint8Array): void {
+    const last = this.#pieces.at(-1);
+    if (last?.stream === stream && last.bytes.length + bytes.length <= MERGE_BYTES) {
+      const merged = new Uint8Array(last.bytes.length + bytes.length);
+      merged.set(last.bytes);
+      merged.set(bytes, last.bytes.length);
+      last.bytes = merged;
+      this.#hold(last, merged.length + PIECE_OVERHEAD_BYTES);
+    } else {
+      const piece = { offset: this.#end, stream, bytes: bytes.slice(), heldBytes: 0 };
+      this.#pieces.push(piece);
+      this.#hold(piece, bytes.length + PIECE_OVERHEAD_BYTES);
+    }
+    this.#end += bytes.length;
+    this.#dropOldest();
+    this.#wake();
+  }
+
+  /** Drops everything, for good. */
+  discard(): void {
+    while (this.#dropFirst());
+    this.#share?.release();
+    this.#wake();
+  }
+
+  #hold(piece: HeldPiece, heldBytes: number): void {
+    this.#heldBytes += heldBytes - piece.heldBytes;
+    piece.heldBytes = heldBytes;
+  }
+
+  #dropOldest(): void {
+    for (;;) {
+      const [first] = this.#pieces;
+      const excess = this.#end - this.begin - this.#maxBytes;
+      if (first === undefined || excess <= 0) break;
+      if (first.bytes.length <= excess) this.#dropFirst();
+      else {
+        first.offset += excess;
+        const rest = first.bytes.subarray(excess);
+        const isMostlyDropped = first.heldBytes > 2 * (rest.length + PIECE_OVERHEAD_BYTES);
+        first.bytes = isMostlyDropped ? rest.slice() : rest;
+        if (isMostlyDropped) this.#hold(first, rest.length + PIECE_OVERHEAD_BYTES);
+      }
+    }
+    // Pieces of a few bytes hold much more than those.
+    while (this.#heldBytes > 2 * this.#maxBytes + PIECE_OVERHEAD_BYTES && this.#dropFirst());
+    while (this.#share?.resize(this.#heldBytes) === false && this.#dropFirst());
+  }
+
+  #dropFirst(): boolean {
+    const first = this.#pieces.shift();
+    if (first !== undefined) this.#heldBytes -= first.heldBytes;
+    return first !== undefined;
+  }
+
+  /** Called by the budget. */
+  #shrinkTo(bytes: number): void {
+    while (this.#heldBytes > bytes && this.#dropFirst());
+    this.#share?.resize(this.#heldBytes);
+  }
+
+  /** No more output will come. */
+  finish(): void {
+    this.#wake();
+  }
+
+  /** Resolves at the next change: more output, its end, or {@link wake}. */
+  get changed(): Promise<void> {
+    return this.#changed.promise;
+  }
+
+  /** The piece at `offset`, or the oldest one where that is gone already; undefined at the end. */
+  read(offset: number): LogPiece | undefined {
+    return this.#at(offset);
+  }
+
+  /** Lets all waiting readers look again. */
+  wake(): void {
+    this.#wake();
+  }
+
+  #at(offset: number): LogPiece | undefined {
+    if (offset >= this.#end) return undefined;
+    let low = 0;
+    let high = this.#pieces.length - 1;
+    while (low < high) {
+      const middle = Math.ceil((low + high) / 2);
+      if ((this.#pieces[middle]?.offset ?? 0) <= offset) low = middle;
+      else high = middle - 1;
+    }
+    const piece = this.#pieces[low];
+    if (piece === undefined || piece.offset >= offset) return piece;
+    const bytes = piece.bytes.subarray(offset - piece.offset);
+    return { offset, stream: piece.stream, bytes };
+  }
+
+  #wake(): void {
+    const changed = this.#changed;
+    this.#changed = Promise.withResolvers();
+    changed.resolve();
+  }
+}

@@ -1,0 +1,251 @@
+/** Removing files and trees. No link is followed, and no file system is left. */
+import { VsockboxError } from "../../errors.ts";
+import { type DirectoryEntry, DT_REG, type InodeStatus } from "../../ffi/directory-calls.ts";
+import {
+  baseName,
+  type BytesPath,
+  showPath,
+  withoutTrailingSlashes,
+} from "../../files/bytes-path.ts";
+import { DirectoryHandle, isMountPoint, isSameFile } from "../../files/directory-handle.ts";
+import { DirectoryStack } from "../../files/directory-stack.ts";
+import { fileKind } from "../../files/facts.ts";
+import { openResolvedDirectory, resolvePath } from "../../files/resolve-path.ts";
+import type { JsonObject } from "../../protocols/agent/json-fields.ts";
+import { fileError, TransferSummary } from "../transfer/transfer.ts";
+
+/** How files are removed. */
+export interface RemoveOptions {
+  /** Directories with all in them. */
+  recursive: boolean;
+  /** No error for what does not exist. */
+  force: boolean;
+  /** What cannot be removed is listed in the result; otherwise it is the error. */
+  report: boolean;
+}
+
+/** What decides whether an operand is removed. */
+export interface Removal {
+  /** The last component of the path. */
+  name: string;
+  status: InodeStatus | undefined;
+  /** The directory that has it. */
+  parent: InodeStatus;
+  /** The root directory. */
+  root: InodeStatus;
+}
+
+/**
+ * Why something is never removed, as rm(1) refuses it too: the root by any name, `.` and `..`, and
+ * where a file system is mounted. The root is recognised by its identity: `/.`, `//` and `/etc/..` are
+ * the root, too. Undefined: it may be removed.
+ */
+export function reasonNotToRemove(removal: Removal): string | undefined {
+  const { name, status, root } = removal;
+  if (status !== undefined && isSameFile(status, root)) return "it is the root directory";
+  if (name === "") return "it is the root directory";
+  if (name === "." || name === "..") return "a directory is not removed by that name";
+  return isMountPoint(removal) ? "a file system is mounted there" : undefined;
+}
+
+/**
+ * Removes a file or, with `recursive`, a tree. What cannot be removed in a tree does not hold up the
+ * rest.
+ *
+ * @returns how many files and directories were removed, and with `report` what could not be.
+ * @throws {VsockboxError} USAGE for what is never removed; IO.
+ */
+export async function removeFile(
+  path: BytesPath,
+  { recursive, force, report }: RemoveOptions,
+  pause: () => Promise<void>,
+): Promise<JsonObject> {
+  const { parent, name } = assertRemovable(path);
+  using _parent = parent;
+  const status = parent.find(name);
+  if (status === undefined && force) return { removed: 0 };
+  const isDirectory = status !== undefined && fileKind(status) === "directory";
+  if (isDirectory && !recursive) throw directoryError(path);
+  if (!isDirectory && path.at(-1) === SLASH && status !== undefined) throw notDirectory();
+  const summary = new TransferSummary();
+  const entry = { directory: parent, name, path };
+  const removed = await removeEntryOrTree(entry, summary, pause);
+  const { errors, errorCount } = summary;
+  if (errorCount === 0) return { removed };
+  if (report) return { removed, errors, errorCount };
+  const more = errorCount > 1 ? `; ${errorCount - 1} more could not be removed` : "";
+  throw new VsockboxError({
+    code: "IO",
+    operation: "remove",
+    address: showPath(path),
+    message: `${errors[0] ?? "it failed"}${more}`,
+  });
+}
+
+/**
+ * Opens the directory of what is to be removed.
+ *
+ * @returns the directory, which the caller closes, and the name in it.
+ * @throws {VsockboxError} USAGE for what is never removed.
+ */
+export function assertRemovable(path: BytesPath): { parent: DirectoryHandle; name: Uint8Array } {
+  const last = baseName(path);
+  using root = DirectoryHandle.openPath(Buffer.from("/"));
+  const refuse = (reason: string) => {
+    return new VsockboxError({
+      code: "USAGE",
+      operation: "remove",
+      address: showPath(path),
+      message: `${reason}: it is never removed`,
+      hint: "name the files in it",
+    });
+  };
+  const written = { name: last.toString(), status: undefined };
+  const byName = reasonNotToRemove({ ...written, parent: root.status(), root: root.status() });
+  if (byName !== undefined) throw refuse(byName);
+  if (path.at(-1) === SLASH && leadsToRoot(path, root)) throw refuse("it is the root directory");
+  // Without slashes at its end: the kernel would follow a link, and what it leads to be removed.
+  const resolved = resolvePath(withoutTrailingSlashes(path), false);
+  const { directory, name, status } = resolved;
+  const removal = { status, parent: directory.status(), root: root.status() };
+  const reason = reasonNotToRemove({ ...removal, name: last.toString() });
+  if (reason === undefined && name !== undefined) return { parent: directory, name };
+  directory.close();
+  throw refuse(reason ?? "it has no name");
+}
+
+const SLASH = 0x2f;
+
+function leadsToRoot(path: BytesPath, root: DirectoryHandle): boolean {
+  try {
+    using directory = openResolvedDirectory(path);
+    return isSameFile(directory.status(), root.status());
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Removes an entry of a directory, with all in it. What cannot be removed in a tree is noted in the
+ * summary.
+ *
+ * @returns how many files and directories were removed.
+ * @throws errors with the errno's name in `code`, for what is not a directory.
+ */
+export async function removeEntryOrTree(
+  { directory, name, path }: { directory: DirectoryHandle; name: Uint8Array; path: BytesPath },
+  summary: TransferSummary,
+  pause: () => Promise<void>,
+): Promise<number> {
+  const status = directory.find(name);
+  if (status !== undefined && fileKind(status) === "directory") {
+    return removeTree(directory, name, path, summary, pause);
+  }
+  directory.unlink(name);
+  return 1;
+}
+
+/** Where the removal of a directory is. */
+interface Cursor {
+  entries: readonly DirectoryEntry[];
+  next: number;
+  /** Whether anything in it is left. */
+  isKept: boolean;
+}
+
+function cursorOf(handle: DirectoryHandle): Cursor {
+  return { entries: handle.entries(), next: 0, isKept: false };
+}
+
+/** Returns how many files and directories were removed. */
+async function removeTree(
+  parent: DirectoryHandle,
+  root: Uint8Array,
+  path: BytesPath,
+  summary: TransferSummary,
+  pause: () => Promise<void>,
+): Promise<number> {
+  let removed = 0;
+  const handle = parent.openDirectory(root);
+  using stack = new DirectoryStack<Cursor>(handle, path, cursorOf(handle));
+  const attempt = (name: Uint8Array | undefined, action: () => void) => {
+    try {
+      action();
+      return true;
+    } catch (thrown) {
+      summary.note(fileError("remove", stack.shown(name), thrown).message);
+      stack.state.isKept = true;
+      return false;
+    }
+  };
+  for (;;) {
+    await pause();
+    const { state } = stack;
+    const entry = state.entries[state.next++];
+    if (entry !== undefined) {
+      attempt(entry.name, () => {
+        if (removeEntry(stack, entry)) removed++;
+      });
+      continue;
+    }
+    if (stack.depth === 0) {
+      if (!state.isKept && attempt(undefined, () => parent.removeDirectory(root))) removed++;
+      return removed;
+    }
+    const left = stack.name;
+    if (!attempt(undefined, () => stack.leave())) continue;
+    // What is in it has been named already.
+    if (state.isKept) stack.state.isKept = true;
+    else if (attempt(left, () => stack.top.removeDirectory(left))) removed++;
+  }
+}
+
+/** Removes an entry, or goes into a directory; false then. */
+function removeEntry(stack: DirectoryStack<Cursor>, { name, type }: DirectoryEntry): boolean {
+  const { top } = stack;
+  // unlinkat(2) refuses a directory that has come into the place of a file.
+  if (type === DT_REG) {
+    top.unlink(name);
+    return true;
+  }
+  const status = top.find(name);
+  // Another process was faster.
+  if (status === undefined) return false;
+  if (fileKind(status) !== "directory") {
+    top.unlink(name);
+    return true;
+  }
+  if (isMountPoint({ status, parent: top.status() })) {
+    throw new VsockboxError({
+      code: "IO",
+      operation: "remove",
+      address: showPath(stack.shown(name)),
+      message: "a file system is mounted there",
+      errno: "EBUSY",
+    });
+  }
+  const handle = top.openDirectory(name);
+  try {
+    stack.enter(handle, name, cursorOf(handle));
+  } catch (thrown) {
+    handle.close();
+    throw thrown;
+  }
+  return false;
+}
+
+/** As the kernel refuses a path with a slash after a link or file. */
+function notDirectory(): Error {
+  return Object.assign(new Error("ENOTDIR: not a directory, unlink"), { code: "ENOTDIR" });
+}
+
+function directoryError(path: BytesPath): VsockboxError {
+  return new VsockboxError({
+    code: "IO",
+    operation: "remove",
+    address: showPath(path),
+    message: "it is a directory",
+    errno: "EISDIR",
+    hint: "--recursive (-r) removes directories with all that is in them",
+  });
+}

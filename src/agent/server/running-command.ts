@@ -1,0 +1,125 @@
+/** A command of the agent with its streams, on pipes or on a terminal, whoever may be joined to it. */
+import type { ExitStatus } from "../../process/exit-status.ts";
+import { type Child, spawnCommand, type SpawnRequest } from "../../process/spawn.ts";
+import {
+  HANG_UP_MS,
+  type NewTerminal,
+  spawnOnTerminal,
+  type TerminalChild,
+} from "../../process/terminal-child.ts";
+import { Stream } from "../../protocols/agent/channel-frames.ts";
+import type { ExecControlMessage } from "../../protocols/agent/channel-requests.ts";
+import type { ExecOperation } from "../../protocols/agent/exec-request.ts";
+import { spawnRequestOf } from "./command-request.ts";
+import { WatchedOutput } from "../../process/command-output.ts";
+
+/** Where a command's output goes: resolves when there is room for more. */
+export type OutputSink = (stream: number, bytes: Uint8Array) => Promise<void>;
+
+/** A command that has been started. */
+export class RunningCommand {
+  readonly #child: Child | TerminalChild;
+  readonly #terminal: TerminalChild | undefined;
+
+  private constructor(child: Child | TerminalChild, terminal: TerminalChild | undefined) {
+    this.#child = child;
+    this.#terminal = terminal;
+  }
+
+  /**
+   * Starts what the request asks for.
+   *
+   * @throws {StartError} as `spawnCommand` and `spawnOnTerminal` do; later failures are in
+   * {@link started}.
+   */
+  static start(request: ExecOperation): RunningCommand {
+    const { tty } = request;
+    if (tty !== undefined) return RunningCommand.onTerminal(spawnRequestOf(request), tty);
+    return new RunningCommand(spawnCommand(spawnRequestOf(request)), undefined);
+  }
+
+  /**
+   * Starts a command on a terminal, exactly as it is told.
+   *
+   * @throws {VsockboxError} as `spawnOnTerminal` does.
+   */
+  static onTerminal(request: SpawnRequest, like: NewTerminal): RunningCommand {
+    const terminal = spawnOnTerminal(request, like);
+    return new RunningCommand(terminal, terminal);
+  }
+
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  /** Resolves when the command runs; rejects with a `StartError`, and closes everything of it. */
+  async started(): Promise<void> {
+    try {
+      await this.#child.started;
+    } catch (thrown) {
+      this.release();
+      throw thrown;
+    }
+  }
+
+  get exited(): Promise<ExitStatus> {
+    return this.#child.exited;
+  }
+
+  /** Hands all output on until the command has ended; gives how it ended. */
+  async pump(sink: OutputSink): Promise<ExitStatus> {
+    const outputs = this.#outputs();
+    void this.#child.exited.then(() => {
+      for (const { output } of outputs) output.endWhenQuiet();
+    });
+    await Promise.all(
+      outputs.map(({ stream, output }) => output.drain((bytes) => sink(stream, bytes))),
+    );
+    return this.#child.exited;
+  }
+
+  #outputs(): { stream: number; output: WatchedOutput }[] {
+    const child = this.#child;
+    return "stdout" in child
+      ? [
+          { stream: Stream.Output, output: new WatchedOutput(child.stdout) },
+          { stream: Stream.Errors, output: new WatchedOutput(child.stderr) },
+        ]
+      : [{ stream: Stream.Output, output: new WatchedOutput(child.output) }];
+  }
+
+  /** A command may close its input and go on: what comes after is dropped, as in a shell. */
+  async write(bytes: Uint8Array): Promise<void> {
+    const input = "stdin" in this.#child ? this.#child.stdin : this.#child.input;
+    await input.write(bytes).catch(() => undefined);
+  }
+
+  /** The end of its input; a terminal has none but a key. */
+  async endInput(): Promise<void> {
+    if ("stdin" in this.#child) await this.#child.stdin.end();
+  }
+
+  /** A signal to the group, or to what runs in a terminal's foreground; a terminal's new size. */
+  control(message: ExecControlMessage): void {
+    if (message.kind === "resize") this.#terminal?.resize(message.size);
+    else if (this.#terminal === undefined) this.#child.signalGroup(message.signal);
+    else this.#terminal.signalForeground(message.signal);
+  }
+
+  /** SIGTERM, SIGKILL later; resolves when nothing of it is left. */
+  async terminate(): Promise<void> {
+    if (this.#terminal === undefined) {
+      await this.#child.terminateGroup();
+    } else {
+      const hangUp = setTimeout(() => this.release(), HANG_UP_MS);
+      await this.#terminal.terminateSession();
+      clearTimeout(hangUp);
+    }
+    this.release();
+  }
+
+  /** Closes this side of its pipes or terminal. */
+  release(): void {
+    void ("closePipes" in this.#child ? this.#child.closePipes() : this.#child.closeTerminal());
+  }
+}

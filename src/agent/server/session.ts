@@ -1,0 +1,109 @@
+/** One connection of the agent: the first frame of its session decides what it is. */
+import { VsockboxError } from "../../errors.ts";
+import { onAbort } from "../../io/deadline.ts";
+import { type Frame, frameName, FrameType } from "../../protocols/agent/frame.ts";
+import { ChannelConnection } from "../channel/channel-connection.ts";
+import { ChannelRequests, type AgentServices } from "./channel-requests.ts";
+import { runExecSession } from "./go-exec.ts";
+import { runFileSession } from "./go-files.ts";
+import type { FrameConnection } from "../channel/frame-connection.ts";
+import type { Greeted } from "./handshake.ts";
+import { runPortForwardSession } from "./go-port-forward.ts";
+import type { AgentLog } from "./agent-server.ts";
+import { runTTYSession } from "./go-terminal.ts";
+
+/** A connection without channels is closed when nothing came for so long, in milliseconds. */
+const UNUSED_CONNECTION_MS = 10 * 60 * 1000;
+
+/** What all sessions of an agent share. */
+export interface SessionServices extends AgentServices {
+  readonly maxOutputBytes: number;
+  /** Largest frame of a peer that may connect, in bytes. */
+  readonly maxFrameBytes: number;
+  readonly log: AgentLog;
+}
+
+/**
+ * Serves a connection from the frame that begins its session.
+ *
+ * @throws {VsockboxError} to be sent to the host in a Stderr frame.
+ */
+export async function serveConnection(
+  connection: FrameConnection,
+  { next, hello }: Greeted,
+  services: SessionServices,
+): Promise<void> {
+  if (hello === undefined || next.type < FrameType.Hello) {
+    return serveMode(connection, next, services);
+  }
+  connection.unread(next);
+  await serveChannels(connection, hello.window, services);
+}
+
+/** One of the modes that the Go agent has, too. */
+async function serveMode(
+  connection: FrameConnection,
+  { type, payload }: Frame,
+  services: SessionServices,
+): Promise<void> {
+  switch (type) {
+    case FrameType.Exec:
+    case FrameType.ExecStream:
+    case FrameType.ExecPipe:
+      return runExecSession(connection, type, payload, services);
+    case FrameType.ExecTTY:
+      return runTTYSession(connection, payload, services);
+    case FrameType.PortForward:
+      return endOnStop(connection, services, runPortForwardSession(connection, payload));
+    case FrameType.WriteFile:
+    case FrameType.ReadFile:
+    case FrameType.ListFiles:
+      return runFileSession(connection, type, payload);
+    default:
+      throw new VsockboxError({
+        code: "BAD_DATA",
+        operation: "serve",
+        message: `no session begins with a frame of ${frameName(type)}`,
+        hint: "does the other end speak the agent protocol?",
+      });
+  }
+}
+
+/** Raw bytes leave no room for a reason: the connection ends. */
+async function endOnStop(
+  connection: FrameConnection,
+  { stopping }: SessionServices,
+  work: Promise<void>,
+): Promise<void> {
+  using _stop = onAbort(stopping, () => connection.stream.abort());
+  await work;
+}
+
+async function serveChannels(
+  connection: FrameConnection,
+  peerWindow: number,
+  services: SessionServices,
+): Promise<void> {
+  const requests = new ChannelRequests(services, () => channels);
+  const channels: ChannelConnection = new ChannelConnection(connection, {
+    side: "agent",
+    budget: services.budget,
+    peerWindow,
+    onOpen: (channel, request) => requests.serve(channel, request),
+  });
+  const unused = setInterval(() => {
+    const silentMs = performance.now() - channels.lastFrameAt;
+    if (channels.channels === 0 && silentMs > UNUSED_CONNECTION_MS) void channels.close();
+  }, UNUSED_CONNECTION_MS / 10);
+  unused.unref();
+  using _stop = onAbort(services.stopping, () => {
+    void requests.finished().then(() => channels.close());
+  });
+  try {
+    await channels.run();
+    await channels.close();
+  } finally {
+    clearInterval(unused);
+    await requests.finished();
+  }
+}

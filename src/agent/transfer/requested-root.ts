@@ -1,0 +1,85 @@
+/**
+ * What a transfer may put at its top: one file or directory, under the name that was asked for. The
+ * sender is not trusted, and everything that it sends at depth 0 lands beside files of the receiver.
+ */
+import { showPath } from "../../files/bytes-path.ts";
+import { bad } from "../../protocols/agent/json-fields.ts";
+import type { TreeRecord } from "../../protocols/agent/tree-records.ts";
+
+/** The request that a transfer answers. */
+export interface RequestedEntry {
+  name: Uint8Array;
+  /** False: a directory was not asked for. */
+  recursive: boolean;
+}
+
+/** Follows the records of one transfer, and checks those at depth 0 against the request. */
+export class RequestedRoot {
+  readonly #requested: RequestedEntry;
+  #depth = 0;
+  #isInFile = false;
+  #entries = 0;
+
+  constructor(requested: RequestedEntry) {
+    this.#requested = requested;
+  }
+
+  /**
+   * Checks the next record.
+   *
+   * @throws {VsockboxError} BAD_DATA: another name, a kind that was not asked for, a second entry, or a
+   * record out of order.
+   */
+  check(record: TreeRecord): void {
+    const belongsToFile = record.kind === "from" || record.kind === "hole" || record.kind === "end";
+    if (belongsToFile !== this.#isInFile) throw fail(`a ${record.kind} record has no place here`);
+    switch (record.kind) {
+      case "leave":
+        if (this.#depth-- === 0) throw fail("more directories are left than were entered");
+        return;
+      case "end":
+        this.#isInFile = false;
+        return;
+      case "from":
+      case "hole":
+        return;
+      default:
+        if (this.#depth === 0) this.checkTop(record);
+        if (record.kind === "directory") this.#depth++;
+        this.#isInFile = record.kind === "file";
+    }
+  }
+
+  /** Called for a file that the receiver has already: its bytes and its end do not follow. */
+  passOver(): void {
+    this.#isInFile = false;
+  }
+
+  /** Whether bytes may come now. */
+  get takesData(): boolean {
+    return this.#isInFile;
+  }
+
+  /**
+   * Checks an entry at depth 0, for a receiver that follows the depth itself.
+   *
+   * @throws {VsockboxError} BAD_DATA.
+   */
+  checkTop(record: TreeRecord & { name: Uint8Array }): void {
+    const { name, recursive } = this.#requested;
+    if (Buffer.compare(name, record.name) !== 0) {
+      throw fail(`${showPath(record.name)} was not asked for`);
+    }
+    // A link that is named itself is followed by the sender.
+    const isWanted =
+      record.kind === "file" ||
+      record.kind === "skipped" ||
+      (record.kind === "directory" && recursive);
+    if (!isWanted) throw fail(`a ${record.kind} was not asked for`);
+    if (++this.#entries > 1) throw fail("one entry was asked for, and more came");
+  }
+}
+
+function fail(message: string) {
+  return bad("transfer", message);
+}

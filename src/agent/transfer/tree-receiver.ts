@@ -1,0 +1,350 @@
+/**
+ * Receiving files and trees from a channel into a directory. What the peer sends is not trusted: every
+ * name is one component, each directory is held open and entered without following links, and
+ * nothing partial ever stands under a file's own name.
+ */
+import { fchmodSync } from "node:fs";
+import { VsockboxError } from "../../errors.ts";
+import { statDescriptor } from "../../ffi/directory-calls.ts";
+import { type BytesPath, bytesPath, showPath } from "../../files/bytes-path.ts";
+import type { DirectoryHandle } from "../../files/directory-handle.ts";
+import { DirectoryStack } from "../../files/directory-stack.ts";
+import { fileKind } from "../../files/facts.ts";
+import { PartFiles, temporaryName } from "../../files/pending-file.ts";
+import {
+  decodeTreeRecord,
+  encodeResumeOffer,
+  type FileStatus,
+  type TreeRecord,
+} from "../../protocols/agent/tree-records.ts";
+import type { Channel } from "../channel/channel.ts";
+import { alreadyThere, IncomingFile, type IncomingFileOptions, occupied } from "./incoming-file.ts";
+import { preserveStatus } from "./file-attributes.ts";
+import { RequestedRoot } from "./requested-root.ts";
+import { ReceivedBytes } from "./receive-limit.ts";
+import { fileError, isFatal, type TransferProgress, TransferSummary } from "./transfer.ts";
+
+/** Options of {@link TreeReceiver}. */
+export interface TreeReceiverOptions extends IncomingFileOptions {
+  /** The entries that the root directory may get; undefined: any. */
+  expected?: Uint8Array | undefined;
+  /** False: the root directory gets no directory. */
+  recursive?: boolean | undefined;
+  /** Most bytes that are received in all, holes included; undefined: any number. */
+  maxBytes?: number | undefined;
+  onProgress?: ((progress: TransferProgress) => void) | undefined;
+}
+
+/** A directory that is being filled. */
+interface Filled {
+  /** Undefined for the root, which is not ours. */
+  status: (FileStatus & { isNew: boolean }) | undefined;
+  parts: PartFiles | undefined;
+}
+
+/** Writes what comes over a channel below one directory. */
+export class TreeReceiver {
+  readonly summary = new TransferSummary();
+  readonly #channel: Channel;
+  readonly #options: TreeReceiverOptions;
+  readonly #limit: ReceivedBytes;
+  /** What the sender may put at depth 0; undefined: anything. */
+  readonly #root: RequestedRoot | undefined;
+  #file: IncomingFile | undefined;
+  /** Of the summary, before the file that is being received. */
+  #before = { bytes: 0, reused: 0 };
+  /** Depth of directories that could not be entered: what is in them is passed over. */
+  #lost = 0;
+  #passOver = false;
+  #directories: DirectoryStack<Filled> | undefined;
+
+  constructor(channel: Channel, options: TreeReceiverOptions) {
+    this.#channel = channel;
+    this.#options = options;
+    this.#limit = new ReceivedBytes(options.maxBytes);
+    const { expected: name, recursive = true } = options;
+    if (name !== undefined) this.#root = new RequestedRoot({ name, recursive });
+  }
+
+  /**
+   * Receives until the peer's end.
+   *
+   * @param root an existing directory, which the receiver closes unless it was borrowed.
+   * @param shown its path, for messages.
+   * @throws {VsockboxError} BAD_DATA, TRANSPORT, and IO if nothing more can be written (ENOSPC), or
+   * more than `maxBytes` would come (EFBIG). An unfinished file is removed then, but kept for a later
+   * `resume` if the connection broke.
+   */
+  async receive(root: DirectoryHandle, shown: BytesPath): Promise<void> {
+    using directories = new DirectoryStack<Filled>(root, shown, this.#filled(undefined));
+    this.#directories = directories;
+    let keepPart = false;
+    try {
+      for (;;) {
+        const item = await this.#channel.next().catch((thrown: unknown) => {
+          keepPart = this.#options.resume;
+          throw thrown;
+        });
+        if (item === undefined) break;
+        if (item.kind === "data") await this.#onData(item.bytes);
+        else await this.#onRecord(decodeTreeRecord(item.value));
+      }
+      if (this.#file !== undefined || directories.depth > 0 || this.#lost > 0) {
+        keepPart = this.#options.resume;
+        throw bad("it ended in the middle");
+      }
+    } finally {
+      this.#file?.abandon(keepPart);
+    }
+  }
+
+  #filled(status: Filled["status"]): Filled {
+    return { status, parts: this.#options.resume ? new PartFiles() : undefined };
+  }
+
+  get #stack(): DirectoryStack<Filled> {
+    if (this.#directories === undefined) throw new Error("nothing is being received");
+    return this.#directories;
+  }
+
+  async #onData(bytes: Uint8Array): Promise<void> {
+    const file = this.#file;
+    if (file !== undefined) {
+      this.#limit.add(bytes.length);
+      this.#advance(bytes.length);
+      await this.#guard(
+        () => file.shown,
+        () => file.write(bytes),
+      );
+    } else if (!this.#passOver) throw bad("bytes came outside of a file");
+  }
+
+  #advance(bytes: number): void {
+    this.summary.bytes += bytes;
+    this.#options.onProgress?.(this.summary);
+  }
+
+  async #onRecord(record: TreeRecord): Promise<void> {
+    const inFile = this.#file !== undefined || this.#passOver;
+    const forFile = record.kind === "from" || record.kind === "hole" || record.kind === "end";
+    if (inFile !== forFile) throw bad(`a ${record.kind} record has no place here`);
+    if (this.#stack.depth + this.#lost === 0 && "name" in record) this.#root?.checkTop(record);
+    switch (record.kind) {
+      case "directory":
+        return this.#enter(record);
+      case "leave":
+        return this.#leave();
+      case "file":
+        return this.#beginFile(record);
+      case "from":
+        return this.#startAt(record.offset);
+      case "hole":
+        return this.#onHole(record.bytes);
+      case "end":
+        return this.#endFile(record);
+      case "link":
+        return this.#makeLink(record);
+      case "skipped":
+        this.summary.note(record.error);
+    }
+  }
+
+  /** Notes what fails with one entry; throws what ends the transfer. */
+  async #guard(shown: () => BytesPath, action: () => unknown): Promise<void> {
+    try {
+      await action();
+    } catch (thrown) {
+      const error = fileError("write", shown(), thrown);
+      if (isFatal(error) || error.code === "BAD_DATA") throw error;
+      this.summary.note(error.message);
+      if (this.#file !== undefined) {
+        this.#giveUpFile(this.#file);
+        this.#passOver = true;
+      }
+    }
+  }
+
+  /** Only bytes of files that are there are counted. */
+  #giveUpFile(file: IncomingFile): void {
+    file.abandon(false);
+    this.#file = undefined;
+    Object.assign(this.summary, this.#before);
+  }
+
+  async #enter(record: TreeRecord & { kind: "directory" }): Promise<void> {
+    if (this.#lost > 0) {
+      this.#lost++;
+      return;
+    }
+    const stack = this.#stack;
+    const { depth } = stack;
+    const shown = () => stack.shown(record.name);
+    await this.#guard(shown, () => {
+      const existing = stack.top.find(record.name);
+      // A copy that is broken off leaves no directory that only its owner can enter.
+      if (existing === undefined) {
+        stack.top.makeDirectory(
+          record.name,
+          this.#options.preserve ? 0o700 : (record.mode & 0o777) | 0o700,
+        );
+      } else if (fileKind(existing) === "link") throw occupied(shown(), "it is a symbolic link");
+      else if (fileKind(existing) !== "directory") {
+        throw occupied(shown(), "it is not a directory");
+      }
+      const handle = stack.top.openDirectory(record.name);
+      const status = { ...record, isNew: existing === undefined };
+      stack.enter(handle, record.name, this.#filled(status));
+      this.summary.directories++;
+    });
+    if (stack.depth === depth) this.#lost = 1;
+  }
+
+  async #leave(): Promise<void> {
+    if (this.#lost > 0) {
+      this.#lost--;
+      return;
+    }
+    const stack = this.#stack;
+    const { depth } = stack;
+    if (depth === 0) throw bad("more directories are left than were entered");
+    const shown = stack.shown();
+    await this.#guard(
+      () => shown,
+      () => stack.leave(({ fd }, { state }) => this.#applyStatus(fd, state.status)),
+    );
+    // What cannot be reached any more is passed over.
+    this.#lost = depth - 1 - stack.depth;
+  }
+
+  #applyStatus(fd: number, status: Filled["status"]): void {
+    if (status === undefined) return;
+    const own = statDescriptor(fd);
+    if (this.#options.preserve) {
+      preserveStatus(fd, status, { now: own, kept: own }, this.#options.trustsOwner !== false);
+    } else if (status.isNew) {
+      // A directory below one with the set-group-ID bit has inherited it.
+      const inherited = own.mode & S_ISGID;
+      fchmodSync(fd, (status.mode & 0o777 & ~process.umask()) | inherited);
+    }
+  }
+
+  async #beginFile(record: TreeRecord & { kind: "file" }): Promise<void> {
+    const negotiates = this.#options.resume || this.#options.keep;
+    const { bytes, reused } = this.summary;
+    this.#before = { bytes, reused };
+    if (this.#lost === 0) {
+      this.#limit.expect(record.size ?? 0);
+      const stack = this.#stack;
+      const shown = () => stack.shown(record.name);
+      await this.#guard(shown, () => {
+        const place = { directory: stack.top, shown, parts: stack.state.parts };
+        this.#file = new IncomingFile(place, record, this.#options);
+      });
+    }
+    const file = this.#file;
+    if (!negotiates) {
+      this.#passOver = file === undefined;
+      if (file !== undefined) {
+        await this.#guard(
+          () => file.shown,
+          () => file.begin(0),
+        );
+      }
+      return;
+    }
+    if (file === undefined || file.isThere()) {
+      // A file that cannot be received is not sent either.
+      if (file !== undefined) {
+        this.summary.files++;
+        this.summary.reused += record.size ?? 0;
+        this.#advance(record.size ?? 0);
+      }
+      file?.abandon(true);
+      this.#file = undefined;
+      this.#channel.control(encodeResumeOffer({ kind: "same" }));
+      return;
+    }
+    const part = this.#options.resume ? await file.part() : { bytes: 0, hash: "" };
+    this.#channel.control(encodeResumeOffer({ kind: "part", ...part }));
+  }
+
+  async #startAt(offset: number): Promise<void> {
+    const file = this.#file;
+    if (file === undefined) return;
+    if (offset > 0 && offset !== file.partBytes) throw bad("it begins after what is there");
+    this.summary.reused += offset;
+    this.#advance(offset);
+    await this.#guard(
+      () => file.shown,
+      () => file.begin(offset),
+    );
+  }
+
+  async #onHole(bytes: number): Promise<void> {
+    const file = this.#file;
+    if (file === undefined) return;
+    this.#limit.add(bytes);
+    this.#advance(bytes);
+    await this.#guard(
+      () => file.shown,
+      () => file.hole(bytes, () => !this.#channel.isAbandoned),
+    );
+  }
+
+  async #endFile(record: TreeRecord & { kind: "end" }): Promise<void> {
+    const file = this.#file;
+    this.#passOver = false;
+    if (file === undefined) return;
+    if (record.error !== undefined) {
+      // The sender has noted it, too, but the receiving side may be the one that reports.
+      const shown = showPath(file.shown);
+      this.#giveUpFile(file);
+      this.summary.note(`read ${shown}: ${record.error}`);
+      return;
+    }
+    await this.#guard(
+      () => file.shown,
+      async () => {
+        await file.complete(record.sha256);
+        this.#file = undefined;
+        this.summary.files++;
+      },
+    );
+    this.#passOver = false;
+  }
+
+  async #makeLink(record: TreeRecord & { kind: "link" }): Promise<void> {
+    if (this.#lost > 0) return;
+    const stack = this.#stack;
+    const shown = () => stack.shown(record.name);
+    await this.#guard(shown, () => {
+      const { top } = stack;
+      const existing = top.find(record.name);
+      if (existing !== undefined && fileKind(existing) === "directory") {
+        throw occupied(shown(), "it is a directory");
+      }
+      if (existing !== undefined && this.#options.keep) return;
+      if (existing !== undefined && this.#options.exclusive) throw alreadyThere(shown());
+      const name = existing === undefined ? record.name : temporaryName();
+      top.makeLink(bytesPath(record.target), name);
+      this.#preserveLink(top, name, record);
+      if (existing !== undefined) top.rename(name, top, record.name);
+      this.summary.links++;
+    });
+  }
+
+  #preserveLink(directory: DirectoryHandle, name: Uint8Array, record: FileStatus): void {
+    if (!this.#options.preserve) return;
+    directory.setTimes(name, { accessed: record, modified: record });
+    const isTrusted = this.#options.trustsOwner !== false;
+    if (isTrusted && process.geteuid?.() === 0) {
+      directory.changeOwner(name, record.uid, record.gid);
+    }
+  }
+}
+
+const S_ISGID = 0o2000;
+
+function bad(message: string): VsockboxError {
+  return new VsockboxError({ code: "BAD_DATA", operation: "receive files", message });
+}

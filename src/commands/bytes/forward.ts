@@ -1,0 +1,129 @@
+/** `vsockbox forward`: ports and Unix sockets of a guest here, and of this machine there. */
+import { greetAgent, OldAgentError } from "../../agent/client/handshake.ts";
+import { reasonOf, VsockboxError } from "../../errors.ts";
+import { formatEndpoint } from "../../net/endpoint.ts";
+import { parseForward } from "../../net/forward-spec.ts";
+import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
+import type { Command } from "../../ui/command.ts";
+import { printJson, say } from "../../ui/report.ts";
+import { jsonArgument } from "../shared/connect-options.ts";
+import { LocalForwards, RemoteForwards, type ReadyForward } from "./forwards.ts";
+import { agentArguments, type AgentTarget, agentTarget, shownTarget } from "../shared/target.ts";
+
+export const command: Command = {
+  name: "forward",
+  description:
+    "Reach TCP ports and Unix sockets of a guest from here, and of this machine from there",
+  args: {
+    target: { type: "positional", required: true, description: "The agent's address" },
+    local: {
+      type: "string",
+      alias: "L",
+      valueHint: "[BIND:]PORT:HOST:PORT",
+      repeatable: true,
+      description:
+        "Listen here, connect in the guest; /PATH in place of a port or of HOST:PORT is a Unix socket. May be repeated",
+    },
+    remote: {
+      type: "string",
+      alias: "R",
+      valueHint: "[BIND:]PORT:HOST:PORT",
+      repeatable: true,
+      description: "Listen in the guest, connect here; Unix sockets as with -L. May be repeated",
+    },
+    reconnect: {
+      type: "boolean",
+      description: "Open the listeners in the guest again when it was restarted",
+    },
+    lazy: {
+      type: "boolean",
+      description: "Listen also while the agent cannot be reached, as --reconnect does",
+    },
+    quiet: { type: "boolean", alias: "q", description: "Say nothing but errors" },
+    ...agentArguments,
+    ...jsonArgument,
+  },
+  examples: [
+    {
+      command: "vsockbox forward 3 -L 8080:localhost:80",
+      explanation: "http://127.0.0.1:8080 is the web server in the guest",
+    },
+    {
+      command: "vsockbox forward 3 -L 5432:localhost:5432 -L ~/docker.sock:/run/docker.sock",
+      explanation: "Several at once, also Unix sockets on either end",
+    },
+    {
+      command: "vsockbox forward 3 -R 3128:localhost:3128 --reconnect",
+      explanation: "This machine's proxy as port 3128 of the guest, also after it was restarted",
+    },
+    {
+      command: "vsockbox forward 3 -L 0:localhost:80 --json",
+      explanation: "On a port that the kernel chooses; the ready line says which",
+    },
+  ],
+  async run(args) {
+    const interrupt = new AbortController();
+    const target = agentTarget(args, args.required("target"), interrupt.signal);
+    const locals = args.list("local").map((text) => parseForward(text, "-L"));
+    const remotes = args.list("remote").map((text) => parseForward(text, "-R"));
+    if (locals.length + remotes.length === 0) {
+      throw new VsockboxError({
+        code: "USAGE",
+        operation: "forward",
+        message: "there is nothing to forward",
+        hint: "name at least one port: -L 8080:localhost:80",
+      });
+    }
+    const shown = shownTarget(target);
+    const onReady = ({ direction, listening, to }: ReadyForward) => {
+      if (args.flag("json")) {
+        printJson({ direction, listening, target: shown, to: formatEndpoint(to) });
+      } else if (!args.flag("quiet")) {
+        const [there, here] = direction === "local" ? ["", ` in ${shown}`] : [` in ${shown}`, ""];
+        say(`vsockbox: forwarding ${listening}${there} to ${formatEndpoint(to)}${here}`);
+      }
+    };
+    const onError = (what: string, thrown: unknown) =>
+      say(`vsockbox: ${what}: ${reasonOf(thrown).message}`);
+    const ended = Promise.withResolvers<number>();
+    let checkStatus: number | undefined;
+    using _signals = onEndingSignal((signal) => {
+      checkStatus ??= statusOfSignal(signal);
+      interrupt.abort();
+      ended.resolve(0);
+    });
+    if (!args.flag("reconnect") && !args.flag("lazy")) {
+      try {
+        await assertReachable(target);
+      } catch (thrown) {
+        if (checkStatus !== undefined) return checkStatus;
+        throw thrown;
+      }
+    }
+    const forwards = new LocalForwards(target, onError);
+    const back = new RemoteForwards(target, args.flag("reconnect"), { onReady, onError });
+    try {
+      for (const spec of locals) forwards.open(spec, onReady);
+      if (remotes.length > 0) back.run(remotes).catch(ended.reject);
+      return await ended.promise;
+    } finally {
+      forwards.close();
+      back.close();
+    }
+  },
+};
+
+/**
+ * Connects once: a listener that leads nowhere would only be noticed with its first connection.
+ *
+ * @throws {VsockboxError} UNAVAILABLE, TIMEOUT, REFUSED, as `greetAgent`.
+ */
+async function assertReachable({ address, options }: AgentTarget): Promise<void> {
+  try {
+    const { connection } = await greetAgent(address, options);
+    await connection.stream.close();
+  } catch (thrown) {
+    // An old agent forwards TCP ports all the same.
+    if (!(thrown instanceof OldAgentError)) throw thrown;
+  }
+}

@@ -1,0 +1,30 @@
+/** `vsockbox cid`: this machine's own CID. */
+import { localCid } from "../../ffi/vsock.ts";
+import { ANY, CID_HOST, CID_HYPERVISOR, CID_LOCAL } from "../../net/address.ts";
+import type { Command } from "../../ui/command.ts";
+import { print, printJson } from "../../ui/report.ts";
+import { jsonArgument } from "../shared/connect-options.ts";
+
+const MEANING: ReadonlyMap<number, string> = new Map([
+  [CID_HYPERVISOR, "hypervisor"],
+  [CID_LOCAL, "local: only loopback is loaded"],
+  [CID_HOST, "host"],
+  [ANY, "none: no vsock transport has given this machine a CID"],
+]);
+
+export const command: Command = {
+  name: "cid",
+  description: "Print this machine's own CID",
+  args: { ...jsonArgument },
+  examples: [
+    { command: "vsockbox cid", explanation: "In a guest: its CID. On a host: 2" },
+    { command: "vsockbox cid --json", explanation: 'As {"cid":3,"meaning":"guest"}' },
+  ],
+  run(args) {
+    const cid = localCid();
+    const meaning = MEANING.get(cid) ?? "guest";
+    if (args.flag("json")) printJson({ cid: cid === ANY ? null : cid, meaning });
+    else print(cid === ANY ? "none" : String(cid));
+    return Promise.resolve(0);
+  },
+};

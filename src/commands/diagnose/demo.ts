@@ -1,0 +1,182 @@
+/** `vsockbox demo`: the main job before one's eyes. */
+import type { DemoStep } from "../../demo/steps.ts";
+import { availableVmm, guestPlace, localPlace, type Place } from "../../demo/places.ts";
+import { VsockboxError } from "../../errors.ts";
+import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
+import { selfCommand } from "../../process/self.ts";
+import type { Command } from "../../ui/command.ts";
+import { print, printJson, printStyled, say, sayBlock } from "../../ui/report.ts";
+import { StatusLine } from "../../ui/status-line.ts";
+import type { VmmName } from "../../vm/machine.ts";
+import { jsonArgument } from "../shared/connect-options.ts";
+
+/** What a guest runs under, as it is said. */
+const VMM_NAMES: Readonly<Record<VmmName, string>> = { qemu: "QEMU", uml: "User-mode Linux" };
+
+/** A guest that was told to end is off within this time. */
+const OFF_TIMEOUT_MS = 30_000;
+
+export const command: Command = {
+  name: "demo",
+  description: "Boot a throw-away guest and run commands in it from the host, over hybrid-proxy",
+  args: {
+    vmm: {
+      type: "string",
+      valueHint: "qemu|uml",
+      description: "What runs the guest (default qemu where it is installed, else uml)",
+    },
+    local: { type: "boolean", description: "Without a guest: over a Unix socket on this machine" },
+    ...jsonArgument,
+  },
+  examples: [
+    {
+      command: "vsockbox demo",
+      explanation: "A guest under QEMU or User-mode Linux where there is one, else a Unix socket",
+    },
+    {
+      command: "vsockbox demo --vmm uml",
+      explanation: "Under User-mode Linux, which boots in 2 s",
+    },
+  ],
+  async run(args) {
+    const json = args.flag("json");
+    const vmm = parseVmm(args.string("vmm"));
+    const local = args.flag("local");
+    if (local && vmm !== undefined) throw usage("--local and --vmm exclude each other");
+    const binary = ownExecutable();
+    const interrupt = new AbortController();
+    let interruptStatus: number | undefined;
+    using _signals = onEndingSignal((signal) => {
+      interruptStatus = statusOfSignal(signal);
+      interrupt.abort();
+    });
+    try {
+      await using place = local
+        ? localPlace(binary, interrupt.signal)
+        : await choosePlace(binary, vmm, json, interrupt.signal);
+      interrupt.signal.addEventListener("abort", () => void place[Symbol.asyncDispose]());
+      return await show(place, json);
+    } catch (thrown) {
+      if (interruptStatus !== undefined) return interruptStatus;
+      throw thrown;
+    }
+  },
+};
+
+function usage(message: string, hint?: string): VsockboxError {
+  return new VsockboxError({ code: "USAGE", operation: "demo", message, hint });
+}
+
+function parseVmm(text: string | undefined): VmmName | undefined {
+  if (text === undefined || text === "qemu" || text === "uml") return text;
+  throw usage(`--vmm is qemu or uml, not ${JSON.stringify(text)}`);
+}
+
+function ownExecutable(): string {
+  const [program, ...source] = selfCommand();
+  if (source.length === 0) return program;
+  const message = "it needs the compiled executable, which goes into the guest";
+  throw usage(message, "npm run demo builds it first");
+}
+
+/** A guest; where there can be none and none was asked for by name, this machine. */
+async function choosePlace(
+  binary: string,
+  wanted: VmmName | undefined,
+  json: boolean,
+  signal: AbortSignal,
+): Promise<Place> {
+  try {
+    return await bootPlace(binary, wanted ?? availableVmm(), json, signal);
+  } catch (thrown) {
+    const missing = thrown instanceof VsockboxError && thrown.code === "UNAVAILABLE";
+    if (!missing || wanted !== undefined || signal.aborted) throw thrown;
+    say(`No guest here: ${thrown.message}`);
+    if (thrown.hint !== undefined) say(`  hint: ${thrown.hint}`);
+    sayBlock("The same over a Unix socket on this machine:\n");
+    return localPlace(binary, signal);
+  }
+}
+
+async function bootPlace(
+  binary: string,
+  vmm: VmmName,
+  json: boolean,
+  signal: AbortSignal,
+): Promise<Place> {
+  using line = new StatusLine(!json);
+  let stage = "";
+  const showStage = () => line.show(vmm === "qemu" ? `${stage} (emulated: about 10 s)` : stage);
+  const timer = setInterval(showStage, 200);
+  let begin = performance.now();
+  const onDevice = (device: string) => {
+    begin = performance.now();
+    if (!json)
+      printStyled(`A vsock for a guest, without root and kernel modules:\n  $ ${device} &\n`);
+  };
+  const onStage = (next: string) => {
+    stage = next;
+    showStage();
+  };
+  try {
+    const place = await guestPlace({ binary, vmm, onDevice, onStage, signal });
+    line.clear();
+    const seconds = ((performance.now() - begin) / 1000).toFixed(1);
+    const kernel = stage.replace("booting ", "");
+    if (!json)
+      printStyled(`A guest is up after ${seconds} s: ${kernel} under ${VMM_NAMES[vmm]}.\n`);
+    return place;
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+/** A step with what it gave. */
+interface StepResult {
+  command: string;
+  status: number;
+  output: string;
+  ok: boolean;
+}
+
+async function show(place: Place, json: boolean): Promise<number> {
+  const results: StepResult[] = [];
+  for (const step of place.steps) results.push(await showStep(place, step, json));
+  const off = place.guestOff === undefined || (await endsInTime(place.guestOff));
+  const ok = off && results.every((result) => result.ok);
+  if (json) {
+    printJson({ ok, over: place.over, steps: results });
+  } else {
+    if (!off) print(`NOT AS EXPECTED: the guest is still on after ${OFF_TIMEOUT_MS / 1000} s`);
+    print(ok ? `Done: ${results.length} commands over ${place.over}.` : "FAILED.");
+  }
+  return ok ? 0 : 1;
+}
+
+async function showStep({ shell }: Place, step: DemoStep, json: boolean): Promise<StepResult> {
+  const { caption, background, line } = step;
+  const shown = shell.shown(line);
+  if (background !== undefined) await shell.background(background.line, background.socket);
+  const { status, output } = await shell.run(line);
+  const ok = status === step.status && step.output.test(output.trimEnd());
+  const result = { command: shown, status, output, ok };
+  if (json) return result;
+  print(caption);
+  if (background !== undefined) print(`  $ ${shell.shown(background.line)} &`);
+  print(`  $ ${shown}`);
+  for (const text of output.trimEnd().split("\n").filter(Boolean)) print(`  ${text}`);
+  if (status !== 0) print(`  (exit status ${status})`);
+  if (!ok) {
+    print(`  NOT AS EXPECTED: status ${step.status} and output like ${String(step.output)}`);
+  }
+  print("");
+  return result;
+}
+
+async function endsInTime(ended: Promise<unknown>): Promise<boolean> {
+  const late = Promise.withResolvers<"late">();
+  const timer = setTimeout(() => late.resolve("late"), OFF_TIMEOUT_MS);
+  const outcome = await Promise.race([ended, late.promise]);
+  clearTimeout(timer);
+  return outcome !== "late";
+}

@@ -1,0 +1,46 @@
+/** `vsockbox cat`: files of a guest on standard output. */
+import { resolveHome } from "../../agent/client/home-path.ts";
+import { OldAgentError } from "../../agent/client/handshake.ts";
+import { readOldFile } from "../../agent/client/go-files.ts";
+import { StandardOutput } from "../../io/stdio.ts";
+import type { Command } from "../../ui/command.ts";
+import { receiveArguments, sizeOption } from "../shared/connect-options.ts";
+import { pathsArgument, remotePaths } from "./file-command.ts";
+import { AgentClients, forEachOperand } from "../shared/operands.ts";
+import { agentArguments, agentTarget } from "../shared/target.ts";
+
+export const command: Command = {
+  name: "cat",
+  description: "Print files of a guest",
+  args: {
+    ...pathsArgument,
+    "max-size": receiveArguments["max-size"],
+    ...agentArguments,
+  },
+  examples: [
+    { command: "vsockbox cat 3:/etc/os-release", explanation: "One file" },
+    { command: "vsockbox cat 3:/var/log/a 3:/var/log/b", explanation: "One behind the other" },
+  ],
+  async run(args) {
+    const output = new StandardOutput(1);
+    const operands = remotePaths("cat", args);
+    const maximum = sizeOption(args, "max-size");
+    let printed = 0;
+    await using clients = new AgentClients(args);
+    return await forEachOperand(operands, async ({ target, path }) => {
+      try {
+        const client = await clients.get(target);
+        const maxBytes = maximum === undefined ? undefined : maximum - printed;
+        const resolved = await resolveHome(client, path);
+        for await (const bytes of client.read(resolved, { maxBytes })) {
+          printed += bytes.length;
+          await output.write(bytes);
+        }
+      } catch (thrown) {
+        if (!(thrown instanceof OldAgentError)) throw thrown;
+        const { address, options } = agentTarget(args, target);
+        await output.write(await readOldFile(address, options, await resolveHome(undefined, path)));
+      }
+    });
+  },
+};

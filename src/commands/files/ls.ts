@@ -1,0 +1,76 @@
+/** `vsockbox ls`: what is in a guest's directory. */
+import { resolveHome } from "../../agent/client/home-path.ts";
+import { OldAgentError } from "../../agent/client/handshake.ts";
+import { listOldDirectory } from "../../agent/client/go-files.ts";
+import { showPath } from "../../files/bytes-path.ts";
+import { unixMode } from "../../protocols/agent/file-messages.ts";
+import type { JsonObject } from "../../protocols/agent/json-fields.ts";
+import { encodePath } from "../../protocols/agent/paths.ts";
+import type { Arguments, Command } from "../../ui/command.ts";
+import { print, printJson, writeAll } from "../../ui/report.ts";
+import { jsonArgument } from "../shared/connect-options.ts";
+import { pathsArgument, remotePaths } from "./file-command.ts";
+import { longLine } from "./file-lines.ts";
+import { AgentClients, forEachOperand } from "../shared/operands.ts";
+import { agentArguments, agentTarget } from "../shared/target.ts";
+
+export const command: Command = {
+  name: "ls",
+  description: "List directories of a guest",
+  args: {
+    ...pathsArgument,
+    long: { type: "boolean", alias: "l", description: "Also mode, owner, size and time" },
+    all: { type: "boolean", alias: "a", description: "Also names that begin with a dot" },
+    ...agentArguments,
+    ...jsonArgument,
+  },
+  examples: [
+    { command: "vsockbox ls 3:/etc", explanation: "Names, one a line" },
+    { command: "vsockbox ls -la web:/srv", explanation: "With mode, owner, size and time" },
+    { command: "vsockbox ls --json 3:/var/log", explanation: "A JSON object a file" },
+  ],
+  async run(args) {
+    const operands = remotePaths("ls", args);
+    await using clients = new AgentClients(args);
+    let isFirst = true;
+    return await forEachOperand(operands, async ({ target, path, shown }) => {
+      const show = lister(args, shown);
+      if (operands.length > 1 && !args.flag("json")) {
+        if (!isFirst) print("");
+        print(`${shown}:`);
+      }
+      isFirst = false;
+      try {
+        const client = await clients.get(target);
+        const resolved = await resolveHome(client, path);
+        for await (const { name, facts } of client.list(resolved)) show(name, facts);
+      } catch (thrown) {
+        if (!(thrown instanceof OldAgentError)) throw thrown;
+        const { address, options } = agentTarget(args, target);
+        const files =
+          (await listOldDirectory(address, options, await resolveHome(undefined, path))) ?? [];
+        for (const { name, size, mode, is_dir: isDirectory } of files) {
+          const type = isDirectory ? "directory" : "file";
+          const bytes = Buffer.from(name);
+          show(bytes, { name: encodePath(bytes), type, size, mode: unixMode(mode) });
+        }
+      }
+    });
+  },
+};
+
+const LINE_FEED = Buffer.from("\n");
+
+/** Prints the entries of the directory that was given as `shown`. */
+function lister(args: Arguments, shown: string): (name: Uint8Array, entry: JsonObject) => void {
+  // JSON is for programs: they get all there is.
+  if (args.flag("json")) return (_, entry) => printJson({ ...entry, path: shown });
+  // A script gets the bytes of a name, a terminal nothing that it obeys, as with ls(1).
+  const isExact = !process.stdout.isTTY;
+  return (name, entry) => {
+    if (!args.flag("all") && name[0] === 0x2e && name.length > 1 && name[1] !== 0x2f) return;
+    const short = isExact ? name : Buffer.from(showPath(name));
+    const line = args.flag("long") ? longLine(entry, name, isExact) : short;
+    writeAll(1, Buffer.concat([line, LINE_FEED]));
+  };
+}

@@ -1,0 +1,69 @@
+/** `vsockbox mv`: renames a file of a guest. */
+import { AgentClient } from "../../agent/client/agent-client.ts";
+import { resolveHome } from "../../agent/client/home-path.ts";
+import { reasonOf, VsockboxError } from "../../errors.ts";
+import { baseName, joinPath } from "../../files/bytes-path.ts";
+import { rawWords } from "../../process/raw-arguments.ts";
+import { field } from "../../protocols/agent/json-fields.ts";
+import type { Command } from "../../ui/command.ts";
+import { forEachOperand } from "../shared/operands.ts";
+import { agentArguments, agentTarget, remoteOperand } from "../shared/target.ts";
+
+export const command: Command = {
+  name: "mv",
+  description: "Rename a file or directory of a guest",
+  args: {
+    paths: {
+      type: "positional",
+      required: true,
+      repeatable: true,
+      description: "TARGET:SRC… TARGET:DST, a new path or a directory, in one guest",
+    },
+    "no-clobber": { type: "boolean", alias: "n", description: "Not where the new path exists" },
+    ...agentArguments,
+  },
+  examples: [
+    { command: "vsockbox mv 3:/srv/app.new 3:/srv/app", explanation: "Replaces a file at once" },
+  ],
+  async run(args) {
+    const operands = rawWords(args.list("paths")).map((word) => remoteOperand("mv", word));
+    const to = operands.at(-1);
+    const sources = operands.slice(0, -1);
+    if (to === undefined || sources.length === 0) {
+      throw usage("the destination is missing", "vsockbox mv TARGET:SRC... TARGET:DST");
+    }
+    if (sources.some(({ target }) => target !== to.target)) {
+      throw usage(
+        "all paths must be in the same guest",
+        "`vsockbox cp` copies from guest to guest",
+      );
+    }
+    const { address, options } = agentTarget(args, to.target);
+    await using client = await AgentClient.connect(address, options);
+    const replace = !args.flag("no-clobber");
+    const destination = await resolveHome(client, to.path);
+    const intoDirectory = await isDirectory(client, destination);
+    if (sources.length > 1 && !intoDirectory) {
+      throw usage("the destination is not a directory", "several paths need a directory to go to");
+    }
+    return await forEachOperand(sources, async ({ path }) => {
+      const source = await resolveHome(client, path);
+      const target = intoDirectory ? joinPath(destination, baseName(source)) : destination;
+      await client.request({ op: "rename", path: source, to: target, replace });
+    });
+  },
+};
+
+function usage(message: string, hint: string): VsockboxError {
+  return new VsockboxError({ code: "USAGE", operation: "mv", message, hint });
+}
+
+async function isDirectory(client: AgentClient, path: Uint8Array): Promise<boolean> {
+  try {
+    const facts = await client.request({ op: "stat", path, follow: true });
+    return field(facts, "type") === "directory";
+  } catch (thrown) {
+    if (reasonOf(thrown).errno === "ENOENT") return false;
+    throw thrown;
+  }
+}

@@ -1,0 +1,107 @@
+/** What the agent does on top where it is a guest's init (process 1). */
+import {
+  type Agent,
+  type AgentLog,
+  type AgentOptions,
+  startAgent,
+} from "../../agent/server/agent-server.ts";
+import { reasonOf, VsockboxError } from "../../errors.ts";
+import { bringUpLoopback } from "../../ffi/loopback.ts";
+import { backoffDelay, type Backoff } from "../../io/deadline.ts";
+import { mountInitFilesystems } from "../../process/init/mounts.ts";
+import { endMachine, type MachineEnd } from "../../process/init/power.ts";
+import { type Reaper, startReaper } from "../../process/init/reaper.ts";
+import { ignoreStraySignals } from "../../process/service/stray-signals.ts";
+
+/** Signals by which others end a machine: busybox's and the kernel's Ctrl-Alt-Del. */
+const SIGNAL_ENDS: readonly (readonly [NodeJS.Signals, MachineEnd])[] = [
+  ["SIGUSR1", "halt"],
+  ["SIGUSR2", "poweroff"],
+  ["SIGINT", "reboot"],
+];
+
+/** Pauses between tries to listen: without an agent an init is of no use, but it must not end. */
+const START_BACKOFF: Backoff = { firstMs: 200, factor: 1.5, maxMs: 5000 };
+
+/** Mounts what is missing, and says so. */
+export function mountAndReport(log: AgentLog): void {
+  const { mounted, warnings } = mountInitFilesystems();
+  if (mounted.length > 0) log.info(`mounted ${mounted.join(", ")}`);
+  for (const warning of warnings) log.warn(warning);
+}
+
+/** Mounts, reaps, and in the end ends the machine. */
+export class InitDuties implements Disposable {
+  readonly #log: AgentLog;
+  readonly #reaper: Reaper;
+  readonly #ended = Promise.withResolvers<string>();
+  #action: MachineEnd = "poweroff";
+
+  /**
+   * Takes over.
+   *
+   * @param operation what is to be process 1, in errors.
+   * @throws {VsockboxError} USAGE where this is not process 1.
+   */
+  constructor(log: AgentLog, operation = "agent --init") {
+    if (process.pid !== 1) {
+      throw new VsockboxError({
+        code: "USAGE",
+        operation,
+        message: `it is for process 1, and this is process ${process.pid}`,
+        hint: "name it on the kernel's command line: init=/usr/bin/vsockbox -- agent --init",
+      });
+    }
+    this.#log = log;
+    // The end of process 1 is the end of the kernel: whatever is wrong, it goes on.
+    for (const event of ["uncaughtException", "unhandledRejection"] as const) {
+      process.on(event, (thrown: unknown) => log.warn(`${event}: ${reasonOf(thrown).message}`));
+    }
+    mountAndReport(log);
+    try {
+      bringUpLoopback();
+    } catch (thrown) {
+      log.warn(reasonOf(thrown).message);
+    }
+    this.#reaper = startReaper();
+    for (const [signal, action] of SIGNAL_ENDS) {
+      process.on(signal, () => this.requestEnd(action));
+    }
+    process.on("SIGHUP", () => log.info("SIGHUP: ignored"));
+    // After /proc is mounted, which lists the signals that have a handler.
+    ignoreStraySignals();
+  }
+
+  /** Resolves with the reason when the machine is to end. */
+  get ended(): Promise<string> {
+    return this.#ended.promise;
+  }
+
+  /** Ends the machine, soon. */
+  requestEnd(action: MachineEnd): void {
+    this.#action = action;
+    // The answer to whoever asked is to go out first.
+    setTimeout(() => this.#ended.resolve(action), 50);
+  }
+
+  /** Starts the agent, again and again where it cannot listen yet. */
+  async untilStarted(options: AgentOptions): Promise<Agent> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return startAgent(options);
+      } catch (thrown) {
+        if (attempt % 10 === 0) this.#log.warn(`${reasonOf(thrown).message}; trying again`);
+        await Bun.sleep(backoffDelay(START_BACKOFF, attempt));
+      }
+    }
+  }
+
+  /** Ends the machine. Does not return where the kernel can do it. */
+  async end(): Promise<void> {
+    await endMachine(this.#action, { warn: (message) => this.#log.warn(message) });
+  }
+
+  [Symbol.dispose](): void {
+    this.#reaper[Symbol.dispose]();
+  }
+}

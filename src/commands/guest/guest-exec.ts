@@ -1,0 +1,241 @@
+/** `vsockbox guest-exec`: in the guest, connects to the host and runs what it is sent. */
+import { toVsockboxError, VsockboxError } from "../../errors.ts";
+import { type ReceiveOptions, receivedCommands } from "../../guest-exec/received.ts";
+import { ReportedCommand } from "../../guest-exec/reporting.ts";
+import {
+  type CommandResult,
+  findShell,
+  type OutputSinks,
+  runInShell,
+} from "../../guest-exec/shell.ts";
+import { RunSignals } from "../../guest-exec/signals.ts";
+import { parseTarget } from "../../guest-exec/target.ts";
+import { formatAddress, type SocketAddress } from "../../net/address.ts";
+import { dial } from "../../net/dial.ts";
+import { dialPatiently } from "../../net/dial-with-retry.ts";
+import type { SocketStream } from "../../io/stream.ts";
+import { StandardOutput } from "../../io/stdio.ts";
+import { parseDuration } from "../../ui/arguments.ts";
+import { REPORT_ANNOUNCEMENT } from "../../protocols/guest-exec/report.ts";
+import type { Arguments, Command } from "../../ui/command.ts";
+import { say } from "../../ui/report.ts";
+import { StatusLine } from "../../ui/status-line.ts";
+import { dialArguments, dialOptions, jsonArgument } from "../shared/connect-options.ts";
+import { eventOutput, type ExecOutput } from "../shared/json-output.ts";
+
+/** How long a host that keeps its end open must be silent behind a command, in milliseconds. */
+const DEFAULT_SETTLE_MS = 200;
+
+export const command: Command = {
+  name: "guest-exec",
+  description: "In a guest: connect to the host and run what it sends, like vsock_guest_exec",
+  args: {
+    target: {
+      type: "positional",
+      required: false,
+      mayBeEmpty: true,
+      description:
+        "CID:PORT of the host (default 2:1024, also for what is empty or wrong), or unix:PATH",
+    },
+    mode: {
+      type: "positional",
+      required: false,
+      mayBeEmpty: true,
+      description:
+        "`persistent`: commands with lengths in front, until the host closes; anything else: one command",
+    },
+    retry: { type: "boolean", description: "Wait for the host until it listens" },
+    "retry-timeout": {
+      type: "string",
+      valueHint: "TIME",
+      description: "With --retry: give up after this long, with status 75 (default: never)",
+    },
+    report: {
+      type: "boolean",
+      description: "Send status and output of each command back, for `guest-exec-host --report`",
+    },
+    timeout: {
+      type: "string",
+      valueHint: "TIME",
+      description: "End a command after this long (1.5, 500ms, 2m); its status is then 124",
+    },
+    "idle-timeout": {
+      type: "string",
+      valueHint: "TIME",
+      description: "Give up where the host sends nothing for this long, with status 75",
+    },
+    settle: {
+      type: "string",
+      valueHint: "TIME",
+      description: `A single command is complete when the host, its end still open, is silent for this long (default ${DEFAULT_SETTLE_MS}ms)`,
+    },
+    shell: {
+      type: "string",
+      valueHint: "PATH",
+      description: "Run commands with this shell's -c (default /bin/sh)",
+    },
+    quiet: { type: "boolean", alias: "q", description: "Say nothing but errors" },
+    ...dialArguments,
+    json: { ...jsonArgument.json, description: "Print output and status as JSON lines" },
+  },
+  examples: [
+    {
+      command: "vsockbox guest-exec",
+      explanation: "Take one command from port 1024 of the host, run it, exit with its status",
+    },
+    {
+      command: "vsockbox guest-exec --retry 2:2049 || echo failed > /dev/kmsg",
+      explanation: "In an initrd's init: wait until the host listens on port 2049",
+    },
+    {
+      command: "vsockbox guest-exec :1025 persistent",
+      explanation: "Run commands one after the other until the host closes",
+    },
+    {
+      command: "vsockbox guest-exec 2:1024 persistent --report --timeout 30",
+      explanation: "Also tell the host status and output; no command runs longer than 30 s",
+    },
+    {
+      command: "ln -s vsockbox vsock_guest_exec && ./vsock_guest_exec 2:2049 persistent",
+      explanation: "In place of the C program of that name",
+    },
+  ],
+  async run(args) {
+    const { address, warnings } = parseTarget(args.string("target"));
+    if (!args.flag("quiet")) for (const warning of warnings) say(`vsockbox: ${warning}`);
+    const duration = (name: string) => {
+      const text = args.string(name);
+      return text === undefined ? undefined : parseDuration(text, name);
+    };
+    const receive: ReceiveOptions = {
+      persistent: args.string("mode") === "persistent",
+      settleMs: duration("settle") ?? DEFAULT_SETTLE_MS,
+      idleMs: duration("idle-timeout"),
+    };
+    const timeoutMs = duration("timeout");
+    const retryTimeoutMs = duration("retry-timeout");
+    // Before a command is taken from the host, which would then be lost.
+    const shell = findShell(args.string("shell"));
+    const json = args.flag("json")
+      ? (index: number) => eventOutput(new StandardOutput(1), { command: index })
+      : undefined;
+    using signals = new RunSignals();
+    try {
+      const stream = await connect(args, address, retryTimeoutMs, signals);
+      signals.onWaiting(() => stream.abort());
+      const session = { args, stream, shell, timeoutMs, json, signals };
+      return await serve(session, receivedCommands(stream, receive), receive.persistent);
+    } catch (thrown) {
+      if (signals.status !== undefined) return signals.status;
+      if (json !== undefined) await json(0).onError(toVsockboxError(thrown));
+      throw thrown;
+    }
+  },
+};
+
+async function connect(
+  args: Arguments,
+  address: SocketAddress,
+  timeoutMs: number | undefined,
+  { signal }: RunSignals,
+): Promise<SocketStream> {
+  const options = { ...dialOptions(args, undefined, signal), anyCid: true };
+  if (!args.flag("retry")) return dial(address, options);
+  const shown = formatAddress(address);
+  using line = new StatusLine(!args.flag("quiet"));
+  let said = false;
+  const { stream } = await dialPatiently(address, {
+    ...options,
+    timeoutMs,
+    onFailed(error) {
+      line.show(`waiting for ${shown}: ${error.errno ?? error.message}`);
+      if (!said && !args.flag("quiet") && !line.isEnabled) {
+        say(`vsockbox: waiting for ${shown}: ${error.errno ?? error.message}`);
+      }
+      said = true;
+    },
+    giveUp: (last, tries) =>
+      new VsockboxError({
+        code: "TIMEOUT",
+        operation: "wait for",
+        address: shown,
+        message: `nobody after ${(timeoutMs ?? 0) / 1000} s and ${tries} tries; the last one: ${last.message}`,
+        hint: last.hint,
+        cause: last,
+      }),
+  });
+  return stream;
+}
+
+interface Session {
+  args: Arguments;
+  stream: SocketStream;
+  shell: string;
+  timeoutMs: number | undefined;
+  json: ((index: number) => ExecOutput) | undefined;
+  signals: RunSignals;
+}
+
+async function serve(
+  { args, stream, shell, timeoutMs, json, signals }: Session,
+  commands: AsyncIterable<Uint8Array>,
+  persistent: boolean,
+): Promise<number> {
+  const own = args.flag("report") ? ownOutput() : undefined;
+  let tellsHost = args.flag("report");
+  let count = 0;
+  let status = 0;
+  try {
+    // A host that has disconnected is reported by what follows.
+    if (tellsHost) await stream.write(REPORT_ANNOUNCEMENT).catch(() => undefined);
+    for await (const line of commands) {
+      count++;
+      const events = json?.(count);
+      const reported = own === undefined ? undefined : new ReportedCommand(events ?? own);
+      const sinks = reported?.sinks ?? events;
+      const onStarted = signals.onStarted;
+      const result = await runInShell(line, { shell, sinks, timeoutMs, onStarted });
+      await events?.onExit({
+        exit_code: result.code,
+        signal: result.signal ?? null,
+        timed_out: result.timedOut,
+        duration_ms: Math.round(result.durationMs),
+      });
+      if (!args.flag("quiet")) sayResult(result, persistent ? count : undefined);
+      if (reported !== undefined && tellsHost) {
+        const failure = await reported.send(stream, result);
+        tellsHost = failure === undefined;
+        if (failure !== undefined) say(`vsockbox: the host gets no report: ${failure.message}`);
+      }
+      if (signals.status !== undefined && persistent) return signals.status;
+      status = persistent ? 0 : result.code;
+    }
+    await stream.close();
+    return status;
+  } finally {
+    stream.abort();
+  }
+}
+
+/** In persistent mode nothing but this line says that a command has failed. */
+function sayResult(
+  { code, signal, timedOut, error }: CommandResult,
+  index: number | undefined,
+): void {
+  if (error !== undefined) return say(`vsockbox: ${error.message}`);
+  if (timedOut) return say(`vsockbox: command${number(index)} ran out of time`);
+  if (index === undefined || code === 0) return;
+  const how = signal === undefined ? `exited with status ${code}` : `was ended by ${signal}`;
+  say(`vsockbox: command${number(index)} ${how}`);
+}
+
+const number = (index: number | undefined) => (index === undefined ? "" : ` ${index}`);
+
+/** This process's own standard output and errors. */
+function ownOutput(): OutputSinks {
+  const [stdout, stderr] = [new StandardOutput(1), new StandardOutput(2)];
+  return {
+    onStdout: (bytes) => stdout.write(bytes),
+    onStderr: (bytes) => stderr.write(bytes),
+  };
+}

@@ -1,0 +1,83 @@
+/** What vsockbox does as process 1 of an image that `vsockbox initramfs` has written. */
+import { readFileSync } from "node:fs";
+import type { AgentLog } from "../../agent/server/agent-server.ts";
+import { reasonOf } from "../../errors.ts";
+import {
+  decodeInitConfig,
+  DEFAULT_INIT_CONFIG,
+  INIT_CONFIG_PATH,
+  type InitConfig,
+} from "../../initramfs/init-config.ts";
+import { packedModulePath } from "../../initramfs/modules.ts";
+import { initArguments, kernelWords } from "../../process/init/kernel-command-line.ts";
+import { type LoadedModules, loadModules } from "../../process/init/load-modules.ts";
+import { endMachine } from "../../process/init/power.ts";
+import { parseArguments } from "../../ui/arguments.ts";
+import { reportError, say } from "../../ui/report.ts";
+import { mountAndReport } from "./agent-init.ts";
+import { command as agentCommand } from "./agent.ts";
+import { supervise } from "./init-supervise.ts";
+import { serviceLog } from "../shared/service.ts";
+
+/**
+ * Mounts, loads modules, and runs the agent in this process, or another command beside it. The kernel's
+ * own words for its init are not looked at: they are what it did not know itself. What was meant for
+ * us stands behind `--`.
+ */
+export async function runAsInit(): Promise<number> {
+  const log = serviceLog("init", undefined, 3);
+  try {
+    mountAndReport(log);
+    const config = readInitConfig() ?? DEFAULT_INIT_CONFIG;
+    const words = kernelCommandLine();
+    reportModules(loadPackedModules(config, words), log);
+    const [program, ...rest] = config.command;
+    const further = [...rest, ...initArguments(words)];
+    if (program !== "agent") return await supervise([program, ...further], config.onExit, log);
+    return await agentCommand.run(parseArguments(agentCommand, ["--init", ...further]));
+  } catch (thrown) {
+    // An agent without the limits that it was to have is worse than none; and the end of process 1 is
+    // a panic of the kernel, which hides what was wrong.
+    reportError(thrown);
+    say("vsockbox: init: this guest cannot do what it is for, and is switched off");
+    await endMachine("poweroff", { warn: (message) => log.warn(message) });
+    return 1;
+  }
+}
+
+/**
+ * The image's instructions; undefined where it has none.
+ *
+ * @throws {VsockboxError} CONFIG where they are wrong.
+ */
+export function readInitConfig(): InitConfig | undefined {
+  let bytes: Uint8Array;
+  try {
+    bytes = readFileSync(INIT_CONFIG_PATH);
+  } catch (thrown) {
+    if (reasonOf(thrown).errno === "ENOENT") return undefined;
+    throw thrown;
+  }
+  return decodeInitConfig(bytes);
+}
+
+/** Without /proc it is empty. */
+export function kernelCommandLine(): string[] {
+  try {
+    return kernelWords(readFileSync("/proc/cmdline", "utf8"));
+  } catch {
+    return [];
+  }
+}
+
+/** Loads the modules that the image has. */
+export function loadPackedModules(config: InitConfig, commandLine: string[]): LoadedModules {
+  const { modules: names, kernel } = config;
+  return loadModules({ names, kernel, commandLine, pathOf: packedModulePath });
+}
+
+function reportModules({ loaded, unneeded, warnings }: LoadedModules, log: AgentLog): void {
+  if (loaded.length > 0) log.info(`loaded ${loaded.join(", ")}`);
+  if (unneeded.length > 0) log.info(`no device for ${unneeded.join(", ")}`);
+  for (const warning of warnings) log.warn(warning);
+}

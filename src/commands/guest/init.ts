@@ -1,0 +1,65 @@
+/** `vsockbox init`: process 1 of an image that `vsockbox initramfs` has written. */
+import { EXIT_STATUS, VsockboxError } from "../../errors.ts";
+import { INIT_CONFIG_PATH } from "../../initramfs/init-config.ts";
+import type { Command } from "../../ui/command.ts";
+import { print, printJson, say } from "../../ui/report.ts";
+import { jsonArgument } from "../shared/connect-options.ts";
+import { kernelCommandLine, loadPackedModules, readInitConfig, runAsInit } from "./init-run.ts";
+
+export const command: Command = {
+  name: "init",
+  description: "In an image of `initramfs`: be process 1, or load the packed kernel modules",
+  args: {
+    "load-modules": {
+      type: "boolean",
+      description: "Only load the packed modules, in their order: for the init of another image",
+    },
+    json: {
+      ...jsonArgument.json,
+      description: "With --load-modules: print what came of it as JSON",
+    },
+  },
+  examples: [
+    {
+      command: "/init",
+      explanation: `As the kernel starts it: mounts, loads modules, runs the agent or what ${INIT_CONFIG_PATH} says`,
+    },
+    {
+      command: "vsockbox init --load-modules && vsockbox agent --daemon",
+      explanation: "In the init script of an initrd that `vsockbox initramfs --overlay` went over",
+    },
+  ],
+  async run(args) {
+    if (args.flag("load-modules")) return load(args.flag("json"));
+    if (process.pid === 1) return runAsInit();
+    throw new VsockboxError({
+      code: "USAGE",
+      operation: "init",
+      message: `it is for process 1, and this is process ${process.pid}`,
+      hint: "`vsockbox initramfs` packs an image whose init it is; --load-modules works in any process",
+    });
+  },
+};
+
+function load(asJson: boolean): number {
+  const config = readInitConfig();
+  if (config === undefined) {
+    throw new VsockboxError({
+      code: "CONFIG",
+      operation: "read",
+      address: INIT_CONFIG_PATH,
+      message: "there is no such file",
+      errno: "ENOENT",
+      hint: "`vsockbox initramfs --kernel-modules DIR` packs it, with the modules",
+    });
+  }
+  const result = loadPackedModules(config, kernelCommandLine());
+  const { loaded, unneeded, warnings } = result;
+  if (asJson) printJson(result);
+  else {
+    if (loaded.length > 0) print(`loaded ${loaded.join(", ")}`);
+    if (unneeded.length > 0) print(`no device for ${unneeded.join(", ")}`);
+  }
+  for (const warning of warnings) say(`vsockbox: ${warning}`);
+  return warnings.length === 0 ? 0 : EXIT_STATUS.UNAVAILABLE;
+}

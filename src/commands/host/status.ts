@@ -1,0 +1,99 @@
+/** `vsockbox hybrid-proxy status`: the VMs that this user's hybrid-proxy processes serve. */
+import { VsockboxError } from "../../errors.ts";
+import { POLLERR, POLLHUP, pollDescriptor } from "../../ffi/socket.ts";
+import { onEndingSignal } from "../../process/signals.ts";
+import { parseDuration } from "../../ui/arguments.ts";
+import type { Command } from "../../ui/command.ts";
+import { print, printJson, say } from "../../ui/report.ts";
+import { obeysEscapes } from "../../ui/terminal-escapes.ts";
+import { askStatus, controlSockets, findControl } from "../../device/observe/control-client.ts";
+import type { VmStatus } from "../../device/observe/status.ts";
+import { statusLines } from "../../device/observe/status-text.ts";
+import { jsonArgument } from "../shared/connect-options.ts";
+
+/** Clears the terminal and goes to its top left corner. */
+const CLEAR = "\u001B[2J\u001B[H";
+
+export const command: Command = {
+  name: "hybrid-proxy status",
+  description: "Show the VMs that hybrid-proxy serves, and their connections",
+  args: {
+    path: {
+      type: "positional",
+      required: false,
+      repeatable: true,
+      description: "A VM's --socket, --uds-path or control socket (default: all VMs of yours)",
+    },
+    watch: {
+      type: "string",
+      valueHint: "TIME",
+      description: "Show it again after each such time, as in 2s, until a signal comes",
+    },
+    ...jsonArgument,
+  },
+  examples: [
+    { command: "vsockbox hybrid-proxy status", explanation: "All VMs of yours on this machine" },
+    {
+      command: "vsockbox hybrid-proxy status $XDG_RUNTIME_DIR/vm3.vsock --watch 2s",
+      explanation: "One of them, again and again",
+    },
+    {
+      command: "vsockbox hybrid-proxy status $XDG_RUNTIME_DIR/vhost3.socket --json",
+      explanation: "One JSON object a VM",
+    },
+  ],
+  async run(args) {
+    const watch = args.string("watch");
+    const pauseMs = watch === undefined ? undefined : parseDuration(watch, "watch");
+    const isJson = args.flag("json");
+    const paths = args.list("path");
+    if (pauseMs === undefined) {
+      show(await collect(paths), isJson);
+      return 0;
+    }
+    const ended = Promise.withResolvers<"ended">();
+    using _signals = onEndingSignal(() => ended.resolve("ended"));
+    for (;;) {
+      // One that has stopped gives no answer for a while.
+      const statuses = await Promise.race([collect(paths), ended.promise]);
+      if (statuses === "ended") return 0;
+      if (!isJson && obeysEscapes(process.stdout)) process.stdout.write(CLEAR);
+      show(statuses, isJson);
+      if (isReaderGone()) return 0;
+      if ((await Promise.race([ended.promise, Bun.sleep(pauseMs)])) === "ended") return 0;
+    }
+  },
+};
+
+/** Whether standard output is a pipe or socket that nobody reads any more, as behind `head`. */
+function isReaderGone(): boolean {
+  return (pollDescriptor(1, 0, 0) & (POLLERR | POLLHUP)) !== 0;
+}
+
+async function collect(paths: readonly string[]): Promise<VmStatus[]> {
+  if (paths.length > 0) {
+    return Promise.all(paths.map(async (path) => askStatus(await findControl(path))));
+  }
+  const found = await Promise.all(
+    controlSockets().map((control) =>
+      askStatus(control).catch((thrown: unknown) => {
+        // One that ends at this moment, or is another program's, is no reason to hide the others.
+        if (thrown instanceof VsockboxError) return undefined;
+        throw thrown;
+      }),
+    ),
+  );
+  return found.filter((status) => status !== undefined);
+}
+
+function show(statuses: readonly VmStatus[], isJson: boolean): void {
+  if (isJson) {
+    for (const status of statuses) printJson(status);
+    return;
+  }
+  if (statuses.length === 0) say("vsockbox: no hybrid-proxy of yours is running");
+  for (const [index, status] of statuses.entries()) {
+    if (index > 0) print("");
+    for (const line of statusLines(status)) print(line);
+  }
+}

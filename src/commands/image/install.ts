@@ -1,0 +1,247 @@
+/** `vsockbox install`: this executable, its names and the agent's service into a root file system. */
+import { VsockboxError } from "../../errors.ts";
+import { tryLock } from "../../ffi/file-lock.ts";
+import { applyInstall, applyUninstall, lockTree } from "../../install/apply.ts";
+import {
+  isUpToDate,
+  type Prepared,
+  prepareInstall,
+  prepareUninstall,
+} from "../../install/install.ts";
+import { type Service, SERVICES } from "../../install/manifest.ts";
+import { parseAgentArgs, parseLinks, parsePrefix } from "../../install/options.ts";
+import {
+  type Happened,
+  isInsideService,
+  managerCommands,
+  managerRuns,
+  runManager,
+} from "../../install/service-manager.ts";
+import { Tree } from "../../install/tree.ts";
+import { selfCommand } from "../../process/self.ts";
+import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
+import { parseArguments } from "../../ui/arguments.ts";
+import type { Arguments, Command } from "../../ui/command.ts";
+import { VERSION } from "../../version.ts";
+import { PROGRAM_NAMES } from "../aliases.ts";
+import { jsonArgument } from "../shared/connect-options.ts";
+import { type InstallReport, reportInstall } from "./install-report.ts";
+
+const LINK_NAMES = Object.keys(PROGRAM_NAMES);
+
+export const command: Command = {
+  name: "install",
+  description: "Put vsockbox into this guest or into an image, with the service for its agent",
+  args: {
+    root: {
+      type: "string",
+      valueHint: "DIR",
+      default: "/",
+      description: "A mounted root file system or an image's tree",
+    },
+    prefix: {
+      type: "string",
+      valueHint: "DIR",
+      default: "/usr",
+      description: "In the root: the executable goes to DIR/bin",
+    },
+    service: {
+      type: "enum",
+      options: ["auto", ...SERVICES],
+      default: "auto",
+      description: "What starts the agent; auto looks for what is there",
+    },
+    "agent-args": {
+      type: "string",
+      valueHint: "ARGS",
+      description: "Arguments of the agent, as in --agent-args='--allow-cid 2,16'",
+    },
+    links: {
+      type: "string",
+      valueHint: "LIST",
+      description: `Names of other programs that become vsockbox: none, all (the default), or some of ${LINK_NAMES.join(",")}`,
+    },
+    binary: {
+      type: "string",
+      valueHint: "FILE",
+      description: "Install another build of vsockbox, as for another architecture",
+    },
+    now: { type: "boolean", description: "Also start, restart or stop the service" },
+    uninstall: { type: "boolean", description: "Remove what was installed, and nothing else" },
+    force: {
+      type: "boolean",
+      description: "Also replace or remove files that are not ours or were changed by hand",
+    },
+    "dry-run": { type: "boolean", alias: "n", description: "Only show what would be done" },
+    ...jsonArgument,
+  },
+  examples: [
+    { command: "vsockbox install --now", explanation: "In a guest: install, and start the agent" },
+    {
+      command: "vsockbox install --root /mnt --agent-args='--allow-cid 2,16 --sandbox all'",
+      explanation: "Into an image that is mounted on /mnt, without its programs being run",
+    },
+    {
+      command: "vsockbox install --root tree --binary dist/vsockbox-linux-arm64 --links none",
+      explanation: "Into the tree of an image for another machine, as an ordinary user",
+    },
+    { command: "vsockbox install --uninstall --now", explanation: "Stop the agent and remove it" },
+  ],
+  run: (args) => (args.flag("uninstall") ? uninstall(args) : install(args)),
+};
+
+const usage = (message: string, hint?: string) =>
+  new VsockboxError({ code: "USAGE", operation: "install", message, hint });
+
+async function install(args: Arguments): Promise<number> {
+  const prefix = parsePrefix(args.required("prefix"));
+  const links = args.string("links");
+  const wanted = args.required("service");
+  const agentArgs = await readAgentArgs(args.string("agent-args"));
+  if (wanted === "none" && agentArgs !== undefined) {
+    throw usage("--agent-args is for a service, and --service is none");
+  }
+  const options = {
+    prefix,
+    links: links === undefined ? undefined : parseLinks(links, LINK_NAMES),
+    service: SERVICES.find((service) => service === wanted),
+    agentArgs,
+    binary: args.string("binary") ?? ownExecutable(),
+    version: VERSION,
+    linkNames: LINK_NAMES,
+    force: args.flag("force"),
+  };
+  const tree = treeOf(args);
+  const isDryRun = args.flag("dry-run");
+  using _lock = isDryRun ? undefined : lockTree(tree, tryLock);
+  const prepared = prepareInstall({ ...options, tree });
+  const upToDate = isUpToDate(prepared);
+  const { service } = prepared.facts;
+  const happened = prepared.plan.changes.length === 0 ? "unchanged" : "installed";
+  const manager = managerOf(args, tree, service, happened);
+  if (!isDryRun && !upToDate) {
+    const interrupt = new AbortController();
+    let status = 0;
+    using _signals = onEndingSignal((signal) => {
+      status = statusOfSignal(signal);
+      interrupt.abort();
+    });
+    try {
+      await applyInstall(prepared.place, prepared.plan, prepared.facts, interrupt.signal);
+    } catch (thrown) {
+      if (status !== 0) return status;
+      throw thrown;
+    }
+  }
+  if (!isDryRun) runManager(manager.after, "in place");
+  const { executable, command: line } = prepared;
+  reportInstall(
+    {
+      ...reportOf(args, tree, prepared),
+      operation: "install",
+      upToDate,
+      executable,
+      agent: line,
+      ran: isDryRun ? [] : manager.after.map((words) => words.join(" ")),
+      managerRuns: manager.runs,
+    },
+    args.flag("json"),
+  );
+  return 0;
+}
+
+async function uninstall(args: Arguments): Promise<number> {
+  for (const option of ["agent-args", "links", "binary"]) {
+    if (args.string(option) !== undefined) throw usage(`--${option} does not go with --uninstall`);
+  }
+  const prefix = parsePrefix(args.required("prefix"));
+  const tree = treeOf(args);
+  const isDryRun = args.flag("dry-run");
+  using _lock = isDryRun ? undefined : lockTree(tree, tryLock);
+  const prepared = prepareUninstall(tree, prefix, args.flag("force"));
+  const manager = managerOf(args, tree, prepared.facts.service, "removed");
+  if (!isDryRun) {
+    runManager(manager.before, "not removed");
+    await applyUninstall(prepared.place, prepared.plan);
+    runManager(manager.after, "removed");
+  }
+  reportInstall(
+    {
+      ...reportOf(args, tree, prepared),
+      operation: "uninstall",
+      upToDate: false,
+      ran: isDryRun ? [] : [...manager.before, ...manager.after].map((words) => words.join(" ")),
+      managerRuns: manager.runs,
+    },
+    args.flag("json"),
+  );
+  return 0;
+}
+
+function reportOf(args: Arguments, tree: Tree, { plan, facts, because }: Prepared) {
+  return {
+    dryRun: args.flag("dry-run"),
+    now: args.flag("now"),
+    root: tree.outside(""),
+    service: facts.service,
+    because,
+    changes: plan.changes,
+    kept: plan.kept,
+  } satisfies Partial<InstallReport>;
+}
+
+/** What is to be run: nothing, where the tree is not this machine's or nobody runs its services. */
+function managerOf(args: Arguments, tree: Tree, service: Service, happened: Happened) {
+  const now = args.flag("now");
+  const isThisMachine = tree.outside("") === "/";
+  if (now && !isThisMachine) throw usage("--now is for this machine, and --root is another tree");
+  const runs = isThisMachine && managerRuns(service);
+  if (now && !runs) {
+    throw usage(
+      `--now needs a service manager that runs: ${service} does not`,
+      "without --now, it is started at the next boot",
+    );
+  }
+  if (!runs) return { runs, before: [], after: [] };
+  const isInside = isInsideService(service);
+  // systemd can be asked for a restart that comes later.
+  const endsAgent = happened === "removed" || (happened === "installed" && service !== "systemd");
+  if (now && isInside && endsAgent) {
+    throw new VsockboxError({
+      code: "REFUSED",
+      operation: "install",
+      message: "--now would stop the agent that runs this command, and with it this command",
+      hint: "leave --now out, and restart or end the guest afterwards",
+    });
+  }
+  return { runs, ...managerCommands(service, happened, now, isInside) };
+}
+
+function treeOf(args: Arguments): Tree {
+  const root = args.required("root");
+  // As a script's empty variable has it: that is not the directory one happens to be in.
+  if (root === "") throw usage("--root is empty", "`--root .` is the working directory");
+  return new Tree(root);
+}
+
+function ownExecutable(): string {
+  const [program, ...source] = selfCommand();
+  if (source.length === 0) return program;
+  throw usage(
+    "it puts the compiled executable there, and this runs from source",
+    "run the file that `npm run build` makes, or name it with --binary",
+  );
+}
+
+/** What the agent would refuse at boot is refused here. */
+async function readAgentArgs(text: string | undefined): Promise<string | undefined> {
+  if (text === undefined) return undefined;
+  const agentArgs = parseAgentArgs(text);
+  const { command: agent } = await import("../guest/agent.ts");
+  const { checkAgentValues } = await import("../guest/agent-run.ts");
+  const parsed = parseArguments(agent, agentArgs.split(" ").filter(Boolean));
+  const own = ["daemon", "init"].find((name) => parsed.flag(name));
+  if (own !== undefined) throw usage(`--${own} is not for an agent that a service manager starts`);
+  checkAgentValues(parsed);
+  return agentArgs;
+}

@@ -1,0 +1,128 @@
+/** Doing what shell-client was asked for: a shell, a command, a transfer. */
+import type { TransferSummary } from "../../agent/transfer/transfer.ts";
+import { EXIT_STATUS, VsockboxError } from "../../errors.ts";
+import { baseName, showPath } from "../../files/bytes-path.ts";
+import { formatAddress, type SocketAddress } from "../../net/address.ts";
+import { hasTerminal, terminalSize } from "../../process/raw-terminal.ts";
+import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
+import type { Arguments } from "../../ui/command.ts";
+import { ProgressLine } from "../../ui/progress.ts";
+import { printJson, say } from "../../ui/report.ts";
+import { dialShell } from "../../vsock-shell/dial-shell.ts";
+import { checkDownload, download } from "../../vsock-shell/download.ts";
+import { RemoteShell } from "../../vsock-shell/remote-shell.ts";
+import type { TransferRequest } from "../../vsock-shell/transfer-request.ts";
+import { checkUpload, upload } from "../../vsock-shell/upload.ts";
+import { dialOptions, sizeOption } from "../shared/connect-options.ts";
+import { runPiped } from "./shell-pipe.ts";
+import type { Transfer } from "./shell-transfer.ts";
+import { reportTransfer, withResumeHint } from "../shared/transfer-report.ts";
+import { assertTerminal, joinTerminal } from "../shared/remote-terminal.ts";
+
+/** What to do, and where. */
+export interface ShellJob {
+  /** The server as the user named it. */
+  name: string;
+  address: SocketAddress;
+  /** Undefined: a terminal. */
+  transfer: Transfer | undefined;
+  /** Undefined: a shell. */
+  command: string | undefined;
+}
+
+/** Does it; gives the exit status. */
+export function runShellJob(job: ShellJob, args: Arguments): Promise<number> {
+  if (args.flag("verbose")) say(`vsockbox: connecting to ${formatAddress(job.address)}`);
+  return job.transfer === undefined
+    ? runTerminalJob(job, args)
+    : runTransferJob(job.transfer, job, args);
+}
+
+async function runTerminalJob(
+  { name, address, command }: ShellJob,
+  args: Arguments,
+): Promise<number> {
+  const json = args.flag("json");
+  if (command === undefined) {
+    if (json) throw jsonShell();
+    assertTerminal();
+  }
+  const onTerminal = !json && (command === undefined || hasTerminal());
+  const connection = await dialShell(address, dialOptions(args, name));
+  const remote = new RemoteShell(connection);
+  await remote.start({
+    command,
+    term: onTerminal ? process.env["TERM"] : undefined,
+    size: onTerminal ? terminalSize() : undefined,
+    plain: args.flag("plain"),
+  });
+  return onTerminal
+    ? joinTerminal(remote, EXIT_STATUS.TRANSPORT, "connection closed")
+    : runPiped(remote, json);
+}
+
+function jsonShell(): VsockboxError {
+  return new VsockboxError({
+    code: "USAGE",
+    operation: "shell-client",
+    message: "--json goes with a command or a transfer",
+  });
+}
+
+async function runTransferJob(
+  { direction, local, remote }: Transfer,
+  { name, address }: ShellJob,
+  args: Arguments,
+): Promise<number> {
+  const interrupt = new AbortController();
+  let status: number | undefined;
+  using _signals = onEndingSignal((signal) => {
+    status ??= statusOfSignal(signal);
+    interrupt.abort();
+  });
+  const isQuiet = args.flag("quiet") || args.flag("json");
+  using progress = new ProgressLine(!isQuiet);
+  const shown = showPath(baseName(local));
+  const request: TransferRequest = {
+    local,
+    remote,
+    overwrite: args.flag("force"),
+    recursive: args.flag("recursive"),
+    preserve: args.flag("preserve") || args.flag("preserve-owner"),
+    preserveOwner: args.flag("preserve-owner"),
+    maxBytes: sizeOption(args, "max-size"),
+    resume: args.flag("resume"),
+    checksum: args.flag("checksum"),
+    plain: args.flag("plain"),
+    signal: interrupt.signal,
+    onProgress: (done) => progress.update(shown, done),
+    onSize: (bytes) => {
+      progress.totalBytes = bytes;
+    },
+  };
+  const begin = performance.now();
+  let summary: TransferSummary;
+  try {
+    if (direction === "upload") {
+      const source = checkUpload(request);
+      progress.totalBytes = source.isFile() ? source.size : undefined;
+      const connection = await dialShell(address, dialOptions(args, name, interrupt.signal));
+      summary = await upload(connection, request);
+    } else {
+      checkDownload(request);
+      const connection = await dialShell(address, dialOptions(args, name, interrupt.signal));
+      summary = await download(connection, request);
+    }
+  } catch (thrown) {
+    progress[Symbol.dispose]();
+    if (status === undefined) throw withResumeHint(thrown, request.resume);
+    say("vsockbox: interrupted");
+    return status;
+  }
+  progress[Symbol.dispose]();
+  const seconds = (performance.now() - begin) / 1000;
+  if (args.flag("json")) {
+    printJson({ ...summary.toJSON(), duration_ms: Math.round(seconds * 1000) });
+  }
+  return reportTransfer(summary, seconds, isQuiet);
+}

@@ -1,0 +1,166 @@
+/** shell-client without arguments: which VM, and what to do there. */
+import { autocomplete, intro, isCancel, outro, path, select, text } from "@clack/prompts";
+import { basename, join } from "node:path";
+import { findVms } from "../../config/discover.ts";
+import { resolveAddress } from "../../config/profiles.ts";
+import { reasonOf } from "../../errors.ts";
+import { quoteArgument } from "../../protocols/agent/shell-quote.ts";
+import { readAfterStop } from "../../process/raw-terminal.ts";
+import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
+import { sayBlock, writeAll } from "../../ui/report.ts";
+import type { ShellJob } from "./shell-job.ts";
+
+/** Thrown where the user leaves a prompt. */
+const CANCELLED = Symbol("cancelled");
+
+/** Stands for an address that is in no list. */
+const OTHER = "";
+
+/**
+ * Asks, and shows the command line that does the same.
+ *
+ * @returns undefined where the user left.
+ */
+export async function askForJob(defaultPort: number): Promise<ShellJob | undefined> {
+  using _reading = readAfterStop();
+  using _cursor = showCursorAtSignals();
+  try {
+    intro("vsock-shell");
+    const name = await askForVm(defaultPort);
+    const { job, words } = await askForTask(name, defaultPort);
+    const line = ["vsockbox", "shell-client", ...words]
+      .map((word) => quoteArgument(Buffer.from(word)))
+      .join(" ");
+    outro("The same without questions:");
+    // Without a frame around it: it is there to be copied.
+    sayBlock(`${line}\n`);
+    // The last prompt keeps the terminal's input until its key is dealt with.
+    await Bun.sleep(0);
+    return job;
+  } catch (thrown) {
+    if (thrown === CANCELLED) return undefined;
+    throw thrown;
+  }
+}
+
+/** The prompts hide the cursor, and bring it back at their own end alone. */
+function showCursorAtSignals(): Disposable {
+  const show = () => writeAll(1, Buffer.from("\u001B[?25h"));
+  const stop = () => {
+    show();
+    process.kill(process.pid, "SIGSTOP");
+  };
+  process.on("SIGTSTP", stop);
+  const ending = onEndingSignal((signal) => {
+    show();
+    process.exit(statusOfSignal(signal));
+  });
+  return {
+    [Symbol.dispose]() {
+      process.off("SIGTSTP", stop);
+      ending[Symbol.dispose]();
+    },
+  };
+}
+
+async function askForVm(defaultPort: number): Promise<string> {
+  const found = findVms();
+  const options = [
+    ...found.map(({ address, detail }) => ({ value: address, label: address, hint: detail })),
+    { value: OTHER, label: "another one", hint: "a CID, or any address" },
+  ];
+  const message = "Which VM?";
+  const chosen =
+    found.length > 10
+      ? await answer(autocomplete({ message, options, maxItems: 10 }))
+      : found.length === 0
+        ? OTHER
+        : await answer(select({ message, options }));
+  if (chosen !== OTHER) return chosen;
+  return answer(
+    text({
+      message: "Its CID or address",
+      placeholder: "3",
+      validate: (value) => problemWith(value ?? "", defaultPort),
+    }),
+  );
+}
+
+function problemWith(address: string, defaultPort: number): string | undefined {
+  try {
+    resolveAddress(address, defaultPort);
+    return undefined;
+  } catch (thrown) {
+    return reasonOf(thrown).message;
+  }
+}
+
+async function askForTask(
+  name: string,
+  defaultPort: number,
+): Promise<{ job: ShellJob; words: string[] }> {
+  const address = resolveAddress(name, defaultPort);
+  const job: ShellJob = { name, address, transfer: undefined, command: undefined };
+  const task = await answer(
+    select({
+      message: "What?",
+      options: [
+        { value: "shell", label: "a shell" },
+        { value: "command", label: "one command" },
+        { value: "upload", label: "send a file there" },
+        { value: "download", label: "take a file from there" },
+      ],
+    }),
+  );
+  switch (task) {
+    case "command": {
+      const command = await answer(text({ message: "The command", validate: required }));
+      return { job: { ...job, command }, words: [name, command] };
+    }
+    case "upload": {
+      const local = await answer(path({ message: "Which file", validate: required }));
+      const remote = await answer(
+        text({
+          message: "Where it goes",
+          initialValue: join("/tmp", basename(local)),
+          validate: required,
+        }),
+      );
+      return withTransfer(job, "upload", local, remote);
+    }
+    case "download": {
+      const remote = await answer(
+        text({ message: "Which file of the VM", placeholder: "/etc/hostname", validate: required }),
+      );
+      const directory = await answer(
+        path({ message: "Into which directory", directory: true, initialValue: process.cwd() }),
+      );
+      return withTransfer(job, "download", join(directory, basename(remote)), remote);
+    }
+    default:
+      return { job, words: [name] };
+  }
+}
+
+function withTransfer(
+  job: ShellJob,
+  direction: "upload" | "download",
+  local: string,
+  remote: string,
+): { job: ShellJob; words: string[] } {
+  const transfer = { direction, local: Buffer.from(local), remote: Buffer.from(remote) };
+  const [from, to] = direction === "upload" ? [local, remote] : [remote, local];
+  const where = from.includes(":") || to.includes(":") ? [from, "--to", to] : [`${from}:${to}`];
+  return { job: { ...job, transfer }, words: [job.name, `--${direction}`, ...where] };
+}
+
+function required(value: string | undefined): string | undefined {
+  return value === undefined || value === "" ? "It is empty." : undefined;
+}
+
+/** The answer of a prompt; leaves where the user does. */
+async function answer<T>(prompt: Promise<T | symbol>): Promise<Exclude<T, symbol>> {
+  const value = await prompt;
+  if (isCancel(value)) throw CANCELLED;
+  return value as Exclude<T, symbol>;
+}

@@ -1,0 +1,88 @@
+/** Which transfer a command line of shell-client asks for, in either form. */
+import { VsockboxError } from "../../errors.ts";
+import { baseName, bytesPath, joinPath } from "../../files/bytes-path.ts";
+
+/** A transfer between a path here and one at the server. */
+export interface Transfer {
+  direction: "upload" | "download";
+  local: Buffer;
+  remote: Buffer;
+}
+
+/** What the options say, as bytes where they are paths. */
+export interface TransferWords {
+  upload: Uint8Array | undefined;
+  download: Uint8Array | undefined;
+  to: Uint8Array | undefined;
+  remoteDirectory: Uint8Array;
+  localDirectory: Uint8Array;
+}
+
+const COLON = 0x3a;
+const SLASH = 0x2f;
+
+/**
+ * Finds out what is meant: `SRC:DST` as the README has it, a file alone as the C code has it, or
+ * `SRC` with `--to DST`.
+ *
+ * @returns undefined where no transfer is asked for.
+ * @throws {VsockboxError} USAGE.
+ */
+export function readTransfer(words: TransferWords): Transfer | undefined {
+  const { upload, download, to } = words;
+  if (upload !== undefined && download !== undefined) {
+    throw usage("--upload and --download exclude each other");
+  }
+  const value = upload ?? download;
+  if (value === undefined) {
+    if (to !== undefined) throw usage("--to goes with --upload or --download");
+    return undefined;
+  }
+  const direction = upload === undefined ? "download" : "upload";
+  const [source, destination] = split(value, direction, words);
+  return direction === "upload"
+    ? { direction, local: source, remote: destination }
+    : { direction, local: destination, remote: source };
+}
+
+function split(
+  value: Uint8Array,
+  direction: Transfer["direction"],
+  { to, remoteDirectory, localDirectory }: TransferWords,
+): [Buffer, Buffer] {
+  if (to !== undefined) return [named(value), into(to, value)];
+  const colon = value.indexOf(COLON);
+  if (colon === -1) {
+    const directory = direction === "upload" ? remoteDirectory : localDirectory;
+    return [named(value), joinPath(directory, fileName(value))];
+  }
+  if (value.lastIndexOf(COLON) !== colon) {
+    throw usage(
+      `--${direction} has more than one colon`,
+      `a path with a colon is given as --${direction} SRC --to DST`,
+    );
+  }
+  const source = named(value.subarray(0, colon));
+  return [source, into(value.subarray(colon + 1), source)];
+}
+
+/** A destination that ends in a slash is a directory that gets the source's name. */
+function into(destination: Uint8Array, source: Uint8Array): Buffer {
+  const path = named(destination);
+  return path.at(-1) === SLASH ? joinPath(path, fileName(source)) : path;
+}
+
+function named(path: Uint8Array): Buffer {
+  if (path.length === 0) throw usage("a path is empty");
+  return bytesPath(path) as Buffer;
+}
+
+function fileName(path: Uint8Array): Uint8Array {
+  const name = baseName(path);
+  if (name.length > 0 && name.toString() !== "." && name.toString() !== "..") return name;
+  throw usage("the source has no name that the copy could get", "name the destination");
+}
+
+function usage(message: string, hint?: string): VsockboxError {
+  return new VsockboxError({ code: "USAGE", operation: "shell-client", message, hint });
+}

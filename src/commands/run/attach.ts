@@ -1,0 +1,99 @@
+/** `vsockbox attach`: joins a detached session. */
+import { AgentClient, type RemoteCommand } from "../../agent/client/agent-client.ts";
+import { VsockboxError } from "../../errors.ts";
+import { onEndingSignal } from "../../process/signals.ts";
+import { standardInput, StandardOutput } from "../../io/stdio.ts";
+import { terminalSize } from "../../process/raw-terminal.ts";
+import { field, textField } from "../../protocols/agent/json-fields.ts";
+import { parseInteger } from "../../ui/arguments.ts";
+import type { Arguments, Command } from "../../ui/command.ts";
+import { say } from "../../ui/report.ts";
+import { agentArguments, agentTarget } from "../shared/target.ts";
+import { assertTerminal, asTerminal, joinTerminal } from "../shared/remote-terminal.ts";
+
+export const command: Command = {
+  name: "attach",
+  description: "Join a detached session: its output, your input; leaving does not end it",
+  args: {
+    target: { type: "positional", required: true, description: "The agent's address" },
+    id: {
+      type: "positional",
+      required: true,
+      description: "Id or name, as `vsockbox ps` shows it",
+    },
+    offset: {
+      type: "string",
+      valueHint: "BYTES",
+      description: "Begin at this byte of its output (default: the oldest that is kept)",
+    },
+    "no-stdin": { type: "boolean", alias: "n", description: "Send no input" },
+    ...agentArguments,
+  },
+  examples: [
+    { command: "vsockbox attach 3 1f2e", explanation: "The beginning of an id is enough" },
+    {
+      command: "vsockbox attach web build",
+      explanation: "By name; `~.` leaves a terminal, Ctrl-C anything else",
+    },
+  ],
+  async run(args) {
+    const { address, options } = agentTarget(args, args.required("target"));
+    const id = args.required("id");
+    await using client = await AgentClient.connect(address, options);
+    const isTerminal = await runsOnTerminal(client, id);
+    if (isTerminal) assertTerminal();
+    const remote = client.attach(id, {
+      offset: offsetOf(args),
+      ...(isTerminal ? { tty: terminalSize() } : {}),
+    });
+    if (isTerminal) return await joinTerminal(asTerminal(remote), 0, `detached; ${id} goes on`);
+    return await joinPipes(remote, id, args.flag("no-stdin"));
+  },
+};
+
+/** The `--offset` of attach and logs. */
+export function offsetOf(args: Arguments): number | undefined {
+  const text = args.string("offset");
+  return text === undefined ? undefined : parseInteger(text, "offset", 0, Number.MAX_SAFE_INTEGER);
+}
+
+async function runsOnTerminal(client: AgentClient, id: string): Promise<boolean> {
+  const { sessions } = await client.request({ op: "sessions" });
+  if (!Array.isArray(sessions)) return false;
+  const found: unknown = sessions.find(
+    (session: unknown) =>
+      textField(session, "name", "") === id || textField(session, "id").startsWith(id),
+  );
+  return textField(found, "tty") === "true";
+}
+
+async function joinPipes(remote: RemoteCommand, id: string, noInput: boolean): Promise<number> {
+  let left = false;
+  using _signals = onEndingSignal(() => {
+    left = true;
+    remote.leave(new VsockboxError({ code: "ABORTED", operation: "attach", message: "left" }));
+  });
+  if (!noInput) void send(remote).catch(() => undefined);
+  try {
+    await printOutput(remote);
+    return (await remote.exited).exitCode & 0xff;
+  } catch (thrown) {
+    if (!left) throw thrown;
+    say(`vsockbox: detached; ${id} goes on`);
+    return 0;
+  }
+}
+
+async function send(remote: RemoteCommand): Promise<void> {
+  for await (const chunk of standardInput()) await remote.write(chunk);
+}
+
+/** Prints a session's output to this process's own, and says where some of it is lost. */
+export async function printOutput(remote: RemoteCommand): Promise<void> {
+  remote.channel.onControl = (value) => {
+    const dropped = field(value, "dropped");
+    if (typeof dropped === "number") say(`vsockbox: ${dropped} bytes of older output are gone`);
+  };
+  const outputs = { stdout: new StandardOutput(1), stderr: new StandardOutput(2) };
+  for await (const { stream, bytes } of remote) await outputs[stream].write(bytes);
+}

@@ -1,0 +1,63 @@
+/** What `exec` and `shell` are asked to run, byte for byte. */
+import type { CommandToRun } from "../../agent/client/agent-client.ts";
+import { VsockboxError } from "../../errors.ts";
+import { collectSettings } from "../../process/env-file.ts";
+import { ownSettings } from "../../process/environment.ts";
+import { rawArguments, rawWords } from "../../process/raw-arguments.ts";
+import { parseSandbox } from "../../process/sandbox/sandbox.ts";
+import type { Program } from "../../protocols/agent/exec-request.ts";
+import type { Arguments } from "../../ui/command.ts";
+
+/**
+ * The command of `exec`.
+ *
+ * @throws {VsockboxError} USAGE, IO for an env file.
+ */
+export function execRequest(args: Arguments): CommandToRun {
+  return {
+    program: programOf(args),
+    env: commandSettings(args),
+    workingDir: commandDirectory(args),
+    user: args.string("user"),
+    sandbox: sandboxOf(args),
+    tty: undefined,
+    input: false,
+  };
+}
+
+/** `--env-file` and `--env`. */
+export function commandSettings(args: Arguments): Uint8Array[] {
+  return collectSettings(args.list("env-file"), rawWords(args.list("env")), ownSettings());
+}
+
+/** `--cwd`. */
+export function commandDirectory(args: Arguments): Uint8Array | undefined {
+  const directory = args.string("cwd");
+  return directory === undefined ? undefined : rawWords([directory])[0];
+}
+
+/** Checked here as well: an error of ours is more precise than one from the guest. */
+function sandboxOf(args: Arguments): string[] | undefined {
+  const list = args.string("sandbox");
+  return list === undefined ? undefined : parseSandbox(list.split(",").map((word) => word.trim()));
+}
+
+function programOf(args: Arguments): Program {
+  const line = args.string("shell");
+  const fail = (message: string): never => {
+    throw new VsockboxError({
+      code: "USAGE",
+      operation: "exec",
+      message,
+      hint: "vsockbox exec TARGET -- COMMAND ARGS…, or vsockbox exec TARGET --shell 'LINE'",
+    });
+  };
+  if (line === undefined) {
+    if (args.rest.length === 0) fail("the command is missing");
+    return { kind: "vector", argv: rawArguments(args.rest.length, args.rest) };
+  }
+  if (args.rest.length > 0) fail("--shell and a command exclude each other");
+  const [bytes] = rawWords([line]);
+  if (bytes === undefined || bytes.length === 0) return fail("--shell has an empty line");
+  return { kind: "shell-line", line: bytes };
+}

@@ -1,0 +1,44 @@
+/** `vsockbox ps`: the detached sessions of an agent. */
+import { AgentClient } from "../../agent/client/agent-client.ts";
+import { showPath } from "../../files/bytes-path.ts";
+import { numberField, textField } from "../../protocols/agent/json-fields.ts";
+import type { Command } from "../../ui/command.ts";
+import { print, printJson } from "../../ui/report.ts";
+import { table } from "../../text/table.ts";
+import { formatUptime } from "../../text/units.ts";
+import { jsonArgument } from "../shared/connect-options.ts";
+import { agentArguments, agentTarget } from "../shared/target.ts";
+
+export const command: Command = {
+  name: "ps",
+  description: "List an agent's detached sessions",
+  args: {
+    target: { type: "positional", required: true, description: "The agent's address" },
+    ...agentArguments,
+    ...jsonArgument,
+  },
+  examples: [
+    { command: "vsockbox ps 3", explanation: "Running ones, and the last that ended" },
+    { command: "vsockbox ps web --json", explanation: "A JSON object a session" },
+  ],
+  async run(args) {
+    const { address, options } = agentTarget(args, args.required("target"));
+    await using client = await AgentClient.connect(address, options);
+    const { sessions } = await client.request({ op: "sessions" });
+    const list: unknown[] = Array.isArray(sessions) ? sessions : [];
+    if (args.flag("json")) {
+      for (const session of list) printJson(session);
+      return 0;
+    }
+    const rows = list.map((session) => {
+      const text = (name: string) => showPath(Buffer.from(textField(session, name, "")));
+      const exit = text("signal") || text("exit_code");
+      const state = exit === "" ? text("state") : `ended (${exit})`;
+      const ended = numberField(session, "endedMs", Date.now());
+      const seconds = (ended - numberField(session, "startedMs", ended)) / 1000;
+      return [text("id"), text("name"), text("pid"), state, formatUptime(seconds), text("command")];
+    });
+    for (const line of table(["ID", "NAME", "PID", "STATE", "TIME", "COMMAND"], rows)) print(line);
+    return 0;
+  },
+};

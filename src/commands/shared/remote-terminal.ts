@@ -1,0 +1,137 @@
+/** A command in the guest on this terminal, for `exec --tty`, `shell` and `attach`. */
+import type { CommandToRun } from "../../agent/client/agent-client.ts";
+import type { RemoteProcess } from "../../agent/client/remote-process.ts";
+import { startCommand } from "../../agent/client/start-command.ts";
+import { EXIT_STATUS, VsockboxError } from "../../errors.ts";
+import {
+  hasTerminalInput,
+  RawTerminal,
+  type Size,
+  terminalModes,
+  terminalSize,
+} from "../../process/raw-terminal.ts";
+import { onEndingSignal, statusOfSignal, TERMINAL_ENDING_SIGNALS } from "../../process/signals.ts";
+import { StandardOutput } from "../../io/stdio.ts";
+import { ESCAPE_HELP, EscapeFilter } from "../../protocols/terminal/escape.ts";
+import { say, sayBlock } from "../../ui/report.ts";
+import type { AgentTarget } from "./target.ts";
+
+/** A terminal in the guest, as this one needs it. */
+export interface TerminalSession {
+  type(bytes: Uint8Array): Promise<void>;
+  resize(size: Size): Promise<void>;
+  /** Disconnects, whatever that means to what runs there. */
+  abort(reason: VsockboxError): void;
+  /** Passes its output on until its end; returns the exit status. */
+  run(onOutput: (bytes: Uint8Array) => Promise<void>): Promise<number>;
+}
+
+/** A command of an agent as a terminal. */
+export function asTerminal(remote: RemoteProcess): TerminalSession {
+  return {
+    type: (bytes) => remote.write(bytes),
+    resize: (size) => {
+      remote.resize(size);
+      return Promise.resolve();
+    },
+    abort: (reason) => remote.leave(reason),
+    async run(onOutput) {
+      for await (const { bytes } of remote) await onOutput(bytes);
+      return (await remote.exited).exitCode & 0xff;
+    },
+  };
+}
+
+/**
+ * Runs the command on a terminal of the guest that is joined to this one.
+ *
+ * @throws {VsockboxError} as {@link joinTerminal}, and as `startCommand`.
+ */
+export async function runOnTerminal(target: AgentTarget, request: CommandToRun): Promise<number> {
+  assertTerminal();
+  const tty = { ...terminalSize(), modes: terminalModes() };
+  const command = { ...withTerm(request), tty, input: true };
+  const remote = await startCommand(target, command, (message) => say(`vsockbox: ${message}`));
+  try {
+    return await joinTerminal(asTerminal(remote), EXIT_STATUS.TRANSPORT, "connection closed");
+  } finally {
+    void remote.close();
+  }
+}
+
+/**
+ * Refuses to go on if keys cannot be read, as docker and ssh do. Output may be redirected.
+ *
+ * @throws {VsockboxError} USAGE.
+ */
+export function assertTerminal(): void {
+  if (hasTerminalInput()) return;
+  throw new VsockboxError({
+    code: "USAGE",
+    operation: "open terminal",
+    message: "standard input is not a terminal",
+    hint: "for scripts use `vsockbox exec` without --tty",
+  });
+}
+
+/**
+ * Joins this terminal to one in the guest; whatever happens, this one is restored.
+ *
+ * @param leftStatus the exit status where the user leaves with `~.`.
+ * @param leftMessage what is said then.
+ * @returns the command's exit status.
+ */
+export async function joinTerminal(
+  remote: TerminalSession,
+  leftStatus: number,
+  leftMessage: string,
+): Promise<number> {
+  let left: number | undefined;
+  const leave = (status: number) => {
+    left ??= status;
+    const message = "the session was left";
+    remote.abort(new VsockboxError({ code: "ABORTED", operation: "run command", message }));
+  };
+  // Whatever ends this process restores the terminal first.
+  using _signals = onEndingSignal(
+    (signal) => leave(statusOfSignal(signal)),
+    TERMINAL_ENDING_SIGNALS,
+  );
+  try {
+    using terminal = new RawTerminal();
+    terminal.onResize((size) => void remote.resize(size).catch(() => undefined));
+    void sendKeys(terminal, remote, () => leave(leftStatus), leave).catch(() => undefined);
+    const output = new StandardOutput(1);
+    return await remote.run((bytes) => output.write(bytes));
+  } catch (thrown) {
+    if (left === undefined) throw thrown;
+    sayBlock("");
+    say(`vsockbox: ${leftMessage}`);
+    return left;
+  }
+}
+
+/** The request with this terminal's TERM. */
+export function withTerm(request: CommandToRun): CommandToRun {
+  const term = process.env["TERM"];
+  return term === undefined || term === ""
+    ? request
+    : { ...request, env: [Buffer.from(`TERM=${term}`), ...request.env] };
+}
+
+async function sendKeys(
+  terminal: RawTerminal,
+  remote: TerminalSession,
+  onDisconnect: () => void,
+  leave: (status: number) => void,
+): Promise<void> {
+  const escape = new EscapeFilter();
+  for await (const typed of terminal.keys()) {
+    const { bytes, actions } = escape.push(typed);
+    if (bytes.length > 0) await remote.type(bytes);
+    if (actions.includes("help")) sayBlock(`\r\n${ESCAPE_HELP.join("\r\n")}\r`);
+    if (actions.includes("disconnect")) return onDisconnect();
+  }
+  // The terminal has hung up: nobody is left to type or to read.
+  leave(statusOfSignal("SIGHUP"));
+}

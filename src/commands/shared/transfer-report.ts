@@ -1,0 +1,41 @@
+/** What came of a transfer, in words. */
+import type { TransferSummary } from "../../agent/transfer/transfer.ts";
+import { VsockboxError } from "../../errors.ts";
+import { say } from "../../ui/report.ts";
+import { formatBytes } from "../../text/units.ts";
+
+/** Says what came of a transfer; gives the exit status. */
+export function reportTransfer(summary: TransferSummary, seconds: number, quiet: boolean): number {
+  printErrors(summary);
+  if (!quiet && process.stderr.isTTY) {
+    const rate = formatBytes(Math.round(summary.bytes / Math.max(seconds, 0.001)));
+    const reused =
+      summary.reused === 0 ? "" : `, ${formatBytes(summary.reused)} of it there already`;
+    say(
+      `${summary.files} files, ${formatBytes(summary.bytes)}${reused} in ${seconds.toFixed(1)} s, ${rate}/s`,
+    );
+  }
+  return summary.errorCount === 0 ? 0 : 74;
+}
+
+/** Prints the errors of single files. */
+export function printErrors({ errors, errorCount }: TransferSummary): void {
+  for (const error of errors) say(`vsockbox: ${error}`);
+  const unlisted = errorCount - errors.length;
+  if (unlisted > 0) say(`vsockbox: and ${unlisted} more errors`);
+}
+
+/** A copy that the connection broke can go on where it stopped. */
+export function withResumeHint(thrown: unknown, resumes: boolean): unknown {
+  if (!(thrown instanceof VsockboxError) || thrown.code !== "TRANSPORT") return thrown;
+  return new VsockboxError({
+    code: thrown.code,
+    operation: "copy",
+    message: thrown.message,
+    errno: thrown.errno,
+    hint: resumes
+      ? "the same command goes on where it stopped"
+      : "with --resume a copy that breaks can go on where it stopped",
+    cause: thrown,
+  });
+}

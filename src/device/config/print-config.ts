@@ -1,0 +1,123 @@
+/** A resolved configuration of `hybrid-proxy` as a file, and as the QEMU options that go with it. */
+import { VsockboxError } from "../../errors.ts";
+import { quoteArgument } from "../../protocols/agent/shell-quote.ts";
+import { formatMode, formatSize } from "./vm-values.ts";
+import { VM_DEFAULTS, type VmConfig } from "./vm-config.ts";
+
+/** A VM with the keys and the spelling of a configuration file. */
+export type PrintedVm = Record<string, string | number>;
+
+/** The document whose YAML or JSON text can be read as `--config`. */
+export function configDocument(vms: readonly VmConfig[]): { vms: PrintedVm[] } {
+  return { vms: vms.map(printedVm) };
+}
+
+// With underscores alone: vhost-device-vsock reads no other spelling. It has none of the keys that are
+// printed only if they are given.
+function printedVm(vm: VmConfig): PrintedVm {
+  const { backend } = vm;
+  const unix = backend.kind === "unix" ? backend : undefined;
+  const vsock = backend.kind === "vsock" ? backend : undefined;
+  const all: Record<string, string | number | undefined> = {
+    guest_cid: vm.guestCid,
+    socket: vm.socket,
+    socket_mode: shown(vm.socketMode, formatMode),
+    socket_owner: vm.socketOwner,
+    uds_path: unix?.udsPath,
+    seqpacket_path: unix?.seqpacketPath,
+    uds_mode: shown(unix?.udsMode, formatMode),
+    uds_owner: unix?.udsOwner,
+    forward_cid: vsock?.forwardCid,
+    forward_listen: vsock?.forwardListen.join("+") || undefined,
+    forward_listen_seqpacket: vsock?.forwardListenSeqpacket?.join("+") || undefined,
+    tx_buffer_size: vm.txBufferSize,
+    queue_size: vm.queueSize,
+    groups: vm.groups.join("+"),
+    max_connections:
+      vm.maxConnections === VM_DEFAULTS.maxConnections ? undefined : vm.maxConnections,
+    connect_timeout: shown(vm.connectTimeoutMs, formatMilliseconds),
+    line_timeout: shown(unix?.lineTimeoutMs, formatMilliseconds),
+    rate_to_guest: shown(vm.rateToGuest, formatSize),
+    rate_from_guest: shown(vm.rateFromGuest, formatSize),
+    burst: shown(vm.burst, formatSize),
+    capture: vm.capture?.file,
+    capture_bytes: vm.capture?.payloadBytes,
+  };
+  const given = Object.entries(all).flatMap(([key, value]): [string, string | number][] =>
+    value === undefined ? [] : [[key, value]],
+  );
+  return Object.fromEntries(given);
+}
+
+const formatMilliseconds = (milliseconds: number) => `${milliseconds}ms`;
+
+function shown(value: number | undefined, format: (value: number) => string): string | undefined {
+  return value === undefined ? undefined : format(value);
+}
+
+/** The configuration as YAML. */
+export function configYaml(vms: readonly VmConfig[]): string {
+  const lines = configDocument(vms).vms.flatMap((vm) =>
+    Object.entries(vm).map(([key, value], index) => {
+      const text = typeof value === "number" ? String(value) : yamlText(value);
+      return `${index === 0 ? "  - " : "    "}${key}: ${text}`;
+    }),
+  );
+  return `vms:\n${lines.join("\n")}\n`;
+}
+
+/** Plain where no reader could take it for anything else, otherwise quoted as in JSON. */
+function yamlText(text: string): string {
+  const plain =
+    /^[A-Za-z/][\w./+-]*$/.test(text) && !/^(true|false|null|yes|no|on|off|[yn])$/i.test(text);
+  return plain ? text : JSON.stringify(text);
+}
+
+/**
+ * The arguments that give a VM of QEMU this device. The guest's memory must be shared with the
+ * device, hence the memory backend.
+ */
+export function qemuArguments({ socket }: VmConfig, memory: string): string[] {
+  return [
+    // Without it QEMU emulates qemu64, which lacks x86-64-v2: the executable needs that in the guest.
+    "-cpu",
+    "max",
+    "-m",
+    memory,
+    "-object",
+    `memory-backend-memfd,id=mem0,size=${memory},share=on`,
+    "-machine",
+    "memory-backend=mem0",
+    "-chardev",
+    // In an option of QEMU a comma is written twice.
+    `socket,id=vsock0,path=${socket.replaceAll(",", ",,")}`,
+    "-device",
+    "vhost-user-vsock-pci,chardev=vsock0",
+  ];
+}
+
+/** {@link qemuArguments} as words of a shell line. */
+export function qemuLine(vm: VmConfig, memory: string): string {
+  const encoder = new TextEncoder();
+  return qemuArguments(vm, memory)
+    .map((word) => (/^[\w=./,:+-]+$/.test(word) ? word : quoteArgument(encoder.encode(word))))
+    .join(" ");
+}
+
+/**
+ * A memory size in the one form that `-m` and the memory backend read alike: they take a number
+ * without a unit for different things.
+ *
+ * @throws {VsockboxError} USAGE.
+ */
+export function parseMemorySize(text: string): string {
+  const size = text.toUpperCase();
+  if (/^[1-9][0-9]{0,14}[KMGT]$/.test(size)) return size;
+  throw new VsockboxError({
+    code: "USAGE",
+    operation: "read --memory",
+    address: JSON.stringify(text),
+    message: "it is no memory size",
+    hint: "write a whole number and K, M, G or T, as in 512M",
+  });
+}

@@ -1,0 +1,138 @@
+/**
+ * `hybrid-proxy --sandbox`: opens the sockets, gives up its rights, becomes this program anew under
+ * the same number, and there serves what it is handed.
+ */
+import { closeSync, readFileSync } from "node:fs";
+import type { VmConfig } from "../config/vm-config.ts";
+import { VsockboxError } from "../../errors.ts";
+import { setBlockedSignals, setInherited } from "../../ffi/child-process.ts";
+import { replaceProcess } from "../../ffi/credentials.ts";
+import { openMemory } from "../../ffi/memfd.ts";
+import { confineSelf, type DeviceFiles, deviceUser, filterCalls } from "./device-sandbox.ts";
+import { signalNumber } from "../../process/exit-status.ts";
+import { selfCommand } from "../../process/self.ts";
+import { ENDING_SIGNALS } from "../../process/signals.ts";
+import { say } from "../../ui/report.ts";
+import { CONFINED_VARIABLE, SIGNALS_HELD } from "./confined-variable.ts";
+import { DeviceSockets, type HandedSockets } from "../host/listening-sockets.ts";
+import type { ObserverOptions } from "../observe/observers.ts";
+import { runDevice, type ServiceOptions, warn } from "../serve/run-devices.ts";
+
+/** What is asked for besides the VMs. */
+export interface ConfinedOptions extends ServiceOptions {
+  /** `USER` or `USER:GROUP`; undefined: the present one. */
+  user?: string | undefined;
+}
+
+/** What the new program is told. */
+interface Handover {
+  configs: VmConfig[];
+  observers: ServiceOptions;
+  sockets: HandedSockets;
+  /** See confineSelf. */
+  landlock: number;
+}
+
+/**
+ * Opens the sockets and becomes the confined device. Returns only by throwing; then the sockets are
+ * gone again.
+ *
+ * The program starts anew twice. Threads have the signal mask of the one that started them, and a
+ * signal that one of them does not block ends the process, sockets or no sockets: so the ending signals
+ * are blocked before there is any other thread, until somebody listens to them.
+ *
+ * @throws {VsockboxError} CANNOT_CREATE and REFUSED for sockets, CONFIG for a user that nobody is,
+ * REFUSED where rights cannot be given up.
+ */
+export function becomeConfinedDevice(
+  configs: VmConfig[],
+  { user, ...observers }: ConfinedOptions,
+): never {
+  const program = compiledProgram();
+  if (process.env[CONFINED_VARIABLE] !== SIGNALS_HELD) {
+    setBlockedSignals(ENDING_SIGNALS.flatMap((signal) => signalNumber(signal) ?? []));
+    startAnew(program, SIGNALS_HELD);
+  }
+  const credentials = user === undefined ? undefined : deviceUser(user);
+  const sockets = DeviceSockets.open(configs, warn);
+  try {
+    const { handed } = sockets;
+    for (const fd of sockets.descriptors) setInherited(fd, true);
+    const landlock = confineSelf(credentials, filesOf(configs, observers));
+    const handover: Handover = { configs, observers, sockets: handed, landlock };
+    const fd = openMemory("vsockbox-devices", new TextEncoder().encode(JSON.stringify(handover)));
+    startAnew(program, String(fd));
+  } catch (thrown) {
+    sockets.close();
+    throw thrown;
+  }
+}
+
+/** What the new program makes, while it still can, and what it removes. */
+function filesOf(configs: readonly VmConfig[], { metrics }: ObserverOptions): DeviceFiles {
+  const paths = (of: (config: VmConfig) => string | undefined) =>
+    configs.map(of).filter((path) => path !== undefined);
+  return {
+    // The control sockets are beside those of the VMMs.
+    sockets: [
+      ...paths(({ socket }) => socket),
+      ...paths(({ backend }) => (backend.kind === "unix" ? backend.udsPath : undefined)),
+      ...paths(({ backend }) => (backend.kind === "unix" ? backend.seqpacketPath : undefined)),
+      ...(metrics?.kind === "unix" ? [metrics.path] : []),
+    ],
+    written: paths(({ capture }) => capture?.file),
+  };
+}
+
+function startAnew(program: string, told: string): never {
+  const env = { ...process.env, [CONFINED_VARIABLE]: told };
+  const settings = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+  replaceProcess(program, [process.argv0, ...process.argv.slice(2)], settings);
+}
+
+function compiledProgram(): string {
+  const [program, ...rest] = selfCommand();
+  if (rest.length === 0) return program;
+  throw new VsockboxError({
+    code: "UNAVAILABLE",
+    operation: "hybrid-proxy --sandbox",
+    message: "it is there in the compiled executable alone",
+  });
+}
+
+/**
+ * Serves what the program before this one has handed over.
+ *
+ * @param given the value of {@link CONFINED_VARIABLE}.
+ * @returns the exit status.
+ */
+export async function serveConfinedDevice(given: string): Promise<number> {
+  delete process.env[CONFINED_VARIABLE];
+  const fd = Number(given);
+  const { configs, observers, sockets, landlock } = JSON.parse(
+    readFileSync(fd, "utf8"),
+  ) as Handover;
+  closeSync(fd);
+  const adopted = DeviceSockets.adopt(sockets, warn);
+  for (const listener of adopted.descriptors) setInherited(listener, false);
+  return runDevice(configs, {
+    ...observers,
+    openSockets() {
+      setBlockedSignals([]);
+      return adopted;
+    },
+    onReady() {
+      filterCalls(configs.some(({ backend }) => backend.kind === "vsock"));
+      say(`vsockbox: confined: ${describeSelf(landlock)}`);
+    },
+  });
+}
+
+function describeSelf(landlock: number): string {
+  const user = `user ${process.getuid?.()}:${process.getgid?.()}`;
+  const files =
+    landlock > 0
+      ? `files by Landlock ${landlock}`
+      : "files by their modes alone, since the kernel has no Landlock";
+  return `${user}, no capabilities, system calls by seccomp, ${files}`;
+}

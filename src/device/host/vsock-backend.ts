@@ -1,0 +1,96 @@
+/**
+ * The AF_VSOCK side of a device: the guest's connections go on to another CID, and ports of the host
+ * lead to the guest's same ports.
+ */
+import { AF_VSOCK, encodeSockaddrVm } from "../../ffi/sockaddr.ts";
+import { closeDescriptor, SOCK_SEQPACKET, SOCK_STREAM } from "../../ffi/socket.ts";
+import { ANY, formatAddress } from "../../net/address.ts";
+import { PacketType } from "../../protocols/virtio-vsock/packet.ts";
+import { Acceptor } from "../../io/acceptor.ts";
+import type { Listeners } from "./listening-sockets.ts";
+import { Dials } from "./pending-connects.ts";
+import type { EventLoop } from "../../io/event-loop.ts";
+import type { HostBackend, TakeClient } from "./host-backend.ts";
+
+/** Where a {@link VsockBackend} leads. */
+export interface VsockBackendOptions {
+  forwardCid: number;
+  /** Ports of the host for the guest's stream ports, on any of the host's CIDs. */
+  forwardListen: readonly number[];
+  /** The same for its seqpacket ports. */
+  forwardListenSeqpacket?: readonly number[];
+}
+
+/** Host clients and host services of one VM, all on AF_VSOCK. */
+export class VsockBackend implements HostBackend {
+  readonly #loop: EventLoop;
+  readonly #forwardCid: number;
+  readonly #takeClient: TakeClient;
+  readonly #dials: Dials;
+  readonly #listeners: number[] = [];
+  readonly #acceptors: Acceptor[] = [];
+  readonly #warn: (message: string) => void;
+
+  /**
+   * Accepts from the first round on.
+   *
+   * @param warn says what is wrong with the sockets.
+   */
+  constructor(
+    loop: EventLoop,
+    options: VsockBackendOptions,
+    listeners: Listeners,
+    takeClient: TakeClient,
+    warn: (message: string) => void,
+  ) {
+    this.#warn = warn;
+    this.#loop = loop;
+    this.#forwardCid = options.forwardCid;
+    this.#takeClient = takeClient;
+    this.#dials = new Dials(loop);
+    for (const port of options.forwardListen) {
+      this.#listen(listeners.vsock(port, false), port, PacketType.Stream);
+    }
+    for (const port of options.forwardListenSeqpacket ?? []) {
+      this.#listen(listeners.vsock(port, true), port, PacketType.Seqpacket);
+    }
+  }
+
+  #listen(fd: number, port: number, type: number): void {
+    const address = formatAddress({ kind: "vsock", cid: ANY, port });
+    this.#listeners.push(fd);
+    const onAccept = (client: number) => {
+      if (!this.#takeClient({ fd: client, port, type })) closeDescriptor(client);
+    };
+    const options = { fd, address, onAccept, warn: this.#warn };
+    this.#acceptors.push(new Acceptor(this.#loop, options));
+  }
+
+  dial(port: number, type: number, answer: (fd: number | undefined) => void): void {
+    const cid = this.#forwardCid;
+    this.#dials.start(
+      {
+        family: AF_VSOCK,
+        socketType: type === PacketType.Seqpacket ? SOCK_SEQPACKET : SOCK_STREAM,
+        sockaddr: encodeSockaddrVm({ cid, port }),
+        address: formatAddress({ kind: "vsock", cid, port }),
+      },
+      answer,
+    );
+  }
+
+  onTime(now: number): void {
+    for (const acceptor of this.#acceptors) acceptor.onTime(now);
+    this.#dials.onTime(now);
+  }
+
+  get pending(): number {
+    return this.#dials.count;
+  }
+
+  close(): void {
+    this.#dials.close();
+    for (const acceptor of this.#acceptors) acceptor.close();
+    for (const fd of this.#listeners) closeDescriptor(fd);
+  }
+}

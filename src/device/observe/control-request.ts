@@ -1,0 +1,104 @@
+/** One request to the control socket of a VM of `hybrid-proxy`: src/protocols/hybrid/control.ts. */
+import { lstatSync } from "node:fs";
+import { toVsockboxError, VsockboxError } from "../../errors.ts";
+import { parseJson } from "../../json/bounded-json.ts";
+import { dial } from "../../net/dial.ts";
+import { withDeadline } from "../../io/deadline.ts";
+import type { SocketStream } from "../../io/stream.ts";
+import { readFailure } from "../../protocols/hybrid/control.ts";
+import { type HttpResponse, HttpResponseReader } from "../../protocols/http/response.ts";
+
+/** A process that has not answered within this time does not work, in milliseconds. */
+const ANSWER_MS = 5000;
+
+/** Largest answer that is read, in bytes: a state has some 300 bytes a connection. */
+const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
+
+/** What is asked for. */
+export interface ControlRequest {
+  /** For errors. */
+  operation: string;
+  path: "/status" | "/capture";
+  method?: "GET" | "PUT" | "DELETE";
+  body?: string;
+  /** For connecting and the whole answer, in milliseconds (default: 5,000). */
+  timeoutMs?: number;
+}
+
+/**
+ * Asks the process that serves a control socket, which has to run as our own user or root. Root may ask
+ * those of others as well, if they own the socket's file.
+ *
+ * @returns the answer as JSON of any shape.
+ * @throws {VsockboxError} UNAVAILABLE, REFUSED (another user listens there), TIMEOUT, BAD_DATA, and
+ * what the process answers in place of it.
+ */
+export async function askControl(control: string, request: ControlRequest): Promise<unknown> {
+  const { operation, timeoutMs = ANSWER_MS } = request;
+  const deadline = performance.now() + timeoutMs;
+  let response: HttpResponse;
+  try {
+    const socketOwners = ownersFor(control);
+    const stream = await dial({ kind: "unix", path: control }, { timeoutMs, socketOwners });
+    try {
+      response = await withDeadline(exchange(stream, request), {
+        milliseconds: Math.max(0, deadline - performance.now()),
+        timeoutError: () =>
+          new VsockboxError({
+            ...{ code: "TIMEOUT", operation, address: control, message: "it does not answer" },
+            hint: "`vsockbox hybrid-proxy status` without a path asks all that run",
+          }),
+        onGiveUp: (reason) => stream.abort(reason),
+      });
+    } finally {
+      stream.abort();
+    }
+  } catch (thrown) {
+    const error = toVsockboxError(thrown, operation);
+    // What is not HTTP is another program's.
+    if (error.code !== "BAD_DATA") throw error;
+    throw new VsockboxError({ operation, address: control, ...readFailure(undefined) });
+  }
+  const answer = jsonOf(response.body);
+  if (response.status === 200) return answer;
+  throw new VsockboxError({ operation, address: control, ...readFailure(answer) });
+}
+
+/** Root lets itself into the sockets of others, such as that of a device with `--user`. */
+function ownersFor(control: string): number[] {
+  if (process.geteuid?.() !== 0) return [];
+  try {
+    return [lstatSync(control).uid];
+  } catch {
+    return [];
+  }
+}
+
+async function exchange(
+  stream: SocketStream,
+  { path, method = "GET", body = "" }: ControlRequest,
+): Promise<HttpResponse> {
+  const payload = Buffer.from(body);
+  const head = [
+    `${method} ${path} HTTP/1.1`,
+    "Host: localhost",
+    "Connection: close",
+    ...(method === "PUT" ? [`Content-Length: ${payload.length}`] : []),
+  ];
+  await stream.write(Buffer.concat([Buffer.from(`${head.join("\r\n")}\r\n\r\n`), payload]));
+  const reader = new HttpResponseReader(MAX_ANSWER_BYTES);
+  for await (const chunk of stream) {
+    const response = reader.push(chunk);
+    if (response !== undefined) return response;
+  }
+  return reader.end();
+}
+
+/** Undefined for anything else, which another program may answer. */
+function jsonOf(body: Uint8Array): unknown {
+  try {
+    return parseJson("answer", body);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,73 @@
+/** Those who look at the VMs of a process: metrics, control sockets, captures, a signal. */
+import type { VmConfig } from "../config/device-config.ts";
+import { type Endpoint, formatEndpoint } from "../../net/endpoint.ts";
+import type { HttpServer } from "../../net/http.ts";
+import { onUserSignal } from "../../process/signals.ts";
+import { say } from "../../ui/report.ts";
+import { serveControl } from "./control-server.ts";
+import type { DeviceLog } from "../device-options.ts";
+import type { VsockDevice } from "../device.ts";
+import type { EventLoop } from "../../io/event-loop.ts";
+import { METRICS_PATH, serveMetrics } from "./metrics-server.ts";
+import { ObservedVm } from "./observed-vm.ts";
+import { epollTargets, findRuntimeEpoll } from "../../io/runtime-epoll.ts";
+import { statusOf } from "./status.ts";
+import { statusLines } from "./status-text.ts";
+
+/** What is asked for besides the VMs. */
+export interface ObserverOptions {
+  /** Where metrics are served; undefined for nowhere. */
+  metrics?: Endpoint | undefined;
+  /** Captures of the configuration replace existing files. */
+  force?: boolean | undefined;
+}
+
+/** Everything that looks at the devices, and nothing that they need. */
+export class Observers {
+  readonly #options: ObserverOptions;
+  readonly #vms: ObservedVm[] = [];
+  readonly #servers: HttpServer[] = [];
+  #signal: Disposable | undefined;
+
+  constructor(options: ObserverOptions) {
+    this.#options = options;
+  }
+
+  /** Adds a device, before {@link begin}. */
+  add(config: VmConfig, device: VsockDevice, log: DeviceLog): void {
+    this.#vms.push(new ObservedVm(config, device, log));
+  }
+
+  /**
+   * Makes the servers and files, once all devices are there and before anything is served.
+   *
+   * @throws {VsockboxError} CANNOT_CREATE; {@link end} cleans up.
+   */
+  begin(loop: EventLoop): void {
+    const { metrics, force } = this.#options;
+    const before = epollTargets();
+    for (const vm of this.#vms) {
+      const control = serveControl(vm);
+      if (control !== undefined) this.#servers.push(control);
+      const { capture } = vm.config;
+      if (capture !== undefined) vm.startCapture({ ...capture, force });
+    }
+    if (metrics !== undefined) {
+      const server = serveMetrics(metrics, this.#vms);
+      this.#servers.push(server);
+      say(`vsockbox: metrics are at ${METRICS_PATH} on ${formatEndpoint(server.endpoint)}`);
+    }
+    const runtime = findRuntimeEpoll(before);
+    if (runtime !== undefined) loop.watchRuntime(runtime);
+    this.#signal = onUserSignal(() => {
+      for (const vm of this.#vms) for (const line of statusLines(statusOf(vm))) say(line);
+    });
+  }
+
+  /** Ends the servers, and writes what is left of the captures. */
+  async end(): Promise<void> {
+    this.#signal?.[Symbol.dispose]();
+    for (const server of this.#servers) server.close();
+    await Promise.all(this.#vms.map((vm) => vm.endCapture()));
+  }
+}

@@ -1,0 +1,195 @@
+/** The state of a VM as plain data: what status prints, and metrics count. */
+import { resolve } from "node:path";
+import type { CaptureFacts } from "./capture.ts";
+import type { HostConnection } from "../vsock/host-connection.ts";
+import type { ObservedVm } from "./observed-vm.ts";
+import { Feature } from "../../protocols/vhost-user/features.ts";
+import { State } from "../../protocols/virtio-vsock/connection.ts";
+import { PacketType } from "../../protocols/virtio-vsock/packet.ts";
+
+/** A live connection. */
+export interface ConnectionStatus {
+  host_port: number;
+  guest_port: number;
+  begun_by: "host" | "guest";
+  type: "stream" | "seqpacket";
+  /** `host-ended` and `guest-ended`: that side sends no more. */
+  state: "opening" | "open" | "host-ended" | "guest-ended" | "closing";
+  bytes_to_guest: number;
+  bytes_from_guest: number;
+  /** What may be sent to the guest before it has read more. */
+  guest_free_bytes: number;
+  /** Of the guest's bytes, those that the host's program has not taken yet. */
+  waiting_bytes: number;
+  age_seconds: number;
+}
+
+/** A VM without its connections. */
+export interface VmFacts {
+  guest_cid: number;
+  socket: string;
+  uds_path?: string;
+  forward_cid?: number;
+  vmm_connected: boolean;
+  driver_ready: boolean;
+  /** What the driver has taken of the features, by name. */
+  features: string[];
+  uptime_seconds: number;
+  limits: {
+    connections: number;
+    tx_buffer_bytes: number;
+    queue_entries: number;
+  };
+  connections_open: number;
+  /** Connections that are over for the guest, with bytes of it for a slow reader on the host. */
+  connections_draining: number;
+  /** Connections with other VMs of the process. */
+  sibling_connections: number;
+  /** Host clients without a CONNECT line, and dials of the guest without an answer. */
+  pending_clients: number;
+  counters: VmCounters;
+  capture: CaptureFacts | null;
+}
+
+/** What only grows, since the process has begun. */
+export interface VmCounters {
+  opened_by_host: number;
+  opened_by_guest: number;
+  refused_by_host: number;
+  refused_by_guest: number;
+  resets_to_guest: number;
+  resets_from_guest: number;
+  packets_to_guest: number;
+  packets_from_guest: number;
+  /** Part of `packets_from_guest`. */
+  packets_to_siblings: number;
+  /** Packets whose header and payload are in one descriptor: Linux from 6.2 on has such buffers. */
+  single_descriptor_to_guest: number;
+  single_descriptor_from_guest: number;
+  bytes_to_guest: number;
+  bytes_from_guest: number;
+  /** Bytes of the guest that programs on the host have not read in time. */
+  bytes_lost: number;
+  credit_starved: number;
+  interrupts: number;
+  kicks: number;
+  vmms_connected: number;
+  vmms_dropped: number;
+  /** Host clients that were closed before their CONNECT line was whole. */
+  clients_dropped: number;
+  /** Host clients that were closed because no guest takes them, or there are too many. */
+  clients_refused: number;
+  /** Host clients whose CONNECT the guest has not answered in time. */
+  connect_timeouts: number;
+  capture_packets_lost: number;
+}
+
+/** A VM with its connections. */
+export interface VmStatus extends VmFacts {
+  connections: ConnectionStatus[];
+}
+
+/** What a VM is and has done, but for its connections one by one. */
+export function factsOf(vm: ObservedVm): VmFacts {
+  const { config, device } = vm;
+  const { backend } = config;
+  return {
+    guest_cid: config.guestCid,
+    socket: resolve(config.socket),
+    ...(backend.kind === "unix"
+      ? { uds_path: resolve(backend.udsPath) }
+      : { forward_cid: backend.forwardCid }),
+    vmm_connected: device.hasVmm,
+    driver_ready: device.isReady,
+    features: featureNames(device.features),
+    uptime_seconds: secondsSince(vm.since),
+    limits: {
+      connections: config.maxConnections,
+      tx_buffer_bytes: config.txBufferSize,
+      queue_entries: config.queueSize,
+    },
+    connections_open: device.muxer.count,
+    connections_draining: device.muxer.drainingCount,
+    sibling_connections: device.siblings.count,
+    pending_clients: device.clients.pending,
+    counters: countersOf(vm),
+    capture: vm.capture ?? null,
+  };
+}
+
+/** {@link factsOf} and the connections, those with the lowest ports of the host first. */
+export function statusOf(vm: ObservedVm): VmStatus {
+  const connections = [...vm.device.muxer].map(connectionOf);
+  connections.sort((a, b) => a.host_port - b.host_port || a.guest_port - b.guest_port);
+  return { ...factsOf(vm), connections };
+}
+
+function countersOf({ device, packetsLost }: ObservedVm): VmCounters {
+  const { statistics } = device;
+  return {
+    opened_by_host: statistics.opened - statistics.openedByGuest,
+    opened_by_guest: statistics.openedByGuest,
+    refused_by_host: statistics.refused,
+    refused_by_guest: statistics.refusedByGuest,
+    resets_to_guest: statistics.resets,
+    resets_from_guest: statistics.resetsFromGuest,
+    packets_to_guest: statistics.packetsToGuest,
+    packets_from_guest: statistics.packetsFromGuest,
+    packets_to_siblings: statistics.packetsToSiblings,
+    single_descriptor_to_guest: device.singleDescriptorToGuest,
+    single_descriptor_from_guest: statistics.singleDescriptorFromGuest,
+    bytes_to_guest: statistics.bytesToGuest,
+    bytes_from_guest: statistics.bytesFromGuest,
+    bytes_lost: statistics.bytesLost,
+    credit_starved: statistics.creditStarved,
+    interrupts: statistics.signals,
+    kicks: statistics.kicks,
+    vmms_connected: statistics.vmmConnects,
+    vmms_dropped: statistics.vmmDrops,
+    clients_dropped: device.clients.dropped ?? 0,
+    clients_refused: statistics.clientsRefused,
+    connect_timeouts: statistics.connectTimeouts,
+    capture_packets_lost: packetsLost,
+  };
+}
+
+function connectionOf(connection: HostConnection): ConnectionStatus {
+  const { machine } = connection;
+  return {
+    host_port: machine.hostPort,
+    guest_port: machine.guestPort,
+    begun_by: connection.isFromGuest ? "guest" : "host",
+    type: machine.type === PacketType.Seqpacket ? "seqpacket" : "stream",
+    state: stateOf(connection),
+    bytes_to_guest: connection.bytesToGuest,
+    bytes_from_guest: connection.bytesFromGuest,
+    guest_free_bytes: machine.credit,
+    waiting_bytes: machine.waiting,
+    age_seconds: secondsSince(connection.since),
+  };
+}
+
+function stateOf({ machine }: HostConnection): ConnectionStatus["state"] {
+  if (machine.state === State.Dead || machine.isLeaving) return "closing";
+  if (machine.state !== State.Open) return "opening";
+  if (machine.hostEnded) return "host-ended";
+  return machine.guestEnded ? "guest-ended" : "open";
+}
+
+/** `EventIndex` is `event_index`; a bit without a name is `bit_N`. */
+function featureNames(features: bigint): string[] {
+  const named = Object.entries(Feature).map(
+    ([name, bit]) => [bit, name.replaceAll(/(?<=.)[A-Z]|[0-9]+/g, "_$&").toLowerCase()] as const,
+  );
+  const names = new Map<bigint, string>(named);
+  const found: string[] = [];
+  for (let bit = 0; features >> BigInt(bit) !== 0n; bit++) {
+    const mask = 1n << BigInt(bit);
+    if ((features & mask) !== 0n) found.push(names.get(mask) ?? `bit_${bit}`);
+  }
+  return found;
+}
+
+function secondsSince(then: number): number {
+  return Math.round(performance.now() - then) / 1000;
+}

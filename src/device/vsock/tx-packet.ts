@@ -1,0 +1,63 @@
+/** A packet of the guest in its chain: 44 bytes of header, and the payload wherever the guest has it. */
+import { IoVector } from "../../ffi/iovec.ts";
+import { HEADER_BYTES, PacketHeader } from "../../protocols/virtio-vsock/packet.ts";
+import type { MemoryTable, PieceList } from "../vhost-user/memory-table.ts";
+import type { PacketTap } from "./packet-tap.ts";
+import { Chain } from "../vhost-user/virtqueue.ts";
+
+/** The packet that is being worked on; filled again and again. */
+export class SentPacket {
+  readonly header = new PacketHeader();
+  readonly chain: Chain;
+  readonly #headerBytes = new Uint8Array(new ArrayBuffer(HEADER_BYTES));
+  readonly #headerView = new DataView(this.#headerBytes.buffer);
+  readonly #table: MemoryTable;
+  readonly #vector = new IoVector();
+
+  /** @param entries of the largest ring. */
+  constructor(table: MemoryTable, entries: number) {
+    this.#table = table;
+    this.chain = new Chain(entries);
+  }
+
+  /** Reads the header of the chain; false where it has none. */
+  read(): boolean {
+    const { readable } = this.chain;
+    if (readable.bytes < HEADER_BYTES) return false;
+    if (readable.length(0) >= HEADER_BYTES) {
+      this.header.read(this.#table.dataView(readable.window(0)), readable.offset(0));
+    } else {
+      this.#table.read(readable, 0, this.#headerBytes);
+      this.header.read(this.#headerView, 0);
+    }
+    return true;
+  }
+
+  /** How many bytes of payload the chain has. */
+  get bytes(): number {
+    return Math.max(0, this.chain.readable.bytes - HEADER_BYTES);
+  }
+
+  /** The pieces of the chain: the payload begins behind {@link HEADER_BYTES}. */
+  get pieces(): PieceList {
+    return this.chain.readable;
+  }
+
+  /** The first `length` bytes of payload, for writev. */
+  vector(length: number): IoVector {
+    this.#vector.clear();
+    this.pieces.pushTo(this.#vector, HEADER_BYTES, length);
+    return this.#vector;
+  }
+
+  /** Shows it to a tap. */
+  showTo(tap: PacketTap): void {
+    this.header.write(this.#headerView, 0);
+    tap.onPacket(this.header, this.#headerBytes, this.#table, this.pieces, this.header.len);
+  }
+
+  /** Copies payload behind its first `skip` bytes. */
+  copyTo(target: Uint8Array, skip: number): void {
+    this.#table.read(this.pieces, HEADER_BYTES + skip, target);
+  }
+}

@@ -1,0 +1,109 @@
+/**
+ * The parent's ends of a child's pipes. Real pipes, not the socket pairs of the runtime's own
+ * "pipe": a child may open /dev/stdin and /dev/stdout anew only on a pipe.
+ */
+import { reasonOf, type VsockboxError } from "../errors.ts";
+import { ERRNO, systemError } from "../ffi/errno.ts";
+import { closeDescriptor, PIPE_BYTES, setNonBlocking, writeDescriptor } from "../ffi/socket.ts";
+import type { ByteSink, ByteSource } from "./pump.ts";
+import { writableWatch } from "./writable-watch.ts";
+
+/** The reading end of a pipe, or a terminal's master. Owns the descriptor. */
+export class PipeReader implements ByteSource {
+  readonly #fd: number;
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  #closed = false;
+
+  constructor(fd: number) {
+    setNonBlocking(fd);
+    this.#fd = fd;
+    this.#reader = Bun.file(fd).stream().getReader() as ReadableStreamDefaultReader<Uint8Array>;
+  }
+
+  /** The next bytes, or undefined at end of input and after {@link close}. */
+  async read(): Promise<Uint8Array | undefined> {
+    try {
+      const { value, done } = await this.#reader.read();
+      return done ? undefined : value;
+    } catch (thrown) {
+      // How a terminal says that nobody has its other end open any more.
+      if (reasonOf(thrown).errno === "EIO") return undefined;
+      throw thrown;
+    }
+  }
+
+  async *[Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
+    for (;;) {
+      const chunk = await this.read();
+      if (chunk === undefined) return;
+      yield chunk;
+    }
+  }
+
+  /** Gives the pipe up; a child that writes on gets SIGPIPE. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#reader.cancel().catch(() => undefined);
+    closeDescriptor(this.#fd);
+  }
+}
+
+/** The writing end of a pipe, or a terminal's master. Owns the descriptor. */
+export class PipeWriter implements ByteSink {
+  readonly #fd: number;
+  #queue: Promise<void> = Promise.resolve();
+  #closed = false;
+
+  constructor(fd: number) {
+    setNonBlocking(fd);
+    this.#fd = fd;
+  }
+
+  /**
+   * Resolves when the kernel has accepted all bytes.
+   *
+   * @throws {VsockboxError} IO: EPIPE if the other end of a pipe is closed, or this one; EIO if a
+   * terminal's other end is closed and its buffer is full.
+   */
+  write(bytes: Uint8Array): Promise<void> {
+    const mine = this.#queue.then(() => this.#write(bytes));
+    this.#queue = mine.catch(() => undefined);
+    return mine;
+  }
+
+  async #write(bytes: Uint8Array): Promise<void> {
+    let rest = bytes;
+    while (rest.length > 0) {
+      if (this.#closed) throw writeError(ERRNO.EPIPE);
+      const written = writeDescriptor(this.#fd, rest.subarray(0, PIPE_BYTES));
+      if (written >= 0) {
+        rest = rest.subarray(written);
+      } else if (written === -ERRNO.EAGAIN) {
+        const result = await writableWatch().wait(this.#fd);
+        // A terminal without a process at its other end never has space again.
+        if (result === "hung up") throw writeError(ERRNO.EIO);
+      } else if (written !== -ERRNO.EINTR) {
+        throw writeError(-written);
+      }
+    }
+  }
+
+  /** Closes the pipe once everything is written: the child sees its end of input. */
+  async end(): Promise<void> {
+    await this.#queue;
+    this.close();
+  }
+
+  /** Closes the pipe at once; a write that waits fails. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    writableWatch().abandon(this.#fd);
+    closeDescriptor(this.#fd);
+  }
+}
+
+function writeError(errno: number): VsockboxError {
+  return systemError(errno, { operation: "write to pipe", code: "IO" });
+}

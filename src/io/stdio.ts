@@ -1,0 +1,80 @@
+/** This process's own standard input and output, with backpressure and never blocking the loop. */
+import { fstatSync, read } from "node:fs";
+import { promisify } from "node:util";
+import { reasonOf, VsockboxError } from "../errors.ts";
+import type { ByteSink, ByteSource } from "./pump.ts";
+
+const readAsync = promisify(read);
+
+/** Bytes per read of a regular file. */
+const FILE_CHUNK_BYTES = 256 * 1024;
+
+/** Standard input until its end. A closed standard input is an empty one. */
+export function standardInput(): ByteSource {
+  try {
+    // The runtime's own stream begins a regular file at its first byte, wherever the descriptor
+    // stands: `(read line; vsockbox …) < file` would see the line twice.
+    if (fstatSync(0).isFile()) return readFromOffset(0);
+  } catch {
+    return nothing();
+  }
+  return Bun.stdin.stream();
+}
+
+async function* nothing(): AsyncGenerator<Uint8Array> {
+  // No bytes at all.
+}
+
+async function* readFromOffset(fd: number): AsyncGenerator<Uint8Array> {
+  for (;;) {
+    const chunk = new Uint8Array(FILE_CHUNK_BYTES);
+    const { bytesRead } = await readAsync(fd, chunk, 0, chunk.length, null);
+    if (bytesRead === 0) return;
+    yield chunk.subarray(0, bytesRead);
+  }
+}
+
+/** Standard output or standard error as a sink. */
+export class StandardOutput implements ByteSink {
+  readonly #fd: 1 | 2;
+  readonly #sink: Bun.FileSink;
+
+  constructor(fd: 1 | 2) {
+    this.#fd = fd;
+    this.#sink = Bun.file(fd).writer({ highWaterMark: FILE_CHUNK_BYTES });
+  }
+
+  /**
+   * Resolves when the reader of the output has room for more.
+   *
+   * @throws {VsockboxError} IO: EPIPE where the reader is gone, ENOSPC where the disk is full.
+   */
+  async write(bytes: Uint8Array): Promise<void> {
+    try {
+      await this.#sink.write(bytes);
+      await this.#sink.flush();
+    } catch (thrown) {
+      const { errno, message } = reasonOf(thrown);
+      throw new VsockboxError({
+        code: "IO",
+        operation: "write to",
+        address: this.#fd === 1 ? "standard output" : "standard error",
+        message,
+        errno,
+        cause: thrown,
+      });
+    }
+  }
+
+  /** Nothing to be done: the descriptor is the caller's. */
+  async end(): Promise<void> {
+    await this.#sink.flush();
+  }
+}
+
+/** Whether an error means that the reader of our output has gone, as in `… | head -1`. */
+export function isBrokenPipe(thrown: unknown): boolean {
+  return (
+    thrown instanceof VsockboxError && thrown.errno === "EPIPE" && thrown.operation === "write to"
+  );
+}

@@ -1,0 +1,57 @@
+/** Reading a command's output to its end, which may never come. */
+import type { PipeReader } from "../io/pipe.ts";
+
+/**
+ * After the command itself has ended, its output is read until its end; where a process that it left
+ * behind keeps the pipe open, until nothing has come for this long, in milliseconds.
+ */
+const OUTPUT_QUIET_MS = 250;
+
+/** A command's output that can be given up once the command is gone and the pipe is silent. */
+export class WatchedOutput {
+  readonly #pipe: PipeReader;
+  /** Since when a read waits for bytes; undefined while none does. */
+  #waitingSince: number | undefined;
+  #ended = false;
+
+  constructor(pipe: PipeReader) {
+    this.#pipe = pipe;
+  }
+
+  /** The next bytes, or undefined at the end. */
+  async read(): Promise<Uint8Array | undefined> {
+    this.#waitingSince = performance.now();
+    const chunk = await this.#pipe.read();
+    this.#waitingSince = undefined;
+    if (chunk === undefined) this.#ended = true;
+    return chunk;
+  }
+
+  /**
+   * Hands all of it to `sink`, and reads on where that takes no more: a command must not wait for it,
+   * and one that is being stopped may still have to say something.
+   */
+  async drain(sink: (bytes: Uint8Array) => Promise<void>): Promise<void> {
+    let wanted = true;
+    for (;;) {
+      const chunk = await this.read();
+      if (chunk === undefined) return;
+      if (!wanted) continue;
+      await sink(chunk).catch(() => {
+        wanted = false;
+      });
+    }
+  }
+
+  /** From now on {@link OUTPUT_QUIET_MS} without a byte count as the end of the output. */
+  endWhenQuiet(): void {
+    const from = performance.now();
+    const timer = setInterval(() => {
+      const since = this.#waitingSince;
+      const quiet =
+        since !== undefined && performance.now() - Math.max(since, from) >= OUTPUT_QUIET_MS;
+      if (quiet) void this.#pipe.close();
+      if (quiet || this.#ended) clearInterval(timer);
+    }, OUTPUT_QUIET_MS / 5);
+  }
+}

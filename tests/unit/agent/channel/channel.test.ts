@@ -1,0 +1,93 @@
+import { describe, expect, test } from "bun:test";
+import { VsockboxError } from "../../../../src/errors.ts";
+import { Channel, type ChannelItem } from "../../../../src/agent/channel/channel.ts";
+
+const WINDOW = 2 * 1024 * 1024;
+
+function makeChannel() {
+  const posted: Uint8Array[] = [];
+  const carrier = {
+    write: () => Promise.resolve(),
+    post: (frame: Uint8Array) => void posted.push(frame),
+    forget: () => undefined,
+  };
+  return { channel: new Channel(carrier, 1, { peerBytes: WINDOW, ownBytes: WINDOW }), posted };
+}
+
+const give = (channel: Channel, stream: number, bytes: Uint8Array) =>
+  channel.onData({ kind: "data", stream, bytes }, bytes.length);
+
+async function all(channel: Channel): Promise<ChannelItem[]> {
+  const items: ChannelItem[] = [];
+  for (;;) {
+    const item = await channel.next();
+    if (item === undefined) return items;
+    items.push(item);
+  }
+}
+
+describe("what waits in a channel", () => {
+  test("small pieces come out together, in order, and never mixed with another stream", async () => {
+    const { channel } = makeChannel();
+    const sent = { 1: "", 2: "" };
+    for (let index = 0; index < 10_000; index++) {
+      const stream = index % 1000 < 900 ? 1 : 2;
+      const text = `${index},`;
+      sent[stream] += text;
+      give(channel, stream, Buffer.from(text));
+    }
+    channel.onData({ kind: "record", value: { here: true } }, 13);
+    give(channel, 1, new Uint8Array(5000).fill(0x2e));
+    give(channel, 1, Buffer.from("end"));
+    channel.onEnd();
+    const items = await all(channel);
+    const text = (stream: number) =>
+      Buffer.concat(
+        items.map((item) =>
+          item.kind === "data" && item.stream === stream ? item.bytes : Buffer.of(),
+        ),
+      ).toString();
+    expect(text(1)).toBe(`${sent[1]}${".".repeat(5000)}end`);
+    expect(text(2)).toBe(sent[2]);
+    expect(items.filter((item) => item.kind === "record")).toHaveLength(1);
+    expect(items.length).toBeLessThan(50);
+  });
+
+  test("a small piece does not keep the chunk that it came in", async () => {
+    const { channel } = makeChannel();
+    const chunk = new Uint8Array(64 * 1024);
+    give(channel, 0, chunk.subarray(0, 1));
+    give(channel, 1, chunk.subarray(1, 2));
+    give(channel, 0, chunk.subarray(2, 3));
+    channel.onEnd();
+    const [, ...waiting] = await all(channel);
+    for (const item of waiting) {
+      if (item.kind !== "data") throw new Error("only data was sent");
+      expect(item.bytes.buffer.byteLength).toBeLessThan(100);
+    }
+    expect(waiting).toHaveLength(2);
+  });
+
+  test("empty pieces are nothing, and all credit is given back", async () => {
+    const { channel, posted } = makeChannel();
+    for (let index = 0; index < 100_000; index++) give(channel, 1, new Uint8Array(0));
+    for (let sent = 0; sent < WINDOW; sent += 1024) give(channel, 1, new Uint8Array(1024));
+    channel.onEnd();
+    const items = await all(channel);
+    expect(items.length).toBeLessThan(50);
+    const credit = posted.map((frame) => new DataView(frame.buffer).getUint32(9));
+    expect(credit.reduce((sum, bytes) => sum + bytes, 0)).toBe(WINDOW);
+  });
+});
+
+describe("credit beyond every window", () => {
+  test("is refused, and the channel can still be ended", async () => {
+    const { channel } = makeChannel();
+    expect(() => channel.onCredit(0xffff_ffff)).toThrow("more than any window holds");
+    const reason = new VsockboxError({ code: "BAD_DATA", operation: "read Credit" });
+    channel.onBroken(reason);
+    await channel.peerLeft;
+    expect(channel.result).rejects.toBe(reason);
+    expect(channel.send(1, new Uint8Array(1))).rejects.toBe(reason);
+  });
+});

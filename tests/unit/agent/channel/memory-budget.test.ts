@@ -1,0 +1,123 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { type BudgetShare, MemoryBudget } from "../../../../src/agent/channel/memory-budget.ts";
+
+/** A holder that shrinks, as kept output does. */
+function shrinkable(budget: MemoryBudget): BudgetShare {
+  const share: BudgetShare = budget.share((bytes) => void share.resize(bytes));
+  return share;
+}
+
+describe("a budget", () => {
+  test("gives one holder half of it", () => {
+    const budget = new MemoryBudget(100);
+    const share = budget.share();
+    expect(share.resize(50)).toBe(true);
+    expect(share.resize(51)).toBe(false);
+    expect([share.bytes, budget.usedBytes]).toEqual([50, 50]);
+  });
+
+  test("gives several that want everything the same, and one that comes later its part", () => {
+    const budget = new MemoryBudget(1000);
+    const grow = (share: BudgetShare) => {
+      while (share.resize(share.bytes + 1));
+    };
+    const greedy = [budget.share(), budget.share(), budget.share()];
+    for (const share of greedy) grow(share);
+    const late = budget.share();
+    expect(late.resize(1)).toBe(true);
+    grow(late);
+    expect(late.bytes).toBeGreaterThan(30);
+    expect(budget.usedBytes).toBeLessThan(1000);
+  });
+
+  test("can always be given back, and is free again for others", () => {
+    const budget = new MemoryBudget(100);
+    const first = budget.share();
+    const second = budget.share();
+    first.resize(50);
+    expect(second.resize(50)).toBe(false);
+    expect(first.resize(10)).toBe(true);
+    expect(second.resize(45)).toBe(true);
+    second.release();
+    expect([second.bytes, budget.usedBytes]).toEqual([0, 10]);
+    expect(second.resize(1000)).toBe(true);
+    expect([second.bytes, budget.usedBytes]).toEqual([0, 10]);
+    second.release();
+    expect(budget.usedBytes).toBe(10);
+  });
+
+  test("takes kept output for other holders first, the largest before all", () => {
+    const budget = new MemoryBudget(100);
+    const small = shrinkable(budget);
+    const large = shrinkable(budget);
+    expect([small.resize(10), large.resize(40)]).toEqual([true, true]);
+    const session = budget.share();
+    expect(session.resize(40)).toBe(true);
+    expect([small.bytes, large.bytes, session.bytes]).toEqual([10, 10, 40]);
+    expect(session.resize(50)).toBe(true);
+    expect([small.bytes, large.bytes, budget.usedBytes]).toEqual([0, 0, 50]);
+    expect(session.resize(51)).toBe(false);
+  });
+
+  test("takes no output of one who has less for one who has more", () => {
+    const budget = new MemoryBudget(100);
+    const small = shrinkable(budget);
+    const large = shrinkable(budget);
+    small.resize(20);
+    expect(large.resize(40)).toBe(true);
+    expect(large.resize(41)).toBe(false);
+    expect([small.bytes, large.bytes]).toEqual([20, 40]);
+    expect(small.resize(30)).toBe(true);
+    expect(small.bytes).toBe(30);
+    expect(large.bytes).toBe(40);
+    expect(small.resize(32)).toBe(true);
+    expect([small.bytes, large.bytes]).toEqual([32, 36]);
+  });
+
+  test("gives the last byte, and takes the last one of kept output", () => {
+    const budget = new MemoryBudget(5);
+    const tiny = shrinkable(budget);
+    expect(tiny.resize(1)).toBe(true);
+    const session = budget.share();
+    expect(session.resize(2)).toBe(true);
+    expect([tiny.bytes, session.bytes]).toEqual([1, 2]);
+    expect(session.resize(3)).toBe(false);
+    const even = new MemoryBudget(4);
+    const kept = shrinkable(even);
+    kept.resize(1);
+    const other = even.share();
+    expect(other.resize(2)).toBe(true);
+    expect(kept.bytes).toBe(0);
+  });
+
+  test("of a holder that does not shrink though it should is not waited for", () => {
+    const budget = new MemoryBudget(100);
+    const stubborn = budget.share(() => undefined);
+    stubborn.resize(50);
+    expect(budget.share().resize(30)).toBe(false);
+  });
+
+  test("is never exceeded, and adds up, whatever is asked for", () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.nat(9), fc.nat(2000), fc.boolean()), { maxLength: 200 }),
+        (steps) => {
+          const budget = new MemoryBudget(1000);
+          const shares = Array.from({ length: 10 }, (_, index) =>
+            index % 2 === 0 ? shrinkable(budget) : budget.share(),
+          );
+          for (const [index, bytes, isRelease] of steps) {
+            const share = shares[index];
+            const before = share?.bytes;
+            if (isRelease && bytes % 10 === 0) share?.release();
+            else if (share?.resize(bytes) === false) expect(share.bytes).toBe(before ?? 0);
+            const sum = shares.reduce((total, { bytes: held }) => total + held, 0);
+            expect(sum).toBe(budget.usedBytes);
+            expect(budget.usedBytes).toBeLessThanOrEqual(1000);
+          }
+        },
+      ),
+    );
+  });
+});

@@ -1,0 +1,131 @@
+import { describe, expect, test } from "bun:test";
+import { MemoryBudget } from "../../../../src/agent/channel/memory-budget.ts";
+import { OutputLog } from "../../../../src/agent/server/output-log.ts";
+
+const bytes = (text: string) => Buffer.from(text);
+
+/** All that a reader gets from an offset on, with the offsets where pieces begin. */
+function readAll(log: OutputLog, from: number): { text: string; begin: number | undefined } {
+  let text = "";
+  let begin: number | undefined;
+  for (let offset = from; ;) {
+    const piece = log.read(offset);
+    if (piece === undefined) return { text, begin };
+    begin ??= piece.offset;
+    text += `${piece.stream}:${Buffer.from(piece.bytes).toString()} `;
+    offset = piece.offset + piece.bytes.length;
+  }
+}
+
+describe("OutputLog", () => {
+  test("gives every byte by its offset, streams apart", () => {
+    const log = new OutputLog(1000);
+    log.append(1, bytes("abc"));
+    log.append(1, bytes("def"));
+    log.append(2, bytes("err"));
+    log.append(1, bytes("g"));
+    expect([log.begin, log.end]).toEqual([0, 10]);
+    expect(readAll(log, 0).text).toBe("1:abcdef 2:err 1:g ");
+    expect(readAll(log, 4).text).toBe("1:ef 2:err 1:g ");
+    expect(readAll(log, 10).text).toBe("");
+    expect(readAll(log, 99).text).toBe("");
+  });
+
+  test("keeps the last bytes exactly, whatever the pieces", () => {
+    for (const size of [1, 7, 4096, 5000, 100_000]) {
+      const log = new OutputLog(10_000);
+      let whole = "";
+      for (let index = 0; whole.length < 60_000; index++) {
+        const piece = String(index % 10).repeat(size);
+        whole += piece;
+        log.append(1, bytes(piece));
+      }
+      expect([log.end - log.begin, log.end]).toEqual([10_000, whole.length]);
+      const { text, begin } = readAll(log, 0);
+      expect(begin).toBe(whole.length - 10_000);
+      expect(text.replaceAll(/ ?1:/g, "").trim()).toBe(whole.slice(-10_000));
+    }
+  });
+
+  test("wakes who waits for more", async () => {
+    const log = new OutputLog(10);
+    const { changed } = log;
+    log.append(1, bytes("x"));
+    await changed;
+    const ended = log.changed;
+    log.finish();
+    await ended;
+  });
+
+  test("of tiny pieces holds at most twice its limit in memory, and knows what it dropped", () => {
+    const log = new OutputLog(100_000);
+    for (let index = 0; index < 50_000; index++) log.append(1 + (index % 2), bytes("x"));
+    expect(log.heldBytes).toBeLessThan(201_000);
+    expect([log.begin > 0, log.end]).toEqual([true, 50_000]);
+    expect(log.read(0)?.offset).toBe(log.begin);
+  });
+
+  test("shares a budget: all get about the same, and the oldest goes first", () => {
+    const budget = new MemoryBudget(1_000_000);
+    const logs = Array.from({ length: 9 }, () => new OutputLog(500_000, budget));
+    for (const [index, log] of logs.entries()) {
+      for (let count = 0; count < 500; count++) log.append(1, Buffer.alloc(5000, index));
+    }
+    const kept = logs.map((log) => log.end - log.begin);
+    expect(budget.usedBytes).toBeLessThanOrEqual(1_000_000);
+    expect(budget.usedBytes).toBe(logs.reduce((sum, log) => sum + log.heldBytes, 0));
+    for (const bytesKept of kept) expect(bytesKept).toBeGreaterThan(50_000);
+    for (const log of logs) expect(log.end).toBe(2_500_000);
+    for (const log of logs) log.discard();
+    expect(budget.usedBytes).toBe(0);
+  });
+
+  test("gives way to a session that wants the memory", () => {
+    const budget = new MemoryBudget(1_000_000);
+    const log = new OutputLog(500_000, budget);
+    log.append(1, Buffer.alloc(100_000));
+    log.append(1, Buffer.alloc(300_000));
+    const session = budget.share();
+    expect(session.resize(400_000)).toBe(true);
+    expect(log.begin).toBeGreaterThanOrEqual(100_000);
+    expect(log.end).toBe(400_000);
+    expect(log.heldBytes).toBeLessThanOrEqual(200_000);
+  });
+
+  test("knows what it holds: bytes and 256 for each piece, and no buffer that is mostly dropped", () => {
+    const log = new OutputLog(10_000);
+    expect(log.heldBytes).toBe(0);
+    log.append(1, bytes("abcde"));
+    expect(log.heldBytes).toBe(5 + 256);
+    log.append(2, bytes("abcde"));
+    log.append(2, bytes("fgh"));
+    expect(log.heldBytes).toBe(5 + 8 + 2 * 256);
+    log.discard();
+    expect([log.heldBytes, log.begin, log.end]).toEqual([0, 13, 13]);
+
+    const cut = new OutputLog(1000);
+    cut.append(1, Buffer.alloc(1500));
+    expect([cut.begin, cut.heldBytes]).toEqual([500, 1500 + 256]);
+    const copied = new OutputLog(1000);
+    copied.append(1, Buffer.alloc(5000));
+    expect([copied.begin, copied.heldBytes]).toEqual([4000, 1000 + 256]);
+    const halved = new OutputLog(1000);
+    halved.append(1, Buffer.alloc(2 * 1000 + 257));
+    expect(halved.heldBytes).toBe(1000 + 256);
+  });
+
+  test("drops no more for others than it has to", () => {
+    const budget = new MemoryBudget(10_000);
+    const log = new OutputLog(5000, budget);
+    for (let count = 0; count < 4; count++) log.append(1 + (count % 2), Buffer.alloc(744));
+    expect([log.heldBytes, budget.usedBytes]).toEqual([4000, 4000]);
+    const session = budget.share();
+    expect(session.resize(3000)).toBe(true);
+    expect(log.heldBytes).toBe(4000);
+    expect(session.resize(3500)).toBe(true);
+    expect([log.heldBytes, log.begin]).toEqual([3000, 744]);
+    log.discard();
+    log.append(1, bytes("late"));
+    expect(budget.usedBytes).toBe(3500);
+  });
+});

@@ -1,0 +1,84 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { LogFile } from "../../../../src/process/service/log-file.ts";
+import { writePidFile } from "../../../../src/process/service/pid-file.ts";
+
+let folder = "";
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "vsockbox-log-"));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+const TIME = new Date("2024-05-06T07:08:09.010Z");
+
+describe("a log file", () => {
+  test("has the time before each line", () => {
+    const log = new LogFile(join(folder, "log"));
+    expect(log.write("one", TIME)).toBe(true);
+    expect(log.write("two\nthree\n", TIME)).toBe(true);
+    expect(readFileSync(log.path, "utf8")).toBe(
+      ["one", "two", "three"].map((line) => `2024-05-06T07:08:09.010Z ${line}\n`).join(""),
+    );
+  });
+
+  test("is appended to, and is not for everybody", () => {
+    const path = join(folder, "log");
+    new LogFile(path).write("x");
+    expect(statSync(path).mode & 0o777 & ~0o640).toBe(0);
+    new LogFile(path).write("y");
+    expect(readFileSync(path, "utf8").split("\n")).toHaveLength(3);
+  });
+
+  test("is made anew once it was moved away", () => {
+    const log = new LogFile(join(folder, "log"));
+    log.write("old");
+    renameSync(log.path, join(folder, "log.1"));
+    log.write("new");
+    expect(readFileSync(log.path, "utf8")).toEndWith(" new\n");
+    expect(readFileSync(join(folder, "log.1"), "utf8")).toEndWith(" old\n");
+  });
+
+  test("never throws", () => {
+    expect(new LogFile(join(folder, "missing/log")).write("x")).toBe(false);
+    expect(new LogFile(folder).write("x")).toBe(false);
+    expect(new LogFile("/dev/full").write("x")).toBe(false);
+    expect(new LogFile("a\0b").write("x")).toBe(false);
+  });
+});
+
+describe("a pid file", () => {
+  test("stands until it is disposed", async () => {
+    const path = join(folder, "run/agent.pid");
+    {
+      using _file = writePidFile(path);
+      expect(readFileSync(path, "utf8")).toBe(`${process.pid}\n`);
+      expect(statSync(path).mode & 0o777).toBe(0o644);
+    }
+    expect(() => statSync(path)).toThrow("ENOENT");
+  });
+
+  test("of a successor is left alone", async () => {
+    const path = join(folder, "agent.pid");
+    {
+      using _file = writePidFile(path);
+      writeFileSync(path, "1\n");
+    }
+    expect(readFileSync(path, "utf8")).toBe("1\n");
+  });
+
+  test("that cannot be written is an error", () => {
+    writeFileSync(join(folder, "file"), "");
+    expect(() => writePidFile(join(folder, "file/agent.pid"))).toThrow("write pid file");
+    expect(readdirSync(folder)).toEqual(["file"]);
+  });
+});
