@@ -1,5 +1,5 @@
 /** What an unknown command may have meant: words of docker, kubectl and ssh, and slips of the pen. */
-import { closest } from "../ui/arguments.ts";
+import { closest } from "../text/closest.ts";
 
 /** What such a word is called here, as the command line that does it. */
 const EQUIVALENTS: Readonly<Record<string, string>> = {

@@ -23,7 +23,7 @@ import {
   withDefaultPort,
   type SocketAddress,
 } from "../net/address.ts";
-import { closest } from "../ui/arguments.ts";
+import { closest } from "../text/closest.ts";
 import { type KeyLocation, locateKeys, yamlErrorLine } from "./profile-lines.ts";
 
 /** Where the profiles are: XDG_CONFIG_HOME or ~/.config, then vsockbox/config.yaml. */

@@ -1,5 +1,4 @@
 /** The settings of a terminal: ioctl_tty(2), struct termios of asm-generic/termbits.h. */
-import type { TerminalSettings } from "../protocols/terminal/modes.ts";
 import { systemError } from "./errno.ts";
 import { lastErrno, libc, ptr } from "./libc.ts";
 import type { WindowSize } from "./pty.ts";
@@ -18,7 +17,15 @@ const LINE_OFFSET = 16;
 const CHARACTERS_OFFSET = 17;
 
 /** All settings of a terminal. */
-export interface Termios extends TerminalSettings {
+export interface Termios {
+  /** c_iflag. */
+  input: number;
+  /** c_oflag. */
+  output: number;
+  /** c_lflag. */
+  local: number;
+  /** c_cc. */
+  characters: Uint8Array;
   /** c_cflag. */
   control: number;
   /** c_line. */

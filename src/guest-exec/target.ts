@@ -1,5 +1,6 @@
 /** The first word of guest-exec: `CID:PORT` as vsock_guest_exec takes it, or an address of ours. */
-import { CID_HOST, parseAddress, readCid, readU32, type SocketAddress } from "../net/address.ts";
+import { CID_HOST, parseAddress, readCid, type SocketAddress } from "../net/address.ts";
+import { readU32 } from "../text/quantities.ts";
 import { GUEST_EXEC_PORT } from "../protocols/guest-exec/command.ts";
 
 /** Where to connect to. */

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { HEAD_BYTES, parseElfHead } from "../elf/elf-head.ts";
 import { reasonOf, VsockboxError } from "../errors.ts";
-import { closest } from "../ui/arguments.ts";
+import { closest } from "../text/closest.ts";
 import type { CpioEntry } from "./cpio.ts";
 import { moduleName, readModuleIndex, type ModuleIndex, type ModuleTree } from "./module-index.ts";
 

@@ -7,7 +7,6 @@ import {
   SOCKADDR_VM_BYTES,
 } from "../ffi/sockaddr.ts";
 import { localSockaddr, peerSockaddr } from "../ffi/socket.ts";
-import { formatAddress } from "../net/address.ts";
 
 /** The other end of a connection, as the kernel names it. */
 export type Peer =
@@ -42,7 +41,7 @@ export function formatPeerHost(peer: Peer): string {
 
 /** The peer in words, for logs and errors. */
 export function formatPeer(peer: Peer): string {
-  if (peer.kind === "vsock") return formatAddress(peer);
+  if (peer.kind === "vsock") return `vsock:${peer.cid}:${peer.port}`;
   if (peer.kind === "unix") return peer.path === "" ? "unix" : `unix:${peer.path}`;
   return "unknown";
 }

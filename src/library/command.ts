@@ -4,7 +4,7 @@ import type { RemoteExit } from "../agent/client/remote-process.ts";
 import { VsockboxError } from "../errors.ts";
 import { onAbort } from "../io/deadline.ts";
 import { signalNumber } from "../process/exit-status.ts";
-import type { Program } from "../protocols/agent/exec-request.ts";
+import type { Program } from "../protocols/agent/program.ts";
 
 /** Options of `exec` and `spawn`. */
 export interface CommandOptions {

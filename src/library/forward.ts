@@ -2,7 +2,8 @@
 import type { AgentClient } from "../agent/client/agent-client.ts";
 import { joinChannel } from "../agent/channel/channel-pipe.ts";
 import { toVsockboxError } from "../errors.ts";
-import { dialEndpoint, type Endpoint, formatEndpoint, listenEndpoint } from "../net/endpoint.ts";
+import { dialEndpoint, listenEndpoint } from "../net/endpoint.ts";
+import { type Endpoint, formatEndpoint } from "../text/endpoint.ts";
 
 /** From a listener to the place where its connections lead. */
 export interface ForwardOptions {

@@ -10,6 +10,7 @@
  * | `NAME[:5000]` | a profile of the configuration |
  */
 import { VsockboxError } from "../errors.ts";
+import { readU32 } from "../text/quantities.ts";
 
 /** VMADDR_CID_ANY and VMADDR_PORT_ANY, linux/vm_sockets.h. */
 export const ANY = 0xffff_ffff;
@@ -165,13 +166,6 @@ export function readCid(text: string): number | undefined {
 function readPort(text: string, fail: Fail): number {
   if (text === "any" || text === "-1") return ANY;
   return readU32(text) ?? fail(`${JSON.stringify(text)} is no port (0 to 4294967295)`);
-}
-
-/** A decimal u32 without sign, leading blanks or fraction; undefined for anything else. */
-export function readU32(text: string): number | undefined {
-  if (!/^[0-9]{1,10}$/.test(text)) return undefined;
-  const value = Number(text);
-  return value <= 0xffff_ffff ? value : undefined;
 }
 
 /** The address in its one full form; `parseAddress` reads it back to the same value. */

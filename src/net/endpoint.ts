@@ -1,20 +1,10 @@
 /** The ends of a forward: a TCP port or a Unix socket of this machine. */
-import type { Endpoint } from "../protocols/agent/channel-requests.ts";
 import type { SocketAddress } from "./address.ts";
 import { dial } from "./dial.ts";
-import { formatHostPort } from "./forward-spec.ts";
+import type { Endpoint } from "../text/endpoint.ts";
 import { listen } from "./listen.ts";
 import type { SocketStream } from "../io/stream.ts";
 import { dialTcp, listenTcp } from "./tcp.ts";
-
-export type { Endpoint };
-
-/** An endpoint in words. */
-export function formatEndpoint(endpoint: Endpoint): string {
-  return endpoint.kind === "unix"
-    ? `unix:${endpoint.path}`
-    : formatHostPort(endpoint.host, endpoint.port);
-}
 
 /**
  * Connects to an endpoint.

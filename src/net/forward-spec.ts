@@ -1,6 +1,6 @@
 /** What `-L` and `-R` take, as ssh has it: where to listen, and where each connection leads. */
 import { VsockboxError } from "../errors.ts";
-import type { Endpoint } from "./endpoint.ts";
+import type { Endpoint } from "../text/endpoint.ts";
 
 /** A listener and the place that each of its connections leads to. */
 export interface ForwardSpec {
@@ -75,9 +75,4 @@ function portOf(text: string, min: number, fail: (message: string) => never): nu
   return port >= min && port <= 65_535
     ? port
     : fail(`${JSON.stringify(text)} is no port from ${min} to 65535`);
-}
-
-/** A host and a port as one word, IPv6 in brackets. */
-export function formatHostPort(host: string, port: number): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }

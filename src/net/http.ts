@@ -1,8 +1,8 @@
 /** Small HTTP servers for tools of this machine, on a TCP address or a Unix socket. */
 import { reasonOf, VsockboxError } from "../errors.ts";
 import { encodeSockaddrUn } from "../ffi/sockaddr.ts";
-import { type Endpoint, formatEndpoint } from "./endpoint.ts";
-import { formatHostPort } from "./forward-spec.ts";
+import { type Endpoint, formatEndpoint } from "../text/endpoint.ts";
+import { formatHostPort } from "../text/endpoint.ts";
 import { inodeOf, removeStaleSocket } from "./listen.ts";
 
 /** A request's largest body, in bytes. */

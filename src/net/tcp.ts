@@ -2,7 +2,7 @@
 import { reasonOf, VsockboxError } from "../errors.ts";
 import { duplicateDescriptor, setOption } from "../ffi/socket.ts";
 import { AcceptLoop } from "./accept-loop.ts";
-import { formatHostPort } from "./forward-spec.ts";
+import { formatHostPort } from "../text/endpoint.ts";
 import { adoptDescriptor, socketHandler, type SocketStream } from "../io/stream.ts";
 
 /** tcp(7), netinet/tcp.h: small writes are sent at once. */

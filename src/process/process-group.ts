@@ -3,7 +3,13 @@ import { endGroups, groupsOfSessions, KILL_GRACE_MS, signalProcessGroup } from "
 import { exitStatus, type ExitStatus } from "./exit-status.ts";
 import { forgetGroup, recordGroup } from "./group-guard.ts";
 import { forgetChild, registerChild } from "./own-children.ts";
-import type { StartedProcess } from "./spawn.ts";
+
+/** A process that was started, or whose helper was. */
+export interface StartedProcess {
+  subprocess: Bun.Subprocess;
+  /** Rejects with a {@link StartError} if the helper could not become the command. */
+  started: Promise<void>;
+}
 
 /** A command started with `detached`: its pid is also the id of its group and session. */
 export class ProcessGroup {

@@ -5,9 +5,9 @@ import { closeDescriptor, openPipe } from "../ffi/socket.ts";
 import { StartError } from "../start-error.ts";
 import { decodeUtf8, DEFAULT_PATH, type Environment } from "./environment.ts";
 import { PipeReader, PipeWriter } from "../io/pipe.ts";
-import { ProcessGroup } from "./process-group.ts";
+import { ProcessGroup, type StartedProcess } from "./process-group.ts";
 import { findDirectory, findProgram, programError } from "./program.ts";
-import { type Handover, handOver } from "./start-instructions.ts";
+import { type Handover, handOver, type ResolvedSpawn } from "./start-instructions.ts";
 import type { SandboxOption } from "./sandbox/sandbox.ts";
 import { ownerOf, sandboxForUser } from "./sandbox/sandbox-user.ts";
 import type { User } from "./users.ts";
@@ -94,23 +94,6 @@ export function spawnCommand(request: SpawnRequest): Child {
   }
 }
 
-/** A command whose directory and program were found. */
-export interface ResolvedSpawn {
-  /** Absolute path of what is executed. */
-  program: Uint8Array;
-  /** The arguments, the program's own name first. */
-  argv: readonly Uint8Array[];
-  env: Environment;
-  /** Absolute. */
-  cwd: Uint8Array;
-  user: User | undefined;
-  sandbox: readonly SandboxOption[];
-  /** Who the command is for the machine; undefined: this process's user. */
-  owner: { uid: number; gid: number } | undefined;
-  /** Whether standard input is a terminal that becomes the controlling one. */
-  onTerminal: boolean;
-}
-
 /**
  * Finds program and directory first, so that each failure names which of the two it was.
  *
@@ -139,13 +122,6 @@ export function resolveSpawn(
 
 const toBytes = (word: Word): Uint8Array =>
   typeof word === "string" ? new TextEncoder().encode(word) : word;
-
-/** A process that was started, or whose helper was. */
-export interface StartedProcess {
-  subprocess: Bun.Subprocess;
-  /** Rejects with a {@link StartError} if the helper could not become the command. */
-  started: Promise<void>;
-}
 
 /** A standard stream of a child: a descriptor, or this process's own. */
 export type StandardStream = number | "inherit";

@@ -9,10 +9,28 @@ import { openMemory } from "../ffi/memfd.ts";
 import { openPipe } from "../ffi/socket.ts";
 import { START_FAILURE_KINDS, START_STAGES, StartError } from "../start-error.ts";
 import { PipeReader } from "../io/pipe.ts";
+import type { Environment } from "./environment.ts";
 import { RUN_AS_WORD } from "./run-as-word.ts";
 import type { SandboxOption } from "./sandbox/sandbox.ts";
 import { runningCommand } from "./self.ts";
-import type { ResolvedSpawn } from "./spawn.ts";
+import type { User } from "./users.ts";
+
+/** A command whose directory and program were found. */
+export interface ResolvedSpawn {
+  /** Absolute path of what is executed. */
+  program: Uint8Array;
+  /** The arguments, the program's own name first. */
+  argv: readonly Uint8Array[];
+  env: Environment;
+  /** Absolute. */
+  cwd: Uint8Array;
+  user: User | undefined;
+  sandbox: readonly SandboxOption[];
+  /** Who the command is for the machine; undefined: this process's user. */
+  owner: { uid: number; gid: number } | undefined;
+  /** Whether standard input is a terminal that becomes the controlling one. */
+  onTerminal: boolean;
+}
 
 /** Holds the numbers of the helper's descriptors: nothing of the command acts on our own start. */
 export const DESCRIPTORS_VARIABLE = "VSOCKBOX_RUN_AS";

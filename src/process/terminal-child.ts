@@ -7,13 +7,8 @@ import { type TerminalModes, withModes } from "../protocols/terminal/modes.ts";
 import { PipeReader } from "../io/pipe.ts";
 import { ProcessGroup } from "./process-group.ts";
 import { asStartError } from "../start-error.ts";
-import {
-  resolveSpawn,
-  type SpawnRequest,
-  startError,
-  type StartedProcess,
-  startProcess,
-} from "./spawn.ts";
+import { resolveSpawn, type SpawnRequest, startError, startProcess } from "./spawn.ts";
+import type { StartedProcess } from "./process-group.ts";
 import { TerminalInput } from "./terminal-input.ts";
 
 /** After SIGTERM a terminal's session has so long before the terminal is hung up, in milliseconds. */

@@ -1,7 +1,7 @@
 /** Users as the system's own files name them: /etc/passwd and /etc/group. */
 import { readFileSync } from "node:fs";
 import { VsockboxError } from "../errors.ts";
-import { readU32 } from "../net/address.ts";
+import { readU32 } from "../text/quantities.ts";
 
 /** Whom a command runs as. */
 export interface User {

@@ -1,6 +1,7 @@
 /** Command lines into {@link Arguments}, strictly: an unknown or doubled option is an error. */
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
 import { VsockboxError } from "../errors.ts";
+import { closest } from "../text/closest.ts";
 import { Arguments, type ArgumentSpec, type Command } from "./command.ts";
 
 /** Stands before words such as `-1:1024`, which are CIDs: no option of ours is a digit. */
@@ -175,118 +176,10 @@ function explain(thrown: unknown, options: ParseArgsOptionsConfig): string {
     : `unknown option ${unknown}; did you mean --${near}?`;
 }
 
-/** The candidate that differs by at most two letters, or begins with the word. */
-export function closest(word: string, candidates: readonly string[]): string | undefined {
-  const ranked = candidates
-    .map((candidate) => ({
-      candidate,
-      distance: candidate.startsWith(word) && word.length > 1 ? 1 : editDistance(word, candidate),
-    }))
-    .sort((a, b) => a.distance - b.distance);
-  const best = ranked[0];
-  return best !== undefined && best.distance <= 2 && best.distance < word.length
-    ? best.candidate
-    : undefined;
-}
-
-function editDistance(a: string, b: string): number {
-  let previous = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= a.length; i++) {
-    const row = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const substituted = (previous[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      row[j] = Math.min(substituted, (previous[j] ?? 0) + 1, (row[j - 1] ?? 0) + 1);
-    }
-    previous = row;
-  }
-  return previous[b.length] ?? 0;
-}
-
 function checkChoice(command: Command, name: string, spec: ArgumentSpec, value: unknown): void {
   if (spec.type !== "enum" || value === undefined) return;
   const choices = spec.options ?? [];
   if (!choices.includes(String(value))) {
     throw usage(command, `--${name} must be one of ${choices.join(", ")}`);
   }
-}
-
-const DURATION_UNITS: Readonly<Record<string, number>> = {
-  "": 1000,
-  ms: 1,
-  s: 1000,
-  m: 60_000,
-  h: 3_600_000,
-};
-
-/**
- * `10`, `1.5`, `500ms`, `2m`, `1h` as milliseconds; a bare number is seconds. Undefined for anything
- * else, and for more than 24 days.
- */
-export function readDuration(text: string): number | undefined {
-  const match = /^([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|)$/.exec(text);
-  const milliseconds = Number(match?.[1]) * (DURATION_UNITS[match?.[2] ?? "none"] ?? Number.NaN);
-  // Timers take a signed 32-bit count of milliseconds.
-  return milliseconds <= 0x7fff_ffff ? milliseconds : undefined;
-}
-
-/**
- * A duration as {@link readDuration} reads it, in milliseconds.
- *
- * @throws {VsockboxError} USAGE.
- */
-export function parseDuration(text: string, option: string): number {
-  const milliseconds = readDuration(text);
-  if (milliseconds === undefined) {
-    throw new VsockboxError({
-      code: "USAGE",
-      operation: `read --${option}`,
-      address: JSON.stringify(text),
-      message: "it is no duration",
-      hint: "write seconds, or a unit behind the number: 10, 1.5, 500ms, 2m, 1h",
-    });
-  }
-  return milliseconds;
-}
-
-/** Bytes in each unit of a size. */
-const SIZE_UNITS: Readonly<Record<string, number>> = {
-  none: 1,
-  KiB: 1024,
-  MiB: 1024 ** 2,
-  GiB: 1024 ** 3,
-  TiB: 1024 ** 4,
-};
-
-/**
- * Reads `4096`, `64KiB`, `1.5GiB`, `64 MiB` as whole bytes; a bare number is bytes.
- *
- * @throws {VsockboxError} USAGE.
- */
-export function parseSize(text: string, option: string): number {
-  const match = /^([0-9]+(?:\.[0-9]+)?) ?(KiB|MiB|GiB|TiB|)$/.exec(text);
-  const bytes = Number(match?.[1]) * (SIZE_UNITS[match?.[2] || "none"] ?? Number.NaN);
-  if (bytes <= Number.MAX_SAFE_INTEGER) return Math.floor(bytes);
-  throw new VsockboxError({
-    code: "USAGE",
-    operation: `read --${option}`,
-    address: JSON.stringify(text),
-    message: "expected a size",
-    hint: "write bytes, or a unit after the number: 4096, 64KiB, 500MiB, 1.5GiB",
-  });
-}
-
-/**
- * A whole number in a range.
- *
- * @throws {VsockboxError} USAGE.
- */
-export function parseInteger(text: string, option: string, min: number, max: number): number {
-  const value = /^[0-9]{1,15}$/.test(text) ? Number(text) : Number.NaN;
-  if (value >= min && value <= max) return value;
-  throw new VsockboxError({
-    code: "USAGE",
-    operation: `read --${option}`,
-    address: JSON.stringify(text),
-    message: `it is no whole number from ${min} to ${max}`,
-  });
 }

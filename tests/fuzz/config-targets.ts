@@ -20,7 +20,7 @@ import { moduleName, parseModuleIndex } from "../../src/initramfs/module-index.t
 import { orderModules } from "../../src/initramfs/modules.ts";
 import { splitLine } from "../../src/initramfs/words.ts";
 import { decodeManifest, encodeManifest, type Manifest } from "../../src/install/manifest.ts";
-import { formatEndpoint } from "../../src/net/endpoint.ts";
+import { formatEndpoint } from "../../src/text/endpoint.ts";
 import { parseHttpAddress } from "../../src/net/http.ts";
 import { formatAddress, parseAddress } from "../../src/net/address.ts";
 import {

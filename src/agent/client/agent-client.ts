@@ -4,7 +4,7 @@ import { baseName, type BytesPath, bytesPath } from "../../files/bytes-path.ts";
 import type { SocketAddress } from "../../net/address.ts";
 import { printable } from "../../text/printable.ts";
 import type { ByteSource } from "../../io/pump.ts";
-import type { Endpoint } from "../../net/endpoint.ts";
+import type { Endpoint } from "../../text/endpoint.ts";
 import { DEFAULT_CONNECT_TIMEOUT_MS } from "../../net/dial.ts";
 import { abortError, onAbort } from "../../io/deadline.ts";
 import { Stream } from "../../protocols/agent/channel-frames.ts";

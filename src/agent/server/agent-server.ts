@@ -12,6 +12,7 @@ import { onAbort, withDeadline } from "../../io/deadline.ts";
 import type { SocketStream } from "../../io/stream.ts";
 import { DEFAULT_MAX_FRAME_BYTES } from "../../protocols/agent/frame.ts";
 import { REFUSED_TEXT } from "../../protocols/agent/refused.ts";
+import type { AgentLog } from "./agent-log.ts";
 import { DetachedSessions } from "./detached-sessions.ts";
 import { FrameConnection } from "../channel/frame-connection.ts";
 import { firstFrameLimit, greetClient, RefusedClientError } from "./handshake.ts";
@@ -43,12 +44,6 @@ const GOODBYE_MS = 5000;
 
 const CLEAR_TOKEN_WARNING =
   "it sent its token in clear, as vsockbox 0.1 does; the next version refuses that";
-
-/** What the agent says of itself, one call an event. */
-export interface AgentLog {
-  info(message: string): void;
-  warn(message: string): void;
-}
 
 /** Options of {@link startAgent}. */
 export interface AgentOptions {

@@ -1,7 +1,8 @@
 /** What an agent does for each channel that a host opens. */
 import { toVsockboxError, VsockboxError } from "../../errors.ts";
 import { bytesPath } from "../../files/bytes-path.ts";
-import { type Endpoint, dialEndpoint, formatEndpoint, listenEndpoint } from "../../net/endpoint.ts";
+import { dialEndpoint, listenEndpoint } from "../../net/endpoint.ts";
+import { type Endpoint, formatEndpoint } from "../../text/endpoint.ts";
 import { onAbort } from "../../io/deadline.ts";
 import { Stream } from "../../protocols/agent/channel-frames.ts";
 import {

@@ -6,7 +6,8 @@ import type { Environment } from "../../process/environment.ts";
 import { isExecutable } from "../../process/executable.ts";
 import type { SpawnRequest, Word } from "../../process/spawn.ts";
 import { parsePasswd, systemUsers, type User } from "../../process/users.ts";
-import type { ExecOperation, Program } from "../../protocols/agent/exec-request.ts";
+import type { ExecOperation } from "../../protocols/agent/exec-request.ts";
+import type { Program } from "../../protocols/agent/program.ts";
 import {
   accountSettings,
   DEFAULT_TERM,

@@ -9,7 +9,7 @@ import { runFileSession } from "./go-files.ts";
 import type { FrameConnection } from "../channel/frame-connection.ts";
 import type { Greeted } from "./handshake.ts";
 import { runPortForwardSession } from "./go-port-forward.ts";
-import type { AgentLog } from "./agent-server.ts";
+import type { AgentLog } from "./agent-log.ts";
 import { runTTYSession } from "./go-terminal.ts";
 
 /** A connection without channels is closed when nothing came for so long, in milliseconds. */

@@ -9,9 +9,10 @@ import {
   DEFAULT_MAX_PENDING,
   HybridBridge,
 } from "../../bridge/bridge.ts";
-import { ANY, formatAddress, readU32, type SocketAddress } from "../../net/address.ts";
+import { ANY, formatAddress, type SocketAddress } from "../../net/address.ts";
+import { readU32 } from "../../text/quantities.ts";
 import { onEndingSignal } from "../../process/signals.ts";
-import { parseDuration, parseInteger } from "../../ui/arguments.ts";
+import { parseDuration, parseInteger } from "../../text/quantities.ts";
 import type { Arguments, Command } from "../../ui/command.ts";
 import { printJson, say } from "../../ui/report.ts";
 import {

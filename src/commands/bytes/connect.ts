@@ -8,7 +8,7 @@ import { dial, dialDescriptor } from "../../net/dial.ts";
 import { joinStandardStreams } from "./standard-streams.ts";
 import { isBrokenPipe, standardInput, StandardOutput } from "../../io/stdio.ts";
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
-import { parseInteger } from "../../ui/arguments.ts";
+import { parseInteger } from "../../text/quantities.ts";
 import type { Command } from "../../ui/command.ts";
 import { dialArguments, dialOptions } from "../shared/connect-options.ts";
 

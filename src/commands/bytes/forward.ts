@@ -1,7 +1,7 @@
 /** `vsockbox forward`: ports and Unix sockets of a guest here, and of this machine there. */
 import { greetAgent, OldAgentError } from "../../agent/client/handshake.ts";
 import { reasonOf, VsockboxError } from "../../errors.ts";
-import { formatEndpoint } from "../../net/endpoint.ts";
+import { formatEndpoint } from "../../text/endpoint.ts";
 import { parseForward } from "../../net/forward-spec.ts";
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
 import type { Command } from "../../ui/command.ts";

@@ -5,13 +5,8 @@ import { joinChannel } from "../../agent/channel/channel-pipe.ts";
 import { dialAgent } from "../../agent/client/handshake.ts";
 import { openPortForward } from "../../agent/client/go-port-forward.ts";
 import { toVsockboxError, VsockboxError } from "../../errors.ts";
-import {
-  dialEndpoint,
-  type Endpoint,
-  type EndpointListener,
-  formatEndpoint,
-  listenEndpoint,
-} from "../../net/endpoint.ts";
+import { dialEndpoint, type EndpointListener, listenEndpoint } from "../../net/endpoint.ts";
+import { type Endpoint, formatEndpoint } from "../../text/endpoint.ts";
 import type { ForwardSpec } from "../../net/forward-spec.ts";
 import { pump } from "../../io/pump.ts";
 import { backoffDelay, delay, type Backoff } from "../../io/deadline.ts";

@@ -2,7 +2,7 @@
 import { AgentClient } from "../../agent/client/agent-client.ts";
 import { abortError, delay, onAbort } from "../../io/deadline.ts";
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
-import { parseDuration, parseInteger } from "../../ui/arguments.ts";
+import { parseDuration, parseInteger } from "../../text/quantities.ts";
 import type { Command } from "../../ui/command.ts";
 import { print, printJson } from "../../ui/report.ts";
 import { jsonArgument } from "../shared/connect-options.ts";

@@ -7,7 +7,7 @@ import { parseSocketOwners } from "../../config/socket-owners.ts";
 import { readToken } from "../../config/token.ts";
 import { reasonOf } from "../../errors.ts";
 import { formatAddress, withDefaultPort } from "../../net/address.ts";
-import { parseDuration } from "../../ui/arguments.ts";
+import { parseDuration } from "../../text/quantities.ts";
 import type { Command } from "../../ui/command.ts";
 import { print, printJson, say } from "../../ui/report.ts";
 import { table } from "../../text/table.ts";

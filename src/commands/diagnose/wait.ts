@@ -7,7 +7,7 @@ import { formatAddress, type SocketAddress, withDefaultPort } from "../../net/ad
 import { dialPatiently } from "../../net/dial-with-retry.ts";
 import type { SocketOwners } from "../../net/socket-owner.ts";
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
-import { parseDuration } from "../../ui/arguments.ts";
+import { parseDuration } from "../../text/quantities.ts";
 import type { Arguments, Command } from "../../ui/command.ts";
 import { printJson } from "../../ui/report.ts";
 import { StatusLine } from "../../ui/status-line.ts";

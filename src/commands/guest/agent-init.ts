@@ -1,10 +1,6 @@
 /** What the agent does on top where it is a guest's init (process 1). */
-import {
-  type Agent,
-  type AgentLog,
-  type AgentOptions,
-  startAgent,
-} from "../../agent/server/agent-server.ts";
+import { type Agent, type AgentOptions, startAgent } from "../../agent/server/agent-server.ts";
+import type { AgentLog } from "../../agent/server/agent-log.ts";
 import { reasonOf, VsockboxError } from "../../errors.ts";
 import { bringUpLoopback } from "../../ffi/loopback.ts";
 import { backoffDelay, type Backoff } from "../../io/deadline.ts";

@@ -17,7 +17,7 @@ import {
   SERVICE_ENDING_SIGNALS,
 } from "../../process/signals.ts";
 import { parseSandbox } from "../../process/sandbox/sandbox.ts";
-import { parseDuration, parseInteger } from "../../ui/arguments.ts";
+import { parseDuration, parseInteger } from "../../text/quantities.ts";
 import type { Arguments } from "../../ui/command.ts";
 import { InitDuties } from "./agent-init.ts";
 import { allowedCids } from "../shared/connect-options.ts";

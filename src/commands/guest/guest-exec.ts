@@ -15,7 +15,7 @@ import { dial } from "../../net/dial.ts";
 import { dialPatiently } from "../../net/dial-with-retry.ts";
 import type { SocketStream } from "../../io/stream.ts";
 import { StandardOutput } from "../../io/stdio.ts";
-import { parseDuration } from "../../ui/arguments.ts";
+import { parseDuration } from "../../text/quantities.ts";
 import { REPORT_ANNOUNCEMENT } from "../../protocols/guest-exec/report.ts";
 import type { Arguments, Command } from "../../ui/command.ts";
 import { say } from "../../ui/report.ts";

@@ -1,6 +1,6 @@
 /** What vsockbox does as process 1 of an image that `vsockbox initramfs` has written. */
 import { readFileSync } from "node:fs";
-import type { AgentLog } from "../../agent/server/agent-server.ts";
+import type { AgentLog } from "../../agent/server/agent-log.ts";
 import { reasonOf } from "../../errors.ts";
 import {
   decodeInitConfig,

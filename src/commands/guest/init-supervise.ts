@@ -1,6 +1,6 @@
 /** A command beside process 1: started, waited for, and the machine ended behind it. */
 import { existsSync } from "node:fs";
-import type { AgentLog } from "../../agent/server/agent-server.ts";
+import type { AgentLog } from "../../agent/server/agent-log.ts";
 import { reasonOf, toVsockboxError, VsockboxError } from "../../errors.ts";
 import type { ExitAction } from "../../initramfs/init-config.ts";
 import { backoffDelay, type Backoff } from "../../io/deadline.ts";

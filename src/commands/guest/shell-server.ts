@@ -12,7 +12,7 @@ import {
   onEndingSignal,
   SERVICE_ENDING_SIGNALS,
 } from "../../process/signals.ts";
-import { parseInteger } from "../../ui/arguments.ts";
+import { parseInteger } from "../../text/quantities.ts";
 import type { Arguments, Command } from "../../ui/command.ts";
 import { SHELL_PORT } from "../../vsock-shell/ports.ts";
 import {

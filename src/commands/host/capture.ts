@@ -5,7 +5,7 @@ import {
   DEFAULT_RECORD_PAYLOAD_BYTES,
   MAX_RECORD_PAYLOAD_BYTES,
 } from "../../protocols/pcap/vsock-record.ts";
-import { parseInteger } from "../../ui/arguments.ts";
+import { parseInteger } from "../../text/quantities.ts";
 import type { Arguments, Command } from "../../ui/command.ts";
 import { print, printJson } from "../../ui/report.ts";
 import { formatBytes } from "../../text/units.ts";

@@ -2,7 +2,7 @@
 import { VsockboxError } from "../../errors.ts";
 import { POLLERR, POLLHUP, pollDescriptor } from "../../ffi/socket.ts";
 import { onEndingSignal } from "../../process/signals.ts";
-import { parseDuration } from "../../ui/arguments.ts";
+import { parseDuration } from "../../text/quantities.ts";
 import type { Command } from "../../ui/command.ts";
 import { print, printJson, say } from "../../ui/report.ts";
 import { obeysEscapes } from "../../ui/terminal-escapes.ts";

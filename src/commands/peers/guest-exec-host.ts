@@ -20,7 +20,7 @@ import {
   GUEST_EXEC_PORT,
   trimCommand,
 } from "../../protocols/guest-exec/command.ts";
-import { parseDuration } from "../../ui/arguments.ts";
+import { parseDuration } from "../../text/quantities.ts";
 import type { Arguments, Command } from "../../ui/command.ts";
 import { say } from "../../ui/report.ts";
 import { allowArguments, allowedCids, jsonArgument } from "../shared/connect-options.ts";

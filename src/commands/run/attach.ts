@@ -5,7 +5,7 @@ import { onEndingSignal } from "../../process/signals.ts";
 import { standardInput, StandardOutput } from "../../io/stdio.ts";
 import { terminalSize } from "../../process/raw-terminal.ts";
 import { field, textField } from "../../protocols/agent/json-fields.ts";
-import { parseInteger } from "../../ui/arguments.ts";
+import { parseInteger } from "../../text/quantities.ts";
 import type { Arguments, Command } from "../../ui/command.ts";
 import { say } from "../../ui/report.ts";
 import { agentArguments, agentTarget } from "../shared/target.ts";

@@ -5,7 +5,7 @@ import { collectSettings } from "../../process/env-file.ts";
 import { ownSettings } from "../../process/environment.ts";
 import { rawArguments, rawWords } from "../../process/raw-arguments.ts";
 import { parseSandbox } from "../../process/sandbox/sandbox.ts";
-import type { Program } from "../../protocols/agent/exec-request.ts";
+import type { Program } from "../../protocols/agent/program.ts";
 import type { Arguments } from "../../ui/command.ts";
 
 /**

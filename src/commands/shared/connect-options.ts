@@ -4,7 +4,7 @@ import { parseSocketOwners, SOCKET_OWNER_VARIABLE } from "../../config/socket-ow
 import { parseAllowedCids, withLocal, type AllowedCids } from "../../net/allow-cid.ts";
 import { DEFAULT_CONNECT_TIMEOUT_MS, type DialOptions } from "../../net/dial.ts";
 import type { SocketOwners } from "../../net/socket-owner.ts";
-import { parseDuration, parseSize } from "../../ui/arguments.ts";
+import { parseDuration, parseSize } from "../../text/quantities.ts";
 import type { Arguments, ArgumentSpec } from "../../ui/command.ts";
 
 /** `--json`. */

@@ -1,6 +1,6 @@
 /** `-p` of vsock-shell's programs. */
 import { ANY } from "../../net/address.ts";
-import { parseInteger } from "../../ui/arguments.ts";
+import { parseInteger } from "../../text/quantities.ts";
 import type { Arguments, ArgumentSpec } from "../../ui/command.ts";
 import { SHELL_PORT } from "../../vsock-shell/ports.ts";
 

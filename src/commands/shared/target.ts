@@ -6,7 +6,7 @@ import { profileOf, resolveAddress } from "../../config/profiles.ts";
 import { readToken } from "../../config/token.ts";
 import { VsockboxError } from "../../errors.ts";
 import { formatAddress, type SocketAddress } from "../../net/address.ts";
-import { parseDuration } from "../../ui/arguments.ts";
+import { parseDuration } from "../../text/quantities.ts";
 import type { Arguments, ArgumentSpec } from "../../ui/command.ts";
 import { dialArguments, dialOptions } from "./connect-options.ts";
 

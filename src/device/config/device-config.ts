@@ -17,7 +17,8 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { reasonOf, VsockboxError } from "../../errors.ts";
 import { controlPathOf } from "../../protocols/hybrid/control.ts";
-import { closest, parseInteger } from "../../ui/arguments.ts";
+import { closest } from "../../text/closest.ts";
+import { parseInteger } from "../../text/quantities.ts";
 import { yamlErrorLine } from "../../config/profile-lines.ts";
 import { locateVms, type VmLocation } from "./yaml-lines.ts";
 import {

@@ -1,9 +1,10 @@
 /** One VM of `hybrid-proxy`: its keys, and the check of their values in whichever form they came. */
 import { VsockboxError, type ErrorCode } from "../../errors.ts";
 import { UNIX_PATH_MAX_BYTES } from "../../ffi/sockaddr.ts";
-import { ANY, CID_HOST, readU32 } from "../../net/address.ts";
+import { ANY, CID_HOST } from "../../net/address.ts";
+import { readU32 } from "../../text/quantities.ts";
 import { MAX_RECORD_PAYLOAD_BYTES } from "../../protocols/pcap/vsock-record.ts";
-import { readDuration } from "../../ui/arguments.ts";
+import { readDuration } from "../../text/quantities.ts";
 import { isOwner, readMode, readSize } from "./vm-values.ts";
 
 /** One device: what it is to the VMM, and where its connections go. */

@@ -1,5 +1,5 @@
 /** The metrics of all VMs over HTTP. */
-import type { Endpoint } from "../../net/endpoint.ts";
+import type { Endpoint } from "../../text/endpoint.ts";
 import { type HttpServer, serveHttp } from "../../net/http.ts";
 import { PROMETHEUS_TYPE } from "../../protocols/prometheus/text.ts";
 import { COMMIT, TARGET, VERSION } from "../../version.ts";

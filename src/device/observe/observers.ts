@@ -1,6 +1,6 @@
 /** Those who look at the VMs of a process: metrics, control sockets, captures, a signal. */
 import type { VmConfig } from "../config/device-config.ts";
-import { type Endpoint, formatEndpoint } from "../../net/endpoint.ts";
+import { type Endpoint, formatEndpoint } from "../../text/endpoint.ts";
 import type { HttpServer } from "../../net/http.ts";
 import { onUserSignal } from "../../process/signals.ts";
 import { say } from "../../ui/report.ts";

@@ -1,4 +1,5 @@
 /** What an Open asks for. Every request is JSON with an `op`; unknown fields are passed over. */
+import type { Endpoint } from "../../text/endpoint.ts";
 import { bad, field, type JsonObject, readInteger, readString } from "./json-fields.ts";
 import { encodePath, type JsonPath, readNameField, readPathField } from "./paths.ts";
 import {
@@ -75,9 +76,6 @@ export type FileOperation =
       report: boolean;
     }
   | { op: "rename"; path: Uint8Array; to: Uint8Array; replace: boolean };
-
-/** An end of a forward: TCP or a Unix socket. */
-export type Endpoint = { kind: "tcp"; host: string; port: number } | { kind: "unix"; path: string };
 
 /** Connects inside the guest, or listens there. */
 export interface EndpointOperation {

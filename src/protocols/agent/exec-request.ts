@@ -25,20 +25,10 @@ import {
 import { readModes, type TerminalModes } from "../terminal/modes.ts";
 import { decodeCommandFields, encodeCommandFields, type TerminalSize } from "./messages.ts";
 import { decodePath, encodePath, textOf } from "./paths.ts";
+import type { Program } from "./program.ts";
 
 /** The feature of a Hello whose agents read {@link ExecOperation} with an argument vector. */
 export const ARGV_FEATURE = "argv";
-
-/** What is run. */
-export type Program =
-  /** A program and its arguments; nothing interprets them. */
-  | { kind: "vector"; argv: readonly Uint8Array[] }
-  /** A line for the user's shell. */
-  | { kind: "shell-line"; line: Uint8Array }
-  /** The user's shell as a login shell. */
-  | { kind: "login-shell" }
-  /** As in the Go agent's ExecRequest: a line for sh, or with `args` a program. */
-  | { kind: "go"; command: string; args: string[] };
 
 /** The terminal that a command asks for. */
 export interface TerminalRequest extends TerminalSize {

@@ -1,6 +1,6 @@
 /** A command for agents that run shell lines: the Go agent, and vsockbox without the feature `argv`. */
 import { textOf } from "./paths.ts";
-import type { Program } from "./exec-request.ts";
+import type { Program } from "./program.ts";
 import { carryLine, quoteCommand } from "./shell-quote.ts";
 
 /** The user's own shell as a login shell; SHELL is set from the guest's passwd for a user. */

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { formatHostPort, type ForwardSpec, parseForward } from "../../../src/net/forward-spec.ts";
+import { type ForwardSpec, parseForward } from "../../../src/net/forward-spec.ts";
+import { formatHostPort } from "../../../src/text/endpoint.ts";
 
 describe("parseForward", () => {
   test.each([

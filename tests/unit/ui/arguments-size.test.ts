@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { parseSize } from "../../../src/ui/arguments.ts";
+import { parseSize } from "../../../src/text/quantities.ts";
 
 test.each([
   ["0", 0],

@@ -3,7 +3,9 @@ import { command as connect } from "../../../src/commands/bytes/connect.ts";
 import { command as exec } from "../../../src/commands/run/exec.ts";
 import { command as kill } from "../../../src/commands/run/kill.ts";
 import { COMMANDS } from "../../../src/commands/index.ts";
-import { closest, parseArguments, parseDuration, parseInteger } from "../../../src/ui/arguments.ts";
+import { parseArguments } from "../../../src/ui/arguments.ts";
+import { closest } from "../../../src/text/closest.ts";
+import { parseDuration, parseInteger } from "../../../src/text/quantities.ts";
 
 describe("parseArguments", () => {
   test("options of the remote command stay its own, with and without --", () => {

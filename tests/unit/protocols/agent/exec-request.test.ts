@@ -7,10 +7,10 @@ import {
   encodeExecOperation,
   encodeExecPart,
   type ExecOperation,
-  type Program,
   showProgram,
   splitExecOperation,
 } from "../../../../src/protocols/agent/exec-request.ts";
+import type { Program } from "../../../../src/protocols/agent/program.ts";
 import { goCommandOf, namesLostInShell } from "../../../../src/protocols/agent/go-command.ts";
 
 const overTheWire = (value: unknown) =>

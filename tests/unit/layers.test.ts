@@ -1,0 +1,230 @@
+/**
+ * The layers of `src/`, held against its imports: which room may import which other room, and no circle
+ * between files or rooms. A room is a directory of `src/`; agent, device, process and commands have rooms
+ * of their own below them. Files directly in `src/` are rooms too, named as they are.
+ */
+import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import {
+  findCircle,
+  type Import,
+  importsOf,
+  readImports,
+  sourceFiles,
+} from "../support/imports.ts";
+
+const ROOT = join(import.meta.dir, "../../src");
+
+/** Rooms that everything may import: the error family and what this program is. */
+const BASE: ReadonlySet<string> = new Set([
+  "errors.ts",
+  "start-error.ts",
+  "version.ts",
+  "text",
+  "json",
+]);
+
+/** Which rooms a room may import, beside {@link BASE} and itself; the order is that of the layers. */
+const LAYERS: Readonly<Record<string, readonly string[]>> = {
+  // Values: text in, text out.
+  "errors.ts": [],
+  "version.ts": [],
+  "start-error.ts": [],
+  text: [],
+  json: [],
+  // System calls.
+  ffi: [],
+  // Bytes in, events out.
+  protocols: [],
+  // The terminal and the command line, without any command.
+  ui: [],
+  // The system: descriptors, files, processes, addresses.
+  elf: [],
+  io: ["ffi"],
+  files: ["ffi", "protocols"],
+  net: ["ffi", "io", "files", "protocols"],
+  process: ["ffi", "io", "files", "protocols", "process/sandbox"],
+  "process/init": ["ffi", "process"],
+  "process/sandbox": ["ffi"],
+  "process/service": ["ffi", "io", "files", "process"],
+  config: ["net", "process"],
+  // The services and their clients.
+  agent: [],
+  "agent/channel": ["io", "protocols"],
+  "agent/transfer": ["ffi", "io", "files", "protocols", "agent/channel"],
+  "agent/client": [
+    ...["io", "files", "net", "process", "process/sandbox", "protocols"],
+    ...["agent", "agent/channel", "agent/transfer"],
+  ],
+  "agent/server": [
+    ...["ffi", "io", "files", "net", "process", "process/sandbox", "protocols"],
+    ...["agent/channel", "agent/transfer"],
+  ],
+  "device/config": ["config", "ffi", "net", "protocols"],
+  "device/vhost-user": ["ffi", "io", "net", "protocols"],
+  "device/host": ["ffi", "io", "net", "process", "protocols", "device/config"],
+  "device/vsock": ["ffi", "protocols", "device/vhost-user", "device/host"],
+  device: [
+    ...["ffi", "io", "net", "protocols", "ui"],
+    ...["device/config", "device/host", "device/vhost-user", "device/vsock"],
+  ],
+  "device/observe": [
+    ...["ffi", "io", "net", "process", "protocols", "ui"],
+    ...["device", "device/config", "device/vhost-user", "device/vsock"],
+  ],
+  "device/serve": [
+    ...["io", "net", "process"],
+    ...["device", "device/config", "device/host", "device/observe"],
+  ],
+  "device/confine": [
+    ...["ffi", "process", "process/sandbox", "ui"],
+    ...["device/config", "device/host", "device/observe", "device/serve"],
+  ],
+  bridge: ["io", "net", "protocols"],
+  "guest-exec": ["ffi", "io", "net", "process", "protocols"],
+  "vsock-shell": [
+    ...["ffi", "io", "files", "net", "process", "protocols"],
+    ...["agent/channel", "agent/client", "agent/server", "agent/transfer"],
+  ],
+  install: ["elf", "files", "process"],
+  initramfs: ["elf", "process/init"],
+  vm: ["elf", "ffi", "initramfs", "process"],
+  smoke: ["agent/channel", "agent/client", "agent/server", "ffi", "io", "net"],
+  demo: ["io", "process", "vm"],
+  library: [
+    ...["agent", "agent/channel", "agent/client", "agent/transfer"],
+    ...["config", "files", "io", "net", "process", "protocols"],
+  ],
+  "index.ts": ["agent/client", "agent/transfer", "library"],
+};
+
+/** Rooms that may import all the others below them; among each other they are free of circles as well. */
+const TOP: ReadonlySet<string> = new Set(["commands", "main.ts"]);
+
+/** The room of a path below the root. */
+function roomOf(path: string): string {
+  const parts = path.split("/");
+  const [first = ""] = parts;
+  const isDivided = ["agent", "device", "process"].includes(first) && parts.length > 2;
+  return isDivided ? parts.slice(0, 2).join("/") : first;
+}
+
+/** The rule that an import breaks, in words; undefined for a right one. */
+function fault({ from, to }: Import): string | undefined {
+  const room = roomOf(from);
+  if (to === "bun:ffi")
+    return room === "ffi" ? undefined : `${from} imports bun:ffi outside of ffi/`;
+  const isOwn = to.endsWith(".ts") && !to.startsWith("..");
+  if (room === "protocols" && !isOwn) return `${from} imports ${to}: protocols are pure`;
+  if (!isOwn) return undefined;
+  const other = roomOf(to);
+  if (room === other || TOP.has(room)) return undefined;
+  const allowed = LAYERS[room];
+  if (allowed === undefined) return `${from}: the room ${room} has no line in LAYERS`;
+  const mayUseBase = !BASE.has(room) || other === "errors.ts";
+  if (allowed.includes(other) || (BASE.has(other) && mayUseBase)) return undefined;
+  return `${from} imports ${to}: ${room} may not import ${other}`;
+}
+
+const files = sourceFiles(ROOT);
+const imports = files.flatMap((file) => importsOf(ROOT, file));
+
+/** Edges of a graph with an edge for each import. */
+function edges(name: (path: string) => string, used: readonly Import[]): Map<string, Set<string>> {
+  const graph = new Map<string, Set<string>>();
+  for (const { from, to } of used) {
+    if (!to.endsWith(".ts") || to.startsWith("..") || name(from) === name(to)) continue;
+    graph.set(name(from), (graph.get(name(from)) ?? new Set()).add(name(to)));
+  }
+  return graph;
+}
+
+describe("the sources", () => {
+  test("import only what the table of layers allows", () => {
+    expect(files.length).toBeGreaterThan(250);
+    expect(imports.map(fault).filter((text) => text !== undefined)).toEqual([]);
+  });
+
+  test("have no circle of files, not even of types", () => {
+    // A command that is loaded when it is run is no circle: the list of commands is there before it.
+    const loaded = imports.filter(({ isLazy }) => !isLazy);
+    expect(findCircle(edges((path) => path, loaded))).toBeUndefined();
+  });
+
+  test("have no circle of rooms", () => {
+    const loaded = imports.filter(({ isLazy }) => !isLazy);
+    expect(findCircle(edges(roomOf, loaded))).toBeUndefined();
+  });
+
+  test("have a line in the table for each room, and no line without a room", () => {
+    const rooms = new Set(files.map(roomOf));
+    expect([...rooms].filter((room) => !TOP.has(room) && !(room in LAYERS))).toEqual([]);
+    expect(Object.keys(LAYERS).filter((room) => !rooms.has(room))).toEqual([]);
+  });
+
+  test("use each permission of the table", () => {
+    const used = new Set(imports.map(({ from, to }) => `${roomOf(from)} -> ${roomOf(to)}`));
+    const unused = Object.entries(LAYERS)
+      .flatMap(([room, allowed]) => allowed.map((other) => `${room} -> ${other}`))
+      .filter((arrow) => !used.has(arrow));
+    expect(unused).toEqual([]);
+  });
+});
+
+describe("the check of the layers", () => {
+  const faultsOf = (from: string, text: string) =>
+    readImports(from, text)
+      .map(fault)
+      .filter((found) => found !== undefined);
+
+  test.each([
+    ["net/dial.ts", 'import { report } from "../ui/report.ts";', "net may not import ui"],
+    [
+      "ffi/termios.ts",
+      'import type { A } from "../protocols/a.ts";',
+      "ffi may not import protocols",
+    ],
+    ["agent/client/a.ts", 'import { b } from "../server/b.ts";', "may not import agent/server"],
+    ["agent/server/a.ts", 'import { b } from "../client/b.ts";', "may not import agent/client"],
+    ["device/device.ts", 'export { b } from "../commands/index.ts";', "may not import commands"],
+    ["net/dial.ts", 'import { dlopen } from "bun:ffi";', "imports bun:ffi outside of ffi/"],
+    ["protocols/a.ts", 'import { readFileSync } from "node:fs";', "protocols are pure"],
+    ["protocols/a.ts", 'const a = await import("../net/dial.ts");', "protocols may not import net"],
+    ["new/a.ts", 'import { b } from "../net/b.ts";', "has no line in LAYERS"],
+  ])("refuses in %s %s", (from, text, expected) => {
+    expect(faultsOf(from, text)).toEqual([expect.stringContaining(expected)]);
+  });
+
+  test("reads imports over several lines, of types, for effects, and lazy ones, but no comments", () => {
+    const text = `/** import { no } from "./no.ts"; */
+import {
+  a,
+  type B,
+} from "./a.ts";
+import type { C } from "../net/c.ts";
+import "./effect.ts";
+export * from "./d.ts";
+const e = await import("./e.ts");
+type F = typeof import("./f.ts");
+`;
+    expect(
+      readImports("io/x.ts", text).map(({ to, isType, isLazy }) => [to, isType, isLazy]),
+    ).toEqual([
+      ["io/a.ts", false, false],
+      ["net/c.ts", true, false],
+      ["io/effect.ts", false, false],
+      ["io/d.ts", false, false],
+      ["io/e.ts", false, true],
+      ["io/f.ts", true, false],
+    ]);
+  });
+
+  test("finds a circle", () => {
+    const graph = (text: string) =>
+      new Map(text.split(" ").map((arrow) => [arrow[0] ?? "", [...arrow.slice(1)]]));
+    expect(findCircle(graph("ab bc c"))).toBeUndefined();
+    expect(findCircle(graph("abc c bc"))).toBeUndefined();
+    expect(findCircle(graph("ab bc cb"))).toEqual(["b", "c", "b"]);
+    expect(findCircle(graph("aa"))).toEqual(["a", "a"]);
+  });
+});
