@@ -3,7 +3,7 @@ import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { VsockboxError } from "../errors.ts";
 import { HEAD_BYTES, parseElfHead } from "./elf-head.ts";
 
-/** Types of program headers that are looked at. */
+/** Types of program headers that are read. */
 export const PT = { NULL: 0, LOAD: 1, DYNAMIC: 2, INTERP: 3, NOTE: 4, PHDR: 6 } as const;
 
 /** p_flags of a program header. */
@@ -18,7 +18,7 @@ const DT = { NEEDED: 1, PLTRELSZ: 2, STRTAB: 5, SYMTAB: 6, SONAME: 14, JMPREL: 2
 /** Longest string that is read: names of libraries and loaders, in bytes. */
 const MAX_STRING_BYTES = 4096;
 
-/** Gives up to `bytes` bytes from `offset` on; fewer at the end of the file. */
+/** Returns up to `bytes` bytes from `offset` on; fewer at the end of the file. */
 type ReadAt = (offset: number, bytes: number) => Uint8Array;
 
 /** A program header, in bytes and addresses. */
@@ -32,7 +32,7 @@ export interface ProgramHeader {
   alignment: number;
 }
 
-/** What a 64-bit little-endian ELF file says of itself. Read as it is asked. */
+/** A 64-bit little-endian ELF file, whose parts are read on demand. */
 export class ElfFile {
   readonly headers: readonly ProgramHeader[];
   /** e_type: see `ET`. */
@@ -41,7 +41,7 @@ export class ElfFile {
   readonly machine: number;
   /** e_entry. */
   readonly entry: number;
-  /** Where the program headers are in the file. */
+  /** File offset of the program headers. */
   readonly headersOffset: number;
   readonly #readAt: ReadAt;
   /** Values of PT_DYNAMIC by their tags, once they were asked for. */
@@ -78,7 +78,7 @@ export class ElfFile {
    * A file in memory.
    *
    * @param name is for errors.
-   * @throws {VsockboxError} CONFIG where it is no little-endian 64-bit ELF file.
+   * @throws {VsockboxError} CONFIG if it is not a little-endian 64-bit ELF file.
    */
   static inMemory(bytes: Uint8Array, name: string): ElfFile {
     return new ElfFile((offset, count) => bytes.subarray(offset, offset + count), name);
@@ -87,15 +87,14 @@ export class ElfFile {
   /**
    * Reads of the file at `path` what `use` asks for.
    *
-   * @throws {VsockboxError} CONFIG where it is no little-endian 64-bit ELF file; and what `openSync`
-   * gives.
+   * @throws {VsockboxError} CONFIG if it is not a little-endian 64-bit ELF file; errors of `openSync`.
    */
   static read<T>(path: string, use: (file: ElfFile) => T): T {
     const fd = openSync(path, "r");
     try {
       const { size } = fstatSync(fd);
       const readAt: ReadAt = (offset, count) => {
-        // A header may say anything: no room is made for more than there is.
+        // A header may contain any size: no more memory is allocated than the file has bytes.
         const bytes = new Uint8Array(Math.max(0, Math.min(count, size - offset)));
         if (bytes.length === 0) return bytes;
         return bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, offset));
@@ -117,7 +116,7 @@ export class ElfFile {
     return this.headers.filter(({ type }) => type === PT.LOAD);
   }
 
-  /** The loader's path; undefined where the kernel needs none. */
+  /** The loader's path; undefined if the kernel needs none. */
   get interpreter(): string | undefined {
     const header = this.only(PT.INTERP);
     return header && this.#text(header.offset);
@@ -174,7 +173,7 @@ export class ElfFile {
     return values;
   }
 
-  /** Where in the file an address is; behind everything where it is not in it. */
+  /** Returns the file offset of an address; past the end if the file does not contain it. */
   #offsetOf(address: number): number {
     const home = this.loaded.find(
       (header) => address >= header.address && address < header.address + header.fileBytes,

@@ -16,7 +16,7 @@ export interface ElfHead {
   machine: number;
 }
 
-/** Undefined where the bytes are too few, or not the beginning of an ELF file. */
+/** Undefined if the bytes are too few, or not the beginning of an ELF file. */
 export function parseElfHead(bytes: Uint8Array): ElfHead | undefined {
   if (bytes.length < HEAD_BYTES) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -39,7 +39,7 @@ const MACHINES: Readonly<Record<number, string>> = {
   243: "riscv",
 };
 
-/** The machine's name for people, as in `x86-64`; its number where it has none here. */
+/** Returns the name of an architecture (e_machine), such as `x86-64`; its number if it has none here. */
 export function machineName(machine: number): string {
   return MACHINES[machine] ?? `ELF machine ${machine}`;
 }

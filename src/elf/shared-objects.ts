@@ -18,7 +18,7 @@ export interface ElfNeeds {
 /**
  * Reads what the program or library at `path` needs.
  *
- * @throws {VsockboxError} CONFIG where it is no little-endian 64-bit ELF file.
+ * @throws {VsockboxError} CONFIG if it is not a little-endian 64-bit ELF file.
  */
 export function readElfNeeds(path: string): ElfNeeds {
   return ElfFile.read(path, ({ type, machine, interpreter, needed }) => {
@@ -28,7 +28,7 @@ export function readElfNeeds(path: string): ElfNeeds {
   });
 }
 
-/** Where shared libraries are on Debian, Fedora, Alpine and their like. */
+/** Directories of shared libraries on Debian, Fedora, Alpine and similar distributions. */
 const LIBRARY_FOLDERS = [
   "/lib/x86_64-linux-gnu",
   "/usr/lib/x86_64-linux-gnu",
@@ -44,12 +44,12 @@ const LIBRARY_FOLDERS = [
  * All files that a program needs to run in a root of its own: the loader at its own path, and every
  * library, also those that libraries need, by its path here.
  *
- * @throws {VsockboxError} UNAVAILABLE where one is not on this machine, CONFIG where `program` is no ELF
+ * @throws {VsockboxError} UNAVAILABLE if one does not exist here, CONFIG if `program` is not an ELF
  * file.
  */
 export function sharedObjects(program: string): string[] {
   const programNeeds = readElfNeeds(program);
-  /** What the file at `path` needs, where it is there and for the program's machine. */
+  /** Returns the needs of the file at `path`, if it exists and has the program's architecture. */
   const fitting = (path: string) => {
     const needs = existsSync(path) ? readElfNeeds(path) : undefined;
     return needs?.machine === programNeeds.machine ? needs : undefined;

@@ -1,28 +1,28 @@
-/** A listening socket in the device's loop: some clients in each round, and none where no more fit. */
+/** A listening socket in an {@link EventLoop}: a limited number of clients in each round, a pause on EMFILE. */
 import { reasonOf } from "../errors.ts";
 import { EPOLLIN } from "../ffi/epoll.ts";
 import { acceptSocket } from "../ffi/socket.ts";
 import type { EventLoop } from "./event-loop.ts";
 
-/** Clients of one socket before the other descriptors have a turn. */
+/** Clients of one socket that are accepted before other descriptors are served. */
 const ACCEPTS_PER_ROUND = 64;
 
 /**
- * Without a free descriptor (EMFILE, ENFILE) or memory the socket stays ready and nothing can be done
- * about it: it is left alone for so long, in milliseconds. Clients wait in its backlog meanwhile.
+ * How long a socket is not watched after accept(2) has failed for want of descriptors (EMFILE, ENFILE) or
+ * memory, in milliseconds: it stays ready, and its clients wait in the backlog.
  */
 const PAUSE_MS = 100;
 
-/** What is wrong is said so often at most, in milliseconds. */
+/** Shortest interval between two warnings, in milliseconds. */
 const WARN_MS = 10_000;
 
-/** What an {@link Acceptor} is made of. */
+/** Options of {@link Acceptor}. */
 export interface AcceptorOptions {
-  /** The listening socket, which stays the caller's to close. */
+  /** The listening socket; the caller closes it. */
   fd: number;
-  /** Where it listens, for messages. */
+  /** The address of the listener, for messages. */
   address: string;
-  /** Takes over a client's descriptor. */
+  /** Receives a client's descriptor and owns it. */
   onAccept: (fd: number) => void;
   warn: (message: string) => void;
 }
@@ -31,7 +31,7 @@ export interface AcceptorOptions {
 export class Acceptor {
   readonly #loop: EventLoop;
   readonly #options: AcceptorOptions;
-  /** When it goes on, by performance.now(). */
+  /** End of the pause, by performance.now(). */
   #pausedUntil = Infinity;
   #warnedAt = -Infinity;
 
@@ -69,12 +69,12 @@ export class Acceptor {
     this.#options.warn(`${reason}: clients have to wait`);
   }
 
-  /** Goes on after a pause; to be called in every round. */
+  /** Resumes after a pause; called in every round. */
   onTime(now: number): void {
     if (this.#pausedUntil <= now) this.#watch();
   }
 
-  /** Accepts no more, before the socket is closed. */
+  /** Stops accepting; called before the socket is closed. */
   close(): void {
     this.#pausedUntil = Infinity;
     this.#loop.remove(this.#options.fd);

@@ -1,19 +1,19 @@
 /** Deadlines and backoff. */
 import { VsockboxError } from "../errors.ts";
 
-/** Growing pauses between tries, in milliseconds. */
+/** Growing pauses between attempts, in milliseconds. */
 export interface Backoff {
   firstMs: number;
   factor: number;
   maxMs: number;
 }
 
-/** The pause after try number `attempt` (from 0), in milliseconds. */
+/** Returns the pause after attempt number `attempt` (from 0), in milliseconds. */
 export function backoffDelay({ firstMs, factor, maxMs }: Backoff, attempt: number): number {
   return Math.min(maxMs, firstMs * factor ** attempt);
 }
 
-/** The error of an aborted operation: the signal's own reason where that is one of ours. */
+/** Returns the error of an aborted operation: the signal's reason if that is a {@link VsockboxError}. */
 export function abortError(signal: AbortSignal, operation: string): VsockboxError {
   if (signal.reason instanceof VsockboxError) return signal.reason;
   return new VsockboxError({
@@ -24,7 +24,7 @@ export function abortError(signal: AbortSignal, operation: string): VsockboxErro
   });
 }
 
-/** Calls `action` when the signal fires, at once where it has fired already, until disposed. */
+/** Calls `action` when the signal fires, at once if it has fired already, until disposed. */
 export function onAbort(signal: AbortSignal | undefined, action: () => void): Disposable {
   if (signal?.aborted) action();
   else signal?.addEventListener("abort", action, { once: true });
@@ -32,7 +32,7 @@ export function onAbort(signal: AbortSignal | undefined, action: () => void): Di
 }
 
 /**
- * Waits, or stops waiting when the signal fires.
+ * Waits for a number of milliseconds, or until the signal fires.
  *
  * @throws {VsockboxError} the signal's reason, or ABORTED.
  */
@@ -50,7 +50,7 @@ export async function delay(milliseconds: number, signal?: AbortSignal): Promise
 }
 
 /**
- * The answer to a request that was sent over `stream`, which is aborted when it does not come in time.
+ * Awaits the answer to a request that was sent over `stream`, which is aborted if none comes in time.
  *
  * @param what the request, as a verb phrase for the error.
  * @throws {VsockboxError} TIMEOUT, and what `answer` throws.
@@ -74,8 +74,8 @@ export function answerInTime<T>(
 }
 
 /**
- * `promise`, but given up after `milliseconds` with `timeoutError()`, or when the signal fires. The
- * caller's `onGiveUp` ends the work behind the promise.
+ * Awaits `promise`, but rejects after `milliseconds` with `timeoutError()`, or when the signal fires.
+ * `onGiveUp` then ends the work that the promise stands for.
  */
 export async function withDeadline<T>(
   promise: Promise<T>,

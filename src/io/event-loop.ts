@@ -1,30 +1,40 @@
 /**
- * The device's own loop: one blocking epoll_wait for all VMs. Now and then it lets the runtime have a
- * turn, which is how signals and everything else that is no part of the device come through.
+ * The event loop of the vhost-user device: one thread, one epoll instance, all VMs of the process.
+ *
+ * A round waits in epoll_wait(2), calls the handler of each ready descriptor, and then the actions that
+ * run after every round (flushing queues, timers). The runtime's own loop would cost a callback and an
+ * allocation for each event; this one costs a lookup in a map.
+ *
+ * Timers are kept by their owners. An owner that waits for a time calls `noLaterThan(time)` in each
+ * round; `again()` makes the next wait return at once, `soon()` within a few milliseconds.
+ *
+ * The runtime (signals, HTTP servers, file writes) runs between rounds: after every idle round, every
+ * 50 ms under load, and as soon as its own epoll instance is ready, if that was found
+ * (`runtime-epoll.ts`) and is watched as one more descriptor.
  */
 import { Epoll, EPOLLIN } from "../ffi/epoll.ts";
 
-/** Called with what epoll says of a descriptor. */
+/** Called with the epoll events of a descriptor. */
 export type EventHandler = (events: number) => void;
 
-/** Longest block of the thread, in milliseconds: so long a signal may have to wait. */
+/** Longest wait of one round, in milliseconds: a signal is delayed by at most this long. */
 const BLOCK_MS = 100;
 
-/** As long blocks a loop that was asked to come back soon, in milliseconds. */
+/** Longest wait after {@link EventLoop.soon}, in milliseconds. */
 const SOON_MS = 5;
 
-/** A busy loop lets the runtime have a turn so often, in milliseconds. */
+/** Interval at which a busy loop lets the runtime run, in milliseconds. */
 const TURN_MS = 50;
 
 /** Tokens are positive i32. */
 const MAX_TOKEN = 0x7fff_ffff;
 
-/** Descriptors and who is told of their events. */
+/** Descriptors and the handlers of their events. */
 export class EventLoop {
   readonly #epoll = new Epoll(128);
   /**
-   * By token, not by descriptor: a descriptor that is closed while the events of a round are handled
-   * may be another one's before the round is over, and the events that are left are not its own.
+   * Keyed by token, not by descriptor: a descriptor that is closed during a round may be reused before
+   * the round ends, and the remaining events of the round belong to the closed one.
    */
   readonly #handlers = new Map<number, EventHandler>();
   readonly #tokens = new Map<number, number>();
@@ -51,21 +61,22 @@ export class EventLoop {
     return this.#lastToken;
   }
 
-  /** Watches it for other events; what is true of these already is told as well. */
+  /** Changes the events of a descriptor; events that are pending already are reported too. */
   modify(fd: number, events: number): void {
     const token = this.#tokens.get(fd);
     if (token !== undefined) this.#epoll.modify(fd, events, token);
   }
 
-  /** Looks at a descriptor no more. */
+  /** Stops watching a descriptor. */
   remove(fd: number): void {
     if (this.forget(fd)) this.#epoll.remove(fd);
   }
 
   /**
-   * The same for one that is about to be closed, and has no duplicate: the kernel forgets it then.
+   * Stops watching a descriptor that is about to be closed and has no duplicate, without a system call:
+   * the kernel removes it from the epoll instance at close(2).
    *
-   * @returns whether it was looked at.
+   * @returns whether it was watched.
    */
   forget(fd: number): boolean {
     const token = this.#tokens.get(fd);
@@ -79,30 +90,30 @@ export class EventLoop {
     this.#everyRound.push(action);
   }
 
-  /** Calls `action` when nothing has come for a while after something had. */
+  /** Calls `action` after the first idle round that follows a busy one. */
   whenIdle(action: () => void): void {
     this.#onIdle.push(action);
   }
 
-  /** Something is left to be done: the next round comes at once. */
+  /** Makes the next round start without a wait, since work is left. */
   again(): void {
     this.#again = true;
   }
 
   /**
-   * The next round comes at this time at the latest, by performance.now(). Of several wishes the
-   * earliest counts. It holds for one round: who still waits then says so again.
+   * Limits the next wait to this time, by performance.now(). The earliest of several times counts. It
+   * holds for one round: a caller that still waits calls it again.
    */
   noLaterThan(time: number): void {
     if (time < this.#wakeAt) this.#wakeAt = time;
   }
 
-  /** Something may be done in a moment that no descriptor tells of: the next round comes soon. */
+  /** Limits the next wait to a few milliseconds, for a condition that no descriptor reports. */
   soon(): void {
     this.noLaterThan(performance.now() + SOON_MS);
   }
 
-  /** How long epoll may block: in whole milliseconds, so that a wish is never met too early. */
+  /** Returns how long epoll may wait, rounded up to milliseconds so that no time is met too early. */
   #blockMs(longest: number): number {
     if (this.#again) return 0;
     if (this.#wakeAt === Infinity) return longest;
@@ -110,10 +121,10 @@ export class EventLoop {
   }
 
   /**
-   * Wakes up for what the runtime waits for as well, and lets it have its turn at once: a server, a
-   * signal or a finished write does not wait for the end of a block then.
+   * Ends the wait also when the runtime has events, and lets it run at once: signals, servers and
+   * finished writes are not delayed until the wait ends.
    *
-   * @param fd the runtime's own epoll, as `findRuntimeEpoll` gives it.
+   * @param fd the runtime's own epoll, as `findRuntimeEpoll` returns it.
    */
   watchRuntime(fd: number): void {
     this.add(fd, EPOLLIN, () => {
@@ -127,10 +138,10 @@ export class EventLoop {
   }
 
   /**
-   * One round: waits for events and handles them.
+   * Runs one round: waits for events and handles them.
    *
    * @param blockMs how long to wait for the first one at most, in milliseconds.
-   * @returns whether there was any, or something is left to be done at once.
+   * @returns whether there were events, or work is left.
    */
   round(blockMs: number): boolean {
     const count = this.#epoll.wait(this.#blockMs(blockMs));
@@ -160,7 +171,7 @@ export class EventLoop {
     }
   }
 
-  /** Ends it: descriptors are watched no more. */
+  /** Closes the epoll instance; no descriptor is watched any longer. */
   close(): void {
     this.#epoll.close();
   }

@@ -1,14 +1,14 @@
-/** Ending connections over which nothing goes. */
+/** Aborts connections without traffic. */
 import { VsockboxError } from "../errors.ts";
 import type { SocketStream } from "./stream.ts";
 
-/** How often connections are looked at for traffic, in milliseconds. */
+/** Interval at which connections are checked for traffic, in milliseconds. */
 const IDLE_CHECK_MS = 1000;
 
 /**
- * Aborts a stream over which nothing came or went for so long; undefined: never.
+ * Aborts a stream that had no traffic in either direction for `idleTimeoutMs`; undefined: never.
  *
- * @returns the timer, to be cleared when the stream is done with.
+ * @returns the timer, which the caller clears at the end of the stream.
  */
 export function watchIdle(
   stream: SocketStream,

@@ -1,4 +1,4 @@
-/** Who is at the other end of a connected descriptor. */
+/** The peer of a connected descriptor. */
 import {
   AF_UNIX,
   AF_VSOCK,
@@ -8,18 +8,18 @@ import {
 } from "../ffi/sockaddr.ts";
 import { localSockaddr, peerSockaddr } from "../ffi/socket.ts";
 
-/** The other end of a connection, as the kernel names it. */
+/** The address of a peer, as the kernel reports it. */
 export type Peer =
   | { kind: "vsock"; cid: number; port: number }
   | { kind: "unix"; path: string }
   | { kind: "unknown" };
 
-/** The peer of a connected socket. */
+/** Returns the peer of a connected socket. */
 export function peerOf(fd: number): Peer {
   return decode(peerSockaddr(fd));
 }
 
-/** The address that a socket is bound to. */
+/** Returns the address that a socket is bound to. */
 export function boundTo(fd: number): Peer {
   return decode(localSockaddr(fd));
 }
@@ -34,12 +34,12 @@ function decode(bytes: Uint8Array | undefined): Peer {
   return family === AF_UNIX ? { kind: "unix", path: decodeSockaddrUn(bytes) } : { kind: "unknown" };
 }
 
-/** Who a peer is, without the port that changes with every connection. */
+/** Returns a peer as text without its port, which differs for each connection. */
 export function formatPeerHost(peer: Peer): string {
   return peer.kind === "vsock" ? `vsock:${peer.cid}` : formatPeer(peer);
 }
 
-/** The peer in words, for logs and errors. */
+/** Returns a peer as text for logs and errors. */
 export function formatPeer(peer: Peer): string {
   if (peer.kind === "vsock") return `vsock:${peer.cid}:${peer.port}`;
   if (peer.kind === "unix") return peer.path === "" ? "unix" : `unix:${peer.path}`;

@@ -26,7 +26,7 @@ export class PipeReader implements ByteSource {
       const { value, done } = await this.#reader.read();
       return done ? undefined : value;
     } catch (thrown) {
-      // How a terminal says that nobody has its other end open any more.
+      // The error of a terminal whose other end no process has open.
       if (reasonOf(thrown).errno === "EIO") return undefined;
       throw thrown;
     }
@@ -40,7 +40,7 @@ export class PipeReader implements ByteSource {
     }
   }
 
-  /** Gives the pipe up; a child that writes on gets SIGPIPE. */
+  /** Closes the pipe; a child that writes again gets SIGPIPE. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;

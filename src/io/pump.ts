@@ -1,10 +1,10 @@
 /** Moving bytes between two ends with backpressure and half-close. */
 import { toVsockboxError } from "../errors.ts";
 
-/** Anything that gives bytes: a stream, a child's output, standard input. */
+/** A source of bytes: a stream, a child's output, standard input. */
 export type ByteSource = AsyncIterable<Uint8Array>;
 
-/** Anything that takes bytes: `write` resolves when they are taken, `end` says that no more come. */
+/** A sink of bytes: `write` resolves when they are accepted, `end` half-closes. */
 export interface ByteSink {
   write(bytes: Uint8Array): Promise<void>;
   end(): Promise<void>;
@@ -96,7 +96,7 @@ async function copyWhileRead(from: ClosableDuplex, to: ClosableDuplex): Promise<
 
 /**
  * {@link pump}, then closes both. Also ends if one side has closed altogether, which at first looks
- * like a half-close: what it has sent still arrives, but no process waits for an answer any more.
+ * like a half-close: what it has sent still arrives, but no process waits for an answer any longer.
  */
 export async function pumpToClose(a: ClosableDuplex, b: ClosableDuplex): Promise<void> {
   const timers: Timer[] = [];

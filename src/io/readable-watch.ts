@@ -1,6 +1,6 @@
 /**
  * Waiting until listening sockets have connections, one call for each wait. The runtime's own listeners
- * accept by themselves: before anything is known of the peer, and without a pause if there is no free
+ * accept by themselves: before the peer is known, and without a pause if there is no free
  * descriptor, which keeps a core busy until there is one.
  *
  * One epoll holds all sockets that are waited for; an eventfd, which the runtime can wait for, reports

@@ -1,6 +1,6 @@
 /**
  * The epoll in which the runtime waits for its own sockets and signals. An epoll can be watched by
- * another one (epoll(7)), so the device's loop need not look at the clock to know that the runtime
+ * another one (epoll(7)), so the device's loop need not poll to find out that the runtime
  * has something to do.
  */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
@@ -10,7 +10,7 @@ const DESCRIPTORS = "/proc/self/fd";
 /** What each epoll of this process waits for, by its descriptor. */
 export type EpollTargets = ReadonlyMap<number, string>;
 
-/** Looks at all epolls of this process; proc(5), `/proc/[pid]/fdinfo`. */
+/** Reads all epoll instances of this process; proc(5), `/proc/[pid]/fdinfo`. */
 export function epollTargets(): EpollTargets {
   const found = new Map<number, string>();
   for (const name of namesIn(DESCRIPTORS)) {
@@ -38,8 +38,8 @@ function namesIn(directory: string): string[] {
  * The runtime's epoll: the one that waits for something else since a server of the runtime's was
  * made.
  *
- * @param before what {@link epollTargets} gave before that.
- * @returns undefined where it cannot be told, as without /proc.
+ * @param before the result of {@link epollTargets} before that.
+ * @returns undefined if it cannot be determined, as without /proc.
  */
 export function findRuntimeEpoll(before: EpollTargets): number | undefined {
   for (const [fd, targets] of epollTargets()) {

@@ -45,9 +45,9 @@ export class StandardOutput implements ByteSink {
   }
 
   /**
-   * Resolves when the reader of the output has room for more.
+   * Resolves when the reader of the output accepts more.
    *
-   * @throws {VsockboxError} IO: EPIPE where the reader is gone, ENOSPC where the disk is full.
+   * @throws {VsockboxError} IO: EPIPE if the reader has closed, ENOSPC if the disk is full.
    */
   async write(bytes: Uint8Array): Promise<void> {
     try {
@@ -72,7 +72,7 @@ export class StandardOutput implements ByteSink {
   }
 }
 
-/** Whether an error means that the reader of our output has gone, as in `… | head -1`. */
+/** Whether an error means that the reader of our output has closed it, as in `… | head -1`. */
 export function isBrokenPipe(thrown: unknown): boolean {
   return (
     thrown instanceof VsockboxError && thrown.errno === "EPIPE" && thrown.operation === "write to"

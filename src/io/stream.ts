@@ -21,7 +21,7 @@ import { abortError, onAbort } from "./deadline.ts";
 /** Reading from the kernel stops above this many unread bytes and goes on below half of it. */
 export const READ_HIGH_WATER_BYTES = 1024 * 1024;
 
-/** How often a stream that is not being read looks whether its peer is gone, in milliseconds. */
+/** Interval at which a paused stream checks whether its peer has closed, in milliseconds. */
 const HANGUP_CHECK_MS = 250;
 
 const PEER_GONE = POLLRDHUP | POLLHUP | POLLERR;
@@ -45,7 +45,7 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
   /** Resolves when the descriptor is closed, however that came about. Never rejects. */
   readonly closed: Promise<void>;
   /**
-   * Resolves when the peer has ended its output or is gone, even while unread bytes wait here: the
+   * Resolves when the peer has half-closed or closed, even while bytes are unread: the
    * way to notice a peer that left while this side does not read.
    */
   readonly peerEnded: Promise<void>;
@@ -86,9 +86,9 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
   }
 
   /**
-   * The next bytes, as many as came at once, or undefined at end of input.
+   * Returns the next bytes, as many as came at once, or undefined at end of input.
    *
-   * @throws {VsockboxError} TRANSPORT where the connection broke, after all bytes before that.
+   * @throws {VsockboxError} TRANSPORT if the connection broke, after all bytes before that.
    */
   async read(): Promise<Uint8Array | undefined> {
     for (;;) {
@@ -106,9 +106,9 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
   }
 
   /**
-   * Exactly `count` bytes.
+   * Returns exactly `count` bytes.
    *
-   * @throws {VsockboxError} TRANSPORT where the input ends before, saying how many are missing.
+   * @throws {VsockboxError} TRANSPORT if the input ends before, with the number of missing bytes.
    */
   async readExactly(count: number): Promise<Uint8Array> {
     const bytes = new Uint8Array(count);
@@ -126,7 +126,7 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
     return bytes;
   }
 
-  /** Puts bytes back in front of what is read next. */
+  /** Puts bytes back, so that the next read returns them first. */
   unread(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
     this.#chunks.unshift(bytes);
@@ -142,10 +142,10 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
   }
 
   /**
-   * Sends all of `bytes`; resolves when the kernel has taken them. The buffer must not change until
+   * Sends all of `bytes`; resolves when the kernel has accepted them. The buffer must not change until
    * then.
    *
-   * @throws {VsockboxError} TRANSPORT where the connection is or gets closed.
+   * @throws {VsockboxError} TRANSPORT if the connection is or becomes closed.
    */
   write(bytes: Uint8Array): Promise<void> {
     if (bytes.length === 0) return this.#writing ? this.#writeQueue : Promise.resolve();
@@ -197,7 +197,7 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
     return this.#isClosed || (!this.#paused && pollDescriptor(this.fd, POLLIN, 0) !== 0);
   }
 
-  /** Whether the peer has closed both directions; a half-closed peer still takes bytes. */
+  /** Whether the peer has closed both directions; a half-closed peer still reads. */
   get isPeerGone(): boolean {
     return this.#isClosed || isPeerClosed(this.fd);
   }
@@ -211,7 +211,7 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
     );
   }
 
-  /** Drops what is unread and reads no more: the peer's writes fail with EPIPE. */
+  /** Discards unread bytes and stops reading: the peer's writes fail with EPIPE. */
   endInput(): void {
     if (this.#isClosed) return;
     shutdownRead(this.fd);
@@ -221,7 +221,7 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
     this.onEnd();
   }
 
-  /** Half-close: sends what is queued, then tells the peer that no more will come. */
+  /** Half-closes: sends the queued bytes, then shuts down writing. */
   async end(): Promise<void> {
     if (this.#writing) await this.#writeQueue;
     if (this.#outputEnded || this.#isClosed) return;
@@ -231,8 +231,8 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
   }
 
   /**
-   * Ends our side, reads and drops what still comes until the peer closes too, and closes: closing with
-   * unread input would reset the connection and could take what was sent last with it.
+   * Half-closes, discards input until the peer closes too, and closes: closing with unread input would
+   * reset the connection, and the peer could lose the bytes that were sent last.
    *
    * @param lingerMs how long to wait for the peer, in milliseconds.
    */
@@ -246,12 +246,12 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
         clearTimeout(timer);
       }
     } catch {
-      // The peer is gone: nothing is left to be said to it.
+      // The peer has closed; there is nothing left to send.
     }
     await this.close();
   }
 
-  /** Sends what is queued, then closes both directions. */
+  /** Sends the queued bytes, then closes both directions. */
   async close(): Promise<void> {
     if (this.#writing) await this.#writeQueue;
     if (!this.#isClosed) this.#socket.end();
@@ -267,7 +267,7 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
     this.#wake();
   }
 
-  /** Aborts when the signal fires, with its reason where that is one of ours. */
+  /** Aborts when the signal fires, with its reason if that is a {@link VsockboxError}. */
   abortOn(signal: AbortSignal): void {
     const watch = onAbort(signal, () => this.abort(abortError(signal, "use connection")));
     void this.closed.then(() => watch[Symbol.dispose]());
@@ -291,14 +291,14 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
     if (this.#outputEnded) this.#socket.end();
   }
 
-  /** Called by the runtime: the kernel takes bytes again. */
+  /** Called by the runtime: the kernel accepts bytes again. */
   onDrain(): void {
     const drain = this.#drain;
     this.#drain = undefined;
     drain?.resolve();
   }
 
-  /** Called by the runtime: the descriptor is closed, with an error where the connection broke. */
+  /** Called by the runtime: the descriptor is closed, with an error if the connection broke. */
   onClose(error?: unknown): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -339,7 +339,7 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
   #pause(): void {
     this.#paused = true;
     this.#socket.pause();
-    // A paused socket gets no event when its peer goes away, so look from time to time.
+    // A paused socket gets no event when its peer closes, so poll it.
     this.#hangupTimer = setInterval(() => {
       if ((pollDescriptor(this.fd, POLLRDHUP, 0) & PEER_GONE) !== 0) this.#peerEnding.resolve();
     }, HANGUP_CHECK_MS);
@@ -353,7 +353,7 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
   }
 }
 
-/** The runtime's callbacks, handed on to the {@link SocketStream} that is each socket's data. */
+/** Returns the runtime's callbacks, which call the {@link SocketStream} of each socket. */
 export function socketHandler(
   onOpen: (stream: SocketStream) => void,
 ): SocketHandler<SocketStream, "buffer"> {
@@ -373,7 +373,7 @@ export function socketHandler(
 }
 
 /**
- * Takes over a connected, non-blocking descriptor. From here on the stream owns it.
+ * Makes a stream of a connected, non-blocking descriptor, which the stream owns from then on.
  *
  * A descriptor whose connect is still pending must not be handed over: the runtime reports a
  * refusal as an ordinary close, or not at all.

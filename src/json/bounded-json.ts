@@ -39,7 +39,7 @@ const SHAPED_NAMES = 64;
 /** Sequences of names that are remembered; a sequence beyond them counts as a new one. */
 const MAX_SHAPES = 16_384;
 
-/** Bytes of a string that are looked at one by one before the runtime searches for its end. */
+/** Bytes of a string that are checked one by one before the runtime searches for its end. */
 const SHORT_STRING_BYTES = 32;
 
 const QUOTE = 0x22;
@@ -174,7 +174,7 @@ class Scanner {
     return Math.imul(hash ^ QUOTE, 0x0100_0193) >>> 0;
   }
 
-  /** Where the string that begins at `begin` has its closing quote; the text's end if it has none. */
+  /** Returns the index of the closing quote of the string at `begin`; the text's end if it has none. */
   #stringEnd(begin: number): number {
     const bytes = this.#bytes;
     let plain = 0;
@@ -233,8 +233,8 @@ function hasWideCharacter(text: Uint8Array): boolean {
 const scanner = new Scanner();
 
 /**
- * Whether parsing a JSON text would cost too much; undefined if it may be parsed. It says nothing
- * about whether the text is valid.
+ * Whether parsing a JSON text would cost too much; undefined if it may be parsed. It does not check
+ * whether the text is valid.
  */
 export function jsonExcess(bytes: Uint8Array): JsonExcess | undefined {
   return scanner.run(bytes).excess;

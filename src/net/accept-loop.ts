@@ -1,4 +1,4 @@
-/** Accepts connections of a listening socket, one after the other, whatever is short meanwhile. */
+/** Accepts connections of a listening socket, and pauses if descriptors or memory are short. */
 import { reasonOf } from "../errors.ts";
 import { acceptSocket, closeDescriptor } from "../ffi/socket.ts";
 import { readableWatch, type ReadableWatch } from "../io/readable-watch.ts";
@@ -7,12 +7,12 @@ import { readableWatch, type ReadableWatch } from "../io/readable-watch.ts";
 const ACCEPTS_PER_ROUND = 256;
 
 /**
- * Without a free descriptor (EMFILE, ENFILE) or memory the socket stays ready and nothing can be done
- * about it: it is left alone for so long, in milliseconds. Peers wait in its backlog meanwhile.
+ * Pause after accept(2) has failed for want of descriptors (EMFILE, ENFILE) or memory, in milliseconds.
+ * Peers wait in the backlog.
  */
 const PAUSE_MS = 100;
 
-/** A shortage is reported once in so long, in milliseconds. */
+/** Shortest interval between two reports of a shortage, in milliseconds. */
 const WARN_MS = 10_000;
 
 /** The longest interval of a timer, in milliseconds: it keeps the process alive and never fires. */
@@ -22,13 +22,13 @@ const LONGEST_MS = 0x7fff_ffff;
 export interface AcceptLoopOptions {
   /** The listening socket, non-blocking. The loop closes it. */
   fd: number;
-  /** Where it listens, for messages. */
+  /** The address of the listener, for messages. */
   address: string;
-  /** Takes over the descriptor of a connection; the next is accepted when this resolves. */
+  /** Receives the descriptor of a connection and owns it; the next is accepted when this resolves. */
   onAccept: (fd: number) => Promise<void> | void;
   /** Called with the reason if nothing can be accepted for now. */
   onShortage?: ((reason: string) => void) | undefined;
-  /** What waits for connections; the process's own unless a test has one. */
+  /** Waits for connections; the process's own unless a test has one. */
   watch?: ReadableWatch;
 }
 

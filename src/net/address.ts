@@ -1,5 +1,5 @@
 /**
- * The address forms that every command takes, parsed in this one place.
+ * The address forms that every command accepts.
  *
  * | form | meaning |
  * | --- | --- |
@@ -16,24 +16,24 @@ import { readU32 } from "../text/quantities.ts";
 export const ANY = 0xffff_ffff;
 /** VMADDR_CID_HYPERVISOR. */
 export const CID_HYPERVISOR = 0;
-/** VMADDR_CID_LOCAL: this machine itself, Linux 5.6. */
+/** VMADDR_CID_LOCAL: loopback, since Linux 5.6. */
 export const CID_LOCAL = 1;
 /** VMADDR_CID_HOST. */
 export const CID_HOST = 2;
 
-/** An AF_VSOCK address; the port is undefined where the command's own default is meant. */
+/** An AF_VSOCK address; an undefined port stands for the command's default. */
 export interface VsockAddress {
   kind: "vsock";
   cid: number;
   port: number | undefined;
   /**
-   * Set where the host has to pass it on to another VM: VMADDR_FLAG_TO_HOST. A guest that runs VMs of
-   * its own would look for the CID among these.
+   * Set if the host forwards it to another VM: VMADDR_FLAG_TO_HOST. Without it a guest that runs VMs
+   * itself would search the CID among these.
    */
   toHost?: true;
 }
 
-/** A hybrid-vsock Unix socket: to dial, `CONNECT port` is spoken; to listen, `path_port` is bound. */
+/** A hybrid-vsock Unix socket: dialing sends `CONNECT port`; listening binds `path_port`. */
 export interface HybridAddress {
   kind: "hybrid";
   path: string;
@@ -46,14 +46,14 @@ export interface UnixAddress {
   path: string;
 }
 
-/** A name to be looked up among the profiles. */
+/** The name of a profile. */
 export interface ProfileAddress {
   kind: "profile";
   name: string;
   port: number | undefined;
 }
 
-/** What {@link parseAddress} understands. */
+/** The result of {@link parseAddress}. */
 export type Address = VsockAddress | HybridAddress | UnixAddress | ProfileAddress;
 
 /** An address that a socket can be opened for. */
@@ -74,7 +74,7 @@ export const ADDRESS_HINT =
   "a CID may also be any, hypervisor, local or host";
 
 /**
- * Reads an address in any of the forms above.
+ * Parses an address in any of the forms above.
  *
  * @throws {VsockboxError} USAGE, with the right forms in the hint.
  */
@@ -137,7 +137,7 @@ function parseBare(text: string, fail: Fail): Address {
   return { kind: "profile", name, port: port === undefined ? undefined : readPort(port, fail) };
 }
 
-/** The part behind the last colon is the port where it is made of digits only. */
+/** The part after the last colon is the port if it has digits only. */
 function splitHybrid(rest: string, fail: Fail): HybridAddress {
   const colon = rest.lastIndexOf(":");
   const tail = rest.slice(colon + 1);
@@ -150,12 +150,12 @@ function splitHybrid(rest: string, fail: Fail): HybridAddress {
 /** Words that begin an address. */
 const RESERVED: ReadonlySet<string> = new Set(["vsock", "sibling", "hybrid", "unix"]);
 
-/** Letters, digits, `_`, `-` and `.`, beginning with a letter or `_`: what a profile may be called. */
+/** Whether a profile may have this name: letters, digits, `_`, `-` and `.`, first a letter or `_`. */
 export function isProfileName(name: string): boolean {
   return /^[A-Za-z_][A-Za-z0-9_.-]*$/.test(name) && !RESERVED.has(name);
 }
 
-/** A CID as a u32 or by name; undefined for anything else. */
+/** Parses a CID, a u32 or a name; undefined for anything else. */
 export function readCid(text: string): number | undefined {
   const named = Object.hasOwn(CID_NAMES, text.toLowerCase())
     ? CID_NAMES[text.toLowerCase()]
@@ -168,7 +168,7 @@ function readPort(text: string, fail: Fail): number {
   return readU32(text) ?? fail(`${JSON.stringify(text)} is no port (0 to 4294967295)`);
 }
 
-/** The address in its one full form; `parseAddress` reads it back to the same value. */
+/** Returns the address in its full form, which `parseAddress` parses to the same value. */
 export function formatAddress(address: Address): string {
   switch (address.kind) {
     case "vsock":
@@ -186,7 +186,7 @@ function formatPort(port: number | undefined): string {
   return port === undefined ? "" : `:${port}`;
 }
 
-/** The same address with the port filled in where it has none. */
+/** Returns the address with `port` if it has none. */
 export function withDefaultPort<T extends Address>(address: T, port: number): T {
   return address.kind === "unix" || address.port !== undefined ? address : { ...address, port };
 }

@@ -1,17 +1,17 @@
-/** Who may connect: a list of CIDs, asked at accept with the peer's address from the kernel. */
+/** The allow-list of CIDs, checked at accept(2) with the peer's address from the kernel. */
 import { VsockboxError } from "../errors.ts";
 import { ANY, CID_HOST, CID_LOCAL, readCid } from "./address.ts";
 
-/** An allow-list of CIDs; "any" lets everybody in. */
+/** An allow-list of CIDs; "any" allows all peers. */
 export type AllowedCids = ReadonlySet<number> | "any";
 
-/** The host alone: what a service in a guest accepts unless told otherwise. */
+/** The host alone, the default of a service in a guest. */
 export const HOST_ONLY: AllowedCids = new Set([CID_HOST]);
 
 /**
  * Reads `--allow-cid 2,3,local` or `any`.
  *
- * @throws {VsockboxError} USAGE for an empty list or a word that is no CID.
+ * @throws {VsockboxError} USAGE for an empty list or a word that is not a CID.
  */
 export function parseAllowedCids(list: string): AllowedCids {
   const cids = new Set<number>();
@@ -23,7 +23,7 @@ export function parseAllowedCids(list: string): AllowedCids {
         operation: "parse --allow-cid",
         address: JSON.stringify(list),
         message: `${JSON.stringify(word)} is no CID`,
-        hint: "give CIDs or names with commas between, as in --allow-cid 2,local, or --allow-cid any",
+        hint: "separate CIDs or names with commas, as in --allow-cid 2,local, or write --allow-cid any",
       });
     }
     if (cid === ANY) return "any";
@@ -32,12 +32,12 @@ export function parseAllowedCids(list: string): AllowedCids {
   return cids;
 }
 
-/** The list with CID 1 (this machine itself) added. */
+/** Returns the list with CID 1 (loopback) added. */
 export function withLocal(allowed: AllowedCids): AllowedCids {
   return allowed === "any" ? allowed : new Set([...allowed, CID_LOCAL]);
 }
 
-/** Whether a peer may come in. A peer without a CID came over a Unix socket: its file mode decided. */
+/** Whether a peer is allowed. One without a CID came over a Unix socket, whose file mode has decided. */
 export function isAllowed(allowed: AllowedCids, peerCid: number | undefined): boolean {
   return allowed === "any" || peerCid === undefined || allowed.has(peerCid);
 }

@@ -1,59 +1,59 @@
-/** Connecting to somebody who may still be on the way: again and again, with growing pauses. */
+/** Connects to a peer that may not listen yet: repeated attempts with growing pauses. */
 import { VsockboxError } from "../errors.ts";
 import type { SocketAddress } from "./address.ts";
 import { dial, type DialOptions } from "./dial.ts";
 import { backoffDelay, delay, type Backoff } from "../io/deadline.ts";
 import type { SocketStream } from "../io/stream.ts";
 
-/** Pauses between tries: a machine boots in tenths of a second or in tens of seconds. */
+/** Pauses between attempts: a VM boots in tenths of a second or in tens of seconds. */
 const BACKOFF: Backoff = { firstMs: 20, factor: 1.3, maxMs: 1000 };
 
-/** A single try may take this long: a machine that boots accepts nothing and refuses nothing. */
+/** Limit of one attempt, in milliseconds: a booting VM neither accepts nor refuses. */
 const ATTEMPT_TIMEOUT_MS = 2000;
 
-/** What follows the connection in a single try may take this long, in milliseconds. */
-const PROOF_TIMEOUT_MS = 10_000;
+/** Limit of the check after a connect, in milliseconds. */
+const CHECK_TIMEOUT_MS = 10_000;
 
-/** Errors that somebody who is still on the way gives; all others will not go away. */
-const STILL_COMING = new Set(["UNAVAILABLE", "TIMEOUT", "TRANSPORT"]);
+/** Codes of the errors that are retried; all others are final. */
+const RETRIED_CODES = new Set(["UNAVAILABLE", "TIMEOUT", "TRANSPORT"]);
 
-/** Options of {@link dialPatiently}. */
-export interface PatienceOptions extends DialOptions {
-  /** For all tries together, in milliseconds; undefined: without end. */
+/** Options of {@link dialWithRetry}. */
+export interface RetryOptions extends DialOptions {
+  /** Limit of all attempts together, in milliseconds; undefined: none. */
   timeoutMs: number | undefined;
-  /** Checks a new connection within so many milliseconds; an error of it is a failed try. */
-  prove?: (stream: SocketStream, timeoutMs: number) => Promise<void>;
-  /** Called after each try that failed. */
+  /** Checks a new connection within `timeoutMs`; if it throws, the attempt has failed. */
+  check?: (stream: SocketStream, timeoutMs: number) => Promise<void>;
+  /** Called after each failed attempt. */
   onFailed?: (error: VsockboxError) => void;
-  /** The error for when time has run out, after so many tries. */
+  /** Returns the error that is thrown when the time is up. */
   giveUp: (last: VsockboxError, tries: number) => VsockboxError;
 }
 
-/** A connection, and how many tries it took. */
-export interface PatientDial {
+/** A connection, and the number of attempts. */
+export interface RetriedDial {
   stream: SocketStream;
   tries: number;
 }
 
 /**
- * Tries to connect until it works.
+ * Connects, with retries until the time is up.
  *
- * @throws {VsockboxError} what `giveUp` makes, or at once an error that waiting does not mend.
+ * @throws {VsockboxError} the result of `giveUp`, or at once an error that is not retried.
  */
-export async function dialPatiently(
+export async function dialWithRetry(
   address: SocketAddress,
-  { timeoutMs = Infinity, prove, onFailed, giveUp, ...options }: PatienceOptions,
-): Promise<PatientDial> {
+  { timeoutMs = Infinity, check, onFailed, giveUp, ...options }: RetryOptions,
+): Promise<RetriedDial> {
   const deadline = performance.now() + timeoutMs;
   for (let attempt = 0; ; attempt++) {
     const left = deadline - performance.now();
     try {
       const attemptMs = Math.max(1, Math.min(left, ATTEMPT_TIMEOUT_MS));
       const stream = await dial(address, { ...options, timeoutMs: attemptMs });
-      await proven(stream, prove, Math.min(deadline - performance.now(), PROOF_TIMEOUT_MS));
+      await checkn(stream, check, Math.min(deadline - performance.now(), CHECK_TIMEOUT_MS));
       return { stream, tries: attempt + 1 };
     } catch (thrown) {
-      if (!(thrown instanceof VsockboxError) || !STILL_COMING.has(thrown.code)) throw thrown;
+      if (!(thrown instanceof VsockboxError) || !RETRIED_CODES.has(thrown.code)) throw thrown;
       const pause = backoffDelay(BACKOFF, attempt);
       if (deadline - performance.now() <= pause) throw giveUp(thrown, attempt + 1);
       onFailed?.(thrown);
@@ -62,13 +62,13 @@ export async function dialPatiently(
   }
 }
 
-async function proven(
+async function checkn(
   stream: SocketStream,
-  prove: PatienceOptions["prove"],
+  check: RetryOptions["check"],
   timeoutMs: number,
 ): Promise<void> {
   try {
-    await prove?.(stream, Math.max(1, timeoutMs));
+    await check?.(stream, Math.max(1, timeoutMs));
   } catch (thrown) {
     stream.abort();
     throw thrown;

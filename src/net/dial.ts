@@ -1,4 +1,4 @@
-/** Connecting to any address, with a deadline, an AbortSignal, and errors that say what to do. */
+/** Connects to any address, with a deadline, an AbortSignal, and errors with hints. */
 import { VsockboxError } from "../errors.ts";
 import { ERRNO, systemError } from "../ffi/errno.ts";
 import {
@@ -30,7 +30,7 @@ import { assertTrustedOwner, type SocketOwners } from "./socket-owner.ts";
 import { WrongServiceError } from "./wrong-service.ts";
 import { adoptDescriptor, type SocketStream } from "../io/stream.ts";
 
-/** How long a connect, with its handshake, may take unless told otherwise, in milliseconds. */
+/** Default limit of a connect with its handshake, in milliseconds. */
 export const DEFAULT_CONNECT_TIMEOUT_MS = 10_000;
 
 /** Options of {@link dial}. */
@@ -44,14 +44,14 @@ export interface DialOptions {
    * Users besides our own and root who may listen on a Unix socket that is dialled (default: none).
    */
   socketOwners?: SocketOwners | undefined;
-  /** Leaves CID -1 (any) to the kernel, which mostly refuses it, in place of an error of ours. */
+  /** Passes CID -1 (any) to the kernel, which usually refuses it, in place of an error of ours. */
   anyCid?: boolean | undefined;
 }
 
 /**
- * Connects and takes the connection over.
+ * Connects and returns a stream.
  *
- * @throws {VsockboxError} UNAVAILABLE (nobody listens, no such CID or socket), TIMEOUT, REFUSED (also
+ * @throws {VsockboxError} UNAVAILABLE (no listener, no such CID or socket), TIMEOUT, REFUSED (also
  * SocketOwnerError), USAGE (an address that cannot be dialled), BAD_DATA (the hybrid handshake), ABORTED.
  */
 export async function dial(
@@ -65,7 +65,7 @@ export async function dial(
 }
 
 /**
- * Connects and gives the bare descriptor (non-blocking) to the caller, with no byte behind the
+ * Connects and returns the bare descriptor (non-blocking), which the caller owns, with no byte after the
  * handshake read.
  *
  * @throws {VsockboxError} as {@link dial}.

@@ -1,4 +1,4 @@
-/** The ends of a forward: a TCP port or a Unix socket of this machine. */
+/** Dials and listens on the local ends of forwards: TCP ports and Unix sockets. */
 import type { SocketAddress } from "./address.ts";
 import { dial } from "./dial.ts";
 import type { Endpoint } from "../text/endpoint.ts";
@@ -21,7 +21,7 @@ export function dialEndpoint(endpoint: Endpoint, signal?: AbortSignal): Promise<
 
 /** A listener on an endpoint. */
 export interface EndpointListener {
-  /** With the port that the kernel chose where it was left open. */
+  /** With the port that the kernel chose, if port 0 was asked for. */
   readonly endpoint: Endpoint;
   close(): void;
 }

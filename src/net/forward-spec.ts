@@ -1,25 +1,25 @@
-/** What `-L` and `-R` take, as ssh has it: where to listen, and where each connection leads. */
+/** Values of `-L` and `-R`, as in ssh(1): the address to listen on and the target of each connection. */
 import { VsockboxError } from "../errors.ts";
 import type { Endpoint } from "../text/endpoint.ts";
 
-/** A listener and the place that each of its connections leads to. */
+/** A listener and the target of its connections. */
 export interface ForwardSpec {
-  /** On this machine for `-L`, in the guest for `-R`. */
+  /** On this side for `-L`, in the guest for `-R`. */
   listen: Endpoint;
-  /** In the guest for `-L`, on this machine for `-R`. */
+  /** In the guest for `-L`, on this side for `-R`. */
   target: Endpoint;
 }
 
 const HINT =
   "write [BIND:]PORT:HOST:PORT, as in -L 8080:localhost:80; a path that begins with / in place of [BIND:]PORT or HOST:PORT is a Unix socket; IPv6 addresses in brackets; port 0 to listen on lets the kernel choose";
 
-/** Where connections come from unless a bind address is given: that machine alone. */
+/** The default bind address: the loopback interface. */
 const LOOPBACK = "127.0.0.1";
 
 /**
- * Reads one forward.
+ * Parses one forward.
  *
- * @throws {VsockboxError} USAGE with the right forms.
+ * @throws {VsockboxError} USAGE, with the accepted forms.
  */
 export function parseForward(text: string, option: "-L" | "-R"): ForwardSpec {
   const fail = (message: string): never => {
@@ -53,7 +53,7 @@ function takeTarget(parts: string[], fail: (message: string) => never): Endpoint
   return { kind: "tcp", host: host === "" ? LOOPBACK : host, port: portOf(last, 1, fail) };
 }
 
-/** Splits at colons outside brackets, and takes the brackets away. */
+/** Splits at colons outside brackets, and removes the brackets. */
 function splitColons(text: string): string[] {
   const cut: string[] = [];
   let begin = 0;

@@ -1,4 +1,4 @@
-/** Small HTTP servers for tools of this machine, on a TCP address or a Unix socket. */
+/** Small HTTP servers for local tools, on a TCP address or a Unix socket. */
 import { reasonOf, VsockboxError } from "../errors.ts";
 import { encodeSockaddrUn } from "../ffi/sockaddr.ts";
 import { type Endpoint, formatEndpoint } from "../text/endpoint.ts";
@@ -12,14 +12,14 @@ const ALL_ADDRESSES = "0.0.0.0";
 
 /** A server that answers until it is closed. */
 export interface HttpServer {
-  /** Where it listens, with the port that the kernel chose where it was left open. */
+  /** The address, with the port that the kernel chose if port 0 was asked for. */
   readonly endpoint: Endpoint;
   /** Ends all connections, and removes the socket file. */
   close(): void;
 }
 
 /**
- * Reads where to serve: `tcp:HOST:PORT`, `HOST:PORT`, `:PORT` for all addresses of the machine, or
+ * Parses an address to serve on: `tcp:HOST:PORT`, `HOST:PORT`, `:PORT` for all local addresses, or
  * `unix:PATH`. IPv6 stands in brackets; port 0 lets the kernel choose.
  *
  * @throws {VsockboxError} USAGE with the right forms.
@@ -46,8 +46,8 @@ export function parseHttpAddress(text: string, option: string): Endpoint {
 }
 
 /**
- * Serves HTTP. A Unix socket is made with mode 0600; a stale one is replaced, but only one that
- * nobody listens on, and never a file of another kind.
+ * Serves HTTP. A Unix socket is made with mode 0600; a stale one is replaced, but only one
+ * without a listener, and never a file of another kind.
  *
  * @throws {VsockboxError} CANNOT_CREATE.
  */
@@ -64,7 +64,7 @@ export function serveHttp(
   try {
     if (endpoint.kind === "unix") return serveUnix(endpoint, common);
     const { host: hostname, port } = endpoint;
-    // Otherwise another process of ours would be given the same port, and half of the requests.
+    // Otherwise another process of this user could bind the same port and get half of the requests.
     const server = Bun.serve({ ...common, hostname, port, reusePort: false });
     const bound: Endpoint = { ...endpoint, port: server.port ?? endpoint.port };
     return { endpoint: bound, close: () => void server.stop(true) };
@@ -106,7 +106,7 @@ function serveUnix(
   return {
     endpoint,
     close() {
-      // The runtime removes whatever has the name: where that is not ours any more, it stays open
+      // The runtime removes whatever has the name: if that is another file by now, it stays open
       // until the process ends.
       if (inodeOf(path) === made) void server.stop(true);
       else server.unref();

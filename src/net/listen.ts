@@ -45,7 +45,7 @@ export interface ListenOptions {
 
 /** A bound address that accepts connections until it is closed. */
 export interface Listener {
-  /** Where it listens, with the port that the kernel chose where it was left open. */
+  /** The address, with the port that the kernel chose if none was given. */
   readonly address: SocketAddress;
   /** Stops accepting and removes the socket file. Accepted connections go on. */
   close(): void;
@@ -53,7 +53,7 @@ export interface Listener {
 
 /**
  * Binds and listens. A Unix socket is made with mode 0600; a stale socket file is replaced, but
- * only one that nobody listens on, and never a file of another kind.
+ * only one without a listener, and never a file of another kind.
  *
  * @throws {VsockboxError} CANNOT_CREATE (address in use), REFUSED (privileged port), UNAVAILABLE (no
  * vsock in this kernel), USAGE.
@@ -189,7 +189,7 @@ function requireListenPort(address: SocketAddress & { kind: "vsock" | "hybrid" }
   });
 }
 
-/** Where a hybrid VMM looks for the host's listener of a port: `<uds-path>_<port>`. */
+/** The path to which a hybrid VMM connects for a port of the host: `<uds-path>_<port>`. */
 export function hybridListenPath(address: SocketAddress & { kind: "hybrid" }): string {
   return `${address.path}_${requireListenPort(address)}`;
 }
@@ -213,12 +213,12 @@ function listenUnix(
 export interface UnixListener {
   readonly fd: number;
   readonly path: string;
-  /** What the socket file was when it was made; undefined where it was gone at once. */
+  /** Device and inode of the socket file when it was made; undefined if it was removed at once. */
   readonly inode: string | undefined;
   /**
-   * Removes the socket file; once nobody accepts any more.
+   * Removes the socket file, after the listener is closed.
    *
-   * @throws {Error} with a code, where the directory does not let this user do so.
+   * @throws {Error} with a code, if the directory's permissions refuse it.
    */
   removeFile(): void;
 }
@@ -232,9 +232,9 @@ export interface UnixListenerOptions {
 
 /**
  * Binds a Unix socket and listens, with mode 0600 or what `access` says. A stale socket file is
- * replaced, but only one that nobody listens on, and never a file of another kind.
+ * replaced, but only one without a listener, and never a file of another kind.
  *
- * @throws {VsockboxError} CANNOT_CREATE; REFUSED where the socket cannot be given to that owner, or if
+ * @throws {VsockboxError} CANNOT_CREATE; REFUSED if the socket cannot be given to that owner, or if
  * the path leads through a link of another user.
  */
 export function openUnixListener(
@@ -257,27 +257,27 @@ export function openUnixListener(
   }
 }
 
-/** A listener from what {@link UnixListener} says of it: after execve(2), for one. */
+/** Makes a listener from the fields of another one, as after execve(2). */
 export function unixListener(fd: number, path: string, inode: string | undefined): UnixListener {
   return {
     fd,
     path,
     inode,
     removeFile() {
-      // Somebody may have put another socket there in the meantime: that one is not ours.
+      // Another process may have bound another socket there in the meantime.
       if (inode !== undefined && inodeOf(path) === inode) unlinkSync(path);
     },
   };
 }
 
-/** Which file a path leads to now; undefined where there is none. */
+/** Returns device and inode of the file at a path; undefined if there is none. */
 export function inodeOf(path: string): string | undefined {
   const status = lstatSync(path, { throwIfNoEntry: false });
   return status === undefined ? undefined : `${status.dev}:${status.ino}`;
 }
 
 /**
- * Removes a socket file that nobody listens on; leaves one with a listener where it is.
+ * Removes a socket file without a listener; one with a listener stays.
  *
  * @throws {VsockboxError} CANNOT_CREATE for a file of another kind.
  */

@@ -1,7 +1,7 @@
 /**
- * What a log says of refused peers: the first of its kind at once, and how many followed once in ten
- * seconds, so that a flood of them does not fill a disk. They are counted by who they are (a CID, not a
- * port) and why they were refused.
+ * Log lines about refused peers: the first of its kind at once, and how many followed once in ten
+ * seconds, so that a flood of them does not fill a disk. They are counted by peer (a CID, not a port)
+ * and by reason.
  */
 
 /** Between two lines about the same peer and reason, in milliseconds. */
@@ -42,7 +42,7 @@ export class RefusalLog {
     this.#timer ??= this.#start();
   }
 
-  /** Writes what was not written yet, and forgets peers that have not come again. */
+  /** Logs the pending counts, and forgets peers that have not connected again. */
   flush(): void {
     for (const [key, count] of this.#counts) {
       const { peer, reason, suppressed } = count;

@@ -7,7 +7,7 @@ import { readFileSync } from "node:fs";
 /** Refused peers that are answered at the same time. */
 export const MAX_REFUSED_OPEN = 16;
 
-/** Descriptors that are left to allowed peers and what they run. */
+/** Descriptors that are kept free for allowed peers and their commands. */
 const RESERVED_DESCRIPTORS = 128;
 
 /** Soft limit that is assumed if it cannot be read. */

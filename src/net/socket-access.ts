@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import { reasonOf, VsockboxError } from "../errors.ts";
 
-/** What is to be other than mode 0600 and this user's. */
+/** Mode and owner that differ from 0600 and this user. */
 export interface SocketAccess {
   mode?: number | undefined;
   uid?: number | undefined;
@@ -22,7 +22,7 @@ export interface SocketAccess {
 const O_PATH = 0o10000000;
 
 /**
- * Gives the socket that this process has just bound its owner and mode. Where that fails the file is
+ * Gives the socket that this process has just bound its owner and mode. If that fails the file is
  * removed again.
  *
  * @throws {VsockboxError} REFUSED without the right to it, else CANNOT_CREATE.

@@ -6,7 +6,7 @@
 import { VsockboxError } from "../errors.ts";
 import { socketPeerUid } from "../ffi/credentials.ts";
 
-/** Users besides our own and root whose sockets are connected to; `any`: everybody's. */
+/** Users besides our own and root whose sockets are connected to; `any`: of all users. */
 export type SocketOwners = "any" | readonly number[];
 
 /** A Unix socket on which another user listens. */

@@ -1,4 +1,4 @@
-/** TCP on this machine's own network: what port forwards lead to. */
+/** TCP listeners and connections, the local ends of port forwards. */
 import { reasonOf, VsockboxError } from "../errors.ts";
 import { duplicateDescriptor, setOption } from "../ffi/socket.ts";
 import { AcceptLoop } from "./accept-loop.ts";
@@ -12,7 +12,7 @@ const ENABLED = Uint8Array.of(1, 0, 0, 0);
 
 /** A TCP port that accepts connections until it is closed. */
 export interface TcpListener {
-  /** The port, also where the kernel chose it. */
+  /** The port, also if the kernel chose it. */
   readonly port: number;
   close(): void;
 }
@@ -20,7 +20,7 @@ export interface TcpListener {
 /**
  * Listens on a TCP address.
  *
- * @throws {VsockboxError} CANNOT_CREATE: in use, or not this machine's.
+ * @throws {VsockboxError} CANNOT_CREATE: the address is in use or not local.
  */
 export function listenTcp(
   host: string,
@@ -57,8 +57,8 @@ export function listenTcp(
 }
 
 /**
- * Binds and listens by the runtime, which resolves the host, and takes the socket from it before it
- * accepts: its own loop does not pause if descriptors are short.
+ * Binds and listens by the runtime, which resolves the host, and duplicates the descriptor before the
+ * runtime accepts: its own loop does not pause if descriptors are short.
  */
 function openTcpListener(host: string, port: number): { fd: number; port: number } {
   const server = Bun.listen({ hostname: host, port, socket: { data: () => undefined } });
@@ -75,7 +75,7 @@ function openTcpListener(host: string, port: number): { fd: number; port: number
 /**
  * Connects to a TCP address.
  *
- * @throws {VsockboxError} UNAVAILABLE, with the errno's name where the runtime gives one.
+ * @throws {VsockboxError} UNAVAILABLE, with the errno's name if the runtime reports one.
  */
 export async function dialTcp(host: string, port: number): Promise<SocketStream> {
   const opened = Promise.withResolvers<SocketStream>();

@@ -1,4 +1,4 @@
-/** The Unix sockets of this machine that somebody listens on. */
+/** The Unix sockets with a listener, from /proc/net/unix. */
 import { readFileSync } from "node:fs";
 
 /** In /proc/net/unix: __SO_ACCEPTCON of linux/net.h. */

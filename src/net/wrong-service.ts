@@ -1,4 +1,4 @@
-/** A peer that speaks another protocol than the one that was expected at its address. */
+/** The error for a peer that uses another protocol than the expected one. */
 import { VsockboxError } from "../errors.ts";
 import type { Service } from "../protocols/recognise-service.ts";
 import { formatAddress, type SocketAddress } from "./address.ts";
@@ -17,9 +17,9 @@ const NAMES: Readonly<Record<Service, string>> = {
 /** A service that has been recognised, but is not the one that was meant. */
 export class WrongServiceError extends VsockboxError {
   readonly target: SocketAddress;
-  /** What answers there. */
+  /** The service that answers. */
   readonly service: Service;
-  /** What was expected there. */
+  /** The expected service. */
   readonly expected: Service;
 
   constructor(target: SocketAddress, service: Service, expected: Service, cause: unknown) {

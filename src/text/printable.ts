@@ -1,7 +1,7 @@
 /**
- * Text that came from a peer, made safe to show. A guest, a host or a file can send anything: line
- * feeds and bidirectional controls that forge lines of ours, sequences that a terminal obeys,
- * characters of no width that hide a difference. This is the one place that knows them.
+ * Makes text of a peer safe to display. A guest, a host or a file can contain line feeds and
+ * bidirectional controls that forge lines of ours, escape sequences of the terminal, and characters
+ * without width that hide a difference.
  */
 
 /**
@@ -21,7 +21,7 @@ const NAMED: ReadonlyMap<string, string> = new Map([
   ["\t", "\\t"],
 ]);
 
-/** Room for the ending of a text that is cut, in characters. */
+/** Characters that are reserved for the ending of a truncated text. */
 const ENDING_CHARACTERS = 40;
 
 /** Length of the longest escape, `\u{10ffff}`, in characters. */
@@ -43,7 +43,7 @@ export interface PrintableOptions {
   keepsTabs?: boolean;
 }
 
-/** A text on one line, with what is unsafe to show escaped as `\n`, `\x1b` or `\u{202e}`. */
+/** Returns a text on one line, with unsafe characters escaped as `\n`, `\x1b` or `\u{202e}`. */
 export function printable(
   text: string,
   { maxCharacters = MAX_CHARACTERS, keepsTabs = false }: PrintableOptions = {},
@@ -69,7 +69,7 @@ export function printable(
 const UTF8_CHARACTER =
   /[\u0000-\u007F]|[\u00C2-\u00DF][\u0080-\u00BF]|\u00E0[\u00A0-\u00BF][\u0080-\u00BF]|[\u00E1-\u00EC\u00EE\u00EF][\u0080-\u00BF]{2}|\u00ED[\u0080-\u009F][\u0080-\u00BF]|\u00F0[\u0090-\u00BF][\u0080-\u00BF]{2}|[\u00F1-\u00F3][\u0080-\u00BF]{3}|\u00F4[\u0080-\u008F][\u0080-\u00BF]{2}|[^]/g; // oxlint-disable-line no-control-regex
 
-/** Bytes, such as a file's name, as {@link printable} text; what is not UTF-8 becomes `\xff`. */
+/** Returns bytes, such as a file name, as {@link printable} text; bytes outside UTF-8 become `\xff`. */
 export function printableBytes(bytes: Uint8Array): string {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   const options = { maxCharacters: Number.POSITIVE_INFINITY };
@@ -85,7 +85,7 @@ export function printableBytes(bytes: Uint8Array): string {
   }
 }
 
-/** A value as JSON on one line, with everything unsafe to show escaped as `\uXXXX`. */
+/** Returns a value as JSON on one line, with unsafe characters escaped as `\uXXXX`. */
 export function printableJson(value: unknown): string {
   return JSON.stringify(value).replaceAll(UNSAFE, (character) =>
     Array.from(

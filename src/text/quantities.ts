@@ -16,7 +16,7 @@ const DURATION_UNITS: Readonly<Record<string, number>> = {
 export function readDuration(text: string): number | undefined {
   const match = /^([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|)$/.exec(text);
   const milliseconds = Number(match?.[1]) * (DURATION_UNITS[match?.[2] ?? "none"] ?? Number.NaN);
-  // Timers take a signed 32-bit count of milliseconds.
+  // Timers have a signed 32-bit count of milliseconds.
   return milliseconds <= 0x7fff_ffff ? milliseconds : undefined;
 }
 

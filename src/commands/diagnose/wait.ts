@@ -4,7 +4,7 @@ import { proveReady, type ReadyProof, readyProofOf } from "../../agent/client/re
 import { resolveAddress } from "../../config/profiles.ts";
 import { VsockboxError } from "../../errors.ts";
 import { formatAddress, type SocketAddress, withDefaultPort } from "../../net/address.ts";
-import { dialPatiently } from "../../net/dial-with-retry.ts";
+import { dialWithRetry } from "../../net/dial-with-retry.ts";
 import type { SocketOwners } from "../../net/socket-owner.ts";
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
 import { parseDuration } from "../../text/quantities.ts";
@@ -103,11 +103,11 @@ async function waitUntilReady(
   signal: AbortSignal,
   line: StatusLine,
 ): Promise<number> {
-  const { stream, tries } = await dialPatiently(target, {
+  const { stream, tries } = await dialWithRetry(target, {
     timeoutMs,
     signal,
     socketOwners: owners,
-    prove: (opened, proofMs) => proveReady(opened, proof, { timeoutMs: proofMs, signal }),
+    check: (opened, proofMs) => proveReady(opened, proof, { timeoutMs: proofMs, signal }),
     onFailed: (error) =>
       line.show(`waiting for ${formatAddress(target)}: ${error.errno ?? error.message}`),
     giveUp: (last, count) => notReady(target, timeoutMs, count, last),

@@ -12,7 +12,7 @@ import { RunSignals } from "../../guest-exec/signals.ts";
 import { parseTarget } from "../../guest-exec/target.ts";
 import { formatAddress, type SocketAddress } from "../../net/address.ts";
 import { dial } from "../../net/dial.ts";
-import { dialPatiently } from "../../net/dial-with-retry.ts";
+import { dialWithRetry } from "../../net/dial-with-retry.ts";
 import type { SocketStream } from "../../io/stream.ts";
 import { StandardOutput } from "../../io/stdio.ts";
 import { parseDuration } from "../../text/quantities.ts";
@@ -144,7 +144,7 @@ async function connect(
   const shown = formatAddress(address);
   using line = new StatusLine(!args.flag("quiet"));
   let said = false;
-  const { stream } = await dialPatiently(address, {
+  const { stream } = await dialWithRetry(address, {
     ...options,
     timeoutMs,
     onFailed(error) {
