@@ -1,6 +1,6 @@
 /**
- * A child without the runtime: posix_spawn(3), waitpid(2) and ends by _exit(2) or a signal. For a
- * process that does nothing else any more than wait for its child.
+ * A child without the runtime: posix_spawn(3), waitpid(2), and an end by _exit(2) or a signal. For a
+ * process whose only task left is to wait for its child.
  */
 import { constants } from "node:os";
 import { SIGNAL_MAX } from "./credentials.ts";
@@ -11,7 +11,7 @@ import { closeDescriptor } from "./socket.ts";
 
 const { SIGCHLD, SIGCONT, SIGTSTP, SIGTTIN, SIGTTOU } = constants.signals;
 
-/** What a terminal stops a group by. */
+/** Signals by which a terminal stops a process group. */
 const TERMINAL_STOPS: ReadonlySet<number> = new Set([SIGTSTP, SIGTTIN, SIGTTOU]);
 
 const F_SETFD = 2;
@@ -47,10 +47,9 @@ export interface ChildRequest {
 }
 
 /**
- * Makes everything ready, and gives the call that starts a program in this process's group and
- * session, with its descriptors and every signal at its default action, and gives its pid. That
- * call makes nothing that the runtime could take as an occasion to start a thread; it throws CONFIG
- * with the errno.
+ * Prepares a start and returns the function that performs it: it starts a program in this process's
+ * group and session, with its descriptors and every signal at its default action, and returns the pid.
+ * It allocates nothing, so that the runtime does not start a thread; it throws CONFIG with the errno.
  */
 export function prepareChild({ argv, env, keepsBlockedSignals }: ChildRequest): () => number {
   const words = cStringVector(argv);
@@ -112,20 +111,20 @@ export function waitingSignals(signals: readonly number[]): number[] {
   return signals.filter((signal) => ((set[0] ?? 0n) & bitOf(signal)) !== 0n);
 }
 
-/** kill(2), to a process that is known to be there. */
+/** kill(2), to a process that is known to exist. */
 export function sendSignal(pid: number, signal: number): void {
   libc().kill(pid, signal);
 }
 
-/** Lets go of standard input, output and error, so that their other ends see the command's own. */
+/** Closes standard input, output and error, so that their other ends depend on the command's alone. */
 export function closeStandardStreams(): void {
   for (const fd of [0, 1, 2]) closeDescriptor(fd);
 }
 
 /**
- * Blocks until the child has ended, and gives its wait status. Other children that end meanwhile,
- * as PID 1 inherits them, are reaped. Where the terminal stops the child, its group goes on: nobody
- * would continue it, and the kernel stops no group without a shell over it.
+ * Blocks until the child has ended, and returns its wait status. Other children that end meanwhile,
+ * which PID 1 inherits, are reaped. If the terminal stops the child, it is continued: no shell would
+ * continue it, and the kernel does not stop an orphaned process group.
  */
 export function waitForChild(pid: number): number {
   const anyChild = -1;
@@ -143,7 +142,7 @@ export function waitForChild(pid: number): number {
   }
 }
 
-/** Ends this process at once as a child with that wait status ended, by its signal where it has one. */
+/** Ends this process at once with the exit status or signal of a wait status. */
 export function endAs(waitStatus: number): never {
   const signal = waitStatus & 0x7f;
   if (signal !== 0) {

@@ -3,7 +3,7 @@ import { systemError } from "./errno.ts";
 import { getOption } from "./socket.ts";
 import { cString, cStringVector, lastErrno, libc, ptr } from "./libc.ts";
 
-/** Ids to take on. */
+/** Ids of the user to become. */
 export interface Credentials {
   uid: number;
   gid: number;
@@ -29,7 +29,7 @@ export function socketPeerUid(fd: number): number {
 }
 
 /**
- * setgroups(2), setgid(2), setuid(2), in this order, since each takes away the right to the one
+ * setgroups(2), setgid(2), setuid(2), in this order, since each drops the right to the one
  * before.
  *
  * @throws {VsockboxError} REFUSED (EPERM).

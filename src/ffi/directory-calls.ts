@@ -198,7 +198,7 @@ export function openFollowing(directory: number, path: Uint8Array, flags: number
   return checked("open", () => calls().openat(directory, ptr(terminated), flags | O_CLOEXEC, 0));
 }
 
-/** mkdirat(2). The umask takes its bits of the mode. */
+/** mkdirat(2). The umask clears its bits of the mode. */
 export function makeDirectoryAt(directory: number, name: Uint8Array, mode: number): void {
   const path = cString(name);
   checked("mkdir", () => calls().mkdirat(directory, ptr(path), mode));
@@ -280,7 +280,7 @@ export function readLinkAt({ directory, name }: NameAt): Uint8Array {
   return target.subarray(0, length);
 }
 
-/** mknodat(2): a FIFO, socket or device node. `mode` has the type, too; the umask takes its bits. */
+/** mknodat(2): a FIFO, socket or device node. `mode` contains the type; the umask clears its bits. */
 export function makeNodeAt({ directory, name }: NameAt, status: InodeStatus, mode: number): void {
   const path = cString(name);
   const { major, minor } = status.node;
@@ -329,7 +329,7 @@ const DIRENT_NAME = 19;
 const DOT = 0x2e;
 const direntBuffer = new Uint8Array(DIRENTS_BYTES);
 
-/** getdents64(2) to the end of an open directory, from where its descriptor stands; without `.` and `..`. */
+/** getdents64(2) to the end of an open directory, from its current offset; without `.` and `..`. */
 export function readEntries(fd: number): DirectoryEntry[] {
   const entries: DirectoryEntry[] = [];
   const view = new DataView(direntBuffer.buffer);
@@ -353,7 +353,7 @@ export function readEntries(fd: number): DirectoryEntry[] {
 const XATTR_BYTES = 65_536;
 
 /**
- * Gives an open file the extended attributes of another, access control lists and capabilities among
+ * Copies the extended attributes of one open file to another, access control lists and capabilities among
  * them, as far as its file system and this user's rights go.
  */
 export function copyAttributes(from: number, to: number): void {

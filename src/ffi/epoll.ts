@@ -35,7 +35,7 @@ export class Epoll {
   readonly #changeAddress;
 
   /**
-   * @param capacity how many events one {@link wait} gives at most.
+   * @param capacity the maximum number of events of one {@link wait}.
    * @throws {VsockboxError} IO with the errno.
    */
   constructor(capacity = 64) {
@@ -49,21 +49,21 @@ export class Epoll {
   }
 
   /**
-   * Looks after a descriptor from now on.
+   * Adds a descriptor.
    *
-   * @param token given with its events; its own number unless said otherwise.
-   * @throws {VsockboxError} IO: EPERM for one that cannot be waited for, EEXIST for one that is in.
+   * @param token reported with its events; the descriptor's number by default.
+   * @throws {VsockboxError} IO: EPERM for one that cannot be polled, EEXIST for one that was added already.
    */
   add(fd: number, events: number, token = fd): void {
     this.#control(EPOLL_CTL_ADD, fd, events, token);
   }
 
-  /** Looks for other events of it. */
+  /** Changes its events. */
   modify(fd: number, events: number, token = fd): void {
     this.#control(EPOLL_CTL_MOD, fd, events, token);
   }
 
-  /** Forgets it; before it is closed, since a duplicate would keep it in. Unknown is as good. */
+  /** Removes a descriptor before it is closed, since a duplicate would keep it. An unknown one is ignored. */
   remove(fd: number): void {
     libc().epoll_ctl(this.fd, EPOLL_CTL_DEL, fd, this.#changeAddress);
   }
@@ -83,17 +83,17 @@ export class Epoll {
     throw systemError(errno, { operation: "wait for events" });
   }
 
-  /** What event number `index` of the last {@link wait} belongs to. */
+  /** Returns the token of event number `index` of the last {@link wait}. */
   token(index: number): number {
     return this.#events.getInt32(index * EVENT_BYTES + DATA_OFFSET, true);
   }
 
-  /** What event number `index` of the last {@link wait} says. */
+  /** Returns the events of event number `index` of the last {@link wait}. */
   events(index: number): number {
     return this.#events.getUint32(index * EVENT_BYTES, true);
   }
 
-  /** Ends it; the descriptors in it stay open. */
+  /** Closes the epoll instance; its descriptors stay open. */
   close(): void {
     closeDescriptor(this.fd);
   }

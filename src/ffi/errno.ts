@@ -26,12 +26,12 @@ export const ERRNO = {
   EINPROGRESS: 115,
 } as const;
 
-/** The errno's name, such as ECONNRESET, or `errno 4711` for one that nobody knows. */
+/** The errno's name, such as ECONNRESET, or `errno 4711` for an unknown one. */
 export function errnoName(errno: number): string {
   return SYSTEM_ERRORS.get(-errno)?.[0] ?? `errno ${errno}`;
 }
 
-/** The errno in words, as strerror(3) would say it. */
+/** The errno's description, as strerror(3) returns it. */
 export function errnoMessage(errno: number): string {
   return SYSTEM_ERRORS.get(-errno)?.[1] ?? "unknown error";
 }

@@ -1,6 +1,6 @@
 /**
- * Descriptors that wake a poller: eventfd(2), or a pipe or socket in its place. How vhost-user's two
- * sides kick and call each other.
+ * Descriptors that wake a poller: eventfd(2), or a pipe or socket in its place. The kicks and calls of
+ * vhost-user.
  */
 import { readlinkSync } from "node:fs";
 import { reasonOf, VsockboxError } from "../errors.ts";
@@ -12,16 +12,16 @@ import { setNonBlocking } from "./socket.ts";
 const EFD_NONBLOCK = 0o4000;
 const EFD_CLOEXEC = 0o2000000;
 
-/** sizeof(uint64_t): what a read gives and a write takes, in bytes. */
+/** sizeof(uint64_t): the size of a read and a write, in bytes. */
 const COUNTER_BYTES = 8;
 
 /** A pipe or socket may have many of them. */
 const READ_BYTES = 512;
 
 /**
- * Room for what goes in and out. The arrays are kept beside their addresses: a variable of a module
- * that no function mentions is collected once the module has run, and the kernel would write into
- * what comes after it. Not a typed array's own room: that of a small one may be inside of the object.
+ * Buffers of the counter. The arrays are kept beside their addresses: a variable of a module that no
+ * function mentions is collected once the module has run, and the kernel would write into other memory.
+ * They have an ArrayBuffer of their own, since a small typed array may store its bytes in the object.
  */
 const counters = (() => {
   const one = new BigUint64Array(new ArrayBuffer(COUNTER_BYTES));
@@ -37,18 +37,17 @@ export function openEvent(): number {
   return fd;
 }
 
-/** What /proc shows for what can wake; proc(5). QEMU sends eventfds, Linux as a VMM sockets. */
+/** Links in /proc/PID/fd of usable descriptors; proc(5). QEMU sends eventfds, Linux as a VMM sockets. */
 const EVENT_LINK = "anon_inode:[eventfd]";
 const OTHER_LINK = /^(pipe|socket):\[\d+\]$/;
 
 /**
- * Takes over a descriptor of a VMM for its kicks or our calls: a file in its place would always be
- * ready. It is made non-blocking, which the VMM sees as well and can take back: one that does so, and
- * fills it to the brim, stops the thread that signals it. So a thread serves one VMM only, or VMMs
- * that trust each other.
+ * Checks a VMM's descriptor for kicks or calls and makes it non-blocking. A regular file would always be
+ * ready. The VMM shares the flag and can clear it: one that does so and fills the counter stops the
+ * thread that signals it. So a thread serves one VMM only, or VMMs that trust each other.
  *
  * @returns whether it is an eventfd.
- * @throws {VsockboxError} BAD_DATA where it is neither that nor a pipe or socket.
+ * @throws {VsockboxError} BAD_DATA if it is neither that nor a pipe or socket.
  */
 export function adoptEvent(fd: number): boolean {
   let link: string;
@@ -81,9 +80,9 @@ export function signalEvent(fd: number): number {
 }
 
 /**
- * Takes what has woken the poller, so that it can wake again.
+ * Reads the counter, so that the next write wakes the poller again.
  *
- * @returns false where it never will: the other side has closed it.
+ * @returns false if the other side has closed it, so that no write follows.
  */
 export function clearEvent(fd: number): boolean {
   const count = Number(libc().read(fd, counters.countAddress, READ_BYTES));

@@ -7,10 +7,10 @@ const LOCK_EX = 2;
 const LOCK_NB = 4;
 
 /**
- * Takes the file or directory for this descriptor alone, until it is closed.
+ * Locks the file or directory for this descriptor until it is closed.
  *
- * @returns false where another one has it.
- * @throws {VsockboxError} IO where the file system has no locks.
+ * @returns false if another one holds the lock.
+ * @throws {VsockboxError} IO if the file system has no locks.
  */
 export function tryLock(fd: number): boolean {
   if (libc().flock(fd, LOCK_EX | LOCK_NB) === 0) return true;

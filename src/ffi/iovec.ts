@@ -4,15 +4,15 @@ import { lastErrno, libc, ptr } from "./libc.ts";
 /** IOV_MAX of Linux, uapi/linux/uio.h. */
 export const MAX_PIECES = 1024;
 
-/** sizeof(struct iovec) on 64-bit machines: address and length, in bytes and in u32. */
+/** sizeof(struct iovec) on 64-bit architectures: address and length, in bytes and in u32. */
 const IOVEC_BYTES = 16;
 const IOVEC_WORDS = IOVEC_BYTES / 4;
 
 const WORD = 2 ** 32;
 
 /**
- * Pieces of memory, given as addresses, to be read into or written from. Whoever adds one vouches
- * for it: the kernel answers EFAULT for what is not mapped, but not for what is not ours to touch.
+ * Memory ranges by address, for readv(2) and writev(2). The caller of {@link add} must own each range:
+ * the kernel returns EFAULT for unmapped memory only.
  */
 export class IoVector {
   // Words instead of u64: storing one would allocate a bigint.
@@ -30,24 +30,24 @@ export class IoVector {
     this.#address = ptr(this.#words);
   }
 
-  /** How many pieces it has; neighbours count as one. */
+  /** The number of ranges; adjacent ones count as one. */
   get count(): number {
     return this.#count;
   }
 
-  /** How many bytes they have together. */
+  /** The number of bytes in all ranges. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Begins again. */
+  /** Removes all ranges. */
   clear(): void {
     this.#count = 0;
     this.#bytes = 0;
     this.#lastEnd = -1;
   }
 
-  /** Adds a piece. Gives false where there is no room for it. */
+  /** Adds a range. Returns false if IOV_MAX is reached. */
   push(address: number, length: number): boolean {
     if (length === 0) return true;
     if (address === this.#lastEnd) {
@@ -68,7 +68,7 @@ export class IoVector {
   }
 
   /**
-   * readv(2) into the pieces.
+   * Calls readv(2) into the ranges.
    *
    * @returns the count of bytes, 0 at end of input, or the errno as a negative number.
    */
@@ -78,10 +78,10 @@ export class IoVector {
   }
 
   /**
-   * writev(2) from the pieces. On a socket whose peer has gone it raises SIGPIPE, which the runtime
+   * Calls writev(2) from the ranges. On a socket whose peer has closed it raises SIGPIPE, which the runtime
    * ignores.
    *
-   * @returns the count of bytes taken, or the errno as a negative number.
+   * @returns the number of bytes written, or the errno as a negative number.
    */
   writev(fd: number): number {
     const count = Number(libc().writev(fd, this.#address, this.#count));

@@ -2,16 +2,16 @@
 import { closeSync, openSync } from "node:fs";
 import { cString, lastErrno, libc, ptr } from "./libc.ts";
 
-/** linux/unistd.h of the two machines. libc has no name for it. */
+/** The number of finit_module(2), linux/unistd.h, by architecture; libc has no wrapper. */
 const SYS_FINIT_MODULE = process.arch === "arm64" ? 273 : 313;
 
 /**
  * Loads a module that is not compressed.
  *
  * @param parameters as in "device=512@0xfeb00e00:12 debug=1".
- * @returns 0, or the errno: EEXIST where it is loaded already, ENODEV where it finds no device, ENOEXEC
- * where it is for another kernel.
- * @throws what openSync gives.
+ * @returns 0, or the errno: EEXIST if it is loaded already, ENODEV if it finds no device, ENOEXEC
+ * if it is for another kernel.
+ * @throws errors of openSync.
  */
 export function loadModuleFile(path: string, parameters: string): number {
   const fd = openSync(path, "r");

@@ -1,6 +1,6 @@
 /**
  * Landlock: which files this thread, and the program that it becomes, may touch; landlock(7). Needs
- * no right but no-new-privs. What is not allowed here is denied, also where file modes would allow it.
+ * no right but no-new-privs. Whatever no rule allows is denied, even if file modes allow it.
  */
 import { closeSync, openSync } from "node:fs";
 import type { Pointer } from "bun:ffi";
@@ -39,9 +39,9 @@ const WRITE_RIGHTS = BigInt(FileRight.Directory) | (1n << 6n) | (1n << 11n);
 /** All rights of the first version, LANDLOCK_ACCESS_FS_EXECUTE to _MAKE_SYM. */
 const FILE_RIGHTS_V1 = 2n ** 13n - 1n;
 
-/** What each later version has added; a kernel takes no bits that it does not know. */
+/** What each later version has added; a kernel refuses bits that it does not know. */
 const LATER_FILE_RIGHTS = [
-  { version: 2, bit: 2n ** 13n }, // Moving files to other folders.
+  { version: 2, bit: 2n ** 13n }, // Moving files to other directories.
   { version: 3, bit: 2n ** 14n }, // Truncating.
   { version: 5, bit: 2n ** 15n }, // ioctl(2) on devices.
 ] as const;
@@ -52,7 +52,7 @@ const NETWORK_RIGHTS = { version: 4, bits: 2n } as const;
 /** From version 6: LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET and _SIGNAL, to processes outside. */
 const SCOPES = { version: 6, bits: 3n } as const;
 
-/** A file, or a folder with all below it, and a set of {@link FileRight}. */
+/** A file, or a directory with all below it, and a set of {@link FileRight}. */
 export interface FileRule {
   path: string;
   rights: number;
@@ -63,15 +63,15 @@ function call(number: number, a: number, b: number, c: number, d: number): numbe
   return Number(libc().syscall(number, a, b as Pointer, BigInt(c), BigInt(d)));
 }
 
-/** The version of the kernel's Landlock, from 1; 0 where it has none, or has it switched off. */
+/** The version of the kernel's Landlock, from 1; 0 if it has none, or has it disabled. */
 export function landlockVersion(): number {
   return Math.max(0, call(CREATE_RULESET, 0, 0, VERSION_FLAG, 0));
 }
 
 /**
  * Denies this thread all files but those of the rules, from here on and for good, and connecting over
- * TCP, to abstract Unix sockets, and signals to processes outside, where this version of Landlock has
- * them. What is open stays open. A rule for a path that is not there is passed over, and so is a right
+ * TCP, to abstract Unix sockets, and signals to processes outside, if this version of Landlock has
+ * them. What is open stays open. A rule for a path that does not exist is ignored, and so is a right
  * that this version does not know: it is not denied either.
  *
  * Not denied, since Landlock does not know of it: connecting to a Unix socket that has a path,
@@ -106,7 +106,7 @@ function restrict(
   version: number,
   rules: readonly FileRule[],
 ): void {
-  // struct landlock_ruleset_attr; an older kernel takes a longer one whose end is zero.
+  // struct landlock_ruleset_attr; an older kernel accepts a longer one whose end is zero.
   const attributes = BigUint64Array.of(
     handled,
     network,

@@ -32,7 +32,7 @@ const SYMBOLS = {
   listen: { args: [i32, i32], returns: i32 },
   lseek: { args: [i32, i64_fast, i32], returns: i64_fast },
   memcpy: { args: [pointer, pointer, u64], returns: pointer },
-  // As a number: MAP_FAILED, -1, is no pointer.
+  // As a number: MAP_FAILED, -1, is not a pointer.
   mmap: { args: [pointer, u64, i32, i32, i32, i64], returns: i64_fast },
   memfd_create: { args: [pointer, u32], returns: i32 },
   mount: { args: [pointer, pointer, pointer, u64, pointer], returns: i32 },
@@ -79,7 +79,7 @@ const SYMBOLS = {
   writev: { args: [i32, pointer, i32], returns: i64_fast },
 } as const;
 
-/** musl calls itself by the machine's name. */
+/** The file name of musl contains the architecture. */
 const MUSL_MACHINE = process.arch === "arm64" ? "aarch64" : "x86_64";
 
 /** Tried in order; dlopen searches the loader's own directories. */
@@ -120,7 +120,7 @@ let errnoAddress: Parameters<typeof read.i32>[0] | undefined;
 /**
  * The symbols of libc, opened at the first use so that `--help` and `--version` never pay for it.
  *
- * @throws {VsockboxError} UNAVAILABLE where no libc can be opened.
+ * @throws {VsockboxError} UNAVAILABLE if no libc can be opened.
  */
 export function libc(): Libc {
   opened ??= openLibc(SYMBOLS);

@@ -1,4 +1,4 @@
-/** Switching the loopback interface on: netdevice(7). An init has nobody else to do it. */
+/** Enables the loopback interface, for an init: netdevice(7). */
 import { systemError } from "./errno.ts";
 import { lastErrno, libc, ptr } from "./libc.ts";
 import { closeDescriptor, openSocket } from "./socket.ts";
@@ -9,15 +9,15 @@ const SIOCGIFFLAGS = 0x8913;
 const SIOCSIFFLAGS = 0x8914;
 const IFF_UP = 1;
 
-/** sizeof(struct ifreq) on 64-bit machines: 16 bytes of name, then the flags. */
+/** sizeof(struct ifreq) on 64-bit architectures: 16 bytes of name, then the flags. */
 const IFREQ_BYTES = 40;
 const IFR_FLAGS_OFFSET = 16;
 const INTERFACE = "lo";
 
 /**
- * Makes 127.0.0.1 and ::1 reachable. It is no error where they are already.
+ * Makes 127.0.0.1 and ::1 reachable. Does nothing if they are already.
  *
- * @throws {VsockboxError} UNAVAILABLE where the kernel has no IPv4 or no such interface, REFUSED where
+ * @throws {VsockboxError} UNAVAILABLE if the kernel has no IPv4 or no such interface, REFUSED if
  * this process may not do it.
  */
 export function bringUpLoopback(): void {

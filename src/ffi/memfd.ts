@@ -1,4 +1,4 @@
-/** Memory behind a descriptor: memfd_create(2). */
+/** Anonymous memory with a descriptor: memfd_create(2). */
 import { writeSync } from "node:fs";
 import { systemError } from "./errno.ts";
 import { cString, lastErrno, libc, ptr } from "./libc.ts";

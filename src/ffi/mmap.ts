@@ -1,11 +1,11 @@
 /**
- * Another process's memory, mapped from a descriptor that it handed over: mmap(2).
+ * Memory shared by another process, mapped from a descriptor that it has sent: mmap(2).
  *
- * A page of a mapping that its file has no bytes for kills this process by SIGBUS at the first touch.
- * So a mapping has to lie within the file as it is now, and a memfd is sealed against shrinking where
- * it allows that. What is left: a file without seals (one on a tmpfs, hugetlbfs or disk, or a memfd
+ * An access beyond the end of the file kills this process by SIGBUS. So a mapping must lie within the
+ * present file, and a memfd is sealed against shrinking if it allows that. Remaining cases: a file without
+ * seals (one on a tmpfs, hugetlbfs or disk, or a memfd
  * made without MFD_ALLOW_SEALING) can be truncated later, a sparse one can meet a full file system,
- * and a hugetlbfs one can run out of pages. {@link SharedMapping.isSealed} tells.
+ * and a hugetlbfs one can run out of pages. {@link SharedMapping.isSealed} reports which.
  */
 import { type Pointer, toArrayBuffer } from "bun:ffi";
 import { fstatSync } from "node:fs";
@@ -16,7 +16,7 @@ import { lastErrno, libc } from "./libc.ts";
 /** bits/mman-linux.h. */
 const PROT_READ_WRITE = 3;
 const MAP_SHARED = 1;
-/** No swap space is set aside for memory that is another process's. */
+/** No swap space is reserved for memory of another process. */
 const MAP_NORESERVE = 0x4000;
 
 /** linux/fcntl.h. */
@@ -27,29 +27,29 @@ const F_SEAL_SHRINK = 0x2;
 /** Mappings begin at pages; the largest size that arm64 knows, in bytes, suits all smaller ones. */
 const PAGE_BYTES = 65536;
 
-/** Huge pages are no larger on any machine of ours, in bytes: arm64 with 64 KiB pages has 16 GiB. */
+/** The largest huge page of the supported architectures, in bytes: 16 GiB on arm64 with 64 KiB pages. */
 const MAX_PAGE_BYTES = 2 ** 34;
 
 /** Memory shared with another process. */
 export interface SharedMapping {
-  /** Where it begins in this process. */
+  /** The address of its first byte in this process. */
   readonly address: number;
   /** In bytes. */
   readonly size: number;
-  /** Whether its file cannot shrink any more, so that no touch ends in SIGBUS. */
+  /** Whether its file cannot shrink, so that no access ends in SIGBUS. */
   readonly isSealed: boolean;
   /**
    * A part of it as bytes, not copied; for a DataView or typed array, too. Touching one after
    * {@link unmap} crashes the process: the holder forgets them before.
    *
-   * @throws {VsockboxError} SOFTWARE where the part is not within the mapping, or it is unmapped.
+   * @throws {VsockboxError} SOFTWARE if the part is not within the mapping, or it is unmapped.
    */
   view(offset: number, length: number): Uint8Array;
   /** munmap(2). A second call does nothing. */
   unmap(): void;
 }
 
-/** Seals it against shrinking where that is allowed. Gives whether it is sealed. */
+/** Seals a file against shrinking if it allows that. Returns whether it is sealed. */
 function seal(fd: number): boolean {
   const seals = libc().fcntl(fd, F_GET_SEALS, 0);
   if (seals < 0) return false;
@@ -61,7 +61,7 @@ function bad(message: string): VsockboxError {
   return new VsockboxError({ code: "BAD_DATA", operation: "map memory", message });
 }
 
-/** Gives what its mappings have to be multiples of: on hugetlbfs that is what it says as block size. */
+/** Returns the alignment of mappings of a file: on hugetlbfs its block size. */
 function checkFile(fd: number, offset: number, size: number): number {
   let stat: { isFile(): boolean; size: number; blksize: number };
   try {
@@ -78,15 +78,15 @@ function checkFile(fd: number, offset: number, size: number): number {
 }
 
 /**
- * Maps `size` bytes from `offset` on of the memory behind `fd`, shared, for reading and writing. The
- * descriptor stays the caller's and may be closed right after.
+ * Maps `size` bytes of `fd` from `offset` on, shared, for reading and writing. The caller keeps the
+ * descriptor and may close it right after.
  *
- * @throws {VsockboxError} BAD_DATA where the file does not have these bytes; IO with the errno.
+ * @throws {VsockboxError} BAD_DATA if the file does not have these bytes; IO with the errno.
  */
 export function mapShared(fd: number, offset: number, size: number): SharedMapping {
   const isExact = [offset, size, offset + size].every((value) => Number.isSafeInteger(value));
   if (!isExact || offset < 0 || size <= 0) throw bad(`${size} bytes at ${offset}`);
-  // Sealed first: after the check there is no shrinking any more.
+  // Sealed first: the file must not shrink after the check.
   const isSealed = seal(fd);
   const page = checkFile(fd, offset, size);
   const before = offset % page;

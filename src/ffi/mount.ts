@@ -15,14 +15,14 @@ export const PROC_SUPER_MAGIC = 0x9fa0;
 export const SYSFS_MAGIC = 0x6265_6572;
 export const DEVPTS_SUPER_MAGIC = 0x1cd1;
 
-/** sizeof(struct statfs) on 64-bit machines is 120. */
+/** sizeof(struct statfs) on 64-bit architectures is 120. */
 const STATFS_BYTES = 256;
 
 const AT_FDCWD = -100;
 const SYS_MKNODAT = process.arch === "arm64" ? 33 : 259;
 const S_IFCHR = 0o020000;
 
-/** What mount(2) is given. */
+/** Arguments of mount(2). */
 export interface MountRequest {
   type: string;
   target: string;
@@ -48,7 +48,7 @@ export function mountFilesystem({ type, target, flags, data }: MountRequest): nu
   return result < 0 ? lastErrno() : 0;
 }
 
-/** Makes a mounted file system read-only. Returns 0 or the errno: EBUSY where files are written. */
+/** Makes a mounted file system read-only. Returns 0 or the errno: EBUSY if files are open for writing. */
 export function remountReadOnly(target: string): number {
   const none = cString("none");
   const flags = BigInt(MS_REMOUNT | MS_RDONLY);
@@ -75,7 +75,7 @@ export function makeMountReadOnly(target: string, flags: number): number {
   return result < 0 ? lastErrno() : 0;
 }
 
-/** The f_type of the file system at `path`; undefined where the path is not there. */
+/** The f_type of the file system at `path`; undefined if the path does not exist. */
 export function filesystemMagic(path: string): number | undefined {
   const buffer = new DataView(new ArrayBuffer(STATFS_BYTES));
   for (;;) {
@@ -90,7 +90,7 @@ export interface CharacterDevice {
   minor: number;
 }
 
-/** mknod(2) of a character device. Returns 0 or the errno. The umask takes its bits of the mode. */
+/** mknod(2) of a character device. Returns 0 or the errno. The umask clears its bits of the mode. */
 export function makeCharacterDevice(
   path: string,
   mode: number,

@@ -7,11 +7,11 @@ import { closeDescriptor, openSocket } from "./socket.ts";
 const SOCK_DGRAM = 2;
 const MSG_NOSIGNAL = 0x4000;
 
-/** A path as it is, or a name in the abstract namespace behind `@`. */
+/** A path, or `@` and a name in the abstract namespace. */
 function sockaddrOf(address: string): Uint8Array {
   if (!address.startsWith("@")) return encodeSockaddrUn(address);
   const sockaddr = encodeSockaddrUn(address);
-  // A NUL in the place of the @ says that it is no path; then every byte of the length counts.
+  // A leading NUL marks an abstract name, of which every byte counts.
   sockaddr[2] = 0;
   return sockaddr.subarray(0, 2 + new TextEncoder().encode(address).length);
 }
@@ -20,7 +20,7 @@ function sockaddrOf(address: string): Uint8Array {
  * Sends `content` as one datagram, without waiting.
  *
  * @param address a path, or `@name` for a socket in the abstract namespace.
- * @throws {VsockboxError} UNAVAILABLE where nobody receives there.
+ * @throws {VsockboxError} UNAVAILABLE if no process receives there.
  */
 export function sendDatagram(address: string, content: Uint8Array): void {
   const sockaddr = sockaddrOf(address);

@@ -1,4 +1,4 @@
-/** Ending the machine: kill(2) of everything, sync(2), reboot(2). */
+/** Powering off and rebooting: kill(2) of all processes, sync(2), reboot(2). */
 import { lastErrno, libc } from "./libc.ts";
 
 /** What reboot(2) can do, linux/reboot.h. */
@@ -18,7 +18,7 @@ export function syncFilesystems(): void {
   libc().sync();
 }
 
-/** reboot(2). Returns an errno, where it returns. libc adds the two magic numbers. */
+/** reboot(2). Returns an errno, if it returns. libc adds the two magic numbers. */
 export function rebootMachine(command: number): number {
   // The parameter is an int; the number of "halt" has its highest bit set.
   return libc().reboot(command | 0) < 0 ? lastErrno() : 0;

@@ -20,7 +20,7 @@ const TIOCGPTN = 0x8004_5430;
 
 /** Both ends of a pseudo-terminal. */
 export interface Pty {
-  /** Our end; reading it gives EIO once nobody has the other end open. */
+  /** The master; reads fail with EIO once no process has the other end open. */
   master: number;
   /** The command's end, to be closed here once the command has it. */
   slave: number;
@@ -52,9 +52,9 @@ function openTerminal(path: string): number {
 }
 
 /**
- * A new pseudo-terminal of the given size.
+ * Opens a new pseudo-terminal of the given size.
  *
- * @throws {VsockboxError} CONFIG, with a hint where devpts is not mounted.
+ * @throws {VsockboxError} CONFIG, with a hint if devpts is not mounted.
  */
 export function openPty(size: WindowSize): Pty {
   const master = openTerminal("/dev/ptmx");
@@ -71,12 +71,12 @@ export function openPty(size: WindowSize): Pty {
   }
 }
 
-/** Sets the size; the foreground process group gets SIGWINCH where it changes. */
+/** Sets the size; the foreground process group gets SIGWINCH if it changes. */
 export function setWindowSize(fd: number, { rows, cols }: WindowSize): void {
   control(fd, TIOCSWINSZ, new Uint16Array([rows, cols, 0, 0]), "TIOCSWINSZ");
 }
 
-/** The terminal's foreground process group; undefined where it has none. */
+/** The terminal's foreground process group; undefined if it has none. */
 export function foregroundGroup(master: number): number | undefined {
   const group = new Int32Array(1);
   const failed = libc().ioctl(master, TIOCGPGRP, ptr(group)) < 0;
@@ -90,11 +90,11 @@ export function makeControllingTerminal(fd: number): void {
 
 /**
  * Puts this process into a group of its own, in the foreground of its controlling terminal `fd`.
- * Leaves SIGTTOU ignored.
+ * SIGTTOU stays ignored afterwards.
  */
 export function takeForeground(fd: number): void {
   libc().setpgid(0, 0);
-  // Sent to whoever changes the foreground from the background.
+  // Sent to a background process that changes the foreground process group.
   libc().signal(SIGTTOU, IGNORE_SIGNAL);
   control(fd, TIOCSPGRP, new Int32Array([process.pid]), "TIOCSPGRP");
 }

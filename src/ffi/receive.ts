@@ -1,4 +1,4 @@
-/** Receiving from sockets beyond read(2): descriptors with the bytes, and looking without taking. */
+/** Receiving from sockets beyond read(2): descriptors with the bytes, and MSG_PEEK. */
 import { ERRNO } from "./errno.ts";
 import { lastErrno, libc, ptr } from "./libc.ts";
 
@@ -9,15 +9,15 @@ const MSG_PEEK = 0x2;
 const MSG_DONTWAIT = 0x40;
 const MSG_CMSG_CLOEXEC = 0x4000_0000;
 
-/** Room for control messages: the kernel's most descriptors in one are 253, SCM_MAX_FD. */
+/** Size of the control buffer: the kernel sends at most 253 descriptors at once, SCM_MAX_FD. */
 const CONTROL_BYTES = 16 + 256 * 4;
-/** sizeof(struct msghdr) and sizeof(struct cmsghdr) on 64-bit machines. */
+/** sizeof(struct msghdr) and sizeof(struct cmsghdr) on 64-bit architectures. */
 const MSGHDR_BYTES = 56;
 const CMSGHDR_BYTES = 16;
 /** Control messages begin at multiples of this, CMSG_ALIGN. */
 const CMSG_ALIGN = 8;
 
-/** What one recvmsg(2) gave. */
+/** The result of one recvmsg(2). */
 export interface Received {
   /** The count of bytes, 0 at end of input, or the errno as a negative number. */
   count: number;
@@ -64,7 +64,7 @@ function descriptorsOf(): number[] {
   return fds;
 }
 
-/** recv(2) that leaves the bytes where they are; the count, or the errno as a negative number. */
+/** recv(2) with MSG_PEEK; returns the number of bytes, or the errno as a negative number. */
 export function peekDescriptor(fd: number, buffer: Uint8Array): number {
   const count = Number(libc().recv(fd, ptr(buffer), buffer.length, MSG_PEEK | MSG_DONTWAIT));
   return count < 0 ? -lastErrno() : count;

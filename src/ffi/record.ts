@@ -11,14 +11,14 @@ const MSG_NOSIGNAL = 0x4000;
 const SOL_SOCKET = 1;
 const SO_SNDBUF = 7;
 
-/** sizeof(struct msghdr) on 64-bit machines; msg_iov at 16, msg_iovlen at 24, msg_flags at 48. */
+/** sizeof(struct msghdr) on 64-bit architectures; msg_iov at 16, msg_iovlen at 24, msg_flags at 48. */
 const MSGHDR_BYTES = 56;
 const IOVEC_BYTES = 16;
 
-/** The record is longer than the room that was given: an errno, asm-generic/errno.h. */
+/** EMSGSIZE: the record is longer than the buffer; asm-generic/errno.h. */
 export const EMSGSIZE = 90;
 
-/** What is pointed at for a record without bytes. */
+/** The buffer of a record without bytes. */
 const NOTHING = new Uint8Array(new ArrayBuffer(8));
 
 /** Sends and receives records of one socket, with nothing allocated for each. */
@@ -36,7 +36,7 @@ export class RecordSocket {
     this.#message.setBigUint64(24, 1n, true);
   }
 
-  /** Asks for a send buffer that takes a record of `bytes`; the kernel has a limit, socket(7). */
+  /** Requests a send buffer for a record of `bytes`; the kernel has a limit, socket(7). */
   makeRoom(bytes: number): void {
     const size = new Uint8Array(Uint32Array.of(bytes).buffer);
     setOption(this.#fd, SOL_SOCKET, SO_SNDBUF, size);
@@ -45,8 +45,8 @@ export class RecordSocket {
   /**
    * Sends `bytes` as one record, whole or not at all.
    *
-   * @returns its size, or the errno as a negative number: -EAGAIN where there is no room now,
-   * -EMSGSIZE where there never is.
+   * @returns its size, or the errno as a negative number: -EAGAIN if the send buffer is full,
+   * -EMSGSIZE if the record exceeds it.
    */
   send(bytes: Uint8Array, endOfRecord: boolean): number {
     this.#point(bytes);
@@ -59,7 +59,7 @@ export class RecordSocket {
    * Receives the next record.
    *
    * @returns its size; 0 for an empty one and at the end of input; or the errno as a negative number:
-   * -EMSGSIZE for a record that is longer than `room`, which is lost.
+   * -EMSGSIZE for a record that is longer than `room`; the record is lost.
    */
   receive(room: Uint8Array): number {
     this.#point(room);

@@ -1,5 +1,5 @@
 /**
- * Giving up rights: prctl(2), capset(2), unshare(2), seccomp(2). All but
+ * Dropping privileges: prctl(2), capset(2), unshare(2), seccomp(2). All but
  * {@link filterAllThreads} act on the calling thread alone, which is enough: it is the one that
  * becomes, or starts, the command.
  */
@@ -22,12 +22,12 @@ const SIGKILL = 9;
 
 /**
  * SECBIT_NOROOT, SECBIT_KEEP_CAPS (off) and SECBIT_NO_CAP_AMBIENT_RAISE with their locks,
- * linux/securebits.h: execve(2) gives uid 0 no capabilities, and nothing can change that again.
+ * linux/securebits.h: execve(2) grants uid 0 no capabilities, and the locks make that permanent.
  */
 const SECUREBITS = 0b1110_0011;
 
 const CAPABILITY_VERSION_3 = 0x2008_0522;
-/** Highest number that the two 32-bit words of a capability set have room for. */
+/** Highest capability number in the two 32-bit words of a capability set. */
 const CAPABILITY_MAX = 63;
 
 /** Namespaces, linux/sched.h: mounts, System V IPC and POSIX queues, users, processes, network. */
@@ -47,9 +47,9 @@ const MS_PRIVATE = 0x4_0000;
 
 interface Failure {
   operation: string;
-  /** What an EPERM asks for. */
+  /** The hint for EPERM. */
   needs?: string;
-  /** What an EINVAL asks for. */
+  /** The hint for EINVAL. */
   kernel?: string;
 }
 
@@ -71,7 +71,7 @@ function failed(errno: number, { operation, needs, kernel }: Failure) {
 }
 
 /**
- * From now on execve(2) gives no privileges: not by set-user-ID, not by file capabilities.
+ * Sets no-new-privs: execve(2) grants no privileges, by set-user-ID or file capabilities, from now on.
  *
  * @throws {VsockboxError} UNAVAILABLE before Linux 3.5.
  */
@@ -80,7 +80,7 @@ export function setNoNewPrivs(): void {
 }
 
 /**
- * Empties the bounding set, so that no execve(2) gives capabilities from a file.
+ * Empties the bounding set, so that execve(2) grants no capabilities of a file.
  *
  * @throws {VsockboxError} REFUSED without CAP_SETPCAP.
  */
@@ -95,7 +95,7 @@ export function dropBoundingSet(): void {
 }
 
 /**
- * Takes from uid 0 that execve(2) gives it all capabilities, for good.
+ * Permanently disables the rule that execve(2) grants uid 0 all capabilities.
  *
  * @throws {VsockboxError} REFUSED without CAP_SETPCAP.
  */
@@ -116,7 +116,7 @@ export function dropCapabilities(): void {
 /**
  * Installs a filter for system calls; `program` is an array of struct sock_filter.
  *
- * @throws {VsockboxError} REFUSED without no-new-privs, UNAVAILABLE where the kernel has no filters.
+ * @throws {VsockboxError} REFUSED without no-new-privs, UNAVAILABLE if the kernel has no filters.
  */
 export function installSeccompFilter(program: Uint8Array): void {
   const header = filterHeader(program);
@@ -129,7 +129,7 @@ const INSTALL_FILTER: Failure = {
   kernel: "CONFIG_SECCOMP_FILTER",
 };
 
-/** struct sock_fprog: a 16-bit length, padded to the pointer behind it. */
+/** struct sock_fprog: a 16-bit length, padded to the pointer after it. */
 function filterHeader(program: Uint8Array): BigUint64Array {
   const instructions = program.length / 8;
   return BigUint64Array.of(BigInt(instructions), BigInt(ptr(program)));
@@ -143,7 +143,7 @@ const FILTER_FLAG_TSYNC = 1;
 /**
  * Installs a filter in all threads of this process, those of the runtime among them.
  *
- * @throws {VsockboxError} as {@link installSeccompFilter}; UNAVAILABLE where a thread has another
+ * @throws {VsockboxError} as {@link installSeccompFilter}; UNAVAILABLE if a thread has another
  * filter already.
  */
 export function filterAllThreads(program: Uint8Array): void {
@@ -176,9 +176,9 @@ export function unshareNamespaces(namespaces: number): void {
 }
 
 /**
- * Keeps the mounts of this mount namespace from the others.
+ * Makes the mounts of this mount namespace private.
  *
- * @throws {VsockboxError} as mount(2) has them.
+ * @throws {VsockboxError} with the errno of mount(2).
  */
 export function makeMountsPrivate(): void {
   const root = ptr(cString("/"));
@@ -192,7 +192,7 @@ export function makeMountsPrivate(): void {
 /**
  * Mounts the /proc of this process's PID namespace, in this mount namespace alone.
  *
- * @throws {VsockboxError} REFUSED, CONFIG or others as mount(2) has them.
+ * @throws {VsockboxError} REFUSED, CONFIG or others, with the errno of mount(2).
  */
 export function mountOwnProc(): void {
   makeMountsPrivate();
@@ -208,12 +208,12 @@ export function mountOwnProc(): void {
   }
 }
 
-/** Has the kernel kill this process when the thread that started it ends. */
+/** Makes the kernel kill this process when the thread that started it ends. */
 export function dieWithParent(): void {
   control(PR_SET_PDEATHSIG, [SIGKILL], { operation: "tie the namespace to the agent" });
 }
 
-/** Leaves no core file of this process. */
+/** Disables core files of this process. */
 export function leaveNoCore(): void {
   control(PR_SET_DUMPABLE, [0], { operation: "forgo core files" });
 }

@@ -4,7 +4,7 @@ import { lastErrno, libc, ptr } from "./libc.ts";
 
 const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
-/** sizeof(struct msghdr) and sizeof(struct cmsghdr) on 64-bit machines. */
+/** sizeof(struct msghdr) and sizeof(struct cmsghdr) on 64-bit architectures. */
 const MSGHDR_BYTES = 56;
 const CMSGHDR_BYTES = 16;
 /** Control messages have sizes of multiples of this, CMSG_ALIGN. */
@@ -15,7 +15,7 @@ const MSG_NOSIGNAL = 0x4000;
 /**
  * sendmsg(2): bytes over the Unix socket `through`, and descriptors with the first of them.
  *
- * @returns the count of bytes taken, or the errno as a negative number.
+ * @returns the number of bytes sent, or the errno as a negative number.
  */
 export function sendWithDescriptors(
   through: number,
@@ -49,7 +49,7 @@ export function sendWithDescriptors(
 /**
  * Sends `fd` with one byte of data over the Unix socket `through`, as ssh's ProxyUseFdpass expects.
  *
- * @throws {VsockboxError} IO, with ENOTSOCK where `through` is no socket.
+ * @throws {VsockboxError} IO, with ENOTSOCK if `through` is not a socket.
  */
 export function sendDescriptor(through: number, fd: number): void {
   const count = sendWithDescriptors(through, new Uint8Array(1), [fd]);

@@ -1,6 +1,6 @@
 /**
  * The two socket addresses that vsockbox uses, laid out byte for byte. Both are in host byte order,
- * which is little-endian on every machine that Bun runs on.
+ * which is little-endian on every architecture that Bun runs on.
  */
 import { VsockboxError } from "../errors.ts";
 
@@ -26,7 +26,7 @@ export interface VsockSockaddr {
   flags?: number;
 }
 
-/** `struct sockaddr_vm` as the kernel takes it, 16 bytes. */
+/** `struct sockaddr_vm` of the kernel, 16 bytes. */
 export function encodeSockaddrVm({ cid, port, flags = 0 }: VsockSockaddr): Uint8Array {
   const bytes = new Uint8Array(SOCKADDR_VM_BYTES);
   const view = new DataView(bytes.buffer);
@@ -50,7 +50,7 @@ export function decodeSockaddrVm(bytes: Uint8Array): Required<VsockSockaddr> {
 /**
  * `struct sockaddr_un` for a path in the file system, 110 bytes.
  *
- * @throws {VsockboxError} USAGE where the path is empty, has a NUL or is longer than 107 bytes.
+ * @throws {VsockboxError} USAGE if the path is empty, has a NUL or is longer than 107 bytes.
  */
 export function encodeSockaddrUn(path: string): Uint8Array {
   const name = new TextEncoder().encode(path);

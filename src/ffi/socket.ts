@@ -1,5 +1,5 @@
 /**
- * Socket system calls with their errors typed. Descriptors are plain numbers here; whoever opens
+ * Socket system calls with their errors typed. Descriptors are plain numbers here; the code that opens
  * one closes it.
  */
 import { VsockboxError } from "../errors.ts";
@@ -31,7 +31,7 @@ export const POLLHUP = 16;
 /** The peer has ended its output. Linux. */
 export const POLLRDHUP = 0x2000;
 
-/** Setting this variable keeps vsockbox away from AF_VSOCK altogether: only unix: and hybrid: work. */
+/** If this variable is set, vsockbox does not use AF_VSOCK: only unix: and hybrid: work. */
 export const NO_VSOCK_VARIABLE = "VSOCKBOX_NO_VSOCK";
 
 /** listen(2) backlog: bounded, so that a flood of connections is refused rather than queued. */
@@ -42,7 +42,7 @@ function check(result: number, call: SystemCall): number {
   throw systemError(lastErrno(), call);
 }
 
-/** Says no where {@link NO_VSOCK_VARIABLE} is set. Called before anything touches AF_VSOCK. */
+/** Throws if {@link NO_VSOCK_VARIABLE} is set. Called before any use of AF_VSOCK. */
 export function assertVsockAllowed(operation: string, address?: string): void {
   const value = process.env[NO_VSOCK_VARIABLE];
   if (value === undefined || value === "" || value === "0") return;
@@ -58,7 +58,7 @@ export function assertVsockAllowed(operation: string, address?: string): void {
 /**
  * socket(2), non-blocking and close-on-exec.
  *
- * @throws {VsockboxError} UNAVAILABLE (EAFNOSUPPORT) where the kernel has no vsock.
+ * @throws {VsockboxError} UNAVAILABLE (EAFNOSUPPORT) if the kernel has no vsock.
  */
 export function openSocket(family: number, type: number, address: string): number {
   if (family === AF_VSOCK) assertVsockAllowed("open socket for", address);
@@ -72,7 +72,7 @@ export function openSocket(family: number, type: number, address: string): numbe
   });
 }
 
-/** close(2). Errors are of no use to anybody here. */
+/** close(2). Errors are ignored. */
 export function closeDescriptor(fd: number): void {
   libc().close(fd);
 }
@@ -90,7 +90,7 @@ export function listenSocket(fd: number, call: SystemCall): void {
 /**
  * accept4(2), non-blocking and close-on-exec.
  *
- * @returns the connection's descriptor, or undefined where none is waiting.
+ * @returns the connection's descriptor, or undefined if none is pending.
  */
 export function acceptSocket(fd: number, call: SystemCall): number | undefined {
   for (;;) {
@@ -141,8 +141,8 @@ export function socketError(fd: number): number {
 const MSG_NOSIGNAL = 0x4000;
 
 /**
- * Whether the peer takes no more bytes, asked by sending none: the kernel answers EPIPE or ENOTCONN
- * for a peer that has closed, which on AF_VSOCK no poll event tells apart from a half-close.
+ * Whether the peer has closed, found by sending no bytes: the kernel returns EPIPE or ENOTCONN then. On
+ * AF_VSOCK no poll event distinguishes that from a half-close.
  */
 export function isPeerClosed(fd: number): boolean {
   const nothing = new Uint8Array(1);
@@ -159,7 +159,7 @@ export function shutdownRead(fd: number): void {
   libc().shutdown(fd, SHUT_RD);
 }
 
-/** Raw sockaddr of the other end, or undefined where the socket has none any more. */
+/** Returns the raw sockaddr of the peer, or undefined if the socket has none any longer. */
 export function peerSockaddr(fd: number): Uint8Array | undefined {
   return sockaddrOf(fd, "getpeername");
 }
@@ -212,7 +212,7 @@ export function readDescriptor(fd: number, buffer: Uint8Array): number {
 /**
  * write(2) from `buffer` without waiting.
  *
- * @returns the count of bytes taken, or the errno as a negative number.
+ * @returns the number of bytes written, or the errno as a negative number.
  */
 export function writeDescriptor(fd: number, buffer: Uint8Array): number {
   const count = Number(libc().write(fd, ptr(buffer), buffer.length));
@@ -237,7 +237,7 @@ export interface Pipe {
   write: number;
 }
 
-/** Room asked for in each pipe, in bytes; the kernel's 64 KiB costs bulk output twice the wake-ups. */
+/** Requested capacity of a pipe, in bytes; the kernel's 64 KiB costs bulk output twice the wake-ups. */
 export const PIPE_BYTES = 256 * 1024;
 
 /** pipe2(2) with O_CLOEXEC. Both ends block; see {@link setNonBlocking}. */
@@ -250,7 +250,7 @@ export function openPipe(): Pipe {
   return { read, write };
 }
 
-/** Sets O_NONBLOCK on the open file description behind `fd`. */
+/** Sets O_NONBLOCK on the open file description of `fd`. */
 export function setNonBlocking(fd: number): void {
   const flags = check(libc().fcntl(fd, F_GETFL, 0), { operation: "fcntl F_GETFL" });
   check(libc().fcntl(fd, F_SETFL, flags | O_NONBLOCK), { operation: "fcntl F_SETFL" });
@@ -262,7 +262,7 @@ export function duplicateDescriptor(fd: number): number {
 }
 
 /**
- * SO_SNDBUF: how much the kernel takes of a Unix socket's output that the peer has not read, in bytes;
+ * SO_SNDBUF: the limit of a Unix socket's output that the peer has not read, in bytes;
  * the kernel doubles it for its own overhead. AF_VSOCK goes by the peer's credit instead.
  */
 export function setSendBuffer(fd: number, bytes: number): void {

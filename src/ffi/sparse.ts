@@ -1,10 +1,10 @@
-/** Where a sparse file has data and where holes: lseek(2). */
+/** Data and holes of a sparse file: lseek(2). */
 import { lastErrno, libc } from "./libc.ts";
 
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 
-/** errno: no more data behind the offset. */
+/** errno: no more data after the offset. */
 const ENXIO = 6;
 
 function seek(fd: number, offset: number, whence: number): number {
@@ -12,8 +12,8 @@ function seek(fd: number, offset: number, whence: number): number {
 }
 
 /**
- * Where data begins at or behind `offset`; undefined where only a hole is left. A file system that
- * knows no holes has data everywhere.
+ * Returns the offset of the first data at or after `offset`; undefined if only a hole is left. A file
+ * system without holes has data everywhere.
  */
 export function nextData(fd: number, offset: number): number | undefined {
   const found = seek(fd, offset, SEEK_DATA);
@@ -21,7 +21,7 @@ export function nextData(fd: number, offset: number): number | undefined {
   return lastErrno() === ENXIO ? undefined : offset;
 }
 
-/** Where the next hole at or behind `offset` begins: at the file's end at the latest. */
+/** Returns the offset of the first hole at or after `offset`, at most the file's size. */
 export function nextHole(fd: number, offset: number): number | undefined {
   const found = seek(fd, offset, SEEK_HOLE);
   return found >= 0 ? found : undefined;

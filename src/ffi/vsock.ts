@@ -1,4 +1,4 @@
-/** What is particular to AF_VSOCK: its constants, socket options and the local CID. */
+/** Constants, socket options and the local CID of AF_VSOCK. */
 import { systemError } from "./errno.ts";
 import { lastErrno, libc, ptr } from "./libc.ts";
 import { AF_VSOCK } from "./sockaddr.ts";
@@ -32,7 +32,7 @@ function u64(value: number): Uint8Array {
 
 /**
  * Asks for a receive buffer of `bytes` bytes: the maximum first, since the kernel clamps the size to
- * it. A refusal is no error: the socket works with the kernel's default.
+ * it. A refusal is not an error: the socket works with the kernel's default.
  */
 export function setVsockBufferSize(fd: number, bytes: number): void {
   setOption(fd, AF_VSOCK, SO_VM_SOCKETS_BUFFER_MAX_SIZE, u64(bytes));
@@ -57,10 +57,10 @@ export function setVsockConnectTimeout(fd: number, milliseconds: number): void {
 }
 
 /**
- * This machine's own CID, from the ioctl on /dev/vsock.
+ * Returns the local CID, from the ioctl on /dev/vsock.
  *
- * @returns 4294967295 (VMADDR_CID_ANY) where no transport has given it one.
- * @throws {VsockboxError} UNAVAILABLE where there is no /dev/vsock, REFUSED where it may not be opened.
+ * @returns 4294967295 (VMADDR_CID_ANY) if no transport has assigned one.
+ * @throws {VsockboxError} UNAVAILABLE if there is no /dev/vsock, REFUSED if its mode does not allow opening it.
  */
 export function localCid(): number {
   assertVsockAllowed("read the local CID from", "/dev/vsock");

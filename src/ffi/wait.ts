@@ -1,4 +1,4 @@
-/** Waiting for processes that nobody in this program started: wait(2), prctl(2). */
+/** Waiting for orphans that this process inherits: wait(2), prctl(2). */
 import { systemError } from "./errno.ts";
 import { lastErrno, libc, ptr } from "./libc.ts";
 
@@ -9,11 +9,11 @@ const WEXITED = 4;
 const WNOWAIT = 0x0100_0000;
 const PR_SET_CHILD_SUBREAPER = 36;
 
-/** sizeof(siginfo_t), and offsetof si_pid in it, on 64-bit machines. */
+/** sizeof(siginfo_t), and offsetof si_pid in it, on 64-bit architectures. */
 const SIGINFO_BYTES = 128;
 const SI_PID_OFFSET = 16;
 
-/** A child that has ended and is still to be collected; it stays so. Undefined: there is none. */
+/** Returns the pid of an ended child without collecting it; undefined if there is none. */
 export function peekEndedChild(): number | undefined {
   const info = new DataView(new ArrayBuffer(SIGINFO_BYTES));
   if (libc().waitid(P_ALL, 0, ptr(info), WEXITED | WNOHANG | WNOWAIT) < 0) return undefined;
@@ -21,7 +21,7 @@ export function peekEndedChild(): number | undefined {
   return pid > 0 ? pid : undefined;
 }
 
-/** Collects an ended child without waiting. Says whether it was there to be collected. */
+/** Collects an ended child without waiting. Returns whether it had ended. */
 export function collectChild(pid: number): boolean {
   return libc().waitpid(pid, null, WNOHANG) === pid;
 }
