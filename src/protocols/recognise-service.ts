@@ -1,12 +1,12 @@
-/** Which service a peer is, by the first bytes that it has sent: for errors that lead further. */
+/** Recognises a service by its first bytes, for errors with a useful hint. */
 
 /**
  * A service that has been recognised:
  *
- * - `agent`: a frame that agents begin their answers with
+ * - `agent`: the first frame of an agent's answer
  * - `vsock-shell`: a message of vsock-shell, by its magic number 0xCAFEBABE in little-endian order
  * - `hybrid`: the `OK <n>` of a hybrid-vsock handshake
- * - `ssh`, `http`, `tls`: what these servers begin with
+ * - `ssh`, `http`, `tls`: the first bytes of these servers
  * - `text`: printable text of another kind, such as the commands of a guest-exec host
  */
 export type Service = "agent" | "vsock-shell" | "hybrid" | "ssh" | "http" | "tls" | "text";

@@ -31,12 +31,12 @@ const SEED = 5;
 class Recorder extends RawVmm {
   readonly messages: { bytes: Uint8Array; fds: readonly number[] }[] = [];
 
-  override tell(name: RequestName, payload?: Uint8Array, fds: readonly number[] = []): void {
+  override post(name: RequestName, payload?: Uint8Array, fds: readonly number[] = []): void {
     this.messages.push({ bytes: encodeRequest(name, payload), fds });
   }
 
   override ask(name: RequestName, payload?: Uint8Array): undefined {
-    this.tell(name, payload);
+    this.post(name, payload);
   }
 }
 
@@ -112,7 +112,7 @@ test.each([
 
 test.each([1, 9, 100, 253])("%d descriptors where none belongs", async (count) => {
   const fds = Array.from({ length: count }, () => openEvent());
-  isRefused((vmm) => vmm.tell("GET_FEATURES", undefined, fds));
+  isRefused((vmm) => vmm.post("GET_FEATURES", undefined, fds));
   // Before the rest of its header comes.
   const vmm = new RawVmm(device.socket);
   vmm.sendRaw(new Uint8Array(1), fds);
@@ -144,7 +144,7 @@ describe("a descriptor of another kind", () => {
   test.each(asMemory)("as memory: %s", async (kind) => {
     const fd = KINDS[kind]?.() ?? -1;
     const region = { guestAddress: 0, size: 65_536, userAddress: USER_BASE, mmapOffset: 0 };
-    isRefused((vmm) => vmm.tell("SET_MEM_TABLE", encodeRegions([region]), [fd]));
+    isRefused((vmm) => vmm.post("SET_MEM_TABLE", encodeRegions([region]), [fd]));
     closeDescriptor(fd);
     await device.isAsBefore();
   });
@@ -155,7 +155,7 @@ describe("a descriptor of another kind", () => {
       const guest = new TestGuest(new RawVmm(device.socket));
       guest.start();
       const fd = KINDS[kind]?.() ?? -1;
-      guest.vmm.tell(name, encodeRingDescriptor(RX), [fd]);
+      guest.vmm.post(name, encodeRingDescriptor(RX), [fd]);
       guest.vmm.awaitEnd();
       closeDescriptor(fd);
       guest.close();
@@ -166,7 +166,7 @@ describe("a descriptor of another kind", () => {
   test("as kick: a pipe that nobody writes to any more", async () => {
     const guest = device.boot();
     const fd = KINDS["a pipe"]?.() ?? -1;
-    guest.guest.vmm.tell("SET_VRING_KICK", encodeRingDescriptor(TX), [fd]);
+    guest.guest.vmm.post("SET_VRING_KICK", encodeRingDescriptor(TX), [fd]);
     guest.guest.vmm.ask("GET_QUEUE_NUM");
     closeDescriptor(fd);
     // Its other ring is looked after still.
@@ -191,7 +191,7 @@ test("requests in any order, with descriptors of any kind", async () => {
       const [payload, wanted] = payloadOf(name, random);
       const fds = [guest.memoryFd, ...guest.kicks, ...guest.calls];
       const given = Array.from({ length: wanted }, () => random.pick(fds));
-      vmm.tell(name, payload, given);
+      vmm.post(name, payload, given);
       if (random.below(4) === 0) guest.kick(TX);
     }
     guest.close();
@@ -209,7 +209,7 @@ describe("while rings run", () => {
     }
     const region = { guestAddress: 0, size: 65_536, userAddress: 0, mmapOffset: 0 };
     const { vmm, memoryFd } = guest.guest;
-    vmm.tell("SET_MEM_TABLE", encodeRegions([region]), [memoryFd]);
+    vmm.post("SET_MEM_TABLE", encodeRegions([region]), [memoryFd]);
     guest.guest.kick(TX);
     vmm.awaitEnd();
     guest.guest.close();
@@ -218,7 +218,7 @@ describe("while rings run", () => {
 
   test("memory is taken away altogether", async () => {
     const guest = device.boot();
-    guest.guest.vmm.tell("SET_MEM_TABLE", encodeRegions([]));
+    guest.guest.vmm.post("SET_MEM_TABLE", encodeRegions([]));
     guest.guest.kick(TX);
     guest.guest.vmm.awaitEnd();
     guest.guest.close();
@@ -234,8 +234,8 @@ describe("while rings run", () => {
         const state = vmm.ask("GET_VRING_BASE", encodeVringState(ring, 0)) ?? new Uint8Array(8);
         const base = new DataView(state.buffer).getUint32(4, true);
         expect(base).toBeGreaterThan(0);
-        vmm.tell("SET_VRING_BASE", encodeVringState(ring, base));
-        vmm.tell("SET_VRING_KICK", encodeRingDescriptor(ring), [kicks[ring]]);
+        vmm.post("SET_VRING_BASE", encodeVringState(ring, base));
+        vmm.post("SET_VRING_KICK", encodeRingDescriptor(ring), [kicks[ring]]);
       }
     }
     guest.guest.close();
@@ -248,7 +248,7 @@ describe("while rings run", () => {
       ["SET_VRING_NUM", encodeVringState(TX, 32)],
     ] as const) {
       const guest = device.boot();
-      guest.guest.vmm.tell(name, payload);
+      guest.guest.vmm.post(name, payload);
       guest.guest.vmm.awaitEnd();
       guest.guest.close();
     }
@@ -258,7 +258,7 @@ describe("while rings run", () => {
   test("a ring that is enabled without addresses waits for them", async () => {
     const vmm = new RawVmm(device.socket);
     const guest = new TestGuest(vmm);
-    for (const ring of [RX, TX]) vmm.tell("SET_VRING_ENABLE", encodeVringState(ring, 1));
+    for (const ring of [RX, TX]) vmm.post("SET_VRING_ENABLE", encodeVringState(ring, 1));
     expect(vmm.ask("GET_FEATURES")).toHaveLength(8);
     guest.close();
     await device.isAsBefore();
@@ -284,10 +284,10 @@ test("memory that could shrink is sealed before it is used", async () => {
 
 test("a log that nobody reads stops nobody", async () => {
   // Nothing of this waits for what the device says; each connection is worth a line or two.
-  for (let count = 0; count < 2000; count++) isRefused((vmm) => vmm.tell("SET_LOG_BASE"));
+  for (let count = 0; count < 2000; count++) isRefused((vmm) => vmm.post("SET_LOG_BASE"));
   device.servesOther();
   await device.isAsBefore();
-  isRefused((vmm) => vmm.tell("SET_LOG_BASE"));
+  isRefused((vmm) => vmm.post("SET_LOG_BASE"));
   await device.running.says("lines are lost: nobody has read them");
 });
 

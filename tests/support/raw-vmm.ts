@@ -63,13 +63,13 @@ export class RawVmm {
   }
 
   /** Sends a request that has no answer. */
-  tell(name: RequestName, payload?: Uint8Array, fds: readonly number[] = []): void {
+  post(name: RequestName, payload?: Uint8Array, fds: readonly number[] = []): void {
     this.sendRaw(encodeRequest(name, payload), fds);
   }
 
   /** Sends a request and gives its answer's payload; undefined where the device closes instead. */
   ask(name: RequestName, payload?: Uint8Array): Uint8Array | undefined {
-    this.tell(name, payload);
+    this.post(name, payload);
     return this.answer();
   }
 
@@ -205,7 +205,7 @@ export class TestGuest {
       userAddress: USER_BASE + begin,
       mmapOffset: GUARD_BYTES + begin,
     }));
-    this.vmm.tell(
+    this.vmm.post(
       "SET_MEM_TABLE",
       encodeRegions(regions),
       regions.map(() => this.memoryFd),
@@ -216,16 +216,16 @@ export class TestGuest {
   tellRing(index: 0 | 1): void {
     const { vmm } = this;
     const { addresses, entries } = this.rings[index];
-    vmm.tell("SET_VRING_NUM", encodeVringState(index, entries));
-    vmm.tell("SET_VRING_BASE", encodeVringState(index, (this.#options.base ?? 0) & 0xffff));
+    vmm.post("SET_VRING_NUM", encodeVringState(index, entries));
+    vmm.post("SET_VRING_BASE", encodeVringState(index, (this.#options.base ?? 0) & 0xffff));
     const user = {
       descriptors: USER_BASE + addresses.descriptors,
       available: USER_BASE + addresses.available,
       used: USER_BASE + addresses.used,
     };
-    vmm.tell("SET_VRING_ADDR", encodeVringAddresses(index, user));
-    vmm.tell("SET_VRING_CALL", encodeRingDescriptor(index), [this.calls[index]]);
-    vmm.tell("SET_VRING_KICK", encodeRingDescriptor(index), [this.kicks[index]]);
+    vmm.post("SET_VRING_ADDR", encodeVringAddresses(index, user));
+    vmm.post("SET_VRING_CALL", encodeRingDescriptor(index), [this.calls[index]]);
+    vmm.post("SET_VRING_KICK", encodeRingDescriptor(index), [this.kicks[index]]);
   }
 
   /** Everything that QEMU says when it connects and its guest's driver starts. */
@@ -233,13 +233,13 @@ export class TestGuest {
     const { vmm } = this;
     vmm.ask("GET_FEATURES");
     vmm.ask("GET_PROTOCOL_FEATURES");
-    vmm.tell("SET_PROTOCOL_FEATURES", encodeU64(0x9n));
-    vmm.tell("SET_OWNER");
+    vmm.post("SET_PROTOCOL_FEATURES", encodeU64(0x9n));
+    vmm.post("SET_OWNER");
     const features = Feature.Version1 | Feature.ProtocolFeatures | Feature.EventIndex;
-    vmm.tell("SET_FEATURES", encodeU64(this.#options.features ?? features));
+    vmm.post("SET_FEATURES", encodeU64(this.#options.features ?? features));
     this.tellMemory();
     for (const ring of [RX, TX] as const) this.tellRing(ring);
-    for (const ring of [RX, TX]) vmm.tell("SET_VRING_ENABLE", encodeVringState(ring, 1));
+    for (const ring of [RX, TX]) vmm.post("SET_VRING_ENABLE", encodeVringState(ring, 1));
     // All requests before it have been done when this one is answered.
     vmm.ask("GET_QUEUE_NUM");
   }

@@ -170,7 +170,7 @@ function connectionOf(connection: HostConnection): ConnectionStatus {
 }
 
 function stateOf({ machine }: HostConnection): ConnectionStatus["state"] {
-  if (machine.state === State.Dead || machine.isLeaving) return "closing";
+  if (machine.state === State.Dead || machine.isAwaitingRst) return "closing";
   if (machine.state !== State.Open) return "opening";
   if (machine.hostEnded) return "host-ended";
   return machine.guestEnded ? "guest-ended" : "open";

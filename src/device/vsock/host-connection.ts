@@ -131,7 +131,7 @@ export abstract class HostConnection {
    * guest's.
    */
   protected onWriteError(errno: number): void {
-    if (errno === ERRNO.EPIPE || errno === ERRNO.ECONNRESET) this.machine.onHostDeaf();
+    if (errno === ERRNO.EPIPE || errno === ERRNO.ECONNRESET) this.machine.onHostReadShutdown();
     else this.machine.kill();
     this.dropWaiting();
   }
@@ -143,7 +143,7 @@ export abstract class HostConnection {
     else if (count === -ERRNO.EAGAIN) machine.onDrained();
     else if (count === -ERRNO.ECONNRESET) {
       // The peer has closed with unread bytes: its own have all been read, unix(7).
-      machine.onHostGone(false);
+      machine.onHostClosed(false);
       machine.onHostEnd();
     } else if (count !== -ERRNO.EINTR) machine.kill();
   }

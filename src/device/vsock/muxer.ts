@@ -299,7 +299,7 @@ export class Muxer {
     if (hasEnd) connection.hasEnd = true;
     if (isWritable) connection.flush();
     if (isReadable) connection.machine.onReadable();
-    if (isGone) connection.machine.onHostGone(this.#hasUnread(connection));
+    if (isGone) connection.machine.onHostClosed(this.#hasUnread(connection));
     this.#settle(connection);
   }
 
@@ -355,7 +355,7 @@ export class Muxer {
       this.#opening.delete(connection);
       this.#release(connection);
       if (machine.pending === 0) return this.#remove(connection);
-    } else if (machine.isLeaving && connection.deadline === undefined) {
+    } else if (machine.isAwaitingRst && connection.deadline === undefined) {
       connection.deadline = performance.now() + CLOSE_TIMEOUT_MS;
       this.#leaving.add(connection);
     }
@@ -439,7 +439,7 @@ export class Muxer {
       if (bit !== Pending.Data) {
         if (bit === Pending.Rst) this.#host.statistics.resets++;
         else if (bit === Pending.CreditRequest) this.#host.statistics.creditStarved++;
-        machine.tell(bit, this.#header, this.#host.guestCid, 0);
+        machine.fillHeader(bit, this.#header, this.#host.guestCid, 0);
         room.put(this.#header, 0);
         return 1;
       }

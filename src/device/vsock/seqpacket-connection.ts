@@ -53,7 +53,7 @@ export class RecordConnection extends HostConnection {
 
   forward(packet: SentPacket, bytes: number): void {
     this.bytesFromGuest += bytes;
-    if (this.machine.hostDeaf) return this.machine.onForwarded(bytes);
+    if (this.machine.hostReadShutdown) return this.machine.onForwarded(bytes);
     // Records without bytes cost the guest no credit: without a bound they would fill the memory.
     if (this.#queue.records > this.machine.bufAlloc) return this.machine.kill();
     this.#queue.push(packet, bytes);
@@ -95,7 +95,7 @@ export class RecordConnection extends HostConnection {
       const isEnd = this.#socket?.endOfRecord ?? false;
       flags = RecordFlag.EndOfMessage | (isEnd ? RecordFlag.EndOfRecord : 0);
     }
-    machine.tell(Pending.Data, header, guestCid, bytes, flags);
+    machine.fillHeader(Pending.Data, header, guestCid, bytes, flags);
     room.put(header, bytes);
     return 1;
   }

@@ -26,7 +26,7 @@ export class StreamConnection extends HostConnection {
   /** Straight from guest memory while nothing waits; what the socket does not take is kept. */
   forward(packet: SentPacket, bytes: number): void {
     this.bytesFromGuest += bytes;
-    if (this.machine.hostDeaf) return this.machine.onForwarded(bytes);
+    if (this.machine.hostReadShutdown) return this.machine.onForwarded(bytes);
     let taken = 0;
     if (this.#bytes.count === 0) {
       const written = packet.vector(bytes).writev(this.fd);
@@ -76,7 +76,7 @@ export class StreamConnection extends HostConnection {
     let packets = 0;
     for (let left = count; left > 0; packets++) {
       const bytes = Math.min(left, room.bytes);
-      machine.tell(Pending.Data, header, guestCid, bytes);
+      machine.fillHeader(Pending.Data, header, guestCid, bytes);
       room.put(header, bytes);
       left -= bytes;
     }

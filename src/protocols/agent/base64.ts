@@ -14,7 +14,7 @@ export function encodeBase64(bytes: Uint8Array): string {
   return bytes.toBase64();
 }
 
-/** The bytes of a base64 string; undefined where it is none. */
+/** The bytes of a base64 string; undefined if it is not base64. */
 export function decodeBase64(text: string): Uint8Array | undefined {
   try {
     return Uint8Array.fromBase64(text, { lastChunkHandling: "strict" });
@@ -27,7 +27,7 @@ export function decodeBase64(text: string): Uint8Array | undefined {
 const PIECE_CHARACTERS = 256 * 1024;
 
 /**
- * The bytes of base64 in ASCII, decoded piece by piece, so that a large one takes no more memory than
+ * The bytes of base64 in ASCII, decoded piece by piece, so that a large one needs no more memory than
  * its bytes; undefined if it is not base64. Blanks are not allowed in it.
  */
 export function decodeBase64Bytes(text: Uint8Array): Uint8Array | undefined {

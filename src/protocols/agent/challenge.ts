@@ -9,9 +9,9 @@
  * Both proofs cover both nonces, so that a recording is of no use for another connection, and the
  * role, so that a proof cannot be sent back to the side that it came from. The agent goes first: a
  * process that listens in an agent's place learns a nonce and nothing else. The client's next frame
- * follows its proof without waiting; a wrong proof ends the connection before that frame is looked at.
+ * follows its proof without waiting; a wrong proof ends the connection before that frame is read.
  *
- * What this does not do: a process that relays every byte between the two ends unchanged sees and can
+ * Limits: a process that relays every byte between the two ends unchanged sees and can
  * change what follows, as nothing on the connection is encrypted. A token that can be guessed can be
  * guessed offline from a nonce and a proof: it should be 32 random bytes.
  *
@@ -135,7 +135,7 @@ export type AgentJudgement =
   /** It is of a version that does not know the exchange. */
   | { kind: "old" };
 
-/** Decides about an agent's Hello; `hasToken`: this client was given one. */
+/** Decides about an agent's Hello; `hasToken`: this client has one. */
 export function judgeAgent(
   { nonce, proof, features }: AgentGreeting,
   hasToken: boolean,

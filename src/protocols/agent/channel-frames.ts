@@ -1,16 +1,16 @@
 /**
- * Frames behind a Hello: several channels over one connection. Every payload begins with the
+ * Frames after a Hello: several channels over one connection. Every payload begins with the
  * channel's number, u32 big-endian, but those of Ping and Pong.
  *
- * | type | payload behind the number |
+ * | type | payload after the number |
  * | --- | --- |
- * | 65 Open | JSON: what is asked for |
+ * | 65 Open | JSON: the request |
  * | 66 Data | u8 stream, bytes |
  * | 67 Record | JSON, in order with the data |
  * | 68 Control | JSON, outside of the credit: signals, sizes, answers |
- * | 69 Credit | u32: so many bytes more may be sent |
+ * | 69 Credit | u32: number of further bytes that may be sent |
  * | 70 End | nothing: no Data and no Record will follow from this side |
- * | 71 Close | JSON: `result` or `error`; the channel is gone |
+ * | 71 Close | JSON: `result` or `error`; the channel ends |
  *
  * The side that connected opens odd channels, the other one even ones; a number is used once.
  */
@@ -26,11 +26,11 @@ export const DATA_HEADER_BYTES = FRAME_HEADER_BYTES + CHANNEL_BYTES + 1;
 /** Most bytes in one Data frame: small enough that many channels share a connection smoothly. */
 export const MAX_DATA_BYTES = 256 * 1024;
 
-/** Largest frame that is accepted behind a Hello, in bytes: nothing needs more. */
+/** Largest frame that is accepted after a Hello, in bytes: nothing needs more. */
 export const MAX_CHANNEL_FRAME_BYTES = 1024 * 1024;
 
 /**
- * Most bytes in a Ping or Pong. What a Ping says is written back, and the runtime takes seconds to
+ * Most bytes in a Ping or Pong. A Ping's bytes are sent back, and the runtime takes seconds to
  * write JSON that is nested deeply enough, which one large frame can hold.
  */
 export const MAX_PING_BYTES = 4096;
@@ -62,7 +62,7 @@ export function encodeChannelJson(
   return encodeFrame(FrameType[JSON_KINDS[kind]], payload);
 }
 
-/** What a Record of this encoded size takes of the credit, in bytes. */
+/** Credit that a Record of this encoded size consumes, in bytes. */
 export function recordCost(encoded: Uint8Array): number {
   return encoded.length - FRAME_HEADER_BYTES - CHANNEL_BYTES;
 }
@@ -70,7 +70,7 @@ export function recordCost(encoded: Uint8Array): number {
 /**
  * Fills in the header of a Data frame in place.
  *
- * @param frame {@link DATA_HEADER_BYTES} of room, then the bytes.
+ * @param frame {@link DATA_HEADER_BYTES} free bytes, then the data.
  */
 export function fillDataHeader(frame: Uint8Array, channel: number, stream: number): void {
   const view = new DataView(frame.buffer, frame.byteOffset);
@@ -104,7 +104,7 @@ export function encodeEnd(channel: number): Uint8Array {
 }
 
 /**
- * Reads a frame behind a Hello, or a piece of a Data frame.
+ * Reads a frame after a Hello, or a piece of a Data frame.
  *
  * @throws {VsockboxError} BAD_DATA for a type that has no place there, or a malformed payload.
  */

@@ -12,13 +12,13 @@ import {
 } from "./exec-request.ts";
 import type { TerminalSize } from "./messages.ts";
 
-/** Joins a detached session, or reads what it wrote. */
+/** Attaches to a detached session, or reads its output. */
 export interface AttachOperation {
   op: "attach" | "logs";
   id: string;
-  /** Where in its output to begin, in bytes; undefined: at the oldest byte that is kept. */
+  /** Offset in its output at which to begin, in bytes; undefined: the oldest byte that is kept. */
   offset: number | undefined;
-  /** `logs`: go on with what is still to come. */
+  /** `logs`: continue with future output. */
   follow: boolean;
   /** `attach`: the size of the terminal that joins. */
   tty: TerminalSize | undefined;
@@ -34,11 +34,11 @@ export interface KillOperation {
   remove: boolean;
 }
 
-/** How files are sent or taken. */
+/** Options of a transfer. */
 export interface TransferFlags {
   /** Keep modes, times and, as root, owners. */
   preserve: boolean;
-  /** Go on where an earlier transfer stopped, pass over what is the same already. */
+  /** Continue an earlier transfer, and skip equal files. */
   resume: boolean;
   /** Compare a sha256 of every file. */
   checksum: boolean;
@@ -46,7 +46,7 @@ export interface TransferFlags {
   keep: boolean;
 }
 
-/** Takes files and trees into an existing directory. */
+/** Receives files and trees into an existing directory. */
 export interface PutOperation extends TransferFlags {
   op: "put";
   path: Uint8Array;
@@ -61,7 +61,7 @@ export interface GetOperation extends TransferFlags {
   recursive: boolean;
 }
 
-/** One look at, or one change of, the file system. */
+/** One query or change of the file system. */
 export type FileOperation =
   | { op: "stat"; path: Uint8Array; follow: boolean }
   | { op: "list"; path: Uint8Array }
@@ -272,7 +272,7 @@ export function decodeExecControl(object: JsonObject): ExecControlMessage {
   return { kind: "resize", size };
 }
 
-/** What an agent says when somebody has connected to a listener of a `listen` channel. */
+/** An agent's notice of a new connection to the listener of a `listen` channel. */
 export interface AcceptedOperation {
   op: "accepted";
   /** The channel of the `listen`. */

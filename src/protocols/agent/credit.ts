@@ -1,13 +1,17 @@
-/** Credit of a channel's direction: how much may be on the way, so that a slow reader holds up nobody. */
+/**
+ * Credit of one direction of a channel: the number of bytes that may be in flight, so that a slow reader
+ * of one channel does not block the others on the connection. The receiver grants its window at the start
+ * and more as its reader consumes; the sender stops at zero.
+ */
 import { bad } from "./json-fields.ts";
 
 /** Bytes of Data and Records that may be on the way in each direction of a channel. */
 export const CHANNEL_WINDOW_BYTES = 2 * 1024 * 1024;
 
-/** More credit than this is no sane peer's, in bytes. */
+/** Upper bound of credit that is accepted from a peer, in bytes. */
 const MAX_CREDIT_BYTES = 0x7fff_ffff;
 
-/** The sending side: how much the peer still takes. */
+/** The sending side: the credit that is left. */
 export class SendCredit {
   #available: number;
 
@@ -26,9 +30,9 @@ export class SendCredit {
   }
 
   /**
-   * Takes new credit from the peer.
+   * Adds credit from the peer.
    *
-   * @throws {VsockboxError} BAD_DATA where it adds up to more than any window.
+   * @throws {VsockboxError} BAD_DATA if the sum exceeds any window.
    */
   add(bytes: number): void {
     const available = this.#available + bytes;
@@ -37,7 +41,7 @@ export class SendCredit {
   }
 }
 
-/** The receiving side: what has come in, and what is to be given back. */
+/** The receiving side: bytes received, and credit that is to be returned. */
 export class ReceiveWindow {
   readonly #window: number;
   #open: number;
@@ -51,7 +55,7 @@ export class ReceiveWindow {
   /**
    * Counts bytes that came in.
    *
-   * @throws {VsockboxError} BAD_DATA where the peer sent more than it had credit for.
+   * @throws {VsockboxError} BAD_DATA if the peer sent more than its credit.
    */
   accept(bytes: number): void {
     this.#open -= bytes;
@@ -62,7 +66,7 @@ export class ReceiveWindow {
   /**
    * Counts bytes that were read out.
    *
-   * @returns the credit to be given to the peer now; 0 while it is too little to be worth a frame.
+   * @returns the credit to send to the peer now; 0 while it is too little for a frame.
    */
   consume(bytes: number): number {
     this.#consumed += bytes;

@@ -3,7 +3,7 @@
  *
  * | field | |
  * | --- | --- |
- * | `argv` | program and arguments: strings, or `{"base64": …}` for what is not UTF-8 |
+ * | `argv` | program and arguments: strings, or `{"base64": …}` for bytes that are not UTF-8 |
  * | `shell_line` | instead of `argv`: a line for the user's shell |
  * | `login_shell` | instead of `argv`: true; the user's shell |
  * | `environment` | `NAME=VALUE` settings, added to the agent's own |

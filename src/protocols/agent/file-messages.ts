@@ -10,7 +10,7 @@ import {
   readString,
 } from "./json-fields.ts";
 
-/** Largest file that ReadFile gives, in bytes, as in the Go agent. */
+/** Largest file that ReadFile returns, in bytes, as in the Go agent. */
 export const READ_FILE_MAX_BYTES = 16 * 1024 * 1024;
 
 /** PortForward. */
@@ -65,7 +65,7 @@ function readPath(what: string, object: JsonObject): string {
   return path;
 }
 
-/** Permission bits of Go's FileMode, and where it has setuid, setgid and sticky. */
+/** Permission bits of Go's FileMode, and its bits for setuid, setgid and sticky. */
 const GO_PERMISSIONS = 0o777;
 const GO_SPECIAL_BITS = [
   { go: 2 ** 23, unix: 0o4000 },
@@ -90,7 +90,7 @@ export function goFileMode(mode: number): number {
   return special.reduce((sum, { go }) => sum + go, (mode & GO_PERMISSIONS) + type);
 }
 
-/** The permission and special bits of Go's FileMode as chmod(2) takes them. */
+/** The permission and special bits of Go's FileMode as for chmod(2). */
 export function unixMode(goMode: number): number {
   const special = GO_SPECIAL_BITS.filter(({ go }) => Math.floor(goMode / go) % 2 === 1);
   return special.reduce((bits, { unix }) => bits | unix, goMode & GO_PERMISSIONS);

@@ -19,10 +19,10 @@ export const MAX_UNAUTHENTICATED_FRAME_BYTES = 64 * 1024;
 /** Largest payload that we put into one frame of streamed data, in bytes. */
 export const STREAM_FRAME_BYTES = 256 * 1024;
 
-/** A frame of up to this many bytes gets its room at once, in bytes. */
+/** The buffer of a frame up to this size is allocated at once, in bytes. */
 const EAGER_FRAME_BYTES = STREAM_FRAME_BYTES + 64;
 
-/** Frame types of the agent protocol; from 64 on ours alone, only used behind a Hello. */
+/** Frame types of the agent protocol; those from 64 on are vsockbox's own, and are used only after a Hello. */
 export const FrameType = {
   Exec: 1,
   ExecResult: 2,
@@ -58,7 +58,7 @@ const NAMES = new Map<number, string>(
   Object.entries(FrameType).map(([name, type]) => [type, name] as const),
 );
 
-/** The frame type's name for messages; its number where it has none. */
+/** The frame type's name for messages; its number if it has none. */
 export function frameName(type: number): string {
   return NAMES.get(type) ?? `type ${type}`;
 }
@@ -80,7 +80,7 @@ const NO_BYTES = new Uint8Array(0);
 export interface Frame {
   type: number;
   payload: Uint8Array;
-  /** Length of the whole frame's payload in bytes; more than `payload` has where this is a piece. */
+  /** Length of the whole frame's payload in bytes; more than `payload` has if this is a piece. */
   frameBytes: number;
   /** What a Data frame has in front of its bytes (channel and stream); empty for all others. */
   prefix: Uint8Array;
@@ -108,10 +108,10 @@ export function encodeU32Frame(type: number, value: number): Uint8Array {
 }
 
 /**
- * Cuts a byte stream into frames. Give it chunks of any size with {@link push}; say with
+ * Splits a byte stream into frames. It accepts chunks of any size with {@link push}; report with
  * {@link finish} that no more will come.
  *
- * What it holds is bounded by the frame limit, and nothing is allocated for a length before its
+ * Its memory is bounded by the frame limit, and nothing is allocated for a length before its
  * bytes have come in.
  */
 export class FrameDecoder {
@@ -147,7 +147,7 @@ export class FrameDecoder {
   }
 
   /**
-   * Takes the next chunk and gives the frames that it completes. Payloads may be views of the chunk.
+   * Reads the next chunk and returns the frames that it completes. Payloads may be views of the chunk.
    *
    * @throws {VsockboxError} BAD_DATA for a length above the limit; the decoder is of no use after.
    */
@@ -176,8 +176,8 @@ export class FrameDecoder {
   }
 
   /**
-   * Takes the bytes of the last chunk that no frame has been made of yet: for a session that goes on
-   * with raw bytes behind a frame. Nothing more comes out of {@link push} then.
+   * Returns and removes the bytes of the last chunk after the last frame, for a session that continues
+   * with raw bytes. {@link push} returns nothing afterwards.
    */
   takeRest(): Uint8Array {
     const rest = this.#rest;
@@ -186,9 +186,9 @@ export class FrameDecoder {
   }
 
   /**
-   * Says that the input has ended.
+   * Reports the end of input.
    *
-   * @throws {VsockboxError} TRANSPORT where it ended inside a frame, saying how much is missing.
+   * @throws {VsockboxError} TRANSPORT if it ended inside a frame, with the number of missing bytes.
    */
   finish(): void {
     if (this.atBoundary) return;
@@ -236,7 +236,7 @@ export class FrameDecoder {
     this.#prefix = NO_BYTES;
   }
 
-  /** Room grows with what has come in, by doubling; only a small frame gets all of it at once. */
+  /** The buffer doubles as bytes arrive; only a small frame's is allocated at once. */
   #collect(piece: Uint8Array): void {
     const needed = this.#collectedBytes + piece.length;
     if (needed > this.#collected.length) {

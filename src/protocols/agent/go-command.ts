@@ -60,7 +60,7 @@ export function goEnvironmentOf(settings: readonly Uint8Array[]): Record<string,
 /** What POSIX shells accept as a variable's name. */
 const SHELL_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
-/** Variables that shells set, refuse or obey themselves, dash, bash and busybox taken together. */
+/** Variables that shells set, refuse or obey themselves, in dash, bash or busybox. */
 const SHELL_VARIABLES: ReadonlySet<string> = new Set([
   "_",
   "BASHOPTS",

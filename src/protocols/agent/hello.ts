@@ -1,4 +1,4 @@
-/** The first exchange between two of ours (type 64), and errors and results on a channel. */
+/** The first exchange between two vsockbox ends (type 64), and errors and results on a channel. */
 import { type ErrorCode, EXIT_STATUS, VsockboxError } from "../../errors.ts";
 import { printable } from "../../text/printable.ts";
 import { encodeBase64 } from "./base64.ts";
@@ -22,7 +22,7 @@ import {
 /** Counts incompatible changes of what follows a Hello. */
 export const PROTOCOL_VERSION = 1;
 
-/** The feature of an agent that answers where home directories are. */
+/** The feature of an agent that resolves home directories. */
 export const HOME_FEATURE = "home";
 
 /** What a side can do beyond the frames of the Go agent; names never change their meaning. */
@@ -46,13 +46,13 @@ export const FEATURES = [
   HOME_FEATURE,
 ] as const;
 
-/** What either side says of itself. */
+/** The Hello of either side. */
 export interface Hello {
   protocol: number;
   /** The program's name and version, for people. */
   version: string;
   features: readonly string[];
-  /** Credit that the sender of this Hello gives each new channel, in bytes. */
+  /** Initial credit of each new channel, granted by the sender of this Hello, in bytes. */
   window: number;
   /** The shared secret in clear; only from clients of version 0.1. */
   token: string | undefined;
@@ -120,7 +120,7 @@ export function encodeError(error: VsockboxError): JsonObject {
   };
 }
 
-/** An error of the peer, told as our own; undefined where the value has none. */
+/** Converts an error of the peer into one of ours; undefined if the value has none. */
 export function decodeError(value: JsonObject): RemoteError | RemoteStartError | undefined {
   const error = field(value, "error");
   if (typeof error !== "object" || error === null) return undefined;
@@ -156,7 +156,7 @@ export function decodeError(value: JsonObject): RemoteError | RemoteStartError |
 export class RemoteStartError extends StartError {
   constructor(details: StartErrorDetails & { message: string }) {
     super(details);
-    // The peer's message already names what was tried on what.
+    // The peer's message already names the operation and its object.
     this.message = details.message;
   }
 }
@@ -171,7 +171,7 @@ export class RemoteError extends VsockboxError {
     hint: string | undefined;
   }) {
     super({ ...details, message: details.whole });
-    // The peer's message already says what was tried on what.
+    // The peer's message already names the operation and its object.
     this.message = details.whole;
   }
 }

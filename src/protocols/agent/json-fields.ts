@@ -1,4 +1,4 @@
-/** Reading the fields of JSON payloads, strictly: what is wrong is named. */
+/** Reads the fields of JSON payloads strictly; errors name the field. */
 import { VsockboxError } from "../../errors.ts";
 import { LongString, parseJson } from "../../json/bounded-json.ts";
 import { decodeBase64, decodeBase64Bytes } from "./base64.ts";
@@ -60,7 +60,7 @@ function valueText(value: unknown): string | undefined {
   return typeof value === "number" || typeof value === "boolean" ? String(value) : undefined;
 }
 
-/** A string without NUL; undefined where it is empty or missing. */
+/** A string without NUL; undefined if it is empty or missing. */
 export function readString(what: string, object: JsonObject, name: string): string | undefined {
   const raw = field(object, name);
   const value = raw instanceof LongString ? raw.decode() : raw;
@@ -73,7 +73,7 @@ export function readString(what: string, object: JsonObject, name: string): stri
   return value;
 }
 
-/** A list of strings without NUL; empty where it is missing. */
+/** A list of strings without NUL; empty if it is missing. */
 export function readStrings(what: string, object: JsonObject, name: string): string[] {
   const value = field(object, name) ?? [];
   const isText = (item: unknown): item is string =>
@@ -84,7 +84,7 @@ export function readStrings(what: string, object: JsonObject, name: string): str
   return value;
 }
 
-/** A map of environment settings; empty where it is missing. */
+/** A map of environment settings; empty if it is missing. */
 export function readEnvironment(what: string, object: JsonObject): Record<string, string> {
   const value = field(object, "env") ?? {};
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
@@ -104,7 +104,7 @@ export function readEnvironment(what: string, object: JsonObject): Record<string
   return env;
 }
 
-/** Bytes in base64; none where the field is missing. */
+/** Bytes in base64; none if the field is missing. */
 export function readBytes(what: string, object: JsonObject, name: string): Uint8Array {
   const value = field(object, name) ?? "";
   const bytes =
@@ -117,7 +117,7 @@ export function readBytes(what: string, object: JsonObject, name: string): Uint8
   return bytes;
 }
 
-/** A whole number in a range; undefined where it is missing. */
+/** A whole number in a range; undefined if it is missing. */
 export function readInteger(
   what: string,
   object: JsonObject,

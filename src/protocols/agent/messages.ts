@@ -17,7 +17,7 @@ import {
 
 /** What all requests to run a command have. */
 export interface CommandRequest {
-  /** A shell line, or the program where `args` is not empty. */
+  /** A shell line, or the program if `args` is not empty. */
   command: string;
   /** Arguments of `command`, run without a shell. Empty: `command` is a line for `sh -c`. */
   args: string[];
@@ -27,7 +27,7 @@ export interface CommandRequest {
   env: Record<string, string>;
   /** `uid`, `uid:gid` or a name; undefined: the agent's own user. */
   user: string | undefined;
-  /** Confinement that is asked for on top of the agent's own; only ever sent behind a Hello. */
+  /** Confinement in addition to the agent's own; sent only after a Hello. */
   sandbox?: readonly string[] | undefined;
 }
 
@@ -53,7 +53,7 @@ export interface ExecResponse {
   exitCode: number;
   stdout: Uint8Array;
   stderr: Uint8Array;
-  /** Why the command could not be run, or what was cut off. */
+  /** Why the command could not be run, or which output was truncated. */
   error: string | undefined;
 }
 
@@ -109,7 +109,7 @@ export function encodeExecRequest(request: ExecRequest): JsonObject {
 
 const U16_MAX = 0xffff;
 
-/** A size that programs can work with, where the host does not know its own. */
+/** The default size, if the host does not know its own. */
 const DEFAULT_SIZE: TerminalSize = { rows: 24, cols: 80 };
 
 /**
@@ -201,7 +201,7 @@ const SIGNAL_MAX = 64;
 /**
  * Reads Signal: one byte.
  *
- * @throws {VsockboxError} BAD_DATA for another length, or a number that is no signal.
+ * @throws {VsockboxError} BAD_DATA for another length, or a number that is not a signal.
  */
 export function decodeSignal(payload: Uint8Array): number {
   const signal = payload[0] ?? 0;

@@ -1,11 +1,11 @@
 /**
- * File names in JSON. A name is bytes without NUL; JSON holds text. What is UTF-8 goes as a string,
+ * File names in JSON. A name is bytes without NUL; JSON holds text. UTF-8 is sent as a string,
  * anything else as `{"base64": …}`.
  */
 import { decodeBase64, encodeBase64 } from "./base64.ts";
 import { bad, field, type JsonObject } from "./json-fields.ts";
 
-/** Longest path that the kernel takes, with its NUL: PATH_MAX, linux/limits.h. */
+/** Longest path of the kernel, with its NUL: PATH_MAX, linux/limits.h. */
 const PATH_MAX_BYTES = 4096;
 
 /** Longest name of one file: NAME_MAX, linux/limits.h. */
@@ -50,7 +50,7 @@ function bytesOf(what: string, name: string, value: unknown): Uint8Array {
 /**
  * A path of any depth.
  *
- * @throws {VsockboxError} BAD_DATA where it is missing, empty, too long, or has a NUL.
+ * @throws {VsockboxError} BAD_DATA if it is missing, empty, too long, or has a NUL.
  */
 export function readPathField(what: string, object: JsonObject, name: string): Uint8Array {
   const bytes = bytesOf(what, name, field(object, name));

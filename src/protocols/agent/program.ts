@@ -1,6 +1,6 @@
 /** The program that a request names, in each form that a request may have. */
 
-/** What is run. */
+/** A program in one of the forms of a request. */
 export type Program =
   /** A program and its arguments; nothing interprets them. */
   | { kind: "vector"; argv: readonly Uint8Array[] }

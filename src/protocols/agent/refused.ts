@@ -1,6 +1,6 @@
 /**
- * The words by which an agent turns a connection away in a Stderr frame, so that a client of ours
- * can tell that from a command's own output.
+ * The text by which an agent refuses a connection in a Stderr frame, so that a vsockbox client
+ * distinguishes it from a command's output.
  */
 export const REFUSED_TEXT = "connection refused";
 

@@ -26,7 +26,7 @@ export function quoteCommand(argv: readonly Uint8Array[]): string {
   const words = argv.map(quoteArgument);
   // A leading dash would be read as an option of `exec` itself.
   const direct = argv[0]?.[0] !== 0x2d;
-  // A first word that needs no quotes could be an assignment or a keyword; quotes take that away.
+  // A first word that needs no quotes could be an assignment or a keyword; quotes prevent that.
   if (words[0] !== undefined && !/^['"]/.test(words[0])) words[0] = `'${words[0]}'`;
   return direct ? `exec ${words.join(" ")}` : words.join(" ");
 }
@@ -53,7 +53,7 @@ function quoteBytes(bytes: Uint8Array): string {
 export const CARRIED_VARIABLE = /^_VSOCKBOX_LINE_\d+$/;
 
 /**
- * The kernel takes 131,072 bytes (MAX_ARG_STRLEN, execve(2)) for one argument or one setting, and
+ * The kernel accepts 131,072 bytes (MAX_ARG_STRLEN, execve(2)) for one argument or one setting, and
  * the whole line is one argument of `sh -c`. In characters, so that three bytes each still fit.
  */
 const LINE_MAX_CHARACTERS = 40_000;
@@ -65,7 +65,7 @@ export interface CarriedLine {
 }
 
 /**
- * A line of any length in a form that every shell can be given: a long one travels in pieces in
+ * Returns a line of any length in a form that every shell accepts: a long one is split into pieces in
  * environment variables, which the shell puts together and removes before it runs the line.
  */
 export function carryLine(line: string): CarriedLine {
@@ -74,7 +74,7 @@ export function carryLine(line: string): CarriedLine {
   const names: string[] = [];
   for (let offset = 0; offset < line.length;) {
     let end = Math.min(line.length, offset + LINE_MAX_CHARACTERS);
-    // Never between the two halves of a surrogate pair: each half alone is no UTF-8.
+    // Never between the two halves of a surrogate pair: each half alone is not UTF-8.
     if (/[\uD800-\uDBFF]/.test(line[end - 1] ?? "") && end < line.length) end--;
     const name = `_VSOCKBOX_LINE_${names.length}`;
     env[name] = line.slice(offset, end);
@@ -92,7 +92,7 @@ const PIECE = /'([^']*)'|"([^"]*)"|\\(')|([^'"\\]+)/g;
 
 /**
  * The words of a line that needs no shell, for guests that have none: the other way round of
- * {@link quoteCommand} and {@link carryLine}. Undefined where something would have to be expanded,
+ * {@link quoteCommand} and {@link carryLine}. Undefined if something would have to be expanded,
  * redirected or combined.
  *
  * @param env the variables that came with the line.

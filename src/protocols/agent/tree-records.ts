@@ -6,7 +6,7 @@
 import { bad, field, type JsonObject, readInteger, readString } from "./json-fields.ts";
 import { encodePath, readNameField, readPathField } from "./paths.ts";
 
-/** What is kept of a file beside its bytes. */
+/** Attributes of a file that are preserved. */
 export interface FileStatus {
   /** Permission bits, without the type. */
   mode: number;
@@ -22,12 +22,12 @@ export type TreeRecord =
   | ({ kind: "directory"; name: Uint8Array } & FileStatus)
   /** The innermost directory is complete. */
   | { kind: "leave" }
-  /** `size` is unknown where a pipe is sent. */
+  /** `size` is unknown if a pipe is sent. */
   | ({ kind: "file"; name: Uint8Array; size: number | undefined } & FileStatus)
   /** Answer to the receiver's offer: the data begins there. */
   | { kind: "from"; offset: number }
   | { kind: "hole"; bytes: number }
-  /** The file is complete; it failed at the sender where there is an error. */
+  /** The file is complete; with an error it has failed at the sender. */
   | { kind: "end"; sha256: string | undefined; error: string | undefined }
   | ({ kind: "link"; name: Uint8Array; target: Uint8Array } & FileStatus)
   /** Something that cannot be sent, for the report. */

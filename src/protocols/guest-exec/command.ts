@@ -1,7 +1,7 @@
 /** A command of the guest-exec protocol: bytes for the guest's shell, the same in both modes. */
 import { VsockboxError } from "../../errors.ts";
 
-/** Port of the host that the guest connects to unless told otherwise, as vsock_guest_exec has it. */
+/** Default port of the host that the guest connects to, as in vsock_guest_exec. */
 export const GUEST_EXEC_PORT = 1024;
 
 /** Longest command in bytes, as vsock_guest_exec has it. */
@@ -23,7 +23,7 @@ export function badCommand(message: string): VsockboxError {
 }
 
 /**
- * The command without what senders put behind it: NULs, of a C string or a buffer sent whole, and
+ * Returns the command without trailing bytes of senders: NULs of a C string or of a whole buffer, and
  * newlines.
  */
 export function trimCommand(bytes: Uint8Array): Uint8Array {
@@ -35,8 +35,8 @@ export function trimCommand(bytes: Uint8Array): Uint8Array {
 /**
  * The bytes as a command that can be run whole.
  *
- * @throws {VsockboxError} BAD_DATA for a NUL inside it: no program can be given that as an argument,
- * and what stands before it alone is not what was sent.
+ * @throws {VsockboxError} BAD_DATA for a NUL inside it: no program can have that in an argument,
+ * and the part before it alone is not the command that was sent.
  */
 export function receivedCommand(bytes: Uint8Array): Uint8Array {
   const command = trimCommand(bytes);
@@ -57,9 +57,9 @@ export function encodeDisposable(command: Uint8Array): Uint8Array {
 }
 
 /**
- * Why a command cannot be sent; undefined where it can.
+ * Returns why a command cannot be sent; undefined if it can.
  *
- * @param persistent in disposable mode a command of no bytes is no command.
+ * @param persistent in disposable mode an empty command is invalid.
  */
 export function whyUnsendable(command: Uint8Array, persistent: boolean): string | undefined {
   if (command.length > COMMAND_MAX_BYTES) {

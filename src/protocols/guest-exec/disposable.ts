@@ -1,6 +1,6 @@
 /**
- * Disposable mode: one command without a frame. It ends where the host closes, or where the host
- * says no more for a while, which is the caller's to notice.
+ * Disposable mode: one command without a frame. It ends when the host closes, or
+ * after a pause without input, which the caller detects.
  */
 import { badCommand, COMMAND_MAX_BYTES, receivedCommand } from "./command.ts";
 
@@ -15,9 +15,9 @@ export class DisposableReader {
   }
 
   /**
-   * Takes the next chunk.
+   * Reads the next chunk.
    *
-   * @throws {VsockboxError} BAD_DATA where there is more than a command can have: its beginning
+   * @throws {VsockboxError} BAD_DATA if there are more bytes than a command can have: its beginning
    * alone must not be run.
    */
   push(chunk: Uint8Array): void {
@@ -34,7 +34,7 @@ export class DisposableReader {
   /**
    * The command, once the host has closed or has been silent for long enough.
    *
-   * @throws {VsockboxError} BAD_DATA where nothing was sent, or for a NUL inside the command.
+   * @throws {VsockboxError} BAD_DATA if nothing was sent, or for a NUL inside the command.
    */
   finish(): Uint8Array {
     if (this.isEmpty) throw badCommand("the host closed the connection without sending a command");

@@ -19,7 +19,7 @@ export function encodeCommandFrame(command: Uint8Array): Uint8Array {
 }
 
 /**
- * Cuts a byte stream into commands. Give it chunks of any size with {@link push}; say with
+ * Splits a byte stream into commands. It accepts chunks of any size with {@link push}; report with
  * {@link finish} that no more will come. It never holds more than one frame.
  */
 export class CommandDecoder {
@@ -33,8 +33,8 @@ export class CommandDecoder {
   }
 
   /**
-   * Takes the next chunk and gives the commands that it completes, each a copy of its own. What is
-   * behind a wrong frame is not looked at, but the commands before it are given.
+   * Reads the next chunk and returns the commands that it completes, each a copy. Bytes after an invalid
+   * frame are ignored; the commands before it are returned.
    *
    * @throws {VsockboxError} BAD_DATA for a length above 2,048 or a NUL inside a command; the decoder
    * is of no use after.
@@ -54,9 +54,9 @@ export class CommandDecoder {
   }
 
   /**
-   * Says that no more will come.
+   * Reports the end of input.
    *
-   * @throws {VsockboxError} BAD_DATA where a frame is incomplete, with how many bytes are missing.
+   * @throws {VsockboxError} BAD_DATA if a frame is incomplete, with the number of missing bytes.
    */
   finish(): void {
     if (this.#filled === 0) return;

@@ -1,5 +1,5 @@
 /**
- * Our extension `--report`: after each command the guest writes one JSON line on the same socket,
+ * The extension `--report`: after each command the guest writes one JSON line on the same socket,
  * `{"exit_code":0,"signal":null,"stdout":"base64","stderr":"base64","duration_ms":12}`.
  */
 import { encodeBase64 } from "../agent/base64.ts";
@@ -8,10 +8,10 @@ import { bad, field, parseObject, readBytes, readInteger } from "../agent/json-f
 /** Output that a report carries of each stream, in bytes: what goes beyond it is cut off. */
 export const REPORT_OUTPUT_MAX_BYTES = 4 * 1024 * 1024;
 
-/** Room for the other fields and their names, in bytes. */
+/** Bytes that are reserved for the other fields and their names. */
 const REPORT_FIELDS_MAX_BYTES = 1024;
 
-/** Longest line that a host takes, in bytes, newline included: two streams in base64. */
+/** Longest line that a host accepts, in bytes, newline included: two streams in base64. */
 export const REPORT_LINE_MAX_BYTES =
   2 * 4 * Math.ceil(REPORT_OUTPUT_MAX_BYTES / 3) + REPORT_FIELDS_MAX_BYTES;
 
@@ -30,9 +30,9 @@ const WHAT = "report";
 
 /** What became of one command. */
 export interface Report {
-  /** The command's own status, or 128 + N for signal N; 124 where it ran out of time. */
+  /** The command's own status, or 128 + N for signal N; 124 after a timeout. */
   exitCode: number;
-  /** The signal's name, such as SIGKILL, where one ended it. */
+  /** The signal's name, such as SIGKILL, if one ended it. */
   signal: string | undefined;
   stdout: Uint8Array;
   stderr: Uint8Array;
@@ -78,11 +78,11 @@ export function decodeReport(line: Uint8Array): Report {
   };
 }
 
-/** First room for a line, in bytes; it doubles as the line grows. */
+/** Initial buffer of a line, in bytes; it doubles as the line grows. */
 const FIRST_LINE_BYTES = 4096;
 
 /**
- * Cuts what a guest sends into reports. It holds one line at most, copied: many small chunks take no
+ * Splits the bytes of a guest into reports. It holds one line at most, copied: many small chunks use no
  * more than their bytes.
  */
 export class ReportReader {
@@ -91,7 +91,7 @@ export class ReportReader {
   #hasBegun = false;
 
   /**
-   * Takes the next chunk and gives the reports that it completes.
+   * Reads the next chunk and returns the reports that it completes.
    *
    * @throws {VsockboxError} BAD_DATA for a line that is too long or no report; the reader is of no
    * use after.
@@ -110,16 +110,16 @@ export class ReportReader {
       const line = this.#line.subarray(0, this.#filled);
       this.#filled = 0;
       const report = decodeReport(line);
-      // A long line's room is not kept for short ones.
+      // The buffer of a long line is not kept for short ones.
       this.#line = new Uint8Array(FIRST_LINE_BYTES);
       yield report;
     }
   }
 
   /**
-   * Says that no more will come.
+   * Reports the end of input.
    *
-   * @throws {VsockboxError} BAD_DATA where a line is incomplete.
+   * @throws {VsockboxError} BAD_DATA if a line is incomplete.
    */
   finish(): void {
     if (this.#filled === 0) return;

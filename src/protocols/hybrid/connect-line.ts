@@ -8,10 +8,10 @@ const U32_MAX = 0xffff_ffff;
 /** Unicode's White_Space, by which both peers split the line: Rust's `split_whitespace`. */
 const WHITE_SPACE = /[\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/u;
 
-/** The first number that a client is told, as Firecracker has it: above it are host-side ports. */
+/** The first number that is assigned, as in Firecracker: above it are host-side ports. */
 export const FIRST_ASSIGNED_PORT = 0x4000_0000;
 
-/** The number for the connection behind one that got `port`. */
+/** Returns the number after `port`. */
 export function nextAssignedPort(port: number): number {
   // The highest one means "any port" on vsock.
   return port >= U32_MAX - 1 ? FIRST_ASSIGNED_PORT : port + 1;
@@ -25,7 +25,7 @@ export function encodeOk(assignedPort: number): Uint8Array {
 /** What {@link ConnectLineReader.push} made of the bytes so far. */
 export interface ConnectLine {
   port: number;
-  /** Bytes behind the newline: they belong to the stream. */
+  /** Bytes after the newline: they belong to the stream. */
   rest: Uint8Array;
 }
 
@@ -39,7 +39,7 @@ export class ConnectLineReader {
   }
 
   /**
-   * Takes the next chunk.
+   * Reads the next chunk.
    *
    * @returns undefined while the line is incomplete.
    * @throws {VsockboxError} BAD_DATA for anything else than `CONNECT <u32>\n` within 32 bytes: the

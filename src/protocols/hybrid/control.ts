@@ -11,7 +11,7 @@
  */
 import { EXIT_STATUS, type ErrorCode, VsockboxError } from "../../errors.ts";
 
-/** Behind the path of `--socket`. */
+/** The suffix after the path of `--socket`. */
 export const CONTROL_SUFFIX = ".ctl";
 
 /** The control socket of the VM whose VMM connects to `socket`. */

@@ -16,9 +16,9 @@ export function encodeConnect(port: number): Uint8Array {
 
 /** What {@link HandshakeReader.push} made of the bytes so far. */
 export interface HandshakeDone {
-  /** The number in `OK <n>`: the host-side port that the VMM gave to the connection. */
+  /** The number in `OK <n>`: the host-side port that the VMM assigned to the connection. */
   assignedPort: number;
-  /** Bytes behind the newline: they belong to the stream. */
+  /** Bytes after the newline: they belong to the stream. */
   rest: Uint8Array;
 }
 
@@ -27,7 +27,7 @@ export class HandshakeReader {
   #line: number[] = [];
 
   /**
-   * Takes the next chunk.
+   * Reads the next chunk.
    *
    * @returns undefined while the line is incomplete.
    * @throws {VsockboxError} BAD_DATA for anything else than `OK <u32>\n` within 32 bytes.

@@ -26,13 +26,13 @@ const PACKET_BEGIN_BYTES = MONITOR_HEADER_BYTES + HEADER_BYTES;
 /** Everything that stands in the file for a packet but its payload, in bytes. */
 export const RECORD_BEGIN_BYTES = PACKET_HEADER_BYTES + PACKET_BEGIN_BYTES;
 
-/** Largest packet that Wireshark and tcpdump take, in bytes: MAXIMUM_SNAPLEN of libpcap. */
+/** Largest packet that Wireshark and tcpdump accept, in bytes: MAXIMUM_SNAPLEN of libpcap. */
 const MAX_SNAP_BYTES = 262_144;
 /** Most bytes of payload that a record can have. */
 export const MAX_RECORD_PAYLOAD_BYTES = MAX_SNAP_BYTES - PACKET_BEGIN_BYTES;
 
 /**
- * Bytes of each payload that are kept unless said otherwise: a protocol's beginning, and no bulk that
+ * Bytes of each payload that are kept by default: a protocol's beginning, and no bulk data that
  * fills the disk.
  */
 export const DEFAULT_RECORD_PAYLOAD_BYTES = 256;
@@ -78,7 +78,7 @@ function monitorOp(op: number): number {
   }
 }
 
-/** What a record says of its packet besides the header. */
+/** Fields of a record besides the packet's header. */
 export interface RecordFacts {
   /** When, in milliseconds since 1970, with fractions. */
   time: number;
@@ -91,7 +91,7 @@ export interface RecordFacts {
 }
 
 /**
- * Writes a record but for its payload, {@link RECORD_BEGIN_BYTES}: the payload comes right behind.
+ * Writes a record but for its payload, {@link RECORD_BEGIN_BYTES}: the payload follows it.
  * Allocates nothing.
  *
  * @param header the packet's, as it was on the ring.

@@ -8,7 +8,7 @@ export const PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
 /** One value of a metric. */
 export interface Sample {
-  /** What tells it from the metric's other samples. */
+  /** The labels that distinguish it from the metric's other samples. */
   labels?: Readonly<Record<string, string | number>>;
   value: number;
 }

@@ -1,9 +1,9 @@
-/** The escape keys of an interactive session, as ssh has them: `~` at the beginning of a line. */
+/** The escape keys of an interactive session, as in ssh(1): `~` at the beginning of a line. */
 
 /** What the user asked for with an escape key. */
 export type EscapeAction = "disconnect" | "help";
 
-/** Typed bytes with the escape sequences taken out. */
+/** Typed bytes without the escape sequences. */
 export interface Filtered {
   bytes: Uint8Array;
   /** In order of appearance; nothing typed after "disconnect" is in `bytes`. */
@@ -24,12 +24,12 @@ export const ESCAPE_HELP = [
   "Escapes are taken at the beginning of a line only.",
 ];
 
-/** Takes the escape keys out of what is typed, however it is cut into chunks. */
+/** Filters the escape keys from typed bytes, which may be split into chunks anywhere. */
 export class EscapeFilter {
   #atLineStart = true;
   #afterTilde = false;
 
-  /** Takes the next typed bytes. */
+  /** Filters the next typed bytes. */
   push(typed: Uint8Array): Filtered {
     const bytes: number[] = [];
     const actions: EscapeAction[] = [];

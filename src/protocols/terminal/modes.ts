@@ -25,7 +25,7 @@ export interface TerminalSettings {
 const NO_CHARACTER = 255;
 const DISABLED = 0;
 
-/** More pairs than there are opcodes are no modes. */
+/** Upper bound of pairs: the number of opcodes. */
 const MAX_PAIRS = 160;
 
 /** Positions in c_cc by opcode: VINTR, VQUIT, VERASE, VKILL, VEOF, VEOL, VEOL2, VSTART, VSTOP, … */

@@ -1,4 +1,4 @@
-/** What the state machine of a connection asks of the I/O side. */
+/** Actions that the back end's protocol state requests from the I/O side. */
 import type { RegionDescription, RingAddresses } from "./wire.ts";
 
 /** A region with the descriptor to map it from. */
@@ -11,18 +11,18 @@ export interface RingSetup {
   /** Size of the ring; a power of two. */
   entries: number;
   addresses: RingAddresses;
-  /** Where to go on in the available ring. */
+  /** The next index in the available ring. */
   base: number;
   kick: number;
-  /** Undefined where the VMM wants no signals. */
+  /** Undefined if the VMM does not want calls. */
   call: number | undefined;
   err: number | undefined;
 }
 
 /**
  * What the I/O side is to do, in order. Descriptors in `map-table` and `add-region` are the I/O
- * side's from then on, to be closed once they are mapped; all others stay the state machine's until
- * a `close` gives them away.
+ * side's from then on, to be closed once they are mapped; all others are kept
+ * until a `close` action.
  */
 export type VhostAction =
   /** Bytes for the VMM; always the last action. */
@@ -40,13 +40,13 @@ export type VhostAction =
   | { kind: "kick"; ring: number; fd: number }
   | { kind: "call"; ring: number; fd: number | undefined }
   | { kind: "err"; ring: number; fd: number | undefined }
-  /** What the driver takes of the features that were offered. */
+  /** The offered features that the driver has accepted. */
   | { kind: "features"; features: bigint }
   /** The device is as new; all rings have stopped. */
   | { kind: "reset" }
   | { kind: "close"; fd: number };
 
-/** The descriptors that an action hands over: to be closed where it cannot be done. */
+/** The descriptors that an action hands over: to be closed if it fails. */
 export function descriptorsOf(action: VhostAction): number[] {
   if (action.kind === "map-table") return action.regions.map(({ fd }) => fd);
   if (action.kind === "add-region") return [action.region.fd];

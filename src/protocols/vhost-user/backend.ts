@@ -1,6 +1,16 @@
 /**
- * The device's side of a vhost-user connection as a state machine: messages in, actions out; no I/O.
- * docs/interop/vhost-user.rst of QEMU; section names below are that document's.
+ * The back end of a vhost-user connection: messages of the VMM in, actions out; no I/O. The document is
+ * docs/interop/vhost-user.rst of QEMU; section names below are from it.
+ *
+ * A session: the VMM reads the features and sets the accepted ones, sends the memory regions of the guest
+ * with a descriptor each, and for each ring its size, addresses, base index, and the descriptors for kicks
+ * (driver to device) and calls (device to driver). A ring runs between its kick descriptor and
+ * GET_VRING_BASE, and is processed while it is enabled.
+ *
+ * `handle` validates one message against that state and returns the actions that the I/O side performs
+ * (map memory, start or stop a ring, reply). A message that breaks the protocol ends the connection; one
+ * that cannot be performed is answered with a failure if the VMM has asked for replies. Descriptors are
+ * owned by this state until an action hands them over. The VMM is not trusted.
  */
 import type { OfferedRegion, VhostAction } from "./actions.ts";
 import { encodeConfig, encodeReply, encodeU64, encodeVringState } from "./encode.ts";
@@ -29,7 +39,7 @@ export const VSOCK_RINGS = 3;
 /** Largest ring that virtio allows; virtio 1.2, 2.7. */
 export const MAX_RING_ENTRIES = 32768;
 
-/** Largest ring unless said otherwise: the default of `--queue-size`. */
+/** Default limit of a ring's size: the default of `--queue-size`. */
 export const DEFAULT_RING_ENTRIES = 1024;
 
 /** Needed before the request may be sent. */
@@ -121,7 +131,7 @@ export class VhostBackend {
   #features = 0n;
   #protocolFeatures = 0n;
   #status = 0n;
-  /** Where the backend could ask something of the VMM. */
+  /** The descriptor for requests of the back end to the VMM. */
   #requests: number | undefined;
   #actions: VhostAction[] = [];
 
@@ -134,7 +144,7 @@ export class VhostBackend {
     this.#rings = Array.from({ length: options.rings ?? VSOCK_RINGS }, newRing);
   }
 
-  /** What the driver has taken of the features that were offered. */
+  /** The offered features that the driver has accepted. */
   get features(): bigint {
     return this.#features;
   }
@@ -145,11 +155,11 @@ export class VhostBackend {
   }
 
   /**
-   * Takes a message and gives what is to be done about it.
+   * Handles a message and returns the actions for it.
    *
    * @throws {VsockboxError} BAD_DATA, naming the message, which has changed nothing then: its
    * descriptors are the caller's to close. The caller sends {@link refusal} if there is one, does
-   * what {@link end} says, and drops the connection.
+   * the actions of {@link end}, and closes the connection.
    */
   handle(message: VhostMessage): VhostAction[] {
     const request = decodeRequest(message);
@@ -164,12 +174,12 @@ export class VhostBackend {
     return this.#actions;
   }
 
-  /** What to tell the VMM about a message that could not be done, where it wants to hear of it. */
+  /** Returns the reply to a message that could not be performed, if the VMM has asked for replies. */
   refusal(message: VhostMessage): Uint8Array | undefined {
     return this.#acknowledgement(message, FAILED);
   }
 
-  /** What is left to do when the connection is gone. The state machine is as new afterwards. */
+  /** Returns the actions after the end of the connection, and resets the state. */
   end(): VhostAction[] {
     this.#actions = [];
     for (const [index, ring] of this.#rings.entries()) {
@@ -208,7 +218,7 @@ export class VhostBackend {
     return encodeReply(message.request, encodeU64(value));
   }
 
-  /** Whether it was done; false is for what is refused without an end of the connection. */
+  /** Whether it was performed; false if it is refused without ending the connection. */
   #dispatch(request: VhostRequest, message: VhostMessage): boolean {
     switch (request.name) {
       case "GET_FEATURES":
@@ -324,7 +334,7 @@ export class VhostBackend {
     }
     this.#features = features;
     this.#do({ kind: "features", features });
-    // Section "Ring states": without protocol features nobody enables a ring.
+    // Section "Ring states": without protocol features no message enables a ring.
     if ((features & Feature.ProtocolFeatures) !== 0n) return;
     for (const index of this.#rings.keys()) this.#enable(index, true);
   }
@@ -426,7 +436,7 @@ export class VhostBackend {
     message: VhostMessage,
   ): void {
     this.#refuseWhileRunning(ring, message);
-    // Bit 0 is VHOST_VRING_F_LOG, of no meaning without logging; there are no others.
+    // Bit 0 is VHOST_VRING_F_LOG, meaningless without logging; there are no others.
     if (flags !== 0)
       throw badMessage(message.request, `flags ${flags}, where logging was not offered`);
     for (const part of ["descriptors", "available", "used"] as const) {

@@ -1,4 +1,4 @@
-/** What a device offers to a driver, and to its VMM. */
+/** Features that a device offers to a driver and to its VMM. */
 
 /** Virtio and vhost feature bits that a vsock device has to do with. */
 export const Feature = {
@@ -36,7 +36,7 @@ export const ProtocolFeature = {
   Status: 1n << 16n,
 } as const;
 
-/** What is offered unless said otherwise. */
+/** Features that are offered by default. */
 export const DEFAULT_FEATURES =
   Feature.Version1 |
   Feature.Seqpacket |
@@ -44,7 +44,7 @@ export const DEFAULT_FEATURES =
   Feature.NotifyOnEmpty |
   Feature.ProtocolFeatures;
 
-/** What is offered of the protocol unless said otherwise. */
+/** Protocol features that are offered by default. */
 export const DEFAULT_PROTOCOL_FEATURES =
   ProtocolFeature.MultipleQueues |
   ProtocolFeature.ReplyAck |

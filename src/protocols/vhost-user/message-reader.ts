@@ -1,4 +1,4 @@
-/** Cutting what comes from a VMM into messages; no I/O. */
+/** Splits the bytes of a VMM into messages; no I/O. */
 import { VsockboxError } from "../../errors.ts";
 import {
   badMessage,
@@ -20,7 +20,7 @@ export class MessageReader {
   #fds: number[] = [];
 
   /**
-   * How many bytes to ask the socket for: the rest of the header, or of the payload. The kernel gives
+   * How many bytes to ask the socket for: the rest of the header, or of the payload. The kernel returns
    * descriptors with the bytes that they were sent with, but it may put bytes of earlier messages in
    * front of these: who reads no more than this always has a message's own descriptors.
    */
@@ -35,7 +35,7 @@ export class MessageReader {
   }
 
   /**
-   * Takes the next bytes, at most {@link wanted}, and the descriptors that came with them.
+   * Reads the next bytes, at most {@link wanted}, and the descriptors that came with them.
    *
    * @returns the message that they complete, if they do.
    * @throws {VsockboxError} BAD_DATA; the reader is of no use after, but for
@@ -66,7 +66,7 @@ export class MessageReader {
   }
 
   /**
-   * The descriptors that no message was given out with: to be closed when the VMM has gone, or sent
+   * Returns the descriptors that belong to no returned message, to be closed when the VMM has disconnected or sent
    * something bad. They are the caller's from now on.
    */
   takeDescriptors(): number[] {

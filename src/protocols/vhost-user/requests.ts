@@ -1,4 +1,4 @@
-/** Requests of a VMM: payloads and descriptors in, what they say out; no I/O. */
+/** Requests of a VMM: decodes payloads and descriptors; no I/O. */
 import {
   badMessage,
   CONFIG_HEADER_BYTES,
@@ -46,7 +46,7 @@ const SHAPES: Readonly<Record<RequestName, Shape>> = {
     0,
     MAX_DESCRIPTORS,
   ],
-  // A u64 where VHOST_USER_PROTOCOL_F_LOG_SHMFD is not negotiated.
+  // A u64 if VHOST_USER_PROTOCOL_F_LOG_SHMFD is not negotiated.
   SET_LOG_BASE: [8, LOG_BYTES, 0, 1],
   SET_LOG_FD: [0, 0, 1, 1],
   SET_BACKEND_REQ_FD: [0, 0, 1, 1],
@@ -100,12 +100,12 @@ export type VhostRequest =
   | {
       name: "SET_VRING_KICK" | "SET_VRING_CALL" | "SET_VRING_ERR";
       ring: number;
-      /** Undefined where the VMM sends none on purpose: it will poll, or wants polling. */
+      /** Undefined if the VMM sends none on purpose: it polls, or wants polling. */
       fd: number | undefined;
     }
   | { name: "GET_CONFIG" | "SET_CONFIG"; offset: number; flags: number; bytes: Uint8Array };
 
-/** A u64 that has to be an exact number: addresses and sizes of a real machine all are. */
+/** A u64 that must be an exact number, as all addresses and sizes of a real VM are. */
 function readU64(view: DataView, offset: number, request: number, field: string): number {
   const value = view.getUint32(offset + 4, true) * 2 ** 32 + view.getUint32(offset, true);
   if (value > Number.MAX_SAFE_INTEGER) throw badMessage(request, `the ${field} is above 2^53`);
@@ -153,7 +153,7 @@ function readRegions(message: VhostMessage): RegionDescription[] {
   const count = view.getUint32(0, true);
   if (count > MAX_REGIONS) throw badMessage(request, `${count} regions are above ${MAX_REGIONS}`);
   const wanted = REGIONS_HEADER_BYTES + count * REGION_BYTES;
-  // Linux as a VMM, virtio_uml, sends room for two regions whatever their count.
+  // Linux as a VMM, virtio_uml, sends space for two regions whatever their count.
   if (payload.length < wanted) {
     throw badMessage(request, `${payload.length} bytes of payload, where ${wanted} belong`);
   }

@@ -3,8 +3,8 @@
  * docs/interop/vhost-user.rst of QEMU. Section names here and in the files beside this one are that
  * document's.
  *
- * All numbers are little-endian ("Message Specification": the machine's own order, and both machines
- * that vsockbox runs on are little-endian). All of it comes from a VMM that is not trusted.
+ * All numbers are little-endian ("Message Specification": the native order, and both architectures
+ * of vsockbox are little-endian). All of it comes from a VMM that is not trusted.
  */
 import { VsockboxError } from "../../errors.ts";
 
@@ -84,7 +84,7 @@ export function knownRequest(request: number): RequestName | undefined {
   return NAMES.get(request);
 }
 
-/** The request's name for messages; its number where it has none. */
+/** The request's name for messages; its number if it has none. */
 export function requestName(request: number): string {
   return knownRequest(request) ?? `request ${request}`;
 }
@@ -106,7 +106,7 @@ export const CONFIG_HEADER_BYTES = 12;
 /** Section "Log description": u64 size, u64 offset. */
 export const LOG_BYTES = 16;
 
-/** Section "VHOST_USER_SET_VRING_KICK": bits 0 to 7 are the ring, bit 8 says that no descriptor comes. */
+/** Section "VHOST_USER_SET_VRING_KICK": bits 0 to 7 are the ring, bit 8 means that no descriptor follows. */
 export const RING_MASK = 0xffn;
 /** See {@link RING_MASK}. */
 export const NO_DESCRIPTOR = 0x100n;
@@ -131,13 +131,13 @@ export interface VhostMessage {
 
 /** A piece of guest memory that the VMM offers; section "Memory region description". */
 export interface RegionDescription {
-  /** Where the guest sees it. */
+  /** The guest's physical address. */
   guestAddress: number;
   /** In bytes. */
   size: number;
-  /** Where the VMM has it mapped: ring addresses are given so. */
+  /** The VMM's address, in which ring addresses are expressed. */
   userAddress: number;
-  /** Where it begins in its descriptor. */
+  /** Offset in its descriptor. */
   mmapOffset: number;
 }
 

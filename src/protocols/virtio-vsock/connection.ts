@@ -1,22 +1,39 @@
 /**
- * One connection of a virtio-vsock device, without I/O: what a packet of the guest means, what is to
- * be sent to it next, and how much. Bytes go straight between socket and guest memory; the machine
- * only counts them. Nothing here allocates.
+ * The state of one connection of a virtio-vsock device (virtio 1.2, section 5.10.6), without I/O.
+ *
+ * Two sides drive it. The muxer passes each packet of the guest to `onPacket`, which returns an action
+ * for the host's socket. The socket's owner calls `onForwarded`, `onReadable`, `onHostEnd` and others.
+ * Both leave bits in `pending`: the packets to be sent to the guest. When the guest has a free receive
+ * buffer, the muxer asks `next` for the first of them and `fillHeader` for its header.
+ *
+ *     HostOpening   -- RESPONSE -->  Open     the host has sent REQUEST
+ *     GuestOpening  -- accept() -->  Open     the guest has sent REQUEST
+ *     Open          -- RST, kill() -->  Dead
+ *
+ * Half-close: each direction ends by itself. `hostEnded` and `guestEnded` mean that a side has sent
+ * SHUTDOWN(send), `hostReadShutdown` and `guestReadShutdown` that it has sent SHUTDOWN(receive). When
+ * both directions have ended, an RST ends the connection.
+ *
+ * Credit: `bufAlloc - (received - fwdCnt)` bytes may still come from the guest, and the guest may be sent
+ * `peerBufAlloc - (sent - peerFwdCnt)` bytes. All counters are u32 and wrap. Every packet carries
+ * `buf_alloc` and `fwd_cnt`; a CREDIT_UPDATE of its own is sent only when the guest would otherwise
+ * believe the buffer nearly full. Payloads go straight between the socket and guest memory; this state
+ * only counts their bytes. Nothing here allocates.
  */
 import { HOST_CID, Op, type PacketHeader, PacketType, RecordFlag, ShutdownFlag } from "./packet.ts";
 
-/** Where a connection stands. */
+/** States of a connection. */
 export const State = {
-  /** The host has asked; the guest has not answered. */
+  /** REQUEST is sent or pending; the guest has not answered. */
   HostOpening: 0,
-  /** The guest has asked; the host's side is being connected. */
+  /** The guest has sent REQUEST; the host's socket is connecting. */
   GuestOpening: 1,
   Open: 2,
-  /** An RST has been sent or has come: nothing follows. */
+  /** RST was sent, is pending, or was received. */
   Dead: 3,
 } as const;
 
-/** Things that a connection has to tell its guest: a set of bits, not a queue. */
+/** Packets that are to be sent to the guest: a set of bits, not a queue. */
 export const Pending = {
   Request: 1,
   Response: 2,
@@ -31,13 +48,13 @@ export const Pending = {
 /** What the I/O side has to do for a packet of the guest. */
 export const Action = {
   None: 0,
-  /** Write the payload to the socket, behind what waits. */
+  /** Write the payload to the socket, after bytes that are queued. */
   Write: 1,
-  /** The guest has answered the host's request: tell the client. */
+  /** The guest has answered the host's REQUEST: notify the client. */
   Opened: 2,
-  /** Everything is over: close the socket at once. */
+  /** The connection has ended: close the socket at once. */
   Close: 3,
-  /** No more bytes come from the guest: half-close the socket after what waits. */
+  /** The guest sends no more bytes: half-close the socket after bytes that are queued. */
   EndOutput: 4,
   /** The guest reads no more: shut the socket down for reading, so that its writer gets EPIPE. */
   EndInput: 5,
@@ -45,7 +62,7 @@ export const Action = {
   EndBoth: 6,
 } as const;
 
-/** A fresh credit is told when so much less than the buffer is known to be free, in parts of it. */
+/** A CREDIT_UPDATE is sent if the guest knows of less than this fraction of free buffer: a quarter. */
 const CREDIT_UPDATE_PART = 4;
 
 /** A connection's numbers and flags. */
@@ -61,30 +78,30 @@ export class Connection {
 
   /** Our buffer for the guest's bytes, in bytes. */
   readonly bufAlloc: number;
-  /** Bytes of the guest that the socket has taken, u32 wrapping. */
+  /** Bytes of the guest that the socket has accepted: our `fwd_cnt`, u32 wrapping. */
   fwdCnt = 0;
   /** Bytes that the guest has sent, u32 wrapping. */
   received = 0;
-  /** What the guest knows of `fwdCnt`. */
-  #fwdCntTold = 0;
+  /** The last `fwd_cnt` that the guest was sent. */
+  #fwdCntSent = 0;
 
   /** The guest's buffer, in bytes. */
   peerBufAlloc = 0;
-  /** What the guest says its user has taken. */
+  /** The guest's `fwd_cnt`. */
   peerFwdCnt = 0;
-  /** Bytes that we have sent to the guest, u32 wrapping. */
+  /** Bytes sent to the guest, u32 wrapping. */
   sent = 0;
 
-  /** Whether the socket has said its end: the guest gets no more bytes. */
+  /** Whether the socket is at end of input: SHUTDOWN(send) is sent or pending. */
   hostEnded = false;
-  /** Whether the socket accepts no more bytes: its peer has closed it, or shut it down for reading. */
-  hostDeaf = false;
-  /** Whether the guest has said that it sends no more. */
+  /** Whether the socket accepts no more bytes: its peer has closed it or shut down reading. */
+  hostReadShutdown = false;
+  /** Whether the guest has sent SHUTDOWN(send). */
   guestEnded = false;
   /** Whether the guest has sent SHUTDOWN(receive): it is sent no more bytes. */
-  guestDeaf = false;
-  /** Whether the data stopped for want of credit. */
-  starved = false;
+  guestReadShutdown = false;
+  /** Whether data waits for credit. */
+  isOutOfCredit = false;
   #creditRequested = false;
 
   constructor(hostPort: number, guestPort: number, type: number, bufAlloc: number) {
@@ -97,23 +114,23 @@ export class Connection {
   /** Bytes that may be sent to the guest now. */
   get credit(): number {
     const unread = (this.sent - this.peerFwdCnt) >>> 0;
-    // A guest that says it has read more than was sent, or shrinks its buffer, gets nothing.
+    // A guest whose fwd_cnt exceeds what was sent, or that shrinks its buffer, has no credit.
     return unread > this.peerBufAlloc ? 0 : this.peerBufAlloc - unread;
   }
 
-  /** Bytes of the guest that wait for the socket. */
+  /** Bytes of the guest that the socket has not accepted yet. */
   get waiting(): number {
     return (this.received - this.fwdCnt) >>> 0;
   }
 
-  /** Adds to what is to be told. */
+  /** Adds {@link Pending} bits. */
   post(bits: number): void {
     this.pending |= bits;
   }
 
   /**
-   * Ends the connection with an RST to the guest, and sends nothing else. A guest that has not been
-   * sent the REQUEST does not know the connection, and gets nothing.
+   * Ends the connection with an RST to the guest and no other packet. If the REQUEST was not sent yet,
+   * the guest does not know the connection, and nothing is sent.
    */
   kill(): void {
     if (this.state === State.Dead) return;
@@ -121,32 +138,32 @@ export class Connection {
     this.pending = (this.pending & Pending.Request) === 0 ? Pending.Rst : 0;
   }
 
-  /** The guest has asked for it, with its credit; the host's side is being connected. */
+  /** Begins with a REQUEST of the guest, which has its credit. */
   begin(peerBufAlloc: number, peerFwdCnt: number): void {
     this.state = State.GuestOpening;
     this.peerBufAlloc = peerBufAlloc;
     this.peerFwdCnt = peerFwdCnt;
   }
 
-  /** Whether only the guest's last word is missing. */
-  get isLeaving(): boolean {
-    return this.hostEnded && (this.guestEnded || this.hostDeaf);
+  /** Whether both directions have ended but for the guest's RST. */
+  get isAwaitingRst(): boolean {
+    return this.hostEnded && (this.guestEnded || this.hostReadShutdown);
   }
 
-  /** The host's side of a guest's request is connected. */
+  /** Answers the guest's REQUEST: the host's socket is connected. */
   accept(): void {
     this.state = State.Open;
     this.post(Pending.Response);
   }
 
-  /** Takes a packet of the guest whose ports are this connection's; gives an {@link Action}. */
+  /** Handles a packet of the guest with this connection's ports; returns an {@link Action}. */
   onPacket(header: PacketHeader): number {
     if (this.state === State.Dead) return Action.None;
     this.peerBufAlloc = header.bufAlloc;
     this.peerFwdCnt = header.fwdCnt;
     this.#creditRequested = false;
-    if (this.starved && this.credit > 0) {
-      this.starved = false;
+    if (this.isOutOfCredit && this.credit > 0) {
+      this.isOutOfCredit = false;
       this.onReadable();
     }
     if (header.type !== this.type) return this.#refuse();
@@ -183,11 +200,11 @@ export class Connection {
     if (this.state !== State.Open || this.guestEnded) return this.#refuse();
     // Without payload it still may end a record.
     if (len === 0) return this.#endsRecord(flags) ? Action.Write : Action.None;
-    // More than the credit that it was given: its bytes could only be dropped, so it is told.
+    // More than its credit: the bytes could only be dropped, so the guest gets an RST.
     if (len > this.bufAlloc - this.waiting) return this.#refuse();
     this.received = (this.received + len) >>> 0;
-    // Its bytes may wait, and then no write follows that would bring the update about.
-    if (this.#isWorthTelling()) this.post(Pending.CreditUpdate);
+    // If the bytes are queued, no write follows that would cause the update.
+    if (this.#needsCreditUpdate()) this.post(Pending.CreditUpdate);
     return Action.Write;
   }
 
@@ -197,32 +214,32 @@ export class Connection {
 
   #onShutdown(flags: number): number {
     if (this.state !== State.Open) return this.#refuse();
-    const endsInput = (flags & ShutdownFlag.Receive) !== 0 && !this.guestDeaf;
+    const endsInput = (flags & ShutdownFlag.Receive) !== 0 && !this.guestReadShutdown;
     const endsOutput = (flags & ShutdownFlag.Send) !== 0 && !this.guestEnded;
     if (endsInput) {
-      this.guestDeaf = true;
+      this.guestReadShutdown = true;
       this.pending &= ~Pending.Data;
     }
     if (endsOutput) this.guestEnded = true;
-    // Neither direction is of use to a side: the RST ends the connection.
-    const isOver = this.guestEnded ? this.waiting === 0 : this.hostDeaf;
-    if (this.guestDeaf && isOver) this.kill();
+    // Both directions have ended.
+    const isOver = this.guestEnded ? this.waiting === 0 : this.hostReadShutdown;
+    if (this.guestReadShutdown && isOver) this.kill();
     if (endsInput) return endsOutput ? Action.EndBoth : Action.EndInput;
     return endsOutput ? Action.EndOutput : Action.None;
   }
 
-  /** The socket has taken bytes of the guest. */
+  /** The socket has accepted bytes of the guest. */
   onForwarded(bytes: number): void {
     this.fwdCnt = (this.fwdCnt + bytes) >>> 0;
     if (this.state !== State.Open) return;
-    if (this.guestDeaf && this.guestEnded && this.waiting === 0) this.kill();
-    else if (this.#isWorthTelling()) this.post(Pending.CreditUpdate);
+    if (this.guestReadShutdown && this.guestEnded && this.waiting === 0) this.kill();
+    else if (this.#needsCreditUpdate()) this.post(Pending.CreditUpdate);
   }
 
-  /** Whether the guest believes our buffer nearly full while it is not. */
-  #isWorthTelling(): boolean {
-    const known = this.bufAlloc - ((this.received - this.#fwdCntTold) >>> 0);
-    return known < this.bufAlloc / CREDIT_UPDATE_PART && this.fwdCnt !== this.#fwdCntTold;
+  /** Whether the guest knows of little free buffer although more is free. */
+  #needsCreditUpdate(): boolean {
+    const known = this.bufAlloc - ((this.received - this.#fwdCntSent) >>> 0);
+    return known < this.bufAlloc / CREDIT_UPDATE_PART && this.fwdCnt !== this.#fwdCntSent;
   }
 
   /** The socket has no more bytes for now. */
@@ -232,10 +249,11 @@ export class Connection {
 
   /** The socket has bytes, or its end. */
   onReadable(): void {
-    if (this.state === State.Open && !this.hostEnded && !this.guestDeaf) this.post(Pending.Data);
+    if (this.state === State.Open && !this.hostEnded && !this.guestReadShutdown)
+      this.post(Pending.Data);
   }
 
-  /** The socket has said its end: a half-close for the guest. */
+  /** The socket is at end of input: half-closes towards the guest. */
   onHostEnd(): void {
     if (this.hostEnded) return;
     this.hostEnded = true;
@@ -244,50 +262,52 @@ export class Connection {
   }
 
   get #shutdownFlags(): number {
-    return (this.hostDeaf ? ShutdownFlag.Receive : 0) | (this.hostEnded ? ShutdownFlag.Send : 0);
+    return (
+      (this.hostReadShutdown ? ShutdownFlag.Receive : 0) | (this.hostEnded ? ShutdownFlag.Send : 0)
+    );
   }
 
   /**
    * The socket accepts no more bytes, but may still have some for the guest, which is sent
-   * SHUTDOWN(receive): as when a reader on kernel vsock shuts down its side for reading.
+   * SHUTDOWN(receive), as by a peer on kernel vsock that shuts down reading.
    */
-  onHostDeaf(): void {
-    if (this.state === State.Dead || this.hostDeaf) return;
-    this.hostDeaf = true;
-    if (this.guestDeaf) this.kill();
+  onHostReadShutdown(): void {
+    if (this.state === State.Dead || this.hostReadShutdown) return;
+    this.hostReadShutdown = true;
+    if (this.guestReadShutdown) this.kill();
     else this.post(Pending.Shutdown);
   }
 
   /**
-   * The socket's peer has closed it. What it has sent before is still the guest's; SHUTDOWN(both)
-   * follows that.
+   * The socket's peer has closed it. Its unread bytes are still sent to the guest; SHUTDOWN(both)
+   * follows them.
    *
-   * @param hasUnread whether the socket has bytes for the guest; of interest before the connection is
-   * open alone.
+   * @param hasUnread whether the socket has bytes for the guest; used only before the connection is
+   * open.
    */
-  onHostGone(hasUnread: boolean): void {
+  onHostClosed(hasUnread: boolean): void {
     if (this.state === State.Dead) return;
-    const wasDeaf = this.hostDeaf;
-    this.hostDeaf = true;
+    const wasReadShutdown = this.hostReadShutdown;
+    this.hostReadShutdown = true;
     if (this.state !== State.Open) {
       if (!hasUnread) this.kill();
-    } else if (this.guestDeaf) this.kill();
-    // After the end of its data has been sent, the guest gets the rest.
+    } else if (this.guestReadShutdown) this.kill();
+    // SHUTDOWN(send) was sent after the data; only SHUTDOWN(receive) is missing.
     else if (!this.hostEnded) this.post(Pending.Data);
-    else if (!wasDeaf) this.post(Pending.Shutdown);
+    else if (!wasReadShutdown) this.post(Pending.Shutdown);
   }
 
-  /** What may be told while data has to wait: not the end of data before it, either. */
+  /** The packets that may be sent while data has to wait: SHUTDOWN waits with the data. */
   get pendingBesidesData(): number {
     const { pending } = this;
     return (pending & Pending.Data) === 0 ? pending : pending & ~(Pending.Data | Pending.Shutdown);
   }
 
   /**
-   * What is told next, as one {@link Pending} bit; 0 where nothing is. Data without credit turns into
-   * a request for some.
+   * Returns the next packet as one {@link Pending} bit; 0 if there is none. Data without credit turns
+   * into a CREDIT_REQUEST.
    *
-   * @param holdsData whether data has to wait for something else than credit.
+   * @param holdsData whether data has to wait for another reason than credit.
    */
   next(holdsData = false): number {
     const pending = holdsData ? this.pendingBesidesData : this.pending;
@@ -296,7 +316,7 @@ export class Connection {
     for (const bit of ORDER) {
       if ((pending & bit) === 0) continue;
       if (bit !== Pending.Data || this.credit > 0) return bit;
-      this.starved = true;
+      this.isOutOfCredit = true;
       this.pending &= ~Pending.Data;
       if (!this.#creditRequested) {
         this.#creditRequested = true;
@@ -308,12 +328,18 @@ export class Connection {
   }
 
   /**
-   * Fills a header for what {@link next} gave, and counts it as told.
+   * Fills the header of the packet that {@link next} returned, and counts it as sent.
    *
    * @param bytes of payload, for Data.
    * @param recordFlags RecordFlag bits, for Data of a seqpacket connection.
    */
-  tell(bit: number, header: PacketHeader, guestCid: number, bytes: number, recordFlags = 0): void {
+  fillHeader(
+    bit: number,
+    header: PacketHeader,
+    guestCid: number,
+    bytes: number,
+    recordFlags = 0,
+  ): void {
     header.srcCid = HOST_CID;
     header.dstCid = guestCid;
     header.srcPort = this.hostPort;
@@ -324,7 +350,7 @@ export class Connection {
     header.flags = bit === Pending.Shutdown ? this.#shutdownFlags : recordFlags;
     header.bufAlloc = this.bufAlloc;
     header.fwdCnt = this.fwdCnt;
-    this.#fwdCntTold = this.fwdCnt;
+    this.#fwdCntSent = this.fwdCnt;
     // Every packet carries the credit.
     this.pending &= ~Pending.CreditUpdate;
     if (bit === Pending.Data) this.sent = (this.sent + bytes) >>> 0;
@@ -332,7 +358,7 @@ export class Connection {
   }
 }
 
-/** What comes first. Data goes before the end of data. */
+/** The order of packets. Data goes before SHUTDOWN. */
 const ORDER = [
   Pending.Rst,
   Pending.Request,

@@ -6,7 +6,7 @@
 /** Size of the header in bytes; the payload follows. */
 export const HEADER_BYTES = 44;
 
-/** Largest payload of one packet that Linux sends or takes: VIRTIO_VSOCK_MAX_PKT_BUF_SIZE, 64 KiB. */
+/** Largest payload of one packet that Linux sends or accepts: VIRTIO_VSOCK_MAX_PKT_BUF_SIZE, 64 KiB. */
 export const MAX_PAYLOAD_BYTES = 64 * 1024;
 
 /** Types of sockets. */
@@ -27,7 +27,7 @@ export const Op = {
 /** Flags of Shutdown. */
 export const ShutdownFlag = { Receive: 1, Send: 2, Both: 3 } as const;
 
-/** Flags of Rw where the type is seqpacket; virtio 1.2, 5.10.6.7. */
+/** Flags of Rw if the type is seqpacket; virtio 1.2, 5.10.6.7. */
 export const RecordFlag = {
   /** The message ends with this packet. */
   EndOfMessage: 1,
@@ -54,7 +54,7 @@ export class PacketHeader {
   flags = 0;
   /** How much the sender can hold in all, in bytes. */
   bufAlloc = 0;
-  /** How much the sender's user has taken since the beginning, wrapping at 2^32. */
+  /** Bytes that the sender's application has read since the beginning, wrapping at 2^32. */
   fwdCnt = 0;
 
   /** Reads a header at `offset`. CIDs are u64 with the upper half reserved: zero. */
@@ -72,7 +72,7 @@ export class PacketHeader {
     this.fwdCnt = view.getUint32(offset + 40, true);
   }
 
-  /** Takes over what another one says. */
+  /** Copies the fields of another header. */
   copyFrom(other: PacketHeader): void {
     this.srcCid = other.srcCid;
     this.dstCid = other.dstCid;

@@ -1,13 +1,13 @@
 /**
- * The send queue of a C server, as its client has to know it to get a download out of it.
+ * A model of the send queue of a C server, which a client needs in order to complete a download.
  *
  * - It is filled until more than 500,000 bytes are in it, only when something wakes the server, and
  *   then emptied as far as its end.
- * - It is a buffer of 1,000,000 bytes that begins again at 0 only where a message ends exactly at its
+ * - It is a buffer of 1,000,000 bytes that begins again at 0 only if a message ends exactly at its
  *   end. One that does not fit in front of the end is lost, and the download with it.
  * - In a download the server survives one message: a START that it refuses. The refusal goes through
- *   the queue; its length is that of the path asked for. So the client can see to it that the queue
- *   ends where it has to.
+ *   the queue; its length is that of the path asked for. So the client can make the queue end at the
+ *   required position.
  */
 import { encodeMessage, HEADER_BYTES, MAX_DATA_BYTES, Type } from "./message.ts";
 import { WAKE_PATH } from "./client-protocol.ts";
@@ -37,7 +37,7 @@ const MIN_REFUSAL_BYTES = REFUSAL_EXTRA_BYTES + MIN_PATH_BYTES;
 
 /** What to send to a C server, by what came from it. */
 export class CServerQueue {
-  /** Bytes that came, which is where in the queue they were, since nothing is lost. */
+  /** Bytes received: the position in the queue, since nothing is lost. */
   #received = 0;
   /** Whether it was woken in this turn. */
   #isWoken = false;
@@ -52,7 +52,7 @@ export class CServerQueue {
     this.#received += bytes;
   }
 
-  /** What to send now; empty where the server needs nothing. To be asked behind each FileData. */
+  /** Returns the bytes to send now; empty if the server needs nothing. Called after each FileData. */
   next(): Uint8Array {
     const turn = Math.floor(this.#received / QUEUE_BYTES);
     if (turn !== this.#turn) {
@@ -64,7 +64,7 @@ export class CServerQueue {
     return this.wake();
   }
 
-  /** A byte that wakes the server and puts nothing into its queue; empty where that has no end. */
+  /** A byte that wakes the server and puts nothing into its queue; empty if that has no end. */
   wake(): Uint8Array {
     if (this.#begunBytes === 0) {
       // The longest path: its bytes last for many wakes. Its refusal comes when it is complete.
@@ -77,7 +77,7 @@ export class CServerQueue {
     return byte;
   }
 
-  /** The rest of what was begun, so that another message can follow. */
+  /** Returns the rest of a message that was begun, so that another one can follow. */
   finish(): Uint8Array {
     const rest = this.#begun;
     this.#begun = new Uint8Array(0);
@@ -85,7 +85,7 @@ export class CServerQueue {
     return rest;
   }
 
-  /** Requests whose refusals make full data messages end where the queue does. */
+  /** Returns requests whose refusals align full data messages with the end of the queue. */
   #align(): Uint8Array {
     this.#isWoken = false;
     let room = QUEUE_BYTES - (this.#received % QUEUE_BYTES);

@@ -1,4 +1,4 @@
-/** What a server may say when: its messages in, what the client has to do out. */
+/** The client's side of the protocol: messages of the server in, actions of the client out. */
 import { VsockboxError } from "../../errors.ts";
 import {
   decodeGrantExtension,
@@ -43,7 +43,7 @@ export class ClientProtocol {
   }
 
   /**
-   * Takes one message.
+   * Handles one message.
    *
    * @throws {VsockboxError} BAD_DATA for what has no place here; REFUSED with the server's reason.
    */
@@ -79,7 +79,7 @@ export class ClientProtocol {
     }
   }
 
-  /** A server that lets nobody in says so before it knows what its client wants. */
+  /** A server that refuses all clients answers before it knows the request. */
   #onReady(type: number, data: Uint8Array): ClientEvent {
     const answer = decodeAnswer(data);
     const ours = this.#purpose === "upload" ? Type.ReadySend : Type.ReadyReceive;

@@ -1,5 +1,5 @@
 /**
- * What two of ours tell each other behind the NUL.
+ * The extension between two vsockbox ends: a JSON object after the NUL of a C string.
  *
  * | object | fields |
  * | --- | --- |
@@ -8,7 +8,7 @@
  * | START, asked | `v`, `features`, `path`, `name`, `window`, `overwrite`, `recursive`, `resume`, `checksum`, `preserve` |
  * | READY, answered | `v`, `version`, `features`, `window`, `size` |
  *
- * With the feature `tree` on both sides the connection goes on, behind the answer, in the channel
+ * With the feature `tree` on both sides the connection continues, after the answer, in the channel
  * frames of the agent's protocol, in which `cp` moves files, directories, links and holes with their
  * modes and times. Without it the transfer is the C programs'.
  */
@@ -29,13 +29,13 @@ const VERSION = 1;
 /** Transfers in channel frames. */
 export const TREE_FEATURE = "tree";
 
-/** Most credit that a peer may give us at once, in bytes. */
+/** Largest credit that is accepted from a peer at once, in bytes. */
 const MAX_WINDOW_BYTES = 0x7fff_ffff;
 
 /** Least credit with the feature `tree`: the largest data frame and any record fit, in bytes. */
 const MIN_WINDOW_BYTES = 512 * 1024;
 
-/** What a client asks for with a terminal, and what it is told. */
+/** The fields of a terminal's request and answer. */
 export interface TerminalExtension {
   /** TERM of the client; undefined: the C programs' `xterm`. */
   term: string | undefined;
@@ -48,7 +48,7 @@ export interface TransferExtension {
   features: readonly string[];
   /** The path at the server, exactly. */
   path: Uint8Array;
-  /** What is transferred is called so in its first record. */
+  /** The name of the transferred file or directory in its first record. */
   name: Uint8Array;
   /** The client's receive window of a channel, in bytes. */
   window: number;
@@ -63,11 +63,11 @@ export interface TransferExtension {
 export interface TransferGrant {
   features: readonly string[];
   window: number;
-  /** Bytes of the file that is downloaded, for progress; undefined where that is not known. */
+  /** Bytes of the file that is downloaded, for progress; undefined if that is unknown. */
   size?: number | undefined;
 }
 
-/** The object behind OPEN_*, either way. */
+/** The object of OPEN_*, in both directions. */
 export function encodeTerminalExtension(
   { term, maxData }: TerminalExtension,
   version?: string,
@@ -81,7 +81,7 @@ export function encodeTerminalExtension(
 }
 
 /**
- * Reads the object behind OPEN_*; the smaller limit of both sides counts.
+ * Reads the object of OPEN_*; the smaller limit of both sides counts.
  *
  * @throws {VsockboxError} BAD_DATA.
  */
@@ -96,7 +96,7 @@ export function decodeTerminalExtension(value: JsonObject): TerminalExtension {
   };
 }
 
-/** The object behind a START. */
+/** The object of a START. */
 export function encodeTransferExtension(extension: TransferExtension): JsonObject {
   const { features, path, name, window, ...flags } = extension;
   const set = Object.entries(flags).filter(([, isSet]) => isSet);
@@ -111,7 +111,7 @@ export function encodeTransferExtension(extension: TransferExtension): JsonObjec
 }
 
 /**
- * Reads the object behind a START.
+ * Reads the object of a START.
  *
  * @throws {VsockboxError} BAD_DATA.
  */
@@ -135,7 +135,7 @@ export function decodeTransferExtension(value: JsonObject): TransferExtension {
   };
 }
 
-/** The object behind a granted READY. */
+/** The object of a granted READY. */
 export function encodeGrantExtension(
   { features, window, size }: TransferGrant,
   version: string,
@@ -144,7 +144,7 @@ export function encodeGrantExtension(
 }
 
 /**
- * Reads the object behind a granted READY.
+ * Reads the object of a granted READY.
  *
  * @throws {VsockboxError} BAD_DATA.
  */

@@ -1,6 +1,6 @@
 /**
- * Messages of vsock-shell: `u32 magic, u32 type, u32 length`, little-endian as every machine has it
- * that the C programs run on, then `length` bytes.
+ * Messages of vsock-shell: `u32 magic, u32 type, u32 length`, little-endian as on every
+ * architecture that the C programs run on, then `length` bytes.
  */
 import { VsockboxError } from "../../errors.ts";
 
@@ -94,15 +94,15 @@ export function encodeMessages(type: number, bytes: Uint8Array, limit: number): 
 }
 
 /**
- * Cuts a stream into messages. Feed it a chunk, then take messages until there is none. It holds one
- * unfinished message and the chunk behind it at most.
+ * Splits a stream into messages. Push a chunk, then read messages until there is none. It holds at most
+ * one unfinished message and the chunk after it.
  */
 export class MessageReader {
   #limit: number;
   #buffer: Uint8Array = NOTHING;
   #begin = 0;
   #end = 0;
-  /** Whether the buffer was made here, so that bytes may be put behind its end. */
+  /** Whether the buffer was made here, so that bytes may be appended. */
   #owned = false;
 
   constructor(limit: number = MAX_DATA_BYTES) {
@@ -119,7 +119,7 @@ export class MessageReader {
     return this.#begin < this.#end;
   }
 
-  /** Takes a chunk over; it must not change afterwards. */
+  /** Adds a chunk, which must not change afterwards. */
   feed(chunk: Uint8Array): void {
     const held = this.#end - this.#begin;
     if (held === 0) {
@@ -169,14 +169,14 @@ export class MessageReader {
     return { type, data: this.#buffer.subarray(begin, begin + length) };
   }
 
-  /** Gives up what was not read: the stream goes on in another protocol. */
+  /** Returns the unread bytes: the stream continues in another protocol. */
   takeRest(): Uint8Array {
     const rest = this.#buffer.subarray(this.#begin, this.#end);
     this.#begin = this.#end;
     return rest;
   }
 
-  /** A stranger is told by its first bytes, however few come. */
+  /** Another protocol is recognised by its first bytes, however few arrive. */
   #checkBegin(held: number): void {
     for (let index = 0; index < Math.min(held, 4); index++) {
       const wanted = (MAGIC >>> (8 * index)) & 0xff;

@@ -22,7 +22,7 @@ export function encodeWindowSize({ rows, cols }: WindowSize): Uint8Array {
 }
 
 /**
- * Reads a `struct winsize`; its pixels are of no use to anybody here.
+ * Reads a `struct winsize`; its pixels are ignored.
  *
  * @throws {VsockboxError} BAD_DATA.
  */
@@ -42,7 +42,7 @@ export function encodeStatus(status: number): Uint8Array {
 }
 
 /**
- * Reads what CLIENT_END carries; undefined where it carries nothing, as from a C server.
+ * Reads the payload of CLIENT_END; undefined if it is empty, as from a C server.
  *
  * @throws {VsockboxError} BAD_DATA.
  */

@@ -1,4 +1,4 @@
-/** What a client may say when: its messages in, what the server has to do out. */
+/** The server's side of the protocol: messages of the client in, actions of the server out. */
 import type { JsonObject } from "../agent/json-fields.ts";
 import {
   decodeTerminalExtension,
@@ -55,13 +55,13 @@ export class ServerProtocol {
   #state: State = "begin";
   #earlySize: WindowSize | undefined;
 
-  /** What the client is here for; `begin` as long as it has not said so. */
+  /** The kind of session; `begin` until the client has chosen it. */
   get state(): State {
     return this.#state;
   }
 
   /**
-   * Takes one message.
+   * Handles one message.
    *
    * @throws {VsockboxError} BAD_DATA for what has no place here.
    */
@@ -126,7 +126,7 @@ export class ServerProtocol {
   #onUpload(type: number, data: Uint8Array): ServerEvent {
     switch (type) {
       case Type.FileDataBegin:
-        // A C client says so again each time its queue has room.
+        // A C client repeats it each time its queue has free space.
         return NONE;
       case Type.FileData:
         return { kind: "data", bytes: data };

@@ -1,5 +1,5 @@
 /**
- * C strings in messages, and what stands behind their NUL: a JSON object that the C programs never
+ * C strings in messages, and the JSON object after their NUL, which the C programs never
  * see. Paths are bytes.
  */
 import { VsockboxError } from "../../errors.ts";
@@ -8,19 +8,19 @@ import { parseObject, type JsonObject } from "../agent/json-fields.ts";
 import { badMessage, MAX_DATA_BYTES } from "./message.ts";
 
 /**
- * Most bytes of an answer to a C client: it copies them into 300 bytes and puts a NUL behind them.
+ * Most bytes of an answer to a C client: it copies them into 300 bytes and appends a NUL.
  */
 export const MAX_ANSWER_BYTES = 299;
 
 const SPACE = 0x20;
 
-/** A C string, and the object behind it. */
+/** A C string, and the object after it. */
 export interface Text {
   text: Uint8Array;
   extension: JsonObject | undefined;
 }
 
-/** A C string with its NUL, and an object behind that. */
+/** Encodes a C string with its NUL, and an object after that. */
 export function encodeText(text: Uint8Array | string, extension?: JsonObject): Uint8Array {
   const bytes = typeof text === "string" ? new TextEncoder().encode(text) : text;
   const json = extension === undefined ? "" : new TextEncoder().encode(JSON.stringify(extension));
@@ -41,7 +41,7 @@ export function encodeText(text: Uint8Array | string, extension?: JsonObject): U
 /**
  * Reads a C string; without a NUL all of it is the string, as in the C programs.
  *
- * @throws {VsockboxError} BAD_DATA where something else than a JSON object is behind the NUL.
+ * @throws {VsockboxError} BAD_DATA if something else than a JSON object follows the NUL.
  */
 export function decodeText(data: Uint8Array): Text {
   const nul = data.indexOf(0);
@@ -92,13 +92,13 @@ export function decodePair(text: Uint8Array): { source: Uint8Array; destination:
 export type Answer =
   { granted: true; extension: JsonObject | undefined } | { granted: false; reason: string };
 
-/** The answer `OK SRC DST`, cut to what a C client takes. */
+/** Returns the answer `OK SRC DST`, truncated for a C client. */
 export function encodeGrant(pair: Uint8Array, extension?: JsonObject): Uint8Array {
   const text = Buffer.concat([Buffer.from("OK "), pair]);
   return encodeText(text.subarray(0, MAX_ANSWER_BYTES - 1), extension);
 }
 
-/** The answer `KO reason`, cut to what a C client takes. */
+/** Returns the answer `KO reason`, truncated for a C client. */
 export function encodeRefusal(reason: string): Uint8Array {
   const text = new TextEncoder().encode(`KO ${reason.replaceAll("\0", "?")}`);
   return encodeText(text.subarray(0, MAX_ANSWER_BYTES - 1));
@@ -107,7 +107,7 @@ export function encodeRefusal(reason: string): Uint8Array {
 /**
  * Reads an answer: as for the C client, what begins with OK grants.
  *
- * @throws {VsockboxError} BAD_DATA where it begins with neither OK nor KO.
+ * @throws {VsockboxError} BAD_DATA if it begins with neither OK nor KO.
  */
 export function decodeAnswer(data: Uint8Array): Answer {
   const { text, extension } = decodeText(data);

@@ -158,8 +158,8 @@ test("a client that is slow to read loses nothing when both sides have ended", (
 describe("what the guest has sent just before its rings stop", () => {
   const endings: [string, (vmm: RawVmm) => void][] = [
     ["the VMM disconnects", (vmm) => vmm.close()],
-    ["the ring is disabled", (vmm) => vmm.tell("SET_VRING_ENABLE", encodeVringState(TX, 0))],
-    ["the ring is stopped", (vmm) => vmm.tell("GET_VRING_BASE", encodeVringState(TX, 0))],
+    ["the ring is disabled", (vmm) => vmm.post("SET_VRING_ENABLE", encodeVringState(TX, 0))],
+    ["the ring is stopped", (vmm) => vmm.post("GET_VRING_BASE", encodeVringState(TX, 0))],
   ];
   test.each(endings)("arrives where %s", (_, end) => {
     using local = new LocalDevice();

@@ -43,8 +43,8 @@ function tellAll(connection: Connection, reads: number[] = []): [number, number]
         connection.pending &= ~Pending.Data;
         continue;
       }
-      connection.tell(bit, header, 4, Math.min(bytes, connection.credit));
-    } else connection.tell(bit, header, 4, 0);
+      connection.fillHeader(bit, header, 4, Math.min(bytes, connection.credit));
+    } else connection.fillHeader(bit, header, 4, 0);
     told.push([header.op, header.len]);
   }
   return told;
@@ -220,7 +220,7 @@ describe("a guest that reads no more", () => {
     connection.onReadable();
     expect(tellAll(connection, [100])).toEqual([]);
     // Its buffer was full before.
-    connection.starved = true;
+    connection.isOutOfCredit = true;
     connection.onPacket(packet(Op.CreditUpdate));
     expect(tellAll(connection, [100])).toEqual([]);
     expect(connection.onPacket(packet(Op.Rw, { len: 10 }))).toBe(Action.Write);
@@ -235,8 +235,8 @@ describe("a guest that reads no more", () => {
   });
 
   test.each([
-    ["has closed", (connection: Connection) => connection.onHostGone(false)],
-    ["reads no more either", (connection: Connection) => connection.onHostDeaf()],
+    ["has closed", (connection: Connection) => connection.onHostClosed(false)],
+    ["reads no more either", (connection: Connection) => connection.onHostReadShutdown()],
   ])("has no connection with a host that %s", (_, end) => {
     for (const isGuestFirst of [true, false]) {
       const connection = open();
@@ -252,24 +252,24 @@ describe("a host that reads no more", () => {
   const flagsOf = (connection: Connection) => {
     const header = new PacketHeader();
     expect(connection.next()).toBe(Pending.Shutdown);
-    connection.tell(Pending.Shutdown, header, 4, 0);
+    connection.fillHeader(Pending.Shutdown, header, 4, 0);
     return header.flags;
   };
 
   test("may go on to write; its end is told once more, with both flags", () => {
     const connection = open();
-    connection.onHostDeaf();
-    connection.onHostDeaf();
+    connection.onHostReadShutdown();
+    connection.onHostReadShutdown();
     expect(flagsOf(connection)).toBe(ShutdownFlag.Receive);
-    connection.onHostDeaf();
+    connection.onHostReadShutdown();
     expect(connection.next()).toBe(0);
     expect(connection.state).toBe(State.Open);
     connection.onReadable();
     expect(tellAll(connection, [5])).toEqual([[Op.Rw, 5]]);
     connection.onHostEnd();
     expect(flagsOf(connection)).toBe(ShutdownFlag.Both);
-    expect(connection.isLeaving).toBe(true);
-    connection.onHostGone(false);
+    expect(connection.isAwaitingRst).toBe(true);
+    connection.onHostClosed(false);
     expect(connection.next()).toBe(0);
   });
 
@@ -277,14 +277,14 @@ describe("a host that reads no more", () => {
     const connection = open();
     connection.kill();
     expect(tellAll(connection)).toEqual([[Op.Rst, 0]]);
-    connection.onHostDeaf();
-    connection.onHostGone(true);
-    expect([connection.next(), connection.hostDeaf]).toEqual([0, false]);
+    connection.onHostReadShutdown();
+    connection.onHostClosed(true);
+    expect([connection.next(), connection.hostReadShutdown]).toEqual([0, false]);
   });
 
   test("since it has closed has its bytes sent first, and then both flags", () => {
     const connection = open();
-    connection.onHostGone(false);
+    connection.onHostClosed(false);
     expect(tellAll(connection, [70])).toEqual([[Op.Rw, 70]]);
     connection.onHostEnd();
     expect(flagsOf(connection)).toBe(ShutdownFlag.Both);
@@ -294,7 +294,7 @@ describe("a host that reads no more", () => {
     const connection = open();
     connection.onHostEnd();
     expect(flagsOf(connection)).toBe(ShutdownFlag.Send);
-    connection.onHostGone(false);
+    connection.onHostClosed(false);
     expect(flagsOf(connection)).toBe(ShutdownFlag.Both);
   });
 });
@@ -308,7 +308,7 @@ describe("a client that closes before the guest has answered", () => {
 
   test("keeps its connection if it has sent something", () => {
     const connection = asked();
-    connection.onHostGone(true);
+    connection.onHostClosed(true);
     expect(tellAll(connection)).toEqual([[Op.Request, 0]]);
     expect(connection.onPacket(packet(Op.Response))).toBe(Action.Opened);
     expect(tellAll(connection, [6])).toEqual([[Op.Rw, 6]]);
@@ -316,11 +316,11 @@ describe("a client that closes before the guest has answered", () => {
 
   test("has none if not: a guest that has not heard of it never does", () => {
     const connection = asked();
-    connection.onHostGone(false);
+    connection.onHostClosed(false);
     expect([connection.state, tellAll(connection)]).toEqual([State.Dead, []]);
     const known = asked();
     tellAll(known);
-    known.onHostGone(false);
+    known.onHostClosed(false);
     expect(tellAll(known)).toEqual([[Op.Rst, 0]]);
   });
 });
