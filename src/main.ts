@@ -2,26 +2,14 @@
 import { VsockboxError } from "./errors.ts";
 import { GROUP_GUARD_WORD } from "./process/group-guard-word.ts";
 import { RUN_AS_WORD } from "./process/run-as-word.ts";
-import { surviveEndingSignals } from "./process/signals.ts";
+import { endOnQuit, surviveEndingSignals } from "./process/signals.ts";
 import { aliasedCommand, isInit, subCommand } from "./commands/aliases.ts";
 import { unknownCommandHint } from "./commands/foreign-words.ts";
 import { COMMANDS } from "./commands/index.ts";
+import { ignoresStraySignals, isServer } from "./commands/lifetimes.ts";
 import { parseArguments } from "./ui/arguments.ts";
 import { print, printStyled, printJson, reportError } from "./ui/report.ts";
 import { COMMIT, TARGET, VERSION } from "./version.ts";
-
-/** Commands that finish work of others, or their own clean-up, before they end. */
-const SERVERS: ReadonlySet<string> = new Set([
-  "agent",
-  "bridge",
-  "demo",
-  "guest-exec",
-  "hybrid-proxy",
-  "init",
-  "initramfs",
-  "install",
-  "shell-server",
-]);
 
 async function main(programName: string, words: readonly string[]): Promise<number> {
   const [first, ...rest] = words;
@@ -78,7 +66,12 @@ async function run(name: string, words: readonly string[]): Promise<number> {
   const own = words.slice(0, words.includes("--") ? words.indexOf("--") : words.length);
   const asksForHelp = own.includes("--help") || own.includes("-h");
   if (asksForHelp && !remoteCommandBegins(command, own)) return help(name);
-  if (SERVERS.has(name)) surviveEndingSignals();
+  if (isServer(name)) surviveEndingSignals();
+  if (ignoresStraySignals(name)) {
+    const { ignoreStraySignals } = await import("./process/service/stray-signals.ts");
+    ignoreStraySignals();
+    endOnQuit();
+  }
   return command.run(parseArguments(command, words));
 }
 

@@ -1,7 +1,7 @@
 /** Changing the user of this process, and becoming another program. */
 import { systemError } from "./errno.ts";
 import { getOption } from "./socket.ts";
-import { cString, cStringVector, lastErrno, libc, ptr } from "./libc.ts";
+import { cString, cStringVector, IGNORE_SIGNAL, lastErrno, libc, ptr } from "./libc.ts";
 
 /** Ids of the user to become. */
 export interface Credentials {
@@ -58,15 +58,19 @@ export function changeDirectory(path: Uint8Array): void {
 /**
  * execve(2): this process becomes `path`. Returns only by throwing.
  *
+ * @param keptIgnored numbers of signals that the new program begins with ignored; all others begin with
+ * their default actions.
  * @throws {VsockboxError} CONFIG with the errno.
  */
 export function replaceProcess(
   path: string | Uint8Array,
   argv: readonly (string | Uint8Array)[],
   env: readonly (string | Uint8Array)[],
+  keptIgnored: readonly number[] = [],
 ): never {
   const [arguments_, environment] = [cStringVector(argv), cStringVector(env)];
   restoreSignals();
+  for (const signal of keptIgnored) libc().signal(signal, IGNORE_SIGNAL);
   libc().execve(ptr(cString(path)), ptr(arguments_.vector), ptr(environment.vector));
   const errno = lastErrno();
   const address = typeof path === "string" ? path : new TextDecoder().decode(path);

@@ -1,5 +1,7 @@
 /** Signals that end a command, handled for as long as something has to be cleaned up. */
+import { constants } from "node:os";
 import { SIGNAL_STATUS_BASE, signalNumber } from "./exit-status.ts";
+import { hasSignal, ownSignalMask } from "./signal-masks.ts";
 
 /** What a user or a service manager sends to end a program. */
 export const ENDING_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
@@ -29,10 +31,23 @@ const LAST_GRACE_MS = 1000;
 
 let endingSignals = 0;
 let isServer = false;
+let defaultSignals: readonly EndingSignal[] = ENDING_SIGNALS;
+let startedWithNohup: boolean | undefined;
 
 /** Makes this process a server, which ends in its own time however many ending signals come. */
 export function surviveEndingSignals(): void {
   isServer = true;
+}
+
+/** Has SIGQUIT end this process with its cleanup, as {@link ENDING_SIGNALS} do. */
+export function endOnQuit(): void {
+  defaultSignals = SERVICE_ENDING_SIGNALS;
+}
+
+/** Returns whether SIGHUP was ignored when this process started, as nohup(1) has it. */
+export function ignoresHangUp(): boolean {
+  startedWithNohup ??= hasSignal(ownSignalMask("SigIgn") ?? 0n, constants.signals.SIGHUP);
+  return startedWithNohup;
 }
 
 /** Ends a client that the second signal has not ended, whatever it waits for. */
@@ -44,16 +59,20 @@ function countSignal(signal: EndingSignal): void {
 
 /**
  * Calls `handler` for each ending signal instead of dying of it, until disposed. The second signal ends
- * the process soon after, unless {@link surviveEndingSignals} was called.
+ * the process soon after, unless {@link surviveEndingSignals} was called. SIGHUP stays ignored in a
+ * process that was started that way.
+ *
+ * @param signals by default {@link ENDING_SIGNALS}, after {@link endOnQuit} also SIGQUIT.
  *
  * @example
  * using _ = onEndingSignal((signal) => server.stop());
  */
 export function onEndingSignal(
   handler: (signal: EndingSignal) => void,
-  signals: readonly EndingSignal[] = ENDING_SIGNALS,
+  signals: readonly EndingSignal[] = defaultSignals,
 ): Disposable {
-  const installed = signals.map((signal) => {
+  const handled = signals.filter((signal) => signal !== "SIGHUP" || !ignoresHangUp());
+  const installed = handled.map((signal) => {
     const listener = () => {
       countSignal(signal);
       handler(signal);

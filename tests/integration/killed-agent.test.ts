@@ -5,7 +5,15 @@ import { constants } from "node:os";
 import { encodeJsonFrame, FrameType } from "../../src/protocols/agent/frame.ts";
 import { encodeMessage, Type } from "../../src/protocols/vsock-shell/message.ts";
 import { processFacts, processIds } from "../../src/process/process-facts.ts";
-import { eventually, TemporaryFolder, TestAgent, vsockbox } from "../support/binary.ts";
+import {
+  eventually,
+  Running,
+  shell,
+  TemporaryFolder,
+  TestAgent,
+  vsockbox,
+} from "../support/binary.ts";
+import { commandFrame, RawHost } from "../support/guest-exec.ts";
 import { RawPeer } from "../support/raw-peer.ts";
 import { TestShellServer } from "../support/vsock-shell.ts";
 
@@ -158,6 +166,54 @@ test("kill -9 of shell-server ends a session that ignores the hang-up", async ()
   const pids = await pidsIn(file, 1);
   server.running.process.kill("SIGKILL");
   await eventually("it has ended", () => !pids.some(isAlive));
+});
+
+test("setsid -f starts what outlives kill -9 of the agent, as the documentation has it", async () => {
+  const file = folder.file("pids");
+  const { status } = await shell(
+    `vsockbox exec ${agent.address} -- setsid -f sh -c 'echo $$ >> ${file}; exec sleep 1000' > /dev/null`,
+  );
+  expect(status).toBe(0);
+  const ended = folder.file("ended");
+  await detach("--", "sh", "-c", `echo $$ >> ${ended}; exec sleep 1000`);
+  const [outliving = 0] = await pidsIn(file, 1);
+  const [detached = 0] = await pidsIn(ended, 1);
+  const [guard = 0] = guards(agent.running.pid);
+  await killAgent();
+  await eventually("the helper has ended", () => !isAlive(guard));
+  expect([outliving, detached].map(isAlive)).toEqual([true, false]);
+  process.kill(outliving, "SIGKILL");
+});
+
+describe("kill -9 of another command that starts commands ends these:", () => {
+  const line = (file: string) =>
+    `trap '' HUP; echo $$ >> ${file}; sleep 1000 & echo $! >> ${file}; wait`;
+
+  test("listen --exec", async () => {
+    const [path, file] = [folder.file("l.sock"), folder.file("pids")];
+    await using listener = new Running(["listen", `unix:${path}`, "-k", "--exec", line(file)]);
+    await listener.says("listening on");
+    await using _client = new Running(["connect", `unix:${path}`]);
+    const pids = await pidsIn(file, 2);
+    const [guard = 0] = guards(listener.pid);
+    expect(guard).toBeGreaterThan(1);
+    listener.process.kill("SIGKILL");
+    await eventually("they have ended", () => ![...pids, guard].some(isAlive));
+  });
+
+  test.each(["once", "persistent"])("guest-exec, %s", async (mode) => {
+    const [path, file] = [folder.file("h.sock"), folder.file("pids")];
+    await using host = await RawHost.listen(path);
+    await using guest = new Running(["guest-exec", `unix:${path}`, mode]);
+    const socket = await host.guest();
+    if (mode === "persistent") socket.write(commandFrame(line(file)));
+    else socket.end(line(file));
+    const pids = await pidsIn(file, 2);
+    const [guard = 0] = guards(guest.pid);
+    expect(guard).toBeGreaterThan(1);
+    guest.process.kill("SIGKILL");
+    await eventually("they have ended", () => ![...pids, guard].some(isAlive));
+  });
 });
 
 describe("signals to the agent", () => {

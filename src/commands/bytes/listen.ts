@@ -7,6 +7,7 @@ import { RefusalLog } from "../../net/refusal-log.ts";
 import type { SocketStream } from "../../io/stream.ts";
 import { joinStandardStreams } from "./standard-streams.ts";
 import { serveCommand } from "./serve-command.ts";
+import { guardGroups } from "../../process/group-guard.ts";
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
 import { isBrokenPipe, standardInput, StandardOutput } from "../../io/stdio.ts";
 import type { Arguments, Command } from "../../ui/command.ts";
@@ -141,6 +142,7 @@ function standardStreams(args: Arguments): Service {
 /** A command for each connection, side by side. */
 function commands(args: Arguments): Service {
   const line = args.required("exec");
+  guardGroups((message) => say(`vsockbox: ${message}`));
   const running = new Map<SocketStream, Promise<unknown>>();
   const errors = new StandardOutput(2);
   let taken = false;

@@ -16,6 +16,7 @@ import { dialWithRetry } from "../../net/dial-with-retry.ts";
 import type { SocketStream } from "../../io/stream.ts";
 import { StandardOutput } from "../../io/stdio.ts";
 import { parseDuration } from "../../text/quantities.ts";
+import { guardGroups } from "../../process/group-guard.ts";
 import { REPORT_ANNOUNCEMENT } from "../../protocols/guest-exec/report.ts";
 import type { Arguments, Command } from "../../ui/command.ts";
 import { say } from "../../ui/report.ts";
@@ -120,6 +121,8 @@ export const command: Command = {
       ? (index: number) => eventOutput(new StandardOutput(1), { command: index })
       : undefined;
     using signals = new RunSignals();
+    // The end of process 1 is the end of everything else as well.
+    if (process.pid !== 1) guardGroups((message) => say(`vsockbox: ${message}`));
     try {
       const stream = await connect(args, address, retryTimeoutMs, signals);
       signals.onWaiting(() => stream.abort());

@@ -6,7 +6,6 @@ import { isDaemonStart, reportFailure, startDaemon } from "../../process/service
 import { printable } from "../../text/printable.ts";
 import { LogFile, openLogFile } from "../../process/service/log-file.ts";
 import { writePidFile } from "../../process/service/pid-file.ts";
-import { ignoreStraySignals } from "../../process/service/stray-signals.ts";
 import type { Arguments } from "../../ui/command.ts";
 import { say } from "../../ui/report.ts";
 
@@ -57,7 +56,6 @@ export async function runService(
   if (args.flag("daemon") && !isDaemonStart()) {
     return goIntoBackground(name, args.string("log-file"));
   }
-  ignoreStraySignals();
   try {
     return await serve();
   } catch (thrown) {

@@ -2,6 +2,7 @@
  * `hybrid-proxy --sandbox`: opens the sockets, gives up its rights, becomes this program anew under
  * the same number, and there serves what it is handed.
  */
+import { constants } from "node:os";
 import { closeSync, readFileSync } from "node:fs";
 import type { VmConfig } from "../config/vm-config.ts";
 import { VsockboxError } from "../../errors.ts";
@@ -11,7 +12,7 @@ import { openMemory } from "../../ffi/memfd.ts";
 import { confineSelf, type DeviceFiles, deviceUser, filterCalls } from "./device-sandbox.ts";
 import { signalNumber } from "../../process/exit-status.ts";
 import { selfCommand } from "../../process/self.ts";
-import { ENDING_SIGNALS } from "../../process/signals.ts";
+import { ignoresHangUp, SERVICE_ENDING_SIGNALS } from "../../process/signals.ts";
 import { say } from "../../ui/report.ts";
 import { CONFINED_VARIABLE, SIGNALS_HELD } from "./confined-variable.ts";
 import { DeviceSockets, type HandedSockets } from "../host/listening-sockets.ts";
@@ -50,7 +51,7 @@ export function becomeConfinedDevice(
 ): never {
   const program = compiledProgram();
   if (process.env[CONFINED_VARIABLE] !== SIGNALS_HELD) {
-    setBlockedSignals(ENDING_SIGNALS.flatMap((signal) => signalNumber(signal) ?? []));
+    setBlockedSignals(SERVICE_ENDING_SIGNALS.flatMap((signal) => signalNumber(signal) ?? []));
     startAnew(program, SIGNALS_HELD);
   }
   const credentials = user === undefined ? undefined : deviceUser(user);
@@ -87,7 +88,8 @@ function filesOf(configs: readonly VmConfig[], { metrics }: ObserverOptions): De
 function startAnew(program: string, told: string): never {
   const env = { ...process.env, [CONFINED_VARIABLE]: told };
   const settings = Object.entries(env).map(([name, value]) => `${name}=${value}`);
-  replaceProcess(program, [process.argv0, ...process.argv.slice(2)], settings);
+  const keptIgnored = ignoresHangUp() ? [constants.signals.SIGHUP] : [];
+  replaceProcess(program, [process.argv0, ...process.argv.slice(2)], settings, keptIgnored);
 }
 
 function compiledProgram(): string {

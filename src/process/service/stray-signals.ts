@@ -2,9 +2,9 @@
  * Signals that no part of a service waits for, and whose default action would end it without cleanup:
  * signal(7). A service ignores them; children are started with the default actions again.
  */
-import { readFileSync } from "node:fs";
 import { constants } from "node:os";
 import { ignoreSignal } from "../../ffi/child-process.ts";
+import { hasSignal, ownSignalMask } from "../signal-masks.ts";
 
 const { signals } = constants;
 
@@ -53,27 +53,14 @@ export function straySignals(caught: bigint, isInit: boolean): number[] {
     { length: LAST_REAL_TIME - FIRST_REAL_TIME + 1 },
     (_, index) => FIRST_REAL_TIME + index,
   );
-  const unhandled = [...TERMINATING, ...realTime].filter(
-    (signal) => ((caught >> BigInt(signal - 1)) & 1n) === 0n,
-  );
+  const unhandled = [...TERMINATING, ...realTime].filter((signal) => !hasSignal(caught, signal));
   return isInit ? [...unhandled, ...FAULTS] : unhandled;
-}
-
-/** Returns the caught signals of a /proc/PID/status text, proc(5); none if it has no such line. */
-export function parseCaughtSignals(status: string): bigint {
-  const match = /^SigCgt:\s*([0-9a-f]+)$/m.exec(status);
-  return match?.[1] === undefined ? 0n : BigInt(`0x${match[1]}`);
 }
 
 /** Ignores the signals of {@link straySignals} from now on; those that have a handler keep it. */
 export function ignoreStraySignals(): void {
-  let status: string;
-  try {
-    status = readFileSync("/proc/self/status", "utf8");
-  } catch {
-    // Without /proc it is unknown which signals the runtime itself uses.
-    return;
-  }
-  const isInit = process.pid === 1;
-  for (const signal of straySignals(parseCaughtSignals(status), isInit)) ignoreSignal(signal);
+  const caught = ownSignalMask("SigCgt");
+  // Without /proc it is unknown which signals the runtime itself uses.
+  if (caught === undefined) return;
+  for (const signal of straySignals(caught, process.pid === 1)) ignoreSignal(signal);
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { constants } from "node:os";
-import { parseCaughtSignals, straySignals } from "../../../../src/process/service/stray-signals.ts";
+import { straySignals } from "../../../../src/process/service/stray-signals.ts";
 
 const { SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO } = constants.signals;
 const { SIGPWR, SIGSTKFLT, SIGXCPU, SIGXFSZ } = constants.signals;
@@ -34,13 +34,4 @@ describe("straySignals", () => {
       sorted([...TERMINATING, ...REAL_TIME, ...FAULTS]),
     );
   });
-});
-
-test.each([
-  ["Name:\tx\nSigIgn:\t0000000001001004\nSigCgt:\t00000001600044fb\nCapInh:\t0\n", 0x1600044fbn],
-  ["SigCgt:\t0000000000000000\n", 0n],
-  ["Name:\tSigCgt: 5\n", 0n],
-  ["", 0n],
-])("the caught signals of %j", (status, expected) => {
-  expect(parseCaughtSignals(status)).toBe(expected);
 });
