@@ -17,25 +17,25 @@ import {
   nextAssignedPort,
 } from "../protocols/hybrid/connect-line.ts";
 
-/** How many clients may be about to send their CONNECT line unless told otherwise. */
+/** Default limit of clients that have not sent their CONNECT line yet. */
 export const DEFAULT_MAX_PENDING = 1024;
 
-/** How long a client may take for its CONNECT line unless told otherwise, in milliseconds. */
+/** Default limit for a client's CONNECT line, in milliseconds. */
 export const DEFAULT_LINE_TIMEOUT_MS = 10_000;
 
-/** How many connections may be joined at once unless told otherwise: as many as in Firecracker. */
+/** Default limit of open connections: as in Firecracker. */
 export const DEFAULT_MAX_CONNECTIONS = 1023;
 
-/** How often a flood of clients is told, in milliseconds. */
+/** Interval of log lines about a flood of clients, in milliseconds. */
 const FLOOD_LOG_MS = 10_000;
 
-/** The end of a client that had to make room. */
+/** The error of a client that is closed in favour of a newer one. */
 const FLOODED = handshakeError(
   "UNAVAILABLE",
   "too many clients without a CONNECT line: the oldest are closed",
 );
 
-/** The end of a client for which there is no room. */
+/** The error of a client above the limit. */
 const FULL = new VsockboxError({
   code: "UNAVAILABLE",
   operation: "bridge",
@@ -49,12 +49,12 @@ export interface BridgeOptions {
   lineTimeoutMs?: number | undefined;
   /** Users besides our own and root who may listen on Unix sockets that are connected to. */
   socketOwners?: SocketOwners | undefined;
-  /** For a connection that failed, with what was tried. */
+  /** Called for a connection that failed, with its target. */
   onError: (what: string, error: VsockboxError) => void;
 }
 
 /**
- * The address behind a CONNECT line's port: that port of the CID or of the hybrid socket, or
+ * Returns the address for a CONNECT line's port: that port of the CID or of the hybrid socket, or
  * `<path>_<port>` of a plain Unix socket.
  */
 export function portOf(target: SocketAddress, port: number): SocketAddress {
@@ -93,7 +93,7 @@ export class HybridBridge {
   /**
    * Makes a Unix socket whose clients choose the port of `target` with a CONNECT line.
    *
-   * @returns where it listens.
+   * @returns the listening address.
    * @throws {VsockboxError} CANNOT_CREATE.
    */
   serveHybrid(udsPath: string, target: SocketAddress): SocketAddress {
@@ -105,7 +105,7 @@ export class HybridBridge {
   /**
    * Listens on `address` and joins each connection to a new one to `target`.
    *
-   * @returns where it listens.
+   * @returns the listening address.
    * @throws {VsockboxError} CANNOT_CREATE, UNAVAILABLE, USAGE.
    */
   serveForward(
@@ -151,7 +151,7 @@ export class HybridBridge {
     }
   }
 
-  /** A flood is told once in a while: its log would be one itself. */
+  /** A flood is logged at intervals, so that it does not flood the log. */
   #isNews(error: VsockboxError): boolean {
     if (error !== FLOODED && error !== FULL) return true;
     const now = performance.now();
@@ -200,7 +200,7 @@ export class HybridBridge {
   }
 
   /**
-   * The oldest has to go: whoever sends its line at once gets in even while others only hold
+   * The oldest client is closed: one that sends its line at once is served even while others only hold
    * connections.
    */
   #makeRoom(): void {
@@ -233,7 +233,7 @@ export class HybridBridge {
     this.#streams.add(other);
     try {
       await greet?.().catch((thrown: unknown) => {
-        // A client that has closed reads no answer; what it has sent is still the guest's.
+        // A client that has closed reads no answer; the bytes that it has sent are still delivered to the guest.
         if (!stream.isPeerGone) throw thrown;
       });
       await pumpToClose(stream, other);
@@ -243,12 +243,12 @@ export class HybridBridge {
     }
   }
 
-  /** A connection for this client; undefined where the client has left before it was there. */
+  /** Connects for this client; undefined if the client has closed before. */
   async #dial(stream: SocketStream, target: SocketAddress): Promise<SocketStream | undefined> {
     const abandoned = new AbortController();
     let done = false;
     const abandonIfRead = () => {
-      // What it has sent before it closed is the guest's.
+      // The bytes that it sent before it closed are delivered to the guest.
       if (!done && stream.unreadBytes === 0) abandoned.abort();
     };
     // A client that has only half-closed still waits for its answer.
@@ -275,7 +275,7 @@ function handshakeError(code: "BAD_DATA" | "TIMEOUT" | "UNAVAILABLE", message: s
 }
 
 /**
- * Refuses a target that leaves no port to be chosen.
+ * Refuses a target that has a port already.
  *
  * @throws {VsockboxError} USAGE.
  */

@@ -7,19 +7,19 @@ import { loadProfiles } from "./profiles.ts";
 
 /** A VM that may be there. */
 export interface FoundVm {
-  /** What every command takes as its address. */
+  /** The address, as every command accepts it. */
   address: string;
-  /** Where it was found. */
+  /** The source of the entry. */
   detail: string;
 }
 
-/** Files that are looked at in one directory at most: /tmp may have any number. */
+/** Limit of entries that are checked in one directory: /tmp may have any number. */
 const MAX_ENTRIES = 5000;
 
 /** VMs that are listed at most. */
 const MAX_FOUND = 100;
 
-/** Where VMMs and their users put such sockets; one level of directories below is looked at, too. */
+/** Usual directories of such sockets; one level of directories below is searched too. */
 function runDirectories(): string[] {
   const own = process.env["XDG_RUNTIME_DIR"];
   return [...new Set(["/run", "/tmp", ...(own === undefined || own === "" ? [] : [own])])];
@@ -28,7 +28,7 @@ function runDirectories(): string[] {
 /**
  * The configured VMs, then hybrid-vsock sockets in the usual run directories. Nothing is connected to.
  *
- * @throws {VsockboxError} CONFIG where the profiles cannot be read.
+ * @throws {VsockboxError} CONFIG if the profiles cannot be read.
  */
 export function findVms(directories: readonly string[] = runDirectories()): FoundVm[] {
   const profiles = [...loadProfiles()].map(([name, { address }]) => ({

@@ -12,7 +12,7 @@ const MAX_TOKEN_CHARACTERS = 4096;
 /** Bytes read of a file at most: a token of the longest form, and white space around it. */
 const MAX_FILE_BYTES = 4 * MAX_TOKEN_CHARACTERS;
 
-/** Permission bits of everybody but the owner, inode(7). */
+/** Permission bits of group and others, inode(7). */
 const GROUP_AND_OTHERS = 0o077;
 /** What the group may not have of a file of root that another user reads: all but reading. */
 const ALL_BUT_GROUP_READ = 0o037;

@@ -116,7 +116,7 @@ async function writeContent(fd: number, content: FileContent): Promise<void> {
   }
 }
 
-/** Opens a directory, made with what is missing above it; the caller closes it. */
+/** Opens a directory, made with its missing parents; the caller closes it. */
 function openParent(path: BytesPath): DirectoryHandle {
   try {
     return DirectoryHandle.adopt(openResolved(path, O_PATH | constants.O_DIRECTORY));

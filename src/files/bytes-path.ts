@@ -7,7 +7,7 @@ let hasProc = false;
 const SLASH = 0x2f;
 const DOT = 0x2e;
 
-/** A path for the runtime's file calls, which take a Buffer as it is. */
+/** Returns a path for the runtime's file calls, which pass a Buffer unchanged. */
 export type BytesPath = Buffer<ArrayBufferLike>;
 
 /** Bytes or text as a path. */
@@ -50,17 +50,17 @@ export function namesDirectory(path: Uint8Array): boolean {
   return name.length <= 2 && name.every((byte) => byte === DOT);
 }
 
-/** The path for messages: what is not UTF-8 and what is unsafe to show is escaped. */
+/** Returns the path for messages, with unsafe characters and bytes outside UTF-8 escaped. */
 export function showPath(path: Uint8Array): string {
   return printableBytes(path);
 }
 
 /**
  * An open directory's path by its descriptor: whatever is put into the place of its name, this stays
- * the same directory. Undefined where /proc is not mounted.
+ * the same directory. Undefined if /proc is not mounted.
  */
 export function descriptorPath(fd: number): BytesPath | undefined {
-  // Where it is not there yet it may still come.
+  // It may be mounted later.
   hasProc ||= existsSync("/proc/self/fd");
   return hasProc ? bytesPath(`/proc/self/fd/${fd}`) : undefined;
 }

@@ -1,4 +1,4 @@
-/** A copy of a file or tree within this machine that loses as little as the target can hold. */
+/** Copies a file or tree locally, with all attributes that the target's file system supports. */
 import { chmodSync, closeSync, constants, ftruncateSync, read, write } from "node:fs";
 import { promisify } from "node:util";
 import { reasonOf, VsockboxError } from "../errors.ts";
@@ -29,7 +29,7 @@ export interface NamedEntry {
   name: Uint8Array;
 }
 
-/** Where the copy of a directory is. */
+/** The copy of a directory. */
 interface Cursor {
   names: readonly Uint8Array[];
   next: number;
@@ -43,7 +43,7 @@ export class TreeCopy {
   readonly #copies = new Map<string, BytesPath>();
   readonly #block = new Uint8Array(BLOCK_BYTES);
 
-  /** @param pause called for each entry, to give others a turn, and to end the copy by an error. */
+  /** @param pause called for each entry; it lets other work run, and ends the copy by throwing. */
   constructor(pause: () => Promise<void>) {
     this.#pause = pause;
   }
@@ -96,7 +96,7 @@ export class TreeCopy {
     }
   }
 
-  /** Copies what is not a directory. */
+  /** Copies an entry that is not a directory. */
   async #copyFile(
     from: NamedEntry,
     to: NamedEntry,
@@ -221,7 +221,7 @@ function linkEarlier(
   to: NamedEntry,
 ): boolean {
   try {
-    // No other user can enter the copy's root before it is complete, so the path is what it was.
+    // No other user can enter the copy's root before it is complete, so the path is unchanged.
     targets?.root.linkTo(earlier, to.directory, to.name);
     return targets !== undefined;
   } catch {

@@ -41,7 +41,7 @@ export function isSameFile(one: Identity, other: Identity): boolean {
   return one.inode === other.inode && one.device === other.device;
 }
 
-/** Whether something in a directory is where a file system is mounted. */
+/** Whether an entry of a directory is a mount point. */
 export function isMountPoint({
   status,
   parent,
@@ -75,7 +75,7 @@ export class DirectoryHandle implements Disposable {
     return new DirectoryHandle(openFollowing(AT_FDCWD, path, O_PATH | O_DIRECTORY), true);
   }
 
-  /** Takes over the descriptor of an open directory. */
+  /** Owns the descriptor of an open directory. */
   static adopt(fd: number): DirectoryHandle {
     return new DirectoryHandle(fd, true);
   }
@@ -141,7 +141,7 @@ export class DirectoryHandle implements Disposable {
     }
   }
 
-  /** Makes a directory. The umask takes its bits of the mode. */
+  /** Makes a directory. The umask clears its bits of the mode. */
   makeDirectory(name: Uint8Array, mode: number): void {
     makeDirectoryAt(this.fd, name, mode);
   }

@@ -1,5 +1,5 @@
 /**
- * The directories from a root down to where a walk is. However deep that is, only the innermost ones
+ * The directories from a root down to the position of a walk. However deep that is, only the innermost ones
  * are open: a directory further up is opened again as `..` of the one below it, and compared with
  * what it was, since a directory that was moved meanwhile has another parent. The names are kept
  * level by level, so that no path has to fit into PATH_MAX.

@@ -41,7 +41,7 @@ export function replacedMode(existing: Pick<Ownership, "mode">): number {
 }
 
 /**
- * Gives an open file the owner, as far as this user may; a group alone if that is all.
+ * Changes the owner of an open file, as far as this user may; only the group if that is all.
  *
  * @returns the owner that the file has now.
  */
@@ -57,14 +57,14 @@ export function changeOwner(
   return isGroupKept ? { uid: now.uid, gid } : now;
 }
 
-/** Gives an open file owner and mode of an original. */
+/** Copies owner and mode of an original to an open file. */
 export function copyOwnership(
   fd: number,
   wanted: Ownership,
   now: Pick<InodeStatus, "uid" | "gid">,
 ): void {
   const actual = changeOwner(fd, wanted, now);
-  // After the owner: a change of that takes the set-ID bits off.
+  // After the owner, whose change clears the set-ID bits.
   fchmodSync(fd, grantedMode(wanted, actual, true));
 }
 

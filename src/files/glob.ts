@@ -16,10 +16,10 @@ export function hasWildcard(path: Uint8Array): boolean {
 }
 
 /**
- * The paths that match, sorted by their bytes; none where nothing does. A backslash takes the next
+ * Returns the matching paths, sorted by their bytes. A backslash quotes the next
  * character as it is. Names that begin with a dot match only a pattern that does.
  *
- * @param limit more matches than this are not looked for.
+ * @param limit the search ends after this number of matches.
  */
 export function expandGlob(pattern: Uint8Array, limit: number): BytesPath[] {
   const isAbsolute = pattern[0] === SLASH;
@@ -44,7 +44,7 @@ export function expandGlob(pattern: Uint8Array, limit: number): BytesPath[] {
 }
 
 /**
- * Whether a path is what {@link expandGlob} may give for a pattern: for answers of a peer, which may
+ * Whether {@link expandGlob} may return a path for a pattern: for answers of a peer, which may
  * name anything. Components that have no wildcard are those of the pattern, the others match it, and
  * the path is written in the one way that `expandGlob` writes it.
  */
@@ -111,8 +111,8 @@ function matchesIn(directory: BytesPath, component: string): Uint8Array[] {
 type Token = "*" | ((character: string) => boolean);
 
 /**
- * Whether a name matches one component of a pattern, both as Latin-1 text. It takes at most as many
- * steps as the two lengths' product: a regular expression takes exponentially many for some patterns.
+ * Whether a name matches one component of a pattern, both as Latin-1 text. It needs at most as many
+ * steps as the two lengths' product: a regular expression needs exponentially many for some patterns.
  */
 export function componentMatcher(component: string): (name: string) => boolean {
   const tokens = readTokens(component);
@@ -132,7 +132,7 @@ export function componentMatcher(component: string): (name: string) => boolean {
       } else if (star === -1) {
         return false;
       } else {
-        // Only the last star needs to take more: what is before it matches already.
+        // Only the last star needs to match more: the part before it matches already.
         token = star + 1;
         at = ++starAt;
       }

@@ -10,7 +10,7 @@ const PREFIX = ".vsockbox-part-";
 const PATTERN = /^\.vsockbox-part-([0-9a-f]{16})-([0-9a-f]{1,16})$/;
 const HASH_DIGITS = 16;
 
-/** Permissions of an unfinished file: nobody but its owner can have changed it. */
+/** Permissions of an unfinished file: only its owner can have changed it. */
 export const PART_MODE = 0o600;
 
 /** What the name of an unfinished file contains. */

@@ -1,4 +1,4 @@
-/** Opening what a peer names, all of it below one directory where that is wanted. */
+/** Opens paths of a peer, optionally all of them below one directory. */
 import { closeSync, constants, openSync, readlinkSync, statSync } from "node:fs";
 import { reasonOf, VsockboxError } from "../errors.ts";
 import { realPathOf } from "../ffi/real-path.ts";
@@ -19,14 +19,14 @@ export interface OpenedPath extends Disposable {
   readonly path: BytesPath;
 }
 
-/** Where the paths of a peer lead. */
+/** The root of a peer's paths. */
 export class PathRoot {
   /** Without links; undefined: the whole file system. */
   readonly #root: BytesPath | undefined;
 
   /**
    * @param root a directory; undefined: no limit.
-   * @throws {VsockboxError} CONFIG where it is none, or /proc is missing.
+   * @throws {VsockboxError} CONFIG if it is not a directory, or /proc is missing.
    */
   constructor(root?: string) {
     this.#root = root === undefined ? undefined : realDirectory(root);
@@ -35,14 +35,14 @@ export class PathRoot {
   /**
    * Opens a directory, links followed.
    *
-   * @throws {VsockboxError} REFUSED where it is outside; IO.
+   * @throws {VsockboxError} REFUSED if it is outside; IO.
    */
   openDirectory(path: Uint8Array): OpenedPath {
     return this.#open(path, constants.O_RDONLY | constants.O_DIRECTORY);
   }
 
   /**
-   * Opens anything by name alone, links followed: what it is can be looked at before it is read.
+   * Opens a path without reading it (O_PATH), links followed: its type can be checked before it is read.
    *
    * @throws {VsockboxError} as {@link openDirectory}.
    */
@@ -82,7 +82,7 @@ export class PathRoot {
   }
 }
 
-/** Asked of what was opened: what its name led to before may be something else by now. */
+/** Checks the opened file, since its name may lead to another one by now. */
 function isBelow(root: BytesPath, opened: BytesPath | undefined): boolean {
   if (opened === undefined) return false;
   const real = readlinkSync(opened, { encoding: "buffer" });

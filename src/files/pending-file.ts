@@ -1,5 +1,5 @@
 /**
- * A file that is being written and has no name yet. Where the file system has O_TMPFILE, nothing of
+ * A file that is being written and has no name yet. If the file system has O_TMPFILE, nothing of
  * it stays if the process is killed; elsewhere it has a random name until then. A file for `--resume`
  * has a name by which a later transfer finds it: see part-name.ts.
  */
@@ -91,7 +91,7 @@ export class PendingFile {
   }
 
   /**
-   * Gives the file its name. With `replace` it replaces what has the name, else that fails with EEXIST.
+   * Links the file to its name. With `replace` it replaces a file of that name, else it fails with EEXIST.
    * The descriptor stays open.
    */
   giveName(name: Uint8Array, replace: boolean): void {
@@ -170,7 +170,7 @@ export class PartFiles {
   }
 }
 
-/** errno of open(2) where the file system, or the kernel, has no O_TMPFILE. */
+/** errno of open(2) if the file system, or the kernel, has no O_TMPFILE. */
 const NO_TMPFILE = new Set(["EOPNOTSUPP", "EISDIR", "EINVAL", "ENOENT"]);
 
 function createUnnamed(directory: DirectoryHandle): number | undefined {

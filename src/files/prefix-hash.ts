@@ -10,7 +10,7 @@ const BLOCK_BYTES = 1024 * 1024;
  * A hash of a file's first bytes: xxHash64 of each 1 MiB block, seeded with that of the block before.
  * It finds accidents, not forgeries; `--checksum` compares a sha256.
  *
- * @returns the hash in hex, or undefined where the file has fewer bytes.
+ * @returns the hash in hex, or undefined if the file has fewer bytes.
  */
 export async function prefixHash(fd: number, bytes: number): Promise<string | undefined> {
   const block = new Uint8Array(BLOCK_BYTES);

@@ -16,7 +16,7 @@ const MAX_LINKS = 40;
 
 const SLASH = 0x2f;
 
-/** Where a path leads. Disposing it closes the directory. */
+/** A resolved path: an open directory and a name in it. Disposing it closes the directory. */
 export interface ResolvedPath extends Disposable {
   /** The directory that has the entry, opened only to name files; the directory itself without a name. */
   directory: DirectoryHandle;
@@ -26,7 +26,7 @@ export interface ResolvedPath extends Disposable {
   status: InodeStatus | undefined;
 }
 
-/** A path that has been split into what is still to be resolved. */
+/** A path, split into the components that are still to be resolved. */
 function componentsOf(path: Uint8Array): Uint8Array[] {
   const components: Uint8Array[] = [];
   for (let begin = 0; begin <= path.length;) {
@@ -78,7 +78,7 @@ export function resolvePath(path: Uint8Array, follow: boolean): ResolvedPath {
       if (++links > MAX_LINKS) throw tooManyLinks();
       assertMayFollow(directory, status, path);
       if (isProcess(directory)) {
-        // The links of /proc lead to what they mean, not to what they read as.
+        // The kernel resolves links of /proc itself; their text may not be a path.
         if (isLast) return found(name, status);
         goTo(directory.followDirectory(name));
         continue;
@@ -113,7 +113,7 @@ export function openResolvedDirectory(path: Uint8Array): DirectoryHandle {
   return DirectoryHandle.adopt(openResolved(path, constants.O_RDONLY | constants.O_DIRECTORY));
 }
 
-/** Opens what was resolved with its links followed. The caller closes the descriptor. */
+/** Opens a resolved path, links followed. The caller closes the descriptor. */
 export function openEntry({ directory, name, status }: ResolvedPath, flags: number): number {
   if (name === undefined) return directory.openFile(Buffer.from("."), flags);
   // A link that is left is one of /proc.

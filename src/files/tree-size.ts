@@ -5,7 +5,7 @@ import { DirectoryStack } from "./directory-stack.ts";
 import { fileKind } from "./facts.ts";
 import { resolvePath } from "./resolve-path.ts";
 
-/** What is left to be counted in a directory. */
+/** The rest of a directory that is still to be counted. */
 interface Cursor {
   names: readonly Uint8Array[];
   next: number;

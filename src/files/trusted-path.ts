@@ -59,7 +59,7 @@ function componentsOf(path: string): string[] {
   return path.split("/").filter((part) => part !== "" && part !== ".");
 }
 
-/** What is done with the path, for errors. */
+/** The operation on the path, for errors. */
 export interface PathUse {
   /** As in "open log file". */
   operation: string;

@@ -17,9 +17,9 @@ function unsendable(where: string, why: string): VsockboxError {
 }
 
 /**
- * The command, once it is known that guests take it.
+ * Returns the command after a check that guests accept it.
  *
- * @param where what the user knows it by, as in `line 3`.
+ * @param where its position in the input, such as `line 3`.
  * @throws {VsockboxError} USAGE.
  */
 export function sendable(command: Uint8Array, where: string, persistent: boolean): Uint8Array {
@@ -32,7 +32,7 @@ export function sendable(command: Uint8Array, where: string, persistent: boolean
  * One command a line; blank lines are passed over. The last line needs no newline.
  *
  * @param name of the input, for errors.
- * @throws {VsockboxError} USAGE for a line that no guest takes.
+ * @throws {VsockboxError} USAGE for a line that no guest accepts.
  */
 export async function* commandLines(source: ByteSource, name: string): AsyncGenerator<Uint8Array> {
   let rest: Uint8Array = new Uint8Array(0);

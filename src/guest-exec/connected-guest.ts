@@ -15,20 +15,20 @@ const SILENT_GUEST_MS = 5000;
 export interface GuestProtocol {
   /** Commands with their length in front; otherwise one command without. */
   persistent: boolean;
-  /** Whether the guests send a report behind each command. */
+  /** Whether the guests send a report after each command. */
   report: boolean;
 }
 
 /** A guest that is connected. */
 export class ConnectedGuest {
-  /** Its CID, or a number where it has none. */
+  /** Its CID, or a number if it has none. */
   readonly name: string;
   readonly stream: SocketStream;
   /**
-   * Resolves when the guest has closed and all that it said has been read.
+   * Resolves when the guest has closed and all its reports were read.
    *
-   * Rejects with a VsockboxError: BAD_DATA for what is no report and for reports that are missing,
-   * TRANSPORT where the connection broke.
+   * Rejects with a VsockboxError: BAD_DATA for an invalid report and for missing reports,
+   * TRANSPORT if the connection broke.
    */
   readonly ended: Promise<void>;
   readonly #protocol: GuestProtocol;
@@ -80,7 +80,7 @@ export class ConnectedGuest {
   async finish(): Promise<void> {
     if (!this.#protocol.report) return this.stream.end();
     await this.#reportsReceived();
-    // A guest disconnects after its last report; what is missing is found by `ended`.
+    // A guest disconnects after its last report; `ended` detects missing ones.
     await this.stream.end().catch(() => undefined);
   }
 

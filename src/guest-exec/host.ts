@@ -1,10 +1,10 @@
-/** The host: takes guests as they connect, and gives them their commands. */
+/** The host: accepts guests and sends them commands. */
 import { toVsockboxError, type VsockboxError } from "../errors.ts";
 import type { SocketStream } from "../io/stream.ts";
 import type { Report } from "../protocols/guest-exec/report.ts";
 import { ConnectedGuest, type GuestProtocol } from "./connected-guest.ts";
 
-/** What a host tells whoever runs it. */
+/** Events of a host. */
 export interface HostEvents {
   onConnected(guest: ConnectedGuest): void;
   /** `index` counts the guest's commands from 1. */
@@ -16,7 +16,7 @@ export interface HostEvents {
 export interface HostOptions extends GuestProtocol {
   /** Serve a single guest. */
   once: boolean;
-  /** What every guest gets; undefined: what {@link GuestExecHost.feed} is given. */
+  /** The commands for every guest; undefined: those of {@link GuestExecHost.feed}. */
   commands: readonly Uint8Array[] | undefined;
   events: HostEvents;
 }
@@ -53,7 +53,7 @@ export class GuestExecHost {
     return this.#firstEnded.promise;
   }
 
-  /** Takes a guest's connection over. With `once` all but the first are closed. */
+  /** Serves a guest's connection. With `once` all but the first are closed. */
   accept(stream: SocketStream): void {
     const { once, events } = this.#options;
     if (once && this.#count > 0) return stream.abort();
@@ -88,7 +88,7 @@ export class GuestExecHost {
       }
       await guest.ended;
     } catch (thrown) {
-      // What the guest said last tells more than that a write failed.
+      // The guest's last report is more specific than a failed write.
       error = toVsockboxError(
         await guest.ended.then(
           () => thrown,
@@ -104,7 +104,7 @@ export class GuestExecHost {
   }
 
   /**
-   * Gives commands as they come: in persistent mode each to all guests that are connected then,
+   * Sends commands as they arrive: in persistent mode each to all guests that are connected then,
    * otherwise each to the next guest. Without a guest it waits for one. Resolves when there are no
    * more commands and all guests that got one have ended.
    */
@@ -115,7 +115,7 @@ export class GuestExecHost {
         await this.#arrival.promise;
       }
       const takers = persistent ? [...this.#guests] : this.#waiting.splice(0, 1);
-      // A guest that is gone ends by itself, with its error.
+      // A disconnected guest is ended by its own error.
       await Promise.all(takers.map((guest) => guest.send(command).catch(() => undefined)));
     }
     await Promise.all([...this.#guests].map((guest) => guest.finish().catch(() => undefined)));
@@ -127,7 +127,7 @@ export class GuestExecHost {
     for (const { stream } of this.#guests) stream.abort();
   }
 
-  /** The CID as the kernel gives it, else a number; a second connection of a CID gets one behind it. */
+  /** The CID from the kernel, else a number; a second connection of a CID gets a number after it. */
   #nameOf({ peer }: SocketStream): string {
     if (peer.kind !== "vsock") return String(this.#count);
     const names = new Set(this.names);

@@ -10,7 +10,7 @@ import { CommandDecoder } from "../protocols/guest-exec/frame.ts";
 export interface ReceiveOptions {
   persistent: boolean;
   /**
-   * In disposable mode, how long the host must be silent behind its first bytes until the command
+   * In disposable mode, how long the host must be silent after its first bytes until the command
    * counts as complete, in milliseconds.
    */
   settleMs: number;
@@ -21,8 +21,8 @@ export interface ReceiveOptions {
 /**
  * The host's commands, one after the other: the next one is read when it is asked for.
  *
- * @throws {VsockboxError} BAD_DATA for what is no command, TIMEOUT where the host says nothing for
- * too long, TRANSPORT where the connection breaks.
+ * @throws {VsockboxError} BAD_DATA for an invalid command, TIMEOUT if the host sends nothing for
+ * too long, TRANSPORT if the connection breaks.
  */
 export function receivedCommands(
   stream: SocketStream,
@@ -52,7 +52,7 @@ async function* single(
   while (chunk !== undefined) {
     reader.push(chunk);
     const next = stream.read();
-    // Nobody waits for it where the host stays silent.
+    // It is not awaited if the host stays silent.
     next.catch(() => undefined);
     chunk = await Promise.race([next, Bun.sleep(settleMs).then(() => undefined)]);
   }

@@ -1,4 +1,4 @@
-/** The guest's side of `--report`: output is kept as it passes by, and told to the host. */
+/** The guest's side of `--report`: output is recorded as it passes, and reported to the host. */
 import { toVsockboxError, type VsockboxError } from "../errors.ts";
 import type { SocketStream } from "../io/stream.ts";
 import { encodeReport, REPORT_OUTPUT_MAX_BYTES } from "../protocols/guest-exec/report.ts";
@@ -24,14 +24,14 @@ class KeptOutput {
   }
 }
 
-/** Keeps one command's output while it goes where it would go without a report. */
+/** Records one command's output while it is passed on as without a report. */
 export class ReportedCommand {
   readonly #stdout = new KeptOutput();
   readonly #stderr = new KeptOutput();
   readonly sinks: OutputSinks;
 
   constructor(next: OutputSinks) {
-    // A console that takes nothing any more must not cut the report.
+    // A blocked console must not truncate the report.
     const tee = (kept: KeptOutput, sink: OutputSinks["onStdout"]) => {
       let open = true;
       return async (bytes: Uint8Array) => {
@@ -51,7 +51,7 @@ export class ReportedCommand {
   /**
    * Sends the report.
    *
-   * @returns why the host does not get it, where it does not: commands are run all the same.
+   * @returns why the report could not be sent, if it could not: commands are run all the same.
    */
   async send(stream: SocketStream, result: CommandResult): Promise<VsockboxError | undefined> {
     if (result.error !== undefined) {

@@ -13,14 +13,14 @@ import { resolveSpawn, type StandardStream, startProcess } from "../process/spaw
 /** After SIGTERM a command that ran out of time has this long before SIGKILL, in milliseconds. */
 const TIMEOUT_GRACE_MS = 1000;
 
-/** Where every system has its shell; looked for in PATH where it is not there. */
+/** The usual path of the shell; PATH is searched if it does not exist. */
 const USUAL_SHELL = "/bin/sh";
 
 /**
  * The shell that commands are run with.
  *
- * @param given its path, where the user named one.
- * @throws {VsockboxError} CONFIG where it is not there or cannot be executed.
+ * @param given its path, if the user has named one.
+ * @throws {VsockboxError} CONFIG if it does not exist or cannot be executed.
  */
 export function findShell(given: string | undefined): string {
   const path = process.env["PATH"] ?? DEFAULT_PATH;
@@ -37,7 +37,7 @@ export function findShell(given: string | undefined): string {
   });
 }
 
-/** What becomes of a command's output; each call resolves when there is room for more. */
+/** Receives a command's output; each call resolves when more is accepted. */
 export interface OutputSinks {
   onStdout(bytes: Uint8Array): Promise<void>;
   onStderr(bytes: Uint8Array): Promise<void>;
@@ -45,9 +45,9 @@ export interface OutputSinks {
 
 /** How a command ended. */
 export interface CommandResult {
-  /** Its own status, 128 + N for signal N, 124 where it ran out of time. */
+  /** Its own status, 128 + N for signal N, 124 after a timeout. */
   code: number;
-  /** The signal's name, where one ended it. */
+  /** The signal's name, if one ended it. */
   signal: string | undefined;
   timedOut: boolean;
   durationMs: number;
@@ -158,7 +158,7 @@ function start(shell: string, command: Uint8Array, piped: boolean): StartedComma
   }
 }
 
-/** A command that begins like an option would be taken for one of the shell's own. */
+/** The shell would read a command that begins with a dash as an option. */
 function shellOptions(command: Uint8Array): string[] {
   const [first] = command;
   return first === 0x2d || first === 0x2b ? ["-c", "--"] : ["-c"];

@@ -1,12 +1,12 @@
-/** The first word of guest-exec: `CID:PORT` as vsock_guest_exec takes it, or an address of ours. */
+/** The first operand of guest-exec: `CID:PORT` as in vsock_guest_exec, or an address of vsockbox. */
 import { CID_HOST, parseAddress, readCid, type SocketAddress } from "../net/address.ts";
 import { readU32 } from "../text/quantities.ts";
 import { GUEST_EXEC_PORT } from "../protocols/guest-exec/command.ts";
 
-/** Where to connect to. */
+/** The address of the host. */
 export interface GuestExecTarget {
   address: SocketAddress;
-  /** What was taken in place of what stood there: one sentence for each. */
+  /** The values that were replaced by defaults: one sentence for each. */
   warnings: string[];
 }
 
@@ -14,10 +14,10 @@ export interface GuestExecTarget {
 const OWN_FORM = /^(?:vsock|sibling|unix|hybrid):|^(?:unix|vsock-mux)\/|^vsock[/%]/;
 
 /**
- * Reads `CID:PORT`, with 2 (the host) and 1024 in place of what is empty or wrong; without a colon
+ * Parses `CID:PORT`, with 2 (the host) and 1024 in place of empty or invalid parts; without a colon
  * the whole word is the CID. As the README of vsock_guest_exec has it, not its C code.
  *
- * @param word undefined where none was given, which is nothing to warn of.
+ * @param word undefined if there is none, for which no warning is made.
  * @throws {VsockboxError} USAGE for an address of ours that is malformed.
  */
 export function parseTarget(word: string | undefined): GuestExecTarget {

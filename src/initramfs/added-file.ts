@@ -1,11 +1,11 @@
-/** `--file SOURCE:DEST[:MODE]`: a file of this machine that is packed too. */
+/** `--file SOURCE:DEST[:MODE]`: a local file that is packed too. */
 import { statSync } from "node:fs";
 import { posix } from "node:path";
 import { reasonOf, VsockboxError } from "../errors.ts";
 
 /** A file to be packed. */
 export interface AddedFile {
-  /** On this machine. */
+  /** The local path. */
   source: string;
   /** In the image; absolute. */
   path: string;
@@ -16,7 +16,7 @@ export interface AddedFile {
 /**
  * Reads one `--file`.
  *
- * @throws {VsockboxError} USAGE for what is written wrong, CONFIG for a source that is no regular file.
+ * @throws {VsockboxError} USAGE for a malformed value, CONFIG for a source that is not a regular file.
  */
 export function parseAddedFile(text: string): AddedFile {
   const parts = text.split(":");
@@ -33,7 +33,7 @@ export function parseAddedFile(text: string): AddedFile {
       hint: "DEST is the whole path in the image, MODE is octal: --file conf/token:/etc/token:600",
     });
   }
-  // As the kernel unpacks it: nothing of it leaves the root, but `..` would hide where it goes.
+  // The kernel unpacks below its root in any case, but `..` would hide the destination.
   const normal = posix.normalize(path);
   return {
     source,
@@ -48,9 +48,9 @@ function modeOf(source: string): number {
 }
 
 /**
- * Of a regular file, also behind a link.
+ * Returns the status of a regular file, links followed.
  *
- * @throws {VsockboxError} CONFIG where it is none.
+ * @throws {VsockboxError} CONFIG if it is not one.
  */
 export function fileStatus(source: string): { mode: number; size: number } {
   const failed = (message: string, errno?: string) =>

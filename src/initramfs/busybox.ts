@@ -3,7 +3,7 @@ import { VsockboxError } from "../errors.ts";
 import type { CpioEntry } from "./cpio.ts";
 import { fileStatus } from "./added-file.ts";
 
-/** Where the image has it. */
+/** Its path in the image. */
 const BUSYBOX_PATH = "bin/busybox";
 
 /** Its names would hide what the image is for. */
@@ -12,7 +12,7 @@ const OWN_NAMES = new Set(["busybox", "init", "linuxrc"]);
 /**
  * busybox, and in /bin a link for each of its programs.
  *
- * @throws {VsockboxError} CONFIG where it does not tell their names, as one for another machine does not.
+ * @throws {VsockboxError} CONFIG if it does not list its applets, such as one for another architecture.
  */
 export function busyboxEntries(source: string): CpioEntry[] {
   fileStatus(source);

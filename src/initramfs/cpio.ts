@@ -27,13 +27,13 @@ const MAX_FILE_BYTES = 0xffff_ffff;
 export type CpioEntry =
   | { kind: "directory"; path: string; mode: number }
   | { kind: "file"; path: string; mode: number; data: Uint8Array }
-  /** The content is copied from this machine's file `source`. */
+  /** The content is copied from the local file `source`. */
   | { kind: "copy"; path: string; mode: number; source: string }
   | { kind: "symlink"; path: string; target: string }
   | { kind: "character device"; path: string; mode: number; major: number; minor: number };
 
 /**
- * The bytes of a whole archive, made as they are taken. Owner and times are zero: an archive of the
+ * Generates the bytes of a whole archive as they are read. Owner and times are zero: an archive of the
  * same entries is the same bytes.
  *
  * @throws {VsockboxError} CONFIG for a file that does not fit in the format; the file system's errors.
@@ -108,7 +108,7 @@ interface HeaderFields {
   device?: readonly [major: number, minor: number];
 }
 
-/** Header and name, with the padding behind them. */
+/** Returns header and name with their padding. */
 function head({ inode, path, mode, links, size = 0, device = [0, 0] }: HeaderFields): Uint8Array {
   const name = new TextEncoder().encode(`${path}\0`);
   const fields = [inode, mode, 0, 0, links, 0, size, 0, 0, ...device, name.length, 0];
@@ -120,7 +120,7 @@ function head({ inode, path, mode, links, size = 0, device = [0, 0] }: HeaderFie
   return bytes;
 }
 
-/** Zeros from an offset to where a header may begin. */
+/** Returns the zeros from an offset to the next aligned header. */
 export function padding(offset: number): Uint8Array {
   const over = offset % CPIO_ALIGNMENT_BYTES;
   return new Uint8Array(over === 0 ? 0 : CPIO_ALIGNMENT_BYTES - over);

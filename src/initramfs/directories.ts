@@ -1,11 +1,11 @@
-/** The folders of an archive: each before what is in it, and each entry once. */
+/** The directories of an archive: each before its entries, and each entry once. */
 import { dirname } from "node:path";
 import { VsockboxError } from "../errors.ts";
 import type { CpioEntry } from "./cpio.ts";
 
 /** Options of {@link withFolders}. */
 export interface FolderOptions {
-  /** Folders that are there although nothing is packed into them. */
+  /** Directories that exist although nothing is packed into them. */
   folders?: readonly string[];
   /**
    * For an archive that is unpacked over another one, in which `/lib` may be a link to a folder. The
@@ -16,9 +16,9 @@ export interface FolderOptions {
 }
 
 /**
- * The entries with all folders that they need in front. Of two entries with one path the first counts.
+ * Returns the entries with all their directories before them. Of two entries with one path the first counts.
  *
- * @throws {VsockboxError} CONFIG where something is to be packed below what is no folder.
+ * @throws {VsockboxError} CONFIG if an entry is below one that is not a directory.
  */
 export function withFolders(
   entries: readonly CpioEntry[],

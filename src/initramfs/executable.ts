@@ -8,10 +8,10 @@ import { readElfNeeds, sharedObjects } from "../elf/shared-objects.ts";
 export const archivePath = (path: string) => path.replace(/^\/+/, "");
 
 /**
- * The loader and the libraries of programs, each at its path on this machine. What is no program
+ * The loader and the libraries of programs, each at its local path. A file that is not a program
  * needs nothing.
  *
- * @throws {VsockboxError} UNAVAILABLE where one is not on this machine.
+ * @throws {VsockboxError} UNAVAILABLE if one does not exist here.
  */
 export function sharedObjectEntries(programs: readonly string[]): CpioEntry[] {
   return [...new Set(programs.flatMap(sharedObjectsOf))].map((library) => ({
@@ -33,7 +33,7 @@ function sharedObjectsOf(source: string): string[] {
 }
 
 /**
- * What vsockbox itself needs where it is to be process 1: with glibc a stand-in for the file in /proc
+ * The files that vsockbox needs as process 1: with glibc a stand-in for the file in /proc
  * that is read before /proc is mounted. A self-contained executable does without.
  */
 export function earlyEntries(executable: string): CpioEntry[] {
@@ -49,5 +49,5 @@ export const DEVICE_ENTRIES: readonly CpioEntry[] = [
   { kind: "character device", path: "dev/null", mode: 0o666, major: 1, minor: 3 },
 ];
 
-/** What is mounted upon, and a home. */
+/** Mount points, and a home directory. */
 export const MOUNT_FOLDERS: readonly string[] = ["dev", "proc", "root", "run", "sys", "tmp"];

@@ -12,12 +12,12 @@ import { withFolders } from "./directories.ts";
 import { encodeInitConfig, INIT_CONFIG_PATH, type InitConfig } from "./init-config.ts";
 import { moduleEntries, type ModuleFile } from "./modules.ts";
 
-/** Where an image has vsockbox. */
+/** The path of vsockbox in an image. */
 export const IMAGE_EXECUTABLE = "/usr/bin/vsockbox";
 
-/** What is packed. */
+/** Contents of an image. */
 export interface ImageOptions {
-  /** This machine's file that becomes {@link IMAGE_EXECUTABLE}. */
+  /** The local file that becomes {@link IMAGE_EXECUTABLE}. */
   executable: string;
   /** Whether it goes over another image, of which everything else stays. */
   overlay: boolean;
@@ -39,7 +39,7 @@ const ACCOUNTS: readonly CpioEntry[] = [
   textEntry("/etc/group", "root:x:0:\n"),
 ];
 
-/** All entries, folders included, in an order that depends on the options alone. */
+/** Returns all entries, directories included, in an order that depends on the options alone. */
 export function imageEntries(options: ImageOptions): CpioEntry[] {
   const { executable, overlay, isInit, files } = options;
   const added = files.map(({ source, path, mode }): CpioEntry => ({

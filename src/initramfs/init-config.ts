@@ -14,10 +14,10 @@
 import { VsockboxError } from "../errors.ts";
 import { parseJson } from "../json/bounded-json.ts";
 
-/** Where the image has it. */
+/** Its path in the image. */
 export const INIT_CONFIG_PATH = "/etc/vsockbox/init.json";
 
-/** What may come behind the end of the command. */
+/** Actions after the command's end. */
 export const EXIT_ACTIONS = ["poweroff", "reboot", "halt", "restart"] as const;
 
 /** One of {@link EXIT_ACTIONS}. */
@@ -35,7 +35,7 @@ export interface InitConfig {
   onExit: ExitAction;
 }
 
-/** What the init does where nothing is said. */
+/** The defaults. */
 export const DEFAULT_INIT_CONFIG: InitConfig = {
   kernel: undefined,
   modules: [],
@@ -53,7 +53,7 @@ export function encodeInitConfig({ kernel, modules, command, onExit }: InitConfi
 }
 
 /**
- * Reads the file. What is missing is as in {@link DEFAULT_INIT_CONFIG}; unknown fields are passed over.
+ * Parses the file. Missing fields are as in {@link DEFAULT_INIT_CONFIG}; unknown fields are ignored.
  *
  * @throws {VsockboxError} CONFIG, naming the field that is wrong.
  */

@@ -1,11 +1,11 @@
-/** What a kernel's module folder says of its modules: the text files that depmod(8) writes. */
+/** Reads the index of a kernel's modules: the text files that depmod(8) writes. */
 import { existsSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { VsockboxError } from "../errors.ts";
 
-/** A folder of modules. */
+/** A directory of modules. */
 export interface ModuleTree {
-  /** The folder with modules.dep. */
+  /** The directory with modules.dep. */
   modules: string;
   /** How to get all of the kernel's modules. */
   installHint: string;
@@ -26,7 +26,7 @@ export function moduleIndexes({
 
 /** The indexes of a module directory. */
 export interface ModuleIndex {
-  /** By name: the file, and the names of what it needs. */
+  /** By name: the file, and the names of its dependencies. */
   files: ReadonlyMap<string, { path: string; needs: readonly string[] }>;
   builtin: ReadonlySet<string>;
   /** By name: other modules, or aliases of them, that are to be loaded first, if there are any. */

@@ -6,7 +6,7 @@ import { closest } from "../text/closest.ts";
 import type { CpioEntry } from "./cpio.ts";
 import { moduleName, readModuleIndex, type ModuleIndex, type ModuleTree } from "./module-index.ts";
 
-/** Where packed modules are: a folder of our own, which no other initrd has anything in. */
+/** The directory of packed modules, which no other initrd uses. */
 export const MODULE_FOLDER = "/usr/lib/vsockbox/modules";
 
 /** A guest's way to its host: virtio on PCI and on MMIO, and vsock over it. */
@@ -18,20 +18,20 @@ export interface ModuleFile {
   path: string;
 }
 
-/** Where the guest has a packed module. */
+/** Returns the path of a packed module in the guest. */
 export const packedModulePath = (name: string) => `${MODULE_FOLDER}/${name}.ko`;
 
 /** Options of {@link resolveModules}. */
 export interface ResolveOptions {
-  /** Modules that are taken where they are there, before the others. */
+  /** Modules that are packed before the others if they exist. */
   optional?: readonly string[];
 }
 
 /**
- * The files of the named modules and of all that they depend on, in load order. What is built into
+ * Returns the files of the named modules and of their dependencies, in load order. Those built into
  * the kernel needs no file.
  *
- * @throws {VsockboxError} UNAVAILABLE where the kernel does not have a named module.
+ * @throws {VsockboxError} UNAVAILABLE if the kernel does not have a named module.
  */
 export function resolveModules(
   tree: ModuleTree,
@@ -53,7 +53,7 @@ export function orderModules(
   { optional = [] }: ResolveOptions = {},
 ): ModuleFile[] {
   const ordered = new Map<string, string>();
-  // Also those whose needs are being looked at: a broken index may go round in a circle.
+  // Also those whose dependencies are being visited: a broken index may have a circle.
   const seen = new Set<string>();
   const visit = (name: string) => {
     if (seen.has(name) || index.builtin.has(name)) return;
@@ -75,7 +75,7 @@ export function hasModule(tree: ModuleTree, name: string): boolean {
   return index.files.has(name) || index.builtin.has(name);
 }
 
-/** A module that helps another, as crc32c does ext4; where there is none of the name, nothing is lost. */
+/** A module that helps another, as crc32c does ext4; a missing one is ignored. */
 function softNeeds(index: ModuleIndex, name: string): string[] {
   return (index.softNeeds.get(name) ?? [])
     .flatMap((need) => index.aliases.get(need) ?? [moduleName(need)])
@@ -94,9 +94,9 @@ function missing(tree: ModuleTree, index: ModuleIndex, name: string): VsockboxEr
 }
 
 /**
- * The module as the kernel takes it, decompressed where the distribution compresses modules.
+ * Returns a module as the kernel loads it, decompressed if the distribution compresses modules.
  *
- * @throws {VsockboxError} UNAVAILABLE where it cannot be read or decompressed.
+ * @throws {VsockboxError} UNAVAILABLE if it cannot be read or decompressed.
  */
 export function readModule({ path }: ModuleFile): Uint8Array {
   const failed = (message: string, hint: string) =>
@@ -114,7 +114,7 @@ export function readModule({ path }: ModuleFile): Uint8Array {
     throw failed(reasonOf(thrown).message, "modules.dep names it: depmod(8) writes that anew");
   }
   try {
-    // That of node:zlib takes a file that is cut off for a whole one.
+    // That of node:zlib accepts a truncated file.
     if (path.endsWith(".zst")) return Bun.zstdDecompressSync(bytes);
     if (path.endsWith(".gz")) return Bun.gunzipSync(bytes);
   } catch (thrown) {
@@ -127,7 +127,7 @@ export function readModule({ path }: ModuleFile): Uint8Array {
   throw failed("xz cannot decompress it", "the file is damaged: install the kernel again");
 }
 
-/** What a module says of the kernel that it is for; what it does not say is undefined. */
+/** The kernel of a module, from its modinfo section; missing fields are undefined. */
 export interface ModuleFacts {
   /** As `uname -r` prints it. */
   kernel: string | undefined;

@@ -11,18 +11,18 @@ export const COMPRESSIONS = ["none", "gzip", "zstd"] as const;
 /** One of {@link COMPRESSIONS}. */
 export type Compression = (typeof COMPRESSIONS)[number];
 
-/** Better ones take much longer for one or two per cent less. */
+/** Higher levels are much slower and save one or two per cent. */
 const LEVELS = { gzip: 6, zstd: 9 } as const;
 
 /** Options of {@link archiveStream}. */
 export interface StreamOptions {
   compression?: Compression | undefined;
-  /** An archive of this machine that comes first, as it is. */
+  /** A local archive that is copied unchanged to the beginning. */
   base?: string | undefined;
   signal?: AbortSignal | undefined;
 }
 
-/** What was written. */
+/** The result. */
 export interface WrittenArchive {
   /** Of the whole file. */
   bytes: number;
@@ -30,7 +30,7 @@ export interface WrittenArchive {
   sha256: string;
 }
 
-/** Writes an archive that only its owner may read and that nobody keeps: without a care for power cuts. */
+/** Writes a temporary archive with mode 0600, without fsync(2). */
 export function writeArchive(path: string, entries: readonly CpioEntry[]): void {
   const fd = openSync(path, "w", 0o600);
   try {
@@ -52,7 +52,7 @@ export class CountedBytes implements AsyncIterable<Uint8Array> {
     this.#source = source;
   }
 
-  /** To be called once all bytes were taken. */
+  /** Called after all bytes were read. */
   written(): WrittenArchive {
     return { bytes: this.#bytes, sha256: this.#hash.digest("hex") };
   }
@@ -67,9 +67,9 @@ export class CountedBytes implements AsyncIterable<Uint8Array> {
 }
 
 /**
- * The bytes of an archive, behind those of another one where there is one.
+ * Returns the bytes of an archive, after those of another one if there is one.
  *
- * @throws what the file system gives; the signal's reason when it is aborted.
+ * @throws errors of the file system; the signal's reason when it is aborted.
  */
 export async function* archiveStream(
   entries: readonly CpioEntry[],
@@ -77,7 +77,7 @@ export async function* archiveStream(
 ): AsyncGenerator<Uint8Array> {
   if (base !== undefined) {
     yield* pieces(createReadStream(base), signal);
-    // The kernel looks for the next header at such an offset only.
+    // The kernel expects the next header at such an offset.
     yield padding(statSync(base).size);
   }
   const plain = archiveBytes(entries);

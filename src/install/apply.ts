@@ -1,4 +1,4 @@
-/** Doing what a plan says, in a tree. */
+/** Performs a plan in a tree. */
 import { createHash, randomBytes } from "node:crypto";
 import { closeSync, lstatSync, openSync, rmdirSync, unlinkSync } from "node:fs";
 import { VsockboxError } from "../errors.ts";
@@ -12,22 +12,22 @@ import { baseOf, type Tree } from "./tree.ts";
 /** No inittab is larger. */
 export const MAX_INITTAB_BYTES = 1024 * 1024;
 
-/** Where to do it. */
+/** The tree. */
 export interface Place {
   tree: Tree;
   /** The manifest's canonical path. */
   manifestPath: string;
-  /** As it is in the tree; undefined where there is none. */
+  /** The present manifest of the tree; undefined if there is none. */
   manifest: Manifest | undefined;
 }
 
-/** What the manifest is to say. */
+/** The new manifest. */
 export type NewFacts = Pick<Manifest, "version" | "service" | "agentArgs">;
 
 /**
- * Installs: everything, or nothing where that fails.
+ * Installs everything, or nothing if a step fails.
  *
- * @throws {VsockboxError} CANNOT_CREATE; IO where the disk is full; ABORTED.
+ * @throws {VsockboxError} CANNOT_CREATE; IO if the disk is full; ABORTED.
  */
 export async function applyInstall(
   place: Place,
@@ -52,7 +52,7 @@ export async function applyInstall(
   using transaction = new Transaction(tree, id, signal);
   try {
     for (const path of ofManifest) transaction.makeDirectory(path);
-    // First of all: a run that is killed behind this is finished or undone by the next one.
+    // First: a run that is killed after this is finished or undone by the next one.
     const during = [...before.filter(({ kind }) => kind !== "directory"), ...plan.entries];
     await transaction.stage(
       manifestFile(manifestPath, {
@@ -87,7 +87,7 @@ export async function applyInstall(
 }
 
 /**
- * Uninstalls. What fails is left for the next run: the manifest goes last, and needs no room.
+ * Uninstalls. Failed steps are left for the next run: the manifest is removed last, and needs no space.
  *
  * @throws {VsockboxError} CANNOT_CREATE; IO.
  */
@@ -128,7 +128,7 @@ export async function applyUninstall(place: Place, plan: Plan): Promise<void> {
  * Keeps others out of the tree until disposed.
  *
  * @param tryLock as in src/ffi/file-lock.ts.
- * @throws {VsockboxError} TIMEOUT where another install is at work.
+ * @throws {VsockboxError} TIMEOUT if another install is running.
  */
 export function lockTree(tree: Tree, tryLock: (fd: number) => boolean): Disposable {
   const fd = openSync(tree.outside(""), "r");
@@ -204,7 +204,7 @@ async function stageEdit(
   });
 }
 
-/** The pieces of the file that was looked at before: nothing else may be installed. */
+/** The pieces of the file that was checked before: nothing else may be installed. */
 function* sameBytes(fd: number, path: string, sha256: string): Generator<Uint8Array> {
   const hash = createHash("sha256");
   for (const piece of pieces(fd)) {

@@ -1,4 +1,4 @@
-/** The executable that is installed: what it is, and whether it fits a tree. */
+/** The executable to be installed: its architecture, its needs, and whether a tree has them. */
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { createHash } from "node:crypto";
 import { reasonOf, VsockboxError } from "../errors.ts";
@@ -18,15 +18,15 @@ export interface Executable {
   sha256: string;
   /** As in `x86-64`. */
   architecture: string;
-  /** The loader's path; undefined where it needs none. */
+  /** The loader's path; undefined if it needs none. */
   interpreter: string | undefined;
 }
 
 /**
  * Reads an executable of vsockbox.
  *
- * @param force also takes a program that is not vsockbox.
- * @throws {VsockboxError} IO where it cannot be read; CONFIG where it is something else.
+ * @param force accepts a program that is not vsockbox.
+ * @throws {VsockboxError} IO if it cannot be read; CONFIG if it is something else.
  */
 export function readExecutable(path: string, force: boolean): Executable {
   const bad = (message: string, hint?: string) =>
@@ -82,10 +82,10 @@ function readElfHead(fd: number): ElfHead | undefined {
   return parseElfHead(head.subarray(0, readSync(fd, head, 0, head.length, 0)));
 }
 
-/** Programs of a tree that tell what it is for. */
+/** Programs of a tree from which its architecture is read. */
 const PROBES = ["/bin/sh", "/sbin/init", "/bin/busybox", "/usr/bin/env", "/linuxrc"] as const;
 
-/** What a tree's own programs are made for; undefined where none of them is an ELF file. */
+/** Returns the architecture of a tree's programs; undefined if none of them is an ELF file. */
 export function treeArchitecture(tree: Tree): { architecture: string; path: string } | undefined {
   for (const probe of PROBES) {
     if (!tree.has(probe)) continue;
@@ -99,7 +99,7 @@ export function treeArchitecture(tree: Tree): { architecture: string; path: stri
 /**
  * Sees to it that the executable can run in the tree.
  *
- * @throws {VsockboxError} CONFIG where it is for another machine, or its loader is not there.
+ * @throws {VsockboxError} CONFIG if it is for another architecture, or its loader is missing.
  */
 export function checkFits({ path, architecture, interpreter }: Executable, tree: Tree): void {
   const bad = (message: string, hint: string) =>

@@ -1,21 +1,21 @@
-/** Which service manager a tree starts: read from what is in it. Pure. */
+/** Determines which service manager a tree starts, from its files. Pure. */
 import type { Service } from "./manifest.ts";
 
 /** What of a tree decides. */
 export interface InitFacts {
-  /** Where the kernel's choice of init leads to in the end, as in /usr/lib/systemd/systemd. */
+  /** The target of the init that the kernel starts, such as /usr/lib/systemd/systemd. */
   init: string | undefined;
   /** Whether something is at a path of the tree. */
   has(path: string): boolean;
 }
 
-/** What was found, and by what. */
+/** The service manager, and the file by which it was recognised. */
 export interface FoundService {
   service: Service;
   because: string;
 }
 
-/** Where the kernel looks for init, init/main.c, and what Buildroot's trees for initrd have. */
+/** Paths of init that the kernel tries, init/main.c, and the one of Buildroot's initrd trees. */
 export const INIT_PATHS = ["/sbin/init", "/etc/init", "/bin/init", "/linuxrc"] as const;
 
 const SYSTEMD_PATHS = ["/usr/lib/systemd/systemd", "/lib/systemd/systemd"] as const;
@@ -23,7 +23,7 @@ const OPENRC_PATHS = ["/sbin/openrc-run", "/usr/sbin/openrc-run", "/usr/bin/open
 
 /**
  * The service manager of a tree. Init itself decides; a tree without one, as container images have
- * it, by what is installed. OpenRC is run by other inits, busybox's among them, so it comes first.
+ * it, by the installed programs. OpenRC is run by other inits, busybox's among them, so it comes first.
  */
 export function findService({ init, has }: InitFacts): FoundService {
   const name = init?.split("/").at(-1);

@@ -8,7 +8,7 @@ const BEGIN = "# vsockbox install: begin\n";
 const END = "# vsockbox install: end";
 
 /**
- * What busybox init does where there is no /etc/inittab, which an entry of ours must not take away:
+ * The entries of busybox init without an /etc/inittab, which an entry of ours must not disable:
  * the defaults of its parse_inittab, with a shell on each console.
  */
 const DEFAULTS = `# busybox init's own defaults.
@@ -23,12 +23,12 @@ tty4::askfirst:-/bin/sh
 ::restart:init
 `;
 
-/** The entry that keeps `command` running, with its marks and no end of line behind them. */
+/** The entry that keeps `command` running, with its marks and without an end of line. */
 export function inittabEntry(command: string): string {
   return `${BEGIN}::respawn:${command}\n${END}`;
 }
 
-/** A whole file for where there is none. */
+/** Returns a whole file, if there is none. */
 export function newInittab(entry: string): string {
   return `${DEFAULTS}${entry}\n`;
 }
@@ -39,9 +39,9 @@ interface Place {
 }
 
 /**
- * Our entry in a file's text; undefined where there is none.
+ * Returns our entry in a file's text; undefined if there is none.
  *
- * @throws {VsockboxError} CONFIG where the marks are not one pair.
+ * @throws {VsockboxError} CONFIG if the marks are not one pair.
  */
 export function findEntry(text: string): string | undefined {
   const place = findPlace(text);
@@ -92,7 +92,7 @@ function findPlace(text: string): Place | undefined {
   return { begin, end: end + END.length };
 }
 
-/** Where lines begin with `words`. */
+/** Returns the offsets of lines that begin with `words`. */
 function places(text: string, words: string): number[] {
   const found: number[] = [];
   for (let at = text.indexOf(words); at !== -1; at = text.indexOf(words, at + 1)) {

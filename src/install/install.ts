@@ -1,4 +1,4 @@
-/** An installation from its options: what is to be done, all of it checked, nothing of it done. */
+/** Plans an installation from its options: everything is checked, nothing is changed. */
 import { VsockboxError } from "../errors.ts";
 import type { NewFacts, Place } from "./apply.ts";
 import { checkFits, type Executable, readExecutable } from "./executable.ts";
@@ -9,12 +9,12 @@ import { agentCommand, serviceItems } from "./service-texts.ts";
 import { canonicalIn, findPlace, hasInittab, serviceOf, survey } from "./survey.ts";
 import type { Tree } from "./tree.ts";
 
-/** What is wanted. Undefined: as it was before, or the default. */
+/** Options. Undefined: as in the present installation, or the default. */
 export interface InstallOptions {
   tree: Tree;
   /** Without a slash at its end. */
   prefix: string;
-  /** This machine's file to be installed. */
+  /** The local file to be installed. */
   binary: string;
   /** The version of this program. */
   version: string;
@@ -26,7 +26,7 @@ export interface InstallOptions {
   force: boolean;
 }
 
-/** What is to be done. */
+/** A planned installation. */
 export interface Prepared {
   place: Place;
   plan: Plan;
@@ -45,8 +45,8 @@ export interface PreparedInstall extends Prepared {
 /**
  * Prepares an installation.
  *
- * @throws {VsockboxError} CANNOT_CREATE where something is in the way, or the tree is read-only; CONFIG
- * where the executable does not fit; IO.
+ * @throws {VsockboxError} CANNOT_CREATE if a file is in the way, or the tree is read-only; CONFIG
+ * if the executable does not fit; IO.
  */
 export function prepareInstall(options: InstallOptions): PreparedInstall {
   const { tree, prefix, version, force } = options;
@@ -56,7 +56,7 @@ export function prepareInstall(options: InstallOptions): PreparedInstall {
   if (!force) checkFits(executable, tree);
   const { service, because } = chooseService(options, manifest?.service);
 
-  // What is given for another service manager, or stands in a line of ours, has to be written again.
+  // Arguments for another service manager, or in a line of ours, have to be written again.
   const isCarried = service === "busybox" || service !== manifest?.service;
   const agentArgs = options.agentArgs ?? (isCarried ? manifest?.agentArgs : undefined);
   const binary = `${prefix}/bin/vsockbox`;
@@ -81,7 +81,7 @@ export function prepareInstall(options: InstallOptions): PreparedInstall {
 /**
  * Prepares an uninstallation.
  *
- * @throws {VsockboxError} CONFIG where there is no manifest; CANNOT_CREATE where the tree is read-only.
+ * @throws {VsockboxError} CONFIG if there is no manifest; CANNOT_CREATE if the tree is read-only.
  */
 export function prepareUninstall(tree: Tree, prefix: string, force: boolean): Prepared {
   const place = findPlace(tree, prefix, false);

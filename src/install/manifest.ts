@@ -32,17 +32,17 @@ export interface Manifest {
   /** The version of vsockbox that wrote it. */
   version: string;
   service: Service;
-  /** Arguments of the agent as they were given; undefined: never any. */
+  /** Arguments of the agent as on the command line; undefined: none. */
   agentArgs: string | undefined;
   /**
-   * Where a run has not come to its end, a part of the names of its temporary files: 12 hexadecimal
+   * During an unfinished run, a part of the names of its temporary files: 12 hexadecimal
    * digits. The entries are then those from before and those of the run, and a path may have two.
    */
   unfinished: string | undefined;
   entries: readonly Entry[];
 }
 
-/** Where the manifest of an installation below `prefix` is. */
+/** Returns the path of the manifest of an installation below `prefix`. */
 export function manifestPath(prefix: string): string {
   return `${prefix}/lib/vsockbox/install.json`;
 }
@@ -60,7 +60,7 @@ export function encodeManifest({
 }
 
 /**
- * Reads what {@link encodeManifest} wrote. The tree may be anybody's: nothing but known kinds and
+ * Parses the result of {@link encodeManifest}. The tree is not trusted: nothing but known kinds and
  * plain absolute paths get through.
  *
  * @throws {VsockboxError} CONFIG.

@@ -1,5 +1,5 @@
 /**
- * What has to be done in a tree, by what is to be there, what is there, and what the manifest says is
+ * Plans the changes of a tree from the wanted items, the present files, and the files that the manifest lists as
  * ours. Pure. An uninstallation is a plan for nothing.
  */
 import { createHash } from "node:crypto";
@@ -9,7 +9,7 @@ import type { Entry } from "./manifest.ts";
 /** What {@link makePlan} decides by. All paths of one file are the same text. */
 export interface PlanInput {
   items: readonly Item[];
-  /** Of the manifest; empty where there is none. */
+  /** Of the manifest; empty if there is none. */
   entries: readonly Entry[];
   /** What stands at each path of the two. */
   found: ReadonlyMap<string, Found>;
@@ -31,13 +31,13 @@ export interface Remark {
   because: string;
 }
 
-/** What is to be done. */
+/** The changes of a tree. */
 export interface Plan {
   changes: Change[];
-  /** Where there are any, nothing may be done. */
+  /** If there are any, nothing may be changed. */
   conflicts: Remark[];
   kept: Remark[];
-  /** What the manifest is to say afterwards, directories left out. */
+  /** The entries of the new manifest, without directories. */
   entries: Entry[];
 }
 
@@ -86,7 +86,7 @@ export function makePlan({ items, entries, found, force }: PlanInput): Plan {
   return plan;
 }
 
-/** What the manifest says of an item that is there as it should be. */
+/** Returns the manifest entry of an item that needs no change. */
 function entriesOf(item: WrittenItem): Entry[] {
   const { kind, path } = item;
   switch (kind) {
@@ -108,7 +108,7 @@ function linesEntry(path: string, lines: string): Entry {
   return { kind: "lines", path, sha256: sha256Of(lines, "latin1") };
 }
 
-/** Undefined where all is as it should be. */
+/** Undefined if nothing has to change. */
 function stepFor(item: WrittenItem, there: Found): "create" | "replace" | undefined {
   if (there.kind === "nothing") return "create";
   return isAsWanted(item, there) ? undefined : "replace";
@@ -128,7 +128,7 @@ function isAsWanted(item: WrittenItem, there: Found): boolean {
   }
 }
 
-/** Why what stands there may not be replaced; undefined where it may. */
+/** Returns why an existing file may not be replaced; undefined if it may. */
 function inTheWay(item: WrittenItem, there: Found, ours: readonly Entry[]): string | undefined {
   if (there.kind === "nothing") return undefined;
   if (there.kind === "directory") return "a directory is in its place";
@@ -157,7 +157,7 @@ function removalOf(
   const lines = there.kind === "file" ? there.lines : undefined;
   const linesEntries = ours.filter(({ kind }) => kind === "lines");
   if (lines !== undefined && linesEntries.length > 0) {
-    // The rest of the file is somebody else's, even with --force.
+    // The rest of the file is not ours, even with --force.
     const isOurs = linesEntries.some((entry) => isLines(entry, lines));
     return isOurs || force ? "remove lines" : undefined;
   }
@@ -165,7 +165,7 @@ function removalOf(
   return force && isFile && linesEntries.length === 0 ? "remove" : undefined;
 }
 
-/** Whether any of it is there: a file of somebody else's from which our lines are gone is not. */
+/** Whether any part of it exists: another owner's file without our lines does not count. */
 function isStillOurs(there: Found, ours: readonly Entry[]): boolean {
   if (there.kind === "nothing") return false;
   const isLess = there.kind === "file" && there.lines === undefined;

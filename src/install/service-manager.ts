@@ -1,4 +1,4 @@
-/** Telling the service manager that runs on this machine. */
+/** Notifies the service manager that runs on this system. */
 import { existsSync, readFileSync, readlinkSync } from "node:fs";
 import { basename } from "node:path";
 import { VsockboxError } from "../errors.ts";
@@ -9,7 +9,7 @@ import { SERVICE_NAME } from "./service-texts.ts";
 /** What has happened to the service. */
 export type Happened = "installed" | "unchanged" | "removed";
 
-/** Whether a service manager is what has started this machine; see sd_booted(3) for systemd's. */
+/** Whether a service manager has booted this system; see sd_booted(3) for systemd. */
 export function managerRuns(service: Service): boolean {
   switch (service) {
     case "systemd":
@@ -59,7 +59,7 @@ export function isServiceGroup(text: string): boolean {
   return text.split(/[/\n]/).some((name) => names.has(name));
 }
 
-/** A command that would be ended by what it asks for asks for it in two seconds, and is done by then. */
+/** A command that its own request would end makes that request after two seconds, and has exited by then. */
 const LATER = [
   ...["systemd-run", "--quiet", "--collect", "--on-active=2s"],
   "--timer-property=AccuracySec=100ms",
@@ -101,7 +101,7 @@ export function managerCommands(
         after: !removed && now ? [["rc-service", SERVICE_NAME, verb]] : [],
       };
     case "busybox":
-      // busybox init reads its inittab again, starts what is new and ends what is gone.
+      // busybox init reads its inittab again, starts new entries and ends removed ones.
       return { before: [], after: now ? [["kill", "-HUP", "1"]] : [] };
     case "none":
       return { before: [], after: [] };
@@ -112,14 +112,14 @@ function systemdStart(verb: "start" | "restart", isInside: boolean): string[][] 
   const start = ["systemctl", verb, `${SERVICE_NAME}.service`];
   // What runs this needs no start.
   if (isInside) return verb === "start" ? [] : [[...LATER, ...start]];
-  // A unit whose conditions are not met is not started, which is no error to systemctl.
+  // A unit whose conditions are not met is not started, which is not an error for systemctl.
   return [start, ["systemctl", "is-active", `${SERVICE_NAME}.service`]];
 }
 
 /**
  * Runs one list of {@link managerCommands} up to the first that fails.
  *
- * @throws {VsockboxError} UNAVAILABLE where one fails.
+ * @throws {VsockboxError} UNAVAILABLE if one fails.
  */
 export function runManager(
   commands: readonly (readonly string[])[],
@@ -156,7 +156,7 @@ function run(command: readonly string[], hint: string): void {
   throw fail(`status ${result.exitCode}${words === "" ? "" : `: ${words}`}`);
 }
 
-/** What to do where the first of `left` has failed. */
+/** The hint if the first of `left` has failed. */
 function adviceOf(left: readonly (readonly string[])[], files: string): string {
   if (left[0]?.[1] === "is-active") {
     return `\`systemctl status ${SERVICE_NAME}\` says why the service does not run: in a container it is not started`;

@@ -8,10 +8,10 @@ import type { Service } from "./manifest.ts";
 /** The service's name under systemd and OpenRC. */
 export const SERVICE_NAME = "vsockbox-agent";
 
-/** Where busybox init has its configuration. */
+/** The configuration of busybox init. */
 export const INITTAB = "/etc/inittab";
 
-/** Where the files in packaging/ have the executable. */
+/** The executable's path in the files of packaging/. */
 const PACKAGED_BINARY = "/usr/bin/vsockbox";
 
 /** What decides the texts. */
@@ -20,7 +20,7 @@ export interface ServiceOptions {
   binary: string;
   /** Arguments of the agent; undefined: those that are there stay. */
   agentArgs: string | undefined;
-  /** Whether {@link INITTAB} is there and has somebody else's words. */
+  /** Whether {@link INITTAB} exists with entries that are not ours. */
   hasInittab: boolean;
 }
 

@@ -1,4 +1,4 @@
-/** What is in a tree, as far as a plan needs to know. */
+/** The state of a tree that a plan depends on. */
 import { VsockboxError } from "../errors.ts";
 import { MAX_INITTAB_BYTES, type Place } from "./apply.ts";
 import { findService, type FoundService, INIT_PATHS } from "./init-system.ts";
@@ -15,10 +15,10 @@ import { INITTAB } from "./service-texts.ts";
 import type { Tree } from "./tree.ts";
 
 /**
- * Looks for the installation below `prefix`.
+ * Reads the installation below `prefix`.
  *
- * @param force takes a broken manifest as none.
- * @throws {VsockboxError} CONFIG where the manifest is none of ours.
+ * @param force ignores a broken manifest.
+ * @throws {VsockboxError} CONFIG if the manifest is not one of vsockbox.
  */
 export function findPlace(tree: Tree, prefix: string, force: boolean): Place {
   const path = tree.canonical(manifestPath(prefix));
@@ -37,7 +37,7 @@ export function findPlace(tree: Tree, prefix: string, force: boolean): Place {
 }
 
 /**
- * The same thing with its path as all others have it: an inittab may be a link, and is edited where it
+ * Returns the item with its canonical path: an inittab may be a link, and is edited at the file to which it
  * leads.
  */
 export function canonicalIn(tree: Tree): <T extends Item | Entry>(thing: T) => T {
@@ -69,7 +69,7 @@ export function hasInittab({ tree, manifest }: Place): boolean {
 /**
  * What stands at the paths of items and entries.
  *
- * @throws {VsockboxError} CONFIG where the marks in an inittab are damaged; IO.
+ * @throws {VsockboxError} CONFIG if the marks in an inittab are damaged; IO.
  */
 export function survey(
   { tree, manifest }: Place,

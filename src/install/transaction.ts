@@ -34,7 +34,7 @@ export interface NewFile {
 /** A disk that is full is an I/O error; everything else is that the file cannot be made. */
 const IO_ERRORS = new Set<string | undefined>(["ENOSPC", "EDQUOT", "EIO", "EFBIG"]);
 
-/** A name beside `name` that nobody else has: `id` is the run's, 12 hexadecimal digits. */
+/** Returns a unique name beside `name`: `id` is the run's, 12 hexadecimal digits. */
 function besideName(name: string, id: string, suffix: "tmp" | "old"): string {
   return `.${name.slice(0, 200)}.${id}.${suffix}`;
 }
@@ -77,7 +77,7 @@ export class Transaction implements Disposable {
   /**
    * Writes a file beside its final name.
    *
-   * @throws {VsockboxError} ABORTED; CANNOT_CREATE; IO where the disk is full.
+   * @throws {VsockboxError} ABORTED; CANNOT_CREATE; IO if the disk is full.
    */
   async stage({ path, mode, owner, pieces }: NewFile): Promise<void> {
     const temporary = this.#beside(path, "tmp");
@@ -114,7 +114,7 @@ export class Transaction implements Disposable {
     this.#staged.add(path);
   }
 
-  /** Puts what was staged for a path there, in the place of what was there. */
+  /** Moves the staged file of a path there, in place of the old one. */
   commit(path: string): void {
     if (!this.#staged.delete(path)) throw new Error(`nothing is staged for ${path}`);
     this.#try("replace", path, () => {
@@ -133,7 +133,7 @@ export class Transaction implements Disposable {
         this.#backups.add(path);
         this.#undo.push(() => {
           renameSync(backup, final);
-          // rename(2) does nothing where both are names of one file.
+          // rename(2) does nothing if both are names of one file.
           removeIfThere(backup);
         });
       }
@@ -141,7 +141,7 @@ export class Transaction implements Disposable {
     });
   }
 
-  /** Takes a file or link away. */
+  /** Removes a file or link. */
   remove(path: string): void {
     this.#try("remove", path, () => {
       const [final, backup] = [this.#at(path), this.#beside(path, "old")];
@@ -153,7 +153,7 @@ export class Transaction implements Disposable {
 
   /** It is done: nothing can be undone from here on. */
   finish(): void {
-    // What is not on the disk yet, or cannot be removed, is no reason to undo anything.
+    // A failed sync or removal is not a reason to undo the installation.
     for (const folder of this.#folders.values()) attempt(() => folder.sync());
     for (const path of this.#backups) attempt(() => removeIfThere(this.#beside(path, "old")));
     this.#undo.length = 0;
@@ -246,7 +246,7 @@ function keepCopy(path: string, copy: string): void {
   }
 }
 
-/** An ordinary user cannot give files away: then it is theirs. */
+/** An ordinary user cannot change owners: the file is then that user's. */
 function tryChown(fd: number, { uid, gid }: { uid: number; gid: number }): void {
   attempt(() => fchownSync(fd, uid, gid));
 }

@@ -39,8 +39,8 @@ export class Tree {
   readonly #root: PathRoot;
 
   /**
-   * @param root a directory; `/` is this machine itself.
-   * @throws {VsockboxError} CONFIG where it is none.
+   * @param root a directory; `/` is the running system.
+   * @throws {VsockboxError} CONFIG if it is not a directory.
    */
   constructor(root: string) {
     const absolute = resolve(root);
@@ -54,9 +54,9 @@ export class Tree {
   }
 
   /**
-   * Where a path leads to with all links resolved, the last one too. What is missing stays as it is.
+   * Resolves all links of a path, the last one too. Missing components stay unchanged.
    *
-   * @throws {VsockboxError} CANNOT_CREATE where a part is no directory, or links go round.
+   * @throws {VsockboxError} CANNOT_CREATE if a component is not a directory, or links form a loop.
    */
   resolve(path: string): string {
     const left = path.split("/");
@@ -114,7 +114,7 @@ export class Tree {
   /**
    * What stands at a {@link canonical} path.
    *
-   * @throws {VsockboxError} IO where it cannot be read.
+   * @throws {VsockboxError} IO if it cannot be read.
    */
   find(path: string): Found {
     const status = lstatSync(this.outside(path), { throwIfNoEntry: false });
@@ -130,9 +130,9 @@ export class Tree {
   }
 
   /**
-   * The bytes of a small file, its {@link canonical} path; undefined where there is nothing.
+   * The bytes of a small file, its {@link canonical} path; undefined if there is none.
    *
-   * @throws {VsockboxError} IO where it is larger than `maxBytes` or cannot be read.
+   * @throws {VsockboxError} IO if it is larger than `maxBytes` or cannot be read.
    */
   read(path: string, maxBytes: number): Buffer | undefined {
     return this.open(path, (fd) => {
@@ -148,7 +148,7 @@ export class Tree {
     });
   }
 
-  /** What `use` makes of an open regular file, by its resolved path; undefined where there is none. */
+  /** Returns the result of `use` on an open regular file, by its resolved path; undefined if there is none. */
   open<T>(path: string, use: (fd: number) => T): T | undefined {
     const status = lstatSync(this.outside(path), { throwIfNoEntry: false });
     return status?.isFile() === true ? this.#withFile(path, use) : undefined;
@@ -168,7 +168,7 @@ export class Tree {
    * Sees to it that files can be made and removed in the nearest directory above a {@link canonical}
    * path that there is.
    *
-   * @throws {VsockboxError} CANNOT_CREATE where it is read-only or somebody else's.
+   * @throws {VsockboxError} CANNOT_CREATE if it is read-only or of another user.
    */
   checkWritable(path: string): void {
     const [missing] = this.missingParents(path);
@@ -189,7 +189,7 @@ export class Tree {
   /**
    * Opens the directory of a {@link canonical} path.
    *
-   * @throws {VsockboxError} REFUSED where it is not in the tree any more; IO.
+   * @throws {VsockboxError} REFUSED if it is no longer in the tree; IO.
    */
   folder(path: string): Folder {
     const opened = this.#root.openDirectory(Buffer.from(this.outside(parentOf(path))));
@@ -209,7 +209,7 @@ export class Tree {
     return target;
   }
 
-  /** Opened once, without waiting for anybody should it have become a FIFO. */
+  /** Opened once, and without blocking should it have become a FIFO. */
   #withFile<T>(path: string, use: (fd: number) => T): T {
     using folder = this.folder(path);
     const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
@@ -248,7 +248,7 @@ export function baseOf(path: string): string {
   return path.slice(path.lastIndexOf("/") + 1);
 }
 
-/** The path without its last part; empty for what is at the top. */
+/** The path without its last part; empty for an entry of the root. */
 function parentOf(path: string): string {
   return path.slice(0, path.lastIndexOf("/"));
 }

@@ -1,4 +1,4 @@
-/** The initramfs of a throw-away guest: busybox, vsockbox, the modules it needs, and a runner. */
+/** The initramfs of a disposable guest: busybox, vsockbox, its modules, and a runner. */
 import { existsSync } from "node:fs";
 import { VsockboxError } from "../errors.ts";
 import type { CpioEntry } from "../initramfs/cpio.ts";
@@ -15,7 +15,7 @@ import { MODULE_FOLDER, moduleEntries, resolveModules } from "../initramfs/modul
 import { writeArchive } from "../initramfs/write.ts";
 import type { Kernel } from "./kernel.ts";
 
-/** Where the running guest finds vsockbox. */
+/** The path of vsockbox in the running guest. */
 export const GUEST_BINARY = "/bin/vsockbox";
 
 /**
@@ -34,16 +34,16 @@ export interface GuestFile {
 /** What {@link writeGuestImage} packs. */
 export interface GuestImageOptions {
   kernel: Kernel;
-  /** This machine's file that becomes {@link GUEST_BINARY}. */
+  /** The local file that becomes {@link GUEST_BINARY}. */
   binary: string;
   /** Variables of all commands in the guest. */
   environment: Readonly<Record<string, string>>;
   files?: readonly GuestFile[];
-  /** The device behind which the host's commands come in; see {@link runner}. */
+  /** The device on which the host's commands arrive; see {@link runner}. */
   controlDevice: string;
   /** Modules to be loaded, with all that they depend on. */
   modules: readonly string[];
-  /** Arguments of `vsockbox agent --init`, where that is to be the guest's init. */
+  /** Arguments of `vsockbox agent --init`, if that is the guest's init. */
   agentInit?: readonly string[] | undefined;
 }
 
@@ -80,7 +80,7 @@ const exports = (environment: Readonly<Record<string, string>>) =>
     .join("\n");
 
 /**
- * PID 1. What it does must work without anything but busybox: mounts, modules, the runner.
+ * PID 1. It depends on busybox alone: mounts, modules, the runner.
  */
 function initScript({ modules, environment, controlDevice }: ScriptParts): string {
   return `#!/bin/busybox sh
@@ -104,7 +104,7 @@ exec /runner
 }
 
 /**
- * PID 1 where that is to become the agent: modules are all that is done for it. The runner waits for
+ * PID 1 if it becomes the agent: only modules are loaded for it. The runner waits for
  * the device that the agent's /dev will have.
  */
 function agentInitScript(
@@ -122,7 +122,7 @@ exec ${GUEST_BINARY} agent --init ${args.join(" ")}
 }
 
 /**
- * Takes lines "ID KIND PIECE" from the host: pieces of a command in base64, the last one with the kind
+ * Reads lines "ID KIND PIECE" from the host: pieces of a command in base64, the last one with the kind
  * `.`. Each line is answered with `{"taken":true}`, which the host waits for before it sends the next.
  * A command runs in the background, and is answered with a JSON line: id, status, and stdout and stderr
  * in base64. A terminal is made to hand on bytes as they are. A line in a FIFO is the turn to answer:

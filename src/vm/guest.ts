@@ -1,4 +1,4 @@
-/** A throw-away guest: boot it, run shell lines in it, end it. */
+/** Disposable guests: boot one, run shell lines in it, end it. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { writeGuestImage } from "./guest-image.ts";
@@ -9,14 +9,14 @@ import { umlMachine } from "./uml.ts";
 
 export type { Guest } from "./running-guest.ts";
 
-/** A guest under emulation is up within 10 s here; a loaded machine of two cores takes longer. */
+/** An emulated guest boots within 10 s; on two busy cores it needs longer. */
 const BOOT_TIMEOUT_MS = 180_000;
 
 /**
- * Boots a guest and waits until it takes commands.
+ * Boots a guest and waits until it accepts commands.
  *
- * @throws {VsockboxError} UNAVAILABLE where the VMM, a kernel or busybox is missing, TIMEOUT or
- * UNAVAILABLE with the console's text where the guest does not come up.
+ * @throws {VsockboxError} UNAVAILABLE if the VMM, a kernel or busybox is missing, TIMEOUT or
+ * UNAVAILABLE with the console's text if the guest does not boot.
  */
 export async function bootGuest(options: BootOptions): Promise<Guest> {
   const machine = options.vmm === "uml" ? umlMachine(options) : qemuMachine(options);
@@ -55,7 +55,7 @@ export interface MachineStart {
   signal?: AbortSignal | undefined;
 }
 
-/** Starts a machine, and again where it hangs. */
+/** Starts a VM, and starts it again if it hangs. */
 export async function startMachine(start: MachineStart): Promise<Guest> {
   const attempts = start.machine.attempts(start.folder);
   for (const [index, { stallMs, vmm }] of attempts.entries()) {
@@ -66,7 +66,7 @@ export async function startMachine(start: MachineStart): Promise<Guest> {
   throw new Error("the last attempt neither booted nor failed");
 }
 
-/** Gives undefined where the machine has written nothing more to its console for `stallMs`. */
+/** Returns undefined if the VM has written nothing to its console for `stallMs`. */
 async function tryBoot(
   { folder, ready, signal }: MachineStart,
   vmm: VmmProcess,

@@ -1,4 +1,4 @@
-/** Kernels with their modules: this machine's own, for a guest that runs the same one. */
+/** Kernels with their modules, from /boot and /lib/modules of this system. */
 import { accessSync, constants, existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { VsockboxError } from "../errors.ts";
@@ -7,7 +7,7 @@ import type { ModuleTree } from "../initramfs/module-index.ts";
 /** A kernel that can be booted, with its modules. */
 export interface Kernel extends ModuleTree {
   version: string;
-  /** What is booted: an image, or the executable of a kernel that is a program. */
+  /** An image, or the executable of User-mode Linux. */
   image: string;
 }
 
@@ -17,7 +17,7 @@ const INSTALL_HINT =
 /**
  * The newest kernel in /boot that has its modules in /lib/modules.
  *
- * @throws {VsockboxError} UNAVAILABLE where there is none, or none that this user may read.
+ * @throws {VsockboxError} UNAVAILABLE if there is none, or none that this user may read.
  */
 export function findKernel(boot = "/boot", modules = "/lib/modules"): Kernel {
   const names = existsSync(boot) ? readdirSync(boot) : [];

@@ -1,4 +1,4 @@
-/** What a kind of guest is made of: its kernel, its image, and how its virtual machine is started. */
+/** The parts of a kind of guest: its kernel, its image, and the ways to start its VM. */
 import type { GuestFile } from "./guest-image.ts";
 import type { Kernel } from "./kernel.ts";
 
@@ -9,14 +9,14 @@ export type VmmName = "qemu" | "uml";
 export interface BootOptions {
   /** What runs it (default `qemu`). */
   vmm?: VmmName;
-  /** This machine's file that becomes /bin/vsockbox in the guest. */
+  /** The local file that becomes /bin/vsockbox in the guest. */
   binary: string;
   environment?: Readonly<Record<string, string>>;
   files?: readonly GuestFile[];
-  /** Arguments of `vsockbox agent --init`, where that is to be the guest's init. */
+  /** Arguments of `vsockbox agent --init`, if that is the guest's init. */
   agentInit?: readonly string[];
   memoryMib?: number;
-  /** QEMU: the kernel to boot (default: this machine's newest). */
+  /** QEMU: the kernel to boot (default: the newest of this system). */
   kernel?: Kernel;
   /** Sockets of vhost-user vsock devices: each becomes a device of the guest. */
   vsockDevices?: readonly string[];
@@ -33,22 +33,22 @@ export interface BootOptions {
 /** Memory of a guest in MiB; 384 is too little to unpack an initramfs of 114 MB. */
 export const DEFAULT_MEMORY_MIB = 512;
 
-/** How the process of a virtual machine is started. */
+/** The process of a VM. */
 export interface VmmProcess {
   /** Standard input and output are the guest's control channel. */
   command: [string, ...string[]];
   /** Its whole environment; undefined: this process's. */
   environment?: Readonly<Record<string, string>>;
   /**
-   * Whether it ends its virtual machine, with SIGKILL, when descriptor 3 has no writer any more. If not,
-   * it is the virtual machine.
+   * Whether it ends its VM, with SIGKILL, when descriptor 3 has no writer any longer. If not,
+   * it is the VM itself.
    */
   supervised: boolean;
 }
 
-/** One way to start a machine. */
+/** One way to start a VM. */
 export interface Attempt {
-  /** A machine that writes nothing to its console for this long, in milliseconds, is given up. */
+  /** A VM that writes nothing to its console for this long is ended, in milliseconds. */
   stallMs: number;
   vmm: VmmProcess;
 }
@@ -56,14 +56,14 @@ export interface Attempt {
 /** A kind of guest. */
 export interface Machine {
   kernel: Kernel;
-  /** The existing folder in which the guest's own folder is made. */
+  /** The existing directory in which the guest's directory is made. */
   parent: string;
   /** The guest's end of the control channel. */
   controlDevice: string;
   /** Modules that its devices need. */
   modules: readonly string[];
   /**
-   * The ways to start it, to be tried in this order. The guest's folder has its `initrd`; the console
+   * Returns the ways to start it, in the order of attempts. The guest's directory has its `initrd`; the console
    * is written to `console.log` in it, or to standard error.
    */
   attempts(folder: string): readonly Attempt[];

@@ -1,4 +1,4 @@
-/** Guests under QEMU: this machine's own kernel, emulated where there is no KVM. */
+/** Guests under QEMU with the kernel of this system, emulated if there is no KVM. */
 import { readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,9 +8,9 @@ import { findKernel, type Kernel } from "./kernel.ts";
 import { DEFAULT_MEMORY_MIB, type BootOptions, type Machine } from "./machine.ts";
 
 /**
- * Now and then an emulated machine hangs among the kernel's first words: the kernel fails to measure
+ * Occasionally an emulated VM hangs at the kernel's first messages: the kernel fails to measure
  * the time-stamp counter against the PIT and then waits for ticks of a timer that it has not set up.
- * It never does where it is told the frequency; where this machine's is not known, such a guest is
+ * It never does if it knows the frequency; if that of this processor is unknown, such a guest is
  * started anew. The last try counts instructions instead of time (`-icount`), which cannot hang there
  * but is many times slower.
  */
@@ -24,7 +24,7 @@ const ATTEMPTS = [
 
 /**
  * Everything that can be emulated, but for the fast string instructions (ERMS, FSRM): emulated byte by
- * byte they are what the kernel copies with where it finds them, at half the speed.
+ * byte the kernel copies with them if it finds them, at half the speed.
  */
 const CPU = "max,erms=off,fsrm=off";
 
@@ -56,7 +56,7 @@ export function findQemu(): string {
 /**
  * What {@link bootGuest} needs for a guest under QEMU.
  *
- * @throws {VsockboxError} UNAVAILABLE where QEMU or a kernel is missing.
+ * @throws {VsockboxError} UNAVAILABLE if QEMU or a kernel is missing.
  */
 export function qemuMachine({
   memoryMib,
@@ -92,7 +92,7 @@ interface QemuSetup {
   vsockDevices: readonly string[];
   monitor: string | undefined;
   reboots: boolean;
-  /** Of this machine's time-stamp counter, where it is known. */
+  /** Of the local time-stamp counter, if it is known. */
   counterKhz: number | undefined;
 }
 
@@ -121,10 +121,10 @@ function qemuCommand(setup: QemuSetup): [string, ...string[]] {
       "stdio,id=control,signal=off",
     ],
     ...["-device", "virtserialport,chardev=control"],
-    // Behind the control port, whose number in the guest counts virtio devices.
+    // After the control port, whose number in the guest counts virtio devices.
     ...vsockDeviceArguments(vsockDevices, memoryMib),
     ...["-kernel", setup.kernel.image, "-initrd", join(folder, "initrd")],
-    // Its first words say that it does not hang.
+    // Its first messages show that it does not hang.
     ...["-append", kernelCommandLine(setup)],
   ];
   return endingWithUs(command);
@@ -132,7 +132,7 @@ function qemuCommand(setup: QemuSetup): [string, ...string[]] {
 
 function kernelCommandLine({ countInstructions, counterKhz }: QemuSetup): string {
   const words = ["console=ttyS0", "loglevel=6", "panic=-1", "reboot=t"];
-  // An emulated guest reads this machine's own counter, unless instructions are counted.
+  // An emulated guest reads the host's counter, unless instructions are counted.
   if (!countInstructions && counterKhz !== undefined) words.push(`tsc_early_khz=${counterKhz}`);
   return words.join(" ");
 }
@@ -140,11 +140,11 @@ function kernelCommandLine({ countInstructions, counterKhz }: QemuSetup): string
 const CPU_INFO = "/proc/cpuinfo";
 
 /**
- * The frequency of this machine's time-stamp counter by the text of /proc/cpuinfo: the line `cpu MHz`
- * has it where the kernel was told it (tsc_known_freq) and cannot measure the processor's own
- * (aperfmperf), as in most virtual machines.
+ * Returns the frequency of the time-stamp counter from the text of /proc/cpuinfo: the line `cpu MHz`
+ * has it if the hypervisor reports it to the kernel (tsc_known_freq) and the processor's own cannot be
+ * measured (aperfmperf), as in most VMs.
  *
- * @returns kHz; undefined where the text does not tell.
+ * @returns kHz; undefined if the text does not have it.
  */
 export function timeStampCounterKhz(cpuInfo: string): number | undefined {
   const flags = /^flags\s*:(.*)$/m.exec(cpuInfo)?.[1]?.trim().split(/\s+/) ?? [];

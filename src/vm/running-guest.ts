@@ -7,7 +7,7 @@ import { closeDescriptor, openPipe } from "../ffi/socket.ts";
 import { PIECE_CHARACTERS } from "./guest-image.ts";
 import type { VmmProcess } from "./machine.ts";
 
-/** What a shell line in the guest gave. */
+/** The result of a shell line in the guest. */
 export interface GuestResult {
   status: number;
   stdout: Uint8Array;
@@ -19,17 +19,17 @@ const SHOWN_CHARACTERS = 500;
 
 /** A running guest. */
 export class Guest implements AsyncDisposable, Disposable {
-  /** The folder with its files, which its processes name. */
+  /** The directory of its files, which the command lines of its processes contain. */
   readonly folder: string;
   readonly #vmm: Bun.Subprocess<"pipe", "pipe", "pipe">;
   readonly #supervised: boolean;
   /** The write end of the pipe that a supervisor watches. */
   #lifeline: number | undefined;
   readonly #pending = new Map<string, PromiseWithResolvers<GuestResult>>();
-  /** Lines that the guest has not taken yet, the first of them sent. */
+  /** Lines that the guest has not acknowledged, the first of them sent. */
   readonly #untaken: PromiseWithResolvers<void>[] = [];
   readonly #ready = Promise.withResolvers<void>();
-  /** Resolves when no process has the machine's output open any more. */
+  /** Resolves when no process has the VM's output open any longer. */
   readonly #silent: Promise<unknown>;
   #complaint = "";
   #nextId = 1;
@@ -54,7 +54,7 @@ export class Guest implements AsyncDisposable, Disposable {
     void this.#watch();
   }
 
-  /** Resolves when the machine is off, however that came about. */
+  /** Resolves when the VM has ended, for any reason. */
   get ended(): Promise<unknown> {
     return this.#vmm.exited;
   }
@@ -65,7 +65,7 @@ export class Guest implements AsyncDisposable, Disposable {
     return existsSync(path) ? readFileSync(path, "utf8") : this.#complaint;
   }
 
-  /** Resolves once commands are taken. */
+  /** Resolves when the guest accepts commands. */
   async ready(timeoutMs: number): Promise<void> {
     const timer = setTimeout(() => {
       this.#ready.reject(this.#failure("TIMEOUT", `it is not up after ${timeoutMs / 1000} s`));
@@ -81,7 +81,7 @@ export class Guest implements AsyncDisposable, Disposable {
   /**
    * Runs a line in the guest's shell. Several may run at once.
    *
-   * @throws {VsockboxError} TIMEOUT or UNAVAILABLE, with the console's text, where no answer comes.
+   * @throws {VsockboxError} TIMEOUT or UNAVAILABLE, with the console's text, if no answer comes.
    */
   async run(line: string, { timeoutMs = 60_000 } = {}): Promise<GuestResult> {
     if (this.#stopped) throw this.#failure("UNAVAILABLE", "it is stopped");
@@ -179,7 +179,7 @@ export class Guest implements AsyncDisposable, Disposable {
     }
   }
 
-  /** The end of the machine is an error for everybody who waits, unless it was asked for. */
+  /** Unless it was requested, the end of the VM rejects all pending calls. */
   async #watch(): Promise<void> {
     await this.#vmm.exited;
     await this.#silent;
@@ -203,7 +203,7 @@ type Answer =
   | { taken: true }
   | { id: number; status: number; stdout: string; stderr: string };
 
-/** Undefined for a line that a reboot has cut: nobody gets that answer any more. */
+/** Undefined for a line that a reboot has truncated: no caller waits for it any longer. */
 function answerOf(line: string): Answer | undefined {
   try {
     return parseJson("answer", Buffer.from(line)) as Answer;

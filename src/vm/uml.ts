@@ -19,7 +19,7 @@ const MODULES = ["vsock_loopback", "vmw_vsock_virtio_transport"];
 /** UML's first serial line. */
 const CONTROL_DEVICE = "/dev/ttyS0";
 
-/** Memory of its own that a guest's folder is to have room for beside the guest's: the initrd. */
+/** Space that a guest's directory needs in addition to the guest's memory: the initrd. */
 const FOLDER_SPARE_BYTES = 512 * 1024 * 1024;
 
 /** f_type of a tmpfs, statfs(2). */
@@ -71,7 +71,7 @@ export function findUml(executable = Bun.which("linux.uml") ?? undefined): Kerne
 /**
  * What {@link bootGuest} needs for a guest under User-mode Linux.
  *
- * @throws {VsockboxError} UNAVAILABLE where it is missing.
+ * @throws {VsockboxError} UNAVAILABLE if it is missing.
  */
 export function umlMachine({ memoryMib, vsockDevices = [] }: BootOptions): Machine {
   const kernel = findUml();
@@ -121,8 +121,8 @@ function umlArguments(
 }
 
 /**
- * Where UML's memory can be a file: /dev/shm if it is a tmpfs with this much room from which programs
- * may run, else the folder for temporary files.
+ * Returns the directory for UML's memory file: /dev/shm if it is a tmpfs with enough space from which
+ * programs may run, else the directory for temporary files.
  */
 function memoryFolder(bytes: number): string {
   const folder = "/dev/shm";
@@ -140,7 +140,7 @@ function memoryFolder(bytes: number): string {
  * The files with which a guest can run {@link findUml}'s User-mode Linux in turn, at the places where
  * the package has them: the executable and the modules that its own guests need.
  *
- * @throws {VsockboxError} UNAVAILABLE where it is missing.
+ * @throws {VsockboxError} UNAVAILABLE if it is missing.
  */
 export function umlGuestFiles(kernel = findUml()): GuestFile[] {
   const home = join("/usr/lib/uml/modules", kernel.version);

@@ -40,7 +40,7 @@ export const HABITS: readonly Habit[] = [
   },
   {
     name: "is no, are none",
-    pattern: /\b(?:is|are|was|were) (?:no|none)\b(?! (?:longer|more|less|fewer)\b)/gi,
+    pattern: /(?<!\bthere )\b(?:is|are|was|were) (?:no|none)\b(?! (?:longer|more|less|fewer)\b)/gi,
     instead: "is not a, does not exist, there are no",
     hasRightUse: true,
   },
