@@ -132,14 +132,16 @@ export function resolveTrusted(path: string, { operation, self = thisProcess() }
 export function openTrustedForAppending(path: string, mode: number, use: PathUse): number {
   const { operation, self = thisProcess() } = use;
   const resolved = resolveTrusted(path, use);
-  const noFollow = MAGIC_LINK.test(resolved) ? 0 : constants.O_NOFOLLOW;
+  const isMagicLink = MAGIC_LINK.test(resolved);
   let fd: number;
   try {
     const parent = statSync(dirname(resolved));
-    const shared = noFollow !== 0 && isShared(parent, self);
+    const shared = !isMagicLink && isShared(parent, self);
+    let flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT;
+    if (!isMagicLink) flags |= constants.O_NOFOLLOW;
     // A FIFO of another user would block the open.
-    const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | noFollow;
-    fd = openSync(resolved, shared ? flags | constants.O_NONBLOCK : flags, mode);
+    if (shared) flags |= constants.O_NONBLOCK;
+    fd = openSync(resolved, flags, mode);
     if (!shared) return fd;
   } catch (thrown) {
     const { errno, message } = reasonOf(thrown);

@@ -12,10 +12,21 @@
  */
 
 /** Of the memory of the machine, unless configured otherwise. */
-export const DEFAULT_BUDGET_FRACTION = 1 / 8;
+const DEFAULT_BUDGET_FRACTION = 1 / 8;
 
 /** The smallest limit that is accepted, in bytes: one window and some. */
 export const MIN_BUDGET_BYTES = 4 * 1024 * 1024;
+
+/**
+ * Returns the limit of an agent that has none configured, in bytes.
+ *
+ * @param totalBytes memory of the kernel that the agent runs on.
+ * @param constrainedBytes limit of its control group; 0 if it has none.
+ */
+export function defaultBudgetBytes(totalBytes: number, constrainedBytes: number): number {
+  const available = Math.min(totalBytes, constrainedBytes || totalBytes);
+  return Math.max(MIN_BUDGET_BYTES, Math.floor(available * DEFAULT_BUDGET_FRACTION));
+}
 
 /** Drops the oldest of what is held until at most `bytes` are left, and calls `resize` with the rest. */
 export type Shrink = (bytes: number) => void;
@@ -121,7 +132,6 @@ export class BudgetShare {
 
   /** Holds nothing, for good. */
   release(): void {
-    if (this.#isReleased) return;
     this.#set(0);
     this.#isReleased = true;
     this.#ledger.leave();

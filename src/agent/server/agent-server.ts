@@ -16,11 +16,7 @@ import type { AgentLog } from "./agent-log.ts";
 import { DetachedSessions } from "./detached-sessions.ts";
 import { FrameConnection } from "../channel/frame-connection.ts";
 import { firstFrameLimit, greetClient, RefusedClientError } from "./handshake.ts";
-import {
-  DEFAULT_BUDGET_FRACTION,
-  MemoryBudget,
-  MIN_BUDGET_BYTES,
-} from "../channel/memory-budget.ts";
+import { defaultBudgetBytes, MemoryBudget } from "../channel/memory-budget.ts";
 import { serveConnection, type SessionServices } from "./session.ts";
 
 /**
@@ -106,7 +102,9 @@ export function startAgent(options: AgentOptions): Agent {
   const { allowed, log } = options;
   const maxSessions = options.maxSessions ?? DEFAULT_MAX_SESSIONS;
   const maxOutputBytes = options.maxOutputBytes ?? DEFAULT_MAX_OUTPUT_BYTES;
-  const budget = new MemoryBudget(options.maxMemoryBytes ?? defaultBudgetBytes());
+  const budget = new MemoryBudget(
+    options.maxMemoryBytes ?? defaultBudgetBytes(totalmem(), process.constrainedMemory()),
+  );
   const sessions = new Map<SocketStream, Promise<void>>();
   const stopping = new AbortController();
   const services: SessionServices = {
@@ -247,14 +245,6 @@ async function serve(
   } finally {
     share.release();
   }
-}
-
-/** An eighth of the memory of this machine, or of its control group. */
-function defaultBudgetBytes(): number {
-  const total = totalmem();
-  const constrained = process.constrainedMemory() || total;
-  const bytes = Math.floor(Math.min(total, constrained) * DEFAULT_BUDGET_FRACTION);
-  return Math.max(MIN_BUDGET_BYTES, bytes);
 }
 
 /** Sends the reason and closes; a peer that does not read it does not hold the connection open. */

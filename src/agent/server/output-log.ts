@@ -144,9 +144,13 @@ export class OutputLog {
       else high = middle - 1;
     }
     const piece = this.#pieces[low];
-    if (piece === undefined || piece.offset >= offset) return piece;
-    const bytes = piece.bytes.subarray(offset - piece.offset);
-    return { offset, stream: piece.stream, bytes };
+    if (piece === undefined) return undefined;
+    const begin = Math.max(offset, piece.offset);
+    return {
+      offset: begin,
+      stream: piece.stream,
+      bytes: piece.bytes.subarray(begin - piece.offset),
+    };
   }
 
   #wake(): void {

@@ -146,6 +146,16 @@ describe.skipIf(process.getuid?.() !== 0)("in a directory that others may write 
     expect(readFileSync(`${shared}/new`, "utf8")).toBe("line\nline\n");
   });
 
+  test("in a directory that only this user may write to, every file is used", () => {
+    linkSync(victim, `${own}/hard`);
+    append(`${own}/hard`);
+    writeFileSync(`${own}/foreign`, "");
+    chownSync(`${own}/foreign`, OTHER, OTHER);
+    append(`${own}/foreign`);
+    expect(readFileSync(victim, "utf8")).toBe("precious\nline\n");
+    expect(readFileSync(`${own}/foreign`, "utf8")).toBe("line\n");
+  });
+
   test("an open file of one's own is appended to by its link in /proc", () => {
     const path = `${shared}/foreign`;
     writeFileSync(path, "");

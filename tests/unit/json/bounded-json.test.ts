@@ -125,6 +125,54 @@ describe("values that cost more than their text", () => {
   });
 });
 
+describe("the cost of a text, to the byte", () => {
+  const MIB = 1024 * 1024;
+  /** What a text of a cost may and may not have as its length, reached with blanks after it. */
+  function excessesAround(text: string, costBytes: number): [unknown, unknown] {
+    const encoded = bytes(text);
+    const fitting = Buffer.alloc((costBytes - COST_FLOOR_BYTES) / 2, " ");
+    fitting.set(encoded);
+    return [jsonExcess(fitting), jsonExcess(fitting.subarray(0, -1))];
+  }
+  const distinct = (count: number) =>
+    Array.from({ length: count }, (_, index) => `{"${index}":1},`).join("");
+  const names = (count: number) =>
+    Array.from({ length: count }, (_, index) => `"${index}":1`).join(",");
+
+  test.each([
+    ["16 of a number", `[${"1,".repeat(700_000)}0]`, 112 + 16 * 700_001],
+    ["16 of a word without brackets", "null,".repeat(1_500_000), 16 * 1_500_000],
+    ["64 of a string", `[${'"",'.repeat(150_000)}0]`, 112 + 64 * 150_000 + 16],
+    ["112 of an array", `[${"[],".repeat(80_000)}0]`, 112 + 112 * 80_000 + 16],
+    ["400 of an object with other names", `[${distinct(20_000)}0]`, 112 + 512 * 20_000 + 16],
+    [
+      "400 of 64 names, and 64 of each beyond",
+      `{${names(200_000)}}`,
+      112 + 400 * 64 + 64 * 199_936,
+    ],
+    [
+      "nothing for the names of an object like one of 16,384 others",
+      `[${distinct(16_384)}${'{"16383":1},'.repeat(5000)}0]`,
+      112 + 512 * 16_384 + 112 * 5000 + 16,
+    ],
+    [
+      "400 for those of an object that comes after 16,384 others, every time",
+      `[${distinct(16_384)}${'{"z":1},'.repeat(5000)}0]`,
+      112 + 512 * 16_384 + 512 * 5000 + 16,
+    ],
+    ["the bytes of a wide string twice", `[${'"ĀĀ",'.repeat(170_000)}0]`, 112 + 72 * 170_000 + 16],
+  ])("is %s", (_, text, costBytes) => {
+    expect(excessesAround(text, costBytes)).toEqual([undefined, "too many values"]);
+  });
+
+  test("counts wide strings twice only in a text of more than 1 MiB", () => {
+    const text = Buffer.alloc(MIB + 1, " ");
+    text.write(`["Ā",${'"xxx",'.repeat(150_000)}0]`);
+    expect(jsonExcess(text.subarray(0, MIB))).toBeUndefined();
+    expect(jsonExcess(text)).toBe("too many values");
+  });
+});
+
 describe("long strings", () => {
   const content = "A".repeat(1024 * 1024);
   const cut = (text: string) => parse(text, { cutsLongStrings: true }) as Record<string, unknown>;
@@ -144,6 +192,37 @@ describe("long strings", () => {
     const value = cut(JSON.stringify({ a: `${content}"`, b: `\\${content}`, c: "x" }));
     expect(value).toEqual({ a: `${content}"`, b: `\\${content}`, c: "x" });
     expect(cut(JSON.stringify({ a: content.slice(0, 1000_000) }))["a"]).toBeString();
+  });
+
+  test("are those of at least 64 KiB", () => {
+    const value = cut(JSON.stringify({ a: content, b: "x".repeat(65_535), c: "x".repeat(65_536) }));
+    expect(value["b"]).toBe("x".repeat(65_535));
+    expect(textOf(value["c"])).toBe("x".repeat(65_536));
+  });
+
+  test("stay strings wherever the escape is", () => {
+    for (const at of [0, 1, 30, 31, 32, 33, 64, content.length]) {
+      for (const escaped of ['"', "\\", '\\"', "\n", '"\n"']) {
+        const text = content.slice(0, at) + escaped + content.slice(at);
+        expect(cut(JSON.stringify({ text })) as unknown).toEqual({ text });
+      }
+    }
+  });
+
+  test("are found in an object at the root, not in an array or below", () => {
+    expect(cut(JSON.stringify([content])) as unknown).toEqual([content]);
+    expect(cut(JSON.stringify([{ content }])) as unknown).toEqual([{ content }]);
+    expect(cut(JSON.stringify({ a: { content } }))).toEqual({ a: { content } });
+  });
+
+  test("may not contain control characters, the blank is the first that is allowed", () => {
+    const decoded = (text: string) => new LongString(bytes(text)).decode();
+    expect([decoded("a\u001fb"), decoded("a\u0000b"), decoded("a b")]).toEqual([
+      undefined,
+      undefined,
+      "a b",
+    ]);
+    expect(decoded("\uFEFFa")).toBe("\uFEFFa");
   });
 
   test("a name may be long, too", () => {

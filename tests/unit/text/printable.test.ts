@@ -71,6 +71,14 @@ describe("printableBytes", () => {
     }
   });
 
+  test("characters of four bytes from every plane stay beside bytes that are not UTF-8", () => {
+    for (const character of ["\u{10000}", "\u{3ffff}", "\u{40000}", "\u{fffff}", "\u{10ffff}"]) {
+      expect(printableBytes(Buffer.concat([Buffer.from(`a${character}b`), Buffer.of(0xff)]))).toBe(
+        `a${character}b\\xff`,
+      );
+    }
+  });
+
   test("a byte order mark is a character of the name", () => {
     expect(printableBytes(Buffer.from("\uFEFFa"))).toBe("\\u{feff}a");
     expect(printableBytes(Buffer.from("\uFEFF"))).toBe("\\u{feff}");

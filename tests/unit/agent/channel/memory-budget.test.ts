@@ -1,12 +1,29 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { type BudgetShare, MemoryBudget } from "../../../../src/agent/channel/memory-budget.ts";
+import {
+  type BudgetShare,
+  defaultBudgetBytes,
+  MemoryBudget,
+} from "../../../../src/agent/channel/memory-budget.ts";
 
 /** A holder that shrinks, as kept output does. */
 function shrinkable(budget: MemoryBudget): BudgetShare {
   const share: BudgetShare = budget.share((bytes) => void share.resize(bytes));
   return share;
 }
+
+describe("the limit of an agent that has none configured", () => {
+  const MIB = 1024 * 1024;
+  test.each([
+    ["an eighth of the memory of the kernel", 4096 * MIB, 0, 512 * MIB],
+    ["an eighth of the memory of the control group", 4096 * MIB, 1024 * MIB, 128 * MIB],
+    ["not more than there is, if the control group may use more", 512 * MIB, 8192 * MIB, 64 * MIB],
+    ["whole bytes", 64 * MIB + 7, 0, 8 * MIB],
+    ["at least 4 MiB", 16 * MIB, 0, 4 * MIB],
+  ])("is %s", (_, total, constrained, expected) => {
+    expect(defaultBudgetBytes(total, constrained)).toBe(expected);
+  });
+});
 
 describe("a budget", () => {
   test("gives one holder half of it", () => {
@@ -89,6 +106,41 @@ describe("a budget", () => {
     const other = even.share();
     expect(other.resize(2)).toBe(true);
     expect(kept.bytes).toBe(0);
+  });
+
+  test("leaves a holder what it has though less than that is free now", () => {
+    const budget = new MemoryBudget(100);
+    const first = budget.share();
+    const second = budget.share();
+    expect([first.resize(50), second.resize(25)]).toEqual([true, true]);
+    expect([first.resize(50), first.resize(51), first.resize(49)]).toEqual([true, false, true]);
+  });
+
+  test("shrinks the older one of two outputs of the same size", () => {
+    const budget = new MemoryBudget(100);
+    const older = shrinkable(budget);
+    const newer = shrinkable(budget);
+    expect([older.resize(30), newer.resize(30)]).toEqual([true, true]);
+    expect(budget.share().resize(25)).toBe(true);
+    expect([older.bytes, newer.bytes]).toEqual([20, 30]);
+  });
+
+  test("asks no output to shrink for another one of the size that it has itself", () => {
+    const budget = new MemoryBudget(100);
+    const asked: number[] = [];
+    const kept = budget.share((bytes) => void asked.push(bytes));
+    const other = shrinkable(budget);
+    expect([kept.resize(40), other.resize(30), other.resize(40)]).toEqual([true, true, false]);
+    expect(asked).toEqual([]);
+  });
+
+  test("may be released twice, and counts nothing for a holder afterwards", () => {
+    const budget = new MemoryBudget(100);
+    const [first, second] = [budget.share(), budget.share()];
+    expect([first.resize(20), second.resize(20)]).toEqual([true, true]);
+    first.release();
+    first.release();
+    expect([first.bytes, budget.usedBytes]).toEqual([0, 20]);
   });
 
   test("of a holder that does not shrink though it should is not waited for", () => {

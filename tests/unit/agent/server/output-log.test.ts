@@ -128,4 +128,51 @@ describe("OutputLog", () => {
     log.append(1, bytes("late"));
     expect(budget.usedBytes).toBe(3500);
   });
+
+  test("returns the rest of a piece from every offset of many pieces", () => {
+    for (const pieces of [1, 2, 3, 4, 5, 8, 13]) {
+      const log = new OutputLog(100_000);
+      const text = "abc".repeat(pieces);
+      for (let index = 0; index < pieces; index++) log.append(1 + (index % 2), bytes("abc"));
+      for (let offset = 0; offset < log.end; offset++) {
+        const piece = log.read(offset);
+        const stream = 1 + (Math.floor(offset / 3) % 2);
+        const rest = bytes(text.slice(offset, 3 * (Math.floor(offset / 3) + 1)));
+        expect(piece).toMatchObject({ offset, stream });
+        expect(Buffer.from(piece?.bytes ?? [])).toEqual(rest);
+      }
+      expect(log.read(log.end)).toBeUndefined();
+    }
+  });
+
+  test("merges pieces of a stream up to 4096 bytes, and no further", () => {
+    const pieceLengths = (...lengths: number[]) => {
+      const log = new OutputLog(100_000);
+      for (const length of lengths) log.append(1, Buffer.alloc(length));
+      const found: number[] = [];
+      for (let offset = 0; offset < log.end; offset += found.at(-1) ?? 0) {
+        found.push(log.read(offset)?.bytes.length ?? Number.NaN);
+      }
+      return found;
+    };
+    expect(pieceLengths(4000, 96)).toEqual([4096]);
+    expect(pieceLengths(4000, 97)).toEqual([4000, 97]);
+    expect(pieceLengths(4000, 4000)).toEqual([4000, 4000]);
+  });
+
+  test("drops exactly the excess, whether that is one byte or a whole piece", () => {
+    const log = new OutputLog(1000);
+    log.append(1, Buffer.alloc(1001));
+    expect([log.begin, log.end]).toEqual([1, 1001]);
+    const pieces = new OutputLog(1000);
+    pieces.append(1, Buffer.alloc(1000));
+    pieces.append(2, Buffer.alloc(1000));
+    expect([pieces.begin, pieces.heldBytes]).toEqual([1000, 1000 + 256]);
+  });
+
+  test("keeps a buffer of which exactly half is dropped, and memory of exactly twice its limit", () => {
+    const half = new OutputLog(1000);
+    half.append(1, Buffer.alloc(2000));
+    expect([half.begin, half.end, half.heldBytes]).toEqual([1000, 2000, 2000 + 256]);
+  });
 });
