@@ -1,7 +1,7 @@
 /**
- * Waiting until listening sockets have connections, one call for each wait. The runtime's own listeners
- * accept by themselves: before the peer is known, and without a pause if there is no free
- * descriptor, which keeps a core busy until there is one.
+ * Waiting until a listening socket has connections or a pipe has bytes, one call for each wait. The
+ * runtime's own listeners accept by themselves: before the peer is known, and without a pause if there
+ * is no free descriptor, which keeps a core busy until there is one.
  *
  * One epoll holds all sockets that are waited for; an eventfd, which the runtime can wait for, reports
  * that this epoll has events (`ffi/aio-poll.ts`). A kernel without asynchronous I/O is asked by a timer.
@@ -26,6 +26,11 @@ export class ReadableWatch {
   /** @param usesTimer whether to do without the kernel's asynchronous I/O, for tests. */
   constructor(usesTimer = false) {
     this.#poll = usesTimer ? undefined : AioPoll.open(this.#epoll.fd);
+  }
+
+  /** Whether the kernel reports events; otherwise a wait may last {@link POLL_MS} too long. */
+  get hasEvents(): boolean {
+    return this.#poll !== undefined;
   }
 
   /** Calls `wake` once, as soon as `fd` is readable; always after this method has returned. */

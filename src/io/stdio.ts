@@ -9,6 +9,9 @@ const readAsync = promisify(read);
 /** Bytes per read of a regular file. */
 const FILE_CHUNK_BYTES = 256 * 1024;
 
+/** What is at least so long goes to the kernel without a copy in the runtime, in bytes. */
+const DIRECT_WRITE_BYTES = 16 * 1024;
+
 /** Standard input until its end. A closed standard input is an empty one. */
 export function standardInput(): ByteSource {
   try {
@@ -41,7 +44,7 @@ export class StandardOutput implements ByteSink {
 
   constructor(fd: 1 | 2) {
     this.#fd = fd;
-    this.#sink = Bun.file(fd).writer({ highWaterMark: FILE_CHUNK_BYTES });
+    this.#sink = Bun.file(fd).writer({ highWaterMark: DIRECT_WRITE_BYTES });
   }
 
   /**

@@ -1,5 +1,5 @@
 /** Reading a command's output to its end, which may never come. */
-import type { PipeReader } from "../io/pipe.ts";
+import type { OutputReader } from "../io/output-reader.ts";
 
 /**
  * After the command itself has ended, its output is read until its end; where a process that it left
@@ -9,12 +9,12 @@ const OUTPUT_QUIET_MS = 250;
 
 /** A command's output that can be given up once the command is gone and the pipe is silent. */
 export class WatchedOutput {
-  readonly #pipe: PipeReader;
+  readonly #pipe: OutputReader;
   /** Since when a read waits for bytes; undefined while none does. */
   #waitingSince: number | undefined;
   #ended = false;
 
-  constructor(pipe: PipeReader) {
+  constructor(pipe: OutputReader) {
     this.#pipe = pipe;
   }
 

@@ -4,7 +4,8 @@ import { reasonOf, VsockboxError } from "../errors.ts";
 import { closeDescriptor, openPipe } from "../ffi/socket.ts";
 import { StartError } from "../start-error.ts";
 import { decodeUtf8, DEFAULT_PATH, type Environment } from "./environment.ts";
-import { PipeReader, PipeWriter } from "../io/pipe.ts";
+import { openOutput, type OutputReader } from "../io/output-reader.ts";
+import { PipeWriter } from "../io/pipe.ts";
 import { ProcessGroup, type StartedProcess } from "./process-group.ts";
 import { findDirectory, findProgram, programError } from "./program.ts";
 import { type Handover, handOver, type ResolvedSpawn } from "./start-instructions.ts";
@@ -39,12 +40,12 @@ export function shellCommand(line: string): [string, ...string[]] {
 /** A running command with three pipes. */
 export class Child extends ProcessGroup {
   readonly stdin: PipeWriter;
-  readonly stdout: PipeReader;
-  readonly stderr: PipeReader;
+  readonly stdout: OutputReader;
+  readonly stderr: OutputReader;
 
   constructor(
     process: StartedProcess,
-    pipes: { stdin: PipeWriter; stdout: PipeReader; stderr: PipeReader },
+    pipes: { stdin: PipeWriter; stdout: OutputReader; stderr: OutputReader },
   ) {
     super(process);
     this.stdin = pipes.stdin;
@@ -85,8 +86,8 @@ export function spawnCommand(request: SpawnRequest): Child {
     for (const childEnd of [stdin.read, stdout.write, stderr.write]) closeDescriptor(childEnd);
     return new Child(started, {
       stdin: new PipeWriter(stdin.write),
-      stdout: new PipeReader(stdout.read),
-      stderr: new PipeReader(stderr.read),
+      stdout: openOutput(stdout.read),
+      stderr: openOutput(stderr.read),
     });
   } catch (thrown) {
     for (const fd of opened) closeDescriptor(fd);

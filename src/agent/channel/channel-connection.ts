@@ -11,16 +11,13 @@ import { encodeJsonFrame, FrameType } from "../../protocols/agent/frame.ts";
 import { encodeError } from "../../protocols/agent/hello.ts";
 import { bad, type JsonObject } from "../../protocols/agent/json-fields.ts";
 import { printable } from "../../text/printable.ts";
-import { Channel, type ChannelCarrier, requestTooLong } from "./channel.ts";
+import { Channel, type ChannelCarrier, COALESCE_BYTES, requestTooLong } from "./channel.ts";
 import type { FrameConnection } from "./frame-connection.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
 import { type LivenessLimits, type LivenessPhase, PeerLiveness } from "./peer-liveness.ts";
 
 /** Open channels that one peer may have at once. */
 export const MAX_CHANNELS = 1024;
-
-/** Frames below this size are put together into one write, in bytes. */
-const COALESCE_BYTES = 64 * 1024;
 
 /**
  * Frames that take no credit are answers to the peer's own: above so many bytes of them that it has

@@ -15,12 +15,15 @@ import { StartError } from "../../start-error.ts";
 import { ReceiveWindow, SendCredit } from "../../protocols/agent/credit.ts";
 import { decodeError, encodeError } from "../../protocols/agent/hello.ts";
 import { field, type JsonObject } from "../../protocols/agent/json-fields.ts";
-
+import { borrowFrameBuffer, returnFrameBuffer } from "./frame-buffers.ts";
 import type { BudgetShare } from "./memory-budget.ts";
 
 /** What comes out of a channel, in the order in which the peer sent it. */
 export type ChannelItem =
   { kind: "data"; stream: number; bytes: Uint8Array } | { kind: "record"; value: JsonObject };
+
+/** Frames below this size are put together into one write, in bytes. */
+export const COALESCE_BYTES = 64 * 1024;
 
 /** Data below this size is put together while it waits to be read, in bytes. */
 const SMALL_BYTES = 4096;
@@ -33,7 +36,10 @@ type QueuedItem = ChannelItem & { cost: number; room?: Uint8Array };
 
 /** What a channel needs of its connection. */
 export interface ChannelCarrier {
-  /** Sends a frame; resolves when the kernel has it. */
+  /**
+   * Sends a frame; resolves when the kernel has it. One below {@link COALESCE_BYTES} may be queued then:
+   * its buffer must not change any more.
+   */
   write(frame: Uint8Array): Promise<void>;
   /** Sends a frame that takes no credit: where too many wait to be sent, nothing more is read. */
   post(frame: Uint8Array): void;
@@ -131,7 +137,23 @@ export class Channel {
     for (let offset = 0; offset < bytes.length; offset += MAX_DATA_BYTES) {
       const piece = bytes.subarray(offset, offset + MAX_DATA_BYTES);
       await this.#take(piece.length);
-      await this.#carrier.write(encodeData(this.id, stream, piece));
+      if (piece.length < COALESCE_BYTES) {
+        await this.#carrier.write(encodeData(this.id, stream, piece));
+      } else {
+        await this.#sendLarge(stream, piece);
+      }
+    }
+  }
+
+  async #sendLarge(stream: number, bytes: Uint8Array): Promise<void> {
+    const buffer = borrowFrameBuffer();
+    try {
+      const frame = buffer.subarray(0, DATA_HEADER_BYTES + bytes.length);
+      fillDataHeader(frame, this.id, stream);
+      frame.set(bytes, DATA_HEADER_BYTES);
+      await this.#carrier.write(frame);
+    } finally {
+      returnFrameBuffer(buffer);
     }
   }
 

@@ -160,8 +160,7 @@ export class FrameDecoder {
         if (this.#frameBytes === 0) yield this.#complete(new Uint8Array(0));
         continue;
       }
-      const piece = this.#rest.subarray(0, this.#missing);
-      this.#rest = this.#rest.subarray(piece.length);
+      const piece = this.#takePiece();
       this.#missing -= piece.length;
       const prefixBytes = STREAMED.get(this.#type);
       if (prefixBytes !== undefined && this.#frameBytes >= prefixBytes) {
@@ -199,6 +198,17 @@ export class FrameDecoder {
     throw new VsockboxError({ code: "TRANSPORT", operation: "read frame", message });
   }
 
+  /** What is there of the present frame. Most chunks are within one: a view of each would cost more. */
+  #takePiece(): Uint8Array {
+    const rest = this.#rest;
+    if (rest.length <= this.#missing) {
+      this.#rest = NO_BYTES;
+      return rest;
+    }
+    this.#rest = rest.subarray(this.#missing);
+    return rest.subarray(0, this.#missing);
+  }
+
   #takeHeader(rest: Uint8Array): Uint8Array {
     const part = rest.subarray(0, FRAME_HEADER_BYTES - this.#headerFilled);
     this.#header.set(part, this.#headerFilled);
@@ -221,9 +231,12 @@ export class FrameDecoder {
   }
 
   *#onPiece(piece: Uint8Array, prefixBytes: number): Generator<Frame, void, undefined> {
-    const toPrefix = piece.subarray(0, prefixBytes - this.#prefix.length);
-    if (toPrefix.length > 0) this.#prefix = Buffer.concat([this.#prefix, toPrefix]);
-    const payload = piece.subarray(toPrefix.length);
+    const missingPrefixBytes = prefixBytes - this.#prefix.length;
+    let payload = piece;
+    if (missingPrefixBytes > 0) {
+      this.#prefix = Buffer.concat([this.#prefix, piece.subarray(0, missingPrefixBytes)]);
+      payload = piece.subarray(missingPrefixBytes);
+    }
     const isWhole = this.#missing === 0;
     if (payload.length > 0 || isWhole) {
       yield { type: this.#type, payload, frameBytes: this.#frameBytes, prefix: this.#prefix };

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { VsockboxError } from "../../../../src/errors.ts";
 import { Channel, type ChannelItem } from "../../../../src/agent/channel/channel.ts";
+import { encodeData } from "../../../../src/protocols/agent/channel-frames.ts";
 
 const WINDOW = 2 * 1024 * 1024;
 
@@ -25,6 +26,44 @@ async function all(channel: Channel): Promise<ChannelItem[]> {
     items.push(item);
   }
 }
+
+test("large frames of senders at the same time have buffers of their own, used again later", async () => {
+  const writes: { frame: Uint8Array; sent: PromiseWithResolvers<void> }[] = [];
+  const carrier = {
+    write(frame: Uint8Array) {
+      const sent = Promise.withResolvers<void>();
+      writes.push({ frame, sent });
+      return sent.promise;
+    },
+    post: () => undefined,
+    forget: () => undefined,
+  };
+  const channel = new Channel(carrier, 1, { peerBytes: WINDOW, ownBytes: WINDOW });
+  const send = async (fill: number) => {
+    const count = writes.length;
+    const sent = channel.send(1, new Uint8Array(65_536).fill(fill));
+    await Promise.resolve();
+    const write = writes[count];
+    if (write === undefined) throw new Error("nothing was written");
+    return { ...write, done: sent };
+  };
+  const [first, second] = [await send(1), await send(2)];
+  expect(Buffer.from(first.frame)).toEqual(
+    Buffer.from(encodeData(1, 1, new Uint8Array(65_536).fill(1))),
+  );
+  expect(Buffer.from(second.frame)).toEqual(
+    Buffer.from(encodeData(1, 1, new Uint8Array(65_536).fill(2))),
+  );
+  first.sent.resolve();
+  await first.done;
+  const third = await send(3);
+  expect(third.frame.buffer === first.frame.buffer).toBe(true);
+  expect(second.frame.at(-1)).toBe(2);
+  second.sent.resolve();
+  third.sent.reject(new Error("broken"));
+  await second.done;
+  expect(await third.done.catch(({ message }) => message)).toBe("broken");
+});
 
 describe("what waits in a channel", () => {
   test("small pieces come out together, in order, and never mixed with another stream", async () => {

@@ -1,0 +1,134 @@
+/**
+ * Reading a command's output in large pieces.
+ *
+ * A program that writes 4 KiB at a time wakes its reader for each of them, and each piece that is read
+ * alone costs a frame, a system call or two and some promises at both ends. So a piece that has begun is
+ * read on, once in each turn of the event loop, for as long as every turn finds more; the first turn
+ * without a byte sends it. Output that comes slowly is not delayed by more than one turn.
+ */
+import { ERRNO, systemError } from "../ffi/errno.ts";
+import { closeDescriptor, PIPE_BYTES, readDescriptor, setNonBlocking } from "../ffi/socket.ts";
+import { PipeReader } from "./pipe.ts";
+import type { ByteSource } from "./pump.ts";
+import { readableWatch, type ReadableWatch } from "./readable-watch.ts";
+
+/** A piece of this size is not waited with any longer, in bytes. */
+const ENOUGH_BYTES = 64 * 1024;
+
+/** So much is read without a turn of the event loop, in bytes. */
+const TURN_BYTES = 256 * 1024;
+
+/** Buffers that are kept for the next reader. */
+const MAX_SPARE_BUFFERS = 2;
+
+const spareBuffers: Uint8Array[] = [];
+
+/** The reading end of a command's pipe. */
+export interface OutputReader extends ByteSource {
+  /** Returns the next bytes, or undefined at end of input and after {@link close}. */
+  read(): Promise<Uint8Array | undefined>;
+  /** Closes the pipe; a child that writes on gets SIGPIPE. */
+  close(): Promise<void>;
+}
+
+/** Opens a reader, which owns the descriptor. */
+export function openOutput(fd: number, watch = readableWatch()): OutputReader {
+  // Without events of the kernel the runtime's own reader notices output sooner.
+  return watch.hasEvents ? new BatchingReader(fd, watch) : new PipeReader(fd);
+}
+
+/** Reads pieces of up to {@link PIPE_BYTES}. One read at a time. Owns the descriptor. */
+export class BatchingReader implements OutputReader {
+  readonly #fd: number;
+  readonly #watch: ReadableWatch;
+  #isEmpty = true;
+  #hasEnded = false;
+  #isClosed = false;
+  #wake: (() => void) | undefined;
+  #sinceTurnBytes = 0;
+
+  constructor(fd: number, watch = readableWatch()) {
+    setNonBlocking(fd);
+    this.#fd = fd;
+    this.#watch = watch;
+  }
+
+  /**
+   * Returns the next bytes, or undefined at end of input and after {@link close}.
+   *
+   * @throws {VsockboxError} IO.
+   */
+  async read(): Promise<Uint8Array | undefined> {
+    while (!this.#hasEnded && !this.#isClosed) {
+      if (this.#isEmpty) await this.#untilReadable();
+      else if (this.#sinceTurnBytes >= TURN_BYTES) await this.#turn();
+      const piece = await this.#readPiece();
+      if (piece !== undefined) return piece;
+    }
+    return undefined;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
+    for (;;) {
+      const piece = await this.read();
+      if (piece === undefined) return;
+      yield piece;
+    }
+  }
+
+  async #readPiece(): Promise<Uint8Array | undefined> {
+    const buffer = spareBuffers.pop() ?? new Uint8Array(PIPE_BYTES);
+    try {
+      let filled = 0;
+      while (filled < ENOUGH_BYTES && !this.#isClosed) {
+        const count = this.#readSome(buffer.subarray(filled));
+        if (count === 0) break;
+        filled += count;
+        this.#sinceTurnBytes += count;
+        if (filled < ENOUGH_BYTES) await this.#turn();
+      }
+      return filled === 0 || this.#isClosed ? undefined : buffer.slice(0, filled);
+    } finally {
+      if (spareBuffers.length < MAX_SPARE_BUFFERS) spareBuffers.push(buffer);
+    }
+  }
+
+  /** Returns 0 if nothing more can be read now, or ever. */
+  #readSome(buffer: Uint8Array): number {
+    for (;;) {
+      const count = readDescriptor(this.#fd, buffer);
+      this.#isEmpty = count === -ERRNO.EAGAIN;
+      if (count > 0) return count;
+      if (count === -ERRNO.EINTR) continue;
+      // How a terminal reports that no process has its other end open any more.
+      if (count === 0 || count === -ERRNO.EIO) this.#hasEnded = true;
+      else if (!this.#isEmpty) {
+        throw systemError(-count, { operation: "read from pipe", code: "IO" });
+      }
+      return 0;
+    }
+  }
+
+  #turn(): Promise<void> {
+    this.#sinceTurnBytes = 0;
+    return new Promise((resolve) => setImmediate(resolve));
+  }
+
+  #untilReadable(): Promise<void> {
+    this.#sinceTurnBytes = 0;
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+      this.#watch.once(this.#fd, resolve);
+    });
+  }
+
+  /** Closes the pipe; a child that writes on gets SIGPIPE, and a read that waits ends. */
+  close(): Promise<void> {
+    if (this.#isClosed) return Promise.resolve();
+    this.#isClosed = true;
+    this.#watch.forget(this.#fd);
+    closeDescriptor(this.#fd);
+    this.#wake?.();
+    return Promise.resolve();
+  }
+}
