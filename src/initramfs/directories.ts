@@ -8,9 +8,9 @@ export interface FolderOptions {
   /** Directories that exist although nothing is packed into them. */
   folders?: readonly string[];
   /**
-   * For an archive that is unpacked over another one, in which `/lib` may be a link to a folder. The
-   * kernel replaces a link by a folder of that name; with a slash behind the name it looks at what the
-   * link points to instead, and still makes the folder where there is nothing.
+   * For an archive that is unpacked over another one, in which `/lib` may be a link to a directory. The
+   * kernel replaces a link by a directory of that name; with a slash after the name it follows the link
+   * instead, and still makes the directory if there is none.
    */
   keepsLinks?: boolean;
 }

@@ -31,7 +31,7 @@ describe("exec -t", () => {
       "tostop",
     );
     const run = terminal.run(["exec", "-t", agent.address, "--", "stty", "-a"]);
-    expect(await run.exited).toBe(0);
+    expect(await terminal.exited(run)).toBe(0);
     await terminal.shows("-echoprt");
     for (const shown of [
       "intr = ^X",
@@ -51,7 +51,7 @@ describe("exec -t", () => {
     await using terminal = new OwnTerminal();
     terminal.stty("-iutf8", "ixon", "echoe");
     const run = terminal.run(["exec", "-t", agent.address, "--", "stty", "-a"]);
-    expect(await run.exited).toBe(0);
+    expect(await terminal.exited(run)).toBe(0);
     await terminal.shows("-iutf8");
     expect(terminal.text).toMatch(/ ixon.* -iutf8/s);
   });
@@ -63,7 +63,7 @@ describe("exec -t", () => {
   ])("shows the output of %j as the guest's terminal made it", async (line, expected) => {
     await using terminal = new OwnTerminal();
     const run = terminal.run(["exec", "-t", agent.address, "--", "sh", "-c", line]);
-    expect(await run.exited).toBe(0);
+    expect(await terminal.exited(run)).toBe(0);
     await terminal.shows("b");
     expect(terminal.text).toBe(expected);
   });
@@ -77,7 +77,7 @@ describe("exec -t", () => {
     await eventually("it is raw", () => terminal.settings !== before);
     await eventually("it has begun", () => readFileSync(file, "utf8").includes("41 123\r\n"));
     await terminal.type("typed\r");
-    expect(await run.exited).toBe(0);
+    expect(await terminal.exited(run)).toBe(0);
     expect(readFileSync(file, "utf8")).toBe("41 123\r\ntyped\r\ngot typed\r\n");
     expect(terminal.text).toBe("");
     expect(terminal.settings).toBe(before);
@@ -113,7 +113,7 @@ describe("exec -t", () => {
         expect(terminal.settings).not.toBe(before);
         if (isStopped) stopped.running.process.kill("SIGSTOP");
         run.kill(signal);
-        expect(await run.exited).toBeGreaterThan(128);
+        expect(await terminal.exited(run)).toBeGreaterThan(128);
         expect(terminal.settings).toBe(before);
       }
     },
@@ -131,7 +131,7 @@ describe("exec -t", () => {
     run.kill("SIGCONT");
     await eventually("it is raw", () => terminal.settings === raw);
     await terminal.type("\r");
-    expect(await run.exited).toBe(3);
+    expect(await terminal.exited(run)).toBe(3);
     expect(terminal.settings).toBe(before);
   });
 });
@@ -154,7 +154,7 @@ describe("shell", () => {
     await using terminal = new OwnTerminal({ rows: 30, cols: 200 });
     const run = terminal.run(["shell", agent.address, ...words]);
     await terminal.type(ask);
-    expect(await run.exited).toBe(7);
+    expect(await terminal.exited(run)).toBe(7);
     // Behind a prompt, maybe; the typed line has dollar signs.
     const [said] = /-\w+\|[^$]*\|(?=\r\n)/.exec(terminal.text) ?? [terminal.text];
     return said.split("|");

@@ -35,7 +35,8 @@ describeWith(["tmux"], "on a terminal", () => {
       "Enter",
     );
     type("typed", "Enter");
-    await shows("1\ttyped".replace("\t", "  "));
+    // The width of the tab depends on the column, which the echo may have moved.
+    await shows(/1 +typed/);
     type("C-d");
     await shows(/status 0\nsame/);
     // A descriptor left non-blocking would make the shell's next program fail.

@@ -1,4 +1,5 @@
 /** The executable under test on a pseudo-terminal that the test holds the other end of. */
+import { writeSync } from "node:fs";
 import { getTermios } from "../../src/ffi/termios.ts";
 import { openPty, type WindowSize } from "../../src/ffi/pty.ts";
 import { closeDescriptor, duplicateDescriptor } from "../../src/ffi/socket.ts";
@@ -12,6 +13,7 @@ export class OwnTerminal implements AsyncDisposable {
   readonly #input: PipeWriter;
   readonly #output: PipeReader;
   #text = "";
+  #marks = 0;
 
   constructor(size: WindowSize = { rows: 30, cols: 90 }) {
     this.#pty = openPty(size);
@@ -48,6 +50,17 @@ export class OwnTerminal implements AsyncDisposable {
       stdio: [this.#pty.slave, stdout ?? this.#pty.slave, this.#pty.slave],
       env: { ...process.env, TERM: "xterm", NO_COLOR: "1", VSOCKBOX_NO_VSOCK: "1" },
     });
+  }
+
+  /** Awaits the exit status, and everything that the process has written before its end. */
+  async exited(run: Bun.Subprocess): Promise<number> {
+    const status = await run.exited;
+    // Output arrives in order: once the mark is here, everything before it is.
+    const mark = `\u0001${++this.#marks}\u0002`;
+    writeSync(this.#pty.slave, mark);
+    await this.shows(mark);
+    this.#text = this.#text.replace(mark, "");
+    return status;
   }
 
   async type(keys: string): Promise<void> {
