@@ -16,10 +16,15 @@ export interface HostEvents {
 export interface HostOptions extends GuestProtocol {
   /** Serve a single guest. */
   once: boolean;
+  /** Guests that may be connected at once; by default {@link DEFAULT_MAX_GUESTS}. */
+  maxGuests?: number | undefined;
   /** The commands for every guest; undefined: those of {@link GuestExecHost.feed}. */
   commands: readonly Uint8Array[] | undefined;
   events: HostEvents;
 }
+
+/** How many guests may be connected at once unless configured otherwise. */
+export const DEFAULT_MAX_GUESTS = 1023;
 
 /** All guests of one listener. */
 export class GuestExecHost {
@@ -53,10 +58,19 @@ export class GuestExecHost {
     return this.#firstEnded.promise;
   }
 
-  /** Serves a guest's connection. With `once` all but the first are closed. */
-  accept(stream: SocketStream): void {
-    const { once, events } = this.#options;
-    if (once && this.#count > 0) return stream.abort();
+  /**
+   * Serves a guest's connection, or closes it: with `once` all but the first, and those beyond
+   * `maxGuests`.
+   *
+   * @returns whether there are not too many guests for it.
+   */
+  accept(stream: SocketStream): boolean {
+    const { once, events, maxGuests = DEFAULT_MAX_GUESTS } = this.#options;
+    const isFull = this.#guests.size >= maxGuests;
+    if (isFull || (once && this.#count > 0)) {
+      stream.abort();
+      return !isFull;
+    }
     this.#count++;
     const guest = new ConnectedGuest(
       this.#nameOf(stream),
@@ -72,6 +86,7 @@ export class GuestExecHost {
     const served = this.#serve(guest);
     this.#served.add(served);
     void served.then(() => this.#served.delete(served));
+    return true;
   }
 
   async #serve(guest: ConnectedGuest): Promise<void> {

@@ -3,6 +3,8 @@ import { constants } from "node:os";
 
 /** A shell's status for a command that a signal ended is this plus the signal's number. */
 export const SIGNAL_STATUS_BASE = 128;
+/** A command whose reader has closed the pipe has the status of SIGPIPE, as shells have it. */
+export const STATUS_BROKEN_PIPE = SIGNAL_STATUS_BASE + constants.signals.SIGPIPE;
 /** timeout(1)'s status for a command that ran out of time. */
 export const STATUS_TIMED_OUT = 124;
 

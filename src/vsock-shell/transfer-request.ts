@@ -4,7 +4,7 @@ import type { TransferProgress } from "../agent/transfer/transfer.ts";
 import { VsockboxError } from "../errors.ts";
 import { baseName, showPath } from "../files/bytes-path.ts";
 import { CHANNEL_WINDOW_BYTES } from "../protocols/agent/credit.ts";
-import { ClientProtocol } from "../protocols/vsock-shell/client-protocol.ts";
+import { ClientProtocol, ServerRefusalError } from "../protocols/vsock-shell/client-protocol.ts";
 import {
   encodeTransferExtension,
   TREE_FEATURE,
@@ -91,8 +91,8 @@ export async function askForTransfer(
     if (!(thrown instanceof VsockboxError)) throw thrown;
     // A C server goes on with the session, ours does not: this suits both.
     if (thrown.code === "REFUSED") await leaveTransfer(connection, new Uint8Array(0));
-    const isUnspeakable = beyond !== undefined && thrown.message.includes("/-vsockbox-");
-    throw isUnspeakable ? cannot(beyond) : thrown;
+    const isUnspeakable = thrown instanceof ServerRefusalError && thrown.namesUnspeakablePair;
+    throw beyond !== undefined && isUnspeakable ? cannot(beyond) : thrown;
   }
 }
 

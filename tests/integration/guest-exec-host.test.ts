@@ -441,3 +441,26 @@ describeWith(["gcc"], "a guest that is written in C", () => {
     expect((await outcome(host)).status).toBe(0);
   });
 });
+
+test("--max-connections closes guests beyond it, until one has ended", async () => {
+  await using host = await hosting("--persistent", "--max-connections", "1", "--file", "-");
+  const first = rawGuest();
+  await host.says("is connected");
+  const second = rawGuest();
+  expect(await second.bytes).toEqual(Buffer.alloc(0));
+  await host.says("as many guests as --max-connections allows are connected");
+  first.socket.end();
+  await first.bytes;
+  await eventually("another guest is served", async () => {
+    const third = rawGuest();
+    const isServed = await Promise.race([
+      third.bytes.then(() => false),
+      eventually("it is", () => (host.stderr.match(/is connected/g) ?? []).length > 1, 1000).then(
+        () => true,
+        () => false,
+      ),
+    ]);
+    if (!isServed) third.socket.destroy();
+    return isServed;
+  });
+});

@@ -3,6 +3,7 @@ import { VsockboxError } from "../../errors.ts";
 import { decodeTreeRecord, type TreeRecord } from "../../protocols/agent/tree-records.ts";
 import type { ChannelItem } from "../channel/channel.ts";
 import { ReceivedBytes } from "./receive-limit.ts";
+import { FILE_STREAM } from "./transfer.ts";
 
 /** Pieces of a hole. Their reader must not change them. */
 const ZEROS = new Uint8Array(256 * 1024);
@@ -31,6 +32,7 @@ export class IncomingStream {
    */
   *accept(item: ChannelItem): Generator<Uint8Array> {
     if (item.kind === "data") {
+      if (item.stream !== FILE_STREAM) throw bad(`bytes came on stream ${item.stream}`);
       this.#count(item.bytes.length);
       this.#hash?.update(item.bytes);
       yield item.bytes;

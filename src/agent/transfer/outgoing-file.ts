@@ -156,17 +156,16 @@ function newBuffer(bytes: number): Uint8Array {
 /** Files of /proc that give more than they say may never end. */
 function endless(): Error {
   const mib = MAX_UNSIZED_BYTES / 1024 / 1024;
-  return Object.assign(
-    new Error(`EFBIG: it says that it is empty and gave more than ${mib} MiB, read`),
-    { code: "EFBIG" },
-  );
+  return withErrno("EFBIG", `it says that it is empty and gave more than ${mib} MiB`);
 }
 
 function becameShorter(missing: number): Error {
-  return Object.assign(
-    new Error(`EIO: the file became ${missing} bytes shorter while it was read, read`),
-    { code: "EIO" },
-  );
+  return withErrno("EIO", `the file became ${missing} bytes shorter while it was read`);
+}
+
+/** An error as those of file calls are, by its code: see `reasonOf`. */
+function withErrno(code: string, message: string): Error {
+  return Object.assign(new Error(message), { code });
 }
 
 const ZEROS = new Uint8Array(256 * 1024);

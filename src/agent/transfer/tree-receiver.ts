@@ -22,7 +22,13 @@ import { alreadyThere, IncomingFile, type IncomingFileOptions, occupied } from "
 import { preserveStatus } from "./file-attributes.ts";
 import { RequestedRoot } from "./requested-root.ts";
 import { ReceivedBytes } from "./receive-limit.ts";
-import { fileError, isFatal, type TransferProgress, TransferSummary } from "./transfer.ts";
+import {
+  FILE_STREAM,
+  fileError,
+  isFatal,
+  type TransferProgress,
+  TransferSummary,
+} from "./transfer.ts";
 
 /** Options of {@link TreeReceiver}. */
 export interface TreeReceiverOptions extends IncomingFileOptions {
@@ -86,8 +92,10 @@ export class TreeReceiver {
           throw thrown;
         });
         if (item === undefined) break;
-        if (item.kind === "data") await this.#onData(item.bytes);
-        else await this.#onRecord(decodeTreeRecord(item.value));
+        if (item.kind === "data") {
+          if (item.stream !== FILE_STREAM) throw bad(`bytes came on stream ${item.stream}`);
+          await this.#onData(item.bytes);
+        } else await this.#onRecord(decodeTreeRecord(item.value));
       }
       if (this.#file !== undefined || directories.depth > 0 || this.#lost > 0) {
         keepPart = this.#options.resume;

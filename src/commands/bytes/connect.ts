@@ -7,6 +7,7 @@ import type { SocketAddress } from "../../net/address.ts";
 import { dial, dialDescriptor } from "../../net/dial.ts";
 import { joinStandardStreams } from "./standard-streams.ts";
 import { isBrokenPipe, standardInput, StandardOutput } from "../../io/stdio.ts";
+import { STATUS_BROKEN_PIPE } from "../../process/exit-status.ts";
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
 import { parseInteger } from "../../text/quantities.ts";
 import type { Command } from "../../ui/command.ts";
@@ -69,7 +70,7 @@ export const command: Command = {
       return 0;
     } catch (thrown) {
       if (status !== undefined) return status;
-      if (isBrokenPipe(thrown)) return 141;
+      if (isBrokenPipe(thrown)) return STATUS_BROKEN_PIPE;
       throw thrown;
     }
   },

@@ -10,6 +10,7 @@ import { serveCommand } from "./serve-command.ts";
 import { guardGroups } from "../../process/group-guard.ts";
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
 import { isBrokenPipe, standardInput, StandardOutput } from "../../io/stdio.ts";
+import { STATUS_BROKEN_PIPE } from "../../process/exit-status.ts";
 import type { Arguments, Command } from "../../ui/command.ts";
 import { reportError, say } from "../../ui/report.ts";
 import { allowArguments, allowedCids } from "../shared/connect-options.ts";
@@ -81,7 +82,7 @@ export const command: Command = {
       if (!args.flag("quiet")) say(`vsockbox: listening on ${formatAddress(listener.address)}`);
       return await ended.promise;
     } catch (thrown) {
-      if (isBrokenPipe(thrown)) return 141;
+      if (isBrokenPipe(thrown)) return STATUS_BROKEN_PIPE;
       throw thrown;
     } finally {
       listener?.close();

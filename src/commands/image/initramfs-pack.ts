@@ -10,6 +10,7 @@ import { imageEntries, IMAGE_EXECUTABLE } from "../../initramfs/image.ts";
 import { archiveStream, CountedBytes, type WrittenArchive } from "../../initramfs/write.ts";
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
 import { isBrokenPipe, StandardOutput } from "../../io/stdio.ts";
+import { STATUS_BROKEN_PIPE } from "../../process/exit-status.ts";
 import type { Arguments } from "../../ui/command.ts";
 import { print, printJson, say } from "../../ui/report.ts";
 import { formatBytes } from "../../text/units.ts";
@@ -38,7 +39,7 @@ export async function packInitramfs(args: Arguments): Promise<number> {
   } catch (thrown) {
     // Nothing of it is left.
     if (aborted.signal.aborted) return status;
-    if (isBrokenPipe(thrown)) return 141;
+    if (isBrokenPipe(thrown)) return STATUS_BROKEN_PIPE;
     throw thrown;
   }
   report(args, plan, entries, counted.written());

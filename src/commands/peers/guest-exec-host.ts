@@ -2,14 +2,14 @@
 import { resolveAddress } from "../../config/profiles.ts";
 import { VsockboxError } from "../../errors.ts";
 import { commandLines, sendable } from "../../guest-exec/commands-to-send.ts";
-import { GuestExecHost, type HostEvents } from "../../guest-exec/host.ts";
+import { DEFAULT_MAX_GUESTS, GuestExecHost, type HostEvents } from "../../guest-exec/host.ts";
 import { formatAddress, type SocketAddress } from "../../net/address.ts";
 import { type AllowedCids, parseAllowedCids } from "../../net/allow-cid.ts";
 import { listen, type Listener } from "../../net/listen.ts";
 import { formatPeerHost } from "../../io/peer.ts";
 import { RefusalLog } from "../../net/refusal-log.ts";
 import type { ByteSource } from "../../io/pump.ts";
-import { STATUS_TIMED_OUT } from "../../process/exit-status.ts";
+import { STATUS_BROKEN_PIPE, STATUS_TIMED_OUT } from "../../process/exit-status.ts";
 import { rawArguments, rawWords } from "../../process/raw-arguments.ts";
 import { hasTerminal } from "../../process/raw-terminal.ts";
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
@@ -20,12 +20,14 @@ import {
   GUEST_EXEC_PORT,
   trimCommand,
 } from "../../protocols/guest-exec/command.ts";
-import { parseDuration } from "../../text/quantities.ts";
+import { parseDuration, parseInteger } from "../../text/quantities.ts";
 import type { Arguments, Command } from "../../ui/command.ts";
 import { say } from "../../ui/report.ts";
 import { allowArguments, allowedCids, jsonArgument } from "../shared/connect-options.ts";
 import { jsonEvents, textEvents } from "./guest-exec-output.ts";
 import { GuestExecPrompt } from "./guest-exec-prompt.ts";
+
+const TOO_MANY_GUESTS = "as many guests as --max-connections allows are connected";
 
 export const command: Command = {
   name: "guest-exec-host",
@@ -70,6 +72,11 @@ export const command: Command = {
       valueHint: "TIME",
       description: "End after this long: with 75 where no guest came, 124 where one has not ended",
     },
+    "max-connections": {
+      type: "string",
+      valueHint: "COUNT",
+      description: `Guests that may be connected at once; more are closed (default ${DEFAULT_MAX_GUESTS})`,
+    },
     cid: { type: "string", valueHint: "CID", description: "Let only this guest connect" },
     ...allowArguments,
     quiet: { type: "boolean", alias: "q", description: "Do not say who comes and goes" },
@@ -105,6 +112,9 @@ export const command: Command = {
     const allowed = allowedOf(args, address);
     const timeout = args.string("timeout");
     const timeoutMs = timeout === undefined ? undefined : parseDuration(timeout, "timeout");
+    const limit = args.string("max-connections");
+    const maxGuests =
+      limit === undefined ? undefined : parseInteger(limit, "max-connections", 1, 1_000_000);
     const source = await sourceOf(args);
     const ended = Promise.withResolvers<number>();
     using _signals = onEndingSignal((signal) => ended.resolve(statusOfSignal(signal)));
@@ -115,6 +125,7 @@ export const command: Command = {
       persistent: args.flag("persistent"),
       report: args.flag("report"),
       once: args.flag("once"),
+      maxGuests,
       commands: Array.isArray(source) && isForEach(source, args) ? source : undefined,
       events: withPrompt(guarded(json ?? text(args, prompt), ended), prompt, () => host.names),
     });
@@ -128,7 +139,7 @@ export const command: Command = {
         allowed,
         onConnection(stream) {
           if (args.flag("once")) listener?.close();
-          host.accept(stream);
+          if (!host.accept(stream)) refusals.note(formatPeerHost(stream.peer), TOO_MANY_GUESTS);
         },
         onRefusal: (peer) => refusals.note(formatPeerHost(peer), notAllowed),
         onShortage: (reason) => talk(`vsockbox: cannot accept: ${reason}; peers have to wait`),
@@ -142,7 +153,7 @@ export const command: Command = {
       work(host, prompt ?? source, args).then(() => ended.resolve(host.status), ended.reject);
       return await ended.promise;
     } catch (thrown) {
-      if (isBrokenPipe(thrown)) return 141;
+      if (isBrokenPipe(thrown)) return STATUS_BROKEN_PIPE;
       throw thrown;
     } finally {
       clearTimeout(timer);

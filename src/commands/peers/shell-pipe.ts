@@ -1,5 +1,6 @@
 /** A command on the server's terminal for a caller that has none: scripts and pipes. */
 import { toVsockboxError, VsockboxError } from "../../errors.ts";
+import { STATUS_BROKEN_PIPE } from "../../process/exit-status.ts";
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
 import { isBrokenPipe, standardInput, StandardOutput } from "../../io/stdio.ts";
 import type { RemoteShell } from "../../vsock-shell/remote-shell.ts";
@@ -9,9 +10,6 @@ import { eventOutput } from "../shared/json-output.ts";
 const INTERRUPT_KEY = 0x03;
 const END_KEY = 0x04;
 const LINE_FEED = 0x0a;
-
-/** A closed reader of our output, as shells have it: 128 + SIGPIPE. */
-const STATUS_BROKEN_PIPE = 141;
 
 /**
  * Joins standard input and output to the command; the end of the input is typed as Ctrl-D, since a

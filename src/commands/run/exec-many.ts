@@ -1,7 +1,7 @@
 /** One command in several guests at once: prefixed output, one summary. */
 import type { CommandToRun } from "../../agent/client/agent-client.ts";
 import { reasonOf, toVsockboxError, type VsockboxError } from "../../errors.ts";
-import { STATUS_TIMED_OUT } from "../../process/exit-status.ts";
+import { STATUS_BROKEN_PIPE, STATUS_TIMED_OUT } from "../../process/exit-status.ts";
 import { isBrokenPipe, StandardOutput } from "../../io/stdio.ts";
 import type { Arguments } from "../../ui/command.ts";
 import { say } from "../../ui/report.ts";
@@ -48,7 +48,7 @@ export async function runOnMany(
     else for (const { name, timedOut } of outcomes) if (timedOut) say(outOfTime(name));
     return Math.max(...outcomes.map(({ status }) => status));
   } catch (thrown) {
-    if (isBrokenPipe(thrown)) return 141;
+    if (isBrokenPipe(thrown)) return STATUS_BROKEN_PIPE;
     throw thrown;
   } finally {
     for (const control of controls) control[Symbol.dispose]();

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import type { CommandToRun } from "../../agent/client/agent-client.ts";
 import { VsockboxError } from "../../errors.ts";
-import { STATUS_TIMED_OUT } from "../../process/exit-status.ts";
+import { STATUS_BROKEN_PIPE, STATUS_TIMED_OUT } from "../../process/exit-status.ts";
 import { isBrokenPipe, standardInput, StandardOutput } from "../../io/stdio.ts";
 import type { Arguments, Command } from "../../ui/command.ts";
 import { say } from "../../ui/report.ts";
@@ -155,7 +155,7 @@ async function runOnOne(
       return STATUS_TIMED_OUT;
     }
     if (control.interruptStatus !== undefined) return control.interruptStatus;
-    if (isBrokenPipe(thrown)) return 141;
+    if (isBrokenPipe(thrown)) return STATUS_BROKEN_PIPE;
     if (args.flag("json") && thrown instanceof VsockboxError) {
       await output.onError(thrown);
     }

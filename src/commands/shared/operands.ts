@@ -5,13 +5,11 @@
 import { AgentClient } from "../../agent/client/agent-client.ts";
 import { toVsockboxError } from "../../errors.ts";
 import { isBrokenPipe } from "../../io/stdio.ts";
+import { STATUS_BROKEN_PIPE } from "../../process/exit-status.ts";
 import type { Arguments } from "../../ui/command.ts";
 import { reportError } from "../../ui/report.ts";
 import { commandHint } from "./error-hints.ts";
 import { agentTarget } from "./target.ts";
-
-/** The exit status of a command whose reader has closed the pipe: 128 + SIGPIPE. */
-export const BROKEN_PIPE_STATUS = 141;
 
 /**
  * Does the work of each operand, in order.
@@ -29,7 +27,7 @@ export async function forEachOperand<T>(
       const own = await work(operand);
       status ||= own ?? 0;
     } catch (thrown) {
-      if (isBrokenPipe(thrown)) return BROKEN_PIPE_STATUS;
+      if (isBrokenPipe(thrown)) return STATUS_BROKEN_PIPE;
       const error = toVsockboxError(thrown);
       // A single operand's error is the command's own; the others fail for a reason of the host.
       const endsAll = error.code === "ABORTED" || error.operation === "write to";

@@ -8,7 +8,7 @@ import {
 } from "./extension.ts";
 import { badMessage, type Message, Type, typeName } from "./message.ts";
 import { decodeStatus } from "./payloads.ts";
-import { decodeAnswer, decodeText } from "./texts.ts";
+import { decodeAnswer, decodeText, UNSPEAKABLE_DIRECTORY } from "./texts.ts";
 
 /** What a client is here for. */
 export type Purpose = "terminal" | "upload" | "download";
@@ -33,6 +33,17 @@ export type ClientEvent =
 
 const NONE: ClientEvent = { kind: "none" };
 
+/** REFUSED: a server's refusal, with its reason as it sent it. */
+export class ServerRefusalError extends VsockboxError {
+  /** Whether it refuses the stand-in for paths with blanks, as C servers do; they send no code. */
+  readonly namesUnspeakablePair: boolean;
+
+  constructor(operation: string, reason: string) {
+    super({ code: "REFUSED", operation, message: `the server refused: ${reason}` });
+    this.namesUnspeakablePair = reason.includes(UNSPEAKABLE_DIRECTORY);
+  }
+}
+
 /** One connection of a client. */
 export class ClientProtocol {
   readonly #purpose: Purpose;
@@ -45,7 +56,7 @@ export class ClientProtocol {
   /**
    * Handles one message.
    *
-   * @throws {VsockboxError} BAD_DATA for what has no place here; REFUSED with the server's reason.
+   * @throws {VsockboxError} BAD_DATA for what has no place here; REFUSED ({@link ServerRefusalError}).
    */
   accept({ type, data }: Message): ClientEvent {
     if (this.#state === "over") throw misplaced(type, "behind the end of the session");
@@ -93,11 +104,8 @@ export class ClientProtocol {
       return { kind: "granted", grant };
     }
     if (this.#state === "granted" && answer.reason.includes(WAKE_PATH)) return { kind: "woken" };
-    throw new VsockboxError({
-      code: "REFUSED",
-      operation: this.#purpose === "terminal" ? "open session" : this.#purpose,
-      message: `the server refused: ${answer.reason}`,
-    });
+    const operation = this.#purpose === "terminal" ? "open session" : this.#purpose;
+    throw new ServerRefusalError(operation, answer.reason);
   }
 
   #onTransfer(type: number, data: Uint8Array): ClientEvent {

@@ -52,11 +52,14 @@ export function decodeText(data: Uint8Array): Text {
   return { text, extension: parseObject("extension", rest) };
 }
 
+/** The directory of {@link UNSPEAKABLE_PAIR}, which C servers name when they refuse it. */
+export const UNSPEAKABLE_DIRECTORY = "/-vsockbox-";
+
 /**
  * Stands for paths with blanks, which the C programs cannot carry: a C server refuses it, since there
  * is neither such a source nor the destination's directory.
  */
-export const UNSPEAKABLE_PAIR = "/-vsockbox-/- /-vsockbox-/-";
+export const UNSPEAKABLE_PAIR = `${UNSPEAKABLE_DIRECTORY}/- ${UNSPEAKABLE_DIRECTORY}/-`;
 
 /** Whether the C programs can carry a path. */
 export function isSpeakable(path: Uint8Array): boolean {
