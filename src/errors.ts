@@ -1,20 +1,19 @@
 /**
- * The one error family of vsockbox.
+ * The error family of vsockbox.
  *
- * Every failure that a user can meet is a {@link VsockboxError}: what kind it is (which decides the
- * exit status), what was tried, on which address, what the kernel answered, and what to do about it.
+ * Every expected failure is a {@link VsockboxError}: its code (which decides the exit status), the
+ * operation, the address, the errno of the kernel, and a hint.
  */
 
 /**
- * What kind of failure it is. The exit status follows from it; the numbers are those of sysexits.h
- * where one fits.
+ * The kinds of failures with their exit statuses; the numbers are those of sysexits.h if one fits.
  */
 export const EXIT_STATUS = {
-  /** The command line is wrong. EX_USAGE. */
+  /** The command line is invalid. EX_USAGE. */
   USAGE: 64,
   /** The peer sent something that its protocol does not allow. EX_DATAERR. */
   BAD_DATA: 65,
-  /** Nobody listens, no such CID, no vsock in this kernel. EX_UNAVAILABLE. */
+  /** No listener, no such CID, no vsock in this kernel. EX_UNAVAILABLE. */
   UNAVAILABLE: 69,
   /** A defect of vsockbox itself. EX_SOFTWARE. */
   SOFTWARE: 70,
@@ -24,13 +23,13 @@ export const EXIT_STATUS = {
   IO: 74,
   /** A connect or a handshake did not finish in time; trying again may help. EX_TEMPFAIL. */
   TIMEOUT: 75,
-  /** The other side, or this machine's policy, does not allow it. EX_NOPERM. */
+  /** The peer, or a local policy, does not allow it. EX_NOPERM. */
   REFUSED: 77,
   /** A configuration file or the environment is wrong. EX_CONFIG. */
   CONFIG: 78,
-  /** A connection broke after it was made. 255, as ssh has it. */
+  /** A connection broke after it was established. 255, as in ssh(1). */
   TRANSPORT: 255,
-  /** A command could not be started; 125 as env(1) and timeout(1) have it. See `StartError`. */
+  /** A command could not be started; 125 as in env(1) and timeout(1). See `StartError`. */
   NOT_STARTED: 125,
   /** The user or a caller's AbortSignal ended it. 130 is 128 + SIGINT. */
   ABORTED: 130,
@@ -39,18 +38,18 @@ export const EXIT_STATUS = {
 /** One of the kinds of failure in {@link EXIT_STATUS}. */
 export type ErrorCode = keyof typeof EXIT_STATUS;
 
-/** What a {@link VsockboxError} is made of. */
+/** Fields of a {@link VsockboxError}. */
 export interface ErrorDetails {
   code: ErrorCode;
-  /** What was tried, as a short verb phrase: "connect", "bind", "read frame". */
+  /** The operation, as a short verb phrase: "connect", "bind", "read frame". */
   operation: string;
-  /** What went wrong, in words, without the operation and the address. */
+  /** The reason, without the operation and the address. */
   message?: string | undefined;
   /** The errno's name, such as ECONNRESET. */
   errno?: string | undefined;
-  /** The address, path or command that it was tried on. */
+  /** The address, path or command of the operation. */
   address?: string | undefined;
-  /** What the user can do about it. */
+  /** A hint for the user. */
   hint?: string | undefined;
   cause?: unknown;
 }
@@ -78,7 +77,7 @@ export class VsockboxError extends Error {
     return EXIT_STATUS[this.code];
   }
 
-  /** The facts as plain data, for `--json`. */
+  /** Returns the fields as plain data, for `--json`. */
   toJSON(): Record<string, unknown> {
     return {
       code: this.code,
@@ -98,7 +97,7 @@ function describe({ operation, address, message, errno }: ErrorDetails): string 
   return named ? `${subject}: ${reason}` : `${subject}: ${reason} (${errno})`;
 }
 
-/** What a thrown value says: its errno's name, where it has one, and its words without it. */
+/** A thrown value's errno name, if it has one, and its message without it. */
 export interface Reason {
   errno: string | undefined;
   message: string;
@@ -114,13 +113,13 @@ export function reasonOf(thrown: unknown): Reason {
   return { errno, message: errno === undefined ? thrown.message : (words ?? thrown.message) };
 }
 
-/** A path by descriptor says nothing to the user: what is open there is named by the operation. */
+/** A path by descriptor means nothing to the user: the operation names the file. */
 function isDescriptor(path: string): boolean {
   return /^\/proc\/(?:self|\d+)\/fd\//.test(path);
 }
 
 /**
- * Any thrown value as a {@link VsockboxError}. What is not one already is a defect of ours unless
+ * Converts any thrown value to a {@link VsockboxError}. One that is not is a defect of vsockbox, unless
  * it carries an errno name, as the errors of Bun's file and process calls do.
  */
 export function toVsockboxError(thrown: unknown, operation = "vsockbox"): VsockboxError {

@@ -1,13 +1,13 @@
-/** Why a command could not be started: what was missing, at which step, and the status for it. */
+/** Why a command could not be started: the kind of failure, the step, and the exit status. */
 import { EXIT_STATUS, type ErrorDetails, toVsockboxError, VsockboxError } from "./errors.ts";
 
-/** Found but not executable, as shells have it. */
+/** Found but not executable, as in shells. */
 export const STATUS_NOT_EXECUTABLE = 126;
 
-/** Not found, as shells have it. */
+/** Not found, as in shells. */
 export const STATUS_NOT_FOUND = 127;
 
-/** What kept a command from starting. */
+/** The kinds of failed starts. */
 export const START_FAILURE_KINDS = [
   /** The program does not exist. */
   "not_found",
@@ -18,7 +18,7 @@ export const START_FAILURE_KINDS = [
   /** The working directory does not exist or cannot be entered. */
   "bad_cwd",
   "user_unknown",
-  /** A confinement that was asked for cannot be applied. */
+  /** A requested confinement cannot be applied. */
   "sandbox_failed",
   /** No pseudo-terminal could be opened. */
   "pty_failed",
@@ -42,7 +42,7 @@ export const START_STAGES = [
 /** One of {@link START_STAGES}. */
 export type StartStage = (typeof START_STAGES)[number];
 
-/** What a {@link StartError} is made of. */
+/** Fields of a {@link StartError}. */
 export interface StartErrorDetails extends Omit<ErrorDetails, "code"> {
   kind: StartFailureKind;
   stage: StartStage;
@@ -52,7 +52,7 @@ export interface StartErrorDetails extends Omit<ErrorDetails, "code"> {
 export class StartError extends VsockboxError {
   readonly kind: StartFailureKind;
   readonly stage: StartStage;
-  /** What it was made of, for a process that passes it on. */
+  /** Its fields, for a process that passes it on. */
   readonly details: StartErrorDetails;
 
   constructor(details: StartErrorDetails) {
@@ -73,7 +73,7 @@ export class StartError extends VsockboxError {
   }
 }
 
-/** Any error of a step as a failed start. Its hint joins the message: a failed start is one line. */
+/** Converts any error of a step to a failed start. Its hint joins the message: a failed start is one line. */
 export function asStartError(
   thrown: unknown,
   at: { kind: StartFailureKind; stage: StartStage },
@@ -100,10 +100,10 @@ const KIND_OF_ERRNO: Readonly<Record<string, StartFailureKind>> = {
   E2BIG: "resources",
 };
 
-/** Errors of fork(2), clone(2) and pipe(2), which say nothing about the program. */
+/** Errors of fork(2), clone(2) and pipe(2), which do not depend on the program. */
 const PROCESS_ERRNOS: ReadonlySet<string> = new Set(["EAGAIN", "ENOMEM", "EMFILE", "ENFILE"]);
 
-/** What an errno of starting a program means. */
+/** Returns the kind for an errno of starting a program. */
 export function startFailureOf(errno: string | undefined): {
   kind: StartFailureKind;
   stage: StartStage;
@@ -114,7 +114,7 @@ export function startFailureOf(errno: string | undefined): {
   return { kind: KIND_OF_ERRNO[errno ?? ""] ?? "not_executable", stage: "program" };
 }
 
-/** A failed start as agents without typed failures report it: an exit code and words. */
+/** A failed start as reported by agents without typed failures: an exit code and a text. */
 export function startFailureOfStatus(exitCode: number, words: string): StartError {
   const error = new StartError({
     kind: KIND_OF_STATUS[exitCode] ?? "resources",
@@ -122,7 +122,7 @@ export function startFailureOfStatus(exitCode: number, words: string): StartErro
     operation: "run command",
     message: words,
   });
-  // The words already name what was tried on what.
+  // The text already names the operation and its object.
   error.message = words;
   return error;
 }

@@ -1,4 +1,4 @@
-/** From the sources to an executable. The working directory is the sources' folder. */
+/** From the sources to an executable. The working directory is that of the sources. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { relative } from "node:path";
 import type { Runtime } from "../self-contained/libraries.ts";
@@ -22,9 +22,9 @@ export const BUNDLE = {
 } as const;
 
 /**
- * Compiles; the runtime of another target than this machine's comes from the npm registry.
+ * Compiles; the runtime of a foreign target comes from the npm registry.
  *
- * @throws {Error} with what the compiler says.
+ * @throws {Error} with the compiler's output.
  */
 export async function compile({ target, compiled, isHost }: Job, outfile: string): Promise<void> {
   const define = Object.fromEntries(
@@ -60,7 +60,7 @@ export function makeSelfContained(path: string, runtime: Runtime): void {
  * Some failures of the compiler leave a file that does not run: so run it, also with the variables
  * that would make Bun of it or run other code.
  *
- * @throws {Error} where it does not say what it was built for.
+ * @throws {Error} if it does not report the target that it was built for.
  */
 export function tryOut(path: string, target: string): void {
   const { exitCode, stdout, stderr } = Bun.spawnSync([path, "--version", "--json"], {

@@ -10,18 +10,18 @@ import type { Job } from "./targets.ts";
 export interface BuildOptions {
   outdir: string;
   force: boolean;
-  /** Folders of libraries by architecture. */
+  /** Directories of libraries by architecture. */
   libraries: Readonly<Partial<Record<string, string>>>;
 }
 
 /** An executable that was built. */
 export interface Executable extends Made {
   job: Job;
-  /** What was packed into it. */
+  /** The parts that were packed into it. */
   runtime: Runtime | undefined;
 }
 
-/** Builds where that is to be done. */
+/** Builds if that is necessary. */
 export async function buildExecutable(
   job: Job,
   { outdir, force, libraries }: BuildOptions,

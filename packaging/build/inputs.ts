@@ -3,14 +3,14 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
-/** The folder of the sources. */
+/** The root directory of the sources. */
 export const ROOT = join(import.meta.dir, "../..");
 
-/** Folders and files that a build reads. */
+/** Directories and files that a build reads. */
 const FOLDERS = ["src", "packaging"];
 const FILES = ["build.ts", "package.json", "package-lock.json"];
 
-/** What goes with executables is no part of them. */
+/** Files that accompany executables are not their inputs. */
 const BESIDE = ["packaging/release", "packaging/licences"];
 
 function git(...args: string[]): string | undefined {
@@ -26,7 +26,7 @@ export function version(): string {
   return manifest.version;
 }
 
-/** The commit, with `-dirty` where the sources differ from it; `unknown` without git. */
+/** The commit, with `-dirty` if the sources differ from it; `unknown` without git. */
 export function commit(): string {
   const dirty = git(
     ...["status", "--porcelain", "--", ...FOLDERS, ...FILES],
@@ -36,7 +36,7 @@ export function commit(): string {
   return head === undefined ? "unknown" : head + (dirty === "" ? "" : "-dirty");
 }
 
-/** What is compiled in. */
+/** The values that are compiled in. */
 export function identity(target: string) {
   return {
     VSOCKBOX_VERSION: version(),

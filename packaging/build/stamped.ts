@@ -1,4 +1,4 @@
-/** Files that are made again only where what they are made of, or they themselves, have changed. */
+/** Files that are made again only if their inputs, or they themselves, have changed. */
 import {
   existsSync,
   mkdtempSync,
@@ -30,7 +30,7 @@ export interface Making {
   make: (temporary: string) => Promise<void> | void;
 }
 
-/** Makes `path` where it is not what `path`.stamp says of it. It appears whole or not at all. */
+/** Makes `path` if it does not match `path`.stamp. It is replaced atomically. */
 export async function makeStamped(path: string, { key, force, make }: Making): Promise<Made> {
   const begin = performance.now();
   const stamp = `${path}.stamp`;

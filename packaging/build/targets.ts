@@ -13,7 +13,7 @@ export const COMPILE_TARGETS = {
 /** A build that asks for the system's loader and libraries. */
 export type DynamicTarget = keyof typeof COMPILE_TARGETS;
 
-/** The builds that need nothing of the system, by what they are made of. */
+/** The self-contained builds, by the dynamic builds that they are made from. */
 export const SELF_CONTAINED: Readonly<Record<string, DynamicTarget>> = {
   "linux-x64": "linux-x64-glibc",
   "linux-arm64": "linux-arm64-glibc",
@@ -25,9 +25,9 @@ export const RELEASE_TARGETS: readonly string[] = [
   ...Object.keys(SELF_CONTAINED),
 ];
 
-/** What is to be made. */
+/** A target of the build. */
 export interface Job {
-  /** What the executable says of itself. */
+  /** The target as reported by the executable. */
   target: string;
   compiled: DynamicTarget;
   architecture: Architecture;
@@ -38,7 +38,7 @@ export interface Job {
   isHost: boolean;
 }
 
-/** The dynamic build that runs on this machine. */
+/** The dynamic build for this host. */
 export function hostTarget(): DynamicTarget {
   const arch = process.arch === "arm64" ? "arm64" : "x64";
   const musl = existsSync(`/lib/ld-musl-${arch === "arm64" ? "aarch64" : "x86_64"}.so.1`);
@@ -58,7 +58,7 @@ function job(target: string, compiled: DynamicTarget, name: string): Job {
   };
 }
 
-/** `vsockbox` for this machine; self-contained where it can be and `dynamic` does not say otherwise. */
+/** `vsockbox` for this host; self-contained if that is possible and `dynamic` is not set. */
 export function ownJob(dynamic: boolean): Job {
   const host = hostTarget();
   const selfContained = host.endsWith("-glibc") && !dynamic;
@@ -68,7 +68,7 @@ export function ownJob(dynamic: boolean): Job {
 /**
  * `vsockbox-TARGET` for each target.
  *
- * @throws {Error} where one is unknown.
+ * @throws {Error} if one is unknown.
  */
 export function releaseJobs(targets: readonly string[]): Job[] {
   const unknown = targets.find((target) => !RELEASE_TARGETS.includes(target));

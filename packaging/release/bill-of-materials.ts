@@ -16,7 +16,7 @@ import { describeGlibc } from "./glibc.ts";
 import type { NpmPackage } from "./npm-packages.ts";
 import { CHANGE, type PackedFile, packedFiles } from "./packed-files.ts";
 
-/** Name of the file in the release's folder. */
+/** Name of the file in the release's directory. */
 export const BILL_OF_MATERIALS = "vsockbox.cdx.json";
 
 interface Component {

@@ -6,9 +6,9 @@
 /** A library in Bun's executable. */
 export interface BunPart {
   name: string;
-  /** An SPDX expression, or words where Bun's page has no more than words. */
+  /** An SPDX expression, or words if Bun's page has no more than words. */
   licence: string;
-  /** Its name in process.versions, where Bun tells its revision. */
+  /** Its name in process.versions, in which Bun reports its revision. */
   versionKey?: string;
 }
 

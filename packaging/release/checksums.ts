@@ -2,7 +2,7 @@
 import { renameSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 
-/** Name of the file in the release's folder. */
+/** Name of the file in the release's directory. */
 export const CHECKSUMS = "SHA256SUMS";
 
 /** A file of the release and its hash in hexadecimal. */
@@ -20,7 +20,7 @@ export function checksumLines(files: readonly Summed[]): string {
     .join("");
 }
 
-/** Writes a text into a folder: whole, or not at all. */
+/** Writes a text into a directory atomically. */
 export function writeWhole(folder: string, name: string, text: string): string {
   const [path, temporary] = [join(folder, name), join(folder, `.${name}.${process.pid}`)];
   writeFileSync(temporary, text);

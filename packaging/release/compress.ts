@@ -17,7 +17,7 @@ export interface CompressOptions {
   force: boolean;
 }
 
-/** Compresses the files, as many at once as there are processors; gives the copies in order. */
+/** Compresses the files, as many at once as there are processors; returns the copies in order. */
 export async function compressAll(
   files: readonly Summed[],
   options: CompressOptions,
@@ -33,7 +33,7 @@ export async function compressAll(
   return copies;
 }
 
-/** @throws {Error} where the copy does not give the file again. */
+/** @throws {Error} if the copy does not decompress to the file. */
 function compressedCopy(
   { path, sha256: sum }: Summed,
   { level, force }: CompressOptions,

@@ -1,4 +1,4 @@
-/** Which glibc it is, as far as its own version string says so. */
+/** Identifies a glibc by its version string. */
 
 /** Debian's name of an architecture. */
 const DEBIAN: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
@@ -6,11 +6,11 @@ const DEBIAN: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" 
 /** A glibc. */
 export interface GlibcVersion {
   version: string;
-  /** The package, where a distribution's name is in the version string. */
+  /** The package, if a distribution's name is in the version string. */
   purl?: string;
 }
 
-/** @param text what the library tells, for example `Debian GLIBC 2.36-9+deb12u14`. */
+/** @param text the library's version string, for example `Debian GLIBC 2.36-9+deb12u14`. */
 export function describeGlibc(text: string, architecture: string): GlibcVersion {
   const [, vendor, version] = /^(Debian|Ubuntu) GLIBC (\S+)$/.exec(text) ?? [];
   if (vendor === undefined || version === undefined) return { version: text };

@@ -1,4 +1,4 @@
-/** THIRD-PARTY-LICENSES.txt: who made what is in the executables, and under which terms. */
+/** THIRD-PARTY-LICENSES.txt: the authors and licences of the parts of the executables. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Executable } from "../build/executable.ts";
@@ -13,10 +13,10 @@ import {
 import type { NpmPackage } from "./npm-packages.ts";
 import { CHANGE, packedFiles } from "./packed-files.ts";
 
-/** Name of the file in the release's folder. */
+/** Name of the file in the release's directory. */
 export const THIRD_PARTY_LICENCES = "THIRD-PARTY-LICENSES.txt";
 
-/** Texts that no package on the machine needs to have. */
+/** Texts that need not come with an installed package. */
 const TEXTS = join(ROOT, "packaging/licences");
 
 /** Texts of Bun's libraries by the names of {@link BunPart}. */

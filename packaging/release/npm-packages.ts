@@ -1,4 +1,4 @@
-/** The npm packages of which code is in the executables. The working directory is the sources' folder. */
+/** The npm packages whose code is in the executables. The working directory is that of the sources. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { BUNDLE } from "../build/compile.ts";
@@ -25,9 +25,9 @@ interface LockEntry {
 }
 
 /**
- * Bundles once more, and looks which packages gave bytes.
+ * Bundles once more, and determines which packages contributed bytes.
  *
- * @throws {Error} where node_modules is not what package-lock.json says, or a licence is missing.
+ * @throws {Error} if node_modules differs from package-lock.json, or a licence is missing.
  */
 export async function bundledPackages(): Promise<NpmPackage[]> {
   const { success, logs, metafile } = await Bun.build({

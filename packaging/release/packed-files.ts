@@ -3,7 +3,7 @@ import type { Runtime } from "../self-contained/libraries.ts";
 import { type NamedFile, withoutPreloadFile } from "../self-contained/pack.ts";
 import { sha256 } from "../build/inputs.ts";
 
-/** What was done to a changed file: the LGPL wants it to be said. */
+/** The change of a modified file, which the LGPL requires to be stated. */
 export const CHANGE = "the path /etc/ld.so.preload is made empty, so that it is not read";
 
 /** A file in an executable. */
@@ -12,7 +12,7 @@ export interface PackedFile {
   bytes: number;
   /** Of the bytes in the executable, in hexadecimal. */
   sha256: string;
-  /** Of the file that it was made of, where that is another. */
+  /** Of the original file, if that differs. */
   originalSha256?: string;
 }
 

@@ -18,7 +18,7 @@ export interface ReleaseOptions {
   level: number;
 }
 
-/** Makes everything but the executables; gives the files in the order in which they were made. */
+/** Makes everything but the executables; returns the files in the order in which they were made. */
 export async function makeRelease(
   executables: readonly Executable[],
   { outdir, force, level }: ReleaseOptions,
@@ -31,7 +31,7 @@ export async function makeRelease(
     put(outdir, THIRD_PARTY_LICENCES, thirdPartyLicences(executables, packages)),
     put(outdir, BILL_OF_MATERIALS, billOfMaterials(executables, packages)),
   ];
-  // Last, since it takes minutes, and the sources may change in these.
+  // Last, since it needs minutes in which the sources may change.
   const copies = level > 0 ? await compressAll(executables, { level, force }) : [];
   if (level === 0) for (const { path } of executables) dropCopy(path);
   const files = [...executables, ...copies, ...texts];

@@ -1,11 +1,11 @@
-/** The loader and the libraries that are packed: glibc's, from the machine that builds. */
+/** The loader and the libraries that are packed: those of glibc, from the build host. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { VsockboxError } from "../../src/errors.ts";
 import type { Architecture } from "../../src/elf/elf-head.ts";
 import type { NamedFile } from "./pack.ts";
 
-/** Where Debian, Fedora and their like have them, and Debian's packages for the other architecture. */
+/** Library directories of Debian, Fedora and similar, and of Debian's packages for the other architecture. */
 const FOLDERS: Readonly<Record<Architecture, readonly string[]>> = {
   x64: [
     "/lib/x86_64-linux-gnu",
@@ -29,7 +29,7 @@ const LOADERS: Readonly<Record<Architecture, string>> = {
   arm64: "ld-linux-aarch64.so.1",
 };
 
-/** What Bun asks for besides the loader; packing fails where that is not all. */
+/** Libraries that Bun needs besides the loader; packing fails if it needs others. */
 const LIBRARIES = ["libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0"];
 
 /** Debian's name of an architecture. */
@@ -39,15 +39,15 @@ const DEBIAN: Readonly<Record<Architecture, string>> = { x64: "amd64", arm64: "a
 export interface Runtime {
   loader: NamedFile;
   libraries: NamedFile[];
-  /** As the C library tells it, for example `Debian GLIBC 2.36-9+deb12u14`. */
+  /** As the C library reports it, for example `Debian GLIBC 2.36-9+deb12u14`. */
   glibc: string;
 }
 
 /**
  * Finds the loader and the libraries.
  *
- * @param folder where to look, in place of the usual folders.
- * @throws {VsockboxError} UNAVAILABLE where they are not on this machine.
+ * @param folder the directory to search, in place of the usual ones.
+ * @throws {VsockboxError} UNAVAILABLE if they are not installed.
  */
 export function findRuntime(architecture: Architecture, folder?: string): Runtime {
   const loader = LOADERS[architecture];

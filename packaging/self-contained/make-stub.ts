@@ -23,14 +23,14 @@ const FLAGS = [
   ..."-fno-tree-loop-distribute-patterns -nostdlib -static -Wl,--build-id=none".split(" "),
 ];
 
-/** The first line of what the compiler says of its version; undefined where there is none. */
+/** Returns the first line of the compiler's `--version`; undefined if there is no compiler. */
 export function compilerOf(architecture: Architecture): string | undefined {
   const compiler = Bun.which(`${TOOLS[architecture].prefix}gcc`);
   if (compiler === null) return undefined;
   return Bun.spawnSync([compiler, "--version"]).stdout.toString().split("\n", 1)[0];
 }
 
-/** Compiles the stub; gives its flat image. */
+/** Compiles the stub; returns its flat image. */
 export function compileStub(architecture: Architecture): Uint8Array {
   const { prefix, flag } = TOOLS[architecture];
   const folder = mkdtempSync(join(tmpdir(), "vsockbox-stub-"));

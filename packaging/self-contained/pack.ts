@@ -1,10 +1,10 @@
 /**
  * Makes a self-contained executable: a compiled program, its loader and its libraries in one ELF file
- * that the kernel starts without an interpreter. stub.c tells what happens at its start.
+ * that the kernel starts without an interpreter. stub.c describes its start.
  *
- * The program's own segments stay as they are, so it is loaded page by page as before. Behind them come
- * two more: the stub with its table, read and executed, and the data, read only, which is taken out of
- * memory before the program begins. Their headers take the places of PT_INTERP and PT_NOTE.
+ * The program's own segments stay as they are, so it is loaded page by page as before. Two more follow
+ * them: the stub with its table, read and executed, and the data, read only, which is unmapped before the
+ * program begins. Their headers replace PT_INTERP and PT_NOTE.
  */
 import { VsockboxError } from "../../src/errors.ts";
 import {
@@ -33,7 +33,7 @@ export interface NamedFile {
   bytes: Uint8Array;
 }
 
-/** What is packed. */
+/** The parts of a packed file. */
 export interface Parts {
   /** The compiled program, which asks for `loader` and `libraries`. */
   program: NamedFile;
@@ -47,7 +47,7 @@ export interface Parts {
 /**
  * The whole file, to be written with mode 0755.
  *
- * @throws {VsockboxError} CONFIG where the parts do not fit each other.
+ * @throws {VsockboxError} CONFIG if the parts do not fit each other.
  */
 export function packSelfContained(parts: Parts): Uint8Array {
   const program = ElfFile.inMemory(parts.program.bytes, parts.program.name);
@@ -75,7 +75,7 @@ export function packSelfContained(parts: Parts): Uint8Array {
   const view = new DataView(file.buffer);
   const headersAddress = codeAddress + headersAt;
   for (const [index, header] of program.headers.entries()) {
-    // The loader takes the difference of this address and the headers' own for the load address: 0.
+    // The loader computes the load address as the difference of this address and that in the headers: 0.
     const own = header.type === PT.PHDR ? { ...header, address: headersAddress } : header;
     writeProgramHeader(view, codeOffset + headersAt + index * PROGRAM_HEADER_BYTES, own);
   }
@@ -111,7 +111,7 @@ export function packSelfContained(parts: Parts): Uint8Array {
 /**
  * The architecture of a program that is to be packed.
  *
- * @throws {VsockboxError} CONFIG where there are no self-contained executables for its machine.
+ * @throws {VsockboxError} CONFIG if there are no self-contained executables for its architecture.
  */
 export function packedArchitecture({ name, bytes }: NamedFile): Architecture {
   return architectureFor(ElfFile.inMemory(bytes, name).machine, name);
@@ -164,8 +164,8 @@ function check({ program, libraries }: Parts, image: ElfFile, loader: ElfFile): 
 }
 
 /**
- * glibc's loader reads a list of libraries from /etc/ld.so.preload. What is in it on the machine where
- * the program runs is made for the C library there, and the loader ends the process where a version of a
+ * glibc's loader reads a list of libraries from /etc/ld.so.preload. Its libraries on the system where
+ * the program runs are made for the C library there, and the loader ends the process if a version of a
  * symbol is missing. With an empty path there is no such file.
  */
 export function withoutPreloadFile({ name, bytes }: NamedFile): NamedFile {

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import type { Architecture } from "../../src/elf/elf-head.ts";
 import { TABLE_BYTES } from "./stub-table.ts";
 
-/** Files of this folder. */
+/** Files of this directory. */
 export const STUB_FILES: Readonly<Record<Architecture, string>> = {
   x64: "stub.x64.hex",
   arm64: "stub.arm64.hex",

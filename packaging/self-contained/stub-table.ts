@@ -1,6 +1,6 @@
 /** The table at the beginning of the stub, as `struct table` of stub.c has it: little-endian. */
 
-/** Bytes of the table; the code begins behind it, with its entry point. */
+/** Bytes of the table; the code follows it, with its entry point. */
 export const TABLE_BYTES = 1024;
 
 const MAX_SEGMENTS = 6;
@@ -26,7 +26,7 @@ export interface PackedLibrary {
   name: string;
 }
 
-/** What the stub is told. All are addresses or bytes. */
+/** The stub's parameters. All are addresses or bytes. */
 export interface StubTable {
   programEntry: number;
   programHeaders: number;
@@ -35,14 +35,14 @@ export interface StubTable {
   dataBytes: number;
   loaderEntry: number;
   loaderBytes: number;
-  /** 0 where the program does not call pthread_getattr_np. */
+  /** 0 if the program does not call pthread_getattr_np. */
   attributesSlot: number;
   segments: readonly LoaderSegment[];
   libraries: readonly PackedLibrary[];
 }
 
 /**
- * @throws {RangeError} where there are more segments or libraries than places, or a name is too long.
+ * @throws {RangeError} if there are more segments or libraries than places, or a name is too long.
  */
 export function encodeStubTable(table: StubTable): Uint8Array {
   const { segments, libraries } = table;

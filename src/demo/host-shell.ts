@@ -1,4 +1,4 @@
-/** The shell of a demo's user: lines with `vsockbox` in them, in a folder of their own. */
+/** The shell of a demo's user: lines with `vsockbox` in them, in a directory of their own. */
 import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,7 +7,7 @@ import { endingWithUs } from "../process/terminate-with-parent.ts";
 import { ownEnvironment } from "../process/environment.ts";
 import { delay } from "../io/deadline.ts";
 
-/** What a shell line gave. */
+/** The result of a shell line. */
 export interface LineResult {
   status: number;
   /** Standard output, then standard error. */
@@ -21,13 +21,13 @@ const SOCKET_POLL_MS = 20;
 
 /** Runs lines, also in the background. All that it started ends with it. */
 export class HostShell implements AsyncDisposable {
-  /** The folder for sockets and files: `$DIR` in lines. */
+  /** The directory of sockets and files: `$DIR` in lines. */
   readonly folder = mkdtempSync(join(tmpdir(), "vsockbox-demo-"));
   readonly #variables: Readonly<Record<string, string>>;
   readonly #signal: AbortSignal;
   readonly #running = new Set<Bun.Subprocess>();
 
-  /** `agent` gives the agent's address, `$AGENT` in lines, from the folder's path. */
+  /** `agent` returns the agent's address, `$AGENT` in lines, from the directory's path. */
   constructor(binary: string, agent: (folder: string) => string, signal: AbortSignal) {
     this.#signal = signal;
     const bin = join(this.folder, "bin");
@@ -61,7 +61,7 @@ export class HostShell implements AsyncDisposable {
   /**
    * Starts one command in the background and waits until its socket is there.
    *
-   * @throws {VsockboxError} UNAVAILABLE with what it said, where it ends or makes none; the signal's
+   * @throws {VsockboxError} UNAVAILABLE with its output, if it exits or makes none; the signal's
    * reason.
    */
   async background(line: string, socket: string): Promise<void> {
@@ -97,7 +97,7 @@ export class HostShell implements AsyncDisposable {
     return child;
   }
 
-  /** Ends everything and removes the folder. */
+  /** Ends all processes and removes the directory. */
   async [Symbol.asyncDispose](): Promise<void> {
     const running = [...this.#running];
     for (const { pid } of running) {

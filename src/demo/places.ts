@@ -1,4 +1,4 @@
-/** Where the demo runs: against a guest behind hybrid-proxy, or on this machine over a Unix socket. */
+/** The other end of the demo: a guest with hybrid-proxy, or a local agent on a Unix socket. */
 import { join } from "node:path";
 import { bootGuest } from "../vm/guest.ts";
 import { findBusybox } from "../vm/guest-image.ts";
@@ -15,7 +15,7 @@ export interface Place extends AsyncDisposable {
   steps: readonly DemoStep[];
   /** What the commands go over, in words. */
   over: string;
-  /** Resolves when the guest is off; undefined where there is none. */
+  /** Resolves when the guest is off; undefined if there is none. */
   guestOff: Promise<unknown> | undefined;
 }
 
@@ -36,7 +36,7 @@ const DEVICE = {
 };
 
 /**
- * Looks for all that a guest needs.
+ * Finds everything that a guest needs.
  *
  * @throws {VsockboxError} UNAVAILABLE with what to install.
  */
@@ -53,7 +53,7 @@ function checkVmm(vmm: VmmName): void {
 /**
  * What a guest of the demo can run under: QEMU, else User-mode Linux.
  *
- * @throws {VsockboxError} UNAVAILABLE with what QEMU lacks where there is neither.
+ * @throws {VsockboxError} UNAVAILABLE with the parts that QEMU lacks, if there is neither.
  */
 export function availableVmm(): VmmName {
   try {
@@ -73,7 +73,7 @@ export function availableVmm(): VmmName {
  * A guest with a kernel of its own, whose vsock is a device of hybrid-proxy, and whose init is the
  * agent.
  *
- * @throws {VsockboxError} UNAVAILABLE where the VMM, a kernel or busybox is missing.
+ * @throws {VsockboxError} UNAVAILABLE if the VMM, a kernel or busybox is missing.
  */
 export async function guestPlace(options: GuestPlaceOptions): Promise<Place> {
   const { binary, vmm, onStage, signal } = options;
@@ -103,7 +103,7 @@ export async function guestPlace(options: GuestPlaceOptions): Promise<Place> {
   }
 }
 
-/** This machine, with the agent on a Unix socket. */
+/** The local system, with the agent on a Unix socket. */
 export function localPlace(binary: string, signal: AbortSignal): Place {
   const shell = new HostShell(binary, (folder) => `unix:${join(folder, "agent.socket")}`, signal);
   return {

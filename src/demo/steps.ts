@@ -1,8 +1,8 @@
-/** What `vsockbox demo` shows: commands of a user, and what they must give. */
+/** The steps of `vsockbox demo`: commands of a user, and their expected output. */
 
-/** One command of the demo. In its lines `$AGENT` is the agent's address, `$DIR` the demo's folder. */
+/** One command of the demo. In its lines `$AGENT` is the agent's address, `$DIR` the demo's directory. */
 export interface DemoStep {
-  /** Said before. */
+  /** Printed before it. */
   caption: string;
   /** A command that runs in the background from then on, and the socket that it makes. */
   background?: { line: string; socket: string };
@@ -53,7 +53,7 @@ const COMMANDS: readonly DemoStep[] = [
   },
 ];
 
-/** What needs a machine of its own at the other end. */
+/** Steps that need a VM at the other end. */
 const GUEST_COMMANDS: readonly DemoStep[] = [
   {
     caption: "A file goes up,",

@@ -16,7 +16,7 @@ import { type Forward, type ForwardOptions, openForward } from "./forward.ts";
 export class Agent implements AsyncDisposable {
   /** The guest's files. */
   readonly files: Files;
-  /** Resolves when the connection is gone. Never rejects. */
+  /** Resolves when the connection is closed. Never rejects. */
   readonly closed: Promise<void>;
   readonly #client: AgentClient;
 

@@ -13,13 +13,13 @@ export interface CommandOptions {
   cwd?: string;
   /** `uid`, `uid:gid` or a name of the guest. */
   user?: string;
-  /** Confinement on top of the agent's own: no-new-privs, drop-caps, pid-namespace, seccomp, all. */
+  /** Confinement in addition to the agent's own: no-new-privs, drop-caps, pid-namespace, seccomp, all. */
   sandbox?: readonly string[];
   /** Fires to end the command. */
   signal?: AbortSignal;
 }
 
-/** What a finished command gave. */
+/** The result of a finished command. */
 export interface CommandResult extends RemoteExit {
   stdout: Uint8Array;
   stderr: Uint8Array;
@@ -32,15 +32,15 @@ export interface RunningCommand extends AsyncIterable<{
   stream: "stdout" | "stderr";
   bytes: Uint8Array;
 }> {
-  /** Sends input; resolves when there is room for more. */
+  /** Sends input; resolves when more is accepted. */
   write(bytes: Uint8Array | string): Promise<void>;
   /** The end of its input. */
   endInput(): void;
   /** Sends a signal, by name or number, to its process group. */
   kill(signal?: NodeJS.Signals | number): void;
-  /** Tells a terminal's new size. */
+  /** Sends a terminal's new size. */
   resize(rows: number, cols: number): void;
-  /** How it ended. Output that nobody reads holds a command up, so read it. */
+  /** Its exit status. Unread output blocks a command, so read it. */
   readonly exited: Promise<RemoteExit>;
 }
 
@@ -85,7 +85,7 @@ export async function exec(
 ): Promise<CommandResult> {
   const running = spawn(client, command, { ...options, input: options.stdin !== undefined });
   if (options.stdin !== undefined) {
-    // Both ways at once: a command may write before it has read all.
+    // Input and output at once: a command may write before it has read all.
     void running.write(options.stdin).then(
       () => running.endInput(),
       () => undefined,
@@ -120,7 +120,7 @@ function settingOf(name: string, value: string): Uint8Array {
   return Buffer.from(`${name}=${value}`);
 }
 
-/** What C strings cannot hold. */
+/** NUL, which C strings cannot contain. */
 function assertText(what: string, text: unknown): void {
   if (typeof text !== "string") throw new TypeError(`${what} is not a string`);
   if (text.includes("\0")) throw new TypeError(`${what} has a NUL character`);

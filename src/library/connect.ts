@@ -1,4 +1,4 @@
-/** The library's way in. */
+/** The entry of the library. */
 import { AgentClient } from "../agent/client/agent-client.ts";
 import { EXEC_PORT } from "../agent/ports.ts";
 import { profileOf, resolveAddress } from "../config/profiles.ts";
@@ -18,8 +18,8 @@ export interface ConnectOptions {
    */
   timeoutMs?: number;
   /**
-   * Between pings to an agent that is silent while something is awaited from it, in milliseconds
-   * (default 30,000; 0: none). After three without an answer everything that is open ends with TIMEOUT.
+   * Interval of pings to an agent that is silent while an answer is awaited, in milliseconds
+   * (default 30,000; 0: none). After three without an answer all open requests fail with TIMEOUT.
    */
   keepaliveMs?: number;
   signal?: AbortSignal;
@@ -35,8 +35,8 @@ export interface ConnectOptions {
  *
  * @param address as on the command line: `3`, `vsock:3:5000`, `hybrid:/run/vm4.vsock`,
  * `unix:/run/agent.sock`, or the name of a profile.
- * @throws {VsockboxError} USAGE (malformed address), CONFIG (no such profile), UNAVAILABLE (nobody
- * there, or an agent that is none of ours), TIMEOUT, REFUSED (CID or token), ABORTED.
+ * @throws {VsockboxError} USAGE (malformed address), CONFIG (no such profile), UNAVAILABLE (no
+ * listener, or an agent that is not vsockbox), TIMEOUT, REFUSED (CID or token), ABORTED.
  */
 export async function connectAgent(address: string, options: ConnectOptions = {}): Promise<Agent> {
   const { timeoutMs, keepaliveMs, signal, allowClearToken: allowsClearToken } = options;

@@ -1,4 +1,4 @@
-/** The guest's files, for the library. Paths are strings; a Uint8Array names what is not UTF-8. */
+/** The guest's files, for the library. Paths are strings; a Uint8Array is a path that need not be UTF-8. */
 import type { AgentClient, TransferOptions } from "../agent/client/agent-client.ts";
 import type { TransferSummary } from "../agent/transfer/transfer.ts";
 import { baseName, type BytesPath, bytesPath, parentOf, showPath } from "../files/bytes-path.ts";
@@ -7,10 +7,10 @@ import type { FileKind } from "../files/facts.ts";
 import type { ByteSource } from "../io/pump.ts";
 import { type JsonObject, numberField, textField } from "../protocols/agent/json-fields.ts";
 
-/** A path of the guest or of this machine. */
+/** A path of the guest or a local one. */
 export type Path = string | Uint8Array;
 
-/** What there is to be said of a file. */
+/** The facts of a file. */
 export interface FileFacts {
   type: FileKind;
   /** In bytes. */
@@ -59,7 +59,7 @@ export class Files {
     return this.#client.read(pathBytes(path));
   }
 
-  /** Writes a file, whole or not at all: what was there stays until all bytes are there. */
+  /** Writes a file atomically: an old one stays until all bytes are written. */
   async write(path: Path, content: Uint8Array | string | ByteSource): Promise<void> {
     const target = pathBytes(path);
     const source =
@@ -82,7 +82,7 @@ export class Files {
     return this.#client.download(pathBytes(remote), parentOf(target), baseName(target), options);
   }
 
-  /** The facts of a file; of what a symbolic link leads to, unless `follow` is false. */
+  /** The facts of a file; of a symbolic link's target, unless `follow` is false. */
   async stat(path: Path, { follow = true } = {}): Promise<FileFacts> {
     return factsOf(await this.#client.request({ op: "stat", path: pathBytes(path), follow }));
   }
@@ -96,12 +96,12 @@ export class Files {
     return entries;
   }
 
-  /** Makes a directory; with `parents` also those above, and it may be there already. */
+  /** Makes a directory; with `parents` also those above, and it may exist already. */
   async mkdir(path: Path, { parents = false, mode }: { parents?: boolean; mode?: number } = {}) {
     await this.#client.request({ op: "mkdir", path: pathBytes(path), parents, mode });
   }
 
-  /** Removes a file or, with `recursive`, a tree. With `force` it need not be there. */
+  /** Removes a file or, with `recursive`, a tree. With `force` it need not exist. */
   async remove(path: Path, { recursive = false, force = false } = {}): Promise<void> {
     await this.#client.request({
       op: "remove",
@@ -120,7 +120,7 @@ export class Files {
 }
 
 /**
- * The bytes of a path that a program gave.
+ * Returns the bytes of a path of the caller.
  *
  * @throws {VsockboxError} USAGE if it is empty or has a NUL byte.
  */

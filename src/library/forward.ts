@@ -5,28 +5,28 @@ import { toVsockboxError } from "../errors.ts";
 import { dialEndpoint, listenEndpoint } from "../net/endpoint.ts";
 import { type Endpoint, formatEndpoint } from "../text/endpoint.ts";
 
-/** From a listener to the place where its connections lead. */
+/** A listener and the target of its connections. */
 export interface ForwardOptions {
   /** `local`: listen here, connect in the guest; `remote`: the other way round. */
   direction?: "local" | "remote";
   listen: Endpoint;
   target: Endpoint;
-  /** Told of connections that could not be carried on; the forward stays. */
+  /** Called for connections that failed; the forward stays. */
   onError?: (error: Error) => void;
 }
 
 /** An open forward. */
 export interface Forward extends Disposable {
-  /** Where it listens, with the port that the kernel chose: `127.0.0.1:8080`, `unix:/run/x.sock`. */
+  /** The listening address, with the port that the kernel chose: `127.0.0.1:8080`, `unix:/run/x.sock`. */
   readonly listening: string;
-  /** Stops listening. Connections that are open go on. */
+  /** Stops listening. Open connections stay. */
   close(): void;
 }
 
 /**
  * Opens a forward.
  *
- * @throws {VsockboxError} CANNOT_CREATE where the listener cannot be opened.
+ * @throws {VsockboxError} CANNOT_CREATE if the listener cannot be opened.
  */
 export async function openForward(
   client: AgentClient,

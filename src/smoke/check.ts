@@ -4,7 +4,7 @@ import { VsockboxError } from "../errors.ts";
 /** One check of a subject: a line of the report. */
 export interface CheckOf<Subject> {
   name: string;
-  /** Returns what was seen, in words; throws what went wrong. */
+  /** Returns the finding as text; throws if the check fails. */
   run(subject: Subject): Promise<string>;
 }
 

@@ -200,7 +200,7 @@ const transferCheck: Check = {
         }
         await stream.end();
       })();
-      // Where it fails, reading fails too, and says why.
+      // If it fails, reading fails too, with the reason.
       sending.catch(() => undefined);
       let count = 0;
       for await (const chunk of stream) {
@@ -224,7 +224,7 @@ const cidCheck: Check = {
   },
 };
 
-/** Loads vsock_loopback where it is missing. */
+/** Loads vsock_loopback if it is missing. */
 const moduleCheck: Check = {
   name: "vsock modules",
   async run() {
@@ -244,7 +244,7 @@ const moduleCheck: Check = {
   },
 };
 
-/** What is checked over this address, in order. */
+/** The checks over this address, in order. */
 export function checksFor(address: SocketAddress): Check[] {
   const common = [
     connectCheck,

@@ -56,7 +56,7 @@ export class TestedAgent implements AsyncDisposable {
     const path = this.directory;
     const request = { op: "remove", path, recursive: true, force: true, report: false } as const;
     const removing = this.client.request(request);
-    // A connection that broke in a check leaves it in the guest.
+    // If the connection breaks during a check, the file stays in the guest.
     await removing.catch(() => undefined);
     await this.client.close();
   }
@@ -140,7 +140,7 @@ const dialCheck: CheckOf<TestedAgent> = {
   },
 };
 
-/** What is checked of an agent, in order. */
+/** The checks of an agent, in order. */
 export const TARGET_CHECKS: readonly CheckOf<TestedAgent>[] = [
   pingCheck,
   execCheck,
