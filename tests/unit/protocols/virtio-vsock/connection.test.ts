@@ -100,6 +100,38 @@ describe("a connection of the host", () => {
   });
 });
 
+describe("a connection that is not open", () => {
+  const asked = () => {
+    const connection = new Connection(1 << 30, 1234, PacketType.Stream, BUFFER);
+    connection.begin(BUFFER, 0);
+    return connection;
+  };
+
+  test.each([
+    ["a RESPONSE from the guest that asked", Op.Response],
+    ["data before the host's side is connected", Op.Rw],
+    ["a SHUTDOWN before the host's side is connected", Op.Shutdown],
+  ])("refuses %s", (_, op) => {
+    const connection = asked();
+    expect(connection.onPacket(packet(op, { len: op === Op.Rw ? 1 : 0 }))).toBe(Action.Close);
+    expect(tellAll(connection)).toEqual([[Op.Rst, 0]]);
+  });
+
+  test("sends no RST to a guest that has sent one", () => {
+    const connection = open();
+    connection.onPacket(packet(Op.Rst));
+    connection.kill();
+    expect(tellAll(connection)).toEqual([]);
+  });
+});
+
+test("states, actions and pending packets are distinct", () => {
+  for (const values of [State, Action, Pending]) {
+    const numbers: number[] = Object.values(values);
+    expect(new Set(numbers).size).toBe(numbers.length);
+  }
+});
+
 describe("credit", () => {
   test("is never exceeded; without it the guest is asked once", () => {
     const connection = open();
@@ -116,6 +148,38 @@ describe("credit", () => {
       [Op.Rw, 3000],
       [Op.CreditRequest, 0],
     ]);
+  });
+
+  test("that comes while no data waits for it causes nothing", () => {
+    const connection = new Connection(1 << 30, 1234, PacketType.Stream, BUFFER);
+    connection.begin(BUFFER, 0);
+    connection.accept();
+    expect(tellAll(connection)).toEqual([[Op.Response, 0]]);
+    connection.onPacket(packet(Op.CreditUpdate));
+    expect(connection.pending).toBe(0);
+  });
+
+  test("is not asked for again because of a packet that brings none", () => {
+    const connection = open();
+    connection.onReadable();
+    expect(tellAll(connection, [BUFFER]).at(-1)).toEqual([Op.CreditRequest, 0]);
+    connection.onPacket(packet(Op.CreditUpdate, { fwdCnt: 0 }));
+    expect(tellAll(connection, [1])).toEqual([]);
+    connection.onPacket(packet(Op.CreditUpdate, { fwdCnt: 1 }));
+    expect(tellAll(connection, [1])).toEqual([
+      [Op.Rw, 1],
+      [Op.CreditRequest, 0],
+    ]);
+  });
+
+  test("of one byte is used, alone and before other packets", () => {
+    for (const others of [0, Pending.CreditUpdate, Pending.Shutdown]) {
+      const connection = open();
+      connection.onPacket(packet(Op.CreditUpdate, { bufAlloc: 1 }));
+      connection.onReadable();
+      connection.post(others);
+      expect(connection.next()).toBe(Pending.Data);
+    }
   });
 
   test("wraps around 2^32 both ways", () => {
