@@ -15,7 +15,7 @@ import { StartError } from "../../start-error.ts";
 import { ReceiveWindow, SendCredit } from "../../protocols/agent/credit.ts";
 import { decodeError, encodeError } from "../../protocols/agent/hello.ts";
 import { field, type JsonObject } from "../../protocols/agent/json-fields.ts";
-import { borrowFrameBuffer, returnFrameBuffer } from "./frame-buffers.ts";
+import { borrowFrameBuffer, frameIn, returnFrameBuffer } from "./frame-buffers.ts";
 import type { BudgetShare } from "./memory-budget.ts";
 
 /** What comes out of a channel, in the order in which the peer sent it. */
@@ -148,7 +148,7 @@ export class Channel {
   async #sendLarge(stream: number, bytes: Uint8Array): Promise<void> {
     const buffer = borrowFrameBuffer();
     try {
-      const frame = buffer.subarray(0, DATA_HEADER_BYTES + bytes.length);
+      const frame = frameIn(buffer, bytes.length);
       fillDataHeader(frame, this.id, stream);
       frame.set(bytes, DATA_HEADER_BYTES);
       await this.#carrier.write(frame);

@@ -7,11 +7,26 @@ import { DATA_HEADER_BYTES, MAX_DATA_BYTES } from "../../protocols/agent/channel
 /** Buffers that wait for their next frame, of all channels together. */
 const MAX_SPARE_BUFFERS = 2;
 
+/** Processors copy to a multiple of this many times as fast as to any other place, in bytes. */
+const ALIGNMENT_BYTES = 64;
+
+/** Where a frame begins in its buffer, so that the bytes after its header are aligned. */
+const FRAME_OFFSET_BYTES = ALIGNMENT_BYTES - DATA_HEADER_BYTES;
+
 const spareBuffers: Uint8Array[] = [];
 
-/** Returns a buffer for the largest Data frame, with any content. */
+/** Returns a buffer for one Data frame, with any content; see {@link frameIn}. */
 export function borrowFrameBuffer(): Uint8Array {
-  return spareBuffers.pop() ?? new Uint8Array(DATA_HEADER_BYTES + MAX_DATA_BYTES);
+  return spareBuffers.pop() ?? new Uint8Array(ALIGNMENT_BYTES + MAX_DATA_BYTES);
+}
+
+/**
+ * Returns the frame in a buffer that has space for the header and this many bytes after it.
+ *
+ * @param dataBytes at most `MAX_DATA_BYTES`.
+ */
+export function frameIn(buffer: Uint8Array, dataBytes: number): Uint8Array {
+  return buffer.subarray(FRAME_OFFSET_BYTES, ALIGNMENT_BYTES + dataBytes);
 }
 
 /** Keeps a buffer for the next frame, once the kernel has all of its bytes. */

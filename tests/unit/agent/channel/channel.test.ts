@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { VsockboxError } from "../../../../src/errors.ts";
 import { Channel, type ChannelItem } from "../../../../src/agent/channel/channel.ts";
-import { encodeData } from "../../../../src/protocols/agent/channel-frames.ts";
+import { DATA_HEADER_BYTES, encodeData } from "../../../../src/protocols/agent/channel-frames.ts";
 
 const WINDOW = 2 * 1024 * 1024;
 
@@ -58,6 +58,7 @@ test("large frames of senders at the same time have buffers of their own, used a
   await first.done;
   const third = await send(3);
   expect(third.frame.buffer === first.frame.buffer).toBe(true);
+  expect((third.frame.byteOffset + DATA_HEADER_BYTES) % 64).toBe(0);
   expect(second.frame.at(-1)).toBe(2);
   second.sent.resolve();
   third.sent.reject(new Error("broken"));
