@@ -3,13 +3,13 @@ import { encodeMessage, Type } from "../protocols/vsock-shell/message.ts";
 import { encodeText } from "../protocols/vsock-shell/texts.ts";
 import type { MessageConnection } from "./message-connection.ts";
 
-/** How long the server may take to end the session, in milliseconds. */
+/** Limit for the server's end of the session, in milliseconds. */
 const FAREWELL_MS = 2000;
 
 /**
- * Ends a session and waits for the server's end of it. Where a client just closes, a C server does
- * not notice and spins for ever; where it is told something that it does not know, it ends the
- * session and reads what it has freed, which often ends the server. The end of a child is what it
+ * Ends a session and waits for the server's end of it. If a client just closes, a C server does
+ * not notice and spins for ever; if it gets an unknown message, it ends the
+ * session and uses memory after freeing it, which often ends the server. The end of a child is what it
  * handles well: so it is asked for a command that ends at once.
  *
  * @param unfinished the rest of a message that was begun.
@@ -22,11 +22,11 @@ export async function leaveTransfer(
   await untilClosed(connection, Buffer.concat([unfinished, exit]));
 }
 
-/** Ctrl-C for what runs, then Ctrl-D for the shell behind it. */
+/** Ctrl-C for the running command, then Ctrl-D for its shell. */
 const INTERRUPT_KEY = new Uint8Array([0x03]);
 const END_KEY = new Uint8Array([0x04]);
 
-/** A shell that was interrupted drops what is typed before it prompts again; in milliseconds. */
+/** An interrupted shell discards input before its next prompt; in milliseconds. */
 const KEY_PAUSE_MS = 150;
 
 /** Ends a terminal: what runs in it, as far as it obeys, and the shell. */

@@ -27,7 +27,7 @@ const STALL_MS = 1000;
 const MAX_STALLS = 30;
 
 /**
- * Looks at where it is to go, before anything is asked for.
+ * Checks the destination before the server is asked.
  *
  * @throws {VsockboxError} CANNOT_CREATE, USAGE.
  */
@@ -59,7 +59,7 @@ export function checkDownload({ local, overwrite, resume }: TransferRequest): vo
 }
 
 /**
- * Takes a file or tree.
+ * Receives a file or tree.
  *
  * @throws {VsockboxError} what ended the transfer; nothing partial stands under the file's name then.
  */
@@ -123,7 +123,7 @@ async function downloadPlainly(
   } finally {
     if (!isComplete) file.abandon(false);
   }
-  // A C server takes the acknowledgement for something that it does not know.
+  // A C server does not know the acknowledgement.
   if (queue === undefined) await connection.send(Type.FileDataEndAck);
   summary.files = 1;
   return summary;
@@ -152,7 +152,7 @@ async function receive(
       if (event.kind !== "data") continue;
       await onData(event.bytes);
       const wake = queue?.next();
-      // Whoever reads notices where the connection is broken, behind what came before that.
+      // The reader notices a broken connection, after the bytes before it.
       if (wake !== undefined && wake.length > 0) {
         void connection.sendEncoded(wake).catch(() => undefined);
       }

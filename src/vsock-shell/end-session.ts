@@ -1,4 +1,4 @@
-/** Telling a client why its session ends, so that every kind of client ends too. */
+/** Ends a session with a reason, so that every kind of client exits too. */
 import { VsockboxError } from "../errors.ts";
 import { encodeMessage, Type } from "../protocols/vsock-shell/message.ts";
 import type { ServerProtocol } from "../protocols/vsock-shell/server-protocol.ts";
@@ -10,8 +10,8 @@ import type { MessageConnection } from "./message-connection.ts";
 const UNREAD_END_MS = 10_000;
 
 /**
- * Says it and closes. A C client that sends or takes a file ends at a refusal of its kind, wherever
- * in the transfer; one with a terminal shows the text and ends at CLIENT_END. Each only logs what is
+ * Sends the reason and closes. A C client that sends or receives a file exits at a refusal of its kind, wherever
+ * in the transfer; one with a terminal shows the text and ends at CLIENT_END. Each only logs messages that are
  * meant for the others. Never throws.
  */
 export async function endWithError(
@@ -31,7 +31,7 @@ export async function endWithError(
     encodeMessage(Type.ClientEnd),
   ];
   const bytes = Buffer.concat(words);
-  // Nobody may be left to take it: then it is not waited for.
+  // The client may have disconnected; then it is not awaited.
   void connection.sendEncoded(bytes).catch(() => undefined);
   const timer = setTimeout(() => connection.stream.abort(), UNREAD_END_MS);
   await connection.finish();

@@ -16,8 +16,8 @@ import {
 } from "../protocols/vsock-shell/message.ts";
 
 /**
- * A C program keeps what it has not handled in a buffer of its own; it never gets more than 500,000
- * bytes ahead. Unix sockets are told so (the kernel doubles the number); over AF_VSOCK the credit of
+ * A C program keeps unhandled bytes in a buffer of its own; it never gets more than 500,000
+ * bytes ahead. Unix sockets have this as SO_SNDBUF (the kernel doubles the number); over AF_VSOCK the credit of
  * a C program is 256 KiB.
  */
 const C_PEER_SEND_BUFFER_BYTES = 150_000;
@@ -25,7 +25,7 @@ const C_PEER_SEND_BUFFER_BYTES = 150_000;
 /** Messages over a stream, for either end. */
 export class MessageConnection {
   readonly stream: SocketStream;
-  /** How long the server may take for an answer that the protocol promises, in milliseconds. */
+  /** Limit for a server's answer, in milliseconds. */
   readonly answerTimeoutMs: number;
   readonly #reader = new MessageReader();
   readonly #address: SocketAddress | undefined;
@@ -60,7 +60,7 @@ export class MessageConnection {
   /**
    * The next message; undefined at end of input.
    *
-   * @throws {VsockboxError} BAD_DATA; TRANSPORT where the connection broke or ended in a message.
+   * @throws {VsockboxError} BAD_DATA; TRANSPORT if the connection broke or ended in a message.
    */
   async next(): Promise<Message | undefined> {
     for (;;) {
@@ -96,7 +96,7 @@ export class MessageConnection {
   /**
    * The next message, which the protocol promises.
    *
-   * @throws {VsockboxError} TIMEOUT where it does not come in time, and as {@link next}.
+   * @throws {VsockboxError} TIMEOUT if it does not come in time, and as {@link next}.
    */
   nextInTime(): Promise<Message | undefined> {
     return answerInTime(this.stream, this.next(), {
@@ -120,7 +120,7 @@ export class MessageConnection {
     return this.stream.write(bytes);
   }
 
-  /** Gives the stream back: it goes on in another protocol. */
+  /** Returns the stream, which continues in another protocol. */
   detach(): SocketStream {
     this.stream.unread(this.#reader.takeRest());
     return this.stream;

@@ -32,14 +32,14 @@ export const PLAIN_FLAGS = {
   keep: false,
 } as const;
 
-/** The object behind a granted transfer without features; nothing for a C client. */
+/** The object of a granted transfer without features; nothing for a C client. */
 export function plainGrant({ extension }: TransferEvent, size?: number): JsonObject | undefined {
   return extension === undefined
     ? undefined
     : encodeGrantExtension({ features: [], window: 0, size }, VERSION);
 }
 
-/** The peer is gone in the middle of a file. */
+/** The peer has disconnected in the middle of a file. */
 export function vanished(operation: string): VsockboxError {
   return new VsockboxError({
     code: "TRANSPORT",

@@ -12,7 +12,7 @@ import { PLAIN_FLAGS, plainFile, plainGrant, vanished } from "./plain-file.ts";
 import { Waker } from "./wake-c-client.ts";
 
 /**
- * A C client's queue has 1,000,000 bytes and begins anew only where a message ends exactly at its
+ * A C client's queue has 1,000,000 bytes and wraps only if a message ends exactly at its
  * end: the one that does not fit is lost, and no more comes, not even an end.
  */
 const C_CLIENT_QUEUE_BYTES = 1_000_000;
@@ -23,11 +23,11 @@ const FULL_MESSAGE_BYTES = HEADER_BYTES + MAX_DATA_BYTES;
 /** A client that does not answer so many wakes at the end of its queue has lost a message. */
 const LOST_AFTER_WAKES = 5;
 
-/** How often that is looked at, in milliseconds. */
+/** Interval of that check, in milliseconds. */
 const QUEUE_CHECK_MS = 100;
 
 /**
- * Takes one file.
+ * Receives one file.
  *
  * @throws {VsockboxError} what ended the upload; nothing stands under the file's name then.
  */
@@ -59,7 +59,7 @@ export async function runPlainUpload(
   await connection.send(Type.FileDataEndAck);
 }
 
-/** Takes the bytes until the client's end of file. */
+/** Receives the bytes until the client's end of file. */
 async function receive(
   connection: MessageConnection,
   protocol: ServerProtocol,

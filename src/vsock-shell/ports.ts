@@ -1,2 +1,2 @@
-/** Where vsock-shell listens unless told otherwise: the README's port, not the C code's 9999. */
+/** The default port of vsock-shell: that of its README, not the C code's 9999. */
 export const SHELL_PORT = 5000;

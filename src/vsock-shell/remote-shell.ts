@@ -35,9 +35,9 @@ export class RemoteShell {
   }
 
   /**
-   * Asks for the session. The size comes behind: a C server that gets it first ends the session.
+   * Requests the session. The size follows: a C server that gets it first ends the session.
    *
-   * @throws {VsockboxError} USAGE where the command is too long.
+   * @throws {VsockboxError} USAGE if the command is too long.
    */
   async start({ command, term, size, plain }: ShellRequest): Promise<void> {
     const extension = plain
@@ -55,12 +55,12 @@ export class RemoteShell {
     return this.#connection.sendBytes(Type.ClientData, bytes);
   }
 
-  /** Tells the new size. */
+  /** Sends the new size. */
   resize(size: WindowSize): Promise<void> {
     return this.#connection.send(Type.WindowSize, encodeWindowSize(size));
   }
 
-  /** Leaves: the server ends what runs. Only a C server has to be asked to. */
+  /** Disconnects: the server ends the running command. Only a C server has to be asked to. */
   abort(reason: VsockboxError): void {
     if (this.#isOurs) this.#connection.stream.abort(reason);
     else this.#farewell ??= leaveTerminal(this.#connection);
@@ -69,8 +69,8 @@ export class RemoteShell {
   /**
    * Hands the terminal's output on until the session is over.
    *
-   * @returns the exit status; 128 + N for signal N; 0 from a C server, which tells none.
-   * @throws {VsockboxError} TRANSPORT where the connection ends before; REFUSED; BAD_DATA.
+   * @returns the exit status; 128 + N for signal N; 0 from a C server, which reports none.
+   * @throws {VsockboxError} TRANSPORT if the connection ends before; REFUSED; BAD_DATA.
    */
   async run(onOutput: (bytes: Uint8Array) => Promise<void>): Promise<number> {
     for (;;) {

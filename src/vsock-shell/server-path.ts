@@ -1,4 +1,4 @@
-/** Where a transfer begins or ends at the server: opened, and found to be allowed. */
+/** The server's end of a transfer: opens its path and checks that it is allowed. */
 import { fstatSync, lstatSync, type Stats } from "node:fs";
 import { alreadyThere } from "../agent/transfer/incoming-file.ts";
 import { VsockboxError } from "../errors.ts";
@@ -7,7 +7,7 @@ import { fileKind, kindInWords } from "../files/facts.ts";
 import type { OpenedPath, PathRoot } from "../files/path-root.ts";
 import type { TransferEvent } from "../protocols/vsock-shell/server-protocol.ts";
 
-/** Where an upload goes. */
+/** The destination of an upload. */
 export interface Destination {
   directory: OpenedPath;
   /** The directory as the client named it. */
@@ -18,7 +18,7 @@ export interface Destination {
 /**
  * Opens the directory of an upload.
  *
- * @throws {VsockboxError} USAGE where the path can only be a directory; CANNOT_CREATE where something
+ * @throws {VsockboxError} USAGE if the path can only be a directory; CANNOT_CREATE if something
  * is there and may not be replaced; REFUSED outside of the root; IO.
  */
 export function openDestination(root: PathRoot, { path, extension }: TransferEvent): Destination {
@@ -51,7 +51,7 @@ export interface Source {
 /**
  * Opens what a download sends.
  *
- * @throws {VsockboxError} REFUSED outside of the root; IO where it is nothing that can be sent.
+ * @throws {VsockboxError} REFUSED outside of the root; IO if it cannot be sent.
  */
 export function openSource(root: PathRoot, { path, extension }: TransferEvent): Source {
   const opened = root.open(path);

@@ -15,7 +15,7 @@ import { serveSession, type SessionServices } from "./session.ts";
 /** Connections served at once unless configured otherwise. */
 export const DEFAULT_MAX_SESSIONS = 512;
 
-/** How long sessions that were told to end may take before they are dropped, in milliseconds. */
+/** Limit for sessions to end after the request to end, before they are aborted, in milliseconds. */
 const CANCEL_MS = 7000;
 
 /** Options of {@link startShellServer}. */
@@ -29,7 +29,7 @@ export interface ShellServerOptions extends Omit<SessionServices, "stopping"> {
 
 /** A running server. */
 export interface ShellServer {
-  /** Where it listens, with the port that the kernel chose where it was left open. */
+  /** The listening address, with the port that the kernel chose if none was given. */
   readonly listening: SocketAddress;
   /** How many connections are being served. */
   readonly sessions: number;

@@ -19,7 +19,7 @@ import { runTerminal, type TerminalOptions } from "./terminal-session.ts";
 import { runTreeDownload, runTreeUpload, wantsTree } from "./tree-session.ts";
 import { Waker } from "./wake-c-client.ts";
 
-/** How long a client may take to say what it wants, in milliseconds. */
+/** Limit for a client's first request, in milliseconds. */
 export const FIRST_MESSAGE_TIMEOUT_MS = 30_000;
 
 /** What all sessions share. */
@@ -95,7 +95,7 @@ async function serve(
   if (!wantsTree(extension)) await connection.finish();
 }
 
-/** What the client wants; undefined where it left before it said so. */
+/** The client's request; undefined if it disconnected before. */
 async function firstEvent(
   connection: MessageConnection,
   protocol: ServerProtocol,

@@ -16,28 +16,28 @@ import { VERSION } from "../version.ts";
 import { endWithError, serverStopped } from "./end-session.ts";
 import type { MessageConnection } from "./message-connection.ts";
 
-/** What the C server gives its children. */
+/** The environment of the C server's children. */
 const PATH = "/usr/sbin:/usr/bin:/sbin:/bin";
 const DEFAULT_TERM = "xterm";
 
-/** Of a client that never said how large its terminal is. */
+/** The terminal size of a client that has sent none. */
 const DEFAULT_SIZE = { rows: 24, cols: 80 };
 
 /** What a terminal session needs of its server. */
 export interface TerminalOptions {
   /** The shell; undefined: the first that is there of bash, SHELL and sh. */
   shell: string | undefined;
-  /** Where sessions begin; undefined: the server's own directory. */
+  /** The working directory of sessions; undefined: the server's own. */
   directory: string | undefined;
   /** Fires when the server is to end. */
   stopping: AbortSignal;
 }
 
 /**
- * Runs it to its end, or until the client is gone; all output is sent before CLIENT_END.
+ * Runs it to its end, or until the client disconnects; all output is sent before CLIENT_END.
  *
- * @returns why it was ended, as the client was told; undefined where it came to its own end.
- * @throws {VsockboxError} CONFIG where it cannot be started.
+ * @returns why it was ended, as sent to the client; undefined if it exited by itself.
+ * @throws {VsockboxError} CONFIG if it cannot be started.
  */
 export async function runTerminal(
   connection: MessageConnection,
@@ -93,10 +93,10 @@ function findShell(): string {
   return shells.find((path) => path !== "" && isExecutable(path)) ?? "/bin/sh";
 }
 
-/** Tells a client of ours that we are one, too. */
+/** Announces vsockbox to a vsockbox client. */
 function answer(connection: MessageConnection, type: number, asked: TerminalExtension): void {
   const extension = encodeTerminalExtension({ ...asked, term: undefined }, VERSION);
-  // A broken connection is noticed by whoever reads.
+  // The reader notices a broken connection.
   void connection.send(type, encodeText("", extension)).catch(() => undefined);
   connection.allowLarge(asked.maxData);
 }

@@ -58,8 +58,8 @@ export function goesByTree(grant: TransferGrant | undefined): grant is TransferG
 /**
  * Asks for a transfer and waits for the answer.
  *
- * @throws {VsockboxError} REFUSED with the server's reason; UNAVAILABLE where it is a C server and
- * cannot do what is asked; TRANSPORT; BAD_DATA.
+ * @throws {VsockboxError} REFUSED with the server's reason; UNAVAILABLE if it is a C server and
+ * cannot perform the request; TRANSPORT; BAD_DATA.
  */
 export async function askForTransfer(
   connection: MessageConnection,

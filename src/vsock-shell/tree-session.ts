@@ -1,4 +1,4 @@
-/** A transfer between two of ours: behind the answer the connection has one channel of the agent's. */
+/** A transfer between two vsockbox ends: after the answer the connection has one channel of the agent protocol. */
 import { openSync } from "node:fs";
 import { ChannelConnection } from "../agent/channel/channel-connection.ts";
 import type { Channel } from "../agent/channel/channel.ts";
@@ -31,9 +31,9 @@ export function wantsTree(
 }
 
 /**
- * Takes what the client sends.
+ * Receives the files of the client.
  *
- * @throws {VsockboxError} BAD_DATA, TRANSPORT. Errors of the transfer itself were told to the client.
+ * @throws {VsockboxError} BAD_DATA, TRANSPORT. Errors of the transfer itself were sent to the client.
  */
 export function runTreeUpload(
   connection: MessageConnection,

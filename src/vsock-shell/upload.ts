@@ -22,7 +22,7 @@ import {
 } from "./transfer-request.ts";
 
 /**
- * Looks at what is to be sent, before anybody is asked to take it.
+ * Checks the local file or tree before the server is asked.
  *
  * @throws {VsockboxError} IO, USAGE.
  */
@@ -78,7 +78,7 @@ export async function upload(
 /** A server that neither reads nor answers for so long is lost, in milliseconds. */
 const SILENT_SERVER_MS = DEFAULT_KEEPALIVE_MS * KEEPALIVE_MISSES;
 
-/** The connection behind a grant, for the operations of the agent's clients. */
+/** The connection after a grant, for the operations of the agent's clients. */
 export function channelClient(connection: MessageConnection, grant: TransferGrant): AgentClient {
   const hello = { protocol: PROTOCOL_VERSION, version: "", token: undefined, ...grant };
   return AgentClient.over(new FrameConnection(connection.detach()), hello, {

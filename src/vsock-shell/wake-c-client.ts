@@ -57,7 +57,7 @@ export class Waker implements Disposable {
 
   #wake(): void {
     clearTimeout(this.#timer);
-    // Whoever reads from the connection notices where it is broken.
+    // The reader notices a broken connection.
     this.#connection.send(Type.PtyData).catch(() => undefined);
     this.#timer = this.#schedule();
   }
