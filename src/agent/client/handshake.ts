@@ -1,4 +1,5 @@
 /** A host's first exchange with an agent: Hello, and the proofs that both know the token. */
+import { ownHelloFrame } from "../channel/own-hello.ts";
 import { VsockboxError } from "../../errors.ts";
 import { formatAddress, type SocketAddress } from "../../net/address.ts";
 import { DEFAULT_CONNECT_TIMEOUT_MS, dial, type DialOptions } from "../../net/dial.ts";
@@ -6,24 +7,16 @@ import { withDeadline } from "../../io/deadline.ts";
 import type { SocketStream } from "../../io/stream.ts";
 import { WrongServiceError } from "../../net/wrong-service.ts";
 import { encodeProof, judgeAgent } from "../../protocols/agent/challenge.ts";
-import { CHANNEL_WINDOW_BYTES } from "../../protocols/agent/credit.ts";
 import {
   encodeJsonFrame,
   frameName,
   FrameType,
   MAX_UNAUTHENTICATED_FRAME_BYTES,
 } from "../../protocols/agent/frame.ts";
-import {
-  decodeHello,
-  encodeHello,
-  FEATURES,
-  type Hello,
-  PROTOCOL_VERSION,
-} from "../../protocols/agent/hello.ts";
+import { decodeHello, type Hello } from "../../protocols/agent/hello.ts";
 import { REFUSED_TEXT, TOKEN_MISSING_TEXT } from "../../protocols/agent/refused.ts";
 import { recogniseService } from "../../protocols/recognise-service.ts";
 import { printable } from "../../text/printable.ts";
-import { VERSION } from "../../version.ts";
 import { EXEC_PORT, READY_PORT } from "../ports.ts";
 import { FrameConnection } from "../channel/frame-connection.ts";
 import { isProof, newNonce, proofOf } from "../channel/token-proof.ts";
@@ -180,17 +173,9 @@ async function exchangeHello(
   address: string,
   secret: Partial<Pick<Hello, "token" | "nonce">>,
 ): Promise<Hello> {
-  const own: Hello = {
-    protocol: PROTOCOL_VERSION,
-    version: `vsockbox ${VERSION}`,
-    features: FEATURES,
-    window: CHANNEL_WINDOW_BYTES,
-    token: undefined,
-    ...secret,
-  };
   let said = "";
   try {
-    await connection.sendEncoded(encodeJsonFrame(FrameType.Hello, encodeHello(own)));
+    await connection.sendEncoded(ownHelloFrame(secret));
     for (;;) {
       const frame = await connection.next();
       if (frame === undefined) break;

@@ -2,14 +2,11 @@
  * Whether what accepted a connection is alive. A kernel, and a VMM's device, accept connections for a
  * process that is stopped, so the connection alone proves nothing.
  */
+import { ownHelloFrame } from "../channel/own-hello.ts";
 import { VsockboxError } from "../../errors.ts";
 import type { SocketAddress } from "../../net/address.ts";
 import { withDeadline } from "../../io/deadline.ts";
 import type { SocketStream } from "../../io/stream.ts";
-import { CHANNEL_WINDOW_BYTES } from "../../protocols/agent/credit.ts";
-import { encodeJsonFrame, FrameType } from "../../protocols/agent/frame.ts";
-import { encodeHello, FEATURES, PROTOCOL_VERSION } from "../../protocols/agent/hello.ts";
-import { VERSION } from "../../version.ts";
 import { EXEC_PORT, READY_PORT } from "../ports.ts";
 
 /**
@@ -58,12 +55,5 @@ export async function proveReady(
 
 /** Without a token: to be refused is an answer, too. */
 function helloFrame(): Uint8Array {
-  const hello = {
-    protocol: PROTOCOL_VERSION,
-    version: `vsockbox ${VERSION}`,
-    features: FEATURES,
-    window: CHANNEL_WINDOW_BYTES,
-    token: undefined,
-  };
-  return encodeJsonFrame(FrameType.Hello, encodeHello(hello));
+  return ownHelloFrame();
 }

@@ -1,7 +1,7 @@
 /** What an agent exchanges with a connection before it serves it: Hello, and the proofs of the token. */
+import { ownHelloFrame } from "../channel/own-hello.ts";
 import { VsockboxError } from "../../errors.ts";
 import { admit, decodeProof } from "../../protocols/agent/challenge.ts";
-import { CHANNEL_WINDOW_BYTES } from "../../protocols/agent/credit.ts";
 import { encodeFileResponse } from "../../protocols/agent/file-messages.ts";
 import {
   encodeJsonFrame,
@@ -10,16 +10,9 @@ import {
   FrameType,
   MAX_UNAUTHENTICATED_FRAME_BYTES,
 } from "../../protocols/agent/frame.ts";
-import {
-  decodeHello,
-  encodeHello,
-  FEATURES,
-  type Hello,
-  PROTOCOL_VERSION,
-} from "../../protocols/agent/hello.ts";
+import { decodeHello, type Hello } from "../../protocols/agent/hello.ts";
 import { encodeExecResponse } from "../../protocols/agent/messages.ts";
 import { REFUSED_TEXT } from "../../protocols/agent/refused.ts";
-import { VERSION } from "../../version.ts";
 import type { FrameConnection } from "../channel/frame-connection.ts";
 import { isProof, isToken, newNonce, proofOf } from "../channel/token-proof.ts";
 
@@ -163,15 +156,7 @@ function sendHello(
   connection: FrameConnection,
   proof: Pick<Hello, "nonce" | "proof"> = {},
 ): Promise<void> {
-  const own: Hello = {
-    protocol: PROTOCOL_VERSION,
-    version: `vsockbox ${VERSION}`,
-    features: FEATURES,
-    window: CHANNEL_WINDOW_BYTES,
-    token: undefined,
-    ...proof,
-  };
-  return connection.sendEncoded(encodeJsonFrame(FrameType.Hello, encodeHello(own)));
+  return connection.sendEncoded(ownHelloFrame(proof));
 }
 
 /**
