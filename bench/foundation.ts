@@ -161,10 +161,50 @@ async function bulk(): Promise<void> {
   }
 }
 
+/** Input of a command, which counts it: a reader that drops it would end without it. */
+async function bulkInput(): Promise<void> {
+  const [agentSocket, socatSocket] = [join(folder, "input-agent"), join(folder, "input-socat")];
+  const source = `head -c ${BULK_BYTES} /dev/zero`;
+  const agent = await listening(
+    [VSOCKBOX, "agent", "--listen", `unix:${agentSocket}`, "-q"],
+    agentSocket,
+  );
+  const hasSocat = Bun.which("socat") !== null;
+  const results: { exec: number[]; socat: number[] } = { exec: [], socat: [] };
+  for (let round = 0; round < ROUNDS; round++) {
+    results.exec.push(
+      rate(seconds(`${source} | ${VSOCKBOX} exec unix:${agentSocket} -- wc -c > /dev/null`)),
+    );
+    if (hasSocat) results.socat.push(await socatInput(source, socatSocket));
+  }
+  rows.push([
+    `a command's input through \`exec\`, ${BULK_BYTES / 1e9} GB, median of ${ROUNDS}`,
+    `${median(results.exec).toFixed(0)} MB/s`,
+    hasSocat ? `socat to socat EXEC: ${median(results.socat).toFixed(0)} MB/s` : "socat is missing",
+    hasSocat ? (median(results.exec) / median(results.socat)).toFixed(2) : "",
+  ]);
+  agent.kill();
+  await agent.exited;
+}
+
+/** Until the receiving end has exited, since the sending one exits with bytes on the way. */
+async function socatInput(source: string, socket: string): Promise<number> {
+  rmSync(socket, { force: true });
+  const receiver = await listening(
+    ["socat", "-b262144", "-u", `UNIX-LISTEN:${socket}`, "EXEC:wc -c,pipes"],
+    socket,
+  );
+  const begin = performance.now();
+  seconds(`${source} | socat -b262144 -u - UNIX-CONNECT:${socket}`);
+  await receiver.exited;
+  return rate((performance.now() - begin) / 1000);
+}
+
 try {
   await startUp();
   await idleAgent();
   await bulk();
+  await bulkInput();
   const cpu = /model name\s*:\s*(.*)/.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[1] ?? "unknown";
   console.log(
     `Bun ${Bun.version}, ${process.platform} ${process.arch}, ${navigator.hardwareConcurrency} cores (${cpu})\n`,
