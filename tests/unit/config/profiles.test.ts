@@ -1,6 +1,15 @@
-import { describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { VsockboxError } from "../../../src/errors.ts";
 import { formatAddress } from "../../../src/net/address.ts";
-import { parseProfiles } from "../../../src/config/profiles.ts";
+import {
+  configPath,
+  parseProfiles,
+  profileOf,
+  resolveAddress,
+} from "../../../src/config/profiles.ts";
+import { TemporaryFolder } from "../../support/folder.ts";
 
 const read = (text: string) =>
   Object.fromEntries(
@@ -63,5 +72,64 @@ describe("profiles", () => {
     const text =
       "vms:   # all\r\n  'web':\r\n    \"address\" : 3\r\n\r\n  # address: 5\r\n  db:\r\n    address: 4\r\n";
     expect(read(text)).toEqual({ web: "vsock:3", db: "vsock:4" });
+  });
+});
+
+describe("a user's profiles", () => {
+  let folder: TemporaryFolder;
+  const before = { HOME: process.env["HOME"], XDG_CONFIG_HOME: process.env["XDG_CONFIG_HOME"] };
+  const set = (name: keyof typeof before, value: string | undefined) => {
+    if (value === undefined) delete process.env[name];
+    else process.env[name] = value;
+  };
+  const write = (text: string) => {
+    mkdirSync(folder.file("vsockbox"), { recursive: true });
+    writeFileSync(folder.file("vsockbox/config.yaml"), text);
+  };
+  beforeEach(() => {
+    folder = new TemporaryFolder();
+    set("XDG_CONFIG_HOME", folder.path);
+  });
+  afterEach(() => {
+    for (const name of ["HOME", "XDG_CONFIG_HOME"] as const) set(name, before[name]);
+    folder[Symbol.dispose]();
+  });
+
+  test("are in XDG_CONFIG_HOME, or else in .config of HOME, or else of the user's home", () => {
+    expect(configPath()).toBe(folder.file("vsockbox/config.yaml"));
+    set("XDG_CONFIG_HOME", "");
+    set("HOME", "/home/someone");
+    expect(configPath()).toBe("/home/someone/.config/vsockbox/config.yaml");
+    set("HOME", "");
+    expect(configPath()).toBe(`${homedir()}/.config/vsockbox/config.yaml`);
+  });
+
+  test("are found by name; a port that is named or the default is filled in", () => {
+    write("vms:\n  web:\n    address: 3\n    token_file: ~/x/token\n");
+    set("HOME", "/home/someone");
+    const resolved = (text: string, port?: number) => formatAddress(resolveAddress(text, port));
+    expect([resolved("web"), resolved("web", 22), resolved("web:80", 22)]).toEqual([
+      "vsock:3",
+      "vsock:3:22",
+      "vsock:3:80",
+    ]);
+    expect([resolved("4:5"), resolved("4", 22)]).toEqual(["vsock:4:5", "vsock:4:22"]);
+    expect(profileOf("web")?.tokenFile).toBe("/home/someone/x/token");
+    expect(profileOf("4:5")).toBeUndefined();
+  });
+
+  test("are listed if one is looked up that is not there", () => {
+    const hintOf = () => {
+      let hint: string | undefined;
+      try {
+        resolveAddress("db");
+      } catch (thrown) {
+        if (thrown instanceof VsockboxError) ({ hint } = thrown);
+      }
+      return hint;
+    };
+    expect(hintOf()).toStartWith("write an address instead");
+    write("vms:\n  web:\n    address: 3\n");
+    expect(hintOf()).toBe("the profiles are web");
   });
 });

@@ -1,5 +1,12 @@
 import { describe, expect, test } from "bun:test";
-import { grantedMode, replacedMode } from "../../../src/files/file-owner.ts";
+import { closeSync, fchownSync, fstatSync, openSync } from "node:fs";
+import {
+  changeOwner,
+  copyOwnership,
+  grantedMode,
+  replacedMode,
+} from "../../../src/files/file-owner.ts";
+import { TemporaryFolder } from "../../support/folder.ts";
 
 describe("grantedMode", () => {
   const wanted = { mode: 0o106755, uid: 1, gid: 2 };
@@ -23,4 +30,43 @@ describe("grantedMode", () => {
 
 test("a file that is replaced loses its set-ID bits, and keeps the others", () => {
   expect(replacedMode({ mode: 0o107751 })).toBe(0o1751);
+});
+
+describe.skipIf(process.geteuid?.() !== 0)("the owner of an open file", () => {
+  const withFile = (run: (fd: number) => void) => {
+    using folder = new TemporaryFolder();
+    const fd = openSync(folder.file("file"), "w", 0o600);
+    try {
+      fchownSync(fd, 1000, 100);
+      run(fd);
+    } finally {
+      closeSync(fd);
+    }
+  };
+  const now = { uid: 1000, gid: 100 };
+
+  test.each([
+    ["user and group", { uid: 1001, gid: 101 }],
+    ["the user alone", { uid: 1001, gid: 100 }],
+    ["the group alone", { uid: 1000, gid: 101 }],
+    ["neither", { uid: 1000, gid: 100 }],
+  ])("is changed in %s", (_, wanted) => {
+    withFile((fd) => {
+      expect(changeOwner(fd, wanted, now)).toEqual(wanted);
+      const { uid, gid } = fstatSync(fd);
+      expect({ uid, gid }).toEqual(wanted);
+    });
+  });
+
+  test("is copied with the set-ID bits, which its change would clear", () => {
+    withFile((fd) => {
+      copyOwnership(fd, { uid: 1001, gid: 101, mode: 0o106_755 }, now);
+      const { uid, gid, mode } = fstatSync(fd);
+      expect([uid, gid, mode & 0o7777]).toEqual([1001, 101, 0o6755]);
+    });
+  });
+
+  test("that cannot be changed for another reason than rights is an error", () => {
+    expect(() => changeOwner(99_999, { uid: 1, gid: 1 }, now)).toThrow("EBADF");
+  });
 });

@@ -21,6 +21,18 @@ describe("a token bucket", () => {
     expect(bucket.isOpen).toBe(true);
   });
 
+  test("has a burst of 100 ms of its rate if none is set, and of 64 KiB at least", () => {
+    expect(new TokenBucket(10_000_000, undefined, 0).allowance).toBe(1_000_000);
+    expect(new TokenBucket(1000, undefined, 0).allowance).toBe(65_536);
+  });
+
+  test("gets nothing from a clock that stands or goes back, and no more when it comes back", () => {
+    const bucket = new TokenBucket(1000, 500_000, 1000);
+    bucket.take(500_000);
+    for (const now of [1000, 500, 1000]) bucket.refill(now);
+    expect([bucket.isOpen, bucket.opensAt]).toEqual([false, 1001]);
+  });
+
   test("holds no more than its burst, however long nothing was taken", () => {
     const bucket = new TokenBucket(1000, 500, 0);
     bucket.refill(1e9);
