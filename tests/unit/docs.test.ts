@@ -1,7 +1,8 @@
 /** What the documents say of the tree is so. */
 import { expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { sourceFiles } from "../support/imports.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 const read = (path: string) => readFileSync(join(ROOT, path), "utf8");
@@ -54,4 +55,29 @@ test("each promise of docs/security.md names a test that exists", () => {
     // A file alone would not show which of its tests.
     expect([row, row.includes('.ts: "')]).toEqual([row, true]);
   }
+});
+
+test("each file and directory that CONTRIBUTING.md names exists", () => {
+  const names = [
+    ...read("CONTRIBUTING.md").matchAll(/`((?:src|tests|packaging|docs|bench)\/[^`\s*]*)`/g),
+  ];
+  expect(names.length).toBeGreaterThan(60);
+  for (const [, path = ""] of names)
+    expect([path, existsSync(join(ROOT, path))]).toEqual([path, true]);
+});
+
+test("CONTRIBUTING.md shows every directory of src", () => {
+  const [, tree = ""] = /```\nsrc\/\n([\s\S]*?)```/.exec(read("CONTRIBUTING.md")) ?? [];
+  const shown = new Set([...tree.matchAll(/([a-z-]+)\//g)].map(([, name]) => name));
+  const directories = new Set(
+    sourceFiles(join(ROOT, "src"))
+      .flatMap((path) =>
+        dirname(path)
+          .split("/")
+          .slice(0, path.startsWith("protocols/") ? 1 : 2),
+      )
+      .filter((name) => name !== "."),
+  );
+  const missing = [...directories].filter((name) => !shown.has(name));
+  expect(missing).toEqual([]);
 });
