@@ -91,15 +91,24 @@ export class OutputLog {
       if (first.bytes.length <= excess) this.#dropFirst();
       else {
         first.offset += excess;
-        const rest = first.bytes.subarray(excess);
-        const isMostlyDropped = first.heldBytes > 2 * (rest.length + PIECE_OVERHEAD_BYTES);
-        first.bytes = isMostlyDropped ? rest.slice() : rest;
-        if (isMostlyDropped) this.#hold(first, rest.length + PIECE_OVERHEAD_BYTES);
+        first.bytes = first.bytes.subarray(excess);
+        const isMostlyDropped = first.heldBytes > 2 * (first.bytes.length + PIECE_OVERHEAD_BYTES);
+        if (isMostlyDropped) this.#compactFirst();
       }
     }
+    const limitBytes = 2 * this.#maxBytes + PIECE_OVERHEAD_BYTES;
+    if (this.#heldBytes > limitBytes) this.#compactFirst();
     // Pieces of a few bytes hold much more than those.
-    while (this.#heldBytes > 2 * this.#maxBytes + PIECE_OVERHEAD_BYTES && this.#dropFirst());
+    while (this.#heldBytes > limitBytes && this.#dropFirst());
     while (this.#share?.resize(this.#heldBytes) === false && this.#dropFirst());
+  }
+
+  /** Frees the dropped bytes of the oldest piece, the only one that can have some. */
+  #compactFirst(): void {
+    const [first] = this.#pieces;
+    if (first === undefined) return;
+    first.bytes = first.bytes.slice();
+    this.#hold(first, first.bytes.length + PIECE_OVERHEAD_BYTES);
   }
 
   #dropFirst(): boolean {

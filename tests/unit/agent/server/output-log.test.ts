@@ -175,4 +175,21 @@ describe("OutputLog", () => {
     half.append(1, Buffer.alloc(2000));
     expect([half.begin, half.end, half.heldBytes]).toEqual([1000, 2000, 2000 + 256]);
   });
+
+  test("keeps its last bytes when a piece is a little longer than twice the limit, or another follows", () => {
+    for (const length of [2000, 2001, 2100, 2256, 2257, 3000]) {
+      const log = new OutputLog(1000);
+      log.append(1, Buffer.alloc(length));
+      expect([log.begin, log.end]).toEqual([length - 1000, length]);
+      expect(log.heldBytes).toBeLessThanOrEqual(2 * 1000 + 256);
+    }
+    const followed = new OutputLog(1000);
+    followed.append(1, Buffer.alloc(2000));
+    followed.append(2, bytes("x"));
+    expect([followed.begin, followed.end, followed.heldBytes]).toEqual([
+      1001,
+      2001,
+      999 + 257 + 256,
+    ]);
+  });
 });
