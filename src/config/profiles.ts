@@ -24,7 +24,14 @@ import {
   type SocketAddress,
 } from "../net/address.ts";
 import { closest } from "../text/closest.ts";
-import { type KeyLocation, locateKeys, yamlErrorLine } from "./profile-lines.ts";
+import {
+  entryOf,
+  parseYamlTree,
+  repeatedEntry,
+  type YamlEntry,
+  type YamlMap,
+  type YamlNode,
+} from "./yaml-tree.ts";
 
 /** Where the profiles are: XDG_CONFIG_HOME or ~/.config, then vsockbox/config.yaml. */
 export function configPath(): string {
@@ -54,66 +61,49 @@ function bad(path: string, message: string, line?: number): VsockboxError {
 }
 
 /**
- * The profiles of a configuration text.
+ * Returns the profiles of a configuration text.
  *
- * @throws {VsockboxError} CONFIG, naming the file, the line where it can be told, and the key.
+ * @throws {VsockboxError} CONFIG, naming the file, the line and the key.
  */
 export function parseProfiles(text: string, path: string): Map<string, Profile> {
-  const document = parseYaml(text, path);
-  const lines = locateKeys(text);
-  if (document === null || document === undefined) return new Map();
-  const top = mapOf(document);
-  if (top === undefined) throw bad(path, "the document is not a map");
-  checkKeys(top, ["vms"], lines, path, "");
-  const vms = top["vms"];
-  const located = lines.get("vms");
-  if (vms === undefined || vms === null) return new Map();
-  const entries = mapOf(vms);
-  if (entries === undefined) throw bad(path, "vms is not a map", located?.lines[0]);
-  checkDoubles(entries, located?.keys ?? new Map<string, KeyLocation>(), path, "vms.");
+  const document = parseYamlTree(text, (message, line) => bad(path, message, line));
+  if (isNull(document)) return new Map();
+  if (document.kind !== "map") throw bad(path, "the document is not a map", document.line);
+  checkKeys(document, ["vms"], path, "");
+  const vms = entryOf(document, "vms");
+  if (vms === undefined || isNull(vms.value)) return new Map();
+  if (vms.value.kind !== "map") throw bad(path, "vms is not a map", vms.line);
+  checkRepeats(vms.value, path, "vms.");
   return new Map(
-    Object.entries(entries).map(([name, value]): [string, Profile] => [
-      name,
-      parseProfile(name, value, located?.keys.get(name), path),
-    ]),
+    vms.value.entries.map((entry): [string, Profile] => [entry.key, parseProfile(entry, path)]),
   );
 }
 
-function parseYaml(text: string, path: string): unknown {
-  try {
-    return Bun.YAML.parse(text);
-  } catch (thrown) {
-    throw bad(path, `it is not YAML: ${reasonOf(thrown).message}`, yamlErrorLine(text));
-  }
+function isNull(node: YamlNode): boolean {
+  return node.kind === "scalar" && node.value === null;
 }
 
-function parseProfile(
-  name: string,
-  value: unknown,
-  located: KeyLocation | undefined,
-  path: string,
-): Profile {
-  const lineOf = (key: string) => located?.keys.get(key)?.lines[0] ?? located?.lines[0];
+function parseProfile({ key: name, line, value }: YamlEntry, path: string): Profile {
   if (!isProfileName(name)) {
-    throw bad(path, `${JSON.stringify(name)} cannot be a profile's name`, located?.lines[0]);
+    throw bad(path, `${JSON.stringify(name)} cannot be a profile's name`, line);
   }
-  const profile = mapOf(value);
-  if (profile !== undefined) {
-    checkKeys(profile, KEYS, located?.keys ?? new Map<string, KeyLocation>(), path, `vms.${name}.`);
-  }
-  const address = profile?.["address"];
-  if (typeof address !== "string" && typeof address !== "number") {
-    throw bad(path, `vms.${name} has no address`, lineOf("address"));
-  }
+  if (value.kind !== "map") throw bad(path, `vms.${name} has no address`, line);
+  checkKeys(value, KEYS, path, `vms.${name}.`);
   const text = (key: (typeof KEYS)[number]) => {
-    const found = profile?.[key];
-    if (found === undefined || typeof found === "string") return found;
-    // A uid is a number to YAML.
-    if (key === "socket_owner" && typeof found === "number") return String(found);
-    throw bad(path, `vms.${name}.${key} is not a text`, lineOf(key));
+    const found = entryOf(value, key);
+    if (found === undefined) return undefined;
+    const { value: node } = found;
+    if (node.kind === "scalar" && typeof node.value === "string") return node.value;
+    // A uid and a CID are numbers in YAML.
+    const isNumber = node.kind === "scalar" && typeof node.value === "number";
+    if (isNumber && key !== "token_file") return node.source;
+    throw bad(path, `vms.${name}.${key} is not a text`, found.line);
   };
+  const address = text("address");
+  if (address === undefined) throw bad(path, `vms.${name} has no address`, line);
+  const addressLine = entryOf(value, "address")?.line;
   return {
-    address: parseProfileAddress(name, String(address), lineOf("address"), path),
+    address: parseProfileAddress(name, address, addressLine, path),
     tokenFile: fromHome(text("token_file")),
     socketOwner: text("socket_owner"),
   };
@@ -135,43 +125,25 @@ function parseProfileAddress(
   return parsed;
 }
 
-/** Refuses keys that are unknown or there twice. */
-function checkKeys(
-  map: Readonly<Record<string, unknown>>,
-  known: readonly string[],
-  lines: ReadonlyMap<string, KeyLocation>,
-  path: string,
-  prefix: string,
-): void {
-  checkDoubles(map, lines, path, prefix);
-  for (const key of Object.keys(map)) {
+/** Refuses keys that are unknown or appear twice. */
+function checkKeys(map: YamlMap, known: readonly string[], path: string, prefix: string): void {
+  checkRepeats(map, path, prefix);
+  for (const { key, line } of map.entries) {
     if (known.includes(key)) continue;
     const near = closest(key.replaceAll("-", "_"), known);
     const hint = near === undefined ? "" : `; did you mean ${near}?`;
-    throw bad(path, `unknown key ${JSON.stringify(prefix + key)}${hint}`, lines.get(key)?.lines[0]);
+    throw bad(path, `unknown key ${JSON.stringify(prefix + key)}${hint}`, line);
   }
 }
 
-function checkDoubles(
-  map: Readonly<Record<string, unknown>>,
-  lines: ReadonlyMap<string, KeyLocation>,
-  path: string,
-  prefix: string,
-): void {
-  for (const [key, { lines: found }] of lines) {
-    if (found.length > 1 && Object.hasOwn(map, key))
-      throw bad(path, `${prefix}${key} is there twice`, found[1]);
-  }
+function checkRepeats(map: YamlMap, path: string, prefix: string): void {
+  const repeated = repeatedEntry(map);
+  if (repeated === undefined) return;
+  throw bad(path, `${prefix}${repeated.key} appears twice`, repeated.line);
 }
 
 function fromHome(path: string | undefined): string | undefined {
   return path?.startsWith("~/") ? join(process.env["HOME"] || homedir(), path.slice(2)) : path;
-}
-
-function mapOf(value: unknown): Record<string, unknown> | undefined {
-  return typeof value === "object" && value !== null && !Array.isArray(value)
-    ? (value as Record<string, unknown>)
-    : undefined;
 }
 
 /**

@@ -1,5 +1,6 @@
 /** Readers of files and options that a user, an image or a kernel's package wrote. */
-import { locateVms } from "../../src/device/config/yaml-lines.ts";
+import { parseYamlTree, type YamlNode } from "../../src/config/yaml-tree.ts";
+import { VsockboxError } from "../../src/errors.ts";
 import { configYaml } from "../../src/device/config/print-config.ts";
 import { vmsFromYaml } from "../../src/device/config/device-config.ts";
 import { parseProfiles } from "../../src/config/profiles.ts";
@@ -71,14 +72,44 @@ const VM_LISTS: Target = {
   codes: ["CONFIG", "USAGE"],
   run(input) {
     const document = text(input);
-    for (const { line } of locateVms(document)) {
-      demand(line >= 1 && line <= document.split(/\r\n|\n|\r/).length, "a line is in the text");
-    }
     const vms = vmsFromYaml(document, "vms.yaml");
     demand(
       Bun.deepEquals(vmsFromYaml(configYaml(vms), "vms.yaml"), vms),
       "what is printed means the same",
     );
+  },
+};
+
+/** All lines of a tree, those of shared nodes once. */
+function linesOf(node: YamlNode, seen = new Set<YamlNode>()): number[] {
+  if (seen.has(node)) return [];
+  seen.add(node);
+  if (node.kind === "list")
+    return [node.line, ...node.items.flatMap((item) => linesOf(item, seen))];
+  if (node.kind === "scalar") return [node.line];
+  return node.entries.flatMap(({ line, value }) => [node.line, line, ...linesOf(value, seen)]);
+}
+
+const YAML_TREES: Target = {
+  name: "yaml-trees",
+  corpus: [
+    "vms:\n  - a: &a {b: 0644}\n    <<: *a\n  - [1, 'x', \"y\", null, ~]\n",
+    "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\nd: [*c, *c]\n",
+    "? key\n: |\n  text\n  more\n",
+    "%YAML 1.1\n---\na: !!set {b, c}\n",
+    `${"[".repeat(300)}${"]".repeat(300)}`,
+    `${"- ".repeat(300)}\n`,
+  ].map(bytes),
+  codes: ["CONFIG"],
+  run(input) {
+    const document = text(input);
+    const count = document.split("\n").length;
+    const inText = (line: number) => line >= 1 && line <= count;
+    const tree = parseYamlTree(document, (message, line = 1) => {
+      demand(inText(line), "the line of an error is in the text");
+      return new VsockboxError({ code: "CONFIG", operation: "read", message });
+    });
+    demand(linesOf(tree).every(inText), "a line is in the text");
   },
 };
 
@@ -346,6 +377,7 @@ const HTTP_ADDRESSES: Target = {
 export const CONFIG_TARGETS: readonly Target[] = [
   PROFILES,
   VM_LISTS,
+  YAML_TREES,
   MODULE_INDEXES,
   ELF,
   CPIO,

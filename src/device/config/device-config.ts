@@ -19,8 +19,14 @@ import { reasonOf, VsockboxError } from "../../errors.ts";
 import { controlPathOf } from "../../protocols/hybrid/control.ts";
 import { closest } from "../../text/closest.ts";
 import { parseInteger } from "../../text/quantities.ts";
-import { yamlErrorLine } from "../../config/profile-lines.ts";
-import { locateVms, type VmLocation } from "./yaml-lines.ts";
+import {
+  entryOf,
+  parseYamlTree,
+  repeatedEntry,
+  type YamlMap,
+  type YamlNode,
+  type YamlScalar,
+} from "../../config/yaml-tree.ts";
 import {
   bad,
   type RawVm,
@@ -43,6 +49,12 @@ export {
 const MAX_PORT = 0xffff_fffe;
 
 const PATH_KEYS: ReadonlySet<VmKey> = new Set(["socket", "uds-path", "seqpacket-path", "capture"]);
+
+/** Keys whose value is octal. */
+const MODE_KEYS: ReadonlySet<VmKey> = new Set(["socket-mode", "uds-mode"]);
+
+/** Keys whose value is a name, also if it consists of digits. */
+const NAME_KEYS: ReadonlySet<VmKey> = new Set(["socket-owner", "uds-owner", "groups"]);
 
 interface SourcedVm {
   config: VmConfig;
@@ -100,8 +112,7 @@ export function vmsFromWords(words: readonly string[]): VmConfig[] {
 /**
  * The VMs of a YAML (or JSON) text.
  *
- * @throws {VsockboxError} CONFIG, naming the file, the VM, its line where it can be told, and the
- * key.
+ * @throws {VsockboxError} CONFIG, naming the file, the VM, its line and the key.
  */
 export function vmsFromYaml(text: string, path: string): VmConfig[] {
   const source: Source = {
@@ -111,27 +122,22 @@ export function vmsFromYaml(text: string, path: string): VmConfig[] {
     hint: `expected \`vms:\` with a list of maps; the keys are ${VM_KEYS.join(", ")}`,
     name: (key) => key,
   };
-  let document: unknown;
-  try {
-    document = Bun.YAML.parse(text);
-  } catch (thrown) {
-    const line = yamlErrorLine(text);
-    const address = line === undefined ? path : `${path}, line ${line}`;
-    throw bad({ ...source, address }, `it is no YAML: ${reasonOf(thrown).message}`);
-  }
-  if (!isMap(document)) throw bad(source, "the document is no map");
-  for (const key of Object.keys(document)) {
-    if (key !== "vms") throw bad(source, `unknown key ${JSON.stringify(key)}`);
-  }
-  const vms = document["vms"];
-  if (!Array.isArray(vms)) throw bad(source, "vms is no list");
-  if (vms.length === 0) throw bad(source, "vms is empty");
-  const located = locateVms(text);
-  // The lines are those of plain block style; anywhere else they could be wrong, so none is told.
-  const locations = located.length === vms.length ? located : [];
-  return checkTogether(
-    vms.map((vm: unknown, index) => vmOfYaml(vm, index, locations[index], source)),
+  const inLine = (line: number): Source => ({ ...source, address: `${path}, line ${line}` });
+  const document = parseYamlTree(text, (message, line) =>
+    bad(line === undefined ? source : inLine(line), message),
   );
+  if (document.kind !== "map") throw bad(source, "the document is not a map");
+  const other = document.entries.find(({ key }) => key !== "vms");
+  if (other !== undefined) {
+    throw bad(inLine(other.line), `unknown key ${JSON.stringify(other.key)}`);
+  }
+  const repeated = repeatedEntry(document);
+  if (repeated !== undefined) throw bad(inLine(repeated.line), "vms is given twice");
+  const vms = entryOf(document, "vms");
+  if (vms?.value.kind !== "list") throw bad(source, "vms is not a list");
+  const { items } = vms.value;
+  if (items.length === 0) throw bad(source, "vms is empty");
+  return checkTogether(items.map((vm, index) => vmOfYaml(vm, index, source)));
 }
 
 /**
@@ -174,50 +180,52 @@ export function readVmsFile(path: string): VmConfig[] {
   return vmsFromYaml(text, path);
 }
 
-function vmOfYaml(
-  vm: unknown,
-  index: number,
-  location: VmLocation | undefined,
-  file: Source,
-): SourcedVm {
-  const at = (line: number | undefined) =>
-    `${file.address}, vms[${index}]${line === undefined ? "" : ` in line ${line}`}`;
-  const source = { ...file, address: at(location?.line) };
-  if (!isMap(vm)) throw bad(source, "it is no map");
-  const inLine = (key: string): Source => ({ ...source, address: at(lineOf(location, key)) });
-  for (const [key, lines] of location?.keys ?? []) {
-    if (lines.length > 1) throw bad({ ...source, address: at(lines[1]) }, `${key} is given twice`);
-  }
-  const pairs = Object.entries(vm).map(([key, value]): [string, string] => {
-    // The key first: a value that is of no use to an unknown key is not the mistake.
-    const known = knownKey(key, inLine(key));
-    return [key, textOf(value, known, inLine(key))];
+function vmOfYaml(vm: YamlNode, index: number, file: Source): SourcedVm {
+  const at = (line: number): Source => ({
+    ...file,
+    address: `${file.address}, vms[${index}] in line ${line}`,
   });
-  return { config: resolveVm(rawVm(pairs, source), source, inLine), source };
-}
-
-function lineOf(location: VmLocation | undefined, key: string): number | undefined {
-  return location?.keys.get(normalized(key))?.[0] ?? location?.line;
-}
-
-/** A value as the command line would have it; lists may be YAML lists as well. */
-function textOf(value: unknown, key: VmKey, source: Source): string {
-  if (typeof value === "string") return value;
-  const isNumber = typeof value === "number";
-  if (isNumber && (key === "socket-mode" || key === "uds-mode")) {
-    // What YAML makes of 0660, 0o660 and 660 cannot be told apart any more.
-    throw bad(source, `${source.name(key)} has to be in quotes, as in "0660"`);
+  const source = at(vm.line);
+  if (vm.kind !== "map") throw bad(source, "it is not a map");
+  const repeated = repeatedEntry(vm, normalized);
+  if (repeated !== undefined) {
+    throw bad(at(repeated.line), `${normalized(repeated.key)} is given twice`);
   }
-  if (isNumber && !PATH_KEYS.has(key)) return String(value);
+  const pairs = vm.entries.map(({ key, line, value }): [string, string] => {
+    // The key first: a value that is of no use to an unknown key is not the mistake.
+    const known = knownKey(key, at(line));
+    return [key, textOf(value, known, at(line))];
+  });
+  return { config: resolveVm(rawVm(pairs, source), source, sourceOfKey(vm, at)), source };
+}
+
+/** Returns where the error for a key's value is: in the key's line. */
+function sourceOfKey(vm: YamlMap, at: (line: number) => Source): (key: VmKey) => Source {
+  return (key) => at(vm.entries.find((entry) => normalized(entry.key) === key)?.line ?? vm.line);
+}
+
+/** Returns a value as the command line would contain it; lists may be YAML lists as well. */
+function textOf(value: YamlNode, key: VmKey, source: Source): string {
   const isList = key === "groups" || key.startsWith("forward-listen");
-  if (isList && Array.isArray(value)) {
-    return value.map((item: unknown) => textOf(item, key, source)).join("+");
+  if (isList && value.kind === "list") {
+    return value.items.map((item) => scalarText(item, key, source)).join("+");
   }
-  throw bad(source, `${source.name(key)} has no value that fits: ${JSON.stringify(value)}`);
+  return scalarText(value, key, source);
 }
 
-function isMap(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+function scalarText(node: YamlNode, key: VmKey, source: Source): string {
+  const text = node.kind === "scalar" ? textOfScalar(node, key) : undefined;
+  if (text !== undefined) return text;
+  const shown = node.kind === "scalar" ? JSON.stringify(node.value) : `a ${node.kind}`;
+  throw bad(source, `${source.name(key)} has no value that fits: ${shown}`);
+}
+
+function textOfScalar({ value, source }: YamlScalar, key: VmKey): string | undefined {
+  if (typeof value === "string") return value;
+  if (typeof value !== "number" || PATH_KEYS.has(key)) return undefined;
+  // To YAML 0660 is the number 660, and 0o660 is 432: a mode is read from its digits.
+  if (MODE_KEYS.has(key)) return source.replace(/^0o/, "0");
+  return NAME_KEYS.has(key) ? source : String(value);
 }
 
 const normalized = (key: string) => key.replaceAll("_", "-");

@@ -31,13 +31,13 @@ describe("profiles", () => {
 
   test.each([
     ["vms: [1]", "config.yaml, line 1: vms is not a map"],
-    ["- x", "config.yaml: the document is not a map"],
+    ["- x", "config.yaml, line 1: the document is not a map"],
     ["vms:\n  web: 3", "config.yaml, line 2: vms.web has no address"],
     ["vms:\n  web:\n    address: db", "names another profile"],
     ["vms:\n  '3':\n    address: 3", "cannot be a profile's name"],
     ["vms:\n  web:\n    address: 'vsock:x'", "config.yaml, line 3: vms.web.address: "],
     ["vms: {", "config.yaml, line 1: it is not YAML"],
-    ["vms:\n  web:\n    address: 3\n  x: [1\n  db:\n    address: 4\n", "line 4: it is not YAML"],
+    ["vms:\n  web:\n    address: 3\n  x: [1\n  db:\n    address: 4\n", "line 5: it is not YAML"],
     ["vms:\n  web:\n\taddress: 3\n", "line 3: it is not YAML"],
     ["# c\nother: 1\n", 'config.yaml, line 2: unknown key "other"'],
     ["vm:\n  web:\n    address: 3\n", 'line 1: unknown key "vm"; did you mean vms?'],
@@ -46,17 +46,20 @@ describe("profiles", () => {
       'line 4: unknown key "vms.web.token-file"; did you mean token_file?',
     ],
     ["vms:\n  web:\n    address: 3\n    colour: x\n", 'line 4: unknown key "vms.web.colour"'],
-    ["vms: { web: { address: 3, colour: x } }", 'config.yaml: unknown key "vms.web.colour"'],
-    ["vms:\n  web:\n    address: 3\n    address: 4\n", "line 4: vms.web.address is there twice"],
+    [
+      "vms: { web: { address: 3, colour: x } }",
+      'config.yaml, line 1: unknown key "vms.web.colour"',
+    ],
+    ["vms:\n  web:\n    address: 3\n    address: 4\n", "line 4: vms.web.address appears twice"],
     [
       "vms:\n  web:\n    address: 3\n  db:\n    address: 4\n  web:\n    address: 5\n",
-      "line 6: vms.web is there twice",
+      "line 6: vms.web appears twice",
     ],
     [
       "vms:\n  web:\n    address: 3\n    token_file: 7\n",
       "line 4: vms.web.token_file is not a text",
     ],
-    ["vms:\n  web:\n    address: 3\nvms:\n  db:\n    address: 4\n", "line 4: vms is there twice"],
+    ["vms:\n  web:\n    address: 3\nvms:\n  db:\n    address: 4\n", "line 4: vms appears twice"],
   ])("refuses %j", (text, message) => {
     expect(() => read(text)).toThrow(message);
   });

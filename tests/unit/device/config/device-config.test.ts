@@ -100,6 +100,27 @@ describe("a VM of hybrid-proxy", () => {
     expect(yaml(text)[0]?.backend).toEqual(unix);
   });
 
+  test("has the mode that the digits of the file mean in octal, with or without quotes", () => {
+    for (const mode of ["0640", '"0640"', "640", "'640'", "0o640"]) {
+      const [vm] = yaml(
+        `vms: [{socket: /s, uds_path: /u, socket_mode: ${mode}, uds-mode: ${mode}}]`,
+      );
+      expect([vm?.socketMode, vm?.backend]).toMatchObject([0o640, { udsMode: 0o640 }]);
+    }
+  });
+
+  test("has names of groups and owners as the file spells them, digits and all", () => {
+    const [vm] = yaml("vms: [{socket: /s, uds_path: /u, groups: [007, 1.0], socket_owner: 0100}]");
+    expect([vm?.groups, vm?.socketOwner]).toEqual([["007", "1.0"], "0100"]);
+  });
+
+  test("may share values with others by anchors and merge keys", () => {
+    const [, second] = yaml(
+      "vms:\n- &a {socket: /s, uds_path: /u, queue_size: 64}\n- <<: *a\n  socket: /t\n  uds_path: /v\n  guest_cid: 4\n",
+    );
+    expect(second).toMatchObject({ guestCid: 4, socket: "/t", queueSize: 64 });
+  });
+
   test("may have YAML lists, and a value with an equals sign", () => {
     const [vm] = yaml(
       "vms:\n- {socket: /s, forward-cid: 2, forward-listen: [1, 2], groups: [a, 7]}",
@@ -237,14 +258,14 @@ describe("a VM of hybrid-proxy", () => {
 
   const VM = "vms:\n  - socket: /s\n    uds_path: /u\n";
   test.each([
-    ["", "the document is no map"],
-    ["- 1", "the document is no map"],
-    ["vms: {", "no YAML"],
-    ["vms: 3", "vms is no list"],
-    ["{}", "vms is no list"],
+    ["", "the document is not a map"],
+    ["- 1", "the document is not a map"],
+    ["vms: {", "vms.yaml, line 1: it is not YAML"],
+    ["vms: 3", "vms is not a list"],
+    ["{}", "vms is not a list"],
     ["vms: []", "vms is empty"],
-    ["vms: [3]", "vms[0]: it is no map"],
-    [`${VM}more: 1\n`, 'unknown key "more"'],
+    ["vms: [3]", "vms[0] in line 1: it is not a map"],
+    [`${VM}more: 1\n`, 'vms.yaml, line 4: unknown key "more"'],
     [
       `${VM}    qeue_size: 2\n`,
       'vms[0] in line 4: unknown key "qeue_size"; did you mean queue-size?',
@@ -256,13 +277,15 @@ describe("a VM of hybrid-proxy", () => {
     [`${VM}    guest_cid: 1.5\n`, "vms[0] in line 4: guest-cid: "],
     [`${VM}    guest_cid: -4\n`, "guest-cid: "],
     [`${VM}    guest_cid:\n`, "guest-cid has no value that fits: null"],
-    [
-      `${VM}    socket_mode: 0o660\n`,
-      'vms[0] in line 4: socket-mode has to be in quotes, as in "0660"',
-    ],
-    [`${VM}    uds-mode: 660\n`, "uds-mode has to be in quotes"],
+    [`${VM}    socket_mode: 0888\n`, 'vms[0] in line 4: socket-mode: "0888" is no mode'],
+    [`${VM}    uds-mode: 0x1b0\n`, 'vms[0] in line 4: uds-mode: "0x1b0" is no mode'],
+    [`${VM}    uds-mode: 6.6\n`, 'vms[0] in line 4: uds-mode: "6.6" is no mode'],
+    [`${VM}    uds-mode: [0660]\n`, "vms[0] in line 4: uds-mode has no value that fits: a list"],
+    [`${VM}vms: []\n`, "vms.yaml, line 4: vms is given twice"],
+    [`${VM}    groups: [[a]]\n`, "vms[0] in line 4: groups has no value that fits: a list"],
+    ["vms: [{socket: /s, qeue_size: 2}]", 'vms[0] in line 1: unknown key "qeue_size"'],
     [`${VM}    groups: []\n`, "groups: it is empty"],
-    [`${VM}    groups: [a, {}]\n`, "groups has no value that fits: {}"],
+    [`${VM}    groups: [a, {}]\n`, "groups has no value that fits: a map"],
     ["vms:\n  - socket: 3\n", "vms[0] in line 2: socket has no value that fits: 3"],
     [
       `# a\n${VM}\n\n  # b\n  - socket: /t\n    uds_path: /v\n`,
