@@ -2,12 +2,12 @@
 import type { OutputReader } from "../io/output-reader.ts";
 
 /**
- * After the command itself has ended, its output is read until its end; where a process that it left
- * behind keeps the pipe open, until nothing has come for this long, in milliseconds.
+ * After the command itself has ended, its output is read until its end; if a background process
+ * keeps the pipe open, until nothing was written for this long, in milliseconds.
  */
 const OUTPUT_QUIET_MS = 250;
 
-/** A command's output that can be given up once the command is gone and the pipe is silent. */
+/** A command's output, whose reading ends once the command has exited and the pipe is silent. */
 export class WatchedOutput {
   readonly #pipe: OutputReader;
   /** Since when a read waits for bytes; undefined while none does. */

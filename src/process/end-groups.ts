@@ -1,4 +1,4 @@
-/** Ending process groups: SIGTERM, and SIGKILL for what is left of them. */
+/** Ending process groups: SIGTERM, and SIGKILL for the rest. */
 import { constants } from "node:os";
 import { processFacts, processIds } from "./process-facts.ts";
 
@@ -17,7 +17,7 @@ const GROUP_CHECK_MS = 50;
  * @returns whether SIGKILL was necessary.
  */
 export async function endGroups(groups: readonly number[], graceMs: number): Promise<boolean> {
-  // A group's id cannot be given to another one as long as one member lives, so the first failed
+  // A group's id cannot be reused as long as one member lives, so the first failed
   // signal is the last one to it: after that the id may be reused.
   let left = groups.filter((group) => signalProcessGroup(group, SIGTERM));
   // A stopped process receives SIGTERM only once it goes on.

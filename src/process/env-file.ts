@@ -1,10 +1,10 @@
-/** Environment settings as the command line and env files give them. */
+/** Environment settings of the command line and of env files. */
 import { readFileSync } from "node:fs";
 import { reasonOf, VsockboxError } from "../errors.ts";
 import { splitSetting } from "./environment.ts";
 
 /**
- * Texts here are either text, or bytes with a character each (Latin-1): what follows only looks at
+ * Texts here are either text, or bytes with a character each (Latin-1): the parser only reads
  * ASCII characters.
  */
 
@@ -19,7 +19,7 @@ function bad(what: string, message: string): VsockboxError {
 }
 
 /**
- * One `NAME=VALUE`; `NAME` alone takes the value from `own`, and nothing where it is not set there.
+ * One `NAME=VALUE`; `NAME` alone has the value of `own`, and is skipped if it is not set there.
  *
  * @throws {VsockboxError} USAGE for an empty name.
  */

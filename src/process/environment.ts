@@ -95,7 +95,7 @@ export function ownEnvironment(): Environment {
   return Environment.of([Buffer.from(`PATH=${DEFAULT_PATH}`), ...ownSettings()]);
 }
 
-/** This process's settings byte for byte. The runtime's own strings lose what is not UTF-8. */
+/** The environment of this process byte for byte. The runtime's strings lose bytes that are not UTF-8. */
 export function ownSettings(): Uint8Array[] {
   const decoded = Object.entries(process.env).flatMap(([name, value]) =>
     value === undefined ? [] : [`${name}=${value}`],

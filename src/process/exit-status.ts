@@ -1,4 +1,4 @@
-/** How a child ended, and the one number that says so. */
+/** The end of a child as an exit status. */
 import { constants } from "node:os";
 
 /** A shell's status for a command that a signal ended is this plus the signal's number. */
@@ -12,7 +12,7 @@ export const STATUS_TIMED_OUT = 124;
 export interface ExitStatus {
   /** The command's own status, or 128 + N for signal N. */
   code: number;
-  /** The signal's name, such as SIGKILL, where one ended it. */
+  /** The signal's name, such as SIGKILL, if one ended it. */
   signal: string | undefined;
 }
 
@@ -26,7 +26,7 @@ export function signalName(signal: number): string | undefined {
   return Object.entries(constants.signals).find(([, number]) => number === signal)?.[0];
 }
 
-/** From what the runtime says of an ended child. */
+/** Converts the runtime's report of an ended child. */
 export function exitStatus(exitCode: number | null, signal: string | number | null): ExitStatus {
   if (signal !== null) {
     const number = typeof signal === "number" ? signal : (signalNumber(signal) ?? 0);

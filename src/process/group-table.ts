@@ -1,7 +1,7 @@
 /**
  * The running process groups of a service, in a file in memory that its guard reads only after the
  * service has ended: a start or an end costs one pwrite(2) and wakes no other process. Each slot is a
- * 32-bit number in the byte order of this machine, 0 if it is free.
+ * 32-bit number in native byte order, 0 if it is free.
  */
 
 /** Bytes of a slot. */

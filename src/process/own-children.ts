@@ -1,6 +1,6 @@
 /**
- * The processes that the runtime itself waits for. A reaper that collected one of them would take
- * its exit status away from whoever started it.
+ * The processes that the runtime itself waits for. If a reaper collected one of them, the code that
+ * started it would not get its exit status.
  */
 
 const own = new Set<number>();
@@ -10,7 +10,7 @@ export function registerChild(pid: number): void {
   own.add(pid);
 }
 
-/** Forgets a child once the runtime has collected it: its pid may be given to another process. */
+/** Forgets a child once the runtime has collected it: its pid may be reused by another process. */
 export function forgetChild(pid: number): void {
   own.delete(pid);
 }

@@ -1,10 +1,10 @@
-/** What /proc tells of processes: proc(5). */
+/** Facts of processes from /proc: proc(5). */
 import { readdirSync, readFileSync } from "node:fs";
 
 /**
  * The ids of all processes.
  *
- * @throws what `readdirSync` gives where /proc is not there.
+ * @throws errors of `readdirSync` if /proc is not mounted.
  */
 export function processIds(): number[] {
   return readdirSync("/proc")
@@ -21,7 +21,7 @@ export interface ProcessFacts {
   flags: number;
 }
 
-/** Undefined where the process is gone, or /proc is not there. */
+/** Undefined if the process has ended, or /proc is not mounted. */
 export function processFacts(pid: number): ProcessFacts | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
@@ -35,7 +35,7 @@ export function processFacts(pid: number): ProcessFacts | undefined {
 }
 
 /**
- * The command lines of this process's parent, of its parent and so on, but for process 1; none where
+ * Returns the command lines of this process's ancestors but for process 1; none if
  * /proc is not there.
  */
 export function ancestorCommands(): string[][] {

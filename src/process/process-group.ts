@@ -53,7 +53,7 @@ export class ProcessGroup {
   }
 
   /**
-   * Ends the whole group: SIGTERM, and SIGKILL for what is left after {@link KILL_GRACE_MS}.
+   * Ends the whole group: SIGTERM, and SIGKILL for the rest after {@link KILL_GRACE_MS}.
    * Resolves when no member of the group is left.
    */
   async terminateGroup(graceMs: number = KILL_GRACE_MS): Promise<void> {
@@ -75,7 +75,7 @@ export class ProcessGroup {
     }
   }
 
-  /** What is left of a command that is being ended stays recorded until that is done. */
+  /** The group of a command that is being ended stays recorded until it has ended. */
   #forget(): void {
     if (this.#endings === 0) forgetGroup(this.pid);
   }

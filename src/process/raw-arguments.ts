@@ -1,9 +1,9 @@
-/** The command line byte for byte: the runtime's own strings lose what is not UTF-8. */
+/** The command line byte for byte: the runtime's strings lose bytes that are not UTF-8. */
 import { readFileSync } from "node:fs";
 import { splitAtNul } from "./environment.ts";
 
 /**
- * The last `count` words of this process's command line as the kernel has them. Where that cannot
+ * Returns the last `count` words of this process's command line from the kernel. If that cannot
  * be read (/proc not mounted), the given strings in UTF-8.
  */
 export function rawArguments(count: number, strings: readonly string[]): Uint8Array[] {

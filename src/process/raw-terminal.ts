@@ -30,14 +30,14 @@ export function terminalSize(): Size {
   return { rows: 24, cols: 80 };
 }
 
-/** The modes of the terminal that standard input is, before it is made raw; undefined if it is none. */
+/** Returns the modes of the terminal on standard input before it is raw; undefined without a terminal. */
 export function terminalModes(): TerminalModes | undefined {
   const settings = getTermios(STDIN);
   return settings === undefined ? undefined : modesOf(settings);
 }
 
 /**
- * Goes on reading keys where Ctrl-Z at a prompt was followed by the shell's `fg`, until disposed:
+ * Continues to read keys after Ctrl-Z at a prompt and the shell's `fg`, until disposed:
  * readline pauses the input there.
  */
 export function readAfterStop(): Disposable {
@@ -54,7 +54,7 @@ export function readAfterStop(): Disposable {
 export class RawTerminal implements Disposable {
   readonly #saved = getTermios(STDIN);
   readonly #restore = () => this.#set(this.#saved);
-  // A shell that continues a stopped job has given the terminal other settings.
+  // A shell that continues a stopped job has changed the terminal's settings.
   readonly #makeRaw = () => this.#set(this.#saved && rawSettings(this.#saved));
   #onResize: (() => void) | undefined;
 

@@ -31,7 +31,7 @@ const STATUS_FAILED = 125;
 const bytesOf = (text: string): Uint8Array => Buffer.from(text, "latin1");
 
 /**
- * Does what the instructions say and becomes the command. Returns the exit status of a failure,
+ * Performs the instructions and becomes the command. Returns the exit status of a failure,
  * which it has reported.
  *
  * @throws {VsockboxError} USAGE if it was not started by an agent.
@@ -94,7 +94,7 @@ function become(instructions: Instructions, { report }: HelperDescriptors): neve
   }
   if (!isInside) during(restricting, () => enterNamespaces(sandbox));
   if (!isInside && sandbox.includes("pid-namespace")) {
-    // The group that we are in has no number in the namespace, without which shells cannot give the
+    // The group that we are in has no number in the namespace, without which shells cannot pass the
     // terminal back: the command gets a group of its own.
     const inside = terminal === null ? null : "foreground";
     return during(restricting, () =>
@@ -121,7 +121,7 @@ function become(instructions: Instructions, { report }: HelperDescriptors): neve
   }
 }
 
-/** A helper that follows the instructions, with what it inherits. */
+/** The instructions of a helper, with the descriptors that it inherits. */
 function reexecution(instructions: Instructions, report: number): Reexecution {
   const file = openInstructions(instructions);
   return {

@@ -9,7 +9,7 @@ const COMPILED_ROOT = "/$bunfs/";
 const RUNNING_FILE = "/proc/self/exe";
 
 /**
- * Argument vector that starts the running program again, not what is at its path: a command of an agent
+ * Argument vector that starts the running program again, not the file at its path: a command of an agent
  * may have replaced that. Without /proc there is the path alone.
  */
 export function runningCommand(): [string, ...string[]] {

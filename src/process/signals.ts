@@ -6,10 +6,10 @@ import { hasSignal, ownSignalMask } from "./signal-masks.ts";
 /** What a user or a service manager sends to end a program. */
 export const ENDING_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
-/** What ends a service: Ctrl-\ must not leave behind what it runs. */
+/** Signals that end a service; SIGQUIT (Ctrl-\) too, so that its commands are ended with it. */
 export const SERVICE_ENDING_SIGNALS = [...ENDING_SIGNALS, "SIGQUIT"] as const;
 
-/** What ends the agent as process 1. SIGHUP is no reason to switch a VM off. */
+/** Signals that end the agent as process 1. SIGHUP does not power a VM off. */
 export const INIT_ENDING_SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
 /** What ends a client whose terminal is raw: every other signal that ends a program as well. */

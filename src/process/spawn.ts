@@ -64,7 +64,7 @@ export class Child extends ProcessGroup {
  * Starts a command with three pipes.
  *
  * @throws {StartError} if the directory, the program or the right to change the user is missing; a
- * failure of a later step rejects `started` of what is returned.
+ * failure of a later step rejects `started` of the result.
  */
 export function spawnCommand(request: SpawnRequest): Child {
   const resolved = resolveSpawn(request);

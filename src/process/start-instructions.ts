@@ -17,7 +17,7 @@ import type { User } from "./users.ts";
 
 /** A command whose directory and program were found. */
 export interface ResolvedSpawn {
-  /** Absolute path of what is executed. */
+  /** Absolute path of the program. */
   program: Uint8Array;
   /** The arguments, the program's own name first. */
   argv: readonly Uint8Array[];
@@ -26,7 +26,7 @@ export interface ResolvedSpawn {
   cwd: Uint8Array;
   user: User | undefined;
   sandbox: readonly SandboxOption[];
-  /** Who the command is for the machine; undefined: this process's user. */
+  /** The command's user outside of its namespaces; undefined: this process's user. */
   owner: { uid: number; gid: number } | undefined;
   /** Whether standard input is a terminal that becomes the controlling one. */
   onTerminal: boolean;
@@ -65,7 +65,7 @@ export interface Instructions {
 /** Descriptors of a helper. */
 export interface HelperDescriptors {
   instructions: number;
-  /** Where a failed start is reported. */
+  /** The pipe on which a failed start is reported. */
   report: number;
 }
 
@@ -77,7 +77,7 @@ export interface Handover {
   descriptors: [number, number];
   /** Waits for the helper to become the command, and closes this side of the pipe. */
   started(): Promise<void>;
-  /** Closes what is the helper's; the whole pipe if {@link started} was not called. */
+  /** Closes the helper's descriptors; the whole pipe if {@link started} was not called. */
   closeChildEnds(): void;
 }
 

@@ -1,5 +1,5 @@
 /**
- * What is typed on a terminal of a command that may not read it.
+ * The input of a command's terminal, which the command may not read.
  *
  * The line discipline acts on Ctrl-C when it processes that byte, and it processes none once a
  * program leaves so much unread that its buffer of 4,095 bytes is full (n_tty(4) and Linux's
@@ -18,13 +18,13 @@ const QUEUE_BYTES = 1024 * 1024;
 /** Input goes to the terminal in pieces of this size, which it can hold as a whole, in bytes. */
 const PIECE_BYTES = 2048;
 
-/** The kernel processes input in the background; this is how often it is looked at, in ms. */
+/** The kernel processes input in the background; the interval of polling, in milliseconds. */
 const DISCARD_INTERVAL_MS = 2;
 
 /** Discarding ends when nothing was unread so many times in a row. */
 const DISCARD_QUIET_COUNT = 3;
 
-/** Discarding is given up after so many times: a program that types to itself never ends. */
+/** Limit of discarding: a program that writes to its own input never ends. */
 const DISCARD_MAX_COUNT = 250;
 
 /** Indexes of c_cc and bits of c_lflag, asm-generic/termbits.h. */
@@ -82,7 +82,7 @@ export class TerminalInput {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** Where in the bytes older input is to be discarded; -1: nowhere. */
+  /** Offset before which input is discarded; -1: none. */
   #signalIndex(bytes: Uint8Array): number {
     const settings = getTermios(this.#master);
     const index = settings === undefined ? -1 : lastDiscardingIndex(bytes, settings);
@@ -102,7 +102,7 @@ export class TerminalInput {
     if (!this.#isRunning) void this.#run();
   }
 
-  /** Types what is queued. Never rejects. */
+  /** Writes the queued input. Never rejects. */
   async #run(): Promise<void> {
     this.#isRunning = true;
     try {
@@ -124,7 +124,7 @@ export class TerminalInput {
     }
   }
 
-  /** Discards what is queued here and in the terminal, then lets the writer go on. */
+  /** Discards the input queued here and in the terminal, then resumes the writer. */
   #discard(): void {
     this.#queue = [];
     this.#queuedBytes = 0;
@@ -150,7 +150,7 @@ export class TerminalInput {
     resolve();
   }
 
-  /** Closes the master at once; what is queued is dropped. */
+  /** Closes the master at once; queued input is dropped. */
   close(): void {
     this.#closed = true;
     this.#queue = [];

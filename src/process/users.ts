@@ -9,7 +9,7 @@ export interface User {
   gid: number;
   /** Supplementary groups, the primary one left out. */
   groups: number[];
-  /** Undefined where /etc/passwd has no such user. */
+  /** Undefined if /etc/passwd has no such user. */
   account: { name: string; home: string; shell: string } | undefined;
 }
 
@@ -21,7 +21,7 @@ interface PasswdEntry {
   shell: string;
 }
 
-/** Entries of a passwd(5) text; lines that are none are passed over. */
+/** Parses a passwd(5) text; malformed lines are skipped. */
 export function parsePasswd(text: string): PasswdEntry[] {
   return text.split("\n").flatMap((line) => {
     const [name, , uidText = "", gidText = "", , home = "", shell = ""] = line.split(":");
@@ -52,7 +52,7 @@ export function parseGroups(text: string): Map<string, number> {
   return groups;
 }
 
-/** Where the files are read from; tests give others. */
+/** Paths of the files; tests pass others. */
 export interface UserDatabase {
   passwd: string;
   group: string;
@@ -74,10 +74,10 @@ function readIfThere(path: string): string {
 /**
  * Reads `uid`, `uid:gid` or a name.
  *
- * A bare uid takes group, groups and home from its passwd entry, and the gid of the same number
- * where there is none; `uid:gid` takes exactly that, without supplementary groups.
+ * A bare uid has group, groups and home of its passwd entry, or the gid of the same number
+ * without one; `uid:gid` is exactly that, without supplementary groups.
  *
- * @throws {VsockboxError} CONFIG for a name that nobody has, or a number that is no u32.
+ * @throws {VsockboxError} CONFIG for an unknown name, or a number that is not a u32.
  */
 export function resolveUser(spec: string, database: UserDatabase): User {
   const entries = parsePasswd(database.passwd);
@@ -132,9 +132,9 @@ export interface Owner {
 }
 
 /**
- * Reads `USER`, `USER:GROUP` or `:GROUP`, as names or numbers. What is all digits is a number.
+ * Parses `USER`, `USER:GROUP` or `:GROUP`, as names or numbers. Digits alone are a number.
  *
- * @throws {VsockboxError} CONFIG for a name that nobody has.
+ * @throws {VsockboxError} CONFIG for an unknown name.
  */
 export function resolveOwner(spec: string, database: UserDatabase): Owner {
   const [user = "", group] = spec.split(":");
@@ -157,7 +157,7 @@ export function resolveOwner(spec: string, database: UserDatabase): Owner {
   };
 }
 
-/** 4294967295 is (uid_t)-1, which setuid(2) takes as "leave it". */
+/** 4294967295 is (uid_t)-1, for which setuid(2) changes nothing. */
 function isId(text: string): boolean {
   const value = readU32(text);
   return value !== undefined && value !== 0xffff_ffff;

@@ -1,18 +1,18 @@
-/** The kernel's command line, as /proc/cmdline has it: what is in it for an init and for modules. */
+/** Parameters for init and for modules in the kernel's command line, /proc/cmdline. */
 
-/** Words, where `"` keeps blanks together: Documentation/admin-guide/kernel-parameters.rst. */
+/** Splits into words; `"` keeps blanks together: Documentation/admin-guide/kernel-parameters.rst. */
 export function kernelWords(line: string): string[] {
   return [...line.matchAll(/(?:"[^"]*"?|[^\s"])+/g)].map(([word]) => word.replaceAll('"', ""));
 }
 
-/** What stands behind `--`: arguments of the init. */
+/** The words after `--`: arguments of init. */
 export function initArguments(words: readonly string[]): string[] {
   const at = words.indexOf("--");
   return at === -1 ? [] : words.slice(at + 1);
 }
 
 /**
- * The parameters of a module. The kernel reads `NAME.PARAMETER=VALUE` for what is built in; whoever
+ * The parameters of a module. The kernel reads `NAME.PARAMETER=VALUE` for built-in modules; a program that
  * loads a module has to hand them on. Hyphens and underscores of the name are the same.
  *
  * @returns as in "device=512@0xfeb00e00:12 debug=1".

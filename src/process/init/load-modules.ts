@@ -5,14 +5,14 @@ import { ERRNO, errnoMessage, errnoName } from "../../ffi/errno.ts";
 import { loadModuleFile } from "../../ffi/kernel-module.ts";
 import { moduleParameters } from "./kernel-command-line.ts";
 
-/** What is to be loaded. */
+/** The modules to load. */
 export interface ModuleLoad {
   /** In load order. */
   names: readonly string[];
   pathOf(name: string): string;
   /** Words of the kernel's command line, which may have parameters for modules. */
   commandLine: readonly string[];
-  /** The version of Linux that they are for, where it is known. */
+  /** The version of Linux that they are for, if it is known. */
   kernel: string | undefined;
   /** finit_module(2); tests stand in for it. */
   load?: (path: string, parameters: string) => number;
@@ -27,7 +27,7 @@ export interface LoadedModules {
   warnings: string[];
 }
 
-/** Loads the modules. What is loaded already is passed over. Never throws. */
+/** Loads the modules. Modules that are loaded already are skipped. Never throws. */
 export function loadModules(request: ModuleLoad): LoadedModules {
   const { names, pathOf, commandLine, kernel, load = loadModuleFile } = request;
   const result: LoadedModules = { loaded: [], unneeded: [], warnings: [] };

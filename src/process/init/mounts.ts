@@ -1,4 +1,4 @@
-/** What PID 1 mounts before anything else runs, where the kernel or the image has not done so. */
+/** Mounts of PID 1 before anything else runs, if the kernel or the image has not made them. */
 import { chmodSync, lstatSync, mkdirSync, statSync, symlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { reasonOf } from "../../errors.ts";
@@ -19,7 +19,7 @@ import {
 
 /**
  * A file to be put into an image whose init we are: with glibc the runtime looks its stack up there
- * before our first line runs, and aborts where it finds nothing. The mount of /proc hides it.
+ * before our first line runs, and aborts if it is missing. The mount of /proc hides it.
  */
 export const EARLY_MAPS = {
   path: "/proc/self/maps",
@@ -31,7 +31,7 @@ interface InitMount {
   path: string;
   flags: number;
   data: string;
-  /** f_type that nothing else has; without it a change of device number says that it is mounted. */
+  /** A unique f_type; without it a change of device number shows that it is mounted. */
   magic?: number;
 }
 
@@ -105,7 +105,7 @@ export interface InitMounts {
 const KERNEL: MountSystem = { mount: mountFilesystem, makeDevice: makeCharacterDevice };
 
 /**
- * Mounts what is absent of /proc, /sys, /dev, /dev/pts, /dev/shm, /run and /tmp, and makes the nodes
+ * Mounts the missing ones of /proc, /sys, /dev, /dev/pts, /dev/shm, /run and /tmp, and makes the nodes
  * and links that /dev lacks. Never throws.
  */
 export function mountInitFilesystems(options: InitMountOptions = {}): InitMounts {
@@ -123,7 +123,7 @@ export function mountInitFilesystems(options: InitMountOptions = {}): InitMounts
   return { mounted, warnings };
 }
 
-/** Returns what is wrong, in words. */
+/** Returns the problems as text. */
 function makeDirectory(path: string): string | undefined {
   try {
     mkdirSync(path, { recursive: true, mode: 0o755 });
@@ -140,7 +140,7 @@ interface MountStep {
   mounted: string[];
 }
 
-/** Returns what is wrong, in words. */
+/** Returns the problems as text. */
 function mountAbsent({ mount, target, system, mounted }: MountStep): string | undefined {
   if (isMounted(mount, target)) return undefined;
   let { type, data } = mount;
@@ -157,7 +157,7 @@ function mountAbsent({ mount, target, system, mounted }: MountStep): string | un
 function isMounted({ magic }: InitMount, target: string): boolean {
   if (magic !== undefined) return filesystemMagic(target) === magic;
   try {
-    // An initramfs may itself be a tmpfs, so its type says nothing here.
+    // An initramfs may itself be a tmpfs, so its type proves nothing here.
     return statSync(target).dev !== statSync(dirname(target)).dev;
   } catch {
     return false;
@@ -175,7 +175,7 @@ function populateDevices(folder: string, system: MountSystem): string[] {
       warnings.push(`make device ${path}: ${inWords(errno)}`);
       continue;
     }
-    // The umask took its part of the mode.
+    // The umask has cleared its bits of the mode.
     attempt(warnings, `set the mode of ${path}`, () => chmodSync(path, mode));
   }
   for (const [name, target] of LINKS) {

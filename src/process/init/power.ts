@@ -1,4 +1,4 @@
-/** The end of a machine whose PID 1 we are. */
+/** Powers off or reboots the VM whose PID 1 this process is. */
 import { constants } from "node:os";
 import { VsockboxError } from "../../errors.ts";
 import { errnoMessage, errnoName, systemError } from "../../ffi/errno.ts";
@@ -16,16 +16,16 @@ const { SIGCONT, SIGKILL, SIGTERM } = constants.signals;
 /** Processes have this long to end after SIGTERM, in milliseconds. */
 export const END_GRACE_MS = 3000;
 
-/** And this long to be gone after SIGKILL: a process in the kernel may not go at all. */
+/** Grace period after SIGKILL: a process blocked in the kernel may not end at all. */
 const KILL_GRACE_MS = 500;
 
-/** How often the processes are looked at, in milliseconds. */
+/** Interval at which the processes are polled, in milliseconds. */
 const CHECK_MS = 20;
 
 /** PF_KTHREAD of the flags in /proc/PID/stat, linux/sched.h. */
 const PF_KTHREAD = 0x0020_0000;
 
-/** How a machine ends. */
+/** The ways to end. */
 export type MachineEnd = "poweroff" | "reboot" | "halt";
 
 /** The system calls that tests stand in for. */
@@ -33,12 +33,12 @@ export interface PowerSystem {
   /** This process's own id. */
   pid: number;
   signalEverything(signal: number): void;
-  /** How many processes are left beside this one and the kernel's; undefined: it cannot be told. */
+  /** Returns the number of other processes but the kernel's; undefined if it cannot be determined. */
   countProcesses(): number | undefined;
   sync(): void;
   /** Returns 0 or an errno. */
   remountReadOnly(): number;
-  /** Returns an errno, where it returns. */
+  /** Returns an errno, if it returns. */
   reboot(command: number): number;
 }
 
@@ -54,17 +54,17 @@ const KERNEL: PowerSystem = {
 /** Options of {@link endMachine}. */
 export interface EndMachineOptions {
   graceMs?: number | undefined;
-  /** Told what did not go as it should. */
+  /** Receives warnings. */
   warn?: ((message: string) => void) | undefined;
   system?: PowerSystem | undefined;
 }
 
 /**
- * Ends all processes, writes everything to the disks, and ends the machine. The reaper has to go on
- * meanwhile. Does not return where the kernel does it; `halt` and a kernel without a way to switch
- * the power off stop the machine as it is.
+ * Ends all processes, syncs the disks, and powers off or reboots. The reaper has to run
+ * meanwhile. Does not return if the kernel succeeds; `halt`, and a kernel that cannot power
+ * off, stop the VM.
  *
- * @throws {VsockboxError} REFUSED where this process is not PID 1, before anything is done, or where
+ * @throws {VsockboxError} REFUSED if this process is not PID 1, before anything is done, or if
  * the kernel does not allow it.
  */
 export async function endMachine(
@@ -79,7 +79,7 @@ export async function endMachine(
     });
   }
   system.signalEverything(SIGTERM);
-  // A stopped process takes SIGTERM only once it goes on.
+  // A stopped process handles SIGTERM only once it is continued.
   system.signalEverything(SIGCONT);
   await untilAlone(system, graceMs);
   system.signalEverything(SIGKILL);
@@ -109,7 +109,7 @@ async function untilAlone(system: PowerSystem, graceMs: number): Promise<number 
  * Processes beside this one, without kernel threads. What has ended and is not collected counts, so
  * that the reaper finishes too.
  *
- * @returns undefined where /proc is not there.
+ * @returns undefined if /proc is not mounted.
  */
 export function countProcesses(): number | undefined {
   try {

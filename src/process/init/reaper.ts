@@ -7,7 +7,7 @@ import { isOwnChild } from "../own-children.ts";
 
 /**
  * Delay before looking again while the next process to be collected is the runtime's, in
- * milliseconds: the kernel shows only the first, and orphans may stand behind it.
+ * milliseconds: the kernel shows only the first, and orphans may follow it.
  */
 const FIRST_RETRY_MS = 5;
 const MAX_RETRY_MS = 200;

@@ -1,5 +1,5 @@
 /**
- * The kernel's files that a sandboxed command does not change or does not see: what is done with each
+ * The kernel's files that a sandboxed command cannot change or see: the action for each
  * path, by the list of mounts. Pure.
  *
  * proc(5) and sysfs(5) show the kernel as files that root owns, so a root without capabilities may
@@ -69,7 +69,7 @@ function unescapePath(path: string): string {
   );
 }
 
-/** What is done with a path. */
+/** The action for a path. */
 export interface Protection {
   path: string;
   /** Read-only, or empty and read-only. */
@@ -82,7 +82,7 @@ const isBelow = (path: string, directory: string) =>
   path === directory || path.startsWith(`${directory}/`);
 
 /**
- * What is done with the mounts, in this order, but for those at and below /proc and for /dev, which
+ * Returns the actions for the mounts, in this order, but for those at and below /proc and for /dev, which
  * get others in their place.
  */
 export function protectionsOf(mounts: readonly Mount[]): Protection[] {

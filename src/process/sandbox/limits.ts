@@ -69,7 +69,7 @@ export function readLimit(word: LimitWord): { name: LimitName; value: number } {
   return { name: name as LimitName, value: Number(value) };
 }
 
-/** Each limit once, the lowest of those that are given. */
+/** Returns each limit once, the lowest of several. */
 export function lowestLimits(words: readonly LimitWord[]): LimitWord[] {
   return Object.keys(LIMITS).flatMap((name) => {
     const values = words.map(readLimit).filter((limit) => limit.name === name);
@@ -79,7 +79,7 @@ export function lowestLimits(words: readonly LimitWord[]): LimitWord[] {
 }
 
 /**
- * Sets them for this process and what it becomes. A limit above the one that there is already stays as
+ * Sets them for this process and the program that it executes. A limit above the present one stays as
  * it is.
  *
  * @param otherThreads how many threads of helpers count as the command's user's.

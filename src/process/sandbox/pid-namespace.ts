@@ -3,10 +3,10 @@
  *
  *     agent -> outer helper -> PID 1 of the namespace -> command
  *
- * The command is not PID 1 itself, since the kernel gives that no signal that it has no handler for.
+ * The command is not PID 1 itself, since the kernel does not deliver signals to that without a handler.
  * Nor can the agent be the one that leaves its namespace for the moment of a start: a thread that did
- * cannot start threads, and the runtime takes an engine that cannot start one down with it. Both
- * helpers stay in the command's group and session, take no notice of signals, and end as it ends;
+ * cannot start threads, and the runtime aborts if its engine cannot start one. Both
+ * helpers stay in the command's group and session, ignore signals, and end as it ends;
  * the end of PID 1 is that of everything else in the namespace.
  */
 import { readSync, writeSync } from "node:fs";
@@ -39,7 +39,7 @@ const ENDING_SIGNALS = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
 export interface InitPipes {
   /** PID 1 writes: that it is ready, then the command's wait status. */
   report: number;
-  /** PID 1 reads: that it is to start the command; the end where nobody waits for that any more. */
+  /** PID 1 reads: the request to start the command; end of input if no process waits for it any longer. */
   go: number;
 }
 
@@ -59,7 +59,7 @@ export interface Reexecution {
  * Until PID 1 is ready a signal ends this process, as it would have the command. From then on PID 1
  * keeps it for the command. It cannot do so before: the runtime unblocks all signals while it loads.
  *
- * @throws {VsockboxError} REFUSED where the namespace cannot be made.
+ * @throws {VsockboxError} REFUSED if the namespace cannot be made.
  */
 export function runInPidNamespace(
   initCommand: (pipes: InitPipes) => Reexecution,
@@ -82,7 +82,7 @@ export function runInPidNamespace(
   const initStatus = waitForChild(init);
   const reported = new Int32Array(1);
   const length = readSync(report.read, reported);
-  // PID 1 cannot end by the command's signal; it ended without a word where SIGKILL came, or where
+  // PID 1 cannot end by the command's signal; it ended without a report if it got SIGKILL, or if
   // it could not start the command.
   endAs(length === reported.byteLength ? (reported[0] ?? 0) : initStatus);
 }
@@ -90,7 +90,7 @@ export function runInPidNamespace(
 /**
  * PID 1: starts the command, waits for it and reports its wait status.
  *
- * @throws {VsockboxError} CONFIG or REFUSED where /proc cannot be mounted.
+ * @throws {VsockboxError} CONFIG or REFUSED if /proc cannot be mounted.
  */
 export function runAsInit({ report, go }: InitPipes, command: Reexecution): never {
   dieWithParent();
@@ -112,7 +112,7 @@ export function runAsInit({ report, go }: InitPipes, command: Reexecution): neve
   endAs(0);
 }
 
-/** Whether the other end was there to take it. */
+/** Whether the other end was open. */
 function isSent(fd: number, bytes: Uint8Array | Int32Array): boolean {
   try {
     return writeSync(fd, bytes) > 0;

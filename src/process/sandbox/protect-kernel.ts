@@ -64,7 +64,7 @@ export function protectSystem(): void {
 }
 
 /**
- * Protects what is below /proc, which is this mount namespace's own.
+ * Protects files below /proc, in this mount namespace alone.
  *
  * @throws {VsockboxError} as {@link protectSystem}.
  */
@@ -139,7 +139,7 @@ function replaceDevices(): void {
   check(makeMountReadOnly("/dev", MS_NOSUID | MS_NOEXEC), "make read-only", "/dev");
 }
 
-/** Beside /dev/pts, where the kernel looks for it; a link where no device may be made. */
+/** Beside /dev/pts, as the kernel expects it; a link if no device may be made. */
 function makePtmx(): void {
   if (!exists("/dev/pts/ptmx")) return;
   const umask = process.umask(0);

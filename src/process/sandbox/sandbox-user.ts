@@ -12,7 +12,7 @@ import { isLimitWord, readLimit } from "./limits.ts";
  */
 export const SANDBOX_USERS: UserMap = { first: 0x6fff_0000, count: 0x1_0000 };
 
-/** What of the machine decides, for tests. */
+/** The properties of the system that decide, for tests. */
 export interface Machine {
   /** Whether the kernel has a namespace of this name below /proc/self/ns. */
   hasNamespace(name: string): boolean;
@@ -29,7 +29,7 @@ const THIS_MACHINE: Machine = {
  * The options for a command of that user: a user namespace is for root alone.
  *
  * @param uid the user's, before any namespace.
- * @throws {StartError} sandbox_failed if the machine cannot do what was asked.
+ * @throws {StartError} sandbox_failed if the system does not support the request.
  */
 export function sandboxForUser(
   sandbox: readonly SandboxOption[],

@@ -50,7 +50,7 @@ export const SANDBOX_FLAGS = [
   "no-network",
 ] as const;
 
-/** What `all` stands for: everything that takes nothing away that an ordinary command uses. */
+/** The value of `all`: every confinement that ordinary commands do not notice. */
 export const ALL_OPTIONS = SANDBOX_FLAGS.filter((flag) => flag !== "no-network");
 
 /** The words of the options, for help. */
@@ -150,7 +150,7 @@ export function becomeRestricted(
 ): void {
   if (sandbox.includes("protect-kernel")) restrictKernelWrites();
   const dropsCapabilities = sandbox.includes("drop-caps");
-  // These two need CAP_SETPCAP, which the change of user takes away.
+  // These two need CAP_SETPCAP, which the change of user drops.
   if (dropsCapabilities) dropBoundingSet();
   if (dropsCapabilities) lockSecurebits();
   if (user !== null) becomeUser(user);
@@ -162,9 +162,9 @@ export function becomeRestricted(
 }
 
 /**
- * This machine's, for a filter.
+ * Returns the architecture of a filter for this process.
  *
- * @throws {VsockboxError} UNAVAILABLE where there is no filter for it.
+ * @throws {VsockboxError} UNAVAILABLE if there is no filter for it.
  */
 export function seccompArchitecture(): SeccompArchitecture {
   const arch = SECCOMP_ARCHITECTURES.find((known) => known === process.arch);

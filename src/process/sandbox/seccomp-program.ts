@@ -9,7 +9,7 @@ export const SECCOMP_ARCHITECTURES = ["x64", "arm64"] as const;
 /** One of {@link SECCOMP_ARCHITECTURES}. */
 export type SeccompArchitecture = (typeof SECCOMP_ARCHITECTURES)[number];
 
-/** A system call's number on each processor; undefined where that has no such call. */
+/** A system call's number on each architecture; undefined if it has no such call. */
 export type CallNumbers = Readonly<Record<SeccompArchitecture, number | undefined>>;
 
 /** A call that the two processors number differently. */
@@ -38,7 +38,7 @@ export const ACTION = {
 /** One instruction, struct sock_filter. */
 export interface Instruction {
   code: number;
-  /** Instructions to skip where the condition holds, and where not. */
+  /** Instructions to skip if the condition holds, and if not. */
   jt: number;
   jf: number;
   k: number;
@@ -58,7 +58,7 @@ export const OPCODE = {
   RETURN: 0x06,
 } as const;
 
-/** Where struct seccomp_data has what; of an argument the low half comes first. */
+/** Offsets in struct seccomp_data; of an argument the low half comes first. */
 export const DATA_OFFSET = { number: 0, architecture: 4, arguments: 16 } as const;
 
 /** Bytes of one argument there. */
@@ -80,7 +80,7 @@ export const returnAction = (action: number): Instruction => ({
 });
 
 /**
- * How each filter begins: a program of another architecture, whose calls have other numbers, is none
+ * The beginning of each filter: a program of another architecture, whose calls have other numbers, is none
  * that may go on. What follows has the call's number at hand.
  */
 export function beginFilter(arch: SeccompArchitecture): Instruction[] {

@@ -17,12 +17,12 @@ import {
 /**
  * Calls that return EPERM. Numbers: asm/unistd_64.h for x86-64, asm-generic/unistd.h for arm64.
  *
- * A deny list, since what a command of an agent needs is not known beforehand. What is on it is
+ * A deny list, since the needs of an agent's command are not known beforehand. The calls on it are
  * what capabilities(7) puts under CAP_SYS_MODULE, CAP_SYS_BOOT, CAP_SYS_TIME, CAP_SYS_RAWIO,
  * CAP_SYS_PACCT, CAP_SYSLOG, CAP_SYS_PTRACE and (in part) CAP_SYS_ADMIN, so that also a root that
- * keeps its capabilities leaves the machine as it is, and what is a known way into the kernel
+ * keeps its capabilities does not change the system, and known attack surfaces of the kernel
  * without any capability: bpf(2), perf_event_open(2), userfaultfd(2), io_uring(7), keyrings(7), and
- * user_namespaces(7), which give each user all capabilities over mounts and networks of its own.
+ * user_namespaces(7), which grant each user all capabilities over mounts and networks of its own.
  * Container engines deny the same to a container without capabilities.
  */
 export const DENIED_CALLS: Readonly<Record<string, CallNumbers>> = {
@@ -66,7 +66,7 @@ export const DENIED_CALLS: Readonly<Record<string, CallNumbers>> = {
   open_tree_attr: everywhere(467),
   unshare: callOf(272, 97),
   setns: callOf(308, 268),
-  // The machine for everybody: reboot(2), swapon(2), settimeofday(2), acct(2), quotactl(2)…
+  // Changes for all users of the system: reboot(2), swapon(2), settimeofday(2), acct(2), quotactl(2)…
   reboot: callOf(169, 142),
   swapon: callOf(167, 224),
   swapoff: callOf(168, 225),

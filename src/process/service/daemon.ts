@@ -1,5 +1,5 @@
 /**
- * Going into the background: our own file is started again in a session of its own, and says over a
+ * Starts a service in the background: this program again in a new session, which reports over a
  * pipe when it is ready or why it will not be.
  */
 import { closeSync } from "node:fs";
@@ -15,10 +15,10 @@ import { selfCommand } from "../self.ts";
 /** Names the descriptor of the pipe to the child. */
 const READY_VARIABLE = "VSOCKBOX_READY_FD";
 
-/** The descriptor that the child gets for it, the first behind the standard streams. */
+/** The descriptor that the child gets for it, the first after the standard streams. */
 const CHILD_DESCRIPTOR = 3;
 
-/** How long a daemon may take until it is ready unless said otherwise, in milliseconds. */
+/** Default limit until a daemon is ready, in milliseconds. */
 export const DEFAULT_READY_TIMEOUT_MS = 10_000;
 
 /** A child that was not ready in time has this long between SIGTERM and SIGKILL, in milliseconds. */
@@ -27,7 +27,7 @@ const KILL_GRACE_MS = 1000;
 /** Options of {@link startDaemon}. */
 export interface DaemonOptions {
   readyTimeoutMs?: number | undefined;
-  /** Takes standard output and standard error; undefined: nothing does. */
+  /** Receives standard output and standard error; undefined: they are discarded. */
   logFile?: string | undefined;
 }
 
@@ -36,7 +36,7 @@ export type DaemonStart =
   | { kind: "ready"; pid: number }
   | {
       kind: "failed";
-      /** What the child said, or how it ended. */
+      /** The child's report, or its end. */
       message: string;
       hint: string | undefined;
       /** The child's exit status, 128 + N for signal N. Never 0. */
@@ -51,8 +51,8 @@ type Report = { ready: true } | { ready: false; message: string; hint?: string }
  * from /dev/null. Resolves when the child is ready or has failed; the child stays when this process
  * ends.
  *
- * @throws {VsockboxError} TIMEOUT where the child says nothing in time, which ends it; CANNOT_CREATE
- * where the log cannot be opened; CONFIG where the program cannot be started.
+ * @throws {VsockboxError} TIMEOUT if the child does not report in time, and is ended; CANNOT_CREATE
+ * if the log cannot be opened; CONFIG if the program cannot be started.
  */
 export async function startDaemon(
   args: readonly string[],
@@ -105,7 +105,7 @@ function spawnDetached(
   }
 }
 
-/** The child's report; undefined where it ended without one. */
+/** The child's report; undefined if it ended without one. */
 async function readReport(reader: PipeReader): Promise<Report | undefined> {
   const decoder = new TextDecoder();
   let text = "";
@@ -136,7 +136,7 @@ async function failure(
   };
 }
 
-/** Ends the child where it still runs. */
+/** Ends the child if it still runs. */
 async function end(child: Bun.Subprocess): Promise<void> {
   child.kill("SIGTERM");
   await Promise.race([child.exited, Bun.sleep(KILL_GRACE_MS)]);
@@ -149,12 +149,12 @@ export function isDaemonStart(): boolean {
   return process.env[READY_VARIABLE] !== undefined;
 }
 
-/** Tells a waiting {@link startDaemon} that everything is listening. */
+/** Reports to a waiting {@link startDaemon} that all listeners are open. */
 export function reportReady(): void {
   sendReport({ ready: true });
 }
 
-/** Tells a waiting {@link startDaemon} why this process is about to end. */
+/** Reports to a waiting {@link startDaemon} why this process is about to end. */
 export function reportFailure(thrown: unknown): void {
   const { message, hint } = toVsockboxError(thrown);
   sendReport({ ready: false, message, ...(hint === undefined ? {} : { hint }) });

@@ -2,7 +2,7 @@
 import { closeSync, writeSync } from "node:fs";
 import { openTrustedForAppending } from "../../files/trusted-path.ts";
 
-/** Mode of a new log file: commands and addresses in it are not for everybody. */
+/** Mode of a new log file: it contains commands and addresses that other users must not read. */
 const LOG_FILE_MODE = 0o640;
 
 /**
@@ -26,13 +26,13 @@ export class LogFile {
     this.#path = path;
   }
 
-  /** Where it is. */
+  /** Its path. */
   get path(): string {
     return this.#path;
   }
 
   /**
-   * Appends each line of `text`. Never throws: a full disk must not end what is being logged.
+   * Appends each line of `text`. Never throws: a full disk must not end the service.
    *
    * @returns whether it was written.
    */

@@ -1,4 +1,4 @@
-/** Telling the service manager how far we are: sd_notify(3). Nothing is said where none asks. */
+/** Notifies the service manager: sd_notify(3). Does nothing without NOTIFY_SOCKET. */
 import { toVsockboxError, type VsockboxError } from "../../errors.ts";
 import { sendDatagram } from "../../ffi/notify.ts";
 
@@ -7,17 +7,17 @@ const SOCKET_VARIABLE = "NOTIFY_SOCKET";
 let socket: string | undefined;
 
 /**
- * Remembers the service manager's socket and takes it out of the environment, so that commands do
+ * Stores the service manager's socket and removes it from the environment, so that commands do
  * not speak in our name. Every function of this module does so; call it before the first command.
  *
- * The runtime starts a child without `env` in the environment of its own start, where it still is.
+ * The runtime starts a child without `env` in the environment of its own start, which still contains it.
  */
 export function takeNotifySocket(): void {
   socket = process.env[SOCKET_VARIABLE] || socket;
   delete process.env[SOCKET_VARIABLE];
 }
 
-/** Everything is listening. Returns what went wrong, which is no reason to end. */
+/** Reports that all listeners are open. Returns an error text, for which the service does not end. */
 export function notifyReady(status?: string): VsockboxError | undefined {
   return notify(status === undefined ? ["READY=1"] : ["READY=1", statusLine(status)]);
 }
@@ -27,7 +27,7 @@ export function notifyStopping(): VsockboxError | undefined {
   return notify(["STOPPING=1"]);
 }
 
-/** One line on what is going on, as `systemctl status` shows it. Returns as {@link notifyReady}. */
+/** Sends one line of status for `systemctl status`. Returns as {@link notifyReady}. */
 export function notifyStatus(status: string): VsockboxError | undefined {
   return notify([statusLine(status)]);
 }

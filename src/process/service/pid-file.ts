@@ -15,7 +15,7 @@ import { basename, dirname, join } from "node:path";
 import { reasonOf, VsockboxError } from "../../errors.ts";
 import { resolveTrusted } from "../../files/trusted-path.ts";
 
-/** Everybody may know the pid. */
+/** All users may read the pid. */
 const PID_FILE_MODE = 0o644;
 
 const OPERATION = "write pid file";

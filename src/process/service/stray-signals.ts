@@ -22,12 +22,12 @@ const TERMINATING: readonly number[] = [
   signals.SIGXFSZ,
 ];
 
-/** The first real-time signal that the C library leaves to programs, and the last one. */
+/** The first real-time signal that the C library does not use itself, and the last one. */
 const FIRST_REAL_TIME = 35;
 const LAST_REAL_TIME = 64;
 
 /**
- * Faults. Other processes can send them as well: a service then ends with a core file, as whoever sends
+ * Faults. Other processes can send them as well: a service then ends with a core file, as a user who sends
  * them wants, but the end of process 1 is a kernel panic. A real fault ends a process that ignores it
  * all the same.
  */
