@@ -152,7 +152,7 @@ async function boot(vmm: VmmName, round: number): Promise<Boot> {
   let kernelDone = 0;
   const guest = await startMachine({
     machine,
-    folder: home,
+    directory: home,
     async ready(started) {
       // Anew for each attempt: a machine that hung is none.
       begin = performance.now();

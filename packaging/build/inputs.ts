@@ -7,7 +7,7 @@ import { join } from "node:path";
 export const ROOT = join(import.meta.dir, "../..");
 
 /** Directories and files that a build reads. */
-const FOLDERS = ["src", "packaging"];
+const DIRECTORIES = ["src", "packaging"];
 const FILES = ["build.ts", "package.json", "package-lock.json"];
 
 /** Files that accompany executables are not their inputs. */
@@ -29,8 +29,8 @@ export function version(): string {
 /** The commit, with `-dirty` if the sources differ from it; `unknown` without git. */
 export function commit(): string {
   const dirty = git(
-    ...["status", "--porcelain", "--", ...FOLDERS, ...FILES],
-    ...BESIDE.map((folder) => `:(exclude)${folder}`),
+    ...["status", "--porcelain", "--", ...DIRECTORIES, ...FILES],
+    ...BESIDE.map((directory) => `:(exclude)${directory}`),
   );
   const head = git("rev-parse", "HEAD");
   return head === undefined ? "unknown" : head + (dirty === "" ? "" : "-dirty");
@@ -64,8 +64,8 @@ export function sha256File(path: string): string {
 
 /** Everything that decides what the executable will be, but for the libraries. */
 export function inputKey(target: string): string {
-  const found = Array.from(new Bun.Glob(`{${FOLDERS.join(",")}}/**/*`).scanSync(ROOT)).filter(
-    (path) => !BESIDE.some((folder) => path.startsWith(`${folder}/`)),
+  const found = Array.from(new Bun.Glob(`{${DIRECTORIES.join(",")}}/**/*`).scanSync(ROOT)).filter(
+    (path) => !BESIDE.some((directory) => path.startsWith(`${directory}/`)),
   );
   const files = [...found, ...FILES, "tsconfig.json"].sort();
   return hashOf(

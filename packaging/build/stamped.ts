@@ -46,15 +46,15 @@ export async function makeStamped(path: string, { key, force, make }: Making): P
     const sum = sha256File(path);
     if (readFileSync(stamp, "utf8") === stamped(sum)) return finish(true, sum);
   }
-  const folder = mkdtempSync(join(dirname(path), ".build-"));
+  const directory = mkdtempSync(join(dirname(path), ".build-"));
   try {
-    const temporary = join(folder, "vsockbox");
+    const temporary = join(directory, "vsockbox");
     await make(temporary);
     const sum = sha256File(temporary);
     renameSync(temporary, path);
     writeFileSync(stamp, stamped(sum));
     return finish(false, sum);
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(directory, { recursive: true, force: true });
   }
 }

@@ -21,8 +21,8 @@ export function checksumLines(files: readonly Summed[]): string {
 }
 
 /** Writes a text into a directory atomically. */
-export function writeWhole(folder: string, name: string, text: string): string {
-  const [path, temporary] = [join(folder, name), join(folder, `.${name}.${process.pid}`)];
+export function writeWhole(directory: string, name: string, text: string): string {
+  const [path, temporary] = [join(directory, name), join(directory, `.${name}.${process.pid}`)];
   writeFileSync(temporary, text);
   renameSync(temporary, path);
   return path;

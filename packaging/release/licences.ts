@@ -100,7 +100,7 @@ The files above are separate dynamic libraries, which are loaded at the start. T
   bun run build.ts --only linux-x64 --libraries-x64 DIR
   bun run build.ts --only linux-arm64 --libraries-arm64 DIR
 
-in vsockbox's repository pack the loader and the libraries of the folder DIR, for example a glibc
+in vsockbox's repository pack the loader and the libraries of the directory DIR, for example a glibc
 that you have changed. With --dynamic, and in the executables whose names end in -glibc, there are
 none: these take the system's. Their source is the distribution's source package of the version
 above (on Debian \`apt-get source glibc\`). The library's own notices follow.`,

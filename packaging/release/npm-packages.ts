@@ -37,41 +37,43 @@ export async function bundledPackages(): Promise<NpmPackage[]> {
     metafile: true,
   });
   if (!success || metafile === undefined) throw new Error(`bundling failed:\n${logs.join("\n")}`);
-  const folders = new Set<string>();
+  const directories = new Set<string>();
   for (const { inputs } of Object.values(metafile.outputs)) {
     for (const [path, { bytesInOutput }] of Object.entries(inputs)) {
       // As package-lock.json has it: from our node_modules, which may be a link, to the innermost one.
-      const folder = /node_modules\/(?:.*node_modules\/)?(?:@[^/]+\/)?[^/]+/.exec(path)?.[0];
-      if (folder !== undefined && bytesInOutput > 0) folders.add(folder);
+      const directory = /node_modules\/(?:.*node_modules\/)?(?:@[^/]+\/)?[^/]+/.exec(path)?.[0];
+      if (directory !== undefined && bytesInOutput > 0) directories.add(directory);
     }
   }
   const lock = JSON.parse(readFileSync("package-lock.json", "utf8")) as {
     packages: Record<string, LockEntry>;
   };
-  return [...folders].sort().map((folder) => readPackage(folder, lock.packages[folder]));
+  return [...directories]
+    .sort()
+    .map((directory) => readPackage(directory, lock.packages[directory]));
 }
 
-function readPackage(folder: string, entry: LockEntry | undefined): NpmPackage {
-  const installed = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as {
+function readPackage(directory: string, entry: LockEntry | undefined): NpmPackage {
+  const installed = JSON.parse(readFileSync(join(directory, "package.json"), "utf8")) as {
     name: string;
     version: string;
   };
   if (entry?.version === undefined || entry.integrity === undefined) {
-    throw new Error(`package-lock.json has no version and integrity of ${folder}`);
+    throw new Error(`package-lock.json has no version and integrity of ${directory}`);
   }
   if (entry.version !== installed.version) {
-    throw new Error(`${folder} is ${installed.version}, not ${entry.version}: run npm ci`);
+    throw new Error(`${directory} is ${installed.version}, not ${entry.version}: run npm ci`);
   }
-  const file = readdirSync(folder).find((name) => /^licen[cs]e(\.\w+)?$/i.test(name));
+  const file = readdirSync(directory).find((name) => /^licen[cs]e(\.\w+)?$/i.test(name));
   if (entry.license === undefined || file === undefined) {
-    throw new Error(`${folder} has no licence`);
+    throw new Error(`${directory} has no licence`);
   }
   return {
     name: installed.name,
     version: entry.version,
     integrity: entry.integrity,
     licence: entry.license,
-    licenceText: readFileSync(join(folder, file), "utf8"),
+    licenceText: readFileSync(join(directory, file), "utf8"),
     dependencies: Object.keys(entry.dependencies ?? {}),
   };
 }

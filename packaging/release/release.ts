@@ -43,9 +43,9 @@ function dropCopy(path: string): void {
   for (const suffix of [".zst", ".zst.stamp"]) rmSync(`${path}${suffix}`, { force: true });
 }
 
-function put(folder: string, name: string, text: string): Made {
+function put(directory: string, name: string, text: string): Made {
   const begin = performance.now();
-  const path = writeWhole(folder, name, text);
+  const path = writeWhole(directory, name, text);
   return {
     path,
     bytes: Buffer.byteLength(text),

@@ -6,7 +6,7 @@ import type { Architecture } from "../../src/elf/elf-head.ts";
 import type { NamedFile } from "./pack.ts";
 
 /** Library directories of Debian, Fedora and similar, and of Debian's packages for the other architecture. */
-const FOLDERS: Readonly<Record<Architecture, readonly string[]>> = {
+const DIRECTORIES: Readonly<Record<Architecture, readonly string[]>> = {
   x64: [
     "/lib/x86_64-linux-gnu",
     "/usr/lib/x86_64-linux-gnu",
@@ -46,12 +46,12 @@ export interface Runtime {
 /**
  * Finds the loader and the libraries.
  *
- * @param folder the directory to search, in place of the usual ones.
+ * @param directory the directory to search, in place of the usual ones.
  * @throws {VsockboxError} UNAVAILABLE if they are not installed.
  */
-export function findRuntime(architecture: Architecture, folder?: string): Runtime {
+export function findRuntime(architecture: Architecture, directory?: string): Runtime {
   const loader = LOADERS[architecture];
-  const places = folder === undefined ? FOLDERS[architecture] : [folder];
+  const places = directory === undefined ? DIRECTORIES[architecture] : [directory];
   const home = places.find((place) =>
     [loader, ...LIBRARIES].every((name) => existsSync(join(place, name))),
   );
@@ -60,10 +60,10 @@ export function findRuntime(architecture: Architecture, folder?: string): Runtim
       code: "UNAVAILABLE",
       operation: "find libraries",
       address: architecture,
-      message: `no folder of ${places.join(", ")} has ${[loader, ...LIBRARIES].join(", ")}`,
+      message: `no directory of ${places.join(", ")} has ${[loader, ...LIBRARIES].join(", ")}`,
       hint:
         `install libc6-${DEBIAN[architecture]}-cross, or unpack Debian's libc6 for ${DEBIAN[architecture]} ` +
-        `and name its folder with --libraries-${architecture}`,
+        `and name its directory with --libraries-${architecture}`,
     });
   }
   const read = (name: string): NamedFile => ({ name, bytes: readFileSync(join(home, name)) });

@@ -33,14 +33,14 @@ export function compilerOf(architecture: Architecture): string | undefined {
 /** Compiles the stub; returns its flat image. */
 export function compileStub(architecture: Architecture): Uint8Array {
   const { prefix, flag } = TOOLS[architecture];
-  const folder = mkdtempSync(join(tmpdir(), "vsockbox-stub-"));
+  const directory = mkdtempSync(join(tmpdir(), "vsockbox-stub-"));
   try {
-    const [elf, image] = [join(folder, "stub.elf"), join(folder, "stub.bin")];
+    const [elf, image] = [join(directory, "stub.elf"), join(directory, "stub.bin")];
     run([`${prefix}gcc`, ...FLAGS, flag, "-T", "stub.ld", "stub.c", "-o", elf]);
     run([`${prefix}objcopy`, "-O", "binary", "-j", ".image", elf, image]);
     return readFileSync(image);
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(directory, { recursive: true, force: true });
   }
 }
 

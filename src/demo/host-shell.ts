@@ -22,19 +22,19 @@ const SOCKET_POLL_MS = 20;
 /** Runs lines, also in the background. All that it started ends with it. */
 export class HostShell implements AsyncDisposable {
   /** The directory of sockets and files: `$DIR` in lines. */
-  readonly folder = mkdtempSync(join(tmpdir(), "vsockbox-demo-"));
+  readonly directory = mkdtempSync(join(tmpdir(), "vsockbox-demo-"));
   readonly #variables: Readonly<Record<string, string>>;
   readonly #signal: AbortSignal;
   readonly #running = new Set<Bun.Subprocess>();
 
   /** `agent` returns the agent's address, `$AGENT` in lines, from the directory's path. */
-  constructor(binary: string, agent: (folder: string) => string, signal: AbortSignal) {
+  constructor(binary: string, agent: (directory: string) => string, signal: AbortSignal) {
     this.#signal = signal;
-    const bin = join(this.folder, "bin");
+    const bin = join(this.directory, "bin");
     mkdirSync(bin);
     // The word `vsockbox` in a line means this very file, wherever it is.
     symlinkSync(binary, join(bin, "vsockbox"));
-    this.#variables = { DIR: this.folder, AGENT: agent(this.folder) };
+    this.#variables = { DIR: this.directory, AGENT: agent(this.directory) };
   }
 
   /** The line as a user would type it. */
@@ -87,7 +87,11 @@ export class HostShell implements AsyncDisposable {
     this.#signal.throwIfAborted();
     const own = ownEnvironment().toRecord() ?? {};
     const child = Bun.spawn(command, {
-      env: { ...own, ...this.#variables, PATH: `${join(this.folder, "bin")}:${own["PATH"] ?? ""}` },
+      env: {
+        ...own,
+        ...this.#variables,
+        PATH: `${join(this.directory, "bin")}:${own["PATH"] ?? ""}`,
+      },
       stdio: ["ignore", "pipe", "pipe"],
       // A group of its own, so that a line ends with all of its commands, and by us alone.
       detached: true,
@@ -108,6 +112,6 @@ export class HostShell implements AsyncDisposable {
       }
     }
     await Promise.all(running.map(({ exited }) => exited));
-    rmSync(this.folder, { recursive: true, force: true });
+    rmSync(this.directory, { recursive: true, force: true });
   }
 }

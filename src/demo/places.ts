@@ -78,7 +78,11 @@ export function availableVmm(): VmmName {
 export async function guestPlace(options: GuestPlaceOptions): Promise<Place> {
   const { binary, vmm, onStage, signal } = options;
   checkVmm(vmm);
-  const shell = new HostShell(binary, (folder) => `hybrid:${join(folder, "vm.vsock")}`, signal);
+  const shell = new HostShell(
+    binary,
+    (directory) => `hybrid:${join(directory, "vm.vsock")}`,
+    signal,
+  );
   try {
     await shell.background(DEVICE.line, DEVICE.socket);
     options.onDevice(shell.shown(DEVICE.line));
@@ -105,7 +109,11 @@ export async function guestPlace(options: GuestPlaceOptions): Promise<Place> {
 
 /** The local system, with the agent on a Unix socket. */
 export function localPlace(binary: string, signal: AbortSignal): Place {
-  const shell = new HostShell(binary, (folder) => `unix:${join(folder, "agent.socket")}`, signal);
+  const shell = new HostShell(
+    binary,
+    (directory) => `unix:${join(directory, "agent.socket")}`,
+    signal,
+  );
   return {
     shell,
     steps: LOCAL_STEPS,

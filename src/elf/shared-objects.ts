@@ -29,7 +29,7 @@ export function readElfNeeds(path: string): ElfNeeds {
 }
 
 /** Directories of shared libraries on Debian, Fedora, Alpine and similar distributions. */
-const LIBRARY_FOLDERS = [
+const LIBRARY_DIRECTORIES = [
   "/lib/x86_64-linux-gnu",
   "/usr/lib/x86_64-linux-gnu",
   "/lib/aarch64-linux-gnu",
@@ -71,14 +71,14 @@ export function sharedObjects(program: string): string[] {
     for (const name of libraries) if (!found.has(name)) visit(takeLibrary(name));
   };
   const takeLibrary = (name: string): ElfNeeds => {
-    for (const folder of LIBRARY_FOLDERS) {
-      const path = join(folder, name);
+    for (const directory of LIBRARY_DIRECTORIES) {
+      const path = join(directory, name);
       const needs = fitting(path);
       if (needs === undefined) continue;
       found.set(name, path);
       return needs;
     }
-    throw missing(name, `in none of ${LIBRARY_FOLDERS.join(", ")}`);
+    throw missing(name, `in none of ${LIBRARY_DIRECTORIES.join(", ")}`);
   };
   visit(programNeeds);
   return [...found.values()];

@@ -3,10 +3,10 @@ import { dirname } from "node:path";
 import { VsockboxError } from "../errors.ts";
 import type { CpioEntry } from "./cpio.ts";
 
-/** Options of {@link withFolders}. */
-export interface FolderOptions {
+/** Options of {@link withDirectories}. */
+export interface DirectoryOptions {
   /** Directories that exist although nothing is packed into them. */
-  folders?: readonly string[];
+  directories?: readonly string[];
   /**
    * For an archive that is unpacked over another one, in which `/lib` may be a link to a directory. The
    * kernel replaces a link by a directory of that name; with a slash after the name it follows the link
@@ -20,37 +20,37 @@ export interface FolderOptions {
  *
  * @throws {VsockboxError} CONFIG if an entry is below one that is not a directory.
  */
-export function withFolders(
+export function withDirectories(
   entries: readonly CpioEntry[],
-  { folders = [], keepsLinks = false }: FolderOptions = {},
+  { directories = [], keepsLinks = false }: DirectoryOptions = {},
 ): CpioEntry[] {
   const made = new Map<string, CpioEntry["kind"]>();
   const result: CpioEntry[] = [];
-  const makeFolder = (folder: string) => {
-    if (folder === "." || folder === "/") return;
-    const kind = made.get(folder);
+  const makeDirectory = (directory: string) => {
+    if (directory === "." || directory === "/") return;
+    const kind = made.get(directory);
     if (kind === "directory") return;
-    if (kind !== undefined) throw noFolder(folder, kind);
-    makeFolder(dirname(folder));
-    made.set(folder, "directory");
-    const mode = folder === "tmp" ? 0o1777 : 0o755;
-    result.push({ kind: "directory", path: keepsLinks ? `${folder}/` : folder, mode });
+    if (kind !== undefined) throw noDirectory(directory, kind);
+    makeDirectory(dirname(directory));
+    made.set(directory, "directory");
+    const mode = directory === "tmp" ? 0o1777 : 0o755;
+    result.push({ kind: "directory", path: keepsLinks ? `${directory}/` : directory, mode });
   };
-  for (const folder of folders) makeFolder(folder);
+  for (const directory of directories) makeDirectory(directory);
   for (const entry of entries) {
     if (made.has(entry.path)) continue;
-    makeFolder(dirname(entry.path));
+    makeDirectory(dirname(entry.path));
     result.push(entry);
     made.set(entry.path, entry.kind);
   }
   return result;
 }
 
-function noFolder(path: string, kind: string): VsockboxError {
+function noDirectory(path: string, kind: string): VsockboxError {
   return new VsockboxError({
     code: "CONFIG",
     operation: "pack",
     address: `/${path}`,
-    message: `it is to be a ${kind === "symlink" ? "link" : "file"}, and a folder of the image`,
+    message: `it is to be a ${kind === "symlink" ? "link" : "file"}, and a directory of the image`,
   });
 }

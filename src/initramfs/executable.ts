@@ -50,4 +50,4 @@ export const DEVICE_ENTRIES: readonly CpioEntry[] = [
 ];
 
 /** Mount points, and a home directory. */
-export const MOUNT_FOLDERS: readonly string[] = ["dev", "proc", "root", "run", "sys", "tmp"];
+export const MOUNT_DIRECTORIES: readonly string[] = ["dev", "proc", "root", "run", "sys", "tmp"];

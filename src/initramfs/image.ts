@@ -5,10 +5,10 @@ import {
   archivePath,
   DEVICE_ENTRIES,
   earlyEntries,
-  MOUNT_FOLDERS,
+  MOUNT_DIRECTORIES,
   sharedObjectEntries,
 } from "./executable.ts";
-import { withFolders } from "./directories.ts";
+import { withDirectories } from "./directories.ts";
 import { encodeInitConfig, INIT_CONFIG_PATH, type InitConfig } from "./init-config.ts";
 import { moduleEntries, type ModuleFile } from "./modules.ts";
 
@@ -60,7 +60,10 @@ export function imageEntries(options: ImageOptions): CpioEntry[] {
     { kind: "copy", path: archivePath(IMAGE_EXECUTABLE), mode: 0o755, source: executable },
     ...options.names.map((name) => link(`/usr/bin/${name}`, "vsockbox")),
   ];
-  return withFolders(entries, { folders: overlay ? [] : MOUNT_FOLDERS, keepsLinks: overlay });
+  return withDirectories(entries, {
+    directories: overlay ? [] : MOUNT_DIRECTORIES,
+    keepsLinks: overlay,
+  });
 }
 
 function configEntry(config: InitConfig): CpioEntry {

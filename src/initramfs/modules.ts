@@ -7,7 +7,7 @@ import type { CpioEntry } from "./cpio.ts";
 import { moduleName, readModuleIndex, type ModuleIndex, type ModuleTree } from "./module-index.ts";
 
 /** The directory of packed modules, which no other initrd uses. */
-export const MODULE_FOLDER = "/usr/lib/vsockbox/modules";
+export const MODULE_DIRECTORY = "/usr/lib/vsockbox/modules";
 
 /** A guest's way to its host: virtio on PCI and on MMIO, and vsock over it. */
 export const VSOCK_MODULES = ["virtio_pci", "virtio_mmio", "vsock", "vmw_vsock_virtio_transport"];
@@ -19,7 +19,7 @@ export interface ModuleFile {
 }
 
 /** Returns the path of a packed module in the guest. */
-export const packedModulePath = (name: string) => `${MODULE_FOLDER}/${name}.ko`;
+export const packedModulePath = (name: string) => `${MODULE_DIRECTORY}/${name}.ko`;
 
 /** Options of {@link resolveModules}. */
 export interface ResolveOptions {

@@ -221,8 +221,8 @@ function* sameBytes(fd: number, path: string, sha256: string): Generator<Uint8Ar
 }
 
 function removeNow(tree: Tree, path: string): void {
-  using folder = tree.folder(path);
-  unlinkSync(folder.file(baseOf(path)));
+  using directory = tree.directory(path);
+  unlinkSync(directory.file(baseOf(path)));
 }
 
 /** Those that have anything in them stay. */
@@ -231,8 +231,8 @@ function removeEmpty(tree: Tree, entries: readonly Entry[]): void {
   for (const path of paths.sort().toReversed()) {
     if (tree.find(path).kind !== "directory") continue;
     try {
-      using folder = tree.folder(path);
-      rmdirSync(folder.file(baseOf(path)));
+      using directory = tree.directory(path);
+      rmdirSync(directory.file(baseOf(path)));
     } catch {
       // Not empty, or a mount point.
     }

@@ -20,7 +20,7 @@ import {
   writeSync,
 } from "node:fs";
 import { reasonOf, VsockboxError } from "../errors.ts";
-import { baseOf, type Folder, type Tree } from "./tree.ts";
+import { baseOf, type Directory, type Tree } from "./tree.ts";
 
 /** A file to be written. */
 export interface NewFile {
@@ -42,9 +42,9 @@ function besideName(name: string, id: string, suffix: "tmp" | "old"): string {
 /** Removes what a run that was killed has left beside a path. */
 export function removeLeftovers(tree: Tree, path: string, id: string): void {
   if (tree.missingParents(path).length > 0) return;
-  using folder = tree.folder(path);
+  using directory = tree.directory(path);
   for (const suffix of ["tmp", "old"] as const) {
-    removeIfThere(folder.file(besideName(baseOf(path), id, suffix)));
+    removeIfThere(directory.file(besideName(baseOf(path), id, suffix)));
   }
 }
 
@@ -53,7 +53,7 @@ export class Transaction implements Disposable {
   readonly #tree: Tree;
   readonly #id: string;
   readonly #signal: AbortSignal | undefined;
-  readonly #folders = new Map<string, Folder>();
+  readonly #directories = new Map<string, Directory>();
   readonly #undo: (() => void)[] = [];
   readonly #staged = new Set<string>();
   readonly #backups = new Set<string>();
@@ -154,7 +154,7 @@ export class Transaction implements Disposable {
   /** It is done: nothing can be undone from here on. */
   finish(): void {
     // A failed sync or removal is not a reason to undo the installation.
-    for (const folder of this.#folders.values()) attempt(() => folder.sync());
+    for (const directory of this.#directories.values()) attempt(() => directory.sync());
     for (const path of this.#backups) attempt(() => removeIfThere(this.#beside(path, "old")));
     this.#undo.length = 0;
   }
@@ -170,23 +170,23 @@ export class Transaction implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const folder of this.#folders.values()) folder[Symbol.dispose]();
-    this.#folders.clear();
+    for (const directory of this.#directories.values()) directory[Symbol.dispose]();
+    this.#directories.clear();
   }
 
   #at(path: string): string {
-    return this.#folder(path).file(baseOf(path));
+    return this.#directory(path).file(baseOf(path));
   }
 
   #beside(path: string, suffix: "tmp" | "old"): string {
-    return this.#folder(path).file(besideName(baseOf(path), this.#id, suffix));
+    return this.#directory(path).file(besideName(baseOf(path), this.#id, suffix));
   }
 
-  #folder(path: string): Folder {
+  #directory(path: string): Directory {
     const parent = path.slice(0, path.lastIndexOf("/"));
-    const folder = this.#folders.get(parent) ?? this.#tree.folder(path);
-    this.#folders.set(parent, folder);
-    return folder;
+    const directory = this.#directories.get(parent) ?? this.#tree.directory(path);
+    this.#directories.set(parent, directory);
+    return directory;
   }
 
   #try<T>(operation: string, path: string, work: () => T): T {

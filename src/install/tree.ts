@@ -25,7 +25,7 @@ import { pieces } from "./pieces.ts";
 const MAX_LINKS = 40;
 
 /** The directory that a file is in, open: it stays the same whatever is put into its place. */
-export interface Folder extends Disposable {
+export interface Directory extends Disposable {
   /** A name in it, for file calls. */
   file(name: string): string;
   /** Writes it to the disk. */
@@ -191,7 +191,7 @@ export class Tree {
    *
    * @throws {VsockboxError} REFUSED if it is no longer in the tree; IO.
    */
-  folder(path: string): Folder {
+  directory(path: string): Directory {
     const opened = this.#root.openDirectory(Buffer.from(this.outside(parentOf(path))));
     return {
       file: (name) => joinPath(opened.path, Buffer.from(name)).toString(),
@@ -211,10 +211,10 @@ export class Tree {
 
   /** Opened once, and without blocking should it have become a FIFO. */
   #withFile<T>(path: string, use: (fd: number) => T): T {
-    using folder = this.folder(path);
+    using directory = this.directory(path);
     const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
     try {
-      const fd = openSync(folder.file(baseOf(path)), flags);
+      const fd = openSync(directory.file(baseOf(path)), flags);
       try {
         return use(fd);
       } finally {

@@ -28,8 +28,8 @@ export class WatchedOutput {
   }
 
   /**
-   * Hands all of it to `sink`, and reads on where that takes no more: a command must not wait for it,
-   * and one that is being stopped may still have to say something.
+   * Writes all of it to `sink`, and discards the rest if that fails: a command must not block on it,
+   * and one that is being stopped may still write.
    */
   async drain(sink: (bytes: Uint8Array) => Promise<void>): Promise<void> {
     let wanted = true;

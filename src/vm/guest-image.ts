@@ -7,11 +7,11 @@ import {
   archivePath,
   DEVICE_ENTRIES,
   earlyEntries,
-  MOUNT_FOLDERS,
+  MOUNT_DIRECTORIES,
   sharedObjectEntries,
 } from "../initramfs/executable.ts";
-import { withFolders } from "../initramfs/directories.ts";
-import { MODULE_FOLDER, moduleEntries, resolveModules } from "../initramfs/modules.ts";
+import { withDirectories } from "../initramfs/directories.ts";
+import { MODULE_DIRECTORY, moduleEntries, resolveModules } from "../initramfs/modules.ts";
 import { writeArchive } from "../initramfs/write.ts";
 import type { Kernel } from "./kernel.ts";
 
@@ -95,7 +95,7 @@ mount -t devpts devpts /dev/pts
 mount -t tmpfs -o mode=1777 tmp /tmp
 mount -t tmpfs run /run
 ip link set lo up
-for module in ${modules.join(" ")}; do insmod ${MODULE_FOLDER}/$module.ko || echo "init: insmod $module failed"; done
+for module in ${modules.join(" ")}; do insmod ${MODULE_DIRECTORY}/$module.ko || echo "init: insmod $module failed"; done
 tries=0
 while [ ! -e ${controlDevice} ] && [ $tries -lt 500 ]; do sleep 0.02; tries=$((tries + 1)); done
 cd /root
@@ -115,7 +115,7 @@ function agentInitScript(
 /bin/busybox --install -s /bin
 export PATH=/bin:/sbin HOME=/root
 ${exports(environment)}
-for module in ${modules.join(" ")}; do insmod ${MODULE_FOLDER}/$module.ko || echo "init: insmod $module failed"; done
+for module in ${modules.join(" ")}; do insmod ${MODULE_DIRECTORY}/$module.ko || echo "init: insmod $module failed"; done
 (cd /root; while [ ! -e ${controlDevice} ]; do sleep 0.05; done; exec /runner) &
 exec ${GUEST_BINARY} agent --init ${args.join(" ")}
 `;
@@ -192,8 +192,8 @@ export function writeGuestImage(path: string, options: GuestImageOptions): void 
     copy(GUEST_BINARY, 0o755, binary),
     ...files.map(({ path: name, mode, source }) => copy(name, mode, source)),
   ];
-  const folders = ["bin", "sbin", "etc", ...MOUNT_FOLDERS];
-  writeArchive(path, withFolders(entries, { folders }));
+  const directories = ["bin", "sbin", "etc", ...MOUNT_DIRECTORIES];
+  writeArchive(path, withDirectories(entries, { directories }));
 }
 
 const PASSWD = "root:x:0:0:root:/root:/bin/sh\nguest:x:1000:1000:guest:/tmp:/bin/sh\n";

@@ -21,10 +21,10 @@ const BOOT_TIMEOUT_MS = 180_000;
 export async function bootGuest(options: BootOptions): Promise<Guest> {
   const machine = options.vmm === "uml" ? umlMachine(options) : qemuMachine(options);
   const { kernel } = machine;
-  const folder = mkdtempSync(join(machine.parent, "vsockbox-guest-"));
+  const directory = mkdtempSync(join(machine.parent, "vsockbox-guest-"));
   try {
     options.onStage?.("packing the initramfs");
-    writeGuestImage(join(folder, "initrd"), {
+    writeGuestImage(join(directory, "initrd"), {
       kernel,
       binary: options.binary,
       environment: options.environment ?? {},
@@ -35,12 +35,12 @@ export async function bootGuest(options: BootOptions): Promise<Guest> {
     });
     options.onStage?.(`booting Linux ${kernel.version}`);
     const ready = (guest: Guest) => guest.ready(BOOT_TIMEOUT_MS);
-    const guest = await startMachine({ machine, folder, ready, signal: options.signal });
+    const guest = await startMachine({ machine, directory, ready, signal: options.signal });
     // The guest has it in memory by now.
-    rmSync(join(folder, "initrd"));
+    rmSync(join(directory, "initrd"));
     return guest;
   } catch (thrown) {
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(directory, { recursive: true, force: true });
     throw thrown;
   }
 }
@@ -49,7 +49,7 @@ export async function bootGuest(options: BootOptions): Promise<Guest> {
 export interface MachineStart {
   machine: Machine;
   /** With the `initrd`. */
-  folder: string;
+  directory: string;
   /** Resolves when the guest is up, rejects when it will not be. */
   ready(guest: Guest): Promise<void>;
   signal?: AbortSignal | undefined;
@@ -57,7 +57,7 @@ export interface MachineStart {
 
 /** Starts a VM, and starts it again if it hangs. */
 export async function startMachine(start: MachineStart): Promise<Guest> {
-  const attempts = start.machine.attempts(start.folder);
+  const attempts = start.machine.attempts(start.directory);
   for (const [index, { stallMs, vmm }] of attempts.entries()) {
     const isLast = index === attempts.length - 1;
     const guest = await tryBoot(start, vmm, isLast ? undefined : stallMs);
@@ -68,11 +68,11 @@ export async function startMachine(start: MachineStart): Promise<Guest> {
 
 /** Returns undefined if the VM has written nothing to its console for `stallMs`. */
 async function tryBoot(
-  { folder, ready, signal }: MachineStart,
+  { directory, ready, signal }: MachineStart,
   vmm: VmmProcess,
   stallMs: number | undefined,
 ): Promise<Guest | undefined> {
-  const guest = new Guest(folder, vmm);
+  const guest = new Guest(directory, vmm);
   const onAbort = () => void guest.stop();
   signal?.addEventListener("abort", onAbort, { once: true });
   if (signal?.aborted) onAbort();

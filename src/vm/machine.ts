@@ -66,5 +66,5 @@ export interface Machine {
    * Returns the ways to start it, in the order of attempts. The guest's directory has its `initrd`; the console
    * is written to `console.log` in it, or to standard error.
    */
-  attempts(folder: string): readonly Attempt[];
+  attempts(directory: string): readonly Attempt[];
 }

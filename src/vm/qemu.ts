@@ -75,9 +75,9 @@ export function qemuMachine({
     parent: tmpdir(),
     controlDevice: CONTROL_DEVICE,
     modules: vsockDevices.length === 0 ? MODULES : [...MODULES, ...VSOCK_DEVICE_MODULES],
-    attempts: (folder) =>
+    attempts: (directory) =>
       ATTEMPTS.map(({ stallMs, countInstructions }) => {
-        const command = qemuCommand({ ...setup, folder, countInstructions });
+        const command = qemuCommand({ ...setup, directory, countInstructions });
         return { stallMs, vmm: { command, supervised: false } };
       }),
   };
@@ -86,7 +86,7 @@ export function qemuMachine({
 interface QemuSetup {
   qemu: string;
   kernel: Kernel;
-  folder: string;
+  directory: string;
   memoryMib: number;
   countInstructions: boolean;
   vsockDevices: readonly string[];
@@ -97,7 +97,7 @@ interface QemuSetup {
 }
 
 function qemuCommand(setup: QemuSetup): [string, ...string[]] {
-  const { folder, memoryMib, vsockDevices } = setup;
+  const { directory, memoryMib, vsockDevices } = setup;
   const hasDevices = vsockDevices.length > 0;
   const command: [string, ...string[]] = [
     setup.qemu,
@@ -113,7 +113,7 @@ function qemuCommand(setup: QemuSetup): [string, ...string[]] {
     ...["-nodefaults", "-no-user-config", "-display", "none"],
     ...(setup.reboots ? [] : ["-no-reboot"]),
     ...(setup.monitor === undefined ? [] : ["-qmp", `unix:${setup.monitor},server=on,wait=off`]),
-    ...["-serial", `file:${join(folder, "console.log")}`],
+    ...["-serial", `file:${join(directory, "console.log")}`],
     ...[
       "-device",
       hasDevices ? "virtio-serial-pci" : "virtio-serial-device",
@@ -123,7 +123,7 @@ function qemuCommand(setup: QemuSetup): [string, ...string[]] {
     ...["-device", "virtserialport,chardev=control"],
     // After the control port, whose number in the guest counts virtio devices.
     ...vsockDeviceArguments(vsockDevices, memoryMib),
-    ...["-kernel", setup.kernel.image, "-initrd", join(folder, "initrd")],
+    ...["-kernel", setup.kernel.image, "-initrd", join(directory, "initrd")],
     // Its first messages show that it does not hang.
     ...["-append", kernelCommandLine(setup)],
   ];

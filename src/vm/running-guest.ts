@@ -20,7 +20,7 @@ const SHOWN_CHARACTERS = 500;
 /** A running guest. */
 export class Guest implements AsyncDisposable, Disposable {
   /** The directory of its files, which the command lines of its processes contain. */
-  readonly folder: string;
+  readonly directory: string;
   readonly #vmm: Bun.Subprocess<"pipe", "pipe", "pipe">;
   readonly #supervised: boolean;
   /** The write end of the pipe that a supervisor watches. */
@@ -35,8 +35,8 @@ export class Guest implements AsyncDisposable, Disposable {
   #nextId = 1;
   #stopped = false;
 
-  constructor(folder: string, { command, environment, supervised }: VmmProcess) {
-    this.folder = folder;
+  constructor(directory: string, { command, environment, supervised }: VmmProcess) {
+    this.directory = directory;
     this.#supervised = supervised;
     const lifeline = supervised ? openPipe() : undefined;
     try {
@@ -61,7 +61,7 @@ export class Guest implements AsyncDisposable, Disposable {
 
   /** What the guest has written to its console so far. */
   consoleLog(): string {
-    const path = join(this.folder, "console.log");
+    const path = join(this.directory, "console.log");
     return existsSync(path) ? readFileSync(path, "utf8") : this.#complaint;
   }
 
@@ -125,7 +125,7 @@ export class Guest implements AsyncDisposable, Disposable {
   /** Ends the guest and removes its files. */
   async stop(): Promise<void> {
     await this.kill();
-    rmSync(this.folder, { recursive: true, force: true });
+    rmSync(this.directory, { recursive: true, force: true });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -135,7 +135,7 @@ export class Guest implements AsyncDisposable, Disposable {
   /** Ends the guest at once, for exit handlers. */
   [Symbol.dispose](): void {
     this.#end();
-    rmSync(this.folder, { recursive: true, force: true });
+    rmSync(this.directory, { recursive: true, force: true });
   }
 
   #end(): void {

@@ -20,7 +20,7 @@ const MODULES = ["vsock_loopback", "vmw_vsock_virtio_transport"];
 const CONTROL_DEVICE = "/dev/ttyS0";
 
 /** Space that a guest's directory needs in addition to the guest's memory: the initrd. */
-const FOLDER_SPARE_BYTES = 512 * 1024 * 1024;
+const DIRECTORY_SPARE_BYTES = 512 * 1024 * 1024;
 
 /** f_type of a tmpfs, statfs(2). */
 const TMPFS_MAGIC = 0x0102_1994;
@@ -78,10 +78,10 @@ export function umlMachine({ memoryMib, vsockDevices = [] }: BootOptions): Machi
   const memory = memoryMib ?? DEFAULT_MEMORY_MIB;
   return {
     kernel,
-    parent: memoryFolder(memory * 1024 * 1024 + FOLDER_SPARE_BYTES),
+    parent: memoryDirectory(memory * 1024 * 1024 + DIRECTORY_SPARE_BYTES),
     controlDevice: CONTROL_DEVICE,
     modules: MODULES,
-    attempts: (folder) => [
+    attempts: (directory) => [
       {
         stallMs: Infinity,
         vmm: {
@@ -91,10 +91,10 @@ export function umlMachine({ memoryMib, vsockDevices = [] }: BootOptions): Machi
             SUPERVISOR,
             "uml",
             kernel.image,
-            ...umlArguments(folder, memory, vsockDevices),
+            ...umlArguments(directory, memory, vsockDevices),
           ],
           // The guest's memory is a file in TMPDIR, which is unlinked at once.
-          environment: { PATH: DEFAULT_PATH, HOME: folder, TMPDIR: folder },
+          environment: { PATH: DEFAULT_PATH, HOME: directory, TMPDIR: directory },
           supervised: true,
         },
       },
@@ -103,15 +103,15 @@ export function umlMachine({ memoryMib, vsockDevices = [] }: BootOptions): Machi
 }
 
 function umlArguments(
-  folder: string,
+  directory: string,
   memoryMib: number,
   vsockDevices: readonly string[],
 ): string[] {
   return [
     `mem=${memoryMib}M`,
-    `initrd=${join(folder, "initrd")}`,
+    `initrd=${join(directory, "initrd")}`,
     // By default both would be in ~/.uml.
-    ...[`uml_dir=${folder}`, "umid=uml"],
+    ...[`uml_dir=${directory}`, "umid=uml"],
     // All consoles are off but the first, which is written to standard error.
     ...["con=null", "con0=null,fd:2"],
     ...["ssl=null", "ssl0=fd:0,fd:1"],
@@ -124,16 +124,16 @@ function umlArguments(
  * Returns the directory for UML's memory file: /dev/shm if it is a tmpfs with enough space from which
  * programs may run, else the directory for temporary files.
  */
-function memoryFolder(bytes: number): string {
-  const folder = "/dev/shm";
-  if (!existsSync(folder)) return tmpdir();
-  const { type, bavail, bsize } = statfsSync(folder);
+function memoryDirectory(bytes: number): string {
+  const directory = "/dev/shm";
+  if (!existsSync(directory)) return tmpdir();
+  const { type, bavail, bsize } = statfsSync(directory);
   if (type !== TMPFS_MAGIC || bavail * bsize < bytes) return tmpdir();
   const mount = readFileSync("/proc/self/mounts", "utf8")
     .split("\n")
     .map((line) => line.split(" "))
-    .findLast(([, where]) => where === folder);
-  return mount?.[3]?.split(",").includes("noexec") === true ? tmpdir() : folder;
+    .findLast(([, where]) => where === directory);
+  return mount?.[3]?.split(",").includes("noexec") === true ? tmpdir() : directory;
 }
 
 /**

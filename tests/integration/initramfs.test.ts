@@ -276,7 +276,7 @@ describe("what is refused, with what to do", () => {
     [["-o", "x", "--file", "nonsense"], 64, "no SOURCE:DEST[:MODE]"],
     [["-o", "x", "--file", "/nowhere:/x"], 78, "ENOENT"],
     [["-o", "x", "--file", "/bin/true:/x", "--file", "/bin/false:/x"], 64, "/x twice"],
-    [["-o", "x", "--file", "/bin/true:/usr"], 78, "a folder of the image"],
+    [["-o", "x", "--file", "/bin/true:/usr"], 78, "a directory of the image"],
     [["-o", "x", "--file", "/bin/true:/usr/bin/vsockbox"], 64, "is vsockbox itself"],
     [["-o", "x", "--file", "/bin/true:/etc/vsockbox/init.json"], 64, "is what --command"],
     [["-o", "x", "--busybox", "/bin/true"], 78, "does not list its programs"],

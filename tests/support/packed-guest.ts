@@ -57,7 +57,7 @@ export class PackedGuest implements AsyncDisposable {
       if (options.onDisk === true) makeDisk(join(home, "initrd"), join(home, "disk"));
       const address = `hybrid:${uds}`;
       options.beforeStart?.(address);
-      const guest = await startMachine({ machine, folder: home, ready: untilOurInit });
+      const guest = await startMachine({ machine, directory: home, ready: untilOurInit });
       return new PackedGuest(guest, address, folder, device);
     } catch (thrown) {
       rmSync(home, { recursive: true, force: true });

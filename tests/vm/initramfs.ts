@@ -4,7 +4,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { CpioEntry } from "../../src/initramfs/cpio.ts";
 import { DEVICE_ENTRIES } from "../../src/initramfs/executable.ts";
-import { withFolders } from "../../src/initramfs/directories.ts";
+import { withDirectories } from "../../src/initramfs/directories.ts";
 import { writeArchive } from "../../src/initramfs/write.ts";
 import { findBusybox } from "../../src/vm/guest-image.ts";
 import { TemporaryFolder, vsockbox } from "../support/binary.ts";
@@ -181,8 +181,14 @@ exec vsockbox agent --init
       ...DEVICE_ENTRIES,
       ...(isMerged ? [link("lib64", "usr/lib64"), link("lib", "usr/lib")] : []),
     ];
-    const folders = ["proc", "sys", "tmp", "run", ...(isMerged ? ["usr/lib64", "usr/lib"] : [])];
-    writeArchive(folder.file(name), withFolders(entries, { folders }));
+    const directories = [
+      "proc",
+      "sys",
+      "tmp",
+      "run",
+      ...(isMerged ? ["usr/lib64", "usr/lib"] : []),
+    ];
+    writeArchive(folder.file(name), withDirectories(entries, { directories }));
     return folder.file(name);
   }
 

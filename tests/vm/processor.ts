@@ -19,7 +19,7 @@ async function consoleOn(processor: string, until: RegExp): Promise<string> {
     await packInto(join(home, "initrd"), []);
     const guest = await startMachine({
       machine,
-      folder: home,
+      directory: home,
       ready: (started) =>
         eventually(`${processor}: ${until}`, () => until.test(started.consoleLog()), 300_000),
     });

@@ -50,7 +50,7 @@ describeUml("a guest under User-mode Linux", () => {
   test("leaves no process and no file when it is stopped, or ends by itself", async () => {
     for (const end of ["stop", "poweroff"]) {
       const guest = await bootGuest({ vmm: "uml", binary: BINARY });
-      const { folder } = guest;
+      const { directory: folder } = guest;
       expect(processesWith(folder).length).toBeGreaterThan(1);
       if (end === "poweroff") {
         guest.run("poweroff -f").catch(() => undefined);

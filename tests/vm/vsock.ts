@@ -1,6 +1,6 @@
 /** AF_VSOCK in a guest with a kernel of its own, over vsock_loopback. */
 import { beforeAll, expect, test } from "bun:test";
-import { MODULE_FOLDER } from "../../src/initramfs/modules.ts";
+import { MODULE_DIRECTORY } from "../../src/initramfs/modules.ts";
 import { FrameDecoder, FrameType } from "../../src/protocols/agent/frame.ts";
 import { TRANSFER_BYTES } from "../../src/smoke/checks.ts";
 import { describeVm, inGuest, prepare } from "./support.ts";
@@ -13,7 +13,7 @@ describeVm("the guest", () => {
       "vsockbox cid; echo $?; vsockbox exec 3 -- true; echo $?; vsockbox guest-exec; echo $?; vsockbox smoke > /dev/null; echo $?",
     );
     await prepare(
-      `for m in vsock vmw_vsock_virtio_transport_common vsock_loopback; do insmod ${MODULE_FOLDER}/$m.ko; done`,
+      `for m in vsock vmw_vsock_virtio_transport_common vsock_loopback; do insmod ${MODULE_DIRECTORY}/$m.ko; done`,
     );
     expect(stdout).toBe("69\n69\n69\n69\n");
     expect(stderr).toMatch(/vsock:2:1024: .*EAFNOSUPPORT/);

@@ -165,10 +165,10 @@ function isMounted({ magic }: InitMount, target: string): boolean {
 }
 
 /** Makes the nodes and links that are missing, and returns what went wrong. */
-function populateDevices(folder: string, system: MountSystem): string[] {
+function populateDevices(directory: string, system: MountSystem): string[] {
   const warnings: string[] = [];
   for (const { name, mode, ...device } of NODES) {
-    const path = join(folder, name);
+    const path = join(directory, name);
     if (exists(path)) continue;
     const errno = system.makeDevice(path, mode, device);
     if (errno !== 0 && errno !== ERRNO.EEXIST) {
@@ -179,7 +179,7 @@ function populateDevices(folder: string, system: MountSystem): string[] {
     attempt(warnings, `set the mode of ${path}`, () => chmodSync(path, mode));
   }
   for (const [name, target] of LINKS) {
-    const path = join(folder, name);
+    const path = join(directory, name);
     if (!exists(path)) attempt(warnings, `link ${path}`, () => symlinkSync(target, path));
   }
   return warnings;

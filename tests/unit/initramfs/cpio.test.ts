@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { truncateSync, writeFileSync } from "node:fs";
 import { archiveBytes, type CpioEntry, padding } from "../../../src/initramfs/cpio.ts";
-import { withFolders } from "../../../src/initramfs/directories.ts";
+import { withDirectories } from "../../../src/initramfs/directories.ts";
 import { TemporaryFolder } from "../../support/folder.ts";
 import { describeWith } from "../../support/tools.ts";
 
@@ -76,7 +76,7 @@ describe("an archive", () => {
   });
 });
 
-describe("folders", () => {
+describe("directories", () => {
   const file = (path: string, content = ""): CpioEntry => ({
     kind: "file",
     path,
@@ -86,22 +86,29 @@ describe("folders", () => {
   const paths = (entries: readonly CpioEntry[]) => entries.map(({ path }) => path);
 
   test("come before what is in them, once", () => {
-    const entries = withFolders([file("a/b/c"), file("a/d"), file("tmp/x")], { folders: ["proc"] });
+    const entries = withDirectories([file("a/b/c"), file("a/d"), file("tmp/x")], {
+      directories: ["proc"],
+    });
     expect(paths(entries)).toEqual(["proc", "a", "a/b", "a/b/c", "a/d", "tmp", "tmp/x"]);
     expect(entries.find(({ path }) => path === "tmp")).toMatchObject({ mode: 0o1777 });
   });
 
-  test("of an overlay end with a slash, which keeps links to folders", () => {
-    expect(paths(withFolders([file("lib/x")], { keepsLinks: true }))).toEqual(["lib/", "lib/x"]);
+  test("of an overlay end with a slash, which keeps links to directories", () => {
+    expect(paths(withDirectories([file("lib/x")], { keepsLinks: true }))).toEqual([
+      "lib/",
+      "lib/x",
+    ]);
   });
 
   test("the first of two entries with one path counts", () => {
-    const [only, ...others] = withFolders([file("x", "first"), file("x", "second")]);
+    const [only, ...others] = withDirectories([file("x", "first"), file("x", "second")]);
     expect(only).toEqual(file("x", "first"));
     expect(others).toEqual([]);
   });
 
   test("that are files as well are an error", () => {
-    expect(() => withFolders([file("usr"), file("usr/bin")])).toThrow("a folder of the image");
+    expect(() => withDirectories([file("usr"), file("usr/bin")])).toThrow(
+      "a directory of the image",
+    );
   });
 });

@@ -55,7 +55,9 @@ describe("a tree", () => {
   });
 
   test("a directory that became a link to the outside is not used", () => {
-    expect(() => tree.folder("/out/secret")).toThrow(expect.objectContaining({ code: "REFUSED" }));
+    expect(() => tree.directory("/out/secret")).toThrow(
+      expect.objectContaining({ code: "REFUSED" }),
+    );
     expect(() => tree.find("/out/secret")).toThrow(expect.objectContaining({ code: "REFUSED" }));
   });
 
