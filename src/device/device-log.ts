@@ -17,7 +17,7 @@ let lost = 0;
  * Says a line, or not where standard error takes none now: VMMs and guests bring lines about, and one
  * that brings many would stop all others where nobody reads them.
  */
-export function sayWithoutWaiting(line: string): void {
+export function logWithoutBlocking(line: string): void {
   if (!isReady()) {
     lost++;
     return;

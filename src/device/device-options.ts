@@ -1,10 +1,10 @@
 /** What a device is made with. */
 import type { UnixListener } from "../net/listen.ts";
-import type { HostBackend, TakeClient } from "./host/host-backend.ts";
-import type { RateOptions } from "./vsock/rate-limits.ts";
+import type { HostBackend, AcceptClient } from "./host/host-backend.ts";
+import type { RateLimitOptions } from "./vsock/rate-limits.ts";
 
 /** What a device is made of. */
-export interface DeviceOptions extends RateOptions {
+export interface DeviceOptions extends RateLimitOptions {
   guestCid: number;
   /** Where the VMM connects. */
   vmmListener: UnixListener;
@@ -17,7 +17,7 @@ export interface DeviceOptions extends RateOptions {
   /** How long the guest may take to answer a request of the host, in milliseconds; undefined: the default. */
   connectTimeoutMs?: number | undefined;
   /** Makes the host's side. */
-  openBackend: (takeClient: TakeClient) => HostBackend;
+  openBackend: (acceptClient: AcceptClient) => HostBackend;
 }
 
 /** What a device says of itself. */

@@ -11,14 +11,14 @@ import type { EventLoop } from "../io/event-loop.ts";
 import type { HostBackend, HostClient } from "./host/host-backend.ts";
 import type { HostConnection } from "./vsock/host-connection.ts";
 import { Muxer, type MuxerHost } from "./vsock/muxer.ts";
-import { PacketRoom } from "./vsock/rx-buffers.ts";
+import { RxBuffers } from "./vsock/rx-buffers.ts";
 import type { PacketTap } from "./vsock/packet-tap.ts";
-import { Rates } from "./vsock/rate-limits.ts";
-import { SentPacket } from "./vsock/tx-packet.ts";
+import { RateLimits } from "./vsock/rate-limits.ts";
+import { TxPacket } from "./vsock/tx-packet.ts";
 import { Passed, type SiblingDevice, Siblings } from "./vsock/siblings.ts";
 import { DeviceStatistics } from "./vsock/statistics.ts";
-import { type RingAction, VmmLink, type VmmOwner } from "./vhost-user/vmm-connection.ts";
-import { Chain, Vring } from "./vhost-user/virtqueue.ts";
+import { type RingAction, VmmConnection, type VmmHandlers } from "./vhost-user/vmm-connection.ts";
+import { Chain, Virtqueue } from "./vhost-user/virtqueue.ts";
 
 /** The rings of a vsock device. */
 const RX = 0;
@@ -49,7 +49,7 @@ const Taking = {
 
 /** A ring that runs. */
 interface RunningRing {
-  ring: Vring;
+  ring: Virtqueue;
   kick: number;
   call: number | undefined;
   enabled: boolean;
@@ -63,7 +63,7 @@ function configOf(guestCid: number): Uint8Array {
 }
 
 /** The device of one VM. */
-export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
+export class VsockDevice implements MuxerHost, VmmHandlers, SiblingDevice {
   readonly guestCid: number;
   readonly bufAlloc: number;
   readonly maxConnections: number;
@@ -74,12 +74,12 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
   readonly #queueSize: number;
   readonly #loop: EventLoop;
   readonly #log: DeviceLog;
-  readonly #link: VmmLink;
+  readonly #link: VmmConnection;
   readonly #host: HostBackend;
   readonly #rings: (RunningRing | undefined)[] = [undefined, undefined, undefined];
-  readonly #sent: SentPacket;
-  readonly #room: PacketRoom;
-  readonly #rates: Rates;
+  readonly #sent: TxPacket;
+  readonly #room: RxBuffers;
+  readonly #rates: RateLimits;
   /** Where the rings were when they stopped: a pause goes on there, a new driver does not. */
   readonly #stoppedAt: number[] = [0, 0, 0];
   #tap: PacketTap | undefined;
@@ -97,10 +97,10 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
     this.maxConnections = options.maxConnections;
     this.connectTimeoutMs = options.connectTimeoutMs ?? VM_DEFAULTS.connectTimeoutMs;
     this.#queueSize = options.queueSize;
-    this.#rates = new Rates(options, performance.now());
+    this.#rates = new RateLimits(options, performance.now());
     this.#loop = loop;
     this.#log = log;
-    this.#link = new VmmLink(loop, this, {
+    this.#link = new VmmConnection(loop, this, {
       listener: options.vmmListener,
       config: configOf(options.guestCid),
       maxRingEntries: options.queueSize,
@@ -110,9 +110,9 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
       },
     });
     const { table } = this.#link.memory;
-    this.#sent = new SentPacket(table, options.queueSize);
-    this.#room = new PacketRoom(table, options.queueSize, this.#rates.toGuest);
-    this.#host = options.openBackend((client) => this.#takeClient(client));
+    this.#sent = new TxPacket(table, options.queueSize);
+    this.#room = new RxBuffers(table, options.queueSize, this.#rates.toGuest);
+    this.#host = options.openBackend((client) => this.#acceptClient(client));
     loop.eachRound(() => this.#round());
   }
 
@@ -142,19 +142,19 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
   }
 
   /** Shows every packet to somebody from now on; to nobody where it is undefined. */
-  showPackets(tap: PacketTap | undefined): void {
+  setTap(tap: PacketTap | undefined): void {
     this.#tap = tap;
     this.#room.tap = tap;
   }
 
   // The VMM.
 
-  onVmm(): void {
+  onVmmConnected(): void {
     this.statistics.vmmConnects++;
     this.#log.info("the VMM has connected");
   }
 
-  onSecondVmm(): void {
+  onVmmRefused(): void {
     this.#log.warn("a second VMM was turned away: the device has one");
   }
 
@@ -162,11 +162,11 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
     this.#log.warn(message);
   }
 
-  onLeaving(): void {
+  onVmmClosing(): void {
     this.#finishSent(Taking.Last);
   }
 
-  onVmmGone(why: string, isFault: boolean): void {
+  onVmmDisconnected(why: string, isFault: boolean): void {
     if (isFault) this.statistics.vmmDrops++;
     this.#log.info(why);
     this.#clear();
@@ -200,7 +200,7 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
 
   #start(index: number, setup: RingSetup): void {
     const { features } = this.#link;
-    const ring = new Vring(this.#link.memory.table, {
+    const ring = new Virtqueue(this.#link.memory.table, {
       name: `ring ${index}`,
       entries: setup.entries,
       addresses: setup.addresses,
@@ -262,7 +262,7 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
     this.#host.dial(port, type, answer);
   }
 
-  #takeClient(client: HostClient): boolean {
+  #acceptClient(client: HostClient): boolean {
     const isTaken = this.isReady && this.muxer.open(client);
     if (!isTaken) this.statistics.clientsRefused++;
     return isTaken;
@@ -308,7 +308,7 @@ export class VsockDevice implements MuxerHost, VmmOwner, SiblingDevice {
     return this.muxer.resets;
   }
 
-  readonly nextRoom = (): PacketRoom | undefined => {
+  readonly nextRoom = (): RxBuffers | undefined => {
     const running = this.#rings[RX];
     if (running === undefined || !running.enabled || !this.#rates.toGuest.isOpen) return undefined;
     try {

@@ -309,9 +309,9 @@ class Session {
     promise(muxer.listed <= muxer.count, "no connection that is gone is kept");
     promise(muxer.resets.count <= MAX_RESETS, "a guest has so many resets to be told of");
     let count = 0;
-    for (const { machine } of muxer) {
+    for (const { vsock } of muxer) {
       count++;
-      promise(machine.waiting <= TX_BUFFER_BYTES, "a connection keeps no more than its buffer");
+      promise(vsock.waiting <= TX_BUFFER_BYTES, "a connection keeps no more than its buffer");
     }
     promise(count === muxer.count, "connections are counted right");
     promise(this.#driver.guest.isIntact, "nothing around guest memory is written");

@@ -4,7 +4,7 @@ import {
   MemoryTable,
   PieceList,
 } from "../../src/device/vhost-user/memory-table.ts";
-import { Chain, Vring } from "../../src/device/vhost-user/virtqueue.ts";
+import { Chain, Virtqueue } from "../../src/device/vhost-user/virtqueue.ts";
 import { bufferRegion, DriverRing } from "../support/vhost.ts";
 import { attempt, edge, promise } from "./promises.ts";
 import type { Random } from "./random.ts";
@@ -181,7 +181,14 @@ export function playRing(random: Random) {
   driver.available = base;
   driver.setIndex(base);
   const { addresses } = driver;
-  const ring = new Vring(table, { name: "ring", entries, addresses, base, indirect, eventIndex });
+  const ring = new Virtqueue(table, {
+    name: "ring",
+    entries,
+    addresses,
+    base,
+    indirect,
+    eventIndex,
+  });
   const chain = new Chain(entries);
   const isHonest = random.below(4) === 0;
   const steps = random.below(60);

@@ -5,7 +5,7 @@ import { ERRNO } from "../../src/ffi/errno.ts";
 import { acceptSocket, closeDescriptor, readDescriptor } from "../../src/ffi/socket.ts";
 import { openUnixListener, type UnixListener } from "../../src/net/listen.ts";
 import type { SocketOwners } from "../../src/net/socket-owner.ts";
-import type { Listeners } from "../../src/device/host/listening-sockets.ts";
+import type { ListenerSource } from "../../src/device/host/listening-sockets.ts";
 import type { DeviceOptions } from "../../src/device/device-options.ts";
 import { VsockDevice } from "../../src/device/device.ts";
 import { EventLoop } from "../../src/io/event-loop.ts";
@@ -53,7 +53,7 @@ export class LocalDevice implements Disposable {
   constructor({ udsPath, socketOwners, ...options }: LocalDeviceOptions = {}) {
     this.udsPath = udsPath ?? this.folder.file("uds");
     const seqpacketPath = `${this.udsPath}.seq`;
-    const listeners: Listeners = {
+    const listeners: ListenerSource = {
       unix: (path) =>
         openUnixListener({ kind: "unix", path }, { seqpacket: path === seqpacketPath }),
       vsock: () => {

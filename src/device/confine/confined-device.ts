@@ -15,7 +15,7 @@ import { selfCommand } from "../../process/self.ts";
 import { ignoresHangUp, SERVICE_ENDING_SIGNALS } from "../../process/signals.ts";
 import { say } from "../../ui/report.ts";
 import { CONFINED_VARIABLE, SIGNALS_HELD } from "./confined-variable.ts";
-import { DeviceSockets, type HandedSockets } from "../host/listening-sockets.ts";
+import { ListeningSockets, type InheritedSockets } from "../host/listening-sockets.ts";
 import type { ObserverOptions } from "../observe/observers.ts";
 import { runDevice, type ServiceOptions, warn } from "../serve/run-devices.ts";
 
@@ -29,7 +29,7 @@ export interface ConfinedOptions extends ServiceOptions {
 interface Handover {
   configs: VmConfig[];
   observers: ServiceOptions;
-  sockets: HandedSockets;
+  sockets: InheritedSockets;
   /** See confineSelf. */
   landlock: number;
 }
@@ -55,7 +55,7 @@ export function becomeConfinedDevice(
     startAnew(program, SIGNALS_HELD);
   }
   const credentials = user === undefined ? undefined : deviceUser(user);
-  const sockets = DeviceSockets.open(configs, warn);
+  const sockets = ListeningSockets.open(configs, warn);
   try {
     const { handed } = sockets;
     for (const fd of sockets.descriptors) setInherited(fd, true);
@@ -115,7 +115,7 @@ export async function serveConfinedDevice(given: string): Promise<number> {
     readFileSync(fd, "utf8"),
   ) as Handover;
   closeSync(fd);
-  const adopted = DeviceSockets.adopt(sockets, warn);
+  const adopted = ListeningSockets.adopt(sockets, warn);
   for (const listener of adopted.descriptors) setInherited(listener, false);
   return runDevice(configs, {
     ...observers,

@@ -13,7 +13,7 @@ export interface HostClient {
 }
 
 /** Takes a client over; false is for no, and leaves the descriptor with whoever asked. */
-export type TakeClient = (client: HostClient) => boolean;
+export type AcceptClient = (client: HostClient) => boolean;
 
 /** The host's side of one VM. */
 export interface HostBackend {

@@ -13,7 +13,7 @@ import type { SocketAccess } from "../../net/socket-access.ts";
 import { resolveOwner, systemUsers, type UserDatabase } from "../../process/users.ts";
 
 /** Where devices and their backends get their listening sockets from; each is theirs from then on. */
-export interface Listeners {
+export interface ListenerSource {
   /** The Unix socket of a path. */
   unix(path: string): UnixListener;
   /** The descriptor that listens on a port of AF_VSOCK, on any CID of the host's. */
@@ -21,7 +21,7 @@ export interface Listeners {
 }
 
 /** Sockets as the next program after execve(2) is told of them. */
-export interface HandedSockets {
+export interface InheritedSockets {
   unix: Pick<UnixListener, "fd" | "path" | "inode">[];
   /** Descriptors by what {@link vsockKey} gives. */
   vsock: Record<string, number>;
@@ -31,7 +31,7 @@ const vsockKey = (port: number, seqpacket: boolean) =>
   `${port} ${seqpacket ? "seqpacket" : "stream"}`;
 
 /** Sockets that nobody has taken yet. */
-export class DeviceSockets implements Listeners {
+export class ListeningSockets implements ListenerSource {
   readonly #unix = new Map<string, UnixListener>();
   readonly #vsock = new Map<string, number>();
   readonly #warn: (message: string) => void;
@@ -47,8 +47,8 @@ export class DeviceSockets implements Listeners {
    * @throws {VsockboxError} CANNOT_CREATE, REFUSED, UNAVAILABLE (no vsock in this kernel), and CONFIG
    * for an owner that nobody is.
    */
-  static open(configs: readonly VmConfig[], warn: (message: string) => void): DeviceSockets {
-    const sockets = new DeviceSockets(warn);
+  static open(configs: readonly VmConfig[], warn: (message: string) => void): ListeningSockets {
+    const sockets = new ListeningSockets(warn);
     const users = systemUsers();
     try {
       for (const config of configs) sockets.#open(config, users);
@@ -81,8 +81,8 @@ export class DeviceSockets implements Listeners {
   }
 
   /** The sockets that the program before this one has opened. */
-  static adopt(handed: HandedSockets, warn: (message: string) => void): DeviceSockets {
-    const sockets = new DeviceSockets(warn);
+  static adopt(handed: InheritedSockets, warn: (message: string) => void): ListeningSockets {
+    const sockets = new ListeningSockets(warn);
     for (const { fd, path, inode } of handed.unix) {
       sockets.#unix.set(path, unixListener(fd, path, inode));
     }
@@ -91,7 +91,7 @@ export class DeviceSockets implements Listeners {
   }
 
   /** What the next program needs for {@link adopt}. */
-  get handed(): HandedSockets {
+  get handed(): InheritedSockets {
     return {
       unix: [...this.#unix.values()].map(({ fd, path, inode }) => ({ fd, path, inode })),
       vsock: Object.fromEntries(this.#vsock),

@@ -5,13 +5,13 @@ import { closeDescriptor, openSocket, socketError, startConnect } from "../../ff
 import type { EventLoop } from "../../io/event-loop.ts";
 
 /** Most at once; a guest that asks for more is refused, as are the connections of a full device. */
-const MAX_DIALS = 1024;
+const MAX_PENDING_CONNECTS = 1024;
 
 /** A service whose backlog is full may take so long, in milliseconds; as long as AF_VSOCK gives. */
 const BACKLOG_MS = 2000;
 
 /** What is to be dialled. */
-export interface DialTarget {
+export interface ConnectTarget {
   /** AF_UNIX or AF_VSOCK. */
   family: number;
   /** SOCK_STREAM or SOCK_SEQPACKET. */
@@ -22,20 +22,20 @@ export interface DialTarget {
 }
 
 /** Whether a connection may be used; asked once it is there. */
-export type AcceptsPeer = (fd: number, target: DialTarget) => boolean;
+export type AcceptsPeer = (fd: number, target: ConnectTarget) => boolean;
 
 type Answer = (fd: number | undefined) => void;
 
 interface Dial {
   fd: number;
-  target: DialTarget;
+  target: ConnectTarget;
   answer: Answer;
   /** Until when it is tried again; undefined where the kernel has its own deadline. */
   deadline: number | undefined;
 }
 
-/** Dials without waiting for any of them. */
-export class Dials {
+/** PendingConnects without waiting for any of them. */
+export class PendingConnects {
   readonly #loop: EventLoop;
   readonly #open = new Set<Dial>();
   readonly #acceptsPeer: AcceptsPeer;
@@ -52,9 +52,9 @@ export class Dials {
   }
 
   /** Connects; `answer` is called once, with undefined where that fails. */
-  start(target: DialTarget, answer: Answer): void {
+  start(target: ConnectTarget, answer: Answer): void {
     const { family, socketType, sockaddr, address } = target;
-    if (this.#open.size >= MAX_DIALS) return answer(undefined);
+    if (this.#open.size >= MAX_PENDING_CONNECTS) return answer(undefined);
     let fd: number;
     try {
       fd = openSocket(family, socketType, address);

@@ -19,10 +19,10 @@ import { type SocketOwners, untrustedOwner } from "../../net/socket-owner.ts";
 import { ConnectLineReader, encodeOk } from "../../protocols/hybrid/connect-line.ts";
 import { PacketType } from "../../protocols/virtio-vsock/packet.ts";
 import { Acceptor } from "../../io/acceptor.ts";
-import type { Listeners } from "./listening-sockets.ts";
-import { Dials } from "./pending-connects.ts";
+import type { ListenerSource } from "./listening-sockets.ts";
+import { PendingConnects } from "./pending-connects.ts";
 import type { EventLoop } from "../../io/event-loop.ts";
-import type { HostBackend, TakeClient } from "./host-backend.ts";
+import type { HostBackend, AcceptClient } from "./host-backend.ts";
 
 /** Clients without a line at once; the oldest goes when there are more. */
 const MAX_PENDING_LINES = 1024;
@@ -62,8 +62,8 @@ export class UnixBackend implements HostBackend {
   readonly #listeners: UnixListener[] = [];
   readonly #acceptors: Acceptor[] = [];
   readonly #warn: (message: string) => void;
-  readonly #takeClient: TakeClient;
-  readonly #dials: Dials;
+  readonly #acceptClient: AcceptClient;
+  readonly #connects: PendingConnects;
   /** By descriptor, in the order in which they came. */
   readonly #lines = new Map<number, WaitingClient>();
   readonly #line = new Uint8Array(LINE_BYTES);
@@ -75,23 +75,25 @@ export class UnixBackend implements HostBackend {
   /**
    * Accepts from the first round on.
    *
-   * @param takeClient takes over a client; what is behind its line is still in its descriptor.
+   * @param acceptClient takes over a client; what is behind its line is still in its descriptor.
    * @param warn says what is wrong with the sockets.
    */
   constructor(
     loop: EventLoop,
     { udsPath, seqpacketPath, lineTimeoutMs, socketOwners = [] }: UnixBackendOptions,
-    listeners: Listeners,
-    takeClient: TakeClient,
+    listeners: ListenerSource,
+    acceptClient: AcceptClient,
     warn: (message: string) => void,
   ) {
     this.#warn = warn;
     this.#loop = loop;
     this.#path = udsPath;
     this.#lineTimeoutMs = lineTimeoutMs ?? VM_DEFAULTS.lineTimeoutMs;
-    this.#takeClient = takeClient;
+    this.#acceptClient = acceptClient;
     this.#socketOwners = socketOwners;
-    this.#dials = new Dials(loop, (fd, { address }) => this.#acceptsService(fd, address));
+    this.#connects = new PendingConnects(loop, (fd, { address }) =>
+      this.#acceptsService(fd, address),
+    );
     this.#listen(listeners.unix(udsPath), PacketType.Stream);
     if (seqpacketPath !== undefined) {
       this.#listen(listeners.unix(seqpacketPath), PacketType.Seqpacket);
@@ -156,7 +158,7 @@ export class UnixBackend implements HostBackend {
     readDescriptor(fd, line);
     this.#forget(fd);
     const onOpened = (hostPort: number) => void writeDescriptor(fd, encodeOk(hostPort));
-    if (!this.#takeClient({ fd, port, type: client.type, onOpened })) closeDescriptor(fd);
+    if (!this.#acceptClient({ fd, port, type: client.type, onOpened })) closeDescriptor(fd);
   }
 
   /** Connects to the host's service for a port, which has to be a socket of the same type. */
@@ -170,7 +172,7 @@ export class UnixBackend implements HostBackend {
       return answer(undefined);
     }
     const socketType = type === PacketType.Seqpacket ? SOCK_SEQPACKET : SOCK_STREAM;
-    this.#dials.start({ family: AF_UNIX, socketType, sockaddr, address }, answer);
+    this.#connects.start({ family: AF_UNIX, socketType, sockaddr, address }, answer);
   }
 
   /** Another user who may write to the directory could listen in place of the service. */
@@ -189,7 +191,7 @@ export class UnixBackend implements HostBackend {
   /** Drops clients that never say what they want. */
   onTime(now: number): void {
     for (const acceptor of this.#acceptors) acceptor.onTime(now);
-    this.#dials.onTime(now);
+    this.#connects.onTime(now);
     if (this.#lines.size === 0) return;
     for (const [fd, { deadline }] of this.#lines) {
       if (deadline > now) return;
@@ -198,11 +200,11 @@ export class UnixBackend implements HostBackend {
   }
 
   get pending(): number {
-    return this.#lines.size + this.#dials.count;
+    return this.#lines.size + this.#connects.count;
   }
 
   close(): void {
-    this.#dials.close();
+    this.#connects.close();
     for (const fd of this.#lines.keys()) this.#drop(fd);
     for (const acceptor of this.#acceptors) acceptor.close();
     for (const { fd, removeFile } of this.#listeners) {

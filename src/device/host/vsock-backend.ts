@@ -7,10 +7,10 @@ import { closeDescriptor, SOCK_SEQPACKET, SOCK_STREAM } from "../../ffi/socket.t
 import { ANY, formatAddress } from "../../net/address.ts";
 import { PacketType } from "../../protocols/virtio-vsock/packet.ts";
 import { Acceptor } from "../../io/acceptor.ts";
-import type { Listeners } from "./listening-sockets.ts";
-import { Dials } from "./pending-connects.ts";
+import type { ListenerSource } from "./listening-sockets.ts";
+import { PendingConnects } from "./pending-connects.ts";
 import type { EventLoop } from "../../io/event-loop.ts";
-import type { HostBackend, TakeClient } from "./host-backend.ts";
+import type { HostBackend, AcceptClient } from "./host-backend.ts";
 
 /** Where a {@link VsockBackend} leads. */
 export interface VsockBackendOptions {
@@ -25,8 +25,8 @@ export interface VsockBackendOptions {
 export class VsockBackend implements HostBackend {
   readonly #loop: EventLoop;
   readonly #forwardCid: number;
-  readonly #takeClient: TakeClient;
-  readonly #dials: Dials;
+  readonly #acceptClient: AcceptClient;
+  readonly #connects: PendingConnects;
   readonly #listeners: number[] = [];
   readonly #acceptors: Acceptor[] = [];
   readonly #warn: (message: string) => void;
@@ -39,15 +39,15 @@ export class VsockBackend implements HostBackend {
   constructor(
     loop: EventLoop,
     options: VsockBackendOptions,
-    listeners: Listeners,
-    takeClient: TakeClient,
+    listeners: ListenerSource,
+    acceptClient: AcceptClient,
     warn: (message: string) => void,
   ) {
     this.#warn = warn;
     this.#loop = loop;
     this.#forwardCid = options.forwardCid;
-    this.#takeClient = takeClient;
-    this.#dials = new Dials(loop);
+    this.#acceptClient = acceptClient;
+    this.#connects = new PendingConnects(loop);
     for (const port of options.forwardListen) {
       this.#listen(listeners.vsock(port, false), port, PacketType.Stream);
     }
@@ -60,7 +60,7 @@ export class VsockBackend implements HostBackend {
     const address = formatAddress({ kind: "vsock", cid: ANY, port });
     this.#listeners.push(fd);
     const onAccept = (client: number) => {
-      if (!this.#takeClient({ fd: client, port, type })) closeDescriptor(client);
+      if (!this.#acceptClient({ fd: client, port, type })) closeDescriptor(client);
     };
     const options = { fd, address, onAccept, warn: this.#warn };
     this.#acceptors.push(new Acceptor(this.#loop, options));
@@ -68,7 +68,7 @@ export class VsockBackend implements HostBackend {
 
   dial(port: number, type: number, answer: (fd: number | undefined) => void): void {
     const cid = this.#forwardCid;
-    this.#dials.start(
+    this.#connects.start(
       {
         family: AF_VSOCK,
         socketType: type === PacketType.Seqpacket ? SOCK_SEQPACKET : SOCK_STREAM,
@@ -81,15 +81,15 @@ export class VsockBackend implements HostBackend {
 
   onTime(now: number): void {
     for (const acceptor of this.#acceptors) acceptor.onTime(now);
-    this.#dials.onTime(now);
+    this.#connects.onTime(now);
   }
 
   get pending(): number {
-    return this.#dials.count;
+    return this.#connects.count;
   }
 
   close(): void {
-    this.#dials.close();
+    this.#connects.close();
     for (const acceptor of this.#acceptors) acceptor.close();
     for (const fd of this.#listeners) closeDescriptor(fd);
   }

@@ -53,7 +53,7 @@ export class ObservedVm {
       this.#forget(capture);
     });
     this.#capture = capture;
-    this.device.showPackets(capture);
+    this.device.setTap(capture);
     this.log.info(`capturing to ${options.file}`);
     return capture.facts;
   }
@@ -62,7 +62,7 @@ export class ObservedVm {
     if (this.#capture !== capture) return;
     this.#lostBefore += capture.facts.packets_lost;
     this.#capture = undefined;
-    this.device.showPackets(undefined);
+    this.device.setTap(undefined);
   }
 
   /** Ends the capture, once all of it is written; undefined where there is none. */

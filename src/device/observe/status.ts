@@ -154,26 +154,26 @@ function countersOf({ device, packetsLost }: ObservedVm): VmCounters {
 }
 
 function connectionOf(connection: HostConnection): ConnectionStatus {
-  const { machine } = connection;
+  const { vsock } = connection;
   return {
-    host_port: machine.hostPort,
-    guest_port: machine.guestPort,
+    host_port: vsock.hostPort,
+    guest_port: vsock.guestPort,
     begun_by: connection.isFromGuest ? "guest" : "host",
-    type: machine.type === PacketType.Seqpacket ? "seqpacket" : "stream",
+    type: vsock.type === PacketType.Seqpacket ? "seqpacket" : "stream",
     state: stateOf(connection),
     bytes_to_guest: connection.bytesToGuest,
     bytes_from_guest: connection.bytesFromGuest,
-    guest_free_bytes: machine.credit,
-    waiting_bytes: machine.waiting,
+    guest_free_bytes: vsock.credit,
+    waiting_bytes: vsock.waiting,
     age_seconds: secondsSince(connection.since),
   };
 }
 
-function stateOf({ machine }: HostConnection): ConnectionStatus["state"] {
-  if (machine.state === State.Dead || machine.isAwaitingRst) return "closing";
-  if (machine.state !== State.Open) return "opening";
-  if (machine.hostEnded) return "host-ended";
-  return machine.guestEnded ? "guest-ended" : "open";
+function stateOf({ vsock }: HostConnection): ConnectionStatus["state"] {
+  if (vsock.state === State.Dead || vsock.isAwaitingRst) return "closing";
+  if (vsock.state !== State.Open) return "opening";
+  if (vsock.hostEnded) return "host-ended";
+  return vsock.guestEnded ? "guest-ended" : "open";
 }
 
 /** `EventIndex` is `event_index`; a bit without a name is `bit_N`. */

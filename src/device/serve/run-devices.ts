@@ -2,14 +2,14 @@
 import type { HybridBackend, VmConfig } from "../config/device-config.ts";
 import type { SocketOwners } from "../../net/socket-owner.ts";
 import { onEndingSignal } from "../../process/signals.ts";
-import { DeviceSockets, type Listeners } from "../host/listening-sockets.ts";
+import { ListeningSockets, type ListenerSource } from "../host/listening-sockets.ts";
 import type { DeviceLog } from "../device-options.ts";
 import { VsockDevice } from "../device.ts";
 import { EventLoop } from "../../io/event-loop.ts";
-import type { HostBackend, TakeClient } from "../host/host-backend.ts";
+import type { HostBackend, AcceptClient } from "../host/host-backend.ts";
 import { type ObserverOptions, Observers } from "../observe/observers.ts";
 import { UnixBackend } from "../host/unix-backend.ts";
-import { sayWithoutWaiting } from "../device-log.ts";
+import { logWithoutBlocking } from "../device-log.ts";
 import { VsockBackend } from "../host/vsock-backend.ts";
 
 /** What all devices of a process have in common. */
@@ -21,7 +21,7 @@ export interface ServiceOptions extends ObserverOptions {
 /** How devices are served. */
 export interface RunOptions extends ServiceOptions {
   /** Called when a signal no longer ends the process before the sockets are removed. */
-  openSockets?: () => DeviceSockets;
+  openSockets?: () => ListeningSockets;
   /** Called when everything that is needed is open, right before the first VMM. */
   onReady?: () => void;
 }
@@ -44,7 +44,7 @@ export async function runDevice(
     signals++;
     loop.stop();
   });
-  const sockets = openSockets?.() ?? DeviceSockets.open(configs, warn);
+  const sockets = openSockets?.() ?? ListeningSockets.open(configs, warn);
   try {
     for (const config of configs) {
       const log = logOf(config);
@@ -104,24 +104,24 @@ function collector(devices: readonly VsockDevice[]): () => void {
 }
 
 function logOf({ guestCid }: VmConfig): DeviceLog {
-  const log = (message: string) => sayWithoutWaiting(`vsockbox: VM ${guestCid}: ${message}`);
+  const log = (message: string) => logWithoutBlocking(`vsockbox: VM ${guestCid}: ${message}`);
   return { info: log, warn: log };
 }
 
 /** Says what is wrong but ends nothing. */
 export function warn(message: string): void {
-  sayWithoutWaiting(`vsockbox: ${message}`);
+  logWithoutBlocking(`vsockbox: ${message}`);
 }
 
 function openDevice(
   config: VmConfig,
   loop: EventLoop,
-  listeners: Listeners,
+  listeners: ListenerSource,
   log: DeviceLog,
   socketOwners: SocketOwners | undefined,
 ): VsockDevice {
   const onWarning = (message: string) => log.warn(message);
-  const openBackend = (take: TakeClient) =>
+  const openBackend = (take: AcceptClient) =>
     backendOf(config.backend, loop, listeners, take, onWarning, socketOwners);
   const vmmListener = listeners.unix(config.socket);
   const device = new VsockDevice({ ...config, vmmListener, openBackend }, loop, log);
@@ -132,8 +132,8 @@ function openDevice(
 function backendOf(
   backend: HybridBackend,
   loop: EventLoop,
-  listeners: Listeners,
-  take: TakeClient,
+  listeners: ListenerSource,
+  take: AcceptClient,
   onWarning: (message: string) => void,
   socketOwners: SocketOwners | undefined,
 ): HostBackend {

@@ -51,7 +51,7 @@ export class Chain {
   readonly readable: PieceList;
   /** Room for what the device answers. */
   readonly writable: PieceList;
-  /** What {@link Vring.use} has to be told. */
+  /** What {@link Virtqueue.use} has to be told. */
   head = 0;
   /** How many descriptors it has: what reading it has cost. */
   descriptors = 0;
@@ -73,8 +73,8 @@ export class Chain {
   }
 }
 
-/** What a {@link Vring} is made of. */
-export interface VringOptions {
+/** What a {@link Virtqueue} is made of. */
+export interface VirtqueueOptions {
   /** For messages. */
   name: string;
   /** Size of the ring; a power of two up to 32768. */
@@ -98,7 +98,7 @@ export interface VringOptions {
  * the entries that it announces. Plain accesses may be moved by the compiler, and on arm64 by the
  * processor.
  */
-export class Vring {
+export class Virtqueue {
   readonly #table: MemoryTable;
   readonly #name: string;
   readonly #entries: number;
@@ -127,7 +127,7 @@ export class Vring {
   #unsignalled = 0;
 
   /** @throws {VsockboxError} BAD_DATA where the ring is not in the guest's memory, or has no size. */
-  constructor(table: MemoryTable, options: VringOptions) {
+  constructor(table: MemoryTable, options: VirtqueueOptions) {
     this.#table = table;
     this.#name = options.name;
     this.#entries = options.entries;

@@ -23,23 +23,23 @@ export type RingAction = Extract<
 const READS_PER_ROUND = 64;
 
 /** Who is told of what the VMM does. */
-export interface VmmOwner {
+export interface VmmHandlers {
   /** Something about the rings; what it throws drops the VMM. */
   onRing(action: RingAction): void;
   /** A VMM has connected. */
-  onVmm(): void;
+  onVmmConnected(): void;
   /** The VMM has gone; the rings run for this one moment more. What it throws is the VMM's fault. */
-  onLeaving(): void;
+  onVmmClosing(): void;
   /** The VMM is gone. Rings have stopped, and the memory is unmapped. */
-  onVmmGone(why: string, isFault: boolean): void;
+  onVmmDisconnected(why: string, isFault: boolean): void;
   /** Another VMM was turned away. */
-  onSecondVmm(): void;
+  onVmmRefused(): void;
   /** Something is wrong with the socket. */
   onWarning(message: string): void;
 }
 
-/** What a {@link VmmLink} is made of. */
-export interface VmmLinkOptions {
+/** What a {@link VmmConnection} is made of. */
+export interface VmmConnectionOptions {
   /** The Unix socket, which is closed and removed with the link. */
   listener: UnixListener;
   /** The device's configuration space. */
@@ -51,10 +51,10 @@ export interface VmmLinkOptions {
 }
 
 /** One VMM at a time. */
-export class VmmLink {
+export class VmmConnection {
   readonly memory = new GuestMemory();
   readonly #loop: EventLoop;
-  readonly #owner: VmmOwner;
+  readonly #owner: VmmHandlers;
   readonly #listener: UnixListener;
   readonly #acceptor: Acceptor;
   readonly #backend: VhostBackend;
@@ -62,7 +62,7 @@ export class VmmLink {
   #reader = new MessageReader();
 
   /** Accepts from the first round on. */
-  constructor(loop: EventLoop, owner: VmmOwner, options: VmmLinkOptions) {
+  constructor(loop: EventLoop, owner: VmmHandlers, options: VmmConnectionOptions) {
     const { listener, ...backendOptions } = options;
     this.#loop = loop;
     this.#owner = owner;
@@ -90,12 +90,12 @@ export class VmmLink {
     // One that begins again may be heard of before its own end is.
     if (this.#fd !== undefined) this.#onReadable(this.#fd);
     if (this.#fd !== undefined) {
-      this.#owner.onSecondVmm();
+      this.#owner.onVmmRefused();
       return closeDescriptor(fd);
     }
     this.#fd = fd;
     this.#reader = new MessageReader();
-    this.#owner.onVmm();
+    this.#owner.onVmmConnected();
     this.#loop.add(fd, EPOLLIN | EPOLLRDHUP, () => this.#onReadable(fd));
   }
 
@@ -111,7 +111,7 @@ export class VmmLink {
         const { count, fds } = receiveWithDescriptors(fd, buffer);
         if (count === -ERRNO.EAGAIN) return;
         if (count <= 0) {
-          this.#owner.onLeaving();
+          this.#owner.onVmmClosing();
           return this.drop("the VMM has disconnected", false);
         }
         const message = this.#reader.push(buffer.subarray(0, count), fds);
@@ -190,7 +190,7 @@ export class VmmLink {
       this.#fd = undefined;
       this.#loop.remove(fd);
       closeDescriptor(fd);
-      this.#owner.onVmmGone(why, isFault);
+      this.#owner.onVmmDisconnected(why, isFault);
     }
   }
 

@@ -1,10 +1,10 @@
-/** What both kinds of connections have on the host's side: a socket, and its state machine. */
+/** What both kinds of connections have on the host's side: a socket, and its state vsock. */
 import { closeDescriptor, readDescriptor, shutdownRead, shutdownWrite } from "../../ffi/socket.ts";
 import { type Connection, State } from "../../protocols/virtio-vsock/connection.ts";
 import { ERRNO } from "../../ffi/errno.ts";
 import type { PacketHeader } from "../../protocols/virtio-vsock/packet.ts";
-import type { PacketRoom } from "./rx-buffers.ts";
-import type { SentPacket } from "./tx-packet.ts";
+import type { RxBuffers } from "./rx-buffers.ts";
+import type { TxPacket } from "./tx-packet.ts";
 
 /** No descriptor: the host's side is not connected yet. */
 const NONE = -1;
@@ -19,7 +19,7 @@ let scrap: Uint8Array | undefined;
 
 /** A connection of a guest with a socket of the host. */
 export abstract class HostConnection {
-  readonly machine: Connection;
+  readonly vsock: Connection;
   /** Whether the guest began it. */
   readonly isFromGuest: boolean;
   /** When it began, by performance.now(). */
@@ -48,8 +48,8 @@ export abstract class HostConnection {
   #isClosed = false;
   #isDraining = false;
 
-  constructor(machine: Connection, isFromGuest: boolean) {
-    this.machine = machine;
+  constructor(vsock: Connection, isFromGuest: boolean) {
+    this.vsock = vsock;
     this.isFromGuest = isFromGuest;
   }
 
@@ -93,23 +93,23 @@ export abstract class HostConnection {
   protected abstract dropWaiting(): void;
 
   /**
-   * Sends the payload of an Rw packet on. The machine has seen to it that there is room.
+   * Sends the payload of an Rw packet on. The vsock has seen to it that there is room.
    *
    * @param packet whose payload has at least `bytes` bytes.
    */
-  abstract forward(packet: SentPacket, bytes: number): void;
+  abstract forward(packet: TxPacket, bytes: number): void;
 
   /** The socket takes bytes again. */
   abstract flush(): void;
 
   /**
    * Moves bytes of the socket into packets for the guest, as far as credit and room go. Where there
-   * are none now, or none any more, the machine knows it afterwards.
+   * are none now, or none any more, the vsock knows it afterwards.
    *
    * @param header to be used for them.
    * @returns the count of packets.
    */
-  abstract fill(room: PacketRoom, header: PacketHeader, guestCid: number): number;
+  abstract fill(room: RxBuffers, header: PacketHeader, guestCid: number): number;
 
   /** The guest reads no more: the host's writer gets EPIPE, and what it has written is dropped. */
   endInput(): void {
@@ -131,21 +131,21 @@ export abstract class HostConnection {
    * guest's.
    */
   protected onWriteError(errno: number): void {
-    if (errno === ERRNO.EPIPE || errno === ERRNO.ECONNRESET) this.machine.onHostReadShutdown();
-    else this.machine.kill();
+    if (errno === ERRNO.EPIPE || errno === ERRNO.ECONNRESET) this.vsock.onHostReadShutdown();
+    else this.vsock.kill();
     this.dropWaiting();
   }
 
   /** A read has found no bytes: at the end of input, for now, or because of an error. */
   protected onNothingRead(count: number): void {
-    const { machine } = this;
-    if (count === 0) machine.onHostEnd();
-    else if (count === -ERRNO.EAGAIN) machine.onDrained();
+    const { vsock } = this;
+    if (count === 0) vsock.onHostEnd();
+    else if (count === -ERRNO.EAGAIN) vsock.onDrained();
     else if (count === -ERRNO.ECONNRESET) {
       // The peer has closed with unread bytes: its own have all been read, unix(7).
-      machine.onHostClosed(false);
-      machine.onHostEnd();
-    } else if (count !== -ERRNO.EINTR) machine.kill();
+      vsock.onHostClosed(false);
+      vsock.onHostEnd();
+    } else if (count !== -ERRNO.EINTR) vsock.kill();
   }
 
   /**
@@ -176,6 +176,6 @@ export abstract class HostConnection {
     if (this.#isClosed) return;
     this.#isClosed = true;
     if (this.#fd !== NONE) closeDescriptor(this.#fd);
-    if (this.machine.state !== State.Dead) this.machine.kill();
+    if (this.vsock.state !== State.Dead) this.vsock.kill();
   }
 }

@@ -9,10 +9,10 @@ import { Action, Connection, Pending, State } from "../../protocols/virtio-vsock
 import { Op, PacketHeader, PacketType } from "../../protocols/virtio-vsock/packet.ts";
 import type { HostClient } from "../host/host-backend.ts";
 import type { HostConnection } from "./host-connection.ts";
-import type { PacketRoom } from "./rx-buffers.ts";
-import { RecordConnection } from "./seqpacket-connection.ts";
-import { Resets } from "./pending-resets.ts";
-import type { SentPacket } from "./tx-packet.ts";
+import type { RxBuffers } from "./rx-buffers.ts";
+import { SeqpacketConnection } from "./seqpacket-connection.ts";
+import { PendingResets } from "./pending-resets.ts";
+import type { TxPacket } from "./tx-packet.ts";
 import type { DeviceStatistics } from "./statistics.ts";
 import { StreamConnection } from "./stream-connection.ts";
 
@@ -42,7 +42,7 @@ export interface MuxerHost {
 
 /** All connections of one VM. */
 export class Muxer {
-  readonly resets = new Resets();
+  readonly resets = new PendingResets();
   readonly #host: MuxerHost;
   /** By the host's port, then the guest's. */
   readonly #connections = new Map<number, Map<number, HostConnection>>();
@@ -107,7 +107,7 @@ export class Muxer {
     this.#attach(connection, fd);
     connection.deadline = performance.now() + this.#host.connectTimeoutMs;
     this.#opening.add(connection);
-    connection.machine.post(Pending.Request);
+    connection.vsock.post(Pending.Request);
     this.#list(connection);
     return true;
   }
@@ -121,9 +121,9 @@ export class Muxer {
   }
 
   #add(hostPort: number, guestPort: number, type: number, isFromGuest: boolean): HostConnection {
-    const machine = new Connection(hostPort, guestPort, type, this.#host.bufAlloc);
-    const Kind = type === PacketType.Seqpacket ? RecordConnection : StreamConnection;
-    const connection = new Kind(machine, isFromGuest);
+    const vsock = new Connection(hostPort, guestPort, type, this.#host.bufAlloc);
+    const Kind = type === PacketType.Seqpacket ? SeqpacketConnection : StreamConnection;
+    const connection = new Kind(vsock, isFromGuest);
     let byGuestPort = this.#connections.get(hostPort);
     if (byGuestPort === undefined) this.#connections.set(hostPort, (byGuestPort = new Map()));
     byGuestPort.set(guestPort, connection);
@@ -144,9 +144,9 @@ export class Muxer {
 
   /** Puts a connection with something to tell into the list. */
   #list(connection: HostConnection): void {
-    const { machine } = connection;
-    if (connection.isListed || machine.pending === 0) return;
-    if (this.#holdsData && machine.pendingBesidesData === 0) return this.#hold(connection);
+    const { vsock } = connection;
+    if (connection.isListed || vsock.pending === 0) return;
+    if (this.#holdsData && vsock.pendingBesidesData === 0) return this.#hold(connection);
     connection.isListed = true;
     if (this.#lastListed === undefined) this.#firstListed = connection;
     else this.#lastListed.nextListed = connection;
@@ -195,13 +195,13 @@ export class Muxer {
   }
 
   /** Takes a packet of the guest for the host. */
-  onPacket(packet: SentPacket): void {
+  onPacket(packet: TxPacket): void {
     const { header } = packet;
     const connection = this.#find(header.dstPort, header.srcPort);
-    if (connection === undefined || connection.machine.state === State.Dead) {
+    if (connection === undefined || connection.vsock.state === State.Dead) {
       if (connection !== undefined && header.op === Op.Request) {
         // Its RST would end the new one.
-        connection.machine.pending = 0;
+        connection.vsock.pending = 0;
         this.#remove(connection);
       }
       if (header.op === Op.Request) this.#onRequest(header);
@@ -209,22 +209,22 @@ export class Muxer {
       return;
     }
     if (header.op === Op.Rst) this.#countReset(connection);
-    this.#carryOut(connection, connection.machine.onPacket(header), packet);
+    this.#carryOut(connection, connection.vsock.onPacket(header), packet);
     this.#settle(connection);
   }
 
-  #countReset({ machine }: HostConnection): void {
+  #countReset({ vsock }: HostConnection): void {
     const { statistics } = this.#host;
     statistics.resetsFromGuest++;
-    if (machine.state === State.HostOpening) statistics.refusedByGuest++;
+    if (vsock.state === State.HostOpening) statistics.refusedByGuest++;
   }
 
-  #carryOut(connection: HostConnection, action: number, packet: SentPacket): void {
+  #carryOut(connection: HostConnection, action: number, packet: TxPacket): void {
     switch (action) {
       case Action.Write: {
         const { len } = packet.header;
         // A length beyond its descriptors is no packet.
-        if (len > packet.bytes) return connection.machine.kill();
+        if (len > packet.bytes) return connection.vsock.kill();
         this.#host.statistics.bytesFromGuest += len;
         return connection.forward(packet, len);
       }
@@ -238,7 +238,7 @@ export class Muxer {
         return connection.endInput();
       case Action.EndBoth:
         // To be closed at once: a shutdown before that would only wake the peer twice.
-        if (connection.machine.state === State.Dead) return connection.dropInput();
+        if (connection.vsock.state === State.Dead) return connection.dropInput();
         connection.endInput();
         return connection.endOutput();
       case Action.EndOutput:
@@ -255,24 +255,24 @@ export class Muxer {
       return this.#reset(header);
     }
     const connection = this.#add(dstPort, srcPort, type, true);
-    connection.machine.begin(header.bufAlloc, header.fwdCnt);
+    connection.vsock.begin(header.bufAlloc, header.fwdCnt);
     this.#host.dial(dstPort, type, (fd) => this.#onDialled(connection, fd));
   }
 
   #onDialled(connection: HostConnection, fd: number | undefined): void {
-    const { machine } = connection;
-    if (machine.state === State.Dead) {
+    const { vsock } = connection;
+    if (vsock.state === State.Dead) {
       // The guest has given up in the meantime, or is gone.
       if (fd !== undefined) closeDescriptor(fd);
       return;
     }
     if (fd === undefined) {
       this.#host.statistics.refused++;
-      machine.kill();
+      vsock.kill();
     } else {
       this.#attach(connection, fd);
-      machine.accept();
-      machine.onReadable();
+      vsock.accept();
+      vsock.onReadable();
     }
     this.#settle(connection);
   }
@@ -298,14 +298,14 @@ export class Muxer {
     if (!connection.isConnected) return;
     if (hasEnd) connection.hasEnd = true;
     if (isWritable) connection.flush();
-    if (isReadable) connection.machine.onReadable();
-    if (isGone) connection.machine.onHostClosed(this.#hasUnread(connection));
+    if (isReadable) connection.vsock.onReadable();
+    if (isGone) connection.vsock.onHostClosed(this.#hasUnread(connection));
     this.#settle(connection);
   }
 
   /** Whether a client that has closed before the guest's answer has sent something for the guest. */
-  #hasUnread({ machine, fd }: HostConnection): boolean {
-    return machine.state === State.HostOpening && peekDescriptor(fd, new Uint8Array(1)) > 0;
+  #hasUnread({ vsock, fd }: HostConnection): boolean {
+    return vsock.state === State.HostOpening && peekDescriptor(fd, new Uint8Array(1)) > 0;
   }
 
   /** Closes the socket of a connection that is over, at once or after what waits for its reader. */
@@ -350,12 +350,12 @@ export class Muxer {
 
   /** What follows from a connection's new state. */
   #settle(connection: HostConnection): void {
-    const { machine } = connection;
-    if (machine.state === State.Dead) {
+    const { vsock } = connection;
+    if (vsock.state === State.Dead) {
       this.#opening.delete(connection);
       this.#release(connection);
-      if (machine.pending === 0) return this.#remove(connection);
-    } else if (machine.isAwaitingRst && connection.deadline === undefined) {
+      if (vsock.pending === 0) return this.#remove(connection);
+    } else if (vsock.isAwaitingRst && connection.deadline === undefined) {
       connection.deadline = performance.now() + CLOSE_TIMEOUT_MS;
       this.#leaving.add(connection);
     }
@@ -368,7 +368,7 @@ export class Muxer {
   }
 
   #remove(connection: HostConnection): void {
-    const { hostPort, guestPort } = connection.machine;
+    const { hostPort, guestPort } = connection.vsock;
     const byGuestPort = this.#connections.get(hostPort);
     if (byGuestPort?.get(guestPort) !== connection) return;
     byGuestPort.delete(guestPort);
@@ -384,7 +384,7 @@ export class Muxer {
     for (const connection of this.#opening) {
       if ((connection.deadline ?? Infinity) > now) break;
       this.#host.statistics.connectTimeouts++;
-      connection.machine.kill();
+      connection.vsock.kill();
       this.#settle(connection);
     }
     for (const connection of this.#leaving) {
@@ -396,7 +396,7 @@ export class Muxer {
         this.#leaving.add(connection);
         continue;
       }
-      connection.machine.kill();
+      connection.vsock.kill();
       this.#settle(connection);
     }
   }
@@ -407,7 +407,7 @@ export class Muxer {
    * @param room with at least one chain.
    * @returns how many; 0 where nothing is to be told.
    */
-  fill(room: PacketRoom): number {
+  fill(room: RxBuffers): number {
     const { statistics } = this.#host;
     if (this.resets.count > 0 && !this.holdsResets) {
       this.resets.take(this.#header, this.#host.guestCid);
@@ -431,20 +431,20 @@ export class Muxer {
     }
   }
 
-  #tellOf(connection: HostConnection, room: PacketRoom): number {
-    const { machine } = connection;
+  #tellOf(connection: HostConnection, room: RxBuffers): number {
+    const { vsock } = connection;
     for (;;) {
-      const bit = machine.next(this.#holdsData);
+      const bit = vsock.next(this.#holdsData);
       if (bit === 0) return 0;
       if (bit !== Pending.Data) {
         if (bit === Pending.Rst) this.#host.statistics.resets++;
         else if (bit === Pending.CreditRequest) this.#host.statistics.creditStarved++;
-        machine.fillHeader(bit, this.#header, this.#host.guestCid, 0);
+        vsock.fillHeader(bit, this.#header, this.#host.guestCid, 0);
         room.put(this.#header, 0);
         return 1;
       }
       if (!connection.isConnected) {
-        machine.onDrained();
+        vsock.onDrained();
         continue;
       }
       const packets = connection.fill(room, this.#header, this.#host.guestCid);
@@ -455,7 +455,7 @@ export class Muxer {
   /** The guest knows no connection any more: all sockets are closed, after what waits for them. */
   clear(): void {
     for (const connection of this) {
-      connection.machine.kill();
+      connection.vsock.kill();
       this.#release(connection);
       connection.nextListed = undefined;
       connection.isListed = false;

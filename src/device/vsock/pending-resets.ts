@@ -6,7 +6,7 @@ const MAX_RESETS = 4096;
 const FIELDS = 4;
 
 /** A queue of fixed size. */
-export class Resets {
+export class PendingResets {
   /** Source CID, source port, destination port and type of each. */
   readonly #fields = new Uint32Array(MAX_RESETS * FIELDS);
   #begin = 0;

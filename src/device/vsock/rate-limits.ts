@@ -2,7 +2,7 @@
 import { TokenBucket } from "./token-bucket.ts";
 
 /** Limits of one VM. */
-export interface RateOptions {
+export interface RateLimitOptions {
   /** Bytes of payload a second; undefined: no limit. */
   rateToGuest?: number | undefined;
   rateFromGuest?: number | undefined;
@@ -11,12 +11,12 @@ export interface RateOptions {
 }
 
 /** The buckets of both ways. */
-export class Rates {
+export class RateLimits {
   readonly toGuest: TokenBucket;
   readonly fromGuest: TokenBucket;
 
   /** @param now in milliseconds, by the clock that {@link refill} goes by. */
-  constructor({ rateToGuest, rateFromGuest, burst }: RateOptions, now: number) {
+  constructor({ rateToGuest, rateFromGuest, burst }: RateLimitOptions, now: number) {
     this.toGuest = new TokenBucket(rateToGuest, burst, now);
     this.fromGuest = new TokenBucket(rateFromGuest, burst, now);
   }

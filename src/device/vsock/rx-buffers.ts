@@ -9,20 +9,20 @@ import { HEADER_BYTES, type PacketHeader } from "../../protocols/virtio-vsock/pa
 import { forEachPair, type MemoryTable, type PieceList } from "../vhost-user/memory-table.ts";
 import type { PacketTap } from "./packet-tap.ts";
 import type { TokenBucket } from "./token-bucket.ts";
-import { Chain, type Vring } from "../vhost-user/virtqueue.ts";
+import { Chain, type Virtqueue } from "../vhost-user/virtqueue.ts";
 
 /** Most chains that one system call fills. */
 export const MAX_CHAINS = 32;
 
 /** The chains that are looked at, without being taken before there is a packet in them. */
-export class PacketRoom {
+export class RxBuffers {
   readonly #table: MemoryTable;
   readonly #chains: readonly Chain[];
   readonly #vector = new IoVector();
   readonly #headerBytes = new Uint8Array(new ArrayBuffer(HEADER_BYTES));
   readonly #headerView = new DataView(this.#headerBytes.buffer);
   readonly #rate: TokenBucket;
-  #ring: Vring | undefined;
+  #ring: Virtqueue | undefined;
   /** Of the table, when the chains were read: their addresses are of no use after a change. */
   #generation = -1;
   /** The next chain, in a ring of them. */
@@ -50,7 +50,7 @@ export class PacketRoom {
    * @returns false where the guest has offered none.
    * @throws {VsockboxError} BAD_DATA for a broken ring, or a chain without room for a packet.
    */
-  look(ring: Vring): boolean {
+  look(ring: Virtqueue): boolean {
     if (ring !== this.#ring || this.#generation !== this.#table.generation) {
       this.#ring = ring;
       this.#generation = this.#table.generation;

@@ -8,7 +8,7 @@ import { ByteRing, type ByteSource } from "./byte-ring.ts";
 const FIRST_RECORDS = 16;
 
 /** A ring of bytes and a ring of lengths. */
-export class RecordQueue {
+export class SeqpacketQueue {
   readonly #bytes: ByteRing;
   /** Bytes of the last record, whose end has not come. */
   #unfinished = 0;

@@ -1,7 +1,7 @@
 /** Packets of other VMs for one guest: straight into its chains, and kept where there are none. */
 import { HEADER_BYTES, Op, PacketHeader, PacketType } from "../../protocols/virtio-vsock/packet.ts";
-import type { PacketRoom } from "./rx-buffers.ts";
-import type { SentPacket } from "./tx-packet.ts";
+import type { RxBuffers } from "./rx-buffers.ts";
+import type { TxPacket } from "./tx-packet.ts";
 
 /** Most bytes that wait for a guest: above it the senders wait as well. */
 const MAX_WAITING_BYTES = 4 * 1024 * 1024;
@@ -44,7 +44,7 @@ export class SiblingInbox {
    * @param now by performance.now().
    * @returns false where neither is possible now.
    */
-  take(packet: SentPacket, nextRoom: () => PacketRoom | undefined, now: number): boolean {
+  take(packet: TxPacket, nextRoom: () => RxBuffers | undefined, now: number): boolean {
     const { header } = packet;
     // A length beyond its descriptors is no packet; nothing reads the bytes behind it.
     const length = header.op === Op.Rw ? Math.min(header.len, packet.bytes) : 0;
@@ -73,7 +73,7 @@ export class SiblingInbox {
     return false;
   }
 
-  #keep(packet: SentPacket, skip: number, length: number): void {
+  #keep(packet: TxPacket, skip: number, length: number): void {
     const header = new PacketHeader();
     header.copyFrom(packet.header);
     const payload = new Uint8Array(length);
@@ -82,7 +82,7 @@ export class SiblingInbox {
     this.#bytes += length + PACKET_COST_BYTES;
   }
 
-  #put(room: PacketRoom, header: PacketHeader, bytes: number, isLast: boolean): void {
+  #put(room: RxBuffers, header: PacketHeader, bytes: number, isLast: boolean): void {
     this.#part.copyFrom(header);
     this.#part.len = bytes;
     // The message ends with the last part.
@@ -98,7 +98,7 @@ export class SiblingInbox {
    * @param room with at least one chain.
    * @returns how many bytes of payload that were.
    */
-  fill(room: PacketRoom): number {
+  fill(room: RxBuffers): number {
     const [first] = this.#packets;
     if (first === undefined) return 0;
     const { header, payload } = first;

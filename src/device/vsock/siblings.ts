@@ -4,9 +4,9 @@
  * others.
  */
 import { Op } from "../../protocols/virtio-vsock/packet.ts";
-import type { SentPacket } from "./tx-packet.ts";
-import type { PacketRoom } from "./rx-buffers.ts";
-import type { Resets } from "./pending-resets.ts";
+import type { TxPacket } from "./tx-packet.ts";
+import type { RxBuffers } from "./rx-buffers.ts";
+import type { PendingResets } from "./pending-resets.ts";
 import { SiblingInbox } from "./sibling-inbox.ts";
 
 /** What a VM of the process is to others. */
@@ -16,11 +16,11 @@ export interface SiblingDevice {
   readonly maxConnections: number;
   readonly siblings: Siblings;
   /** RSTs for its guest. */
-  readonly resets: Resets;
+  readonly resets: PendingResets;
   /** Whether a guest's driver is there. */
   readonly isReady: boolean;
   /** Room with a chain of its guest; undefined where there is none now. */
-  readonly nextRoom: () => PacketRoom | undefined;
+  readonly nextRoom: () => RxBuffers | undefined;
   /** The guest has been given something, or there is something for it. */
   wake(): void;
 }
@@ -65,7 +65,7 @@ export class Siblings {
   }
 
   /** Passes a packet of this VM's guest on, or answers it with an RST. */
-  pass(packet: SentPacket): number {
+  pass(packet: TxPacket): number {
     const { header } = packet;
     const peer = this.#reachable.get(header.dstCid);
     if (peer === undefined) return this.#refuse(packet);
@@ -87,14 +87,14 @@ export class Siblings {
     return Passed.Yes;
   }
 
-  #refuse({ header }: SentPacket): number {
+  #refuse({ header }: TxPacket): number {
     if (header.op !== Op.Rst) {
       this.#self.resets.push(header.dstCid, header.dstPort, header.srcPort, header.type);
     }
     return Passed.Yes;
   }
 
-  #begin(peer: SiblingDevice, { header }: SentPacket): boolean {
+  #begin(peer: SiblingDevice, { header }: TxPacket): boolean {
     const { srcPort, dstPort, type } = header;
     const others = peer.siblings;
     const isFull = this.count >= this.#self.maxConnections || others.count >= peer.maxConnections;

@@ -5,13 +5,13 @@ import { Pending } from "../../protocols/virtio-vsock/connection.ts";
 import type { PacketHeader } from "../../protocols/virtio-vsock/packet.ts";
 import { ByteRing } from "./byte-ring.ts";
 import { HostConnection } from "./host-connection.ts";
-import { MAX_CHAINS, type PacketRoom } from "./rx-buffers.ts";
-import type { SentPacket } from "./tx-packet.ts";
+import { MAX_CHAINS, type RxBuffers } from "./rx-buffers.ts";
+import type { TxPacket } from "./tx-packet.ts";
 
 /** A SOCK_STREAM socket with its connection. */
 export class StreamConnection extends HostConnection {
   /** Bytes of the guest that wait for the socket. */
-  readonly #bytes = new ByteRing(this.machine.bufAlloc);
+  readonly #bytes = new ByteRing(this.vsock.bufAlloc);
   /** How many chains the next read is given: as many as the last ones were able to fill. */
   #chains = 1;
 
@@ -24,18 +24,18 @@ export class StreamConnection extends HostConnection {
   }
 
   /** Straight from guest memory while nothing waits; what the socket does not take is kept. */
-  forward(packet: SentPacket, bytes: number): void {
+  forward(packet: TxPacket, bytes: number): void {
     this.bytesFromGuest += bytes;
-    if (this.machine.hostReadShutdown) return this.machine.onForwarded(bytes);
+    if (this.vsock.hostReadShutdown) return this.vsock.onForwarded(bytes);
     let taken = 0;
     if (this.#bytes.count === 0) {
       const written = packet.vector(bytes).writev(this.fd);
       if (written < 0 && written !== -ERRNO.EAGAIN && written !== -ERRNO.EINTR) {
         this.onWriteError(-written);
-        return this.machine.onForwarded(bytes);
+        return this.vsock.onForwarded(bytes);
       }
       taken = Math.max(written, 0);
-      if (taken > 0) this.machine.onForwarded(taken);
+      if (taken > 0) this.vsock.onForwarded(taken);
     }
     if (taken < bytes) this.#bytes.push(packet, taken, bytes - taken);
   }
@@ -47,7 +47,7 @@ export class StreamConnection extends HostConnection {
       if (written === -ERRNO.EAGAIN) return;
       if (written < 0) return this.onWriteError(-written);
       this.#bytes.shift(written);
-      this.machine.onForwarded(written);
+      this.vsock.onForwarded(written);
     }
     this.shutdownIfDone();
   }
@@ -55,12 +55,12 @@ export class StreamConnection extends HostConnection {
   protected dropWaiting(): void {
     const { count } = this.#bytes;
     this.#bytes.drop(count);
-    this.machine.onForwarded(count);
+    this.vsock.onForwarded(count);
   }
 
-  fill(room: PacketRoom, header: PacketHeader, guestCid: number): number {
-    const { machine } = this;
-    const vector = room.vector(machine.credit, this.#chains);
+  fill(room: RxBuffers, header: PacketHeader, guestCid: number): number {
+    const { vsock } = this;
+    const vector = room.vector(vsock.credit, this.#chains);
     const count = vector.readv(this.fd);
     if (count <= 0) {
       this.onNothingRead(count);
@@ -71,12 +71,12 @@ export class StreamConnection extends HostConnection {
     else {
       if (count * 2 < vector.bytes) this.#chains = Math.max(1, this.#chains >> 1);
       // A short read has emptied the socket, and epoll tells of what comes from now on: epoll(7).
-      if (!this.hasEnd) machine.onDrained();
+      if (!this.hasEnd) vsock.onDrained();
     }
     let packets = 0;
     for (let left = count; left > 0; packets++) {
       const bytes = Math.min(left, room.bytes);
-      machine.fillHeader(Pending.Data, header, guestCid, bytes);
+      vsock.fillHeader(Pending.Data, header, guestCid, bytes);
       room.put(header, bytes);
       left -= bytes;
     }

@@ -6,7 +6,7 @@ import type { PacketTap } from "./packet-tap.ts";
 import { Chain } from "../vhost-user/virtqueue.ts";
 
 /** The packet that is being worked on; filled again and again. */
-export class SentPacket {
+export class TxPacket {
   readonly header = new PacketHeader();
   readonly chain: Chain;
   readonly #headerBytes = new Uint8Array(new ArrayBuffer(HEADER_BYTES));

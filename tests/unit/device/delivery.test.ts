@@ -49,7 +49,7 @@ function connectGuest(local: LocalDevice, driver: VsockDriver, ports: Ports): nu
 }
 
 const waitingOf = (local: LocalDevice) =>
-  [...local.device.muxer].map(({ machine }) => machine.waiting)[0] ?? 0;
+  [...local.device.muxer].map(({ vsock }) => vsock.waiting)[0] ?? 0;
 
 /** Sends until the host's socket is full, and something waits in the device; returns what was sent. */
 function fill(local: LocalDevice, driver: VsockDriver, ports: Ports, waiting = 50_000): Buffer {

@@ -136,7 +136,7 @@ test("a client that is slow to read loses nothing when both sides have ended", (
     driver.send({ op: Op.Rw, ...ports, payload });
     sent += payload.length;
     local.turn();
-    [last = 0] = [...local.device.muxer].map(({ machine }) => machine.waiting);
+    [last = 0] = [...local.device.muxer].map(({ vsock }) => vsock.waiting);
   }
   driver.send({ op: Op.Shutdown, flags: ShutdownFlag.Send, ...ports });
   local.turn();
@@ -213,7 +213,7 @@ test.each([
     driver.post();
   }
   local.turn();
-  const [waiting = 0] = [...local.device.muxer].map(({ machine }) => machine.waiting);
+  const [waiting = 0] = [...local.device.muxer].map(({ vsock }) => vsock.waiting);
   expect(waiting).toBeGreaterThan(50_000);
   Bun.gc(true);
   expect(heapStats().objectCount - before).toBeLessThan(10_000);

@@ -9,7 +9,7 @@ import { libc } from "../../../src/ffi/libc.ts";
 import { mapShared, type SharedMapping } from "../../../src/ffi/mmap.ts";
 import { closeDescriptor, openPipe, setNonBlocking } from "../../../src/ffi/socket.ts";
 import { MemoryTable, PieceList } from "../../../src/device/vhost-user/memory-table.ts";
-import { Chain, Vring } from "../../../src/device/vhost-user/virtqueue.ts";
+import { Chain, Virtqueue } from "../../../src/device/vhost-user/virtqueue.ts";
 import type { DriverTask } from "../../fixtures/ring-driver.ts";
 import { MFD_ALLOW_SEALING, openMemory } from "../../support/memfd.ts";
 import { DriverRing } from "../../support/vhost.ts";
@@ -217,7 +217,7 @@ test("a ring in shared memory moves bytes from one side to the other", () => {
   ]);
   const driver = new DriverRing(new DataView(guest.buffer, guest.byteOffset), 8);
   const { descriptors, available, used } = driver.addresses;
-  const ring = new Vring(table, {
+  const ring = new Virtqueue(table, {
     name: "ring",
     entries: 8,
     addresses: { descriptors: user, available: user + available, used: user + used },
@@ -262,7 +262,7 @@ test("a driver in another thread sees all in order, and is seen so", async () =>
   const view = (offset: number, length: number) => ours.view(offset, length);
   table.replace([{ guestAddress: 0, size, userAddress: 0, hostAddress: ours.address, view }]);
   const { addresses } = new DriverRing(new DataView(new ArrayBuffer(size)), entries);
-  const ring = new Vring(table, { name: "ring", entries, addresses, base: 0 });
+  const ring = new Virtqueue(table, { name: "ring", entries, addresses, base: 0 });
   const chain = new Chain(entries);
   const worker = new Worker(new URL("../../fixtures/ring-driver.ts", import.meta.url).href);
   const done = new Promise<unknown>((resolve, reject) => {

@@ -1,5 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import { Chain, Vring, type VringOptions } from "../../../../src/device/vhost-user/virtqueue.ts";
+import {
+  Chain,
+  Virtqueue,
+  type VirtqueueOptions,
+} from "../../../../src/device/vhost-user/virtqueue.ts";
 import { bufferRegion, DriverRing, tableOf } from "../../../support/vhost.ts";
 
 const BYTES = 0x1_0000;
@@ -9,12 +13,18 @@ const INDIRECT = 4;
 /** Where the test has data and indirect tables. */
 const DATA = 0x8000;
 
-function ringOf(entries: number, options: Partial<VringOptions> = {}) {
+function ringOf(entries: number, options: Partial<VirtqueueOptions> = {}) {
   const buffer = new ArrayBuffer(BYTES);
   const driver = new DriverRing(new DataView(buffer), entries);
   const table = tableOf(bufferRegion(0, BYTES, { buffer, hostAddress: 0x10_0000 }));
   const make = () =>
-    new Vring(table, { name: "ring", entries, addresses: driver.addresses, base: 0, ...options });
+    new Virtqueue(table, {
+      name: "ring",
+      entries,
+      addresses: driver.addresses,
+      base: 0,
+      ...options,
+    });
   return { driver, table, make, ring: make(), chain: new Chain(entries) };
 }
 
@@ -202,7 +212,7 @@ describe("a broken ring is refused", () => {
     };
     const table = tableOf(small, { ...bufferRegion(bytes, 16, { buffer }), size: bytes, view });
     const { addresses } = driver;
-    const ring = new Vring(table, { name: "ring", entries: 8, addresses, base: 0 });
+    const ring = new Virtqueue(table, { name: "ring", entries: 8, addresses, base: 0 });
     for (let index = 0; index < 5; index++) {
       const flags = index < 4 ? NEXT : 0;
       driver.describe(index, { address: bytes, length: bytes, flags, next: index + 1 });
@@ -230,7 +240,7 @@ describe("a broken ring is refused", () => {
 });
 
 describe("signals", () => {
-  const useOne = (ring: Vring) => {
+  const useOne = (ring: Virtqueue) => {
     ring.use(0, 0);
     return ring.shouldSignal();
   };

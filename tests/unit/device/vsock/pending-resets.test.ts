@@ -1,10 +1,10 @@
 import { expect, test } from "bun:test";
-import { Resets } from "../../../../src/device/vsock/pending-resets.ts";
+import { PendingResets } from "../../../../src/device/vsock/pending-resets.ts";
 import { Op, PacketHeader } from "../../../../src/protocols/virtio-vsock/packet.ts";
 
 const MOST = 4096;
 
-const taken = (resets: Resets) => {
+const taken = (resets: PendingResets) => {
   const header = new PacketHeader();
   Object.assign(header, { len: 1, flags: 1, bufAlloc: 1, fwdCnt: 1 });
   resets.take(header, 7);
@@ -12,7 +12,7 @@ const taken = (resets: Resets) => {
 };
 
 test("resets are sent in their order, without payload and credit", () => {
-  const resets = new Resets();
+  const resets = new PendingResets();
   resets.push(2, 1024, 5000, 1);
   resets.push(9, 1025, 5001, 2);
   expect(taken(resets)).toMatchObject({
@@ -25,7 +25,7 @@ test("resets are sent in their order, without payload and credit", () => {
 });
 
 test("a guest has to read once half of the 4096 resets wait, and none beyond them is kept", () => {
-  const resets = new Resets();
+  const resets = new PendingResets();
   for (let port = 0; port < MOST / 2 - 1; port++) resets.push(2, port, port, 1);
   expect(resets.isBusy).toBe(false);
   resets.push(2, MOST / 2 - 1, MOST / 2 - 1, 1);
@@ -38,7 +38,7 @@ test("a guest has to read once half of the 4096 resets wait, and none beyond the
 });
 
 test("resets go on after the end of the queue's memory, and after all were forgotten", () => {
-  const resets = new Resets();
+  const resets = new PendingResets();
   for (let port = 0; port < 3 * MOST; port++) {
     resets.push(2, port, port + 1, 1);
     if (port >= 2) expect(taken(resets)).toMatchObject({ srcPort: port - 2, dstPort: port - 1 });

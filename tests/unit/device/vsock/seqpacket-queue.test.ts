@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { RecordQueue } from "../../../../src/device/vsock/seqpacket-queue.ts";
+import { SeqpacketQueue } from "../../../../src/device/vsock/seqpacket-queue.ts";
 import { Random } from "../../../fuzz/random.ts";
 
 const sourceOf = (bytes: Uint8Array) => ({
@@ -12,7 +12,7 @@ test("records come out as they went in, in pieces of any size", () => {
   const random = new Random();
   random.begin(3, 1);
   const capacity = 100;
-  const queue = new RecordQueue(capacity);
+  const queue = new SeqpacketQueue(capacity);
   const model: { bytes: number[]; hasEnd: boolean }[] = [];
   let unfinished: number[] = [];
   let byte = 0;
