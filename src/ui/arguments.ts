@@ -34,9 +34,11 @@ export function parseArguments(command: Command, given: readonly string[]): Argu
   const ownWords = parsed.positionals.map(showNumber);
   const rest = [...split.rest];
   if (split.isTerminated) {
-    // What stands behind `--` is never an option: positionals that are missing, then the rest.
-    const required = positionals.filter(([, { required: isRequired }]) => isRequired !== false);
-    const missing = Math.max(0, required.length - ownWords.length);
+    // A word after `--` is never an option: missing positionals first, then the rest.
+    const expected = positionals.filter(([, { replacedBy }]) => {
+      return replacedBy === undefined || values[replacedBy] === undefined;
+    });
+    const missing = Math.max(0, expected.length - ownWords.length);
     const taken = rest.splice(0, command.restName === undefined ? rest.length : missing);
     ownWords.push(...taken);
     if (taken.length > 0 && rest[0] === "--") rest.shift();

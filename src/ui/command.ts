@@ -7,9 +7,14 @@ import type { ArgDef } from "citty";
 /**
  * An option or positional of a command: citty's definition, whether it may be repeated, and whether a
  * positional may be an empty word. A positional that may be repeated is the last one, and gets all
- * words that are left.
+ * words that are left. `replacedBy` names the option that stands for a positional: with that option
+ * the words after `--` do not fill it.
  */
-export type ArgumentSpec = ArgDef & { repeatable?: boolean; mayBeEmpty?: boolean };
+export type ArgumentSpec = ArgDef & {
+  repeatable?: boolean;
+  mayBeEmpty?: boolean;
+  replacedBy?: string;
+};
 
 /** One example of the help text. */
 export interface Example {

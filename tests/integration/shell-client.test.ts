@@ -54,6 +54,10 @@ describe("the command line", () => {
     expect(await client(server.address, "-u", `f:${folder.file("g")}`)).toMatchObject({
       status: 0,
     });
+    expect(await client("--", server.address, "echo", "-a")).toMatchObject({ stdout: "-a\r\n" });
+    expect(await client("--cid", server.address, "--", "echo", "-a")).toMatchObject({
+      stdout: "-a\r\n",
+    });
     expect(await client("-d", `${folder.file("g")}:h`, server.address)).toMatchObject({
       status: 0,
     });

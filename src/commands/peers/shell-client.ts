@@ -18,6 +18,7 @@ export const command: Command = {
     target: {
       type: "positional",
       required: false,
+      replacedBy: "cid",
       description:
         "The server: a CID or another address; without any, on a terminal, you are asked",
     },

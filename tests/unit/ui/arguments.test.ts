@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { command as connect } from "../../../src/commands/bytes/connect.ts";
 import { command as exec } from "../../../src/commands/run/exec.ts";
+import { command as shellClient } from "../../../src/commands/peers/shell-client.ts";
 import { command as kill } from "../../../src/commands/run/kill.ts";
 import { COMMANDS } from "../../../src/commands/index.ts";
 import { parseArguments } from "../../../src/ui/arguments.ts";
-import { closest } from "../../../src/text/closest.ts";
 import { parseDuration, parseInteger } from "../../../src/text/quantities.ts";
 
 describe("parseArguments", () => {
@@ -83,12 +83,6 @@ describe("values", () => {
       expect(() => parseInteger(text, "port", 0, 65535)).toThrow("from 0 to 65535");
     }
   });
-
-  test("the closest word is near or begins the same", () => {
-    expect(closest("exce", ["exec", "wait"])).toBe("exec");
-    expect(closest("conn", ["connect", "cid"])).toBe("connect");
-    expect(closest("zzz", ["exec", "cid"])).toBeUndefined();
-  });
 });
 
 describe("-- ends options", () => {
@@ -99,12 +93,10 @@ describe("-- ends options", () => {
     const positionals = Object.entries(command.args).filter(
       ([, { type }]) => type === "positional",
     );
-    const needed = positionals.filter(([, { required }]) => required !== false);
-    const filled = command.restName === undefined ? positionals : needed;
-    const words = filled.map((_, index) => `--word-${index}`);
+    const words = positionals.map((_, index) => `--word-${index}`);
     const behind = command.restName === undefined ? [] : ["--rest", "-x", "--"];
     const args = parseArguments(command, ["--", ...words, ...behind]);
-    filled.forEach(([name, { repeatable }], index) => {
+    positionals.forEach(([name, { repeatable }], index) => {
       const value = repeatable ? args.list(name) : args.string(name);
       expect(value).toEqual(repeatable ? words.slice(index) : (words[index] ?? ""));
     });
@@ -115,6 +107,13 @@ describe("-- ends options", () => {
     expect(() => parseArguments(command, ["--", ...words, "-x"])).toThrow(
       'unexpected argument "-x"',
     );
+  });
+
+  test("fills no positional that an option replaces", () => {
+    const withTarget = parseArguments(shellClient, ["--", "unix:/s", "ls", "-l"]);
+    expect([withTarget.string("target"), withTarget.rest]).toEqual(["unix:/s", ["ls", "-l"]]);
+    const withCid = parseArguments(shellClient, ["--cid", "3", "--", "grep", "--", "-x"]);
+    expect([withCid.string("target"), withCid.rest]).toEqual([undefined, ["grep", "--", "-x"]]);
   });
 
   test("once more in front of a remote command is none of its words", () => {
