@@ -22,8 +22,26 @@ describe("an unknown command", () => {
     ["top", "vsockbox exec -t TARGET -- top"],
     ["log", "vsockbox logs TARGET ID"],
     ["SSH", "vsockbox shell TARGET"],
+    ["reboot", "vsockbox shutdown --reboot TARGET"],
+    ["poweroff", "vsockbox shutdown TARGET"],
+    ["halt", "vsockbox shutdown TARGET"],
+    ["del", "vsockbox rm TARGET:PATH"],
+    ["rename", "vsockbox mv TARGET:SRC TARGET:DST"],
+    ["version", "vsockbox --version"],
+    ["vi", "vsockbox exec -t TARGET -- vi PATH"],
+
+    ["dominfo", "vsockbox info TARGET"],
   ])("%s of another program leads to ours", (word, command) => {
     expect(hint(word)).toContain(`that is \`${command}`);
+  });
+
+  test.each(["ip", "df", "id", "cd", "pkill", "systemctl"])("%s runs in a guest", (word) => {
+    expect(hint(word)).toBe(`\`vsockbox exec TARGET -- ${word}\` runs it in a guest`);
+  });
+
+  test.each(["start", "launch", "pause", "destroy", "prune", "stop"])("%s is explained", (word) => {
+    expect(hint(word)).toMatch(/^(the VMM .*; )?`vsockbox /);
+    expect(hint(word)).not.toContain("did you mean");
   });
 
   test.each([
@@ -36,9 +54,9 @@ describe("an unknown command", () => {
     expect(hint(word)).toBe(`did you mean \`vsockbox ${command}\`?`);
   });
 
-  test("never leads to a command that destroys something", () => {
+  test("that is misspelled never leads to a command that destroys something", () => {
     const letters = "abcdefghijklmnopqrstuvwxyz-".split("");
-    const words = new Set(["stop", "start", "restart", "delete", "remove", "halt", "poweroff"]);
+    const words = new Set(["stop", "start", "restart", "delete", "remove"]);
     for (const name of ["rm", "kill", "shutdown"]) {
       for (let at = 0; at <= name.length; at++) {
         const [head, tail] = [name.slice(0, at), name.slice(at)];
