@@ -2,5 +2,5 @@
 
 /** Commands, streams, files, port forward. */
 export const EXEC_PORT = 5000;
-/** A successful connection means that the guest is ready. */
+/** An accepted connection means that the guest is ready. */
 export const READY_PORT = 5002;

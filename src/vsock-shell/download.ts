@@ -1,6 +1,6 @@
 /** Downloads, from our server and from the C one. */
 import { closeSync, constants, lstatSync, openSync } from "node:fs";
-import { alreadyThere, IncomingFile } from "../agent/transfer/incoming-file.ts";
+import { fileExistsError, IncomingFile } from "../agent/transfer/incoming-file.ts";
 import { ReceivedBytes } from "../agent/transfer/receive-limit.ts";
 import { openDestination, TransferSummary } from "../agent/transfer/transfer.ts";
 import { reasonOf, VsockboxError } from "../errors.ts";
@@ -42,7 +42,7 @@ export function checkDownload({ local, overwrite, resume }: TransferRequest): vo
   }
   const mayBeThere = overwrite || resume;
   if (!mayBeThere && lstatSync(local, { throwIfNoEntry: false }) !== undefined) {
-    throw alreadyThere(local);
+    throw fileExistsError(local);
   }
   const parent = parentOf(local);
   try {

@@ -1,6 +1,6 @@
 /** The server's end of a transfer: opens its path and checks that it is allowed. */
 import { fstatSync, lstatSync, type Stats } from "node:fs";
-import { alreadyThere } from "../agent/transfer/incoming-file.ts";
+import { fileExistsError } from "../agent/transfer/incoming-file.ts";
 import { VsockboxError } from "../errors.ts";
 import { baseName, joinPath, namesDirectory, parentOf, showPath } from "../files/bytes-path.ts";
 import { fileKind, kindInWords } from "../files/facts.ts";
@@ -37,7 +37,7 @@ export function openDestination(root: PathRoot, { path, extension }: TransferEve
   const target = joinPath(directory.path, name);
   if (!mayBeThere && lstatSync(target, { throwIfNoEntry: false }) !== undefined) {
     directory[Symbol.dispose]();
-    throw alreadyThere(joinPath(shown, name));
+    throw fileExistsError(joinPath(shown, name));
   }
   return { directory, shown, name };
 }

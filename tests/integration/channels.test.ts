@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { AgentClient, type RemoteCommand } from "../../src/agent/client/agent-client.ts";
 import { Channel } from "../../src/agent/channel/channel.ts";
-import { greetAgent } from "../../src/agent/client/handshake.ts";
+import { performHandshake } from "../../src/agent/client/handshake.ts";
 import { encodeJsonFrame, FrameType } from "../../src/protocols/agent/frame.ts";
 import { TestAgent, vsockbox } from "../support/binary.ts";
 import { standsStill } from "../support/process-state.ts";
@@ -76,7 +76,7 @@ describe("memory", () => {
 
 describe("a peer that does not read", () => {
   test("is not answered for ever", async () => {
-    const { connection } = await greetAgent({ kind: "unix", path: agent.path });
+    const { connection } = await performHandshake({ kind: "unix", path: agent.path });
     const { stream } = connection;
     const ping = encodeJsonFrame(FrameType.Ping, { pad: "x".repeat(3000) });
     const many = Buffer.concat(Array.from({ length: 300 }, () => ping));

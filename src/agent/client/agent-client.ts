@@ -32,7 +32,7 @@ import type { FrameConnection } from "../channel/frame-connection.ts";
 import { StartError, startFailureOfStatus } from "../../start-error.ts";
 import type { OutputPiece, RemoteExit, RemoteProcess } from "./remote-process.ts";
 import { assertSandboxSupport } from "./sandbox-support.ts";
-import { type AgentDialOptions, greetAgent } from "./handshake.ts";
+import { type AgentDialOptions, performHandshake } from "./handshake.ts";
 import { DEFAULT_KEEPALIVE_MS } from "../channel/peer-liveness.ts";
 import {
   openDestination,
@@ -103,7 +103,7 @@ export class AgentClient implements AsyncDisposable {
    * @throws {VsockboxError} UNAVAILABLE, TIMEOUT, REFUSED, as `dial`.
    */
   static async connect(address: SocketAddress, options?: AgentDialOptions): Promise<AgentClient> {
-    const { connection, hello } = await greetAgent(address, options);
+    const { connection, hello } = await performHandshake(address, options);
     const client = AgentClient.over(connection, hello, options);
     client.#beginSoon();
     return client;

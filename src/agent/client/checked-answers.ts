@@ -1,20 +1,20 @@
 /**
- * Names that an agent answers, checked against what was asked. A guest may answer anything, and what it
- * answers is printed, copied, and becomes the name of files here: so a match has to match the pattern
- * that the user typed, an entry of a directory is one name, and neither comes without end.
+ * Checks the names in an agent's answers against the request. A guest may answer anything, and its names
+ * are printed, copied, and used for files on this side: a match must match the pattern that the user
+ * typed, an entry of a directory must be one component, and both have a limit.
  */
 import { namesDirectory } from "../../files/bytes-path.ts";
 import { pathMatcher } from "../../files/glob.ts";
 import { bad, type JsonObject } from "../../protocols/agent/json-fields.ts";
 import { isFileName, readPathField } from "../../protocols/agent/paths.ts";
 
-/** Matches of one pattern that are accepted; an agent of ours sends no more. */
+/** Limit of matches of one pattern, the same as the agent's. */
 export const MAX_MATCHES = 100_000;
 
-/** Bytes of all matches of one pattern that are accepted. */
+/** Limit of all matches of one pattern, in bytes. */
 export const MAX_MATCH_BYTES = 32 * 1024 * 1024;
 
-/** Entries of one directory that are accepted. */
+/** Default limit of entries of one directory. */
 export const MAX_ENTRIES = 10_000_000;
 
 /** Checks the matches of one pattern. */
@@ -29,7 +29,7 @@ export class CheckedMatches {
   }
 
   /**
-   * The path of a match; undefined if it came before.
+   * Returns the path of a match; undefined for a repeated one.
    *
    * @throws {VsockboxError} BAD_DATA for a path that the pattern does not match, or too many.
    */
@@ -49,20 +49,20 @@ export class CheckedMatches {
 
 /** Checks the entries of one directory. */
 export class CheckedEntries {
-  readonly #asked: Uint8Array;
+  readonly #requested: Uint8Array;
   readonly #maxEntries: number;
   #entries = 0;
   #isFile = false;
 
-  /** @param asked the path whose entries they are. */
-  constructor(asked: Uint8Array, maxEntries: number = MAX_ENTRIES) {
-    this.#asked = asked;
+  /** @param requested the path whose entries they are. */
+  constructor(requested: Uint8Array, maxEntries: number = MAX_ENTRIES) {
+    this.#requested = requested;
     this.#maxEntries = maxEntries;
   }
 
   /**
-   * The name in an entry: one component, or the whole path that was asked for if that is not a
-   * directory, which is then the only entry.
+   * Returns the name in an entry: one component, or the whole requested path if that is not a directory,
+   * which is then the only entry.
    *
    * @throws {VsockboxError} BAD_DATA for any other name, or too many entries.
    */
@@ -71,8 +71,8 @@ export class CheckedEntries {
     if (this.#isFile || ++this.#entries > this.#maxEntries) {
       throw bad("entry", "the agent sends more entries than it may");
     }
-    const isAsked = Buffer.compare(name, this.#asked) === 0 && !namesDirectory(name);
-    if (this.#entries === 1 && isAsked) {
+    const isRequested = Buffer.compare(name, this.#requested) === 0 && !namesDirectory(name);
+    if (this.#entries === 1 && isRequested) {
       this.#isFile = !isFileName(name);
       return name;
     }

@@ -25,15 +25,15 @@ import { FrameConnection } from "../channel/frame-connection.ts";
 import { refusedBy } from "./handshake.ts";
 import type { OutputPiece, RemoteExit, RemoteProcess } from "./remote-process.ts";
 
-/** Go's -1, which its agent reports for a command that a signal ended, as the u32 on the wire. */
+/** Exit code of a command that a signal ended: the Go agent sends -1 as u32. */
 const GO_KILLED_BY_SIGNAL = 0xffff_ffff;
 
 /** The Go agent may send a terminal's last output after Exit, for up to 100 ms. */
 const LAST_OUTPUT_MS = 300;
 
-/** How a command is joined. */
+/** Options of {@link GoCommand.start}. */
 export interface GoCommandOptions {
-  /** Whether input will be sent; without it the command gets an empty one. */
+  /** Whether input will be sent; without it the command's input is empty. */
   input: boolean;
   /** The size of its terminal; undefined: it runs on pipes. */
   tty: TerminalSize | undefined;
@@ -41,7 +41,7 @@ export interface GoCommandOptions {
   silentEndHint?: string | undefined;
 }
 
-/** A command that runs in the guest. */
+/** A command in the guest, on a connection of its own. */
 export class GoCommand implements RemoteProcess {
   readonly exited: Promise<RemoteExit>;
   readonly hasBegun = true;
@@ -59,7 +59,7 @@ export class GoCommand implements RemoteProcess {
     this.exited.catch(() => undefined);
   }
 
-  /** Sends the request; nothing runs before it. */
+  /** Sends the request, which starts the command. */
   static async start(
     stream: SocketStream,
     request: CommandRequest,
@@ -106,7 +106,7 @@ export class GoCommand implements RemoteProcess {
     return { stream: "stderr", bytes: payload };
   }
 
-  /** What comes after Exit until the agent closes; no error of it matters any more. */
+  /** Output that comes after Exit, until the agent closes; errors are ignored, since the command ended. */
   async *#lastOutput(): AsyncGenerator<OutputPiece> {
     const { stream } = this.#connection;
     const timer = setTimeout(() => stream.abort(), LAST_OUTPUT_MS);
@@ -169,7 +169,7 @@ function encodeRequest(request: CommandRequest, { input, tty }: GoCommandOptions
 }
 
 /**
- * How the command ended.
+ * Reads the exit status from the frame that ends a session.
  *
  * @throws {StartError} if the agent reports that it did not run.
  */
@@ -188,15 +188,16 @@ function exitOf({ type, payload }: Frame): RemoteExit {
   });
 }
 
-/** An exit code from the wire as an exit status. */
+/** Converts an exit code of the wire. */
 function exitOfCode(code: number): RemoteExit {
-  // Which signal it was is not reported; 128 alone is "ended by a signal" to shells.
+  // The signal is not reported; to shells, 128 alone means "ended by a signal".
   const exitCode = code === GO_KILLED_BY_SIGNAL ? SIGNAL_STATUS_BASE : code & 0xff;
   return { exitCode, signal: signalName(exitCode - SIGNAL_STATUS_BASE) };
 }
 
 /**
- * Why a session ended without an exit code, by what the agent wrote to standard error.
+ * Returns the error for a session that ended without an exit code: the agent's refusal if its Stderr
+ * frames contain one.
  */
 export function endedEarly(stderrHead: string, hint?: string): VsockboxError {
   return (

@@ -1,4 +1,4 @@
-/** Files of an agent that has the Go agent's frames alone: whole files, one frame each. */
+/** Files over the Go agent's frames: whole files, one connection and one frame each. */
 import { VsockboxError } from "../../errors.ts";
 import { showPath } from "../../files/bytes-path.ts";
 import type { SocketAddress } from "../../net/address.ts";
@@ -17,7 +17,7 @@ import { isFileName } from "../../protocols/agent/paths.ts";
 import { FrameConnection } from "../channel/frame-connection.ts";
 import { refusedBy } from "./handshake.ts";
 
-/** Most of what an agent says instead of an answer, in UTF-16 units, before it counts as a reason. */
+/** Limit of the text that an agent sends in Stderr frames instead of an answer, in UTF-16 units. */
 const MAX_REASON_CHARACTERS = 4096;
 
 async function ask(
@@ -30,14 +30,15 @@ async function ask(
   const connection = new FrameConnection(stream);
   try {
     connection.sendEncoded(encodeJsonFrame(type, request)).catch(() => undefined);
-    let said = "";
+    let stderrText = "";
     for (;;) {
       const frame = await nextOf(connection, options);
       if (frame?.type === FrameType.Stderr) {
-        if (said.length < MAX_REASON_CHARACTERS) said += new TextDecoder().decode(frame.payload);
+        if (stderrText.length < MAX_REASON_CHARACTERS)
+          stderrText += new TextDecoder().decode(frame.payload);
         continue;
       }
-      if (frame?.type !== FrameType.FileResult) throw noAnswer(said, frame?.type);
+      if (frame?.type !== FrameType.FileResult) throw noAnswer(stderrText, frame?.type);
       const response = decodeFileResponse(frame.payload);
       if (response.error !== undefined) {
         throw new VsockboxError({
@@ -53,7 +54,7 @@ async function ask(
   }
 }
 
-/** The next frame. Silence has an end only where the agent does not accept bytes of ours either. */
+/** Reads the next frame; the time limit applies only while no byte moves in either direction. */
 async function nextOf(connection: FrameConnection, { timeoutMs }: DialOptions) {
   const idle = watchIdle(connection.stream, timeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS);
   try {
@@ -63,9 +64,9 @@ async function nextOf(connection: FrameConnection, { timeoutMs }: DialOptions) {
   }
 }
 
-function noAnswer(said: string, type: number | undefined): VsockboxError {
+function noAnswer(stderrText: string, type: number | undefined): VsockboxError {
   return (
-    refusedBy(said) ??
+    refusedBy(stderrText) ??
     new VsockboxError({
       code: type === undefined ? "TRANSPORT" : "BAD_DATA",
       operation: "ask the agent",
@@ -77,7 +78,7 @@ function noAnswer(said: string, type: number | undefined): VsockboxError {
   );
 }
 
-/** JSON of that agent holds text alone. */
+/** The path as text: that agent's JSON cannot carry other bytes. */
 function textPath(path: Uint8Array): string {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(path);
@@ -94,7 +95,7 @@ function textPath(path: Uint8Array): string {
 /**
  * Writes a whole file of at most 16 MiB.
  *
- * @throws {VsockboxError} IO with the agent's words; USAGE where it is too large.
+ * @throws {VsockboxError} IO with the agent's error; UNAVAILABLE if the file is too large.
  */
 export async function writeOldFile(
   address: SocketAddress,
@@ -119,7 +120,7 @@ export async function writeOldFile(
 /**
  * Reads a whole file of at most 16 MiB.
  *
- * @throws {VsockboxError} IO with the agent's words.
+ * @throws {VsockboxError} IO with the agent's error.
  */
 export async function readOldFile(
   address: SocketAddress,
@@ -133,7 +134,7 @@ export async function readOldFile(
 /**
  * Lists a directory.
  *
- * @throws {VsockboxError} IO with the agent's words.
+ * @throws {VsockboxError} IO with the agent's error.
  */
 export async function listOldDirectory(
   address: SocketAddress,

@@ -8,14 +8,14 @@ import { endedEarly } from "./go-command.ts";
 import { printable } from "../../text/printable.ts";
 import { FrameConnection } from "../channel/frame-connection.ts";
 
-/** Most of an agent's reason that is kept, in UTF-16 units. */
+/** Limit of an agent's reason, in UTF-16 units. */
 const MAX_REASON_CHARACTERS = 4096;
 
 /**
  * Asks the agent to connect to `host:port` inside the guest.
  *
  * @returns the stream, which from here on carries that connection's raw bytes.
- * @param timeoutMs how long the answer may take, in milliseconds.
+ * @param timeoutMs time limit for the answer, in milliseconds.
  * @throws {VsockboxError} TIMEOUT; UNAVAILABLE with the agent's reason, TRANSPORT, BAD_DATA.
  */
 export async function openPortForward(

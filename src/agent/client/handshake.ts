@@ -1,4 +1,4 @@
-/** A host's first exchange with an agent: Hello, and the proofs that both know the token. */
+/** The host's side of the handshake: Hello, and the proofs that both sides know the token. */
 import { ownHelloFrame } from "../channel/own-hello.ts";
 import { VsockboxError } from "../../errors.ts";
 import { formatAddress, type SocketAddress } from "../../net/address.ts";
@@ -34,9 +34,9 @@ export interface AgentDialOptions extends DialOptions {
   allowsClearToken?: boolean | undefined;
 }
 
-/** An agent that does not answer a Hello: it has the frames of the Go agent alone. */
+/** Thrown for an agent that does not answer a Hello: it has only the Go agent's frames. */
 export class OldAgentError extends VsockboxError {
-  /** The address that may be meant instead; undefined: this one may well be right. */
+  /** Hint at the address that was probably meant; undefined: none is more probable than this one. */
   readonly otherAddressHint: string | undefined;
 
   constructor(address: string, otherAddressHint?: string) {
@@ -53,7 +53,7 @@ export class OldAgentError extends VsockboxError {
   }
 }
 
-/** An agent that expects the token in clear, or cannot prove that it knows it. */
+/** Thrown for an agent that expects the token in clear, or cannot prove that it knows it. */
 export class ClearTokenError extends VsockboxError {
   constructor(address: string) {
     super({
@@ -66,8 +66,8 @@ export class ClearTokenError extends VsockboxError {
   }
 }
 
-/** A connection on which both sides have said Hello. */
-export interface GreetedConnection {
+/** A connection on which both sides have sent their Hello. */
+export interface HandshakeResult {
   connection: FrameConnection;
   hello: Hello;
 }
@@ -80,23 +80,23 @@ export interface GreetedConnection {
  * @throws {ClearTokenError} if it would have to be sent the token in clear, and that is not allowed.
  * @throws {VsockboxError} REFUSED (CID or token), TIMEOUT, and as `dial`.
  */
-export async function greetAgent(
+export async function performHandshake(
   address: SocketAddress,
   options: AgentDialOptions = {},
-): Promise<GreetedConnection> {
+): Promise<HandshakeResult> {
   try {
-    return await greetOnce(address, options, false);
+    return await performHandshakeOnce(address, options, false);
   } catch (thrown) {
     if (!(thrown instanceof ClearTokenError) || options.allowsClearToken !== true) throw thrown;
-    return greetOnce(address, options, true);
+    return performHandshakeOnce(address, options, true);
   }
 }
 
-async function greetOnce(
+async function performHandshakeOnce(
   address: SocketAddress,
   options: AgentDialOptions,
   sendsClearToken: boolean,
-): Promise<GreetedConnection> {
+): Promise<HandshakeResult> {
   const stream = await dial(address, options);
   const connection = new FrameConnection(stream, {
     maxFrameBytes: MAX_UNAUTHENTICATED_FRAME_BYTES,
@@ -126,7 +126,7 @@ async function greetOnce(
   }
 }
 
-/** The error of a greeting, or a better one if the peer's first bytes, or its address, say more. */
+/** Returns a more specific error if the peer's first bytes identify another service, or its address does. */
 function explained(thrown: unknown, address: SocketAddress, head: Uint8Array): unknown {
   if (!(thrown instanceof VsockboxError)) return thrown;
   const isOld = thrown instanceof OldAgentError;
@@ -139,7 +139,7 @@ function explained(thrown: unknown, address: SocketAddress, head: Uint8Array): u
   return hint === undefined ? thrown : new OldAgentError(formatAddress(address), hint);
 }
 
-/** The address that may be meant by one at which the connection is closed without a byte. */
+/** Hint at the address that was probably meant if the peer closes without sending a byte. */
 function otherAddress(address: SocketAddress): string | undefined {
   if (address.kind === "unix") {
     return `if that is the socket of a VMM or of hybrid-proxy, its address is hybrid:${address.path}`;
@@ -173,7 +173,7 @@ async function exchangeHello(
   address: string,
   secret: Partial<Pick<Hello, "token" | "nonce">>,
 ): Promise<Hello> {
-  let said = "";
+  let stderrText = "";
   try {
     await connection.sendEncoded(ownHelloFrame(secret));
     for (;;) {
@@ -189,15 +189,15 @@ async function exchangeHello(
           hint: "is it an agent that listens there?",
         });
       }
-      if (said.length < 1024) said += new TextDecoder().decode(frame.payload);
+      if (stderrText.length < 1024) stderrText += new TextDecoder().decode(frame.payload);
     }
   } catch (thrown) {
     if (!(thrown instanceof VsockboxError) || thrown.code !== "TRANSPORT") throw thrown;
   }
-  // An agent that answers a nonce in this way is one of version 0.1, which looks for the token itself.
-  const wantsClearToken = secret.nonce !== undefined && said.includes(TOKEN_MISSING_TEXT);
+  // An agent that answers a nonce like this is one of version 0.1, which expects the token itself.
+  const wantsClearToken = secret.nonce !== undefined && stderrText.includes(TOKEN_MISSING_TEXT);
   if (wantsClearToken) throw new ClearTokenError(address);
-  throw refusedBy(said) ?? new OldAgentError(address);
+  throw refusedBy(stderrText) ?? new OldAgentError(address);
 }
 
 function noToken(address: string): VsockboxError {
@@ -220,41 +220,41 @@ function anotherToken(address: string): VsockboxError {
   });
 }
 
-/** The error for an agent that lets nobody in, by what it said; undefined for other words. */
-export function refusedBy(said: string): VsockboxError | undefined {
-  if (!said.includes(REFUSED_TEXT)) return undefined;
+/** Returns the error for an agent that refuses the connection, by its Stderr text; undefined for other text. */
+export function refusedBy(stderrText: string): VsockboxError | undefined {
+  if (!stderrText.includes(REFUSED_TEXT)) return undefined;
   return new VsockboxError({
     code: "REFUSED",
     operation: "enter",
     message: printable(
-      said
+      stderrText
         .trim()
         .replace(/^vsockbox agent: /, "")
         .replace(/^accept: /, ""),
     ),
-    hint: hintAfterRefusal(said),
+    hint: hintAfterRefusal(stderrText),
   });
 }
 
-function hintAfterRefusal(said: string): string {
-  if (said.includes("token")) {
+function hintAfterRefusal(stderrText: string): string {
+  if (stderrText.includes("token")) {
     return "give the agent's token: --token-file FILE, or token_file in the VM's profile";
   }
-  if (said.includes("--max-sessions")) return "try again later, or start the agent with more";
+  if (stderrText.includes("--max-sessions")) return "try again later, or start the agent with more";
   return "start the agent with --allow-cid naming this side's CID (1 for the same machine, 2 for the host)";
 }
 
 /**
- * Connects for one of the modes that begin without a Hello; says it all the same where there is a
- * token to be shown.
+ * Connects for one of the modes that begin without a Hello; with a token the handshake comes first, to
+ * prove it.
  *
- * @throws {VsockboxError} as `dial` and {@link greetAgent}.
+ * @throws {VsockboxError} as `dial` and {@link performHandshake}.
  */
 export async function dialAgent(
   address: SocketAddress,
   options: AgentDialOptions = {},
 ): Promise<SocketStream> {
   if (options.token === undefined) return dial(address, options);
-  const { connection } = await greetAgent(address, options);
+  const { connection } = await performHandshake(address, options);
   return connection.detach();
 }

@@ -9,15 +9,15 @@ import type { AgentClient } from "./agent-client.ts";
 const TILDE = 0x7e;
 const SLASH = 0x2f;
 
-/** A path that begins with `~`, in its parts. */
+/** Parts of a path that begins with `~`. */
 export interface HomePath {
   /** Undefined: the agent's own user. */
   user: string | undefined;
-  /** What follows the first slash; undefined for the home directory itself. */
+  /** Path after the first slash; undefined for the home directory itself. */
   rest: Uint8Array | undefined;
 }
 
-/** The parts of `~`, `~USER`, `~/PATH` and `~USER/PATH`; undefined for any other path. */
+/** Returns the parts of `~`, `~USER`, `~/PATH` and `~USER/PATH`; undefined for any other path. */
 export function readHomePath(path: Uint8Array): HomePath | undefined {
   if (path[0] !== TILDE) return undefined;
   const slash = path.indexOf(SLASH);
@@ -27,11 +27,11 @@ export function readHomePath(path: Uint8Array): HomePath | undefined {
 }
 
 /**
- * The path in the guest that a path with `~` stands for; any other path as it is.
+ * Resolves `~` in a path in the guest; returns any other path unchanged.
  *
- * @param client undefined: an agent that has the Go agent's frames alone.
+ * @param client undefined: an agent that has only the Go agent's frames.
  * @throws {VsockboxError} UNAVAILABLE if the agent does not know home directories, and its own error for
- * a user that does not exist.
+ * an unknown user.
  */
 export async function resolveHome(
   client: AgentClient | undefined,
@@ -53,7 +53,7 @@ export async function resolveHome(
     throw bad("home", "it is not an absolute path");
   }
   if (parts.rest === undefined) return bytesPath(home);
-  // What the guest answers is no pattern, whatever its characters are.
+  // The guest's answer is not a pattern: its wildcards are escaped.
   const isPattern = hasWildcard(parts.rest);
   const literal = isPattern ? home.replaceAll(/[\\*?[]/g, String.raw`\$&`) : home;
   return joinPath(bytesPath(literal), parts.rest);

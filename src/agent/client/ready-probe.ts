@@ -1,5 +1,5 @@
 /**
- * Whether what accepted a connection is alive. A kernel, and a VMM's device, accept connections for a
+ * Proves that the process that accepted a connection serves it. A kernel, and a VMM's device, accept connections for a
  * process that is stopped, so the connection alone proves nothing.
  */
 import { ownHelloFrame } from "../channel/own-hello.ts";
@@ -10,15 +10,15 @@ import type { SocketStream } from "../../io/stream.ts";
 import { EXEC_PORT, READY_PORT } from "../ports.ts";
 
 /**
- * What proves that a peer is ready:
+ * Proof that a peer is ready:
  *
  * - `close`: it closes the connection, as the ready port of every agent does
- * - `hello`: it answers a Hello, be it by closing the connection as the Go agent does
- * - `connection`: it accepts, since of an unknown service nothing else is known
+ * - `hello`: it answers a Hello, or closes the connection after it, as the Go agent does
+ * - `connection`: it accepts the connection, since nothing else is known of an unknown service
  */
 export type ReadyProof = "close" | "hello" | "connection";
 
-/** Returns what proves that the service at an address is ready, by its port; undefined is the default. */
+/** Returns the proof that the service at an address is ready, by its port (default: the ready port). */
 export function readyProofOf(address: SocketAddress): ReadyProof {
   if (address.kind === "unix") return "hello";
   const port = address.port ?? READY_PORT;
@@ -27,9 +27,9 @@ export function readyProofOf(address: SocketAddress): ReadyProof {
 }
 
 /**
- * Waits for the proof on a new connection, and leaves the connection to the caller.
+ * Waits for the proof on a new connection, which the caller closes.
  *
- * @throws {VsockboxError} TIMEOUT where it does not come within `timeoutMs`; TRANSPORT; ABORTED.
+ * @throws {VsockboxError} TIMEOUT if it does not come within `timeoutMs`; TRANSPORT; ABORTED.
  */
 export async function proveReady(
   stream: SocketStream,
@@ -53,7 +53,7 @@ export async function proveReady(
   });
 }
 
-/** Without a token: to be refused is an answer, too. */
+/** A Hello without a token: a refusal is an answer, too. */
 function helloFrame(): Uint8Array {
   return ownHelloFrame();
 }

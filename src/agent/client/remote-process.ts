@@ -1,8 +1,8 @@
-/** A command in a guest, whichever protocol carries it. */
+/** A command in a guest, independent of the protocol that carries it. */
 import { reasonOf, VsockboxError } from "../../errors.ts";
 import type { TerminalSize } from "../../protocols/agent/messages.ts";
 
-/** How a command ended. */
+/** Exit status of a command. */
 export interface RemoteExit {
   /** The exit code; 128 + N for signal N. */
   exitCode: number;
@@ -19,11 +19,11 @@ export interface OutputPiece {
 /** A command that runs. Iterating it yields its output until its end. */
 export interface RemoteProcess extends AsyncIterable<OutputPiece> {
   /**
-   * How it ended; settles once its output was read. Rejects with a `StartError` if it could not be
-   * started, and with TRANSPORT if how it ended will never be known.
+   * Its exit status; settles after its output was read. Rejects with a `StartError` if it could not be
+   * started, and with TRANSPORT if the connection broke before the exit status came.
    */
   readonly exited: Promise<RemoteExit>;
-  /** Whether the agent is known to have the request; old agents do not report it. */
+  /** Whether the agent is known to have read the request; true with old agents, which do not report it. */
   readonly hasBegun: boolean;
   /** Sends input; resolves when more can be sent. */
   write(bytes: Uint8Array): Promise<void>;
@@ -39,7 +39,7 @@ export interface RemoteProcess extends AsyncIterable<OutputPiece> {
   close(): Promise<void>;
 }
 
-/** Sends a local source as input; a broken source must not look like its end. */
+/** Sends a local source as input; a source that fails ends the command instead of its input. */
 export async function feedInput(
   process: RemoteProcess,
   source: AsyncIterable<Uint8Array>,
@@ -48,7 +48,7 @@ export async function feedInput(
     for await (const chunk of source) await process.write(chunk);
     process.endInput();
   } catch (thrown) {
-    // A broken connection is reported by the reading side, which also knows how far it came.
+    // The reading side reports a broken connection, with the position that it had reached.
     if (thrown instanceof VsockboxError) return;
     const operation = "read standard input";
     process.leave(new VsockboxError({ code: "IO", operation, ...reasonOf(thrown) }));

@@ -1,10 +1,10 @@
-/** Whether an agent can confine a command as asked. */
+/** Checks that an agent can confine a command as requested. */
 import { VsockboxError } from "../../errors.ts";
 import { needsSandboxKernel } from "../../process/sandbox/sandbox.ts";
 
 /**
- * Refuses what an agent would run less confined than asked: one without the feature ignores the words,
- * and one with the first of them alone takes `all` for fewer.
+ * Rejects a sandbox that the agent would apply only in part: an agent without the feature `sandbox`
+ * ignores the words, and one without `sandbox-kernel` applies fewer restrictions for `all`.
  *
  * @throws {VsockboxError} UNAVAILABLE.
  */

@@ -1,4 +1,4 @@
-/** Starting a command in a guest, over a channel or, with an old agent, over the Go agent's frames. */
+/** Starts a command in a guest, over a channel or, with an old agent, over the Go agent's frames. */
 import { textOf } from "../../protocols/agent/paths.ts";
 import type { SocketAddress } from "../../net/address.ts";
 import { dial } from "../../net/dial.ts";
@@ -20,11 +20,11 @@ export interface CommandTarget {
 }
 
 /**
- * Connects and starts a command. Nothing of its input is read before the protocol is known.
+ * Connects and starts a command. Its input is not read before the protocol is known.
  *
- * @param onWarning called with what an old agent cannot do as asked.
- * @throws {VsockboxError} as `dial` and `greetAgent`; UNAVAILABLE if a sandbox is asked of an agent
- * that has none. A failed start rejects `exited` of what is returned.
+ * @param onWarning called with each part of the request that an old agent cannot fulfil.
+ * @throws {VsockboxError} as `dial` and `performHandshake`; UNAVAILABLE if a sandbox is requested of an
+ * agent that has none. A failed start rejects `exited` of the returned command.
  */
 export async function startCommand(
   { address, options }: CommandTarget,
@@ -35,7 +35,7 @@ export async function startCommand(
   try {
     client = await AgentClient.connect(address, options);
   } catch (thrown) {
-    // Without a Hello there is no token: an agent that ignores it is not the one that was meant.
+    // Without a Hello there is no proof of the token: this may not be the agent that was meant.
     if (!(thrown instanceof OldAgentError) || options.token !== undefined) throw thrown;
     return startOnOldAgent({ address, options }, command, onWarning, thrown.otherAddressHint);
   }

@@ -1,6 +1,6 @@
-/** The log lines of an agent. */
+/** Receiver of an agent's log lines. */
 
-/** Receives one call for each event. */
+/** Called once for each event. */
 export interface AgentLog {
   info(message: string): void;
   warn(message: string): void;

@@ -1,4 +1,19 @@
-/** The agent in the guest: accepts connections and gives each to the mode that it asks for. */
+/**
+ * The agent in the guest, whose entry is {@link startAgent}.
+ *
+ *   listen port  ->  admission (--allow-cid, --max-sessions)  ->  handshake (Hello, token)  ->  session
+ *   ready port   ->  accepts and closes: an accepted connection means that the agent serves
+ *
+ * Both ports are bound before the first connection is accepted. A refused client gets the reason in a
+ * Stderr frame, since Stderr is the one frame that every client of either protocol prints. A client has
+ * `handshakeTimeoutMs` to complete its handshake and the first frame of its session; `session.ts` serves
+ * it from there, with channels (`channel-requests.ts`) or in one of the Go agent's modes (`go-*.ts`).
+ *
+ * What all connections share is in {@link SessionServices}: the detached commands, which outlive their
+ * connections, and one {@link MemoryBudget} for all buffers. Stopping has three steps: accept no more,
+ * wait for sessions up to a grace period, then fire `stopping`, by which each session ends its command
+ * and reports the reason to its host.
+ */
 import { totalmem } from "node:os";
 import { toVsockboxError, VsockboxError } from "../../errors.ts";
 import type { SocketAddress } from "../../net/address.ts";
@@ -20,23 +35,23 @@ import { defaultBudgetBytes, MemoryBudget } from "../channel/memory-budget.ts";
 import { serveConnection, type SessionServices } from "./session.ts";
 
 /**
- * How long a connection may take until its session begins unless configured otherwise, in
- * milliseconds: for a Hello, the proof of the token and the frame that follows, all together, however
- * slowly they come.
+ * Default time limit from the accept to the begin of the session, in milliseconds. It covers the Hello,
+ * the proof of the token and the frame that follows together, so that bytes sent one by one do not
+ * extend it.
  */
 export const DEFAULT_HANDSHAKE_TIMEOUT_MS = 30_000;
 
-/** Connections served at once unless configured otherwise. */
+/** Default limit of connections that are served at once. */
 export const DEFAULT_MAX_SESSIONS = 512;
 
 /** Collected output per stream of an Exec, in bytes: two of them fit into one frame as base64. */
 export const DEFAULT_MAX_OUTPUT_BYTES = 16 * 1024 * 1024;
 
-/** How long a session that was told to end may take before its connection is dropped, in ms. */
-const CANCEL_MS = 7000;
+/** Time limit for sessions to end after `stopping` has fired, in milliseconds; aborted afterwards. */
+const SESSION_END_TIMEOUT_MS = 7000;
 
-/** How long the last message to a peer and the close may take, in milliseconds. */
-const GOODBYE_MS = 5000;
+/** Time limit for the last error and the close of a connection, in milliseconds. */
+const LAST_ERROR_TIMEOUT_MS = 5000;
 
 const CLEAR_TOKEN_WARNING =
   "it sent its token in clear, as vsockbox 0.1 does; the next version refuses that";
@@ -57,22 +72,22 @@ export interface AgentOptions {
   maxSessions?: number | undefined;
   /** Output that is collected or kept for one command, in bytes. */
   maxOutputBytes?: number | undefined;
-  /** What all buffers may hold together, in bytes; an eighth of the memory if it is not given. */
+  /** Limit of all buffers together, in bytes (default: an eighth of the memory). */
   maxMemoryBytes?: number | undefined;
-  /** How long a connection may take until its session begins, in milliseconds. */
+  /** Time limit from the accept to the begin of the session, in milliseconds. */
   handshakeTimeoutMs?: number | undefined;
-  /** A connection without a byte either way for so long is ended; undefined: never. */
+  /** A connection without a byte in either direction for this time is closed; undefined: never. */
   idleTimeoutMs?: number | undefined;
-  /** Ends the machine; only where the agent is its init. */
+  /** Powers off or reboots the guest; only an agent that is its init has this. */
   power?: ((action: "poweroff" | "reboot") => void) | undefined;
   log: AgentLog;
 }
 
-/** What became of the sessions of a stopped agent. */
+/** Counts of the sessions of a stopped agent. */
 export interface StopReport {
-  /** Sessions that came to their own end in time. */
+  /** Sessions that ended by themselves within the grace period. */
   finished: number;
-  /** Sessions that were ended, and told so. */
+  /** Sessions that the agent ended; their hosts were notified. */
   cancelled: number;
   /** Detached commands that were ended. */
   detached: number;
@@ -80,15 +95,15 @@ export interface StopReport {
 
 /** A running agent. */
 export interface Agent {
-  /** Where it takes commands, with the port that the kernel chose where it was left open. */
+  /** Address of the agent's port, with the port number that the kernel chose if none was configured. */
   readonly listening: SocketAddress;
-  /** Where a connection means ready; undefined without a ready port. */
+  /** Address of the ready port; undefined without one. */
   readonly readyListening: SocketAddress | undefined;
   /** How many connections are being served. */
   readonly sessions: number;
   /**
-   * Stops accepting, lets sessions finish for up to `graceMs` or until `hurry` fires, then ends what
-   * is left; resolves when all are gone.
+   * Stops accepting, lets sessions finish for up to `graceMs` or until `hurry` fires, then ends the
+   * remaining ones; resolves after the last one.
    */
   stop(graceMs: number, hurry?: AbortSignal): Promise<StopReport>;
 }
@@ -127,7 +142,7 @@ export function startAgent(options: AgentOptions): Agent {
       if (!refusedPool.hasCapacity(stream.fd)) return stream.abort();
       refusedPool.add(stream);
       const reason = `${maxSessions} sessions are open, the limit of --max-sessions`;
-      void turnAway(stream, `${REFUSED_TEXT}: ${reason}`);
+      void refuseClient(stream, `${REFUSED_TEXT}: ${reason}`);
       return;
     }
     const idle = watchIdle(stream, options.idleTimeoutMs);
@@ -140,7 +155,7 @@ export function startAgent(options: AgentOptions): Agent {
   const onRefusal = (peer: Peer) => refusals.note(formatPeerHost(peer), "not in --allow-cid");
   const onShortage = (reason: string) => log.warn(`cannot accept: ${reason}; peers have to wait`);
   const onRefused = (stream: SocketStream) => {
-    void turnAway(stream, `${REFUSED_TEXT}: ${formatPeer(stream.peer)} is not in --allow-cid`);
+    void refuseClient(stream, `${REFUSED_TEXT}: ${formatPeer(stream.peer)} is not in --allow-cid`);
   };
 
   const listeners: [Listener, ...Listener[]] = [
@@ -179,7 +194,7 @@ export function startAgent(options: AgentOptions): Agent {
       stopping.abort();
       const timer = setTimeout(() => {
         for (const stream of sessions.keys()) stream.abort();
-      }, CANCEL_MS);
+      }, SESSION_END_TIMEOUT_MS);
       const [detached] = await Promise.all([services.detached.terminateAll(), allServed]);
       clearTimeout(timer);
       return { finished: open - cancelled, cancelled, detached };
@@ -200,9 +215,9 @@ async function waitAtMost(
   clearTimeout(timer);
 }
 
-async function turnAway(stream: SocketStream, message: string): Promise<void> {
+async function refuseClient(stream: SocketStream, message: string): Promise<void> {
   const error = new VsockboxError({ code: "REFUSED", operation: "accept", message });
-  await sayGoodbye(new FrameConnection(stream), error);
+  await closeWithError(new FrameConnection(stream), error);
 }
 
 async function serve(
@@ -241,16 +256,16 @@ async function serve(
     const isRefused = error instanceof RefusedClientError;
     if (isRefused) refusals.note(formatPeerHost(stream.peer), error.reason);
     else services.log.warn(`${peer}: ${error.message}`);
-    await sayGoodbye(connection, isRefused && error.isAnswered ? undefined : error);
+    await closeWithError(connection, isRefused && error.isAnswered ? undefined : error);
   } finally {
     share.release();
   }
 }
 
-/** Sends the reason and closes; a peer that does not read it does not hold the connection open. */
-async function sayGoodbye(connection: FrameConnection, error: VsockboxError | undefined) {
+/** Sends the error, if any, and closes; aborts if the peer does not read it in time. */
+async function closeWithError(connection: FrameConnection, error: VsockboxError | undefined) {
   const { stream } = connection;
-  const timer = setTimeout(() => stream.abort(), GOODBYE_MS);
+  const timer = setTimeout(() => stream.abort(), LAST_ERROR_TIMEOUT_MS);
   try {
     if (error !== undefined) await connection.sendError(error).catch(() => undefined);
     await connection.finish();

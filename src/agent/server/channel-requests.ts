@@ -1,4 +1,4 @@
-/** What an agent does for each channel that a host opens. */
+/** Serves the channels that a host opens: one request each, with a result or an error at its end. */
 import { toVsockboxError, VsockboxError } from "../../errors.ts";
 import { bytesPath } from "../../files/bytes-path.ts";
 import { dialEndpoint, listenEndpoint } from "../../net/endpoint.ts";
@@ -26,30 +26,30 @@ import { startStatus } from "./go-request.ts";
 import { receiveExecRequest } from "./exec-request.ts";
 import type { DetachedSessions } from "./detached-sessions.ts";
 import { runFileRequest } from "./file-requests.ts";
-import { machineInfo } from "./guest-info.ts";
+import { guestInfo } from "./guest-info.ts";
 import type { MemoryBudget } from "../channel/memory-budget.ts";
 import { RunningCommand } from "./running-command.ts";
 import { openDestination } from "../transfer/transfer.ts";
 import { TreeReceiver } from "../transfer/tree-receiver.ts";
 import { TreeSender } from "../transfer/tree-sender.ts";
 
-/** After less output at once than this, in bytes, the next is read in the next turn of the loop. */
+/** Output below this size, in bytes, is followed by a turn of the event loop before the next read. */
 const SMALL_OUTPUT_BYTES = 32 * 1024;
 
 const nextTurn = () => new Promise<void>((resolve) => void setImmediate(resolve));
 
-/** What the requests of all connections share. */
+/** State that the requests of all connections share. */
 export interface AgentServices {
   readonly detached: DetachedSessions;
-  /** What all buffers share. */
+  /** Limit of all buffers together. */
   readonly budget: MemoryBudget;
-  /** Confinement of every command, whatever a request says. */
+  /** Confinement that is added to that of every request. */
   readonly sandbox: readonly string[];
-  /** Connections that are served now. */
+  /** Counts the connections that are being served. */
   readonly openSessions: () => number;
-  /** Ends the machine; undefined where the agent is not its init. */
+  /** Powers off or reboots the guest; undefined if the agent is not its init. */
   readonly power: ((action: "poweroff" | "reboot") => void) | undefined;
-  /** Fires when the agent is to end: commands are ended, and the host is told why. */
+  /** Fires when the agent stops: sessions end their commands and report the reason to their hosts. */
   readonly stopping: AbortSignal;
 }
 
@@ -70,7 +70,7 @@ export class ChannelRequests {
     this.#running.add(served);
   }
 
-  /** Resolves when nothing that a channel began is left. */
+  /** Resolves when all commands and connections that channels have started have ended. */
   async finished(): Promise<void> {
     await Promise.all(this.#running);
   }
@@ -106,7 +106,7 @@ export class ChannelRequests {
       case "home":
         return { home: homeOf(request.user, systemUsers()) };
       case "info":
-        return machineInfo({
+        return guestInfo({
           open: this.#services.openSessions(),
           detached: detached.running,
           budget: this.#services.budget,
@@ -137,18 +137,18 @@ export class ChannelRequests {
     return this.#runJoined(channel, command, request.input);
   }
 
-  /** A command that lives as long as its channel. */
+  /** Runs a command that ends with its channel. */
   async #runJoined(channel: Channel, command: RunningCommand, input: boolean): Promise<JsonObject> {
     channel.control({ pid: command.pid });
     channel.onControl = (value) => command.control(decodeExecControl(value));
     void feed(channel, command, input);
     const ended = command.pump(async (stream, bytes) => {
       await channel.send(stream, bytes);
-      // A command that writes all the time fills its pipe meanwhile: fewer and larger pieces.
+      // A command that writes without pause fills its pipe in the meantime: fewer and larger pieces.
       if (bytes.length < SMALL_OUTPUT_BYTES) await nextTurn();
     });
-    const outcome = await this.#untilLeft(channel, ended);
-    if (outcome === "left" || outcome === "stopping") {
+    const outcome = await this.#untilClosed(channel, ended);
+    if (outcome === "closed" || outcome === "stopping") {
       await command.terminate();
       throw endedBy(outcome);
     }
@@ -156,13 +156,13 @@ export class ChannelRequests {
     return exitResult(outcome);
   }
 
-  /** Waits for a command, its host, or the end of the agent, whichever comes first. */
-  async #untilLeft<T>(channel: Channel, work: Promise<T>): Promise<T | "left" | "stopping"> {
+  /** Waits for `work`, the peer's close of the channel, or the agent's stop, whichever comes first. */
+  async #untilClosed<T>(channel: Channel, work: Promise<T>): Promise<T | "closed" | "stopping"> {
     const { stopping } = this.#services;
-    const first = Promise.withResolvers<T | "left" | "stopping">();
+    const first = Promise.withResolvers<T | "closed" | "stopping">();
     using _stop = onAbort(stopping, () => first.resolve("stopping"));
-    void channel.peerLeft.then(() => first.resolve("left"));
-    work.then(first.resolve, () => first.resolve("left"));
+    void channel.peerLeft.then(() => first.resolve("closed"));
+    work.then(first.resolve, () => first.resolve("closed"));
     return await first.promise;
   }
 
@@ -177,7 +177,7 @@ export class ChannelRequests {
       if (request.tty !== undefined) command.control({ kind: "resize", size: request.tty });
       void feed(channel, command, true, false);
     }
-    // A reader that waits at the end of the log must notice that nobody waits for it any more.
+    // Without this the loop would wait at the end of the log for a peer that has closed the channel.
     void channel.peerLeft.then(() => log.wake());
     let dropped = 0;
     while (!channel.isClosed) {
@@ -229,8 +229,8 @@ export class ChannelRequests {
     });
     channel.control({ listening: formatEndpoint(listener.endpoint) });
     try {
-      const left = new Promise<never>(() => undefined);
-      const outcome = await this.#untilLeft(channel, left);
+      const endless = new Promise<never>(() => undefined);
+      const outcome = await this.#untilClosed(channel, endless);
       throw endedBy(outcome);
     } finally {
       listener.close();
@@ -252,11 +252,11 @@ export class ChannelRequests {
   }
 }
 
-function endedBy(why: "left" | "stopping"): VsockboxError {
+function endedBy(why: "closed" | "stopping"): VsockboxError {
   return new VsockboxError({
-    code: why === "left" ? "ABORTED" : "TRANSPORT",
+    code: why === "closed" ? "ABORTED" : "TRANSPORT",
     operation: "serve",
-    message: why === "left" ? "the host has left" : "the agent was stopped",
+    message: why === "closed" ? "the host has left" : "the agent was stopped",
   });
 }
 
@@ -264,7 +264,7 @@ function exitResult({ code, signal }: ExitStatus): JsonObject {
   return { exit_code: code, ...(signal === undefined ? {} : { signal }) };
 }
 
-/** The host's input for a command; `endInput`: its end is the input's end. */
+/** Writes the host's input to a command; `endInput`: the host's End closes the command's input. */
 async function feed(
   channel: Channel,
   command: RunningCommand,
@@ -282,7 +282,7 @@ async function feed(
     }
     if (input && endInput && !channel.isClosed) await command.endInput();
   } catch {
-    // Whoever waits for the channel's end notices.
+    // The channel has failed, which its other users report.
   }
 }
 

@@ -1,4 +1,4 @@
-/** User, confinement and environment of a command, the same for both protocols. */
+/** User, confinement and environment of a command, for channels and the Go agent's modes alike. */
 import { VsockboxError } from "../../errors.ts";
 import { onAbort } from "../../io/deadline.ts";
 import { type Environment, ownEnvironment } from "../../process/environment.ts";
@@ -6,7 +6,7 @@ import { parseSandbox, type SandboxOption } from "../../process/sandbox/sandbox.
 import { resolveUser, systemUsers, type User } from "../../process/users.ts";
 import { asStartError } from "../../start-error.ts";
 
-/** TERM of a command whose request has none: what nearly every terminal understands. */
+/** TERM of a command whose request has none; nearly every terminal supports it. */
 export const DEFAULT_TERM = "xterm-256color";
 
 /** The parts of a request that both protocols have. */
@@ -16,7 +16,7 @@ export interface CommandContext {
 }
 
 /**
- * The user of a request; undefined: this process's own.
+ * Returns the user of a request; undefined: this process's own.
  *
  * @throws {StartError} user_unknown.
  */
@@ -30,7 +30,7 @@ export function userOf({ user }: CommandContext): User | undefined {
 }
 
 /**
- * The confinement of a request.
+ * Returns the confinement of a request.
  *
  * @throws {StartError} sandbox_failed for a word that does not exist.
  */
@@ -42,7 +42,7 @@ export function sandboxOf({ sandbox }: CommandContext): SandboxOption[] {
   }
 }
 
-/** This process's environment with the variables that a user's passwd(5) entry sets. */
+/** Returns this process's environment with the variables of a user's passwd(5) entry. */
 export function inheritedEnvironment(user: User | undefined): Environment {
   const own = ownEnvironment();
   if (user === undefined) return own;
@@ -53,18 +53,18 @@ export function inheritedEnvironment(user: User | undefined): Environment {
     : own.with(accountSettings(account));
 }
 
-/** What login(1) sets for a user. */
+/** Returns the variables that login(1) sets for a user. */
 export function accountSettings(account: NonNullable<User["account"]>): Record<string, string> {
   const { home, name, shell } = account;
   return { HOME: home, USER: name, LOGNAME: name, SHELL: shell };
 }
 
-/** The request with the agent's own confinement added: a request may only narrow it further. */
+/** Returns the request with the agent's confinement added: a request can only narrow it further. */
 export function confine<T extends CommandContext>(request: T, policy: readonly string[]): T {
   return { ...request, sandbox: [...policy, ...(request.sandbox ?? [])] };
 }
 
-/** Calls `cancel` when the agent is to end, until disposed. */
+/** Calls `cancel` when the agent stops, until disposed. */
 export function onStopping(
   stopping: AbortSignal,
   cancel: (error: VsockboxError) => void,

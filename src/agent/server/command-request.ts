@@ -1,4 +1,4 @@
-/** From a request on a channel to what is started. */
+/** Turns an exec request of a channel into a spawn request: user, environment, program, directory. */
 import { statSync } from "node:fs";
 import { basename } from "node:path";
 import { VsockboxError } from "../../errors.ts";
@@ -17,14 +17,14 @@ import {
 } from "./command-context.ts";
 import { goCommandOf } from "./go-request.ts";
 
-/** The shell if the user has none. */
+/** The shell of a user without a usable one. */
 const USUAL_SHELL = "/bin/sh";
 
-/** Shells that only refuse a login. */
+/** Shells that refuse every login. */
 const REFUSING_SHELL = /\/(?:nologin|false)$/;
 
 /**
- * What is to be started for a request.
+ * Returns the spawn request for an exec request.
  *
  * @throws {StartError} user_unknown, sandbox_failed.
  */
@@ -68,14 +68,14 @@ function vectorOf([program, ...args]: readonly Uint8Array[]): [Word, ...Word[]] 
   });
 }
 
-/** A line that begins like an option would be taken for one of the shell's own. */
+/** The vector that runs a line; `--` keeps one that begins like an option from being parsed as one. */
 function shellLine(shell: string | undefined, line: Uint8Array): [Word, ...Word[]] {
   const usable = shell !== undefined && !REFUSING_SHELL.test(shell) && isExecutable(shell);
   const isOption = line[0] === 0x2d || line[0] === 0x2b;
   return [usable ? shell : usualShell(), "-c", ...(isOption ? ["--"] : []), line];
 }
 
-/** As login(1) starts it: a dash before its name makes it a login shell. */
+/** The shell as login(1) starts it: a dash before its name makes it a login shell. */
 function loginShell(shell: string | undefined): Pick<SpawnRequest, "argv" | "argv0"> {
   const path = shell !== undefined && isExecutable(shell) ? shell : usualShell();
   return { argv: [path], argv0: `-${basename(path)}` };
@@ -93,7 +93,7 @@ function accountOf(user: User | undefined): User["account"] {
   return parsePasswd(systemUsers().passwd).find((entry) => entry.uid === uid);
 }
 
-/** A home that does not exist does not keep its user from a shell. */
+/** The working directory of a login shell: `/` if the home directory does not exist. */
 function homeOf(account: User["account"]): string {
   const home = account?.home ?? "/";
   return statSync(home, { throwIfNoEntry: false })?.isDirectory() === true ? home : "/";

@@ -1,20 +1,23 @@
-/** Long work on the file system, in pieces between which other sessions are served. */
+/** Interrupts long work on the file system, so that other sessions are served in between. */
 import { VsockboxError } from "../../errors.ts";
 
-/** Entries between two turns of the other sessions. */
+/** Entries between two turns of the event loop. */
 const TURN_ENTRIES = 500;
 
 /**
- * Returns a function that is called once for each entry, and now and then gives other sessions a turn.
+ * Returns a function to be called for each entry, which lets the event loop run every 500 calls.
  *
- * @param isLeft whether the peer does not want the result any more; the function throws ABORTED then.
+ * @param isClosed whether the peer has closed the channel; the function throws ABORTED then.
  */
-export function takeTurns(operation: string, isLeft: () => boolean): () => Promise<void> {
+export function yieldBetweenEntries(
+  operation: string,
+  isClosed: () => boolean,
+): () => Promise<void> {
   let entries = 0;
   return async () => {
     if (++entries % TURN_ENTRIES !== 0) return;
     await new Promise<void>((resolve) => setImmediate(resolve));
-    if (isLeft()) {
+    if (isClosed()) {
       throw new VsockboxError({ code: "ABORTED", operation, message: "the host has left" });
     }
   };

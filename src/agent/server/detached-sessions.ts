@@ -1,4 +1,4 @@
-/** Commands that live on without a connection: listed, joined, read, ended by their ids. */
+/** Commands that outlive their connections: listed, attached to, read and ended by their ids. */
 import { randomBytes } from "node:crypto";
 import { VsockboxError } from "../../errors.ts";
 import type { ExitStatus } from "../../process/exit-status.ts";
@@ -8,10 +8,10 @@ import type { MemoryBudget } from "../channel/memory-budget.ts";
 import { OutputLog } from "./output-log.ts";
 import { RunningCommand } from "./running-command.ts";
 
-/** Ended sessions that are remembered; the oldest is forgotten first. */
+/** Ended sessions that are kept; the oldest is removed first. */
 const MAX_ENDED = 64;
 
-/** Characters of a command line that lists show: hundreds of sessions must fit into one answer. */
+/** Characters of a command line in lists: hundreds of sessions must fit into one answer. */
 const MAX_SHOWN_COMMAND = 500;
 
 /** A detached command. */
@@ -20,7 +20,7 @@ export class DetachedSession {
   readonly startedAt = Date.now();
   readonly command: RunningCommand;
   readonly log: OutputLog;
-  readonly #shown: { command: string; name: string | undefined; user: string | undefined };
+  readonly #listed: { command: string; name: string | undefined; user: string | undefined };
   /** Whether it runs on a terminal. */
   readonly tty: boolean;
   /** How it ended; undefined while it runs. */
@@ -30,9 +30,9 @@ export class DetachedSession {
   readonly done: Promise<void>;
 
   constructor(request: ExecOperation, maxOutputBytes: number, budget: MemoryBudget) {
-    // Of the request only what lists show is kept: its environment may hold secrets.
+    // Only the listed parts of the request are kept: its environment may hold secrets.
     const { name, user } = request;
-    this.#shown = { command: shortened(showProgram(request.program)), name, user };
+    this.#listed = { command: shortened(showProgram(request.program)), name, user };
     this.tty = request.tty !== undefined;
     this.command = RunningCommand.start(request);
     this.log = new OutputLog(maxOutputBytes, budget);
@@ -50,14 +50,14 @@ export class DetachedSession {
     this.command.release();
   }
 
-  /** What it is called, where it was given a name. */
+  /** Its name, if the request had one. */
   get name(): string | undefined {
-    return this.#shown.name;
+    return this.#listed.name;
   }
 
-  /** What lists show. */
+  /** Returns its entry in lists. */
   describe(): JsonObject {
-    const { name, command, user } = this.#shown;
+    const { name, command, user } = this.#listed;
     return {
       id: this.id,
       pid: this.command.pid,
@@ -82,9 +82,9 @@ function shortened(command: string): string {
 export interface DetachedLimits {
   /** Commands that run at once. */
   sessions: number;
-  /** Output that is kept of one, in bytes. */
+  /** Output that is kept of each, in bytes. */
   outputBytes: number;
-  /** What the output of all has to share. */
+  /** Limit of all buffers, which the kept output shares. */
   budget: MemoryBudget;
 }
 
@@ -97,12 +97,12 @@ export class DetachedSessions {
     this.#limits = limits;
   }
 
-  /** How many run. */
+  /** Number of running commands. */
   get running(): number {
     return this.list().filter(({ exit }) => exit === undefined).length;
   }
 
-  /** All, in the order in which they were started. */
+  /** Returns all sessions in the order of their start. */
   list(): DetachedSession[] {
     return [...this.#sessions.values()];
   }
@@ -141,11 +141,11 @@ export class DetachedSessions {
       this.remove(session);
       throw thrown;
     }
-    this.#forgetOld();
+    this.#removeOldest();
     return session;
   }
 
-  #forgetOld(): void {
+  #removeOldest(): void {
     const ended = this.list().filter(({ exit }) => exit !== undefined);
     for (const session of ended.slice(0, Math.max(0, ended.length - MAX_ENDED))) {
       this.remove(session);
@@ -153,13 +153,13 @@ export class DetachedSessions {
   }
 
   /**
-   * The session of an id, the unambiguous beginning of one, or a name.
+   * Returns the session with an id, an unambiguous prefix of an id, or a name.
    *
-   * @throws {VsockboxError} CONFIG where there is none, or more than one.
+   * @throws {VsockboxError} CONFIG if no session matches, or several do.
    */
   find(id: string): DetachedSession {
     const all = this.list();
-    // Of several that had a name one after the other the last one is meant.
+    // A name may have been used again: the latest session with it wins.
     const named = this.#sessions.get(id) ?? all.findLast((session) => session.name === id);
     if (named !== undefined) return named;
     const [session, another] = all.filter((candidate) => candidate.id.startsWith(id));
@@ -173,13 +173,13 @@ export class DetachedSessions {
     });
   }
 
-  /** Forgets an ended session and its output. */
+  /** Removes a session and its output from the list. */
   remove(session: DetachedSession): void {
     this.#sessions.delete(session.id);
     session.log.discard();
   }
 
-  /** Ends all that run; gives how many that were. */
+  /** Ends all running commands; returns their number. */
   async terminateAll(): Promise<number> {
     const running = this.list().filter(({ exit }) => exit === undefined);
     await Promise.all(running.map(({ command }) => command.terminate()));

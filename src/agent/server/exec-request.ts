@@ -1,4 +1,4 @@
-/** Reading a request to run a command that is longer than one frame. */
+/** Reads an exec request that is longer than one frame. */
 import {
   addExecPart,
   decodeExecPart,
@@ -13,7 +13,7 @@ import type { Channel } from "../channel/channel.ts";
 const MAX_REQUEST_BYTES = 6 * 1024 * 1024;
 
 /**
- * The request with the Records that continue it.
+ * Returns the request joined with the records that continue it.
  *
  * @throws {VsockboxError} BAD_DATA, and resources (E2BIG) if it is longer than any kernel accepts.
  */

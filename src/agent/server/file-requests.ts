@@ -1,4 +1,4 @@
-/** One question about, or one change of, the agent's file system, requested on a channel. */
+/** Serves requests on the guest's file system: stat, list, glob, mkdir, rename, remove, chmod. */
 import { chmodSync, closeSync, constants, existsSync, mkdirSync, statSync } from "node:fs";
 import { O_PATH, statDescriptor } from "../../ffi/directory-calls.ts";
 import { realPathOf } from "../../ffi/real-path.ts";
@@ -14,9 +14,9 @@ import type { Channel } from "../channel/channel.ts";
 import { moveFile } from "./move-file.ts";
 import { removeFile } from "./remove-file.ts";
 import { fileError } from "../transfer/transfer.ts";
-import { takeTurns } from "./cooperative-work.ts";
+import { yieldBetweenEntries } from "./cooperative-work.ts";
 
-/** Matches of one pattern that are given at most. */
+/** Limit of the matches of one pattern. */
 const MAX_MATCHES = 100_000;
 
 /**
@@ -30,7 +30,7 @@ export async function runFileRequest(
   request: FileOperation,
 ): Promise<JsonObject> {
   const path = bytesPath(request.op === "glob" ? request.pattern : request.path);
-  const pause = takeTurns(request.op, () => channel.isClosed);
+  const pause = yieldBetweenEntries(request.op, () => channel.isClosed);
   try {
     switch (request.op) {
       case "stat":
@@ -67,7 +67,7 @@ function statResult(path: BytesPath, follow: boolean): JsonObject {
   }
 }
 
-/** The facts of what a path names, of a link itself. */
+/** Facts of the file at a path; of a symbolic link, those of the link itself. */
 function resolvedFacts({ directory, name }: ResolvedPath): JsonObject {
   const facts = name === undefined ? factsOf(directory.status()) : entryFacts(directory, name);
   if (facts === undefined) throw notThere();
@@ -91,7 +91,7 @@ async function list(
   const names = directory.entries().map(({ name }) => name);
   for (const name of names.sort(Buffer.compare)) {
     await pause();
-    // It may have vanished between the two calls.
+    // It may have been removed between the two calls.
     const facts = entryFacts(directory, name);
     if (facts !== undefined) await channel.sendRecord({ name: encodePath(name), ...facts });
   }

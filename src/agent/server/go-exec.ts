@@ -25,17 +25,17 @@ import { WatchedOutput } from "../../process/command-output.ts";
 export type ExecMode =
   typeof FrameType.Exec | typeof FrameType.ExecStream | typeof FrameType.ExecPipe;
 
-/** What the agent sets for all commands. */
+/** Settings of the agent for all commands. */
 export interface SessionOptions {
   maxOutputBytes: number;
-  /** What collected output shares with all other buffers. */
+  /** Limit of all buffers, which collected output shares. */
   budget: MemoryBudget;
   sandbox: readonly string[];
-  /** Fires when the agent is to end. */
+  /** Fires when the agent stops. */
   stopping: AbortSignal;
 }
 
-/** Runs the requested command to its end, or until the host is gone. Never throws. */
+/** Runs the requested command until it ends or the host disconnects. Never throws. */
 export async function runExecSession(
   connection: FrameConnection,
   mode: ExecMode,
@@ -67,7 +67,7 @@ export async function runExecSession(
   }
 }
 
-/** Says in the mode's own reply frames that there is no result, and why; then closes. */
+/** Reports an error in the reply frames of the mode, then closes. */
 async function fail(
   connection: FrameConnection,
   mode: ExecMode,
@@ -75,7 +75,7 @@ async function fail(
 ): Promise<void> {
   const exitCode = startStatus(error);
   try {
-    // A command that we ended has no exit code of its own to be told, where a stream can say so.
+    // A command that the agent ended has no exit code of its own; Exec has no other frame for it.
     const endedByUs = error.code === "ABORTED" && mode !== FrameType.Exec;
     if (endedByUs || mode === FrameType.ExecPipe) await connection.sendError(error);
     if (!endedByUs) {
@@ -86,7 +86,7 @@ async function fail(
       );
     }
   } catch {
-    // The host is gone already.
+    // The host has disconnected.
   }
   await connection.finish();
 }
@@ -106,7 +106,7 @@ function resultFrame(
 }
 
 /** Why a session ended before its command did. */
-type Cancellation = "host left" | VsockboxError;
+type Cancellation = "disconnected" | VsockboxError;
 
 class ExecSession {
   readonly #connection: FrameConnection;
@@ -115,7 +115,7 @@ class ExecSession {
   readonly #stdout: OutputBuffer;
   readonly #stderr: OutputBuffer;
   readonly #cancelled = Promise.withResolvers<Cancellation>();
-  /** Whether nobody wants the output any more. */
+  /** Whether output is read and dropped. */
   #discards = false;
 
   constructor(connection: FrameConnection, mode: ExecMode, child: Child, limits: OutputLimits) {
@@ -128,10 +128,10 @@ class ExecSession {
 
   async run(stdin: Uint8Array, stopping: AbortSignal): Promise<void> {
     using _stop = onStopping(stopping, (error) => this.#cancelled.resolve(error));
-    void this.#connection.stream.peerEnded.then(() => this.#cancelled.resolve("host left"));
+    void this.#connection.stream.peerEnded.then(() => this.#cancelled.resolve("disconnected"));
     void this.#feed(stdin);
     const outcome = await Promise.race([this.#output(), this.#cancelled.promise]);
-    if (outcome === "host left" || outcome instanceof VsockboxError) {
+    if (outcome === "disconnected" || outcome instanceof VsockboxError) {
       await this.#cancel(outcome);
     } else {
       await this.#report(outcome).catch(() => undefined);
@@ -140,18 +140,18 @@ class ExecSession {
     }
   }
 
-  /** Kills the group, says why where somebody is left to hear it, closes the connection. */
+  /** Ends the process group, reports the reason to a host that is still connected, and closes. */
   async #cancel(reason: Cancellation): Promise<void> {
-    // Its output is read on and dropped: what it says while it stops must not end it at once.
+    // Its output is read on and dropped: a closed pipe would kill it before it has handled SIGTERM.
     this.#discards = true;
-    const gone = this.#child.terminateGroup();
-    if (reason === "host left") this.#connection.stream.abort();
-    if (reason !== "host left") await fail(this.#connection, this.#mode, reason);
-    await gone;
+    const ended = this.#child.terminateGroup();
+    if (reason === "disconnected") this.#connection.stream.abort();
+    if (reason !== "disconnected") await fail(this.#connection, this.#mode, reason);
+    await ended;
     void this.#child.closePipes();
   }
 
-  /** The request's own stdin first, then, in pipe mode, what the host sends. */
+  /** Writes the request's own stdin, then, in pipe mode, the host's Stdin frames. */
   async #feed(stdin: Uint8Array): Promise<void> {
     try {
       await this.#toChild(stdin);
@@ -180,7 +180,7 @@ class ExecSession {
     });
   }
 
-  /** A command may close its standard input and go on: what comes after is dropped, as in a shell. */
+  /** Writes input; dropped after the command has closed its standard input, as in a shell. */
   async #toChild(bytes: Uint8Array): Promise<void> {
     if (bytes.length > 0) await this.#child.stdin.write(bytes).catch(() => undefined);
   }
@@ -237,15 +237,15 @@ class ExecSession {
   }
 }
 
-/** How much of one command's output is collected. */
+/** Limits of the collected output of one command. */
 interface OutputLimits {
-  /** Of each stream. */
+  /** Limit of each stream, in bytes. */
   maxBytes: number;
-  /** What both streams hold. */
+  /** Accounts for both streams. */
   share: BudgetShare;
 }
 
-/** Collected output up to a limit; what is beyond is counted and dropped. */
+/** Collects output up to a limit; bytes above it are counted and dropped. */
 class OutputBuffer {
   readonly #limits: OutputLimits;
   #chunks: Uint8Array[] = [];
@@ -260,14 +260,14 @@ class OutputBuffer {
     const { maxBytes, share } = this.#limits;
     // Nothing is collected after a gap.
     const allowed = this.dropped > 0 ? 0 : maxBytes - this.#bytes;
-    const taken = chunk.subarray(0, allowed);
-    if (taken.length > 0 && !share.resize(share.bytes + taken.length)) {
+    const kept = chunk.subarray(0, allowed);
+    if (kept.length > 0 && !share.resize(share.bytes + kept.length)) {
       this.dropped += chunk.length;
       return;
     }
-    this.dropped += chunk.length - taken.length;
-    this.#bytes += taken.length;
-    if (taken.length > 0) this.#chunks.push(taken);
+    this.dropped += chunk.length - kept.length;
+    this.#bytes += kept.length;
+    if (kept.length > 0) this.#chunks.push(kept);
   }
 
   take(): Uint8Array {

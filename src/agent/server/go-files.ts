@@ -40,7 +40,7 @@ export async function runFileSession(
       encodeJsonFrame(FrameType.FileResult, encodeFileResponse(response)),
     );
   } catch {
-    // The host is gone already.
+    // The host has disconnected.
   }
   await connection.finish();
 }
@@ -70,7 +70,7 @@ async function readRegularFile(path: string): Promise<Uint8Array> {
     if (fileKind(statDescriptor(fd)) !== "file") throw cannotRead(path, "it is no regular file");
     const chunks: Uint8Array[] = [];
     let bytes = 0;
-    // Until the end and not by size: files of /proc say 0, and a file may grow while it is read.
+    // Until EOF and not by size: files of /proc have size 0, and a file may grow while it is read.
     for (;;) {
       const chunk = new Uint8Array(256 * 1024);
       const { bytesRead } = await readAsync(fd, chunk, 0, chunk.length, null);
@@ -92,7 +92,7 @@ async function listDirectory(path: string): Promise<FileInfo[]> {
   const directory = Buffer.from(path);
   const entries = await Promise.all(
     names.map(async (bytes): Promise<FileInfo | undefined> => {
-      // An entry may vanish between the two calls; the Go agent leaves it out, too.
+      // An entry may be removed between the two calls; the Go agent omits it, too.
       const status = await lstat(joinPath(directory, bytes)).catch(() => undefined);
       if (status === undefined) return undefined;
       const { size, mode } = status;

@@ -1,4 +1,4 @@
-/** PortForward: a TCP connection inside the guest, joined to the host's connection. */
+/** PortForward: joins a TCP connection inside the guest to the host's connection. */
 import { dialTcp } from "../../net/tcp.ts";
 import { pump } from "../../io/pump.ts";
 import { decodePortForwardRequest } from "../../protocols/agent/file-messages.ts";
@@ -9,7 +9,7 @@ import type { FrameConnection } from "../channel/frame-connection.ts";
  * Dials the requested address; on success sends Ready and carries raw bytes both ways, each with
  * half-close.
  *
- * @throws {VsockboxError} BAD_DATA or UNAVAILABLE, to be told to the host in a Stderr frame.
+ * @throws {VsockboxError} BAD_DATA or UNAVAILABLE; the caller sends it to the host in a Stderr frame.
  */
 export async function runPortForwardSession(
   connection: FrameConnection,
@@ -23,7 +23,7 @@ export async function runPortForwardSession(
     await pump(stream, target);
     await Promise.all([stream.close(), target.close()]);
   } catch {
-    // Either end broke: both are closed, and nobody is left to be told.
+    // One of the connections broke: without frames the only report is the abort of the other.
     stream.abort();
     target.abort();
   }

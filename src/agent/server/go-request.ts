@@ -1,4 +1,4 @@
-/** From a request of the Go agent's frames to what is started, and to the exit code of a failure. */
+/** Turns a request of the Go agent's modes into a spawn request, and a failed start into an exit code. */
 import type { VsockboxError } from "../../errors.ts";
 import { DEFAULT_PATH, Environment } from "../../process/environment.ts";
 import { shellCommand, type SpawnRequest } from "../../process/spawn.ts";
@@ -7,14 +7,14 @@ import { CARRIED_VARIABLE, wordsOfLine } from "../../protocols/agent/shell-quote
 import { StartError } from "../../start-error.ts";
 import { inheritedEnvironment, sandboxOf, userOf } from "./command-context.ts";
 
-/** Exit code of a command that could not be started, as the Go agent has it. */
+/** Exit code of a command that could not be started, as in the Go agent. */
 const STATUS_NOT_STARTED = 1;
 
 /** Exit code of a command that the agent ended: 128 + SIGTERM. */
 const STATUS_ENDED = 143;
 
 /**
- * What is to be started for a request.
+ * Returns the spawn request for a request of one of the Go agent's modes.
  *
  * @throws {StartError} user_unknown, sandbox_failed, not_found if there is no shell.
  */
@@ -30,8 +30,8 @@ export function goSpawnRequestOf(request: CommandRequest): SpawnRequest {
 }
 
 /**
- * The command of a request: with arguments a program, without a line for sh, or the words of the
- * line in a guest without a shell.
+ * Returns the vector of a request: the program with its arguments if it has arguments, else a line for
+ * sh, or the words of that line in a guest without a shell.
  *
  * @throws {StartError} not_found if there is no shell and the line needs one.
  */
@@ -58,7 +58,7 @@ export function goCommandOf(
   });
 }
 
-/** The exit code of a command that could not be started: the shell's if the program is at fault. */
+/** Returns the exit code of a failed start: the shell's (126, 127) if the program is the reason. */
 export function startStatus(error: VsockboxError): number {
   if (error.code === "ABORTED") return STATUS_ENDED;
   const isProgram = error instanceof StartError && error.stage === "program";

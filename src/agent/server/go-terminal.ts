@@ -13,7 +13,7 @@ import type { SessionOptions } from "./go-exec.ts";
 import type { FrameConnection } from "../channel/frame-connection.ts";
 import { WatchedOutput } from "../../process/command-output.ts";
 
-/** Runs the requested command to its end, or until the host is gone. Never throws. */
+/** Runs the requested command until it ends or the host disconnects. Never throws. */
 export async function runTTYSession(
   connection: FrameConnection,
   payload: Uint8Array,
@@ -36,16 +36,16 @@ export async function runTTYSession(
   await new TTYSession(connection, child).run(options.stopping);
 }
 
-/** Says that there is no result, and why; then closes. */
+/** Reports an error, then closes. */
 async function fail(connection: FrameConnection, error: VsockboxError): Promise<void> {
   try {
     await connection.sendError(error);
-    // A command that we ended has no exit code of its own to be told.
+    // A command that the agent ended has no exit code of its own.
     if (error.code !== "ABORTED") {
       await connection.sendEncoded(encodeU32Frame(FrameType.Exit, startStatus(error)));
     }
   } catch {
-    // The host is gone already.
+    // The host has disconnected.
   }
   await connection.finish();
 }
@@ -53,8 +53,8 @@ async function fail(connection: FrameConnection, error: VsockboxError): Promise<
 class TTYSession {
   readonly #connection: FrameConnection;
   readonly #child: TerminalChild;
-  readonly #cancelled = Promise.withResolvers<"host left" | VsockboxError>();
-  /** Whether nobody wants the output any more. */
+  readonly #cancelled = Promise.withResolvers<"disconnected" | VsockboxError>();
+  /** Whether output is read and dropped. */
   #discards = false;
 
   constructor(connection: FrameConnection, child: TerminalChild) {
@@ -64,7 +64,7 @@ class TTYSession {
 
   async run(stopping: AbortSignal): Promise<void> {
     using _stop = onStopping(stopping, (error) => this.#cancelled.resolve(error));
-    void this.#connection.stream.peerEnded.then(() => this.#cancelled.resolve("host left"));
+    void this.#connection.stream.peerEnded.then(() => this.#cancelled.resolve("disconnected"));
     void this.#feed();
     const outcome = await Promise.race([this.#output(), this.#cancelled.promise]);
     if (typeof outcome === "number") {
@@ -76,12 +76,12 @@ class TTYSession {
       return;
     }
     this.#discards = true;
-    const gone = this.#child.terminateSession();
-    // Shells ignore SIGTERM; what saves its work at SIGTERM must not be hung up at once.
+    const ended = this.#child.terminateSession();
+    // Shells ignore SIGTERM; a program that saves its work at SIGTERM must not get SIGHUP at once.
     const hangUp = setTimeout(() => void this.#child.closeTerminal(), HANG_UP_MS);
-    if (outcome === "host left") this.#connection.stream.abort();
+    if (outcome === "disconnected") this.#connection.stream.abort();
     else await fail(this.#connection, outcome);
-    await gone;
+    await ended;
     clearTimeout(hangUp);
     void this.#child.closeTerminal();
   }
@@ -101,7 +101,7 @@ class TTYSession {
   async #onFrame(type: number, payload: Uint8Array): Promise<void> {
     switch (type) {
       case FrameType.Stdin:
-        // A terminal has no end of input but a key: an empty frame says nothing.
+        // An empty frame has no meaning here: EOF of a terminal is a key.
         return this.#child.input.write(payload).catch(() => undefined);
       case FrameType.Resize:
         return this.#child.resize(decodeResize(payload));
@@ -125,7 +125,7 @@ class TTYSession {
     }
   }
 
-  /** All output, then the exit code. */
+  /** Sends all output; returns the exit code. */
   async #output(): Promise<number> {
     const output = new WatchedOutput(this.#child.output);
     void this.#child.exited.then(() => output.endWhenQuiet());

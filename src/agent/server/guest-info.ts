@@ -1,4 +1,4 @@
-/** What an agent says of itself and its machine. */
+/** Answer of an agent to `info`: itself and its guest. */
 import { readFileSync } from "node:fs";
 import {
   arch,
@@ -16,8 +16,8 @@ import { FEATURES, PROTOCOL_VERSION } from "../../protocols/agent/hello.ts";
 import type { MemoryBudget } from "../channel/memory-budget.ts";
 import { COMMIT, TARGET, VERSION } from "../../version.ts";
 
-/** Facts for `vsockbox info`. Times in seconds, memory in bytes. */
-export function machineInfo(sessions: {
+/** Returns the facts for `vsockbox info`: times in seconds, memory in bytes. */
+export function guestInfo(sessions: {
   open: number;
   detached: number;
   budget: Pick<MemoryBudget, "usedBytes" | "limitBytes">;
@@ -59,13 +59,13 @@ function ownMemory(): number {
   }
 }
 
-/** MemAvailable of proc(5): free memory alone leaves out what caches would give back. */
+/** MemAvailable of proc(5): free memory alone does not count reclaimable caches. */
 function availableMemory(): number {
   try {
     const found = /^MemAvailable:\s+(\d+) kB$/m.exec(readFileSync("/proc/meminfo", "utf8"));
     if (found !== null) return Number(found[1]) * 1024;
   } catch {
-    // Without /proc the runtime's own number has to do.
+    // Without /proc only the runtime's number is available.
   }
   return freemem();
 }

@@ -1,4 +1,4 @@
-/** What an agent exchanges with a connection before it serves it: Hello, and the proofs of the token. */
+/** The agent's side of the handshake: Hello, and the proofs that both sides know the token. */
 import { ownHelloFrame } from "../channel/own-hello.ts";
 import { VsockboxError } from "../../errors.ts";
 import { admit, decodeProof } from "../../protocols/agent/challenge.ts";
@@ -46,9 +46,9 @@ export interface Greeted {
   tokenWasClear: boolean;
 }
 
-/** A client that may not be served; it is answered already, or is to be by a Stderr frame. */
+/** A client that may not be served. Unless it has been answered already, a Stderr frame answers it. */
 export class RefusedClientError extends VsockboxError {
-  /** Why, for the log. */
+  /** Reason, for the log. */
   readonly reason: string;
   /** Whether the client has been answered in the frames of its mode. */
   readonly isAnswered: boolean;

@@ -1,6 +1,6 @@
 /**
- * Renaming, and moving to another file system: there, a complete copy gets the new name before the
- * original is removed, so that a failure leaves the original as it was. As with mv(1) of POSIX, modes,
+ * Renames files, and moves them to another file system: there, a complete copy gets the new name before
+ * the original is removed, so that a failure does not change the original. As with mv(1) of POSIX, modes,
  * owners, times and hard links within a tree are kept, and set-ID bits if the owner is.
  */
 import { reasonOf, VsockboxError } from "../../errors.ts";
@@ -23,10 +23,10 @@ interface Place {
 }
 
 /**
- * Gives a file or directory another path.
+ * Renames a file or directory.
  *
- * @param replace whether what has the new path is replaced.
- * @throws {VsockboxError} CANNOT_CREATE if that is there and is not replaced; IO.
+ * @param replace whether a file at the new path is replaced.
+ * @throws {VsockboxError} CANNOT_CREATE if the new path exists and is not replaced; IO.
  */
 export async function moveFile(
   path: BytesPath,
@@ -44,7 +44,7 @@ export async function moveFile(
     throw failure("ENOTDIR", "not a directory");
   }
   try {
-    return giveName(source, source.name, destination, replace);
+    return renameTo(source, source.name, destination, replace);
   } catch (thrown) {
     const { errno } = reasonOf(thrown);
     if (errno === "EEXIST" && !replace) throw occupied(to);
@@ -60,7 +60,7 @@ function placeOf({ directory, name, status }: ResolvedPath, path: BytesPath): Pl
   return { directory, name, status, path };
 }
 
-function giveName(
+function renameTo(
   { directory }: Pick<Place, "directory">,
   name: Uint8Array,
   to: Place,
@@ -83,12 +83,12 @@ async function moveAcross(
     replace,
   );
   if (problem === "EEXIST") throw occupied(destination.path);
-  if (problem !== undefined) throw failure(problem, WORDS[problem]);
+  if (problem !== undefined) throw failure(problem, REASONS[problem]);
   const name = temporaryName();
   const copy = { ...destination, name };
   try {
     await new TreeCopy(pause).copy(source, copy, source.status, source.path);
-    giveName(copy, name, destination, replace);
+    renameTo(copy, name, destination, replace);
   } catch (thrown) {
     await removeEntryOrTree(copy, new TransferSummary(), () => Promise.resolve());
     if (reasonOf(thrown).errno === "EEXIST" && !replace) throw occupied(destination.path);
@@ -110,17 +110,17 @@ async function moveAcross(
   });
 }
 
-/** errno of what prevents a move, before a byte is copied. */
+/** errno of a move that is refused before a byte is copied. */
 export type MoveProblem = "EBUSY" | "EEXIST" | "EISDIR" | "ENOTDIR";
 
-const WORDS: Readonly<Record<MoveProblem, string>> = {
+const REASONS: Readonly<Record<MoveProblem, string>> = {
   EBUSY: "a file system is mounted there",
   EEXIST: "it exists",
   EISDIR: "a directory is not replaced by a file",
   ENOTDIR: "a file is not replaced by a directory",
 };
 
-/** Why something cannot be moved to another file system, by the rules of rename(2); undefined: it can. */
+/** Returns why a move to another file system is refused, by the rules of rename(2); undefined: it is not. */
 export function reasonNotToMove(
   source: InodeStatus,
   parent: InodeStatus,

@@ -1,4 +1,4 @@
-/** What a detached command wrote: the last part of it is kept, and every byte has its offset. */
+/** Output of a detached command: the latest bytes are kept, each with its offset in the whole output. */
 
 import type { BudgetShare, MemoryBudget } from "../channel/memory-budget.ts";
 
@@ -10,7 +10,7 @@ export interface LogPiece {
   bytes: Uint8Array;
 }
 
-/** Small pieces are put together up to this size, in bytes. */
+/** Small pieces are merged up to this size, in bytes. */
 const MERGE_BYTES = 4096;
 
 /** Memory of a piece besides its bytes, in bytes: measured with a million pieces of one byte. */
@@ -29,8 +29,8 @@ export class OutputLog {
   #changed = Promise.withResolvers<void>();
 
   /**
-   * @param maxBytes how much is kept; what is older is dropped.
-   * @param budget what all output has to share, and gives way to others in.
+   * @param maxBytes limit of the kept bytes; the oldest are dropped.
+   * @param budget limit of all buffers; the log shrinks if others need the memory.
    */
   constructor(maxBytes: number, budget?: MemoryBudget) {
     this.#maxBytes = maxBytes;
@@ -42,12 +42,12 @@ export class OutputLog {
     return this.#pieces[0]?.offset ?? this.#end;
   }
 
-  /** Offset behind the last byte. */
+  /** Offset after the last byte. */
   get end(): number {
     return this.#end;
   }
 
-  /** Memory of what is kept, in bytes. */
+  /** Memory that the kept pieces hold, in bytes. */
   get heldBytes(): number {
     return this.#heldBytes;
   }
@@ -98,7 +98,7 @@ export class OutputLog {
     }
     const limitBytes = 2 * this.#maxBytes + PIECE_OVERHEAD_BYTES;
     if (this.#heldBytes > limitBytes) this.#compactFirst();
-    // Pieces of a few bytes hold much more than those.
+    // Pieces of a few bytes hold much more memory than their bytes.
     while (this.#heldBytes > limitBytes && this.#dropFirst());
     while (this.#share?.resize(this.#heldBytes) === false && this.#dropFirst());
   }
@@ -123,7 +123,7 @@ export class OutputLog {
     this.#share?.resize(this.#heldBytes);
   }
 
-  /** No more output will come. */
+  /** Marks the end of the output. */
   finish(): void {
     this.#wake();
   }
@@ -133,12 +133,12 @@ export class OutputLog {
     return this.#changed.promise;
   }
 
-  /** The piece at `offset`, or the oldest one where that is gone already; undefined at the end. */
+  /** Returns the piece at `offset`, or the oldest one if that has been dropped; undefined at the end. */
   read(offset: number): LogPiece | undefined {
     return this.#at(offset);
   }
 
-  /** Lets all waiting readers look again. */
+  /** Resolves {@link changed}, so that waiting readers check again. */
   wake(): void {
     this.#wake();
   }

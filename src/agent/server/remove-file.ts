@@ -1,4 +1,4 @@
-/** Removing files and trees. No link is followed, and no file system is left. */
+/** Removes files and trees, without following links or crossing into mounted file systems. */
 import { VsockboxError } from "../../errors.ts";
 import { type DirectoryEntry, DT_REG, type InodeStatus } from "../../ffi/directory-calls.ts";
 import {
@@ -16,15 +16,15 @@ import { fileError, TransferSummary } from "../transfer/transfer.ts";
 
 /** How files are removed. */
 export interface RemoveOptions {
-  /** Directories with all in them. */
+  /** Removes directories with their content. */
   recursive: boolean;
-  /** No error for what does not exist. */
+  /** A missing file is not an error. */
   force: boolean;
-  /** What cannot be removed is listed in the result; otherwise it is the error. */
+  /** Lists failures in the result instead of throwing the first one. */
   report: boolean;
 }
 
-/** What decides whether an operand is removed. */
+/** Facts of an operand by which {@link reasonNotToRemove} decides. */
 export interface Removal {
   /** The last component of the path. */
   name: string;
@@ -36,9 +36,9 @@ export interface Removal {
 }
 
 /**
- * Why something is never removed, as rm(1) refuses it too: the root by any name, `.` and `..`, and
- * where a file system is mounted. The root is recognised by its identity: `/.`, `//` and `/etc/..` are
- * the root, too. Undefined: it may be removed.
+ * Returns why an operand is never removed, by the rules of rm(1): the root directory under any name,
+ * `.` and `..`, and mount points. The root is compared by its inode, since `/.`, `//` and `/etc/..`
+ * are the root, too. Undefined: it may be removed.
  */
 export function reasonNotToRemove(removal: Removal): string | undefined {
   const { name, status, root } = removal;
@@ -49,11 +49,11 @@ export function reasonNotToRemove(removal: Removal): string | undefined {
 }
 
 /**
- * Removes a file or, with `recursive`, a tree. What cannot be removed in a tree does not hold up the
+ * Removes a file or, with `recursive`, a tree. A failure in a tree does not stop the removal of the
  * rest.
  *
- * @returns how many files and directories were removed, and with `report` what could not be.
- * @throws {VsockboxError} USAGE for what is never removed; IO.
+ * @returns the number of removed files and directories, and with `report` the failures.
+ * @throws {VsockboxError} USAGE for an operand that is never removed; IO.
  */
 export async function removeFile(
   path: BytesPath,
@@ -83,10 +83,10 @@ export async function removeFile(
 }
 
 /**
- * Opens the directory of what is to be removed.
+ * Opens the directory that contains an operand.
  *
  * @returns the directory, which the caller closes, and the name in it.
- * @throws {VsockboxError} USAGE for what is never removed.
+ * @throws {VsockboxError} USAGE for an operand that is never removed.
  */
 export function assertRemovable(path: BytesPath): { parent: DirectoryHandle; name: Uint8Array } {
   const last = baseName(path);
@@ -104,7 +104,7 @@ export function assertRemovable(path: BytesPath): { parent: DirectoryHandle; nam
   const byName = reasonNotToRemove({ ...written, parent: root.status(), root: root.status() });
   if (byName !== undefined) throw refuse(byName);
   if (path.at(-1) === SLASH && leadsToRoot(path, root)) throw refuse("it is the root directory");
-  // Without slashes at its end: the kernel would follow a link, and what it leads to be removed.
+  // Without trailing slashes: with them the kernel would follow a link, and its target be removed.
   const resolved = resolvePath(withoutTrailingSlashes(path), false);
   const { directory, name, status } = resolved;
   const removal = { status, parent: directory.status(), root: root.status() };
@@ -126,11 +126,10 @@ function leadsToRoot(path: BytesPath, root: DirectoryHandle): boolean {
 }
 
 /**
- * Removes an entry of a directory, with all in it. What cannot be removed in a tree is noted in the
- * summary.
+ * Removes an entry of a directory with its content. Failures in a tree are noted in the summary.
  *
- * @returns how many files and directories were removed.
- * @throws errors with the errno's name in `code`, for what is not a directory.
+ * @returns the number of removed files and directories.
+ * @throws an Error with the errno's name in `code` if an entry that is not a directory cannot be removed.
  */
 export async function removeEntryOrTree(
   { directory, name, path }: { directory: DirectoryHandle; name: Uint8Array; path: BytesPath },
@@ -145,11 +144,11 @@ export async function removeEntryOrTree(
   return 1;
 }
 
-/** Where the removal of a directory is. */
+/** Position in a directory that is being removed. */
 interface Cursor {
   entries: readonly DirectoryEntry[];
   next: number;
-  /** Whether anything in it is left. */
+  /** Whether an entry of it could not be removed. */
   isKept: boolean;
 }
 
@@ -157,7 +156,7 @@ function cursorOf(handle: DirectoryHandle): Cursor {
   return { entries: handle.entries(), next: 0, isKept: false };
 }
 
-/** Returns how many files and directories were removed. */
+/** Returns the number of removed files and directories. */
 async function removeTree(
   parent: DirectoryHandle,
   root: Uint8Array,
@@ -194,22 +193,22 @@ async function removeTree(
     }
     const left = stack.name;
     if (!attempt(undefined, () => stack.leave())) continue;
-    // What is in it has been named already.
+    // The entry that could not be removed has been noted already.
     if (state.isKept) stack.state.isKept = true;
     else if (attempt(left, () => stack.top.removeDirectory(left))) removed++;
   }
 }
 
-/** Removes an entry, or goes into a directory; false then. */
+/** Removes an entry, or enters a directory and returns false. */
 function removeEntry(stack: DirectoryStack<Cursor>, { name, type }: DirectoryEntry): boolean {
   const { top } = stack;
-  // unlinkat(2) refuses a directory that has come into the place of a file.
+  // unlinkat(2) refuses a directory that has replaced the file since the listing.
   if (type === DT_REG) {
     top.unlink(name);
     return true;
   }
   const status = top.find(name);
-  // Another process was faster.
+  // Another process has removed it.
   if (status === undefined) return false;
   if (fileKind(status) !== "directory") {
     top.unlink(name);
@@ -234,7 +233,7 @@ function removeEntry(stack: DirectoryStack<Cursor>, { name, type }: DirectoryEnt
   return false;
 }
 
-/** As the kernel refuses a path with a slash after a link or file. */
+/** The kernel's error for a path with a slash after a link or file. */
 function notDirectory(): Error {
   return Object.assign(new Error("ENOTDIR: not a directory, unlink"), { code: "ENOTDIR" });
 }

@@ -1,4 +1,4 @@
-/** A command of the agent with its streams, on pipes or on a terminal, whoever may be joined to it. */
+/** A command of the agent with its streams, on pipes or on a terminal, attached or detached. */
 import type { ExitStatus } from "../../process/exit-status.ts";
 import { type Child, spawnCommand, type SpawnRequest } from "../../process/spawn.ts";
 import {
@@ -13,7 +13,7 @@ import type { ExecOperation } from "../../protocols/agent/exec-request.ts";
 import { spawnRequestOf } from "./command-request.ts";
 import { WatchedOutput } from "../../process/command-output.ts";
 
-/** Where a command's output goes: resolves when there is room for more. */
+/** Consumes a command's output; resolves when it accepts more. */
 export type OutputSink = (stream: number, bytes: Uint8Array) => Promise<void>;
 
 /** A command that has been started. */
@@ -39,7 +39,7 @@ export class RunningCommand {
   }
 
   /**
-   * Starts a command on a terminal, exactly as it is told.
+   * Starts a command on a terminal, without adding anything to the request.
    *
    * @throws {VsockboxError} as `spawnOnTerminal` does.
    */
@@ -52,7 +52,7 @@ export class RunningCommand {
     return this.#child.pid;
   }
 
-  /** Resolves when the command runs; rejects with a `StartError`, and closes everything of it. */
+  /** Resolves when the command runs; rejects with a `StartError` after closing its descriptors. */
   async started(): Promise<void> {
     try {
       await this.#child.started;
@@ -66,7 +66,7 @@ export class RunningCommand {
     return this.#child.exited;
   }
 
-  /** Hands all output on until the command has ended; gives how it ended. */
+  /** Passes all output to `sink` until the command has ended; returns its exit status. */
   async pump(sink: OutputSink): Promise<ExitStatus> {
     const outputs = this.#outputs();
     void this.#child.exited.then(() => {
@@ -88,25 +88,25 @@ export class RunningCommand {
       : [{ stream: Stream.Output, output: new WatchedOutput(child.output) }];
   }
 
-  /** A command may close its input and go on: what comes after is dropped, as in a shell. */
+  /** Writes input; dropped after the command has closed its standard input, as in a shell. */
   async write(bytes: Uint8Array): Promise<void> {
     const input = "stdin" in this.#child ? this.#child.stdin : this.#child.input;
     await input.write(bytes).catch(() => undefined);
   }
 
-  /** The end of its input; a terminal has none but a key. */
+  /** Closes its standard input; without effect on a terminal, whose EOF is a key. */
   async endInput(): Promise<void> {
     if ("stdin" in this.#child) await this.#child.stdin.end();
   }
 
-  /** A signal to the group, or to what runs in a terminal's foreground; a terminal's new size. */
+  /** Signals its process group or its terminal's foreground group, or resizes its terminal. */
   control(message: ExecControlMessage): void {
     if (message.kind === "resize") this.#terminal?.resize(message.size);
     else if (this.#terminal === undefined) this.#child.signalGroup(message.signal);
     else this.#terminal.signalForeground(message.signal);
   }
 
-  /** SIGTERM, SIGKILL later; resolves when nothing of it is left. */
+  /** Sends SIGTERM, later SIGKILL; resolves when none of its processes is left. */
   async terminate(): Promise<void> {
     if (this.#terminal === undefined) {
       await this.#child.terminateGroup();

@@ -1,4 +1,4 @@
-/** One connection of the agent: the first frame of its session decides what it is. */
+/** One connection of the agent: the first frame of its session selects channels or a mode. */
 import { VsockboxError } from "../../errors.ts";
 import { onAbort } from "../../io/deadline.ts";
 import { type Frame, frameName, FrameType } from "../../protocols/agent/frame.ts";
@@ -12,10 +12,10 @@ import { runPortForwardSession } from "./go-port-forward.ts";
 import type { AgentLog } from "./agent-log.ts";
 import { runTTYSession } from "./go-terminal.ts";
 
-/** A connection without channels is closed when nothing came for so long, in milliseconds. */
+/** A connection without open channels is closed after this time without a frame, in milliseconds. */
 const UNUSED_CONNECTION_MS = 10 * 60 * 1000;
 
-/** What all sessions of an agent share. */
+/** State that all sessions of an agent share. */
 export interface SessionServices extends AgentServices {
   readonly maxOutputBytes: number;
   /** Largest frame of a peer that may connect, in bytes. */
@@ -40,7 +40,7 @@ export async function serveConnection(
   await serveChannels(connection, hello.window, services);
 }
 
-/** One of the modes that the Go agent has, too. */
+/** Serves one of the modes of the Go agent. */
 async function serveMode(
   connection: FrameConnection,
   { type, payload }: Frame,
@@ -69,7 +69,7 @@ async function serveMode(
   }
 }
 
-/** Raw bytes leave no room for a reason: the connection ends. */
+/** Aborts on stop, without a reason: a connection that carries raw bytes has no frame for one. */
 async function endOnStop(
   connection: FrameConnection,
   { stopping }: SessionServices,

@@ -1,6 +1,6 @@
 /**
- * From guest to guest: what one agent sends is what the other takes, record by record. Neither is
- * trusted: each record is read and written anew, and at the top only what the user asked for passes.
+ * Copies from guest to guest by relaying the records of one agent to another. Neither is trusted: each
+ * record is decoded and encoded again, and at depth 0 only the requested entry passes.
  */
 import { toVsockboxError, type VsockboxError } from "../../errors.ts";
 import { abortError, onAbort } from "../../io/deadline.ts";
@@ -17,10 +17,10 @@ import { ReceivedBytes } from "./receive-limit.ts";
 import { type RequestedEntry, RequestedRoot } from "./requested-root.ts";
 import { FILE_STREAM, type TransferProgress, TransferSummary } from "./transfer.ts";
 
-/** What is relayed, and who watches. */
+/** Options of {@link relayFiles}. */
 export interface RelayOptions {
   requested: RequestedEntry;
-  /** Most bytes that pass, holes included; undefined: any number. */
+  /** Limit of the relayed bytes, holes included; undefined: none. */
   maxBytes?: number | undefined;
   signal: AbortSignal;
   onProgress: (progress: TransferProgress) => void;
@@ -29,7 +29,7 @@ export interface RelayOptions {
 /**
  * Joins a `get` of one agent to a `put` of another.
  *
- * @throws {VsockboxError} what ended the transfer; BAD_DATA for what was not asked for.
+ * @throws {VsockboxError} the error of the end that failed; BAD_DATA for records that were not requested.
  */
 export async function relayFiles(
   get: Channel,
@@ -46,7 +46,7 @@ export async function relayFiles(
   // The receiver's offers of a resumed transfer.
   put.onControl = (value) => {
     const offer = decodeResumeOffer(value);
-    if (offer.kind === "same") root.passOver();
+    if (offer.kind === "same") root.skipFile();
     get.control(encodeResumeOffer(offer));
   };
   const summary = new TransferSummary();
@@ -55,7 +55,7 @@ export async function relayFiles(
       const item = await get.next();
       if (item === undefined) break;
       if (item.kind === "data") {
-        if (!root.takesData || item.stream !== FILE_STREAM)
+        if (!root.acceptsData || item.stream !== FILE_STREAM)
           throw bad("transfer", "stray bytes came");
         limit.add(item.bytes.length);
         await put.send(FILE_STREAM, item.bytes);
@@ -72,22 +72,22 @@ export async function relayFiles(
     }
     await get.result;
     put.end();
-    const taken = await put.result;
-    summary.addErrors(taken);
-    summary.files = countOf(taken, "files");
-    summary.bytes = countOf(taken, "bytes");
-    summary.reused = countOf(taken, "reused");
+    const received = await put.result;
+    summary.addErrors(received);
+    summary.files = countOf(received, "files");
+    summary.bytes = countOf(received, "bytes");
+    summary.reused = countOf(received, "reused");
     return summary;
   } catch (thrown) {
     const error = toVsockboxError(thrown, "copy");
     cancel(error);
-    // A receiver that gave up is the reason for the sender's failure, too.
+    // The receiver's error is the cause if it closed first.
     if (put.isClosed && error.code === "ABORTED") await put.result;
     throw thrown;
   }
 }
 
-/** A number of the receiver's summary; 0 for anything that is not a count. */
+/** A count of the receiver's summary; 0 for any other value. */
 function countOf(summary: JsonObject, name: string): number {
   const value = field(summary, name);
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : 0;

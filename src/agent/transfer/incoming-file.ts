@@ -1,5 +1,5 @@
 /**
- * One file on its way into a directory: written without a name, and given it when it is complete.
+ * Receives one file into a directory: written to a file without a name, checked, and linked at the end.
  */
 import { closeSync, constants, fchmodSync, fsync, ftruncateSync, write, writeSync } from "node:fs";
 import { promisify } from "node:util";
@@ -20,30 +20,30 @@ const writeAsync = promisify(write);
 const syncAsync = promisify(fsync);
 
 /**
- * Writes are made at once, which is faster than the thread pool, as long as the page cache takes
- * them. After one that took longer than this, in milliseconds, the next ones go through the pool, so
- * that a slow disk does not delay other sessions.
+ * Writes are synchronous, which is faster than the thread pool, while the page cache absorbs them. After
+ * one that took longer than this, in milliseconds, the next POOLED_WRITES use the thread pool, so that a
+ * slow disk does not delay other sessions.
  */
 const SLOW_WRITE_MS = 4;
 const POOLED_WRITES = 64;
 
-/** To read a file that is there; a FIFO in its place must not block. */
+/** To read an existing file; O_NONBLOCK, since opening a FIFO would block. */
 const READ_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK;
 
-/** Files that may not be replaced and are being received by this process: the second is refused early. */
+/** Keys of the files that this process is receiving with `exclusive`: a second transfer fails early. */
 const receiving = new Set<string>();
 
-/** How a file is received. */
+/** Options of {@link IncomingFile}. */
 export interface IncomingFileOptions extends TransferFlags {
-  /** Nothing that stood there is replaced. */
+  /** An existing file is not replaced. */
   exclusive?: boolean | undefined;
-  /** The bytes are on the disk before the file gets its name. */
+  /** The bytes are synchronised to the disk before the file gets its name. */
   sync?: boolean | undefined;
   /** Whether the sender may choose owners and set-ID bits, with `preserve`; false for a guest. */
   trustsOwner?: boolean | undefined;
 }
 
-/** Where a file goes. */
+/** Destination of a file. */
 export interface IncomingPlace {
   directory: DirectoryHandle;
   /** The file's path, for messages. */
@@ -61,7 +61,7 @@ export class IncomingFile {
   #key: string | undefined;
   #hash: Bun.CryptoHasher | undefined;
   #pending: PendingFile | undefined;
-  /** The complete file, which has its name already and may be the same. */
+  /** Descriptor of an existing complete file, which may have the same content. */
   #whole: number | undefined;
   #offset = 0;
   #endsInHole = false;
@@ -93,7 +93,7 @@ export class IncomingFile {
     return this.#place.shown();
   }
 
-  /** Two transfers of a file that neither may replace: the second would fail when all is sent. */
+  /** Refuses a second `exclusive` transfer of the same file, which would fail after all of its bytes. */
   #reserve(): void {
     const { device, inode } = this.#place.directory.status();
     const key = `${device}:${inode}/${Buffer.from(this.#record.name).toString("latin1")}`;
@@ -104,8 +104,8 @@ export class IncomingFile {
     this.#key = key;
   }
 
-  /** Whether the file is there already as far as the options care. */
-  isThere(): boolean {
+  /** Whether the options accept the existing file, so that its bytes need not be sent. */
+  isUpToDate(): boolean {
     const { resume, keep, checksum } = this.#options;
     if (this.#existing === undefined) return false;
     if (keep) return true;
@@ -116,7 +116,7 @@ export class IncomingFile {
     return resume && !checksum && this.#existing.size === size && Math.abs(differenceMs) < 1;
   }
 
-  /** What an earlier transfer left: an unfinished file, or a complete one that may be the same. */
+  /** Returns the size and hash of an existing file or an unfinished one of an earlier transfer. */
   async part(): Promise<{ bytes: number; hash: string }> {
     const { size, name } = this.#record;
     const whole = this.#openExisting();
@@ -137,7 +137,7 @@ export class IncomingFile {
     return { bytes, hash: (await prefixHash(fd, bytes)) ?? "" };
   }
 
-  /** The complete file of the right size, if there is one that may be read. */
+  /** Opens an existing file of the same size; undefined if it does not exist or cannot be read. */
   #openExisting(): number | undefined {
     const existing = this.#existing;
     if (existing === undefined || fileKind(existing) !== "file") return undefined;
@@ -159,7 +159,7 @@ export class IncomingFile {
       if (this.#hash !== undefined) await hashRange(this.#whole, offset, this.#hash);
       return;
     }
-    if (this.#options.exclusive && this.#existing !== undefined) throw alreadyThere(this.shown);
+    if (this.#options.exclusive && this.#existing !== undefined) throw fileExistsError(this.shown);
     if (this.#pending === undefined) {
       this.#pending = this.#options.resume
         ? PendingFile.createPart(directory, name)
@@ -196,10 +196,10 @@ export class IncomingFile {
     return written;
   }
 
-  /** Leaves out bytes that are zeros; `isWanted` false ends the hashing of them. */
+  /** Skips a hole; `isWanted` returning false ends the hashing of its zeros. */
   async hole(bytes: number, isWanted: () => boolean): Promise<void> {
     this.#descriptor();
-    // A record of a few bytes may stand for any number: only a size that was announced bounds it.
+    // A record of a few bytes may announce any number of zeros: only an announced size limits it.
     if (this.#record.size === undefined) throw bad("a hole came in a file of unknown size");
     this.#assertFits(bytes);
     if (this.#hash !== undefined) await hashZeros(this.#hash, bytes, isWanted);
@@ -220,7 +220,7 @@ export class IncomingFile {
     return fd;
   }
 
-  /** Gives the complete file its name. */
+  /** Checks the complete file, applies its attributes and gives it its name. */
   async complete(sha256: string | undefined): Promise<void> {
     const fd = this.#descriptor();
     if (this.#endsInHole) ftruncateSync(fd, this.#offset);
@@ -242,10 +242,10 @@ export class IncomingFile {
   #giveName(pending: PendingFile): void {
     const { name } = this.#record;
     try {
-      // Without `replace`, as a rename would replace what another program put there meanwhile.
+      // Not by rename(2), which would replace a file that another program has created in the meantime.
       pending.giveName(name, this.#options.exclusive !== true);
     } catch (thrown) {
-      if (reasonOf(thrown).errno === "EEXIST") throw alreadyThere(this.shown);
+      if (reasonOf(thrown).errno === "EEXIST") throw fileExistsError(this.shown);
       throw thrown;
     }
     pending.close();
@@ -261,7 +261,7 @@ export class IncomingFile {
       const owners = { now: own, kept: isReplaced ? existing : own };
       preserveStatus(fd, this.#record, owners, this.#options.trustsOwner !== false);
     } else if (this.#whole !== undefined) {
-      // Its content is the same, and it keeps the rest.
+      // Its content is the same, and its attributes are kept.
     } else if (isReplaced) {
       changeOwner(fd, existing, own);
       fchmodSync(fd, replacedMode(existing));
@@ -275,7 +275,7 @@ export class IncomingFile {
     return new VsockboxError({ code: "IO", operation: "write", address, message });
   }
 
-  /** Gives the file up; nothing of it stays, unless it is kept for a later resume. */
+  /** Abandons the file and removes it, unless it is kept for a later resume. */
   abandon(keep: boolean): void {
     this.#pending?.discard(keep);
     this.#pending = undefined;
@@ -290,8 +290,8 @@ export class IncomingFile {
   }
 }
 
-/** The error for a place that is taken already. */
-export function alreadyThere(path: BytesPath): VsockboxError {
+/** Returns the error for an existing file that may not be replaced. */
+export function fileExistsError(path: BytesPath): VsockboxError {
   return new VsockboxError({
     code: "CANNOT_CREATE",
     operation: "write",
@@ -302,7 +302,7 @@ export function alreadyThere(path: BytesPath): VsockboxError {
   });
 }
 
-/** The error for a place that is taken by something else. */
+/** Returns the error for a name that belongs to a file of another kind. */
 export function occupied(path: BytesPath, message: string): VsockboxError {
   return new VsockboxError({
     code: "CANNOT_CREATE",

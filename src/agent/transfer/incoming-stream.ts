@@ -1,14 +1,14 @@
-/** One file of a peer whose bytes are handed on as they come, instead of being written. */
+/** Receives one file of a peer as a stream of bytes, without writing it. */
 import { VsockboxError } from "../../errors.ts";
 import { decodeTreeRecord, type TreeRecord } from "../../protocols/agent/tree-records.ts";
 import type { ChannelItem } from "../channel/channel.ts";
 import { ReceivedBytes } from "./receive-limit.ts";
 import { FILE_STREAM } from "./transfer.ts";
 
-/** Pieces of a hole. Their reader must not change them. */
+/** Pieces of a hole; consumers must not change them. */
 const ZEROS = new Uint8Array(256 * 1024);
 
-/** Checks that what comes is one file, with as many bytes as it announces. */
+/** Checks that a transfer is one file with its announced number of bytes. */
 export class IncomingStream {
   readonly #limit: ReceivedBytes;
   #state: "before" | "inside" | "ended" = "before";
@@ -17,7 +17,7 @@ export class IncomingStream {
   readonly #hash: Bun.CryptoHasher | undefined;
 
   /**
-   * @param maxBytes most bytes of the file, holes included; undefined: any number.
+   * @param maxBytes limit of the file's size, holes included; undefined: none.
    * @param checksum whether the sender sends a sha256, which is compared.
    */
   constructor(maxBytes: number | undefined, checksum: boolean) {
@@ -26,7 +26,7 @@ export class IncomingStream {
   }
 
   /**
-   * Returns the bytes of the file that an item stands for, in pieces.
+   * Returns the bytes of the file that an item contains or, for a hole, represents, in pieces.
    *
    * @throws {VsockboxError} BAD_DATA, IO with EFBIG, or the sender's error.
    */
@@ -45,7 +45,7 @@ export class IncomingStream {
     }
   }
 
-  /** Returns how many zeros a record stands for. */
+  /** Returns the number of zeros that a record represents. */
   #onRecord(record: TreeRecord): number {
     switch (record.kind) {
       case "file":
@@ -55,7 +55,7 @@ export class IncomingStream {
         this.#limit.expect(record.size ?? 0);
         return 0;
       case "hole":
-        // A record of a few bytes may stand for any number: only an announced size bounds it.
+        // A record of a few bytes may announce any number of zeros: only an announced size limits it.
         if (this.#size === undefined) throw bad("a hole came in a file of unknown size");
         this.#count(record.bytes);
         return record.bytes;

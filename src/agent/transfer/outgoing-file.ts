@@ -1,4 +1,4 @@
-/** The bytes of one open file on their way into a channel. */
+/** Sends the bytes of one open file on a channel: data, holes, and the end with a checksum. */
 import { read, readSync } from "node:fs";
 import { promisify } from "node:util";
 import { reasonOf, VsockboxError } from "../../errors.ts";
@@ -12,28 +12,28 @@ import { FILE_STREAM } from "./transfer.ts";
 
 const readAsync = promisify(read);
 
-/** A file of up to this size is read at once: the thread pool would take longer than the disk. */
+/** A file of up to this size is read synchronously: the thread pool would be slower than the disk. */
 const SMALL_FILE_BYTES = 64 * 1024;
 
-/** Most that is read of a file beyond the size that it reports, in bytes. */
+/** Limit of bytes that are read of a file beyond its reported size. */
 const MAX_UNSIZED_BYTES = 64 * 1024 * 1024;
 
 /** A block of st_blocks, stat(2). */
 const STAT_BLOCK_BYTES = 512;
 
 /**
- * The size of a file by its facts, in bytes; 0 if it is not known: files of /proc report 0 bytes, files
- * of /sys a page, and neither has blocks.
+ * Returns the size of a file in bytes; 0 if it is unknown: files of /proc report 0 bytes, files of /sys
+ * a page, and neither has blocks.
  */
 export function knownSize({ size, blocks }: Pick<InodeStatus, "size" | "blocks">): number {
   return blocks === 0 && size <= SMALL_FILE_BYTES ? 0 : size;
 }
 
-/** What is sent of a file. */
+/** Options of {@link OutgoingFile}. */
 export interface OutgoingFileOptions {
   /** {@link knownSize}. */
   size: number;
-  /** Of 512 bytes that the file has on the disk. */
+  /** Blocks of 512 bytes that the file occupies on the disk. */
   blocks: number;
   checksum: boolean;
   /** Called for all bytes that are sent, holes included. */
@@ -55,10 +55,10 @@ export class OutgoingFile {
   }
 
   /**
-   * Sends the bytes and the record of their end.
+   * Sends the bytes and the end record.
    *
-   * @throws {VsockboxError} IO if the file cannot be read, which the receiver has been told; what the
-   * channel throws.
+   * @throws {VsockboxError} IO if the file cannot be read, which the end record has reported; errors of
+   * the channel.
    */
   async send(from: number, shown: () => BytesPath): Promise<void> {
     if (this.#hash !== undefined && from > 0) await hashRange(this.#fd, from, this.#hash);
@@ -69,7 +69,7 @@ export class OutgoingFile {
       else if (blocks * STAT_BLOCK_BYTES < size) await this.#sendSparse(from, size);
       else await this.#sendRange(from, size);
     } catch (thrown) {
-      // The receiver must not take what it has for the whole file.
+      // The end record carries the error, so that the receiver discards the incomplete file.
       if (reasonOf(thrown).errno === undefined || this.#channel.isClosed) throw thrown;
       error = reasonOf(thrown).message;
     }
@@ -82,11 +82,11 @@ export class OutgoingFile {
   }
 
   async #sendSmall(size: number): Promise<void> {
-    // One byte more than it has: a file of /proc says 0.
+    // At least a page: the reported size of a file of /proc is 0.
     const frame = new Uint8Array(DATA_HEADER_BYTES + Math.max(size, 4096));
     for (let total = 0; ;) {
-      const room = frame.length - DATA_HEADER_BYTES;
-      const bytes = readSync(this.#fd, frame, DATA_HEADER_BYTES, room, null);
+      const capacity = frame.length - DATA_HEADER_BYTES;
+      const bytes = readSync(this.#fd, frame, DATA_HEADER_BYTES, capacity, null);
       if (bytes === 0) {
         if (total < size) throw becameShorter(size - total);
         return;
@@ -117,9 +117,9 @@ export class OutgoingFile {
     this.#options.onBytes(bytes);
   }
 
-  /** Reads one piece ahead while the one before is on its way. */
+  /** Sends one piece while the next one is read. */
   async #sendRange(from: number, end: number): Promise<void> {
-    // Two buffers in turn: the kernel has taken one before it is filled again.
+    // Two alternating buffers: a write resolves after the kernel has copied the buffer.
     const buffers = [newBuffer(end - from), newBuffer(end - from)] as const;
     let next = this.#readAt(buffers[0], from, end);
     for (let offset = from, turn = 1; offset < end; turn++) {
@@ -153,7 +153,7 @@ function newBuffer(bytes: number): Uint8Array {
   return new Uint8Array(DATA_HEADER_BYTES + Math.min(MAX_DATA_BYTES, bytes));
 }
 
-/** Files of /proc that give more than they say may never end. */
+/** The error for a file of unknown size, as in /proc, that may not have an end. */
 function endless(): Error {
   const mib = MAX_UNSIZED_BYTES / 1024 / 1024;
   return withErrno("EFBIG", `it says that it is empty and gave more than ${mib} MiB`);
@@ -163,17 +163,17 @@ function becameShorter(missing: number): Error {
   return withErrno("EIO", `the file became ${missing} bytes shorter while it was read`);
 }
 
-/** An error as those of file calls are, by its code: see `reasonOf`. */
+/** An Error like those of file calls, with the errno in `code`: see `reasonOf`. */
 function withErrno(code: string, message: string): Error {
   return Object.assign(new Error(message), { code });
 }
 
 const ZEROS = new Uint8Array(256 * 1024);
 
-/** Blocks of zeros that are hashed before others have a turn. */
+/** Blocks of zeros that are hashed between two turns of the event loop. */
 const TURN_BLOCKS = 64;
 
-/** Feeds a hole, which may be of any size, to a hash, for as long as it is wanted. */
+/** Adds a hole, which may have any size, to a hash; stops if `isWanted` returns false. */
 export async function hashZeros(
   hash: Bun.CryptoHasher,
   bytes: number,
@@ -188,7 +188,7 @@ export async function hashZeros(
   }
 }
 
-/** Feeds a file's first bytes to a hash. */
+/** Adds a file's first bytes to a hash. */
 export async function hashRange(fd: number, bytes: number, hash: Bun.CryptoHasher): Promise<void> {
   const block = new Uint8Array(MAX_DATA_BYTES);
   for (let offset = 0; offset < bytes;) {

@@ -1,4 +1,4 @@
-/** A limit of what one peer may make this side write. */
+/** Limits the bytes that a peer may make this side write. */
 import { VsockboxError } from "../../errors.ts";
 
 /** Counts bytes against a limit. */
@@ -12,7 +12,7 @@ export class ReceivedBytes {
   }
 
   /**
-   * Checks a size that is announced, before anything of it comes.
+   * Checks an announced size before its bytes come.
    *
    * @throws {VsockboxError} IO with EFBIG.
    */
@@ -27,7 +27,7 @@ export class ReceivedBytes {
   }
 
   /**
-   * Counts bytes that have come, holes included.
+   * Counts received bytes, holes included.
    *
    * @throws {VsockboxError} IO with EFBIG.
    */

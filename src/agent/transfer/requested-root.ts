@@ -1,6 +1,6 @@
 /**
- * What a transfer may put at its top: one file or directory, under the name that was asked for. The
- * sender is not trusted, and everything that it sends at depth 0 lands beside files of the receiver.
+ * Checks the entries at depth 0 of a transfer: one file or directory, under the requested name. The
+ * sender is not trusted, and its entries at depth 0 are created beside other files of the receiver.
  */
 import { showPath } from "../../files/bytes-path.ts";
 import { bad } from "../../protocols/agent/json-fields.ts";
@@ -9,7 +9,7 @@ import type { TreeRecord } from "../../protocols/agent/tree-records.ts";
 /** The request that a transfer answers. */
 export interface RequestedEntry {
   name: Uint8Array;
-  /** False: a directory was not asked for. */
+  /** False: only a file was requested. */
   recursive: boolean;
 }
 
@@ -27,7 +27,7 @@ export class RequestedRoot {
   /**
    * Checks the next record.
    *
-   * @throws {VsockboxError} BAD_DATA: another name, a kind that was not asked for, a second entry, or a
+   * @throws {VsockboxError} BAD_DATA: another name, an unrequested kind, a second entry, or a
    * record out of order.
    */
   check(record: TreeRecord): void {
@@ -50,13 +50,13 @@ export class RequestedRoot {
     }
   }
 
-  /** Called for a file that the receiver has already: its bytes and its end do not follow. */
-  passOver(): void {
+  /** Called for a file that the receiver already has: its bytes and its end do not follow. */
+  skipFile(): void {
     this.#isInFile = false;
   }
 
-  /** Whether bytes may come now. */
-  get takesData(): boolean {
+  /** Whether bytes of a file may come now. */
+  get acceptsData(): boolean {
     return this.#isInFile;
   }
 
@@ -70,12 +70,12 @@ export class RequestedRoot {
     if (Buffer.compare(name, record.name) !== 0) {
       throw fail(`${showPath(record.name)} was not asked for`);
     }
-    // A link that is named itself is followed by the sender.
-    const isWanted =
+    // The sender follows a symbolic link at depth 0.
+    const isRequested =
       record.kind === "file" ||
       record.kind === "skipped" ||
       (record.kind === "directory" && recursive);
-    if (!isWanted) throw fail(`a ${record.kind} was not asked for`);
+    if (!isRequested) throw fail(`a ${record.kind} was not asked for`);
     if (++this.#entries > 1) throw fail("one entry was asked for, and more came");
   }
 }

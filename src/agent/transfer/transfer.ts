@@ -1,4 +1,4 @@
-/** What both ends of a transfer share: the summary, progress, and how errors are told. */
+/** Parts of a transfer that both ends share: the summary, progress, and errors of files. */
 import { reasonOf, VsockboxError } from "../../errors.ts";
 import { type BytesPath, showPath } from "../../files/bytes-path.ts";
 import { printable } from "../../text/printable.ts";
@@ -9,23 +9,23 @@ import { field, type JsonObject } from "../../protocols/agent/json-fields.ts";
 /** The stream that a file's bytes travel on. */
 export const FILE_STREAM = 1;
 
-/** Errors that are listed; more are only counted. */
+/** Limit of listed errors; further ones are only counted. */
 const MAX_LISTED_ERRORS = 100;
 
-/** Characters of one error: a path may have 4096, and all errors must fit into one answer. */
+/** Limit of the characters of one error: a path may have 4096, and all errors must fit into one frame. */
 const ERROR_LENGTH = { maxCharacters: 1000 };
 
-/** After these nothing more can be written: the rest of the transfer is not tried. */
+/** Errors that would repeat for every following file: they end the transfer. */
 const FATAL_ERRNOS = new Set(["ENOSPC", "EDQUOT", "EROFS", "EIO", "EMFILE", "ENFILE"]);
 
-/** How far a transfer has come. */
+/** Progress of a transfer. */
 export interface TransferProgress {
   files: number;
-  /** Bytes of files that are there now, those that had been there before included. */
+  /** Bytes of the transferred files, including those that did not have to be sent. */
   bytes: number;
 }
 
-/** What came of a transfer. */
+/** Result of a transfer. */
 export class TransferSummary implements TransferProgress {
   files = 0;
   directories = 0;
@@ -42,13 +42,13 @@ export class TransferSummary implements TransferProgress {
     if (this.errors.length < MAX_LISTED_ERRORS) this.errors.push(printable(message, ERROR_LENGTH));
   }
 
-  /** Adds what the other end noted. */
+  /** Adds the errors of the other end's summary. */
   addErrors(value: JsonObject): void {
     const count = field(value, "errorCount");
     const errors = field(value, "errors");
     if (typeof count !== "number" || !Array.isArray(errors)) return;
-    const room = MAX_LISTED_ERRORS - this.errors.length;
-    const texts = errors.filter((error) => typeof error === "string").slice(0, room);
+    const free = MAX_LISTED_ERRORS - this.errors.length;
+    const texts = errors.filter((error) => typeof error === "string").slice(0, free);
     this.errors.push(...texts.map((error) => printable(error, ERROR_LENGTH)));
     if (Number.isSafeInteger(count) && count > 0) this.errorCount += count;
   }
@@ -66,9 +66,9 @@ export function isFatal(thrown: unknown): boolean {
 }
 
 /**
- * Opens the directory that a transfer goes into, links followed.
+ * Opens the destination directory of a transfer; symbolic links are followed.
  *
- * @throws {VsockboxError} IO; REFUSED for a link that another user may have put there.
+ * @throws {VsockboxError} IO; REFUSED for a link that another user may have created.
  */
 export function openDestination(path: BytesPath): DirectoryHandle {
   try {
@@ -78,7 +78,7 @@ export function openDestination(path: BytesPath): DirectoryHandle {
   }
 }
 
-/** A failed file call as the error that is shown, with its path in words. */
+/** Converts the error of a file call, with the operation and the path. */
 export function fileError(operation: string, path: BytesPath, thrown: unknown): VsockboxError {
   if (thrown instanceof VsockboxError) return thrown;
   const { errno, message } = reasonOf(thrown);

@@ -1,7 +1,19 @@
 /**
- * Receiving files and trees from a channel into a directory. What the peer sends is not trusted: every
- * name is one component, each directory is held open and entered without following links, and
- * nothing partial ever stands under a file's own name.
+ * Receives files and trees from a channel into a directory; `tree-sender.ts` describes the records.
+ *
+ * Trust: the peer may send anything. Every name is one component; directories are held open and entered
+ * by descriptor without following links, so that nothing is created outside of the root; with `expected`
+ * the root directory gets only the requested entry, and with `maxBytes` only so many bytes. Owners and
+ * set-ID bits are the sender's choice only with `trustsOwner`.
+ *
+ * Completeness: a file is written without a name (`incoming-file.ts`) and gets it after its size and
+ * checksum are correct, so that its name never shows a part of it. With `resume` an unfinished file is
+ * kept under a hidden name if the connection breaks, and offered to the sender of the next transfer.
+ *
+ * Errors: a failure of one entry (`#guard`) is noted in the summary, and the records of that entry are
+ * skipped: `#skipsFile` until the `end` of a file, `#skippedDepth` until the `leave` of a directory.
+ * Errors that every following file would have, too (ENOSPC), protocol errors and a broken channel end
+ * the transfer.
  */
 import { fchmodSync } from "node:fs";
 import { VsockboxError } from "../../errors.ts";
@@ -18,7 +30,12 @@ import {
   type TreeRecord,
 } from "../../protocols/agent/tree-records.ts";
 import type { Channel } from "../channel/channel.ts";
-import { alreadyThere, IncomingFile, type IncomingFileOptions, occupied } from "./incoming-file.ts";
+import {
+  fileExistsError,
+  IncomingFile,
+  type IncomingFileOptions,
+  occupied,
+} from "./incoming-file.ts";
 import { preserveStatus } from "./file-attributes.ts";
 import { RequestedRoot } from "./requested-root.ts";
 import { ReceivedBytes } from "./receive-limit.ts";
@@ -32,37 +49,37 @@ import {
 
 /** Options of {@link TreeReceiver}. */
 export interface TreeReceiverOptions extends IncomingFileOptions {
-  /** The entries that the root directory may get; undefined: any. */
+  /** The only entry that the root directory may get; undefined: any. */
   expected?: Uint8Array | undefined;
-  /** False: the root directory gets no directory. */
+  /** False: the root directory may not get a directory. */
   recursive?: boolean | undefined;
-  /** Most bytes that are received in all, holes included; undefined: any number. */
+  /** Limit of all received bytes, holes included; undefined: none. */
   maxBytes?: number | undefined;
   onProgress?: ((progress: TransferProgress) => void) | undefined;
 }
 
-/** A directory that is being filled. */
-interface Filled {
-  /** Undefined for the root, which is not ours. */
+/** State of a directory that is being received. */
+interface ReceivedDirectory {
+  /** Undefined for the root, whose attributes are not changed. */
   status: (FileStatus & { isNew: boolean }) | undefined;
   parts: PartFiles | undefined;
 }
 
-/** Writes what comes over a channel below one directory. */
+/** Writes the entries of a transfer below one directory. */
 export class TreeReceiver {
   readonly summary = new TransferSummary();
   readonly #channel: Channel;
   readonly #options: TreeReceiverOptions;
   readonly #limit: ReceivedBytes;
-  /** What the sender may put at depth 0; undefined: anything. */
+  /** Checks the entries at depth 0; undefined: any are accepted. */
   readonly #root: RequestedRoot | undefined;
   #file: IncomingFile | undefined;
-  /** Of the summary, before the file that is being received. */
+  /** Byte counts of the summary before the current file. */
   #before = { bytes: 0, reused: 0 };
-  /** Depth of directories that could not be entered: what is in them is passed over. */
-  #lost = 0;
-  #passOver = false;
-  #directories: DirectoryStack<Filled> | undefined;
+  /** Depth below a directory that could not be entered: its records are skipped. */
+  #skippedDepth = 0;
+  #skipsFile = false;
+  #directories: DirectoryStack<ReceivedDirectory> | undefined;
 
   constructor(channel: Channel, options: TreeReceiverOptions) {
     this.#channel = channel;
@@ -82,7 +99,11 @@ export class TreeReceiver {
    * `resume` if the connection broke.
    */
   async receive(root: DirectoryHandle, shown: BytesPath): Promise<void> {
-    using directories = new DirectoryStack<Filled>(root, shown, this.#filled(undefined));
+    using directories = new DirectoryStack<ReceivedDirectory>(
+      root,
+      shown,
+      this.#newDirectory(undefined),
+    );
     this.#directories = directories;
     let keepPart = false;
     try {
@@ -97,7 +118,7 @@ export class TreeReceiver {
           await this.#onData(item.bytes);
         } else await this.#onRecord(decodeTreeRecord(item.value));
       }
-      if (this.#file !== undefined || directories.depth > 0 || this.#lost > 0) {
+      if (this.#file !== undefined || directories.depth > 0 || this.#skippedDepth > 0) {
         keepPart = this.#options.resume;
         throw bad("it ended in the middle");
       }
@@ -106,11 +127,11 @@ export class TreeReceiver {
     }
   }
 
-  #filled(status: Filled["status"]): Filled {
+  #newDirectory(status: ReceivedDirectory["status"]): ReceivedDirectory {
     return { status, parts: this.#options.resume ? new PartFiles() : undefined };
   }
 
-  get #stack(): DirectoryStack<Filled> {
+  get #stack(): DirectoryStack<ReceivedDirectory> {
     if (this.#directories === undefined) throw new Error("nothing is being received");
     return this.#directories;
   }
@@ -124,7 +145,7 @@ export class TreeReceiver {
         () => file.shown,
         () => file.write(bytes),
       );
-    } else if (!this.#passOver) throw bad("bytes came outside of a file");
+    } else if (!this.#skipsFile) throw bad("bytes came outside of a file");
   }
 
   #advance(bytes: number): void {
@@ -133,10 +154,11 @@ export class TreeReceiver {
   }
 
   async #onRecord(record: TreeRecord): Promise<void> {
-    const inFile = this.#file !== undefined || this.#passOver;
+    const inFile = this.#file !== undefined || this.#skipsFile;
     const forFile = record.kind === "from" || record.kind === "hole" || record.kind === "end";
     if (inFile !== forFile) throw bad(`a ${record.kind} record has no place here`);
-    if (this.#stack.depth + this.#lost === 0 && "name" in record) this.#root?.checkTop(record);
+    if (this.#stack.depth + this.#skippedDepth === 0 && "name" in record)
+      this.#root?.checkTop(record);
     switch (record.kind) {
       case "directory":
         return this.#enter(record);
@@ -157,7 +179,7 @@ export class TreeReceiver {
     }
   }
 
-  /** Notes what fails with one entry; throws what ends the transfer. */
+  /** Notes the failure of one entry; throws an error that ends the transfer. */
   async #guard(shown: () => BytesPath, action: () => unknown): Promise<void> {
     try {
       await action();
@@ -166,22 +188,22 @@ export class TreeReceiver {
       if (isFatal(error) || error.code === "BAD_DATA") throw error;
       this.summary.note(error.message);
       if (this.#file !== undefined) {
-        this.#giveUpFile(this.#file);
-        this.#passOver = true;
+        this.#abandonFile(this.#file);
+        this.#skipsFile = true;
       }
     }
   }
 
-  /** Only bytes of files that are there are counted. */
-  #giveUpFile(file: IncomingFile): void {
+  /** Abandons a file; only bytes of complete files are counted. */
+  #abandonFile(file: IncomingFile): void {
     file.abandon(false);
     this.#file = undefined;
     Object.assign(this.summary, this.#before);
   }
 
   async #enter(record: TreeRecord & { kind: "directory" }): Promise<void> {
-    if (this.#lost > 0) {
-      this.#lost++;
+    if (this.#skippedDepth > 0) {
+      this.#skippedDepth++;
       return;
     }
     const stack = this.#stack;
@@ -189,7 +211,7 @@ export class TreeReceiver {
     const shown = () => stack.shown(record.name);
     await this.#guard(shown, () => {
       const existing = stack.top.find(record.name);
-      // A copy that is broken off leaves no directory that only its owner can enter.
+      // Accessible to others from the start, in case the transfer ends before the mode is applied.
       if (existing === undefined) {
         stack.top.makeDirectory(
           record.name,
@@ -201,15 +223,15 @@ export class TreeReceiver {
       }
       const handle = stack.top.openDirectory(record.name);
       const status = { ...record, isNew: existing === undefined };
-      stack.enter(handle, record.name, this.#filled(status));
+      stack.enter(handle, record.name, this.#newDirectory(status));
       this.summary.directories++;
     });
-    if (stack.depth === depth) this.#lost = 1;
+    if (stack.depth === depth) this.#skippedDepth = 1;
   }
 
   async #leave(): Promise<void> {
-    if (this.#lost > 0) {
-      this.#lost--;
+    if (this.#skippedDepth > 0) {
+      this.#skippedDepth--;
       return;
     }
     const stack = this.#stack;
@@ -220,17 +242,17 @@ export class TreeReceiver {
       () => shown,
       () => stack.leave(({ fd }, { state }) => this.#applyStatus(fd, state.status)),
     );
-    // What cannot be reached any more is passed over.
-    this.#lost = depth - 1 - stack.depth;
+    // The directories above that could not be entered again are skipped.
+    this.#skippedDepth = depth - 1 - stack.depth;
   }
 
-  #applyStatus(fd: number, status: Filled["status"]): void {
+  #applyStatus(fd: number, status: ReceivedDirectory["status"]): void {
     if (status === undefined) return;
     const own = statDescriptor(fd);
     if (this.#options.preserve) {
       preserveStatus(fd, status, { now: own, kept: own }, this.#options.trustsOwner !== false);
     } else if (status.isNew) {
-      // A directory below one with the set-group-ID bit has inherited it.
+      // A directory inherits the set-group-ID bit.
       const inherited = own.mode & S_ISGID;
       fchmodSync(fd, (status.mode & 0o777 & ~process.umask()) | inherited);
     }
@@ -240,7 +262,7 @@ export class TreeReceiver {
     const negotiates = this.#options.resume || this.#options.keep;
     const { bytes, reused } = this.summary;
     this.#before = { bytes, reused };
-    if (this.#lost === 0) {
+    if (this.#skippedDepth === 0) {
       this.#limit.expect(record.size ?? 0);
       const stack = this.#stack;
       const shown = () => stack.shown(record.name);
@@ -251,7 +273,7 @@ export class TreeReceiver {
     }
     const file = this.#file;
     if (!negotiates) {
-      this.#passOver = file === undefined;
+      this.#skipsFile = file === undefined;
       if (file !== undefined) {
         await this.#guard(
           () => file.shown,
@@ -260,8 +282,8 @@ export class TreeReceiver {
       }
       return;
     }
-    if (file === undefined || file.isThere()) {
-      // A file that cannot be received is not sent either.
+    if (file === undefined || file.isUpToDate()) {
+      // `same` also makes the sender skip a file that cannot be received.
       if (file !== undefined) {
         this.summary.files++;
         this.summary.reused += record.size ?? 0;
@@ -301,12 +323,12 @@ export class TreeReceiver {
 
   async #endFile(record: TreeRecord & { kind: "end" }): Promise<void> {
     const file = this.#file;
-    this.#passOver = false;
+    this.#skipsFile = false;
     if (file === undefined) return;
     if (record.error !== undefined) {
-      // The sender has noted it, too, but the receiving side may be the one that reports.
+      // The sender has noted it, too, but only one of the two summaries may be shown.
       const shown = showPath(file.shown);
-      this.#giveUpFile(file);
+      this.#abandonFile(file);
       this.summary.note(`read ${shown}: ${record.error}`);
       return;
     }
@@ -318,11 +340,11 @@ export class TreeReceiver {
         this.summary.files++;
       },
     );
-    this.#passOver = false;
+    this.#skipsFile = false;
   }
 
   async #makeLink(record: TreeRecord & { kind: "link" }): Promise<void> {
-    if (this.#lost > 0) return;
+    if (this.#skippedDepth > 0) return;
     const stack = this.#stack;
     const shown = () => stack.shown(record.name);
     await this.#guard(shown, () => {
@@ -332,7 +354,7 @@ export class TreeReceiver {
         throw occupied(shown(), "it is a directory");
       }
       if (existing !== undefined && this.#options.keep) return;
-      if (existing !== undefined && this.#options.exclusive) throw alreadyThere(shown());
+      if (existing !== undefined && this.#options.exclusive) throw fileExistsError(shown());
       const name = existing === undefined ? record.name : temporaryName();
       top.makeLink(bytesPath(record.target), name);
       this.#preserveLink(top, name, record);

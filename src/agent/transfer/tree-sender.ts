@@ -1,7 +1,22 @@
 /**
- * Sending files and trees over a channel: the same on the host (upload) and in the guest (download).
- * A tree is walked by descriptors, and no link in it is followed, so that a user that may write to the
- * tree cannot lead the walk out of it.
+ * Sends files and trees on a channel: on the host for an upload, in the guest for a download.
+ *
+ * A transfer is a sequence of records (`protocols/agent/tree-records.ts`) and data, in one direction:
+ *
+ *   directory NAME … leave     an entry of the current directory, its own entries, and its end
+ *   file NAME … end            a file: data on FILE_STREAM and `hole` records, then `end` with a checksum
+ *   link NAME TARGET           a symbolic link
+ *   skipped NAME ERROR         an entry that could not be read; the transfer goes on
+ *
+ * Holes of a sparse file are records without bytes, found by SEEK_HOLE (`outgoing-file.ts`).
+ *
+ * With `resume` or `keep` the sender waits after each `file` record for the receiver's offer, a control
+ * message: `same` (nothing is to be sent, and no `end` follows) or `part` with the size and hash of an
+ * unfinished file. The sender compares the hash with its own file and answers with a `from` record, the
+ * offset of the first byte that follows: the offered size if the hash is the same, else 0.
+ *
+ * The operand itself may be a symbolic link; no link below it is followed. The tree is walked by
+ * directory descriptors, so that a user with write access to it cannot redirect the walk out of it.
  */
 import { closeSync, constants } from "node:fs";
 import { VsockboxError } from "../../errors.ts";
@@ -38,10 +53,10 @@ import {
   TransferSummary,
 } from "./transfer.ts";
 
-/** One is asked for at a time. */
+/** Limit of offers that have not been read; one `file` record causes one offer. */
 const MAX_WAITING_OFFERS = 16;
 
-/** To read a file; a FIFO in its place must not block. */
+/** To read a file; O_NONBLOCK, since opening a FIFO would block. */
 const READ_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK;
 
 const SELF = Buffer.from(".");
@@ -52,17 +67,17 @@ export interface TreeSenderOptions extends TransferFlags {
   onProgress?: ((progress: TransferProgress) => void) | undefined;
 }
 
-/** Where the walk of a directory is. */
+/** Position in a directory that is being sent. */
 interface Cursor {
   entries: readonly DirectoryEntry[];
   next: number;
 }
 
-/** A file or directory that is to be sent. */
+/** An opened file or directory to be sent. */
 export interface OpenedSource {
-  /** Opened only to be named; it stays the caller's. */
+  /** Opened with O_PATH; the caller closes it. */
   fd: number;
-  /** Opens the same to be read. */
+  /** Opens the same file for reading. */
   open(flags: number): number;
 }
 
@@ -86,11 +101,11 @@ export class TreeSender {
   }
 
   /**
-   * Sends a file or tree under the given name. A symbolic link that is named itself is followed;
-   * links below are sent as links.
+   * Sends a file or tree under the given name. A symbolic link at `path` is followed; links below it
+   * are sent as links.
    *
-   * @throws {VsockboxError} if `path` itself cannot be read, or the channel fails. What cannot be read
-   * below is noted in the summary, reported to the receiver, and left out.
+   * @throws {VsockboxError} if `path` itself cannot be read, or the channel fails. Unreadable entries
+   * below it are noted in the summary, reported to the receiver, and skipped.
    */
   async send(path: BytesPath, name: Uint8Array): Promise<void> {
     try {
@@ -189,7 +204,7 @@ export class TreeSender {
     this.summary.directories++;
   }
 
-  /** Sends the next entry of the innermost directory, or leaves that; false at the end of the tree. */
+  /** Sends the next entry of the innermost directory, or its end; returns false at the end of the tree. */
   async #step(stack: DirectoryStack<Cursor>): Promise<boolean> {
     const cursor = stack.state;
     const entry = cursor.entries[cursor.next++];
@@ -208,7 +223,8 @@ export class TreeSender {
     try {
       stack.leave();
     } catch (thrown) {
-      for (let lost = depth - 1; lost > stack.depth; lost--) await this.#record({ kind: "leave" });
+      for (let level = depth - 1; level > stack.depth; level--)
+        await this.#record({ kind: "leave" });
       await this.#skip(() => stack.shown(), name, thrown);
     }
     return true;
@@ -220,7 +236,7 @@ export class TreeSender {
     shown: () => BytesPath,
   ): Promise<void> {
     const { top } = stack;
-    // What is not a regular file after all is found out when it is open.
+    // A file that is not regular any more is detected after opening it.
     if (type === DT_REG) return this.#sendFile(top.openFile(name, READ_FLAGS), shown, name);
     const status = top.find(name);
     if (status === undefined) throw vanished();
@@ -244,7 +260,7 @@ export class TreeSender {
     }
   }
 
-  /** Leaves out what cannot be read, and reports it; a broken channel is not such a case. */
+  /** Reports an entry that cannot be read, and skips it; throws if the channel is the reason. */
   async #skip(shown: () => BytesPath, name: Uint8Array, thrown: unknown): Promise<void> {
     if (this.#channel.isClosed) throw thrown;
     const error = fileError("read", shown(), thrown);
@@ -272,7 +288,7 @@ export class TreeSender {
       }
       this.summary.files++;
     } catch (thrown) {
-      // Only bytes of files that arrive are counted.
+      // Only bytes of complete files are counted.
       this.summary.bytes = bytes;
       this.summary.reused = reused;
       throw thrown;
@@ -281,7 +297,7 @@ export class TreeSender {
     }
   }
 
-  /** Where to begin: 0 but for a resumed file; undefined if nothing is to be sent. */
+  /** Returns the offset of the first byte to send: 0 without resume; undefined if nothing is to be sent. */
   async #agreeOnStart(fd: number, size: number): Promise<number | undefined> {
     if (!this.#options.resume && !this.#options.keep) return 0;
     const offer = await this.#nextOffer();

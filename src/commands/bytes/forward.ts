@@ -1,5 +1,5 @@
 /** `vsockbox forward`: ports and Unix sockets of a guest here, and of this machine there. */
-import { greetAgent, OldAgentError } from "../../agent/client/handshake.ts";
+import { performHandshake, OldAgentError } from "../../agent/client/handshake.ts";
 import { reasonOf, VsockboxError } from "../../errors.ts";
 import { formatEndpoint } from "../../text/endpoint.ts";
 import { parseForward } from "../../net/forward-spec.ts";
@@ -116,11 +116,11 @@ export const command: Command = {
 /**
  * Connects once: a listener that leads nowhere would only be noticed with its first connection.
  *
- * @throws {VsockboxError} UNAVAILABLE, TIMEOUT, REFUSED, as `greetAgent`.
+ * @throws {VsockboxError} UNAVAILABLE, TIMEOUT, REFUSED, as `performHandshake`.
  */
 async function assertReachable({ address, options }: AgentTarget): Promise<void> {
   try {
-    const { connection } = await greetAgent(address, options);
+    const { connection } = await performHandshake(address, options);
     await connection.stream.close();
   } catch (thrown) {
     // An old agent forwards TCP ports all the same.

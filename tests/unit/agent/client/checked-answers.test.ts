@@ -147,12 +147,12 @@ describe("RequestedRoot", () => {
   });
 
   test("bytes belong to a file, and a file that is there already has none", () => {
-    expect(check([]).takesData).toBe(false);
-    expect(check([file("app")]).takesData).toBe(true);
-    expect(check([file("app"), end]).takesData).toBe(false);
+    expect(check([]).acceptsData).toBe(false);
+    expect(check([file("app")]).acceptsData).toBe(true);
+    expect(check([file("app"), end]).acceptsData).toBe(false);
     const root = check([directory("app"), file("a")]);
-    root.passOver();
-    expect(root.takesData).toBe(false);
+    root.skipFile();
+    expect(root.acceptsData).toBe(false);
     expect(() => root.check(file("b"))).not.toThrow();
   });
 });
