@@ -5,6 +5,8 @@
  * operation, the address, the errno of the kernel, and a hint.
  */
 
+import { descriptionOfName, kernelName } from "./system-errors.ts";
+
 /**
  * The kinds of failures with their exit statuses; the numbers are those of sysexits.h if one fits.
  */
@@ -108,9 +110,16 @@ export function reasonOf(thrown: unknown): Reason {
   if (thrown instanceof VsockboxError) return { errno: thrown.errno, message: thrown.message };
   if (!(thrown instanceof Error)) return { errno: undefined, message: String(thrown) };
   const code: unknown = Reflect.get(thrown, "code");
-  const errno = typeof code === "string" && /^E[A-Z0-9]+$/.test(code) ? code : undefined;
+  if (typeof code !== "string" || !/^E[A-Z0-9]+$/.test(code)) {
+    return { errno: undefined, message: thrown.message };
+  }
+  const errno = kernelName(code);
   const words = /^E[A-Z0-9]+: ([^,]*)/.exec(thrown.message)?.[1];
-  return { errno, message: errno === undefined ? thrown.message : (words ?? thrown.message) };
+  // The runtime's words are those of other systems, or of another call.
+  return {
+    errno,
+    message: words === undefined ? thrown.message : (descriptionOfName(errno) ?? words),
+  };
 }
 
 /** A path by descriptor means nothing to the user: the operation names the file. */
@@ -118,13 +127,23 @@ function isDescriptor(path: string): boolean {
   return /^\/proc\/(?:self|\d+)\/fd\//.test(path);
 }
 
+/** The operation of an error that its thrower has not named: the system call, if there is one. */
+function ownOperation(thrown: unknown, errno: string | undefined): string {
+  if (errno === undefined) return "internal error";
+  const call: unknown = thrown instanceof Error ? Reflect.get(thrown, "syscall") : undefined;
+  return typeof call === "string" && call !== "" ? call : "system call";
+}
+
 /**
  * Converts any thrown value to a {@link VsockboxError}. One that is not is a defect of vsockbox, unless
  * it carries an errno name, as the errors of Bun's file and process calls do.
+ *
+ * @param named the operation that failed; undefined: the system call that the error names.
  */
-export function toVsockboxError(thrown: unknown, operation = "vsockbox"): VsockboxError {
+export function toVsockboxError(thrown: unknown, named?: string): VsockboxError {
   if (thrown instanceof VsockboxError) return thrown;
   const { errno, message } = reasonOf(thrown);
+  const operation = named ?? ownOperation(thrown, errno);
   const path: unknown = thrown instanceof Error ? Reflect.get(thrown, "path") : undefined;
   return new VsockboxError({
     code: errno === undefined ? "SOFTWARE" : "IO",

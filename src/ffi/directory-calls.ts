@@ -5,7 +5,7 @@
  */
 import { FFIType, type Pointer } from "bun:ffi";
 import { cString, lastErrno, openLibc, ptr } from "./libc.ts";
-import { errnoMessage, errnoName } from "./errno.ts";
+import { errnoMessage, errnoName } from "../system-errors.ts";
 import type { FileTime } from "./file-time.ts";
 
 const { i32, u32, i64_fast, pointer } = FFIType;

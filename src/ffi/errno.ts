@@ -1,8 +1,6 @@
-/** errno numbers, their names and words, and what a failed system call means to the user. */
-import { getSystemErrorMap } from "node:util";
+/** The errno numbers that the code decides by, and what a failed system call means to the user. */
 import { VsockboxError, type ErrorCode } from "../errors.ts";
-
-const SYSTEM_ERRORS = getSystemErrorMap();
+import { errnoMessage, errnoName } from "../system-errors.ts";
 
 /** The numbers that the code itself decides by. errno(3); equal on x86-64 and arm64. */
 export const ERRNO = {
@@ -25,16 +23,6 @@ export const ERRNO = {
   ECONNREFUSED: 111,
   EINPROGRESS: 115,
 } as const;
-
-/** The errno's name, such as ECONNRESET, or `errno 4711` for an unknown one. */
-export function errnoName(errno: number): string {
-  return SYSTEM_ERRORS.get(-errno)?.[0] ?? `errno ${errno}`;
-}
-
-/** The errno's description, as strerror(3) returns it. */
-export function errnoMessage(errno: number): string {
-  return SYSTEM_ERRORS.get(-errno)?.[1] ?? "unknown error";
-}
 
 /** What a failed system call was about, for {@link systemError}. */
 export interface SystemCall {

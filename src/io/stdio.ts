@@ -12,8 +12,26 @@ const FILE_CHUNK_BYTES = 256 * 1024;
 /** What is at least so long goes to the kernel without a copy in the runtime, in bytes. */
 const DIRECT_WRITE_BYTES = 16 * 1024;
 
-/** Standard input until its end. A closed standard input is an empty one. */
-export function standardInput(): ByteSource {
+/**
+ * Reads standard input until its end. A closed standard input is an empty one.
+ *
+ * @throws {VsockboxError} IO while it is read, such as EISDIR for a directory.
+ */
+export async function* standardInput(): AsyncGenerator<Uint8Array> {
+  try {
+    yield* openStandardInput();
+  } catch (thrown) {
+    throw new VsockboxError({
+      code: "IO",
+      operation: "read",
+      address: "standard input",
+      ...reasonOf(thrown),
+      cause: thrown,
+    });
+  }
+}
+
+function openStandardInput(): ByteSource {
   try {
     // The runtime's own stream begins a regular file at its first byte, wherever the descriptor
     // stands: `(read line; vsockbox …) < file` would see the line twice.

@@ -57,6 +57,21 @@ describe("toVsockboxError", () => {
     ]);
   });
 
+  test("names the system call if nothing else names the operation", () => {
+    const at = (syscall: unknown, named?: string) =>
+      toVsockboxError(Object.assign(new Error("EISDIR: x"), { code: "EISDIR", syscall }), named)
+        .message;
+    expect([at("read"), at(""), at(undefined), at("read", "read standard input")]).toEqual([
+      "read: is a directory (EISDIR)",
+      "system call: is a directory (EISDIR)",
+      "system call: is a directory (EISDIR)",
+      "read standard input: is a directory (EISDIR)",
+    ]);
+    expect(toVsockboxError(new TypeError("x is not a function")).message).toBe(
+      "internal error: x is not a function",
+    );
+  });
+
   test("calls everything else a defect", () => {
     expect(toVsockboxError(new TypeError("x is not a function")).code).toBe("SOFTWARE");
     expect(toVsockboxError("text").code).toBe("SOFTWARE");

@@ -18,6 +18,7 @@ const ROOT = join(import.meta.dir, "../../src");
 /** Rooms that everything may import: the error family and what this program is. */
 const BASE: ReadonlySet<string> = new Set([
   "errors.ts",
+  "system-errors.ts",
   "start-error.ts",
   "version.ts",
   "text",
@@ -27,7 +28,8 @@ const BASE: ReadonlySet<string> = new Set([
 /** Which rooms a room may import, beside {@link BASE} and itself; the order is that of the layers. */
 const LAYERS: Readonly<Record<string, readonly string[]>> = {
   // Values: text in, text out.
-  "errors.ts": [],
+  "system-errors.ts": [],
+  "errors.ts": ["system-errors.ts"],
   "version.ts": [],
   "start-error.ts": [],
   text: [],

@@ -1,5 +1,5 @@
 /** A command in a guest, independent of the protocol that carries it. */
-import { reasonOf, VsockboxError } from "../../errors.ts";
+import { toVsockboxError, type VsockboxError } from "../../errors.ts";
 import type { TerminalSize } from "../../protocols/agent/messages.ts";
 
 /** Exit status of a command. */
@@ -45,12 +45,21 @@ export async function feedInput(
   source: AsyncIterable<Uint8Array>,
 ): Promise<void> {
   try {
-    for await (const chunk of source) await process.write(chunk);
+    for await (const chunk of source) {
+      // The reading side reports a broken connection, with the position that it had reached.
+      if (!(await isWritten(process, chunk))) return;
+    }
     process.endInput();
   } catch (thrown) {
-    // The reading side reports a broken connection, with the position that it had reached.
-    if (thrown instanceof VsockboxError) return;
-    const operation = "read standard input";
-    process.leave(new VsockboxError({ code: "IO", operation, ...reasonOf(thrown) }));
+    process.leave(toVsockboxError(thrown, "read standard input"));
+  }
+}
+
+async function isWritten(process: RemoteProcess, chunk: Uint8Array): Promise<boolean> {
+  try {
+    await process.write(chunk);
+    return true;
+  } catch {
+    return false;
   }
 }

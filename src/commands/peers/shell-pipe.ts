@@ -39,7 +39,8 @@ export async function runPiped(remote: RemoteShell, json: boolean): Promise<numb
   const begin = performance.now();
   const output = new StandardOutput(1);
   const events = json ? eventOutput(output) : undefined;
-  void sendInput(remote).catch(() => undefined);
+  // Without its end, which is typed, the command would wait for ever.
+  void sendInput(remote).catch((thrown: unknown) => remote.abort(toVsockboxError(thrown, "send")));
   try {
     const status = await remote.run((bytes) =>
       events === undefined ? output.write(bytes) : events.onStdout(bytes),

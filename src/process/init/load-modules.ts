@@ -1,7 +1,8 @@
 /** Loading the kernel modules of an image, without any other program. */
 import { release } from "node:os";
 import { reasonOf } from "../../errors.ts";
-import { ERRNO, errnoMessage, errnoName } from "../../ffi/errno.ts";
+import { ERRNO } from "../../ffi/errno.ts";
+import { errnoMessage, errnoName } from "../../system-errors.ts";
 import { loadModuleFile } from "../../ffi/kernel-module.ts";
 import { moduleParameters } from "./kernel-command-line.ts";
 

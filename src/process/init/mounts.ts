@@ -2,7 +2,8 @@
 import { chmodSync, lstatSync, mkdirSync, statSync, symlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { reasonOf } from "../../errors.ts";
-import { ERRNO, errnoMessage, errnoName } from "../../ffi/errno.ts";
+import { ERRNO } from "../../ffi/errno.ts";
+import { errnoMessage, errnoName } from "../../system-errors.ts";
 import {
   DEVPTS_SUPER_MAGIC,
   filesystemMagic,

@@ -1,7 +1,8 @@
 /** Powers off or reboots the VM whose PID 1 this process is. */
 import { constants } from "node:os";
 import { VsockboxError } from "../../errors.ts";
-import { errnoMessage, errnoName, systemError } from "../../ffi/errno.ts";
+import { systemError } from "../../ffi/errno.ts";
+import { errnoMessage, errnoName } from "../../system-errors.ts";
 import { remountReadOnly } from "../../ffi/mount.ts";
 import {
   RebootCommand,
