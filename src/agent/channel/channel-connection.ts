@@ -1,4 +1,23 @@
-/** Several channels over one connection, behind a Hello; the same for either end. */
+/**
+ * The channel multiplexer: any number of channels (`channel.ts`) on one connection, the same code for
+ * the host and the agent. It begins after both sides have exchanged Hello.
+ *
+ * Numbers: the side that connected opens channels with odd numbers, the agent with even ones, each in
+ * ascending order. A frame for a number that was never opened ends the connection (BAD_DATA); a frame for
+ * a closed channel is ignored, since it may have crossed the Close.
+ *
+ * Sending: Data and Records are limited by the credit of their channel. All other frames (answers such as
+ * Credit, Close and Pong) need none, since waiting for credit could deadlock both sides; instead no more
+ * frames are read while more than MAX_UNSENT_ANSWER_BYTES of them are unsent. Frames below COALESCE_BYTES
+ * are collected until the end of the event loop's turn and sent in one write.
+ *
+ * Receiving: {@link ChannelConnection.run} dispatches each frame to its channel and never waits for a
+ * reader, since the windows limit the unread bytes.
+ *
+ * End: after EOF, a broken connection, a protocol error or a Stderr frame (an error of the peer's whole
+ * connection) all open channels and pings end with the same error. While channels or pings are open,
+ * `peer-liveness.ts` detects a peer that is silent, by pings.
+ */
 import { toVsockboxError, VsockboxError } from "../../errors.ts";
 import {
   type ChannelFrame,
@@ -20,8 +39,8 @@ import { type LivenessLimits, type LivenessPhase, PeerLiveness } from "./peer-li
 export const MAX_CHANNELS = 1024;
 
 /**
- * Frames that take no credit are answers to the peer's own: above so many bytes of them that it has
- * not taken, nothing more is read from it. Peers that read never come near.
+ * Limit of unsent frames that need no credit, in bytes; above it no frames are read. They are answers
+ * to the peer's frames, so a peer that reads its answers stays far below.
  */
 const MAX_UNSENT_ANSWER_BYTES = 1024 * 1024;
 
@@ -29,17 +48,17 @@ const MAX_UNSENT_ANSWER_BYTES = 1024 * 1024;
 export interface ChannelConnectionOptions {
   /** The side that connected numbers its channels oddly. */
   side: "client" | "agent";
-  /** The window that the peer's Hello gives our channels, in bytes. */
+  /** Window of the peer's Hello: the initial credit of each channel, in bytes. */
   peerWindow: number;
-  /** What unread input of all channels of this process has to share; undefined: no limit. */
+  /** Limit of the unread items of all channels of this process; undefined: only their windows. */
   budget?: MemoryBudget | undefined;
   /** Called for each channel that the peer opens. */
   onOpen: (channel: Channel, request: JsonObject) => void;
-  /** How much silence of the peer is allowed while an answer is due; undefined: any. */
+  /** Limits of the peer's silence while an answer is due; undefined: none. */
   liveness?: LivenessLimits | undefined;
 }
 
-/** A peer that neither closes the connection nor sends anything. */
+/** Thrown for a peer that neither closes the connection nor sends anything. */
 export class SilentPeerError extends VsockboxError {
   /** Whether the peer has sent anything since the last request. */
   readonly phase: LivenessPhase;
@@ -59,7 +78,7 @@ function formatSeconds(milliseconds: number): string {
   return `${Math.round(milliseconds / 100) / 10} s`;
 }
 
-/** The connection behind all channels. Call {@link run}, else nothing comes in. */
+/** All channels of one connection. Frames are only read by {@link run}. */
 export class ChannelConnection implements ChannelCarrier {
   readonly #connection: FrameConnection;
   readonly #options: ChannelConnectionOptions;
@@ -76,7 +95,7 @@ export class ChannelConnection implements ChannelCarrier {
   #broken: VsockboxError | undefined;
   readonly #liveness: PeerLiveness | undefined;
   #livenessTimer: Timer | undefined;
-  /** When the last frame came in, by performance.now(). */
+  /** Time of the last received frame, by performance.now(). */
   lastFrameAt = performance.now();
 
   constructor(connection: FrameConnection, options: ChannelConnectionOptions) {
@@ -89,15 +108,15 @@ export class ChannelConnection implements ChannelCarrier {
     connection.limitFrames(MAX_CHANNEL_FRAME_BYTES);
   }
 
-  /** How many channels are open. */
-  get channels(): number {
+  /** Number of open channels. */
+  get openChannels(): number {
     return this.#channels.size;
   }
 
   /**
    * Opens a channel.
    *
-   * @throws {VsockboxError} TRANSPORT where the connection is gone; resources (E2BIG) for a request
+   * @throws {VsockboxError} TRANSPORT if the connection has ended; resources (E2BIG) for a request
    * that is longer than a frame.
    */
   open(request: JsonObject, onControl?: (value: JsonObject) => void): Channel {
@@ -105,7 +124,7 @@ export class ChannelConnection implements ChannelCarrier {
     const frame = encodeChannelJson("open", this.#nextId, request);
     // The peer would end the whole connection.
     if (frame.length > MAX_CHANNEL_FRAME_BYTES) throw requestTooLong(frame.length);
-    const channel = this.#make(this.#nextId);
+    const channel = this.#addChannel(this.#nextId);
     this.#nextId += 2;
     if (onControl !== undefined) channel.onControl = onControl;
     this.write(frame).catch(() => undefined);
@@ -113,7 +132,7 @@ export class ChannelConnection implements ChannelCarrier {
     return channel;
   }
 
-  /** Watches the peer from now on, for as long as anything is open. */
+  /** Checks the peer's liveness from now on, while any channel or ping is open. */
   #expectAnswer(): void {
     const liveness = this.#liveness;
     if (liveness === undefined) return;
@@ -130,7 +149,7 @@ export class ChannelConnection implements ChannelCarrier {
     if (this.#channels.size + this.#pings.length === 0) return this.#stopWatching();
     const { stream } = this.#connection;
     const verdict = liveness.check(performance.now(), stream.lastSignOfLife);
-    // Where this side was held up, the answer may be there and not delivered yet.
+    // If this process was delayed, the answer may be in the kernel.
     if (verdict.kind === "lost" && !stream.hasUndeliveredInput) {
       this.abort(new SilentPeerError(verdict.silentMs, verdict.phase));
     } else if (verdict.kind === "ping") {
@@ -143,14 +162,14 @@ export class ChannelConnection implements ChannelCarrier {
     this.#livenessTimer = undefined;
   }
 
-  #make(id: number): Channel {
+  #addChannel(id: number): Channel {
     const windows = { peerBytes: this.#options.peerWindow, ownBytes: CHANNEL_WINDOW_BYTES };
     const channel = new Channel(this, id, windows, this.#options.budget?.share());
     this.#channels.set(id, channel);
     return channel;
   }
 
-  /** Asks the peer for a sign of life; gives its answer. */
+  /** Sends a Ping; returns the peer's Pong. */
   async ping(value: JsonObject = {}): Promise<JsonObject> {
     if (this.#broken !== undefined) throw this.#broken;
     const answer = this.#sendPing(value);
@@ -172,14 +191,14 @@ export class ChannelConnection implements ChannelCarrier {
   #sendPing(value: JsonObject): Promise<JsonObject> {
     const answer = Promise.withResolvers<JsonObject>();
     this.#pings.push(answer);
-    // A peer that does not read delays this write for ever; the answer's promise ends all the same.
+    // A peer that does not read delays this write without limit; the answer's promise has a limit.
     this.write(encodeJsonFrame(FrameType.Ping, value)).catch(() => undefined);
     return answer.promise;
   }
 
   /**
-   * Sends a frame. A small one waits for others of the same turn of the event loop: many tiny packets
-   * would use up the peer's queue of packets long before its credit.
+   * Sends a frame. A small one is collected with others of the same turn of the event loop: many tiny
+   * packets would fill the peer's queue of packets long before they have used up its credit.
    *
    * @returns when the kernel has a large frame; when a small one is queued.
    */
@@ -192,13 +211,13 @@ export class ChannelConnection implements ChannelCarrier {
     this.#batchBytes += frame.length;
     if (this.#batchBytes >= COALESCE_BYTES) return this.#flush();
     this.#flushTimer ??= setImmediate(() => {
-      // A broken connection is noticed by whoever reads.
+      // The reading side reports a broken connection.
       this.#flush().catch(() => undefined);
     });
     return Promise.resolve();
   }
 
-  /** Sends an answer, which takes no credit. A broken connection is noticed by whoever reads. */
+  /** Sends an answer, which needs no credit. The reading side reports a broken connection. */
   post(frame: Uint8Array): void {
     this.#unsentAnswerBytes += frame.length;
     if (frame.length < COALESCE_BYTES) {
@@ -236,7 +255,7 @@ export class ChannelConnection implements ChannelCarrier {
     return sent;
   }
 
-  /** Called by a channel that was closed from this side. */
+  /** Removes a channel that was closed from this side. */
   forget(channel: Channel): void {
     this.#channels.delete(channel.id);
   }
@@ -252,7 +271,7 @@ export class ChannelConnection implements ChannelCarrier {
         const frame = await this.#connection.next();
         if (frame === undefined) break;
         this.lastFrameAt = performance.now();
-        if (frame.type === FrameType.Stderr) throw saidBy(frame.payload);
+        if (frame.type === FrameType.Stderr) throw connectionError(frame.payload);
         this.#onFrame(decodeChannelFrame(frame));
         if (this.#unsentAnswerBytes > MAX_UNSENT_ANSWER_BYTES) {
           this.#answersSent ??= Promise.withResolvers();
@@ -280,7 +299,7 @@ export class ChannelConnection implements ChannelCarrier {
     this.#connection.stream.abort(reason);
   }
 
-  /** Sends what is queued and closes the connection. */
+  /** Sends the queued frames and closes the connection. */
   async close(): Promise<void> {
     await this.#flush().catch(() => undefined);
     await this.#connection.stream.close();
@@ -308,7 +327,7 @@ export class ChannelConnection implements ChannelCarrier {
         return this.#onOpen(frame.channel, frame.value);
       default: {
         const channel = this.#channels.get(frame.channel);
-        // What was on its way when this side closed the channel is of no interest any more.
+        // A frame that crossed this side's Close is ignored.
         if (channel !== undefined) this.#onChannelFrame(channel, frame);
         else if (!this.#wasOpen(frame.channel)) throw bad("frame", "its channel was never opened");
       }
@@ -359,11 +378,11 @@ export class ChannelConnection implements ChannelCarrier {
       this.post(encodeChannelJson("close", id, encodeError(error)));
       return;
     }
-    this.#options.onOpen(this.#make(id), request);
+    this.#options.onOpen(this.#addChannel(id), request);
   }
 }
 
-/** A control message that makes no sense ends its own channel, not those beside it. */
+/** Passes on a control message; an invalid one ends its channel, not the connection. */
 function handleControl(channel: Channel, value: JsonObject): void {
   try {
     channel.onControl(value);
@@ -374,8 +393,8 @@ function handleControl(channel: Channel, value: JsonObject): void {
   }
 }
 
-/** The peer's last words before it closes the connection. */
-function saidBy(payload: Uint8Array): VsockboxError {
+/** The error of a Stderr frame, which the peer sends before it closes the connection. */
+function connectionError(payload: Uint8Array): VsockboxError {
   return new VsockboxError({
     code: "TRANSPORT",
     operation: "connection",

@@ -1,11 +1,11 @@
-/** A channel as a byte stream, to be joined to a socket: half-close and abort carried over. */
+/** A channel as a byte stream, which can be joined to a socket: End is half-close, an error is an abort. */
 import { toVsockboxError, VsockboxError } from "../../errors.ts";
 import { type Duplex, pump } from "../../io/pump.ts";
 import type { SocketStream } from "../../io/stream.ts";
 import { bad } from "../../protocols/agent/json-fields.ts";
 import type { Channel } from "./channel.ts";
 
-/** Forwarded bytes travel on this stream. */
+/** Number of the stream that carries forwarded bytes. */
 const PIPE_STREAM = 0;
 
 /** A channel that carries nothing but bytes. */
@@ -44,8 +44,8 @@ export class ChannelPipe implements Duplex {
 
 /** Joins a channel to a socket until both directions have ended. Never throws. */
 export async function joinChannel(channel: Channel, stream: SocketStream): Promise<void> {
-  void channel.peerLeft.then(() => {
-    // An error of the peer is a reset, not an end.
+  void channel.peerClosed.then(() => {
+    // An error of the peer must reset the socket, not half-close it.
     channel.result.catch((thrown: unknown) => stream.abort(toVsockboxError(thrown)));
   });
   try {

@@ -1,4 +1,26 @@
-/** One channel of a connection: an ordered sequence of data and records each way, with credit. */
+/**
+ * One channel of the channel multiplexer (`channel-connection.ts`): a request, an ordered sequence of
+ * data and records in each direction, and one result.
+ *
+ * Life of a channel:
+ *
+ *   Open     the request; the side that sends it chooses the number
+ *   Data     bytes of a numbered stream, such as stdin or the bytes of a file
+ *   Record   a JSON object, in order with the data
+ *   Control  a JSON object outside of that order, such as a signal; needs no credit
+ *   End      the sender sends no more Data or Records; the other direction goes on
+ *   Close    a result or an error: both directions are closed, and the number is never used again
+ *
+ * A Close with a result comes after all items of its sender, which the reader still gets. After a Close
+ * with an error the reader gets the unread items before the error, but may stop early (`isAbandoned`). A
+ * Close of this side drops them at once. Frames that cross a Close are ignored.
+ *
+ * Credit: each direction has a window, the number of bytes that the receiver is willing to buffer; it is
+ * announced in Hello. Data and Records use it up (`SendCredit`), a sender without enough of it waits, and
+ * the receiver returns it in Credit frames as its items are read (`ReceiveWindow`). So a channel that is
+ * not read stops its own sender and no other channel. Received items may also be limited by a share of
+ * the agent's {@link BudgetShare memory budget}; a channel that exceeds it is closed with an error.
+ */
 import { VsockboxError } from "../../errors.ts";
 import {
   DATA_HEADER_BYTES,
@@ -18,32 +40,32 @@ import { field, type JsonObject } from "../../protocols/agent/json-fields.ts";
 import { borrowFrameBuffer, frameIn, returnFrameBuffer } from "./frame-buffers.ts";
 import type { BudgetShare } from "./memory-budget.ts";
 
-/** What comes out of a channel, in the order in which the peer sent it. */
+/** A received item, in the order in which the peer sent it. */
 export type ChannelItem =
   { kind: "data"; stream: number; bytes: Uint8Array } | { kind: "record"; value: JsonObject };
 
-/** Frames below this size are put together into one write, in bytes. */
+/** Frames below this size are collected into one write, in bytes. */
 export const COALESCE_BYTES = 64 * 1024;
 
-/** Data below this size is put together while it waits to be read, in bytes. */
+/** Unread data below this size is merged with the item before it, in bytes. */
 const SMALL_BYTES = 4096;
 
-/** Most that is put together, in bytes. */
+/** Limit of a merged item, in bytes. */
 const MERGED_BYTES = 64 * 1024;
 
-/** An item that waits to be read; `room` is what small data is put together in. */
-type QueuedItem = ChannelItem & { cost: number; room?: Uint8Array };
+/** An unread item; `merged` is the growing buffer of an item that small data was merged into. */
+type QueuedItem = ChannelItem & { cost: number; merged?: Uint8Array };
 
-/** What a channel needs of its connection. */
+/** Operations of the connection that a channel uses. */
 export interface ChannelCarrier {
   /**
-   * Sends a frame; resolves when the kernel has it. One below {@link COALESCE_BYTES} may be queued then:
-   * its buffer must not change any more.
+   * Sends a frame; resolves when the kernel has it. One below {@link COALESCE_BYTES} may only be queued
+   * then, so its buffer must not change any more.
    */
   write(frame: Uint8Array): Promise<void>;
-  /** Sends a frame that takes no credit: where too many wait to be sent, nothing more is read. */
+  /** Sends a frame that needs no credit. While too many are unsent, the connection reads no frames. */
   post(frame: Uint8Array): void;
-  /** The channel's number will not be used again. */
+  /** Removes a channel that was closed from this side. */
   forget(channel: Channel): void;
 }
 
@@ -51,23 +73,23 @@ export interface ChannelCarrier {
 export class Channel {
   readonly id: number;
   /**
-   * The peer's final word; rejects with its error, or with TRANSPORT where the connection broke.
-   * Nobody has to wait for it.
+   * The result in the peer's Close; rejects with its error, or with TRANSPORT if the connection broke.
+   * A rejection need not be handled.
    */
   readonly result: Promise<JsonObject>;
-  /** Resolves when the peer has closed the channel or is gone. Never rejects. */
-  readonly peerLeft: Promise<void>;
-  /** Called at once for every Control of the peer, whatever else is queued. */
+  /** Resolves when the peer has closed the channel, or the connection has ended. Never rejects. */
+  readonly peerClosed: Promise<void>;
+  /** Called for every Control of the peer when it arrives, ahead of unread items. */
   onControl: (value: JsonObject) => void = () => undefined;
-  /** Whether the peer is known to have read the Open. */
+  /** Whether the peer has certainly read the Open. */
   hasBegun = false;
 
   readonly #carrier: ChannelCarrier;
   readonly #credit: SendCredit;
   readonly #window: ReceiveWindow;
   readonly #outcome = Promise.withResolvers<JsonObject>();
-  readonly #left = Promise.withResolvers<void>();
-  /** What unread items hold, where that is limited beyond the window. */
+  readonly #peerClosed = Promise.withResolvers<void>();
+  /** Accounts for unread items in the memory budget; undefined: only the window limits them. */
   readonly #share: BudgetShare | undefined;
   readonly #items: QueuedItem[] = [];
   #inputEnded = false;
@@ -90,7 +112,7 @@ export class Channel {
     this.#credit = new SendCredit(windows.peerBytes);
     this.#window = new ReceiveWindow(windows.ownBytes);
     this.result = this.#outcome.promise;
-    this.peerLeft = this.#left.promise;
+    this.peerClosed = this.#peerClosed.promise;
     this.result.catch(() => undefined);
   }
 
@@ -100,17 +122,17 @@ export class Channel {
   }
 
   /**
-   * Whether the items that are still queued are of no use: this side has closed the channel, or the
-   * peer has failed. A peer that has closed it with a result has sent all of them before.
+   * Whether unread items are useless, since this side has closed the channel or the peer has failed. If
+   * the peer has closed it with a result, they are complete.
    */
   get isAbandoned(): boolean {
     return this.#closedHere || this.#failure !== undefined;
   }
 
   /**
-   * The next item; undefined at the peer's end of output.
+   * Returns the next item; undefined after the peer's End.
    *
-   * @throws {VsockboxError} the peer's error, or TRANSPORT, behind all items before it.
+   * @throws {VsockboxError} the peer's error, or TRANSPORT, after all items that came before it.
    */
   async next(): Promise<ChannelItem | undefined> {
     for (;;) {
@@ -131,12 +153,12 @@ export class Channel {
   /**
    * Sends bytes on a stream; resolves when the kernel has them.
    *
-   * @throws {VsockboxError} where the channel is closed: the peer's error, or ABORTED.
+   * @throws {VsockboxError} if the channel is closed: the peer's error, or ABORTED.
    */
   async send(stream: number, bytes: Uint8Array): Promise<void> {
     for (let offset = 0; offset < bytes.length; offset += MAX_DATA_BYTES) {
       const piece = bytes.subarray(offset, offset + MAX_DATA_BYTES);
-      await this.#take(piece.length);
+      await this.#useCredit(piece.length);
       if (piece.length < COALESCE_BYTES) {
         await this.#carrier.write(encodeData(this.id, stream, piece));
       } else {
@@ -158,12 +180,12 @@ export class Channel {
   }
 
   /**
-   * Sends bytes that were read into a buffer with room for the header in front: nothing is copied.
+   * Sends bytes of a buffer with free space for the header in front, without copying them.
    *
-   * @param frame `DATA_HEADER_BYTES` of room and at most `MAX_DATA_BYTES` bytes.
+   * @param frame `DATA_HEADER_BYTES` of free space, then at most `MAX_DATA_BYTES` bytes.
    */
   async sendInPlace(stream: number, frame: Uint8Array): Promise<void> {
-    await this.#take(frame.length - DATA_HEADER_BYTES);
+    await this.#useCredit(frame.length - DATA_HEADER_BYTES);
     fillDataHeader(frame, this.id, stream);
     await this.#carrier.write(frame);
   }
@@ -176,16 +198,16 @@ export class Channel {
   async sendRecord(value: JsonObject): Promise<void> {
     const frame = encodeChannelJson("record", this.id, value);
     if (frame.length > MAX_CHANNEL_FRAME_BYTES) throw requestTooLong(frame.length);
-    await this.#take(recordCost(frame));
+    await this.#useCredit(recordCost(frame));
     await this.#carrier.write(frame);
   }
 
-  /** Sends a control message: it takes no credit, so it is never behind unread data of ours. */
+  /** Sends a control message, which needs no credit and so does not wait for unread data. */
   control(value: JsonObject): void {
     if (!this.#closed) this.#carrier.post(encodeChannelJson("control", this.id, value));
   }
 
-  /** Says that no more data and records will come from this side. */
+  /** Sends End: no more data and records will come from this side. */
   end(): void {
     if (this.#outputEnded || this.#closed) return;
     this.#outputEnded = true;
@@ -202,14 +224,14 @@ export class Channel {
     this.#closeWith(encodeError(error));
   }
 
-  /** Closes the channel because nobody wants its outcome any more. */
+  /** Closes the channel because its result is not needed any more; `result` rejects with `reason`. */
   cancel(reason: VsockboxError): void {
     this.#failure ??= reason;
     this.#closeWith(encodeError(reason));
     this.#outcome.reject(reason);
   }
 
-  /** Called by the connection: data came in. */
+  /** Called by the connection for each Data and Record. */
   onData(item: ChannelItem, cost: number): void {
     if (this.#closed) return;
     this.#window.accept(cost);
@@ -223,8 +245,8 @@ export class Channel {
   }
 
   /**
-   * Bytes that wait are worth their credit and not more: a small piece must not hold the whole chunk
-   * that it came in, nor be an item of its own.
+   * Unread bytes must not hold much more memory than their credit: a small piece is copied out of the
+   * chunk that it came in, and merged with others.
    */
   #queueSmall(stream: number, bytes: Uint8Array): void {
     if (bytes.length === 0) return;
@@ -234,18 +256,18 @@ export class Channel {
       this.#items.push({ kind: "data", stream, bytes: bytes.slice(), cost: bytes.length });
       return;
     }
-    let { room } = last;
-    if (room === undefined || room.length < length) {
-      room = new Uint8Array(length * 2);
-      room.set(last.bytes);
+    let { merged } = last;
+    if (merged === undefined || merged.length < length) {
+      merged = new Uint8Array(length * 2);
+      merged.set(last.bytes);
     }
-    room.set(bytes, last.bytes.length);
-    last.room = room;
-    last.bytes = room.subarray(0, length);
+    merged.set(bytes, last.bytes.length);
+    last.merged = merged;
+    last.bytes = merged.subarray(0, length);
     last.cost += bytes.length;
   }
 
-  /** Called by the connection: the peer gives more credit. */
+  /** Called by the connection for each Credit: the peer has read so many bytes. */
   onCredit(bytes: number): void {
     this.#credit.add(bytes);
     this.#wakeSender();
@@ -257,13 +279,13 @@ export class Channel {
     waiter?.resolve();
   }
 
-  /** Called by the connection: no more data will come. */
+  /** Called by the connection for the peer's End. */
   onEnd(): void {
     this.#inputEnded = true;
     this.#wakeReader();
   }
 
-  /** Called by the connection: the peer's final word. */
+  /** Called by the connection for the peer's Close. */
   onClose(value: JsonObject): void {
     const error = decodeError(value);
     if (error !== undefined) return this.onBroken(error);
@@ -274,7 +296,7 @@ export class Channel {
     );
   }
 
-  /** Called by the connection: there will be no word of the peer any more. */
+  /** Called by the connection when it ends without the peer's Close. */
   onBroken(error: VsockboxError): void {
     this.#failure ??= error;
     this.#ended();
@@ -296,7 +318,7 @@ export class Channel {
   #ended(): void {
     this.#share?.release();
     this.#closed = true;
-    this.#left.resolve();
+    this.#peerClosed.resolve();
     this.#wakeReader();
     this.#wakeSender();
   }
@@ -305,7 +327,7 @@ export class Channel {
     this.#share?.release();
     if (this.#closed) return;
     const frame = encodeChannelJson("close", this.id, value);
-    // A frame that the peer refuses would take the whole connection with it.
+    // The peer would end the whole connection for a frame above its limit.
     if (frame.length > MAX_CHANNEL_FRAME_BYTES) return this.fail(tooLong(frame.length));
     this.#carrier.post(frame);
     this.#closed = true;
@@ -316,7 +338,7 @@ export class Channel {
     this.#wakeSender();
   }
 
-  async #take(bytes: number): Promise<void> {
+  async #useCredit(bytes: number): Promise<void> {
     while (this.#credit.available < bytes && !this.#closed) {
       this.#creditWaiter ??= Promise.withResolvers();
       await this.#creditWaiter.promise;
@@ -337,7 +359,7 @@ export class Channel {
   }
 }
 
-/** The error for a request that no frame can carry; the peer would end the whole connection. */
+/** Returns the error for a request longer than a frame, for which the peer would end the connection. */
 export function requestTooLong(bytes: number): StartError {
   return new StartError({
     kind: "resources",

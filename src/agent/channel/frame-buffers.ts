@@ -1,16 +1,16 @@
 /**
- * Buffers for large Data frames, used again and again: a fresh one for each frame costs a page fault for
- * every 4 KiB, which is more than the copy into it.
+ * Reusable buffers for large Data frames: a new one for each frame costs a page fault for every 4 KiB,
+ * which is more than the copy into it.
  */
 import { DATA_HEADER_BYTES, MAX_DATA_BYTES } from "../../protocols/agent/channel-frames.ts";
 
-/** Buffers that wait for their next frame, of all channels together. */
+/** Limit of unused buffers, for all channels together. */
 const MAX_SPARE_BUFFERS = 2;
 
-/** Processors copy to a multiple of this many times as fast as to any other place, in bytes. */
+/** Copies to addresses that are multiples of this are many times as fast as others, in bytes. */
 const ALIGNMENT_BYTES = 64;
 
-/** Where a frame begins in its buffer, so that the bytes after its header are aligned. */
+/** Offset of a frame in its buffer, by which the bytes after its header are aligned. */
 const FRAME_OFFSET_BYTES = ALIGNMENT_BYTES - DATA_HEADER_BYTES;
 
 const spareBuffers: Uint8Array[] = [];

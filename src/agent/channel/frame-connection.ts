@@ -15,7 +15,7 @@ export class FrameConnection {
   #unread: Frame | undefined;
   #head = new Uint8Array(0);
 
-  /** @param options `share`: what a frame that is coming in holds, where that is limited. */
+  /** @param options `share` accounts for the incomplete frame; undefined: not limited. */
   constructor(
     stream: SocketStream,
     options: { maxFrameBytes?: number; share?: BudgetShare | undefined } = {},
@@ -27,10 +27,10 @@ export class FrameConnection {
   }
 
   /**
-   * The next frame, or piece of a data frame; undefined at end of input.
+   * Returns the next frame, or piece of a data frame; undefined at EOF.
    *
-   * @throws {VsockboxError} BAD_DATA for a frame above the limit; TRANSPORT where the connection
-   * broke or ended inside a frame.
+   * @throws {VsockboxError} BAD_DATA for a frame above the limit; TRANSPORT if the connection
+   * breaks or ends inside a frame.
    */
   async next(): Promise<Frame | undefined> {
     const unread = this.#unread;
@@ -59,12 +59,12 @@ export class FrameConnection {
     return undefined;
   }
 
-  /** The first bytes of the peer, by which it can be recognised. */
+  /** The first bytes of the peer, by which its service can be recognised. */
   get head(): Uint8Array {
     return this.#head;
   }
 
-  /** Puts a frame back: the next call of {@link next} gives it. */
+  /** Puts a frame back: the next call of {@link next} returns it. */
   unread(frame: Frame): void {
     this.#unread = frame;
   }
@@ -74,7 +74,7 @@ export class FrameConnection {
     this.#decoder.limit(maxFrameBytes);
   }
 
-  /** Gives the stream back for raw bytes: what came behind the last frame is read first. */
+  /** Returns the stream for raw bytes; bytes that followed the last frame are read first. */
   detach(): SocketStream {
     this.stream.unread(this.#decoder.takeRest());
     return this.stream;
@@ -90,13 +90,13 @@ export class FrameConnection {
     return this.stream.write(frame);
   }
 
-  /** Tells the peer in words what went wrong, in a Stderr frame. */
+  /** Sends an error's text in a Stderr frame. */
   sendError(error: VsockboxError): Promise<void> {
     const text = `vsockbox agent: ${error.message}\n`;
     return this.send(FrameType.Stderr, new TextEncoder().encode(text));
   }
 
-  /** Ends the connection after the last frame, which the peer still gets. */
+  /** Closes the connection after all queued frames have been sent. */
   async finish(): Promise<void> {
     await this.stream.finish();
   }

@@ -2,23 +2,28 @@
  * One limit for all buffers of an agent, shared by rules instead of fixed parts, since most sessions
  * hold nothing most of the time.
  *
- * A holder may grow as long as it has no more than what is free afterwards (the dynamic threshold of
- * shared-memory switches, Choudhury and Hahne 1998). One holder alone gets half of the limit, n holders
- * that all want more get 1/(n+1) each, and 1/(n+1) stays free: a session that has little finds free
- * memory however much the others have.
+ * A {@link MemoryBudget} has one {@link BudgetShare} for each holder: the unread items of a channel, the
+ * incomplete frame of a connection, the collected output of an Exec, the kept output of a detached
+ * command. A holder calls `resize` before it keeps more bytes; if that returns false, it must not: it
+ * ends its channel or connection, or drops output.
+ *
+ * A share may grow while it has at most as much as stays free (the dynamic threshold of shared-memory
+ * switches, Choudhury and Hahne 1998). A single holder gets half of the limit; n holders
+ * that all need more get 1/(n+1) each, and 1/(n+1) stays free: a session with little always finds free
+ * memory, however much the others have.
  *
  * Kept output of detached commands is the only holder that can shrink, by its oldest bytes. It does so
  * for any other kind of holder, and for the output of another command that has less.
  */
 
-/** Of the memory of the machine, unless configured otherwise. */
+/** Default limit as a part of the memory of the kernel or control group. */
 const DEFAULT_BUDGET_FRACTION = 1 / 8;
 
-/** The smallest limit that is accepted, in bytes: one window and some. */
+/** The smallest limit, in bytes: one channel window and some. */
 export const MIN_BUDGET_BYTES = 4 * 1024 * 1024;
 
 /**
- * Returns the limit of an agent that has none configured, in bytes.
+ * Returns the default limit, in bytes.
  *
  * @param totalBytes memory of the kernel that the agent runs on.
  * @param constrainedBytes limit of its control group; 0 if it has none.
@@ -28,10 +33,10 @@ export function defaultBudgetBytes(totalBytes: number, constrainedBytes: number)
   return Math.max(MIN_BUDGET_BYTES, Math.floor(available * DEFAULT_BUDGET_FRACTION));
 }
 
-/** Drops the oldest of what is held until at most `bytes` are left, and calls `resize` with the rest. */
+/** Drops the oldest held bytes until at most `bytes` are left, and calls `resize` with the rest. */
 export type Shrink = (bytes: number) => void;
 
-/** The limit and everybody's part in it. */
+/** The limit and the shares in it. */
 export class MemoryBudget {
   readonly limitBytes: number;
   readonly #shrinkable = new Set<BudgetShare>();
@@ -41,12 +46,12 @@ export class MemoryBudget {
     this.limitBytes = limitBytes;
   }
 
-  /** Bytes that are held now. */
+  /** Bytes of all shares. */
   get usedBytes(): number {
     return this.#usedBytes;
   }
 
-  /** Returns a share that holds nothing yet; `shrink` makes it one that gives way to others. */
+  /** Returns an empty share; one with `shrink` is reduced if others need its memory. */
   share(shrink?: Shrink): BudgetShare {
     const share: BudgetShare = new BudgetShare({
       account: (difference) => {
@@ -60,12 +65,12 @@ export class MemoryBudget {
     return share;
   }
 
-  /** Whether `share` may hold `bytes`, after others have given way. */
+  /** Whether `share` may hold `bytes`; shrinks others for that. */
   #admit(share: BudgetShare, bytes: number): boolean {
     const missing = () => bytes - (this.limitBytes - (this.#usedBytes - share.bytes + bytes));
     while (missing() > 0) {
       const victim = this.#largest(share);
-      // Output gives way to output of those who have less than it, down to the same size.
+      // Output is only shrunk for output that is smaller, down to the same size.
       const least = share.isShrinkable ? bytes : 0;
       if (victim === undefined || victim.bytes <= least) return false;
       const before = victim.bytes;
@@ -84,7 +89,7 @@ export class MemoryBudget {
   }
 }
 
-/** What a share needs of its budget. */
+/** Operations of the budget that a share calls. */
 interface Ledger {
   account: (difference: number) => void;
   admit: (bytes: number) => boolean;
@@ -92,7 +97,7 @@ interface Ledger {
   shrink: Shrink | undefined;
 }
 
-/** What one holder has of a budget. */
+/** Part of a budget that one holder uses. */
 export class BudgetShare {
   readonly #ledger: Ledger;
   #bytes = 0;
@@ -102,21 +107,21 @@ export class BudgetShare {
     this.#ledger = ledger;
   }
 
-  /** Bytes that are held. */
+  /** Bytes of this share. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Whether it gives way to others. */
+  /** Whether the budget may shrink it for others. */
   get isShrinkable(): boolean {
     return this.#ledger.shrink !== undefined;
   }
 
   /**
-   * Holds `bytes` from now on.
+   * Changes the number of held bytes.
    *
-   * @returns false, with nothing changed, if that is more than it may hold now. Less is always possible,
-   * and so is everything after {@link release}, when it is not counted any more.
+   * @returns false, without a change, if that is more than it may hold now. A decrease always succeeds,
+   * and so does everything after {@link release}, since the share is not counted any more.
    */
   resize(bytes: number): boolean {
     if (this.#isReleased) return true;
@@ -130,7 +135,7 @@ export class BudgetShare {
     this.#ledger.shrink?.(bytes);
   }
 
-  /** Holds nothing, for good. */
+  /** Sets the share to 0 and removes it from the budget. */
   release(): void {
     this.#set(0);
     this.#isReleased = true;

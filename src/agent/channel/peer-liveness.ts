@@ -1,6 +1,6 @@
 /**
- * Noticing a peer that has gone silent without closing the connection: a stopped or paused process,
- * a VM that hangs, a host that crashed. The kernel accepts bytes for such a peer and reports nothing.
+ * Detects a peer that sends nothing any more without closing the connection: a stopped or paused
+ * process, a VM that hangs, a host that crashed. The kernel accepts bytes for such a peer and reports nothing.
  *
  * Silence counts only while an answer is due, that is, while channels or pings are open. It begins
  * with the request or with the last byte of the peer, whichever is later, and has two phases:
@@ -21,17 +21,17 @@ export const KEEPALIVE_MISSES = 3;
 /** Interval between keepalive pings by default, in milliseconds. */
 export const DEFAULT_KEEPALIVE_MS = 30_000;
 
-/** Parts of the first answer's time limit after which the ping is sent. */
+/** The ping is sent after this fraction (1/10) of the first answer's time limit. */
 const PING_PART = 10;
 
 /** Bounds of the time between two checks, in milliseconds. */
 const MIN_TICK_MS = 5;
 const MAX_TICK_MS = 1000;
 
-/** A check that is later than this was held up by this side, in milliseconds. */
+/** A check that is later than this was delayed by this side, in milliseconds. */
 const LATE_MS = 1000;
 
-/** How much silence is allowed. */
+/** Limits of the peer's silence. */
 export interface LivenessLimits {
   /** Until the first byte that follows a request, in milliseconds. */
   answerMs: number;
@@ -39,14 +39,14 @@ export interface LivenessLimits {
   keepaliveMs: number;
 }
 
-/** What has to be done: nothing, send a ping, or end the connection after `silentMs` of silence. */
+/** Result of a check: wait, send a ping, or end the connection after `silentMs` of silence. */
 export type LivenessVerdict =
   { kind: "wait" } | { kind: "ping" } | { kind: "lost"; silentMs: number; phase: LivenessPhase };
 
 /** Whether the peer has sent anything since the last request. */
 export type LivenessPhase = "first-answer" | "keepalive";
 
-/** The state of one connection; all times are of one monotonic clock, in milliseconds. */
+/** Liveness of one connection; all times are of one monotonic clock, in milliseconds. */
 export class PeerLiveness {
   readonly #limits: LivenessLimits;
   #phase: LivenessPhase = "keepalive";
@@ -67,10 +67,10 @@ export class PeerLiveness {
     return Math.min(MAX_TICK_MS, Math.max(MIN_TICK_MS, least / PING_PART));
   }
 
-  /** Notes that a request was sent, after the last byte of the peer at `heardAtMs`. */
-  onRequest(nowMs: number, heardAtMs: number): void {
-    const isAnswered = heardAtMs > this.#silentSince;
-    // Requests that follow an unanswered one must not put off its end.
+  /** Notes that a request was sent, after the last byte of the peer at `lastByteAtMs`. */
+  onRequest(nowMs: number, lastByteAtMs: number): void {
+    const isAnswered = lastByteAtMs > this.#silentSince;
+    // A request that follows an unanswered one must not extend its time limit.
     if (this.#phase === "first-answer" && !isAnswered) return;
     this.#phase = "first-answer";
     this.#silentSince = nowMs;
@@ -84,12 +84,12 @@ export class PeerLiveness {
     this.#isPinged = false;
   }
 
-  /** Decides what has to be done now, `heardAtMs` being when the last byte of the peer came. */
-  check(nowMs: number, heardAtMs: number): LivenessVerdict {
+  /** Returns the action that is due now; `lastByteAtMs` is the time of the peer's last byte. */
+  check(nowMs: number, lastByteAtMs: number): LivenessVerdict {
     const lateMs = nowMs - this.#checkedAt - this.tickMs;
     this.#checkedAt = nowMs;
-    if (heardAtMs > this.#silentSince) {
-      this.#silentSince = heardAtMs;
+    if (lastByteAtMs > this.#silentSince) {
+      this.#silentSince = lastByteAtMs;
       this.#phase = "keepalive";
       this.#isPinged = false;
     }
@@ -99,7 +99,7 @@ export class PeerLiveness {
     if (!this.#isPinged) {
       if (silentMs < pingAfterMs) return { kind: "wait" };
       this.#isPinged = true;
-      // Whatever held up the ping, the peer has its time to answer it.
+      // A delayed ping must not shorten the peer's time to answer it.
       this.#silentSince = Math.max(this.#silentSince, nowMs - pingAfterMs - this.tickMs);
       return { kind: "ping" };
     }

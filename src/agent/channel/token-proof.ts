@@ -1,4 +1,4 @@
-/** Nonces and proofs of a token; what they are for is in protocols/agent/challenge.ts. */
+/** Nonces and proofs of a token; protocols/agent/challenge.ts describes the exchange. */
 import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import {
   NONCE_BYTES,
@@ -17,7 +17,7 @@ export function proofOf(token: string, role: ProofRole, nonces: Nonces): Uint8Ar
   return createHmac("sha256", token).update(proofInput(role, nonces)).digest();
 }
 
-/** Whether a proof is right; how long the comparison takes does not depend on where it differs. */
+/** Whether a proof is right; compared in constant time. */
 export function isProof(
   proof: Uint8Array,
   token: string,
@@ -28,7 +28,7 @@ export function isProof(
   return proof.length === expected.length && timingSafeEqual(proof, expected);
 }
 
-/** Whether a token that came in clear is right; the time shows neither its length nor its start. */
+/** Whether a token that came in clear is right; the time depends on neither its length nor its bytes. */
 export function isToken(received: string, expected: string): boolean {
   const digest = (text: string) => createHash("sha256").update(text).digest();
   return timingSafeEqual(digest(received), digest(expected));

@@ -161,7 +161,7 @@ export class ChannelRequests {
     const { stopping } = this.#services;
     const first = Promise.withResolvers<T | "closed" | "stopping">();
     using _stop = onAbort(stopping, () => first.resolve("stopping"));
-    void channel.peerLeft.then(() => first.resolve("closed"));
+    void channel.peerClosed.then(() => first.resolve("closed"));
     work.then(first.resolve, () => first.resolve("closed"));
     return await first.promise;
   }
@@ -178,7 +178,7 @@ export class ChannelRequests {
       void feed(channel, command, true, false);
     }
     // Without this the loop would wait at the end of the log for a peer that has closed the channel.
-    void channel.peerLeft.then(() => log.wake());
+    void channel.peerClosed.then(() => log.wake());
     let dropped = 0;
     while (!channel.isClosed) {
       const piece = log.read(offset);

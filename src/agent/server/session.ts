@@ -93,7 +93,7 @@ async function serveChannels(
   });
   const unused = setInterval(() => {
     const silentMs = performance.now() - channels.lastFrameAt;
-    if (channels.channels === 0 && silentMs > UNUSED_CONNECTION_MS) void channels.close();
+    if (channels.openChannels === 0 && silentMs > UNUSED_CONNECTION_MS) void channels.close();
   }, UNUSED_CONNECTION_MS / 10);
   unused.unref();
   using _stop = onAbort(services.stopping, () => {

@@ -97,7 +97,7 @@ export class TreeSender {
       this.#offers.push(decodeResumeOffer(value));
       this.#offerWaiter?.resolve();
     };
-    void channel.peerLeft.then(() => this.#offerWaiter?.resolve());
+    void channel.peerClosed.then(() => this.#offerWaiter?.resolve());
   }
 
   /**

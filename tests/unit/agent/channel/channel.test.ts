@@ -126,7 +126,7 @@ describe("credit beyond every window", () => {
     expect(() => channel.onCredit(0xffff_ffff)).toThrow("more than any window holds");
     const reason = new VsockboxError({ code: "BAD_DATA", operation: "read Credit" });
     channel.onBroken(reason);
-    await channel.peerLeft;
+    await channel.peerClosed;
     expect(channel.result).rejects.toBe(reason);
     expect(channel.send(1, new Uint8Array(1))).rejects.toBe(reason);
   });
