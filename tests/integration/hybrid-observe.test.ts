@@ -12,7 +12,7 @@ import {
   TemporaryFolder,
   vsockbox,
 } from "../support/binary.ts";
-import { docExamples } from "../support/readme.ts";
+import { examplesOf } from "../support/readme.ts";
 import { describeUnshared } from "../support/namespaces.ts";
 import { readPcap } from "../support/pcap.ts";
 import { TestVmm } from "../support/vmm.ts";
@@ -453,7 +453,7 @@ describeUnshared(["--user", "--map-root-user", "--mount"], "a full disk", (unsha
 });
 
 test("the examples of docs/hybrid-proxy.md do what they say", async () => {
-  const examples = docExamples("hybrid-proxy.md").filter(({ info }) => info === "sh observe");
+  const examples = examplesOf("docs/hybrid-proxy.md").filter(({ info }) => info === "sh observe");
   expect(examples).toHaveLength(3);
   const words = ["--guest-cid", "4", "--socket", socket, "--uds-path", uds];
   device = new Running(["hybrid-proxy", ...words, "--metrics", `unix:${metrics}`]);

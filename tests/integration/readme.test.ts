@@ -2,11 +2,10 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { parseProfiles } from "../../src/config/profiles.ts";
 import { shell, TemporaryFolder } from "../support/binary.ts";
-import { readmeExamples } from "../support/readme.ts";
+import { examplesOf } from "../support/readme.ts";
 
-const examples = readmeExamples();
+const examples = examplesOf("README.md");
 const ROOT = join(import.meta.dir, "../..");
 
 /** Runs a line after the one that makes the directory of the sockets. */
@@ -17,26 +16,6 @@ const inDirectory = (folder: TemporaryFolder, line: string) =>
   });
 
 describe("README.md", () => {
-  test("has only examples that a test runs", () => {
-    expect(examples.map(({ info }) => info)).toEqual([
-      "sh",
-      "sh",
-      "sh guest",
-      "sh guest",
-      "sh",
-      "sh",
-      "sh guest",
-      "sh",
-      "sh guest",
-      "",
-      "sh",
-      "sh",
-      "sh guest",
-      "yaml",
-      "yaml",
-    ]);
-  });
-
   test("begins with the two commands that CI and package.json have", () => {
     const { scripts } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as {
       scripts: Record<string, string>;
@@ -101,40 +80,5 @@ describe("README.md", () => {
     const { status, stdout, stderr } = await inDirectory(folder, line);
     expect([status, stdout, stderr]).toEqual([0, "hello\r\nstatus 3\n", ""]);
     expect(readFileSync(folder.file("notes-back.txt"), "utf8")).toBe("content\n");
-  });
-
-  test("its ssh configuration is what ssh understands, and uses options that exist", async () => {
-    using folder = new TemporaryFolder();
-    await Bun.write(folder.file("config"), examples[9]?.text ?? "");
-    const { stdout, status } = await shell(`ssh -G -F ${folder.file("config")} user@vsock%3`);
-    expect([status, stdout]).toEqual([
-      0,
-      expect.stringContaining("proxycommand vsockbox connect --fdpass %h %p"),
-    ]);
-    expect(stdout).toContain("proxyusefdpass yes");
-  });
-
-  test("its profiles can be read", () => {
-    expect([...parseProfiles(examples[14]?.text ?? "", "README.md").keys()]).toEqual([
-      "web",
-      "build",
-    ]);
-  });
-
-  test("its links lead somewhere", () => {
-    const readme = readFileSync(join(ROOT, "README.md"), "utf8");
-    for (const [, path = ""] of readme.matchAll(/\]\(([^)]+)\)/g)) {
-      const [file = "", heading] = path.split("#");
-      expect([path, existsSync(join(ROOT, file))]).toEqual([path, true]);
-      if (heading === undefined) continue;
-      const headings = readFileSync(join(ROOT, file), "utf8").matchAll(/^#+ (.*)$/gm);
-      const anchors = [...headings].map(([, text = ""]) =>
-        text
-          .toLowerCase()
-          .replaceAll(/[^\w -]/g, "")
-          .replaceAll(" ", "-"),
-      );
-      expect(anchors).toContain(heading);
-    }
   });
 });

@@ -1,8 +1,11 @@
 /** What the documents say of the tree is so. */
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { parseProfiles } from "../../src/config/profiles.ts";
+import { vmsFromYaml } from "../../src/device/config/device-config.ts";
 import { sourceFiles } from "../support/imports.ts";
+import { documentPages, examplesOf, KINDS, readPage } from "../support/readme.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 const read = (path: string) => readFileSync(join(ROOT, path), "utf8");
@@ -80,4 +83,85 @@ test("CONTRIBUTING.md shows every directory of src", () => {
   );
   const missing = [...directories].filter((name) => !shown.has(name));
   expect(missing).toEqual([]);
+});
+
+/** The anchors of the headings of a page, as GitHub makes them. */
+function anchorsOf(document: string): string[] {
+  const prose = document.replace(/^```[\s\S]*?^```$/gm, "");
+  return [...prose.matchAll(/^#+ (.*)$/gm)].map(([, text = ""]) =>
+    text
+      .toLowerCase()
+      .replaceAll(/[^\w -]/g, "")
+      .replaceAll(" ", "-"),
+  );
+}
+
+test.each(["CONTRIBUTING.md", "SECURITY.md", ...documentPages()])(
+  "each link of %s leads to a file or a heading that exists",
+  (page) => {
+    const prose = read(page).replace(/^```[\s\S]*?^```$/gm, "");
+    for (const [, link = ""] of prose.matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^https?:/.test(link)) continue;
+      const [file = "", heading] = link.split("#");
+      const target = file === "" ? page : join(dirname(page), file);
+      expect([link, existsSync(join(ROOT, target))]).toEqual([link, true]);
+      if (heading !== undefined) expect(anchorsOf(read(target))).toContain(heading);
+    }
+  },
+);
+
+describe.each(documentPages())("%s", (page) => {
+  const examples = examplesOf(page);
+
+  test("has only blocks that a test runs, or that name the reason why not", () => {
+    for (const { info, line } of examples) {
+      const kinds = KINDS.filter((kind) => kind.info.test(info));
+      expect([`${page}:${line}: ${info}`, kinds.length]).toEqual([`${page}:${line}: ${info}`, 1]);
+    }
+    expect(readPage(page).match(/^```/gm)?.length ?? 0).toBe(2 * examples.length);
+  });
+
+  test("has output only after commands", () => {
+    const outputs = examples.filter(({ info }) => /^output/.test(info));
+    const commands = examples.filter(({ output }) => output !== undefined);
+    expect(outputs.map(({ text }) => text)).toEqual(
+      commands.map(({ output }) => output?.text ?? ""),
+    );
+  });
+
+  test("has no socket in /tmp", () => {
+    for (const { text } of examples) {
+      expect(text).not.toMatch(/(?:unix|hybrid):\/tmp|--socket \/tmp|socket=\/tmp/);
+    }
+  });
+
+  test("has no fixed pauses in its examples", () => {
+    const pauses = examples.filter(
+      ({ info, text }) => info.startsWith("sh") && /^sleep /m.test(text),
+    );
+    expect(pauses.map(({ line }) => `${page}:${line}`)).toEqual([]);
+  });
+
+  test("has configurations that can be read", () => {
+    for (const { info, text } of examples) {
+      if (info === "yaml profiles") expect(parseProfiles(text, page).size).toBeGreaterThan(0);
+      if (info === "yaml devices") expect(vmsFromYaml(text, page).length).toBeGreaterThan(0);
+      if (info === "json") for (const line of text.trim().split("\n")) JSON.parse(line);
+    }
+  });
+});
+
+test("each test that holds a kind of block exists", () => {
+  for (const { heldBy } of KINDS)
+    expect([heldBy, existsSync(join(ROOT, heldBy))]).toEqual([heldBy, true]);
+});
+
+test("each test that a skipped block names exists", () => {
+  for (const page of documentPages()) {
+    for (const { info } of examplesOf(page)) {
+      for (const [path] of info.matchAll(/tests\/\S+\.ts/g)) {
+        expect([page, path, existsSync(join(ROOT, path))]).toEqual([page, path, true]);
+      }
+    }
+  }
 });

@@ -1,9 +1,9 @@
 /** The README's examples that need AF_VSOCK, in the guest. */
 import { beforeAll, expect, test } from "bun:test";
-import { readmeExamples } from "../support/readme.ts";
+import { examplesOf } from "../support/readme.ts";
 import { describeVm, inGuest, prepare } from "./support.ts";
 
-const [agent = "", host = "", detached = "", bytes = "", check = ""] = readmeExamples()
+const [agent = "", host = "", detached = "", bytes = "", check = ""] = examplesOf("README.md")
   .filter(({ info }) => info === "sh guest")
   .map(({ text }) => text);
 

@@ -1,0 +1,75 @@
+/** Runs the shell examples of a page, one after the other in one shell, and compares their output. */
+import { mkdirSync } from "node:fs";
+import { shell, TemporaryFolder, TestAgent } from "./binary.ts";
+import type { Example, ExpectedOutput } from "./readme.ts";
+
+/** The directories of the examples that stand for directories of the test. */
+const DIRECTORIES = ["tmp", "srv", "run", "var/log"];
+
+/** The result of one example. */
+export interface ExampleResult {
+  example: Example;
+  status: number;
+  /** Standard output and errors, with the names that the page uses. */
+  output: string;
+}
+
+/** Runs the blocks `sh` and `sh agent` of a page; they share the working directory and variables. */
+export async function runExamples(examples: readonly Example[]): Promise<ExampleResult[]> {
+  using directory = new TemporaryFolder();
+  for (const name of [...DIRECTORIES, "home", "work"]) {
+    mkdirSync(directory.file(name), { recursive: true });
+  }
+  const needsAgent = examples.some(({ info }) => info === "sh agent");
+  await using agent = needsAgent
+    ? await TestAgent.start([], { cwd: directory.file("work") })
+    : undefined;
+  const names = { root: directory.path, agent: agent?.address ?? "3" };
+  const blocks = examples.map(({ text, info }, index) => {
+    const line = inDirectory(info === "sh agent" ? withAgent(text, names.agent) : text, names.root);
+    return `printf '\\n@@@ ${index}\\n'\n${line}\nprintf '\\n@@@ status %s\\n' "$?"\n`;
+  });
+  const { stdout } = await shell(
+    `exec 2>&1\n${blocks.join("")}\nkill $(jobs -p) 2> /dev/null\nwait`,
+    {
+      cwd: directory.file("work"),
+      env: { HOME: directory.file("home"), XDG_RUNTIME_DIR: directory.file("run") },
+    },
+  );
+  return examples.map((example, index) => {
+    const [, rest = ""] = stdout.split(`\n@@@ ${index}\n`);
+    const [output = "", after = ""] = rest.split("\n@@@ status ");
+    const text = output.replaceAll(names.agent, "3").replaceAll(names.root, "");
+    return { example, status: Number.parseInt(after, 10), output: text };
+  });
+}
+
+/** Replaces the CID 3 of the examples by an address, as a word or before a path. */
+function withAgent(text: string, address: string): string {
+  return text.replaceAll(/(?<=[ '"])3(?=[ :,;)\n'"]|$)/gm, address);
+}
+
+function inDirectory(text: string, root: string): string {
+  const names = DIRECTORIES.join("|");
+  return text.replaceAll(new RegExp(`(?<![\\w.}/-])/(?=(?:${names})\\b)`, "g"), `${root}/`);
+}
+
+/** Returns a pattern of the expected output: `…` stands for any text, alone on a line for any lines. */
+export function outputPattern({ text, isAlike }: ExpectedOutput): RegExp {
+  const lines = normalize(text, isAlike)
+    .split("\n")
+    .map((line) => (line.trim() === "…" ? "(?:.*\\n)*?" : `${escape(line)}\n`));
+  return new RegExp(`^${lines.join("")}$`);
+}
+
+/** Returns an output in the form in which it is compared. */
+export function normalize(text: string, isAlike: boolean): string {
+  const trimmed = text.replaceAll("\r", "").trimEnd();
+  if (!isAlike) return trimmed;
+  return trimmed
+    .replaceAll(/\b[0-9a-f]{8,}\b/g, "#")
+    .replaceAll(/\d+(?:[.:,]\d+)*/g, "#")
+    .replaceAll(/[ \t]+/g, " ");
+}
+
+const escape = (line: string) => RegExp.escape(line).replaceAll("…", ".*");
