@@ -122,7 +122,7 @@ describe.each(documentPages())("%s", (page) => {
   });
 
   test("has output only after commands", () => {
-    const outputs = examples.filter(({ info }) => /^output/.test(info));
+    const outputs = examples.filter(({ info }) => info.startsWith("output"));
     const commands = examples.filter(({ output }) => output !== undefined);
     expect(outputs.map(({ text }) => text)).toEqual(
       commands.map(({ output }) => output?.text ?? ""),
