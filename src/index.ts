@@ -14,7 +14,7 @@ export type { CommandOptions, CommandResult, RunningCommand } from "./library/co
 export type { FileFacts, Files, ListedFile } from "./library/files.ts";
 export type { Forward, ForwardOptions } from "./library/forward.ts";
 export type { RemoteExit } from "./agent/client/remote-process.ts";
-export type { TransferOptions } from "./agent/client/agent-client.ts";
+export type { TransferOptions } from "./agent/client/file-transfer.ts";
 export type { TransferProgress } from "./agent/transfer/transfer.ts";
 export { VsockboxError, type ErrorCode } from "./errors.ts";
 export { StartError, type StartFailureKind, type StartStage } from "./start-error.ts";

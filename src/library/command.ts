@@ -1,5 +1,6 @@
 /** Commands in the guest, for the library. */
-import type { AgentClient, RemoteCommand } from "../agent/client/agent-client.ts";
+import type { AgentClient } from "../agent/client/agent-client.ts";
+import type { RemoteCommand } from "../agent/client/remote-command.ts";
 import type { RemoteExit } from "../agent/client/remote-process.ts";
 import { VsockboxError } from "../errors.ts";
 import { onAbort } from "../io/deadline.ts";

@@ -1,5 +1,6 @@
 /** The guest's files, for the library. Paths are strings; a Uint8Array is a path that need not be UTF-8. */
-import type { AgentClient, TransferOptions } from "../agent/client/agent-client.ts";
+import type { AgentClient } from "../agent/client/agent-client.ts";
+import type { TransferOptions } from "../agent/client/file-transfer.ts";
 import type { TransferSummary } from "../agent/transfer/transfer.ts";
 import { baseName, type BytesPath, bytesPath, parentOf, showPath } from "../files/bytes-path.ts";
 import { VsockboxError } from "../errors.ts";

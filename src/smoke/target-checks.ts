@@ -1,6 +1,7 @@
 /** The checks of `vsockbox smoke --target`: does a guest serve what its users need? */
 import { createHash, randomBytes } from "node:crypto";
-import { AgentClient, type CommandToRun } from "../agent/client/agent-client.ts";
+import { AgentClient } from "../agent/client/agent-client.ts";
+import type { CommandToRun } from "../agent/client/remote-command.ts";
 import type { Channel } from "../agent/channel/channel.ts";
 import { ChannelPipe } from "../agent/channel/channel-pipe.ts";
 import { feedInput, type RemoteExit } from "../agent/client/remote-process.ts";

@@ -1,6 +1,7 @@
 /** Channels beside each other: what goes wrong with one is no other one's matter. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { AgentClient, type RemoteCommand } from "../../src/agent/client/agent-client.ts";
+import { AgentClient } from "../../src/agent/client/agent-client.ts";
+import type { RemoteCommand } from "../../src/agent/client/remote-command.ts";
 import { Channel } from "../../src/agent/channel/channel.ts";
 import { performHandshake } from "../../src/agent/client/handshake.ts";
 import { encodeJsonFrame, FrameType } from "../../src/protocols/agent/frame.ts";

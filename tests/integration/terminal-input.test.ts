@@ -1,6 +1,7 @@
 /** Typing at a program that does not read, over channels and over the Go agent's frames. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { AgentClient, type RemoteCommand } from "../../src/agent/client/agent-client.ts";
+import { AgentClient } from "../../src/agent/client/agent-client.ts";
+import type { RemoteCommand } from "../../src/agent/client/remote-command.ts";
 import { encodeFrame, encodeJsonFrame, FrameType } from "../../src/protocols/agent/frame.ts";
 import { eventually, TestAgent } from "../support/binary.ts";
 import { RawPeer } from "../support/raw-peer.ts";

@@ -7,7 +7,8 @@ import {
   goEnvironmentOf,
   namesLostInShell,
 } from "../../protocols/agent/go-command.ts";
-import { AgentClient, type CommandToRun } from "./agent-client.ts";
+import { AgentClient } from "./agent-client.ts";
+import type { CommandToRun } from "./remote-command.ts";
 import { type AgentDialOptions, OldAgentError } from "./handshake.ts";
 import { GoCommand } from "./go-command.ts";
 import type { RemoteProcess } from "./remote-process.ts";

@@ -1,10 +1,7 @@
 /** The parts of a copy: where each source goes, and which way its bytes take. */
 import { readFileSync, statSync } from "node:fs";
-import {
-  AgentClient,
-  transferFlags,
-  type TransferOptions,
-} from "../../agent/client/agent-client.ts";
+import { AgentClient } from "../../agent/client/agent-client.ts";
+import { transferFlags, type TransferOptions } from "../../agent/client/file-transfer.ts";
 import { readHomePath, resolveHome } from "../../agent/client/home-path.ts";
 import { relayFiles } from "../../agent/transfer/file-relay.ts";
 import { OldAgentError } from "../../agent/client/handshake.ts";

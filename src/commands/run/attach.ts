@@ -1,5 +1,6 @@
 /** `vsockbox attach`: joins a detached session. */
-import { AgentClient, type RemoteCommand } from "../../agent/client/agent-client.ts";
+import { AgentClient } from "../../agent/client/agent-client.ts";
+import type { RemoteCommand } from "../../agent/client/remote-command.ts";
 import { VsockboxError } from "../../errors.ts";
 import { onEndingSignal } from "../../process/signals.ts";
 import { standardInput, StandardOutput } from "../../io/stdio.ts";

@@ -1,9 +1,6 @@
 /** `exec --detach`: starts a command in one guest or several, and leaves it running there. */
-import {
-  AgentClient,
-  type CommandToRun,
-  type DetachedCommand,
-} from "../../agent/client/agent-client.ts";
+import { AgentClient } from "../../agent/client/agent-client.ts";
+import type { CommandToRun, DetachedCommand } from "../../agent/client/remote-command.ts";
 import { toVsockboxError, type VsockboxError } from "../../errors.ts";
 import { terminalModes, terminalSize } from "../../process/raw-terminal.ts";
 import type { Arguments } from "../../ui/command.ts";

@@ -1,5 +1,5 @@
 /** One command in several guests at once: prefixed output, one summary. */
-import type { CommandToRun } from "../../agent/client/agent-client.ts";
+import type { CommandToRun } from "../../agent/client/remote-command.ts";
 import { reasonOf, toVsockboxError, type VsockboxError } from "../../errors.ts";
 import { STATUS_BROKEN_PIPE, STATUS_TIMED_OUT } from "../../process/exit-status.ts";
 import { isBrokenPipe, StandardOutput } from "../../io/stdio.ts";

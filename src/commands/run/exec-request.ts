@@ -1,5 +1,5 @@
 /** What `exec` and `shell` are asked to run, byte for byte. */
-import type { CommandToRun } from "../../agent/client/agent-client.ts";
+import type { CommandToRun } from "../../agent/client/remote-command.ts";
 import { VsockboxError } from "../../errors.ts";
 import { collectSettings } from "../../process/env-file.ts";
 import { ownSettings } from "../../process/environment.ts";

@@ -1,5 +1,5 @@
 /** One command in one guest, from the request to the report of its end. */
-import type { CommandToRun } from "../../agent/client/agent-client.ts";
+import type { CommandToRun } from "../../agent/client/remote-command.ts";
 import { feedInput } from "../../agent/client/remote-process.ts";
 import { startCommand } from "../../agent/client/start-command.ts";
 import type { ByteSource } from "../../io/pump.ts";

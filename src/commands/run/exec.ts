@@ -1,6 +1,6 @@
 /** `vsockbox exec`: runs a command in the guest as if it were a local one. */
 import { existsSync } from "node:fs";
-import type { CommandToRun } from "../../agent/client/agent-client.ts";
+import type { CommandToRun } from "../../agent/client/remote-command.ts";
 import { VsockboxError } from "../../errors.ts";
 import { STATUS_BROKEN_PIPE, STATUS_TIMED_OUT } from "../../process/exit-status.ts";
 import { isBrokenPipe, standardInput, StandardOutput } from "../../io/stdio.ts";

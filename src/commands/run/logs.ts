@@ -1,5 +1,6 @@
 /** `vsockbox logs`: what a detached session wrote. */
-import { AgentClient, type RemoteCommand } from "../../agent/client/agent-client.ts";
+import { AgentClient } from "../../agent/client/agent-client.ts";
+import type { RemoteCommand } from "../../agent/client/remote-command.ts";
 import { VsockboxError } from "../../errors.ts";
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
 import { field } from "../../protocols/agent/json-fields.ts";

@@ -1,5 +1,5 @@
 /** A command in the guest on this terminal, for `exec --tty`, `shell` and `attach`. */
-import type { CommandToRun } from "../../agent/client/agent-client.ts";
+import type { CommandToRun } from "../../agent/client/remote-command.ts";
 import type { RemoteProcess } from "../../agent/client/remote-process.ts";
 import { startCommand } from "../../agent/client/start-command.ts";
 import { EXIT_STATUS, VsockboxError } from "../../errors.ts";
