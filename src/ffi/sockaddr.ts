@@ -1,16 +1,24 @@
 /**
- * The two socket addresses that vsockbox uses, laid out byte for byte. Both are in host byte order,
- * which is little-endian on every architecture that Bun runs on.
+ * The socket addresses that vsockbox uses, laid out byte for byte. Those of AF_UNIX and AF_VSOCK are in
+ * host byte order, which is little-endian on every architecture that Bun runs on.
  */
 import { VsockboxError } from "../errors.ts";
 
 /** AF_UNIX, bits/socket.h. */
 export const AF_UNIX = 1;
+/** AF_INET, bits/socket.h. */
+export const AF_INET = 2;
+/** AF_INET6, bits/socket.h. */
+export const AF_INET6 = 10;
 /** AF_VSOCK, bits/socket.h. */
 export const AF_VSOCK = 40;
 
 /** sizeof(struct sockaddr_vm), linux/vm_sockets.h. */
 export const SOCKADDR_VM_BYTES = 16;
+/** sizeof(struct sockaddr_in), netinet/in.h. */
+export const SOCKADDR_IN_BYTES = 16;
+/** sizeof(struct sockaddr_in6), netinet/in.h. */
+export const SOCKADDR_IN6_BYTES = 28;
 /** sizeof(struct sockaddr_un), sys/un.h. */
 export const SOCKADDR_UN_BYTES = 110;
 /** Longest path of a Unix socket in bytes: sun_path[108] less the NUL, unix(7). */
@@ -77,4 +85,35 @@ export function decodeSockaddrUn(bytes: Uint8Array): string {
   const path = bytes.subarray(2);
   const end = path.indexOf(0);
   return new TextDecoder().decode(end === -1 ? path : path.subarray(0, end));
+}
+
+/** An IP address in the usual text form, without brackets, and a port. */
+export interface InternetAddress {
+  host: string;
+  port: number;
+}
+
+/** The first 12 bytes of an IPv4 address in an IPv6 one, RFC 4291, section 2.5.5.2. */
+const IPV4_MAPPED = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff);
+
+/** Reads a `struct sockaddr_in`: u16 family, then port and address in network byte order. */
+export function decodeSockaddrIn(bytes: Uint8Array): InternetAddress {
+  return { host: bytes.subarray(4, 8).join("."), port: portOf(bytes) };
+}
+
+/** Reads a `struct sockaddr_in6`; an IPv4-mapped address becomes an IPv4 one. */
+export function decodeSockaddrIn6(bytes: Uint8Array): InternetAddress {
+  const port = portOf(bytes);
+  const address = bytes.subarray(8, 24);
+  if (IPV4_MAPPED.every((byte, index) => address[index] === byte)) {
+    return { host: address.subarray(12).join("."), port };
+  }
+  const view = new DataView(address.buffer, address.byteOffset, address.byteLength);
+  const groups = Array.from({ length: 8 }, (_, index) => view.getUint16(index * 2).toString(16));
+  // The URL standard has the canonical form of RFC 5952.
+  return { host: new URL(`http://[${groups.join(":")}]`).hostname.slice(1, -1), port };
+}
+
+function portOf(bytes: Uint8Array): number {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint16(2);
 }

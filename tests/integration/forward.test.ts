@@ -121,6 +121,18 @@ describe("forward -L", () => {
     expect(running.process.exitCode).toBeNull();
   });
 
+  test("names the TCP client that resets its connection", async () => {
+    const [running, [ready]] = await forwarding(`0:localhost:${counterPort}`);
+    await using _running = running;
+    const port = Number(ready?.listening.split(":").at(-1));
+    const socket = connect(port, "127.0.0.1");
+    await new Promise<void>((resolve) => socket.once("connect", () => resolve()));
+    const own = socket.localPort;
+    socket.write("x");
+    socket.resetAndDestroy();
+    await running.says(`connection with 127.0.0.1:${own}: the peer reset it (ECONNRESET)`);
+  });
+
   test("an agent that is started again is found again", async () => {
     const other = await TestAgent.start();
     const running = new Running([

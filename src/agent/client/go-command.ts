@@ -33,6 +33,8 @@ const LAST_OUTPUT_MS = 300;
 
 /** Options of {@link GoCommand.start}. */
 export interface GoCommandOptions {
+  /** The agent's address, as errors show it. */
+  address: string;
   /** Whether input will be sent; without it the command's input is empty. */
   input: boolean;
   /** The size of its terminal; undefined: it runs on pipes. */
@@ -94,7 +96,7 @@ export class GoCommand implements RemoteProcess {
 
   #endedEarly(): VsockboxError {
     const hint = this.#sawFrame ? undefined : this.#options.silentEndHint;
-    return endedEarly(this.#sawStdout ? "" : this.#stderrHead, hint);
+    return endedEarly(this.#sawStdout ? "" : this.#stderrHead, this.#options.address, hint);
   }
 
   #pieceOf({ type, payload }: Frame): OutputPiece {
@@ -198,10 +200,12 @@ function exitOfCode(code: number): RemoteExit {
 /**
  * Returns the error for a session that ended without an exit code: the agent's refusal if its Stderr
  * frames contain one.
+ *
+ * @param address of the agent, as errors show it.
  */
-export function endedEarly(stderrHead: string, hint?: string): VsockboxError {
+export function endedEarly(stderrHead: string, address: string, hint?: string): VsockboxError {
   return (
-    refusedBy(stderrHead) ??
+    refusedBy(stderrHead, address) ??
     new VsockboxError({
       code: "TRANSPORT",
       operation: "run command",

@@ -1,7 +1,7 @@
 /** Files over the Go agent's frames: whole files, one connection and one frame each. */
 import { VsockboxError } from "../../errors.ts";
 import { showPath } from "../../files/bytes-path.ts";
-import type { SocketAddress } from "../../net/address.ts";
+import { formatAddress, type SocketAddress } from "../../net/address.ts";
 import { DEFAULT_CONNECT_TIMEOUT_MS, dial, type DialOptions } from "../../net/dial.ts";
 import { watchIdle } from "../../io/idle-timeout.ts";
 import {
@@ -38,7 +38,9 @@ async function ask(
           stderrText += new TextDecoder().decode(frame.payload);
         continue;
       }
-      if (frame?.type !== FrameType.FileResult) throw noAnswer(stderrText, frame?.type);
+      if (frame?.type !== FrameType.FileResult) {
+        throw noAnswer(stderrText, frame?.type, formatAddress(address));
+      }
       const response = decodeFileResponse(frame.payload);
       if (response.error !== undefined) {
         throw new VsockboxError({
@@ -64,9 +66,9 @@ async function nextOf(connection: FrameConnection, { timeoutMs }: DialOptions) {
   }
 }
 
-function noAnswer(stderrText: string, type: number | undefined): VsockboxError {
+function noAnswer(stderrText: string, type: number | undefined, address: string): VsockboxError {
   return (
-    refusedBy(stderrText) ??
+    refusedBy(stderrText, address) ??
     new VsockboxError({
       code: type === undefined ? "TRANSPORT" : "BAD_DATA",
       operation: "ask the agent",

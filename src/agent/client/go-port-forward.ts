@@ -5,6 +5,8 @@ import { answerInTime } from "../../io/deadline.ts";
 import type { SocketStream } from "../../io/stream.ts";
 import { encodeJsonFrame, frameName, FrameType } from "../../protocols/agent/frame.ts";
 import { endedEarly } from "./go-command.ts";
+import { refusedBy } from "./handshake.ts";
+import { isAgentRefusal } from "../../protocols/agent/refused.ts";
 import { printable } from "../../text/printable.ts";
 import { FrameConnection } from "../channel/frame-connection.ts";
 
@@ -14,17 +16,18 @@ const MAX_REASON_CHARACTERS = 4096;
 /**
  * Asks the agent to connect to `host:port` inside the guest.
  *
+ * @param agent its address, as errors show it.
  * @returns the stream, which from here on carries that connection's raw bytes.
  * @param timeoutMs time limit for the answer, in milliseconds.
  * @throws {VsockboxError} TIMEOUT; UNAVAILABLE with the agent's reason, TRANSPORT, BAD_DATA.
  */
 export async function openPortForward(
   stream: SocketStream,
-  host: string,
-  port: number,
+  agent: string,
+  { host, port }: { host: string; port: number },
   timeoutMs: number = DEFAULT_CONNECT_TIMEOUT_MS,
 ): Promise<SocketStream> {
-  return answerInTime(stream, connectThrough(stream, host, port), {
+  return answerInTime(stream, connectThrough(stream, agent, host, port), {
     milliseconds: timeoutMs,
     what: "forward port",
     hint: "the agent may be stopped, or nothing answers at that address in the guest",
@@ -33,6 +36,7 @@ export async function openPortForward(
 
 async function connectThrough(
   stream: SocketStream,
+  agent: string,
   host: string,
   port: number,
 ): Promise<SocketStream> {
@@ -54,11 +58,15 @@ async function connectThrough(
         message: `the agent answered with an unexpected ${frameName(frame.type)} frame`,
       });
     }
-    if (reason === "") throw endedEarly(reason);
-    throw new VsockboxError({
-      code: "UNAVAILABLE",
-      operation: "forward port",
-      message: printable(reason.trim()),
-    });
+    // The same frame carries an agent's refusal, and the refusal of the target.
+    if (reason === "") throw endedEarly(reason, agent);
+    throw (
+      (isAgentRefusal(reason) ? refusedBy(reason, agent) : undefined) ??
+      new VsockboxError({
+        code: "UNAVAILABLE",
+        operation: "forward port",
+        message: printable(reason.trim()),
+      })
+    );
   }
 }

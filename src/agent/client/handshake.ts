@@ -197,7 +197,7 @@ async function exchangeHello(
   // An agent that answers a nonce like this is one of version 0.1, which expects the token itself.
   const wantsClearToken = secret.nonce !== undefined && stderrText.includes(TOKEN_MISSING_TEXT);
   if (wantsClearToken) throw new ClearTokenError(address);
-  throw refusedBy(stderrText) ?? new OldAgentError(address);
+  throw refusedBy(stderrText, address) ?? new OldAgentError(address);
 }
 
 function noToken(address: string): VsockboxError {
@@ -220,12 +220,18 @@ function anotherToken(address: string): VsockboxError {
   });
 }
 
-/** Returns the error for an agent that refuses the connection, by its Stderr text; undefined for other text. */
-export function refusedBy(stderrText: string): VsockboxError | undefined {
+/**
+ * Returns the error for an agent that refuses the connection, by its Stderr text; undefined for other
+ * text.
+ *
+ * @param address of the agent, as errors show it.
+ */
+export function refusedBy(stderrText: string, address: string): VsockboxError | undefined {
   if (!stderrText.includes(REFUSED_TEXT)) return undefined;
   return new VsockboxError({
     code: "REFUSED",
     operation: "enter",
+    address,
     message: printable(
       stderrText
         .trim()

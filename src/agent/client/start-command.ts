@@ -1,6 +1,6 @@
 /** Starts a command in a guest, over a channel or, with an old agent, over the Go agent's frames. */
 import { textOf } from "../../protocols/agent/paths.ts";
-import type { SocketAddress } from "../../net/address.ts";
+import { formatAddress, type SocketAddress } from "../../net/address.ts";
 import { dial } from "../../net/dial.ts";
 import {
   goCommandOf,
@@ -72,6 +72,7 @@ async function startOnOldAgent(
     user: command.user,
   };
   return GoCommand.start(stream, request, {
+    address: formatAddress(address),
     input: command.input,
     tty: command.tty,
     silentEndHint,

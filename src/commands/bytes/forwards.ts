@@ -5,6 +5,7 @@ import { joinChannel } from "../../agent/channel/channel-pipe.ts";
 import { dialAgent } from "../../agent/client/handshake.ts";
 import { openPortForward } from "../../agent/client/go-port-forward.ts";
 import { toVsockboxError, VsockboxError } from "../../errors.ts";
+import { formatAddress } from "../../net/address.ts";
 import { dialEndpoint, type EndpointListener, listenEndpoint } from "../../net/endpoint.ts";
 import { type Endpoint, formatEndpoint } from "../../text/endpoint.ts";
 import type { ForwardSpec } from "../../net/forward-spec.ts";
@@ -57,8 +58,8 @@ export class LocalForwards {
         const connection = await dialAgent(address, options);
         const forwarded = await openPortForward(
           connection,
-          target.host,
-          target.port,
+          formatAddress(address),
+          target,
           options.timeoutMs,
         );
         await pump(stream, forwarded);
