@@ -6,7 +6,8 @@ import { adoptEvent, clearEvent, signalEvent } from "../ffi/eventfd.ts";
 import type { RingSetup } from "../protocols/vhost-user/actions.ts";
 import { Feature } from "../protocols/vhost-user/features.ts";
 import { HOST_CID } from "../protocols/virtio-vsock/packet.ts";
-import type { DeviceLog, DeviceOptions } from "./device-options.ts";
+import type { Log } from "../process/service/log.ts";
+import type { DeviceOptions } from "./device-options.ts";
 import type { EventLoop } from "../io/event-loop.ts";
 import type { HostBackend, HostClient } from "./host/host-backend.ts";
 import type { HostConnection } from "./vsock/host-connection.ts";
@@ -73,7 +74,7 @@ export class VsockDevice implements MuxerHost, VmmHandlers, SiblingDevice {
   readonly siblings = new Siblings(this);
   readonly #queueSize: number;
   readonly #loop: EventLoop;
-  readonly #log: DeviceLog;
+  readonly #log: Log;
   readonly #link: VmmConnection;
   readonly #host: HostBackend;
   readonly #rings: (RunningRing | undefined)[] = [undefined, undefined, undefined];
@@ -91,7 +92,7 @@ export class VsockDevice implements MuxerHost, VmmHandlers, SiblingDevice {
   #owesReset = false;
 
   /** Accepts from the first round of the loop on. */
-  constructor(options: DeviceOptions, loop: EventLoop, log: DeviceLog) {
+  constructor(options: DeviceOptions, loop: EventLoop, log: Log) {
     this.guestCid = options.guestCid;
     this.bufAlloc = options.txBufferSize;
     this.maxConnections = options.maxConnections;

@@ -14,7 +14,8 @@ import { readU32 } from "../../text/quantities.ts";
 import { onEndingSignal } from "../../process/signals.ts";
 import { parseDuration, parseInteger } from "../../text/quantities.ts";
 import type { Arguments, Command } from "../../ui/command.ts";
-import { printJson, say } from "../../ui/report.ts";
+import { openLog } from "../../process/service/log.ts";
+import { printJson } from "../../ui/report.ts";
 import {
   allowArguments,
   allowedCids,
@@ -104,15 +105,14 @@ export const command: Command = {
       return text === undefined ? undefined : parseInteger(text, name, 1, 1_000_000);
     };
     const lineTimeout = args.string("line-timeout");
+    const log = openLog({ threshold: args.flag("quiet") ? "silent" : "info" });
     const bridge = new HybridBridge({
       maxConnections: count("max-connections"),
       maxPending: count("max-pending"),
       socketOwners: socketOwners(args, args.string("to")),
       lineTimeoutMs:
         lineTimeout === undefined ? undefined : parseDuration(lineTimeout, "line-timeout"),
-      onError(what, error) {
-        if (!args.flag("quiet")) say(`vsockbox: ${what}: ${error.message}`);
-      },
+      onError: (what, error) => log.warn(`${what}: ${error.message}`),
     });
     const ended = Promise.withResolvers<number>();
     using _signals = onEndingSignal(() => ended.resolve(0));
@@ -120,7 +120,7 @@ export const command: Command = {
       for (const route of routes) {
         const listening = formatAddress(route.open(bridge));
         if (args.flag("json")) printJson({ listening, to: route.to });
-        else if (!args.flag("quiet")) say(`vsockbox: listening on ${listening} for ${route.to}`);
+        else log.info(`listening on ${listening} for ${route.to}`);
       }
       return await ended.promise;
     } finally {

@@ -5,7 +5,8 @@ import { formatEndpoint } from "../../text/endpoint.ts";
 import { parseForward } from "../../net/forward-spec.ts";
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
 import type { Command } from "../../ui/command.ts";
-import { printJson, say } from "../../ui/report.ts";
+import { openLog } from "../../process/service/log.ts";
+import { printJson } from "../../ui/report.ts";
 import { jsonArgument } from "../shared/connect-options.ts";
 import { LocalForwards, RemoteForwards, type ReadyForward } from "./forwards.ts";
 import { agentArguments, type AgentTarget, agentTarget, shownTarget } from "../shared/target.ts";
@@ -75,16 +76,17 @@ export const command: Command = {
       });
     }
     const shown = shownTarget(target);
+    const log = openLog({ threshold: args.flag("quiet") ? "warn" : "info" });
     const onReady = ({ direction, listening, to }: ReadyForward) => {
       if (args.flag("json")) {
         printJson({ direction, listening, target: shown, to: formatEndpoint(to) });
-      } else if (!args.flag("quiet")) {
+      } else {
         const [there, here] = direction === "local" ? ["", ` in ${shown}`] : [` in ${shown}`, ""];
-        say(`vsockbox: forwarding ${listening}${there} to ${formatEndpoint(to)}${here}`);
+        log.info(`forwarding ${listening}${there} to ${formatEndpoint(to)}${here}`);
       }
     };
     const onError = (what: string, thrown: unknown) =>
-      say(`vsockbox: ${what}: ${reasonOf(thrown).message}`);
+      log.warn(`${what}: ${reasonOf(thrown).message}`);
     const ended = Promise.withResolvers<number>();
     let checkStatus: number | undefined;
     using _signals = onEndingSignal((signal) => {

@@ -12,7 +12,8 @@ import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
 import { isBrokenPipe, standardInput, StandardOutput } from "../../io/stdio.ts";
 import { STATUS_BROKEN_PIPE } from "../../process/exit-status.ts";
 import type { Arguments, Command } from "../../ui/command.ts";
-import { reportError, say } from "../../ui/report.ts";
+import { openLog } from "../../process/service/log.ts";
+import { reportError } from "../../ui/report.ts";
 import { allowArguments, allowedCids } from "../shared/connect-options.ts";
 
 export const command: Command = {
@@ -55,9 +56,10 @@ export const command: Command = {
     },
   ],
   async run(args) {
+    const log = openLog({ threshold: args.flag("quiet") ? "warn" : "info" });
     const ended = Promise.withResolvers<number>();
     let listener: Listener | undefined;
-    const refusals = new RefusalLog((line) => say(`vsockbox: ${line}`));
+    const refusals = new RefusalLog(log.warn);
     const service = args.string("exec") === undefined ? standardStreams(args) : commands(args);
     try {
       using _signals = onEndingSignal((signal) => ended.resolve(statusOfSignal(signal)));
@@ -77,9 +79,9 @@ export const command: Command = {
           );
         },
         onRefusal: (peer) => refusals.note(formatPeerHost(peer), "not in --allow-cid"),
-        onShortage: (reason) => say(`vsockbox: cannot accept: ${reason}; peers have to wait`),
+        onShortage: (reason) => log.warn(`cannot accept: ${reason}; peers have to wait`),
       });
-      if (!args.flag("quiet")) say(`vsockbox: listening on ${formatAddress(listener.address)}`);
+      log.info(`listening on ${formatAddress(listener.address)}`);
       return await ended.promise;
     } catch (thrown) {
       if (isBrokenPipe(thrown)) return STATUS_BROKEN_PIPE;
@@ -143,7 +145,7 @@ function standardStreams(args: Arguments): Service {
 /** A command for each connection, side by side. */
 function commands(args: Arguments): Service {
   const line = args.required("exec");
-  guardGroups((message) => say(`vsockbox: ${message}`));
+  guardGroups(openLog().warn);
   const running = new Map<SocketStream, Promise<unknown>>();
   const errors = new StandardOutput(2);
   let taken = false;

@@ -1,5 +1,4 @@
 /** The agent from its start to its end. */
-import type { ConsolaInstance } from "consola/basic";
 import { EXEC_PORT, READY_PORT } from "../../agent/ports.ts";
 import { MIN_BUDGET_BYTES } from "../../agent/channel/memory-budget.ts";
 import { type Agent, type AgentOptions, startAgent } from "../../agent/server/agent-server.ts";
@@ -8,6 +7,7 @@ import { readToken } from "../../config/token.ts";
 import { formatAddress, parseAddress } from "../../net/address.ts";
 import { HOST_ONLY } from "../../net/allow-cid.ts";
 import { reportReady } from "../../process/service/daemon.ts";
+import { type Log, openLog } from "../../process/service/log.ts";
 import { guardGroups } from "../../process/group-guard.ts";
 import { notifyReady, notifyStopping, takeNotifySocket } from "../../process/service/notify.ts";
 import {
@@ -21,13 +21,17 @@ import { parseDuration, parseInteger } from "../../text/quantities.ts";
 import type { Arguments } from "../../ui/command.ts";
 import { InitDuties } from "./agent-init.ts";
 import { allowedCids } from "../shared/connect-options.ts";
-import { pidFileOf, serviceLog } from "../shared/service.ts";
+import { pidFileOf } from "../shared/service.ts";
 import { durationOption } from "../shared/target.ts";
 
 /** Serves until a signal ends it; gives the exit status. */
 export async function runAgent(args: Arguments): Promise<number> {
   takeNotifySocket();
-  const log = serviceLog("agent", args.string("log-file"), args.flag("quiet") ? 0 : 3);
+  const log = openLog({
+    tag: "agent",
+    path: args.string("log-file"),
+    threshold: args.flag("quiet") ? "error" : "info",
+  });
   const hurry = new AbortController();
   const ended = Promise.withResolvers<EndingSignal>();
   let signals = 0;
@@ -59,11 +63,7 @@ export async function runAgent(args: Arguments): Promise<number> {
   return 0;
 }
 
-function agentOptions(
-  args: Arguments,
-  log: ConsolaInstance,
-  init: InitDuties | undefined,
-): AgentOptions {
+function agentOptions(args: Arguments, log: Log, init: InitDuties | undefined): AgentOptions {
   const listen = resolveAddress(args.required("listen"), EXEC_PORT);
   const tokenFile = args.string("token-file");
   return {

@@ -5,6 +5,7 @@ import { PathRoot } from "../../files/path-root.ts";
 import { formatAddress, type SocketAddress } from "../../net/address.ts";
 import { HOST_ONLY } from "../../net/allow-cid.ts";
 import { reportReady } from "../../process/service/daemon.ts";
+import { openLog } from "../../process/service/log.ts";
 import { guardGroups } from "../../process/group-guard.ts";
 import { notifyReady, notifyStopping, takeNotifySocket } from "../../process/service/notify.ts";
 import {
@@ -21,7 +22,7 @@ import {
   startShellServer,
 } from "../../vsock-shell/server.ts";
 import { allowArguments, allowedCids } from "../shared/connect-options.ts";
-import { pidFileOf, runService, serviceLog } from "../shared/service.ts";
+import { pidFileOf, runService } from "../shared/service.ts";
 import { portArgument, portOption } from "../shared/shell-port.ts";
 import { durationOption } from "../shared/target.ts";
 
@@ -93,8 +94,11 @@ export const command: Command = {
 
 async function serve(args: Arguments): Promise<number> {
   takeNotifySocket();
-  const level = args.flag("verbose") ? 4 : 3;
-  const log = serviceLog("shell-server", args.string("log-file"), level);
+  const log = openLog({
+    tag: "shell-server",
+    path: args.string("log-file"),
+    threshold: args.flag("verbose") ? "debug" : "info",
+  });
   const ended = Promise.withResolvers<EndingSignal>();
   using _signals = onEndingSignal((signal) => ended.resolve(signal), SERVICE_ENDING_SIGNALS);
   guardGroups((message) => log.warn(message));

@@ -22,7 +22,7 @@ import {
 } from "../../protocols/guest-exec/command.ts";
 import { parseDuration, parseInteger } from "../../text/quantities.ts";
 import type { Arguments, Command } from "../../ui/command.ts";
-import { say } from "../../ui/report.ts";
+import { openLog } from "../../process/service/log.ts";
 import { allowArguments, allowedCids, jsonArgument } from "../shared/connect-options.ts";
 import { jsonEvents, textEvents } from "./guest-exec-output.ts";
 import { GuestExecPrompt } from "./guest-exec-prompt.ts";
@@ -120,7 +120,7 @@ export const command: Command = {
     using _signals = onEndingSignal((signal) => ended.resolve(statusOfSignal(signal)));
     using prompt = source === "prompt" ? new GuestExecPrompt(() => ended.resolve(130)) : undefined;
     const json = args.flag("json") ? jsonEvents(new StandardOutput(1)) : undefined;
-    const talk = prompt?.sinks.say ?? say;
+    const log = prompt?.sinks.log ?? openLog();
     const host: GuestExecHost = new GuestExecHost({
       persistent: args.flag("persistent"),
       report: args.flag("report"),
@@ -132,7 +132,7 @@ export const command: Command = {
     const notAllowed =
       args.string("cid") === undefined ? "not in --allow-cid" : "not the CID of --cid";
     let listener: Listener | undefined;
-    const refusals = new RefusalLog((line) => talk(`vsockbox: ${line}`));
+    const refusals = new RefusalLog(log.warn);
     let timer: Timer | undefined;
     try {
       listener = listen(address, {
@@ -142,11 +142,11 @@ export const command: Command = {
           if (!host.accept(stream)) refusals.note(formatPeerHost(stream.peer), TOO_MANY_GUESTS);
         },
         onRefusal: (peer) => refusals.note(formatPeerHost(peer), notAllowed),
-        onShortage: (reason) => talk(`vsockbox: cannot accept: ${reason}; peers have to wait`),
+        onShortage: (reason) => log.warn(`cannot accept: ${reason}; peers have to wait`),
       });
       const shown = formatAddress(listener.address);
       json?.listening(shown);
-      if (json === undefined && !args.flag("quiet")) talk(`vsockbox: listening on ${shown}`);
+      if (json === undefined && !args.flag("quiet")) log.info(`listening on ${shown}`);
       if (timeoutMs !== undefined) {
         timer = setTimeout(() => timeUp(host, shown, timeoutMs, ended), timeoutMs);
       }
@@ -233,8 +233,8 @@ function commandOf(words: readonly string[]): Uint8Array {
 function warned(commands: Uint8Array[], persistent: boolean): Uint8Array[] {
   if (commands.some(({ length }) => length > C_PROGRAM_MAX_BYTES)) {
     const effect = persistent ? "overruns its buffer" : "runs what its memory holds after it";
-    say(
-      `vsockbox: a command of more than ${C_PROGRAM_MAX_BYTES} bytes: the C program vsock_guest_exec ${effect}`,
+    openLog().warn(
+      `a command of more than ${C_PROGRAM_MAX_BYTES} bytes: the C program vsock_guest_exec ${effect}`,
     );
   }
   return commands;
@@ -265,7 +265,7 @@ function text(args: Arguments, prompt: GuestExecPrompt | undefined): HostEvents 
   const sinks = prompt?.sinks ?? {
     stdout: new StandardOutput(1),
     stderr: new StandardOutput(2),
-    say,
+    log: openLog(),
   };
   return textEvents(sinks, { prefix: !args.flag("once"), quiet: args.flag("quiet") });
 }
@@ -337,6 +337,7 @@ function timeUp(
     return;
   }
   const [name] = host.names;
-  if (name !== undefined) say(`vsockbox: guest ${name} has not ended within ${timeoutMs / 1000} s`);
+  if (name !== undefined)
+    openLog().warn(`guest ${name} has not ended within ${timeoutMs / 1000} s`);
   ended.resolve(name === undefined ? host.status : STATUS_TIMED_OUT);
 }
