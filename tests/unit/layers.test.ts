@@ -39,7 +39,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   // Bytes in, events out.
   protocols: [],
   // The terminal and the command line, without any command.
-  ui: [],
+  ui: ["ffi"],
   // The system: descriptors, files, processes, addresses.
   elf: [],
   io: ["ffi"],

@@ -27,7 +27,7 @@ import { fileKind, kindInWords } from "../../files/facts.ts";
 import { treeBytes } from "../../files/tree-size.ts";
 import { hasWildcard } from "../../files/glob.ts";
 import { abortError, onAbort } from "../../io/deadline.ts";
-import { standardInput, StandardOutput } from "../../io/stdio.ts";
+import { requiredStandardInput, StandardOutput } from "../../io/stdio.ts";
 import { field, type JsonObject, textField } from "../../protocols/agent/json-fields.ts";
 import { isFileName, readPathField } from "../../protocols/agent/paths.ts";
 import type { Arguments } from "../../ui/command.ts";
@@ -194,7 +194,7 @@ export class CopyJob implements AsyncDisposable {
     const name =
       source.kind === "stream" ? undefined : { path: source.path, name: () => localName(source) };
     const place = await this.#remotePlace(destination, name, many);
-    const local = source.kind === "stream" ? standardInput() : source.path;
+    const local = source.kind === "stream" ? requiredStandardInput() : source.path;
     const onProgress = this.#onProgress(
       source.kind === "stream" ? "standard input" : showPath(baseName(source.path)),
     );
@@ -307,7 +307,7 @@ export class CopyJob implements AsyncDisposable {
     const { address, options } = this.#target(destination.target);
     const content =
       source.kind === "stream"
-        ? new Uint8Array(await Bun.readableStreamToArrayBuffer(toReadable(standardInput())))
+        ? new Uint8Array(await Bun.readableStreamToArrayBuffer(toReadable(requiredStandardInput())))
         : readLocalFile(source.path);
     const isDirectory = await listOldDirectory(address, options, destination.path).then(
       () => true,
