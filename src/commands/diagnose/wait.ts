@@ -107,7 +107,13 @@ async function waitUntilReady(
     timeoutMs,
     signal,
     socketOwners: owners,
-    check: (opened, proofMs) => proveReady(opened, proof, { timeoutMs: proofMs, signal }),
+    check: (opened, proofMs) =>
+      proveReady(opened, proof, {
+        address: target,
+        timeoutMs: proofMs,
+        signal,
+        socketOwners: owners,
+      }),
     onFailed: (error) =>
       line.show(`waiting for ${formatAddress(target)}: ${error.errno ?? error.message}`),
     giveUp: (last, count) => notReady(target, timeoutMs, count, last),
