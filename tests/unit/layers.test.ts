@@ -65,7 +65,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "device/config": ["config", "ffi", "net", "protocols"],
   "device/vhost-user": ["ffi", "io", "net", "protocols"],
   "device/host": ["ffi", "io", "net", "process", "protocols", "device/config"],
-  "device/vsock": ["ffi", "protocols", "device/vhost-user", "device/host"],
+  "device/vsock": ["ffi", "io", "protocols", "device/vhost-user", "device/host"],
   device: [
     ...["ffi", "io", "net", "process/service", "protocols"],
     ...["device/config", "device/host", "device/vhost-user", "device/vsock"],

@@ -138,7 +138,7 @@ function introduce(configs: readonly VmConfig[], devices: readonly VsockDevice[]
     const groups = new Set(configs[index]?.groups);
     for (const [other, sibling] of devices.entries()) {
       const isSibling = configs[other]?.groups.some((group) => groups.has(group)) ?? false;
-      if (other !== index && isSibling) device.siblings.introduce(sibling);
+      if (other !== index && isSibling) device.siblings.add(sibling);
     }
   }
 }
