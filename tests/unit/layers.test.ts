@@ -67,7 +67,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "device/host": ["ffi", "io", "net", "process", "protocols", "device/config"],
   "device/vsock": ["ffi", "io", "protocols", "device/vhost-user", "device/host"],
   device: [
-    ...["ffi", "io", "net", "process/service", "protocols"],
+    ...["io", "net", "process/service", "protocols"],
     ...["device/config", "device/host", "device/vhost-user", "device/vsock"],
   ],
   "device/observe": [
