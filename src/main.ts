@@ -72,7 +72,19 @@ async function run(name: string, words: readonly string[]): Promise<number> {
     ignoreStraySignals();
     endOnQuit();
   }
-  return command.run(parseArguments(command, words));
+  // A program that asked for JSON gets it for an invalid command line too.
+  let isJson = "json" in command.args && own.includes("--json") && command.restName === undefined;
+  try {
+    const args = parseArguments(command, words);
+    isJson = args.flag("json");
+    return await command.run(args);
+  } catch (thrown) {
+    if (isJson) {
+      const { printJsonError } = await import("./commands/shared/json-error.ts");
+      printJsonError(thrown);
+    }
+    throw thrown;
+  }
 }
 
 /** Whether `--help` stands behind the beginning of a remote command, as in `exec 3 ls --help`. */

@@ -39,10 +39,11 @@ export async function forEachPath(
 ): Promise<number> {
   const operands = remotePaths(command, args);
   await using clients = new AgentClients(args);
-  return await forEachOperand(operands, async ({ target, path, shown }) => {
+  const work = async ({ target, path, shown }: RemotePath) => {
     const client = await clients.get(target);
     await action(client, await resolveHome(client, path), shown);
-  });
+  };
+  return await forEachOperand(operands, work, { json: args.flag("json") });
 }
 
 /** The positional of {@link forEachPath}. */

@@ -9,7 +9,7 @@ import { encodePath } from "../../protocols/agent/paths.ts";
 import type { Arguments, Command } from "../../ui/command.ts";
 import { print, printJson, writeAll } from "../../ui/report.ts";
 import { jsonArgument } from "../shared/connect-options.ts";
-import { pathsArgument, remotePaths } from "./file-command.ts";
+import { pathsArgument, type RemotePath, remotePaths } from "./file-command.ts";
 import { longLine } from "./file-lines.ts";
 import { AgentClients, forEachOperand } from "../shared/operands.ts";
 import { agentArguments, agentTarget } from "../shared/target.ts";
@@ -33,7 +33,7 @@ export const command: Command = {
     const operands = remotePaths("ls", args);
     await using clients = new AgentClients(args);
     let isFirst = true;
-    return await forEachOperand(operands, async ({ target, path, shown }) => {
+    const list = async ({ target, path, shown }: RemotePath) => {
       const show = lister(args, shown);
       if (operands.length > 1 && !args.flag("json")) {
         if (!isFirst) print("");
@@ -55,7 +55,8 @@ export const command: Command = {
           show(bytes, { name: encodePath(bytes), type, size, mode: unixMode(mode) });
         }
       }
-    });
+    };
+    return await forEachOperand(operands, list, { json: args.flag("json") });
   },
 };
 

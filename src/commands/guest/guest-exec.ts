@@ -130,8 +130,9 @@ export const command: Command = {
       return await serve(session, receivedCommands(stream, receive), receive.persistent);
     } catch (thrown) {
       if (signals.status !== undefined) return signals.status;
-      if (json !== undefined) await json(0).onError(toVsockboxError(thrown));
-      throw thrown;
+      const error = toVsockboxError(thrown);
+      if (json !== undefined) await json(0).onError(error);
+      throw error;
     }
   },
 };

@@ -5,6 +5,7 @@ import { toVsockboxError, type VsockboxError } from "../../errors.ts";
 import { terminalModes, terminalSize } from "../../process/raw-terminal.ts";
 import type { Arguments } from "../../ui/command.ts";
 import { print, printJson, reportError, say } from "../../ui/report.ts";
+import { errorEvent, printJsonError } from "../shared/json-error.ts";
 import { commandHint } from "../shared/error-hints.ts";
 import { type AgentTarget, agentTarget } from "../shared/target.ts";
 import { withTerm } from "../shared/remote-terminal.ts";
@@ -57,13 +58,13 @@ export function detachStatus(outcomes: readonly DetachOutcome[]): number {
 }
 
 function failed(error: VsockboxError, json: boolean): number {
-  if (json) printJson({ event: "error", ...error.toJSON() });
+  if (json) printJsonError(error);
   return reportError(error, commandHint(error));
 }
 
 function reportOne({ name, session, error }: DetachOutcome, json: boolean, width: number): void {
   if (error !== undefined) {
-    if (json) printJson({ target: name, event: "error", ...error.toJSON() });
+    if (json) printJson({ target: name, ...errorEvent(error) });
     say(`vsockbox: ${name}: ${error.message}`);
   } else if (json) {
     printJson({ target: name, ...session });

@@ -39,10 +39,12 @@ export const command: Command = {
     const signal = signalOf(args.string("signal"));
     const { address, options } = agentTarget(args, args.required("target"));
     await using client = await AgentClient.connect(address, options);
-    return await forEachOperand(args.list("ids"), async (id) => {
+    const json = args.flag("json");
+    const kill = async (id: string) => {
       const result = await client.request({ op: "kill", id, signal, remove: args.flag("remove") });
-      if (args.flag("json")) printJson(result);
-    });
+      if (json) printJson(result);
+    };
+    return await forEachOperand(args.list("ids"), kill, { json });
   },
 };
 
