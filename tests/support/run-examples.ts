@@ -26,7 +26,8 @@ export async function runExamples(examples: readonly Example[]): Promise<Example
     : undefined;
   const names = { root: directory.path, agent: agent?.address ?? "3" };
   const blocks = examples.map(({ text, info }, index) => {
-    const line = inDirectory(info === "sh agent" ? withAgent(text, names.agent) : text, names.root);
+    const inRoot = inDirectory(text, names.root);
+    const line = info === "sh agent" ? withAgent(inRoot, names.agent) : inRoot;
     return `printf '\\n@@@ ${index}\\n'\n${line}\nprintf '\\n@@@ status %s\\n' "$?"\n`;
   });
   const { stdout } = await shell(
@@ -46,7 +47,7 @@ export async function runExamples(examples: readonly Example[]): Promise<Example
 
 /** Replaces the CID 3 of the examples by an address, as a word or before a path. */
 function withAgent(text: string, address: string): string {
-  return text.replaceAll(/(?<=[ '"])3(?=[ :,;)\n'"]|$)/gm, address);
+  return text.replaceAll(/(?<=[ '",])3(?=[ :,;)\n'"]|$)/gm, address);
 }
 
 function inDirectory(text: string, root: string): string {
@@ -54,16 +55,21 @@ function inDirectory(text: string, root: string): string {
   return text.replaceAll(new RegExp(`(?<![\\w.}/-])/(?=(?:${names})\\b)`, "g"), `${root}/`);
 }
 
-/** Returns a pattern of the expected output: `…` stands for any text, alone on a line for any lines. */
-export function outputPattern({ text, isAlike }: ExpectedOutput): RegExp {
-  const lines = normalize(text, isAlike)
+/**
+ * Returns the output as the page shows it if both are alike, and otherwise the output itself, so that a
+ * test can compare it. On the page `…` stands for any text, and alone on a line for any lines.
+ */
+export function comparable(output: string, { text, isAlike }: ExpectedOutput): string {
+  const actual = normalize(output, isAlike);
+  const patterns = normalize(text, isAlike)
     .split("\n")
-    .map((line) => (line.trim() === "…" ? "(?:.*\\n)*?" : `${escape(line)}\n`));
-  return new RegExp(`^${lines.join("")}$`);
+    .map((line) =>
+      line.trim() === "…" ? "(?:.*\n)*?" : `${RegExp.escape(line).replaceAll("…", ".*")}\n`,
+    );
+  return new RegExp(`^${patterns.join("")}$`).test(`${actual}\n`) ? text : actual;
 }
 
-/** Returns an output in the form in which it is compared. */
-export function normalize(text: string, isAlike: boolean): string {
+function normalize(text: string, isAlike: boolean): string {
   const trimmed = text.replaceAll("\r", "").trimEnd();
   if (!isAlike) return trimmed;
   return trimmed
@@ -71,5 +77,3 @@ export function normalize(text: string, isAlike: boolean): string {
     .replaceAll(/\d+(?:[.:,]\d+)*/g, "#")
     .replaceAll(/[ \t]+/g, " ");
 }
-
-const escape = (line: string) => RegExp.escape(line).replaceAll("…", ".*");

@@ -1,6 +1,6 @@
 /**
  * The sandbox of an agent's commands against what they try, in a guest whose kernel may be changed:
- * each cell of the table in docs/agent.md, and the two ways out that a sandbox of root once had.
+ * each cell of the table in docs/sandbox.md, and the two ways out that a sandbox of root once had.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
@@ -12,7 +12,7 @@ import { describeVm } from "./support.ts";
 
 const AGENT = "unix:/run/sandbox.sock";
 const FIXTURES = join(import.meta.dir, "../fixtures");
-const PAGE = join(import.meta.dir, "../../docs/agent.md");
+const PAGE = join(import.meta.dir, "../../docs/sandbox.md");
 
 /** A row of the table: its words, and whether the attack works for root and for another user. */
 interface Row {

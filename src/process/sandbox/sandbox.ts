@@ -23,7 +23,7 @@ import {
 } from "./seccomp-program.ts";
 
 /**
- * The options without a value, in the order in which they are listed; docs/agent.md has what each
+ * The options without a value, in the order in which they are listed; docs/sandbox.md has what each
  * protects against.
  *
  * - `no-new-privs`: set-user-ID programs and file capabilities have no effect;
