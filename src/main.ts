@@ -5,9 +5,9 @@ import { RUN_AS_WORD } from "./process/run-as-word.ts";
 import { endOnQuit, surviveEndingSignals } from "./process/signals.ts";
 import { aliasedCommand, isInit, subCommand } from "./commands/aliases.ts";
 import { unknownCommandHint } from "./commands/foreign-words.ts";
-import { COMMANDS } from "./commands/index.ts";
+import { COMMANDS, loadCommands } from "./commands/index.ts";
 import { ignoresStraySignals, isServer } from "./commands/lifetimes.ts";
-import { parseArguments } from "./ui/arguments.ts";
+import { asksForHelp } from "./ui/parse-words.ts";
 import { print, printStyled, printJson, reportError } from "./ui/report.ts";
 import { COMMIT, TARGET, VERSION } from "./version.ts";
 
@@ -62,53 +62,23 @@ async function run(name: string, words: readonly string[]): Promise<number> {
   const inner = subCommand(name, words[0]);
   if (inner !== undefined) return run(inner, words.slice(1));
   const command = await load(name);
-  // Behind `--`, or where a remote command has begun, --help is not ours.
-  const own = words.slice(0, words.includes("--") ? words.indexOf("--") : words.length);
-  const asksForHelp = own.includes("--help") || own.includes("-h");
-  if (asksForHelp && !remoteCommandBegins(command, own)) return help(name);
+  if (asksForHelp(command, words)) return help(name);
   if (isServer(name)) surviveEndingSignals();
   if (ignoresStraySignals(name)) {
     const { ignoreStraySignals } = await import("./process/service/stray-signals.ts");
     ignoreStraySignals();
     endOnQuit();
   }
-  // A program that asked for JSON gets it for an invalid command line too.
-  let isJson = "json" in command.args && own.includes("--json") && command.restName === undefined;
-  try {
-    const args = parseArguments(command, words);
-    isJson = args.flag("json");
-    return await command.run(args);
-  } catch (thrown) {
-    if (isJson) {
-      const { printJsonError } = await import("./commands/shared/json-error.ts");
-      printJsonError(thrown);
-    }
-    throw thrown;
-  }
-}
-
-/** Whether `--help` stands behind the beginning of a remote command, as in `exec 3 ls --help`. */
-function remoteCommandBegins(
-  command: Awaited<ReturnType<typeof load>>,
-  own: readonly string[],
-): boolean {
-  if (command.restName === undefined) return false;
-  const index = own.findIndex((word) => word === "--help" || word === "-h");
-  try {
-    return parseArguments(command, own.slice(0, index)).rest.length > 0;
-  } catch {
-    return false;
-  }
+  return command.run(words);
 }
 
 async function help(name: string | undefined): Promise<number> {
-  const { commandHelp, overview } = await import("./ui/help.ts");
-  printStyled(
-    (name === undefined
-      ? overview(COMMANDS, VERSION)
-      : await commandHelp(await load(name))
-    ).trimEnd(),
-  );
+  const { commandHelp, helpStyle, overview } = await import("./ui/help-text.ts");
+  const text =
+    name === undefined
+      ? overview(await loadCommands(), VERSION, helpStyle())
+      : commandHelp(await load(name), helpStyle());
+  printStyled(text.trimEnd());
   return 0;
 }
 

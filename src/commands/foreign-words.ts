@@ -59,7 +59,7 @@ const EQUIVALENTS: Readonly<Record<string, string>> = {
   uptime: "vsockbox info TARGET",
   free: "vsockbox info TARGET",
   log: "vsockbox logs TARGET ID",
-  tail: "vsockbox logs -f TARGET ID",
+  tail: "vsockbox logs --follow TARGET ID",
   join: "vsockbox attach TARGET ID",
   signal: "vsockbox kill --signal SIGNAL TARGET ID",
 

@@ -49,7 +49,7 @@ const COMMANDS: readonly DemoStep[] = [
     caption: "A time limit ends it, and 124 says so:",
     line: "vsockbox exec $AGENT --timeout 1 -- sleep 60",
     status: 124,
-    output: /^vsockbox: .* ran longer than --timeout 1$/,
+    output: /^vsockbox: .* ran longer than --timeout 1s$/,
   },
 ];
 

@@ -1,5 +1,4 @@
 /** The allow-list of CIDs, checked at accept(2) with the peer's address from the kernel. */
-import { VsockboxError } from "../errors.ts";
 import { ANY, CID_HOST, CID_LOCAL, readCid } from "./address.ts";
 
 /** An allow-list of CIDs; "any" allows all peers. */
@@ -8,24 +7,12 @@ export type AllowedCids = ReadonlySet<number> | "any";
 /** The host alone, the default of a service in a guest. */
 export const HOST_ONLY: AllowedCids = new Set([CID_HOST]);
 
-/**
- * Reads `--allow-cid 2,3,local` or `any`.
- *
- * @throws {VsockboxError} USAGE for an empty list or a word that is not a CID.
- */
-export function parseAllowedCids(list: string): AllowedCids {
+/** Reads `2,3,local` or `any`; undefined for an empty list or a word that is not a CID. */
+export function readAllowedCids(list: string): AllowedCids | undefined {
   const cids = new Set<number>();
   for (const word of list.split(",")) {
     const cid = readCid(word.trim());
-    if (cid === undefined) {
-      throw new VsockboxError({
-        code: "USAGE",
-        operation: "parse --allow-cid",
-        address: JSON.stringify(list),
-        message: `${JSON.stringify(word)} is no CID`,
-        hint: "separate CIDs or names with commas, as in --allow-cid 2,local, or write --allow-cid any",
-      });
-    }
+    if (cid === undefined) return undefined;
     if (cid === ANY) return "any";
     cids.add(cid);
   }

@@ -44,6 +44,8 @@ export interface DialOptions {
    * Users besides our own and root who may listen on a Unix socket that is dialled (default: none).
    */
   socketOwners?: SocketOwners | undefined;
+  /** Receives each step of the connection as text, for `--verbose`. */
+  onStep?: ((step: string) => void) | undefined;
   /** Passes CID -1 (any) to the kernel, which usually refuses it, in place of an error of ours. */
   anyCid?: boolean | undefined;
 }
@@ -60,7 +62,10 @@ export async function dial(
 ): Promise<SocketStream> {
   const deadline = deadlineOf(options);
   const stream = await adoptDescriptor(await connectSocket(address, options, deadline));
-  if (address.kind === "hybrid") await streamHandshake(stream, address, options, deadline);
+  if (address.kind === "hybrid") {
+    await streamHandshake(stream, address, options, deadline);
+    options.onStep?.(`the VMM has connected to port ${address.port ?? 0} of the guest`);
+  }
   return stream;
 }
 
@@ -100,6 +105,7 @@ async function connectSocket(
 ): Promise<number> {
   if (options.signal?.aborted) throw abortError(options.signal, "connect");
   const shown = formatAddress(address);
+  options.onStep?.(`connecting to ${shown}`);
   const { family, sockaddr } = targetOf(address, shown, options);
   const fd = openSocket(family, options.seqpacket ? SOCK_SEQPACKET : SOCK_STREAM, shown);
   try {
@@ -122,6 +128,7 @@ async function connectSocket(
     }
     if (errno !== 0) throw connectError(errno, address);
     if (family === AF_UNIX) assertTrustedOwner(fd, shown, options.socketOwners ?? []);
+    options.onStep?.(`connected to ${shown}`);
     return fd;
   } catch (thrown) {
     closeDescriptor(fd);

@@ -142,8 +142,7 @@ const seqpacketCheck: Check = {
 const execCheck: Check = {
   name: "exec",
   async run(address) {
-    const ignore = () => undefined;
-    const quiet = { debug: ignore, info: ignore, warn: ignore };
+    const quiet = { info: () => undefined, warn: () => undefined };
     const agent = startAgent({
       listen: address,
       readyListen: undefined,

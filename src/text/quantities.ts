@@ -48,6 +48,19 @@ const SIZE_UNITS: Readonly<Record<string, number>> = {
   TiB: 1024 ** 4,
 };
 
+/** Reads `4096`, `64KiB`, `1.5GiB`, `64 MiB` as whole bytes; undefined for anything else. */
+export function readSize(text: string): number | undefined {
+  const match = /^([0-9]+(?:\.[0-9]+)?) ?(KiB|MiB|GiB|TiB|)$/.exec(text);
+  const bytes = Number(match?.[1]) * (SIZE_UNITS[match?.[2] || "none"] ?? Number.NaN);
+  return bytes <= Number.MAX_SAFE_INTEGER ? Math.floor(bytes) : undefined;
+}
+
+/** Reads a whole number from `min` to `max`; undefined for anything else. */
+export function readInteger(text: string, min: number, max: number): number | undefined {
+  const value = /^[0-9]{1,16}$/.test(text) ? Number(text) : Number.NaN;
+  return value >= min && value <= max ? value : undefined;
+}
+
 /**
  * Reads `4096`, `64KiB`, `1.5GiB`, `64 MiB` as whole bytes; a bare number is bytes.
  *

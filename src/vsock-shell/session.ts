@@ -1,5 +1,4 @@
 /** One connection of the server, from its first message to its end. */
-import type { Log } from "../process/service/log.ts";
 import { toVsockboxError, VsockboxError } from "../errors.ts";
 import type { PathRoot } from "../files/path-root.ts";
 import { formatPeer } from "../io/peer.ts";
@@ -28,7 +27,11 @@ export interface SessionServices extends TerminalOptions {
   root: PathRoot;
   /** Whether there are transfers only. */
   filesOnly: boolean;
-  log: Log;
+  log: {
+    info(message: string): void;
+    warn(message: string): void;
+    debug(message: string): void;
+  };
 }
 
 /** Serves one connection. Never throws. */

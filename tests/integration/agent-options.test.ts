@@ -288,7 +288,7 @@ describe("--sandbox", () => {
     const more = await vsockbox(["exec", "--sandbox", "seccomp", agent.address, "-c", STATUS]);
     expect(more.stdout).toBe("NoNewPrivs:\t1\nSeccomp:\t2\n");
     const detached = await vsockbox(["exec", "-d", agent.address, "-c", STATUS]);
-    const logs = await vsockbox(["logs", "-f", agent.address, detached.stdout.trim()]);
+    const logs = await vsockbox(["logs", "--follow", agent.address, detached.stdout.trim()]);
     expect(logs.stdout).toBe("NoNewPrivs:\t1\nSeccomp:\t0\n");
   });
 

@@ -209,7 +209,7 @@ describe("bridge", () => {
     const client = (await Client.open()).send(line);
     expect(await client.toEnd()).toBe("");
     await settlesAt(running.pid, before);
-    await running.says("vsockbox: warning: unix: ");
+    await running.says("vsockbox: unix: ");
     const next = (await Client.open()).send("CONNECT 1\n");
     await next.has("OK ");
     next.socket.destroy();
@@ -398,13 +398,16 @@ test.each([
   [["--uds-path", "/x"], "--to is missing"],
   [["--uds-path", "/x", "--to", "vsock:3:5"], "the port is what each client's CONNECT line names"],
   [["--uds-path", "/x", "--to", "vsock:any"], "any CID is for listening"],
-  [["--uds-path", "/x", "--to", "unix:/y", "--forward-listen", "1"], "needs a CID"],
+  [["--uds-path", "/x", "--to", "unix:/y", "--forward-listen", "1"], "requires a CID"],
   [["--uds-path", "/x", "--to", "vsock:3", "--forward-listen", "1+1"], "1 is given twice"],
-  [["--uds-path", "/x", "--to", "vsock:3", "--listen", "unix:/y"], "exclude each other"],
+  [
+    ["--uds-path", "/x", "--to", "vsock:3", "--listen", "unix:/y"],
+    "--uds-path cannot be used with --listen",
+  ],
   [["--hybrid", "/x", "--port", "5"], "--listen is missing"],
   [["--listen", "unix:/x", "--port", "5"], "--hybrid is missing"],
   [["--listen", "unix:/x", "--hybrid", "/y"], "--port is missing"],
-  [["--listen", "unix:/x", "--hybrid", "/y", "--port", "x"], "--port x is no port"],
+  [["--listen", "unix:/x", "--hybrid", "/y", "--port", "x"], 'invalid value "x" for --port'],
 ])("bridge refuses %j", async (args, message) => {
   expect(await vsockbox(["bridge", ...args])).toEqual({
     status: 64,

@@ -55,7 +55,10 @@ describe("vsockbox", () => {
     "%s --help has usage and examples, plain without a terminal",
     async (name) => {
       const { stdout, status } = await vsockbox([name, "--help"]);
-      expect([status, stdout]).toEqual([0, expect.stringMatching(/USAGE vsockbox [^]*EXAMPLES/)]);
+      expect([status, stdout]).toEqual([
+        0,
+        expect.stringMatching(/Usage: vsockbox [^]*\nExamples:\n/),
+      ]);
       expect(stdout).not.toContain("\u001B");
     },
   );
@@ -64,7 +67,7 @@ describe("vsockbox", () => {
     const names = COMMANDS.map(({ name }) => [name, "--help"]);
     for (const words of [["--help"], ...names]) {
       const text = await onTerminal({}, ...words);
-      expect(text).toContain("\u001B[1;4m");
+      expect(text).toContain("\u001B[1m");
       expect(text).not.toContain("?[");
       const wordsOf = (shown: string) => shown.trim().split(/\s+/);
       const plain = await onTerminal({ NO_COLOR: "1" }, ...words);
@@ -92,9 +95,12 @@ describe("vsockbox", () => {
     [["connect", "3"], "the port is missing"],
     [["connect", "vsock::5000"], "name a CID"],
     [["listen", "vsock:3"], "the port is missing"],
-    [["listen", "vsock::1", "--allow-cid", "x"], "is no CID"],
-    [["wait", "3", "--timeout", "x"], "write seconds"],
-    [["agent", "--max-frame", "0"], "from 1 to 4294967295"],
+    [
+      ["listen", "vsock::1", "--allow-cid", "x"],
+      'invalid value "x" for --allow-cid: expected CIDs',
+    ],
+    [["wait", "3", "--timeout", "x"], 'invalid value "x" for --timeout: expected a duration'],
+    [["agent", "--max-frame", "0"], 'invalid value "0" for --max-frame: expected a size from 1 to'],
     [["--version", "x"], 'unexpected argument "x"'],
   ])("%j is a usage error that says what to do", async (words, message) => {
     // Without VSOCKBOX_NO_VSOCK the order of the checks could hide a socket that is opened first.
@@ -229,7 +235,7 @@ describe("smoke --target", () => {
     const both = await vsockbox(["smoke", "unix:/x", "--target", "unix:/y"]);
     expect(both).toMatchObject({
       status: 64,
-      stderr: expect.stringContaining("exclude each other"),
+      stderr: expect.stringContaining("cannot be used with"),
     });
   });
 });

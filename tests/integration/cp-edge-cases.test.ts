@@ -110,7 +110,7 @@ describe("copies", () => {
     await using copying = new Running(["cp", "--checksum", remote("sparse"), folder.file("copy")]);
     const used = cpuTicks(agent.running.pid);
     await eventually("it hashes", () => cpuTicks(agent.running.pid) > used + 20);
-    expect((await vsockbox(["ping", "-c", "1", agent.address])).status).toBe(0);
+    expect((await vsockbox(["ping", "--count", "1", agent.address])).status).toBe(0);
     // The hash of a tebibyte takes an hour.
     expect(copying.process.exitCode).toBe(null);
     copying.process.kill("SIGINT");
@@ -188,10 +188,10 @@ describe("rm and mkdir", () => {
     expect(existsSync(folder.file("real/keep"))).toBe(true);
   });
 
-  test("mkdir -p takes a link to a directory for one", async () => {
+  test("mkdir --parents accepts a link to a directory", async () => {
     mkdirSync(folder.file("real"));
     symlinkSync("real", folder.file("link"));
-    expect(await vsockbox(["mkdir", "-p", remote("link")])).toEqual({
+    expect(await vsockbox(["mkdir", "--parents", remote("link")])).toEqual({
       status: 0,
       stdout: "",
       stderr: "",

@@ -134,7 +134,7 @@ describe("cp of files", () => {
     writeFileSync(local("a"), "new");
     writeFileSync(join(there, "a"), "old");
     writeFileSync(local("b"), "b");
-    await ok(["cp", "-n", local("a"), local("b"), remote()]);
+    await ok(["cp", "--no-clobber", local("a"), local("b"), remote()]);
     expect([text(join(there, "a")), text(join(there, "b"))]).toEqual(["old", "b"]);
   });
 
@@ -347,7 +347,7 @@ describe("an interrupted cp", () => {
 
 describe("ls, cat, stat, mkdir, mv, rm", () => {
   test("do what their names say", async () => {
-    await ok(["mkdir", "-p", remote("a/b/c")]);
+    await ok(["mkdir", "--parents", remote("a/b/c")]);
     await ok(["mkdir", "-m", "700", remote("own")]);
     expect(modeOf(join(there, "own"))).toBe("700");
     writeFileSync(join(there, "a/f"), "content\n");
@@ -363,7 +363,7 @@ describe("ls, cat, stat, mkdir, mv, rm", () => {
       type: "link",
       target: "f",
     });
-    expect(summary(await ok(["stat", "-L", "--json", remote("a/link")]))).toMatchObject({
+    expect(summary(await ok(["stat", "--dereference", "--json", remote("a/link")]))).toMatchObject({
       type: "file",
       size: 8,
     });
@@ -386,10 +386,10 @@ describe("ls, cat, stat, mkdir, mv, rm", () => {
     expect(readdirSync(there)).toEqual(["outside"]);
   });
 
-  test("mv -n does not replace", async () => {
+  test("mv --no-clobber does not replace", async () => {
     writeFileSync(join(there, "a"), "a");
     writeFileSync(join(there, "b"), "b");
-    const result = await vsockbox(["mv", "-n", remote("a"), remote("b")]);
+    const result = await vsockbox(["mv", "--no-clobber", remote("a"), remote("b")]);
     expect(result).toMatchObject({ status: 73, stderr: expect.stringContaining("it exists") });
     expect([text(join(there, "a")), text(join(there, "b"))]).toEqual(["a", "b"]);
   });

@@ -62,7 +62,7 @@ describe("exec --detach", () => {
 describe("logs", () => {
   test("-f goes on until the end, and --offset begins in the middle", async () => {
     const id = await detach([], ["sh", "-c", "echo first; sleep 0.4; echo second"]);
-    const logs = await vsockbox(["logs", "-f", agent.address, id]);
+    const logs = await vsockbox(["logs", "--follow", agent.address, id]);
     expect(logs).toMatchObject({ status: 0, stdout: "first\nsecond\n" });
     const rest = await vsockbox(["logs", agent.address, id, "--offset", "8"]);
     expect(rest.stdout).toBe("cond\n");

@@ -203,7 +203,7 @@ describe("ending a command that does not read its input", () => {
       `head -c 50000000 /dev/zero | vsockbox exec ${agent.address} --timeout 0.5 -- sleep 61.25`,
     );
     expect(status).toBe(124);
-    expect(stderr).toBe("vsockbox: the command was ended: it ran longer than --timeout 0.5\n");
+    expect(stderr).toBe("vsockbox: the command was ended: it ran longer than --timeout 500ms\n");
     expect(processesWith("sleep 61.25")).toEqual([]);
   });
 

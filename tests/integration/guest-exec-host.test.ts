@@ -142,7 +142,7 @@ describe("where commands come from", () => {
   test.each([
     [["x".repeat(2049)], "send the command: it has 2049 bytes, and guests take at most 2048"],
     [["-c", ""], "it is empty"],
-    [["-c", "a", "--", "b"], "exclude each other"],
+    [["-c", "a", "--", "b"], "COMMAND cannot be used with --command"],
     [["--script", "/dev/null"], "it is empty"],
     [["--file", "/dev/null"], "/dev/null has no commands"],
     [["--cid", "3", "a"], "--cid needs a vsock address"],
@@ -183,7 +183,7 @@ describe("--report", () => {
     await using host = await hosting(
       "--once",
       "--report",
-      "-p",
+      "--persistent",
       "-c",
       "exit 3",
       "-c",
@@ -200,7 +200,15 @@ describe("--report", () => {
   });
 
   test("the host's output stays open until every report is in", async () => {
-    await using host = await hosting("--once", "--report", "-p", "-c", "one", "-c", "two");
+    await using host = await hosting(
+      "--once",
+      "--report",
+      "--persistent",
+      "-c",
+      "one",
+      "-c",
+      "two",
+    );
     const { socket } = rawGuest();
     const events: string[] = [];
     socket.on("data", (chunk) => void events.push(`${chunk.length} bytes`));
@@ -233,7 +241,15 @@ describe("--report", () => {
   });
 
   test("a guest without --report: 65, and how many are missing", async () => {
-    await using host = await hosting("--once", "--report", "-p", "-c", "true", "-c", "true");
+    await using host = await hosting(
+      "--once",
+      "--report",
+      "--persistent",
+      "-c",
+      "true",
+      "-c",
+      "true",
+    );
     await guest("persistent");
     expect(await outcome(host)).toMatchObject({
       status: 65,
@@ -411,7 +427,11 @@ describeWith(["gcc"], "a guest that is written in C", () => {
       { length: 200 },
       (_, index) => `echo ${index} ${"y".repeat(index * 10)}`,
     );
-    await using host = await hosting("--once", "-p", ...lines.flatMap((line) => ["-c", line]));
+    await using host = await hosting(
+      "--once",
+      "--persistent",
+      ...lines.flatMap((line) => ["-c", line]),
+    );
     const { stdout, status } = await cGuest("persistent");
     expect([status, stdout]).toEqual([
       0,

@@ -45,7 +45,7 @@ async function start(...more: string[]): Promise<{ device: Running; vmm: TestVmm
   device = new Running(["hybrid-proxy", ...words, "--metrics", `unix:${metrics}`, ...more]);
   await device.says("metrics are at");
   vmm = new TestVmm(socket, CID);
-  await device.says("the guest's driver is ready");
+  await device.says("the guest's driver is there");
   return { device, vmm };
 }
 
@@ -409,7 +409,7 @@ describe("capture", () => {
 
   test.each([
     [["PATH"], "FILE is missing"],
-    [["PATH", "x", "--off"], "--off stands alone"],
+    [["PATH", "x", "--off"], "--off cannot be used with FILE"],
     [["PATH", "x", "--capture-bytes", "-1"], "capture-bytes"],
     [["PATH", "x", "y"], 'unexpected argument "y"'],
   ])("%j is a usage error", async (words, message) => {
@@ -435,7 +435,7 @@ describeUnshared(["--user", "--map-root-user", "--mount"], "a full disk", (unsha
       await eventually("it listens", () => existsSync(uds) && log().includes("waiting for"));
       vmm = new TestVmm(socket, CID);
       const guest = vmm;
-      await eventually("the driver is ready", () => log().includes("driver is ready"));
+      await eventually("the driver is there", () => log().includes("driver is there"));
       const { stream, srcPort } = await talk(guest);
       const payload = new Uint8Array(4000);
       for (let count = 0; count < 30; count++) {

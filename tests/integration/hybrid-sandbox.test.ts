@@ -261,7 +261,7 @@ describe("hybrid-proxy --sandbox", () => {
     const args = ["hybrid-proxy", "--socket", socket, "--uds-path", uds, "--user", "0"];
     expect(await vsockbox(args)).toMatchObject({
       status: 64,
-      stderr: expect.stringContaining("--user needs --sandbox"),
+      stderr: expect.stringContaining("--user requires --sandbox"),
     });
   });
 });

@@ -258,12 +258,12 @@ describe("a file that exists", () => {
 describe("what is refused, with what to do", () => {
   const cases: [args: string[], status: number, says: string][] = [
     [[], 64, "-o FILE is missing"],
-    [["-o", "x", "--base", "/bin/true"], 64, "--base is for --overlay"],
+    [["-o", "x", "--base", "/bin/true"], 64, "--base requires --overlay"],
     [["-o", "x", "--modules", "ext4"], 64, "--kernel-modules DIR, which is missing"],
     [["-o", "x", "--loopback"], 64, "--kernel-modules DIR, which is missing"],
     [["-o", "x", "--kernel-modules", "/nowhere"], 69, "no modules.dep"],
     [["-o", "x", "--overlay", "--command", "listen"], 64, "are for an init"],
-    [["-o", "x", "--command", ""], 64, "--command is empty"],
+    [["-o", "x", "--command", ""], 64, 'invalid value "" for --command'],
     [["-o", "x", "--command", "nonsense"], 64, "no command of vsockbox"],
     [["-o", "x", "--command", "init"], 64, "no command of vsockbox"],
     [["-o", "x", "--command", "guest-exec --bogus"], 64, "unknown option --bogus"],
@@ -271,7 +271,7 @@ describe("what is refused, with what to do", () => {
     [["-o", "x", "--", "--daemon"], 64, "not for an agent that is process 1"],
     [["-o", "x", "--", "--sandbox", "everything"], 64, "everything"],
     [["-o", "x", "--on-exit", "reboot"], 64, "other than the agent"],
-    [["-o", "x", "--on-exit", "explode"], 64, "must be one of"],
+    [["-o", "x", "--on-exit", "explode"], 64, 'invalid value "explode" for --on-exit'],
     [["-o", "x", "--command", "/bin/sh"], 64, "/bin/sh is not in the image"],
     [["-o", "x", "--file", "nonsense"], 64, "no SOURCE:DEST[:MODE]"],
     [["-o", "x", "--file", "/nowhere:/x"], 78, "ENOENT"],

@@ -184,7 +184,7 @@ describe("the executable", () => {
 });
 
 test.each([
-  [["--service", "upstart"], "--service must be one of"],
+  [["--service", "upstart"], 'invalid value "upstart" for --service: expected auto, systemd'],
   [["--links", "ls"], "names of vhost-device-vsock"],
   [["--prefix", "usr"], "no absolute path"],
   [["--agent-args", "--allow-cid"], "written --agent-args=VALUE"],
@@ -195,7 +195,7 @@ test.each([
   [["--agent-args=$(reboot)"], "has other characters"],
   [["--agent-args=-q", "--service", "none"], "--service is none"],
   [["--now"], "--now is for this machine"],
-  [["--uninstall", "--links", "all"], "does not go with --uninstall"],
+  [["--uninstall", "--links", "all"], "--uninstall cannot be used with --links"],
   [["here"], 'unexpected argument "here"'],
 ])("%j is a usage error", async (words, message) => {
   makeTree(root, SYSTEMS.debian);
@@ -211,7 +211,7 @@ test("an empty --root is not the working directory", async () => {
   });
   expect({ status, stderr }).toEqual({
     status: 64,
-    stderr: expect.stringContaining("--root is empty"),
+    stderr: expect.stringContaining('invalid value "" for --root'),
   });
 });
 

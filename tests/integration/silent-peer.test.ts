@@ -91,7 +91,7 @@ const CLIENTS: [name: string, words: (agent: string) => string[]][] = [
   ["exec -n", (agent) => ["exec", "-n", agent, "--", "true"]],
   ["exec of a line", (agent) => ["exec", agent, "-c", "true"]],
   ["exec -d", (agent) => ["exec", "-d", agent, "--", "true"]],
-  ["logs", (agent) => ["logs", "-f", agent, "x"]],
+  ["logs", (agent) => ["logs", "--follow", agent, "x"]],
   ["attach", (agent) => ["attach", agent, "x"]],
   ["kill", (agent) => ["kill", agent, "x"]],
   ["shutdown", (agent) => ["shutdown", agent]],
@@ -239,7 +239,7 @@ describe("an agent that lives", () => {
     Bun.spawnSync(["mkfifo", fifo]);
     const start = ["exec", "-d", agent.address, "--name", "quiet", "--", "cat", fifo];
     expect(await vsockbox(start)).toMatchObject({ status: 0 });
-    const words = ["logs", "-f", agent.address, "quiet", "--connect-timeout", "1"];
+    const words = ["logs", "--follow", agent.address, "quiet", "--connect-timeout", "1"];
     await using run = new Running([...words, "--keepalive", "50ms"]);
     await Bun.sleep(300);
     process.kill(run.pid, "SIGSTOP");
@@ -270,7 +270,7 @@ describe("a client", () => {
     const fifo = agent.folder.file("fifo");
     Bun.spawnSync(["mkfifo", fifo]);
     const unread = openSync(fifo, constants.O_RDWR);
-    const run = Bun.spawn([BINARY, "logs", "-f", agent.address, "loud"], {
+    const run = Bun.spawn([BINARY, "logs", "--follow", agent.address, "loud"], {
       stdout: unread,
       stderr: "ignore",
       env: { ...process.env, VSOCKBOX_NO_VSOCK: "1" },

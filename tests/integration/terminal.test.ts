@@ -90,7 +90,7 @@ describeWith(["tmux"], "on a terminal", () => {
   test("Ctrl-C ends a ping that waits for an agent that has stopped", async () => {
     await using other = await TestAgent.start();
     const { process: agentProcess } = other.running;
-    type(`clear; vsockbox ping -i 0.1 -c 0 ${other.address}; echo status $?`, "Enter");
+    type(`clear; vsockbox ping --interval 0.1 --count 0 ${other.address}; echo status $?`, "Enter");
     await shows(/: 2: [\d.]+ ms/);
     agentProcess.kill("SIGSTOP");
     try {

@@ -197,7 +197,7 @@ describe("deep trees", () => {
     mkdirSync(file("tree"));
     makeDeep(file("tree"), 15_000);
     const removal = vsockbox(["rm", "-r", remote("tree")]);
-    expect((await vsockbox(["ping", "-c", "1", agent.address])).status).toBe(0);
+    expect((await vsockbox(["ping", "--count", "1", agent.address])).status).toBe(0);
     expect(await removal).toEqual(quiet);
     expect(existsSync(file("tree"))).toBe(false);
   });
@@ -431,12 +431,12 @@ describeUnshared(["-rm"], "across file systems", (unshare) => {
     expect((await shell(`cd ${file("back")} && ${look}`)).stdout).toBe(before.stdout);
   });
 
-  test("mv of a file replaces one, -n does not, and kinds are not mixed", async () => {
+  test("mv of a file replaces one, --no-clobber does not, and kinds are not mixed", async () => {
     for (const name of ["f", "g"]) writeFileSync(file(name), name);
     mkdirSync(file("d"));
     const { status, stdout, stderr } = await inNamespace(`
       echo old > $D/other/f; mkdir $D/other/dir; touch $D/other/dir/inside $D/other/file
-      vsockbox mv -n $A/f $A/other/f 2>/dev/null || echo refused $?
+      vsockbox mv --no-clobber $A/f $A/other/f 2>/dev/null || echo refused $?
       cat $D/f $D/other/f; echo
       vsockbox mv $A/f $A/other/f; cat $D/other/f; echo; [ ! -e $D/f ]
       mkdir $D/e; vsockbox mv $A/d $A/other/file 2>/dev/null || echo refused $?

@@ -79,7 +79,7 @@ export const KINDS: readonly Kind[] = [
   },
   { name: "ls", args: ({ agent, tree }) => ["ls", "-l", `${agent}:${tree}`] },
   { name: "info", args: ({ agent }) => ["info", agent] },
-  { name: "ping", args: ({ agent }) => ["ping", "-c", "3", "-i", "0.1", agent] },
+  { name: "ping", args: ({ agent }) => ["ping", "--count", "3", "--interval", "0.1", agent] },
   {
     name: "exec -d",
     args: ({ agent }) => ["exec", "-d", agent, "--", "sh", "-c", "echo detached; sleep 1"],

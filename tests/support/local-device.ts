@@ -79,7 +79,7 @@ export class LocalDevice implements Disposable {
         ...options,
       },
       this.loop,
-      { debug: say, info: say, warn: say },
+      { info: say, warn: say },
     );
   }
 

@@ -63,7 +63,7 @@ describeVm("the agent's extensions over AF_VSOCK", () => {
       await prepare(`vsockbox exec -d ${AGENT} --name job -- sh -c 'echo out; sleep 0.5; exit 4'`)
     ).trim();
     expect(id).toMatch(/^[0-9a-f]{8}$/);
-    expect(await prepare(`vsockbox logs -f ${AGENT} job`)).toBe("out\n");
+    expect(await prepare(`vsockbox logs --follow ${AGENT} job`)).toBe("out\n");
     expect(await prepare(`vsockbox ps ${AGENT}`)).toContain("ended (4)");
   });
 
@@ -95,7 +95,9 @@ describeVm("the agent's extensions over AF_VSOCK", () => {
   });
 
   test("ping and info", async () => {
-    expect(await prepare(`vsockbox ping ${AGENT} -c 5 -i 0`)).toContain("5 round trips");
+    expect(await prepare(`vsockbox ping ${AGENT} --count 5 --interval 0`)).toContain(
+      "5 round trips",
+    );
     expect(await prepare(`vsockbox info ${AGENT}`)).toMatch(/^machine .*Linux \d/m);
   });
 });

@@ -12,8 +12,7 @@ import { fileKind } from "../../files/facts.ts";
 import { temporaryName } from "../../files/pending-file.ts";
 import { type ResolvedPath, resolvePath } from "../../files/resolve-path.ts";
 import { removeEntryOrTree } from "./remove-file.ts";
-import { FileFailures } from "../transfer/file-failures.ts";
-import { fileError } from "../transfer/transfer.ts";
+import { fileError, TransferSummary } from "../transfer/transfer.ts";
 
 /** An entry of a directory. */
 interface Place {
@@ -91,24 +90,23 @@ async function moveAcross(
     await new TreeCopy(pause).copy(source, copy, source.status, source.path);
     renameTo(copy, name, destination, replace);
   } catch (thrown) {
-    await removeEntryOrTree(copy, new FileFailures(), () => Promise.resolve());
+    await removeEntryOrTree(copy, new TransferSummary(), () => Promise.resolve());
     if (reasonOf(thrown).errno === "EEXIST" && !replace) throw occupied(destination.path);
     throw thrown;
   }
-  const failures = new FileFailures();
+  const summary = new TransferSummary();
   try {
-    await removeEntryOrTree(source, failures, pause);
+    await removeEntryOrTree(source, summary, pause);
   } catch (thrown) {
-    failures.note(fileError("remove", source.path, thrown));
+    summary.note(fileError("remove", source.path, thrown).message);
   }
-  const [first] = failures.errors;
+  const [first] = summary.errors;
   if (first === undefined) return;
   throw new VsockboxError({
     code: "IO",
     operation: "move",
     address: showPath(source.path),
-    message: `it was copied, but the original is still there: ${first.message}`,
-    errno: first.errno,
+    message: `it was copied, but the original is still there: ${first}`,
   });
 }
 

@@ -1,6 +1,5 @@
 /** `vsockbox bridge`: the hybrid-vsock Unix socket where the kernel carries vsock, and back. */
 import { parsePorts } from "../../device/config/device-config.ts";
-import { resolveAddress } from "../../config/profiles.ts";
 import { VsockboxError } from "../../errors.ts";
 import {
   checkTarget,
@@ -10,75 +9,75 @@ import {
   HybridBridge,
 } from "../../bridge/bridge.ts";
 import { ANY, formatAddress, type SocketAddress } from "../../net/address.ts";
-import { readU32 } from "../../text/quantities.ts";
 import { onEndingSignal } from "../../process/signals.ts";
-import { parseDuration, parseInteger } from "../../text/quantities.ts";
-import type { Arguments, Command } from "../../ui/command.ts";
-import { openLog } from "../../process/service/log.ts";
-import { printJson } from "../../ui/report.ts";
+import { printJson, say } from "../../ui/report.ts";
 import {
   allowArguments,
   allowedCids,
   jsonArgument,
   socketOwnerArgument,
   socketOwners,
+  LIMITS,
 } from "../shared/connect-options.ts";
+import { ADDRESS } from "../shared/address-kind.ts";
+import { flag, option, list, type ArgumentValues } from "../../ui/argument.ts";
+import { word, DURATION, integer } from "../../ui/value-kind.ts";
+import { defineCommand } from "../../ui/command-definition.ts";
+import { usageError } from "../../ui/usage-error.ts";
 
-export const command: Command = {
+const ARGUMENTS = {
+  udsPath: option(word("PATH"), {
+    summary: "Unix socket to create: CONNECT PORT on it leads to that port of --to",
+  }),
+  to: option(ADDRESS, {
+    summary: "Where --uds-path leads: vsock:CID, hybrid:PATH, or unix:PREFIX for PREFIX_PORT",
+  }),
+  forwardListen: option(word("PORT+PORT"), {
+    summary:
+      "With --to vsock:CID: vsock ports of the host to listen on; that CID's connections to them lead to the Unix sockets PATH_PORT",
+  }),
+  listen: list(ADDRESS, {
+    summary: "The other direction: listen here, and connect to --hybrid",
+  }),
+  hybrid: option(word("PATH"), { summary: "The Unix socket of a VMM or of hybrid-proxy" }),
+  port: option(integer(0, ANY - 1, "PORT"), {
+    defaultText: "that of --listen",
+    summary: "The guest's port to connect to through --hybrid",
+  }),
+  maxConnections: option(integer(1, 1_000_000), {
+    heading: LIMITS,
+    default: DEFAULT_MAX_CONNECTIONS,
+    summary: "Connections at once",
+  }),
+  maxPending: option(integer(1, 1_000_000), {
+    heading: LIMITS,
+    default: DEFAULT_MAX_PENDING,
+    summary: "Clients without a CONNECT line at once; one more closes the oldest",
+  }),
+  lineTimeout: option(DURATION, {
+    heading: LIMITS,
+    default: DEFAULT_LINE_TIMEOUT_MS,
+    summary: "Close a client that has not sent a CONNECT line after this long",
+  }),
+  quiet: flag({ short: "q", summary: "Print no messages about connections" }),
+  ...socketOwnerArgument,
+  ...allowArguments,
+  ...jsonArgument,
+};
+
+type Values = ArgumentValues<typeof ARGUMENTS>;
+
+export const command = defineCommand({
   name: "bridge",
-  description: "Put a Firecracker-style Unix socket in front of vsock, or listeners before one",
-  args: {
-    "uds-path": {
-      type: "string",
-      valueHint: "PATH",
-      description: "Unix socket to be made: CONNECT PORT on it leads to that port of --to",
-    },
-    to: {
-      type: "string",
-      valueHint: "ADDRESS",
-      description: "Where --uds-path leads: vsock:CID, hybrid:PATH, or unix:PREFIX for PREFIX_PORT",
-    },
-    "forward-listen": {
-      type: "string",
-      valueHint: "PORT+PORT",
-      description:
-        "With --to vsock:CID: ports of the host on which that CID's connections are taken and led to the Unix sockets PATH_PORT",
-    },
-    listen: {
-      type: "string",
-      valueHint: "ADDRESS",
-      repeatable: true,
-      description: "The other way: listen here, connect to --hybrid. May be repeated",
-    },
-    hybrid: {
-      type: "string",
-      valueHint: "PATH",
-      description: "The Unix socket of a VMM or of hybrid-proxy",
-    },
-    port: {
-      type: "string",
-      valueHint: "PORT",
-      description: "The guest's port behind --hybrid (default: that of --listen)",
-    },
-    "max-connections": {
-      type: "string",
-      valueHint: "COUNT",
-      description: `Connections that are carried at once (default ${DEFAULT_MAX_CONNECTIONS})`,
-    },
-    "max-pending": {
-      type: "string",
-      valueHint: "COUNT",
-      description: `Clients that may be without a CONNECT line at once; the oldest is closed for one more (default ${DEFAULT_MAX_PENDING})`,
-    },
-    "line-timeout": {
-      type: "string",
-      valueHint: "TIME",
-      description: `Close a client without a CONNECT line after this long (default ${DEFAULT_LINE_TIMEOUT_MS / 1000}s)`,
-    },
-    quiet: { type: "boolean", alias: "q", description: "Say nothing about connections" },
-    ...socketOwnerArgument,
-    ...allowArguments,
-    ...jsonArgument,
+  group: "Ports and bytes",
+  summary: "Join Firecracker-style Unix sockets and vsock",
+  args: ARGUMENTS,
+  conflicts: {
+    udsPath: ["listen", "hybrid", "port"],
+    to: ["listen", "hybrid", "port"],
+    forwardListen: ["listen", "hybrid", "port"],
+    maxPending: ["listen", "hybrid", "port"],
+    lineTimeout: ["listen", "hybrid", "port"],
   },
   examples: [
     {
@@ -100,34 +99,29 @@ export const command: Command = {
   ],
   async run(args) {
     const routes = routesOf(args);
-    const count = (name: string) => {
-      const text = args.string(name);
-      return text === undefined ? undefined : parseInteger(text, name, 1, 1_000_000);
-    };
-    const lineTimeout = args.string("line-timeout");
-    const log = openLog({ threshold: args.flag("quiet") ? "silent" : "info" });
     const bridge = new HybridBridge({
-      maxConnections: count("max-connections"),
-      maxPending: count("max-pending"),
-      socketOwners: socketOwners(args, args.string("to")),
-      lineTimeoutMs:
-        lineTimeout === undefined ? undefined : parseDuration(lineTimeout, "line-timeout"),
-      onError: (what, error) => log.warn(`${what}: ${error.message}`),
+      maxConnections: args.maxConnections,
+      maxPending: args.maxPending,
+      socketOwners: socketOwners(args, args.to?.text),
+      lineTimeoutMs: args.lineTimeout,
+      onError(what, error) {
+        if (!args.quiet) say(`vsockbox: ${what}: ${error.message}`);
+      },
     });
     const ended = Promise.withResolvers<number>();
     using _signals = onEndingSignal(() => ended.resolve(0));
     try {
       for (const route of routes) {
         const listening = formatAddress(route.open(bridge));
-        if (args.flag("json")) printJson({ listening, to: route.to });
-        else log.info(`listening on ${listening} for ${route.to}`);
+        if (args.json) printJson({ listening, to: route.to });
+        else if (!args.quiet) say(`vsockbox: listening on ${listening} for ${route.to}`);
       }
       return await ended.promise;
     } finally {
       bridge.close();
     }
   },
-};
+});
 
 /** One listener that is to be opened. */
 interface Route {
@@ -136,45 +130,30 @@ interface Route {
   open(bridge: HybridBridge): SocketAddress;
 }
 
+const USAGE_HINT = "write --uds-path PATH --to ADDRESS, or --listen ADDRESS --hybrid PATH";
+
 function usage(message: string): VsockboxError {
-  return new VsockboxError({
-    code: "USAGE",
-    operation: "bridge",
-    message,
-    hint: "write --uds-path PATH --to ADDRESS, or --listen ADDRESS --hybrid PATH",
-  });
+  return usageError(command, message, USAGE_HINT);
 }
 
-const TO_FORM = ["uds-path", "to", "forward-listen", "max-pending", "line-timeout"] as const;
-const FROM_FORM = ["listen", "hybrid", "port"] as const;
-
-function routesOf(args: Arguments): Route[] {
-  const isGiven = (name: string) => args.string(name) !== undefined || args.list(name).length > 0;
-  const to = TO_FORM.find(isGiven);
-  const from = FROM_FORM.find(isGiven);
-  if (to !== undefined && from !== undefined) {
-    throw usage(`--${to} and --${from} exclude each other`);
-  }
-  return from === undefined ? routesToVsock(args) : routesToHybrid(args);
+function routesOf(args: Values): Route[] {
+  const isFromForm = args.listen.length > 0 || args.hybrid !== undefined || args.port !== undefined;
+  return isFromForm ? routesToHybrid(args) : routesToVsock(args);
 }
 
-function need(args: Arguments, name: string): string {
-  const value = args.string(name);
-  if (value === undefined || value === "") throw usage(`--${name} is missing`);
-  return value;
-}
-
-function routesToVsock(args: Arguments): Route[] {
-  const udsPath = need(args, "uds-path");
-  const target = resolveAddress(need(args, "to"));
+function routesToVsock(args: Values): Route[] {
+  const { udsPath, to } = args;
+  if (udsPath === undefined) throw usage("--uds-path is missing");
+  if (to === undefined) throw usage("--to is missing");
+  const target = to.address;
   checkTarget(target);
-  const ports = args.string("forward-listen");
+  const ports = args.forwardListen;
   const main: Route = {
     to: formatAddress(target),
     open: (bridge) => bridge.serveHybrid(udsPath, target),
   };
   if (ports === undefined) return [main];
-  if (target.kind !== "vsock") throw usage("--forward-listen needs a CID in --to");
+  if (target.kind !== "vsock") throw usage("--forward-listen requires a CID in --to");
   const allowed = allowedCids(args, new Set([target.cid]));
   const back = parsePorts(ports, "forward-listen").map((port): Route => {
     const client: SocketAddress = { kind: "unix", path: `${udsPath}_${port}` };
@@ -187,19 +166,14 @@ function routesToVsock(args: Arguments): Route[] {
   return [main, ...back];
 }
 
-function routesToHybrid(args: Arguments): Route[] {
-  const path = need(args, "hybrid");
-  const given = args.string("port");
-  const listens = args.list("listen");
-  if (listens.length === 0) throw usage("--listen is missing");
+function routesToHybrid(args: Values): Route[] {
+  const path = args.hybrid;
+  if (path === undefined) throw usage("--hybrid is missing");
+  if (args.listen.length === 0) throw usage("--listen is missing");
   const allowed = allowedCids(args, "any");
-  return listens.map((text): Route => {
-    const address = resolveAddress(text);
-    const own = address.kind === "unix" ? undefined : address.port;
-    const port = given === undefined ? own : readU32(given);
-    if (port === undefined || port === ANY) {
-      throw usage(given === undefined ? "--port is missing" : `--port ${given} is no port`);
-    }
+  return args.listen.map(({ address }): Route => {
+    const port = args.port ?? (address.kind === "unix" ? undefined : address.port);
+    if (port === undefined || port === ANY) throw usage("--port is missing");
     const target: SocketAddress = { kind: "hybrid", path, port };
     return {
       to: formatAddress(target),

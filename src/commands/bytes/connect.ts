@@ -1,37 +1,34 @@
 /** `vsockbox connect`: standard input and output joined to a connection. */
-import { resolveAddress } from "../../config/profiles.ts";
 import { VsockboxError } from "../../errors.ts";
 import { sendDescriptor } from "../../ffi/scm-rights.ts";
 import { closeDescriptor } from "../../ffi/socket.ts";
-import type { SocketAddress } from "../../net/address.ts";
+import { ANY, type SocketAddress } from "../../net/address.ts";
 import { dial, dialDescriptor } from "../../net/dial.ts";
 import { joinStandardStreams } from "./standard-streams.ts";
 import { isBrokenPipe, standardInput, StandardOutput } from "../../io/stdio.ts";
 import { STATUS_BROKEN_PIPE } from "../../process/exit-status.ts";
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
-import { parseInteger } from "../../text/quantities.ts";
-import type { Command } from "../../ui/command.ts";
+import { ADDRESS } from "../shared/address-kind.ts";
 import { dialArguments, dialOptions } from "../shared/connect-options.ts";
+import { flag, operand } from "../../ui/argument.ts";
+import { integer } from "../../ui/value-kind.ts";
+import { defineCommand } from "../../ui/command-definition.ts";
 
-export const command: Command = {
+export const command = defineCommand({
   name: "connect",
-  description: "Connect standard input and output to an address, like nc or socat",
+  group: "Ports and bytes",
+  summary: "Connect standard input and output to an address",
   args: {
-    address: { type: "positional", required: true, description: "Where to connect" },
-    port: {
-      type: "positional",
-      required: false,
-      description: "The port, where the address has none (as ssh's %h %p give it)",
-    },
-    seqpacket: {
-      type: "boolean",
-      description: "SOCK_SEQPACKET: each chunk of input is one packet",
-    },
-    fdpass: {
-      type: "boolean",
-      description: "Hand the connected descriptor over standard output (ssh ProxyUseFdpass)",
-    },
-    "no-stdin": { type: "boolean", alias: "n", description: "Send nothing; only read" },
+    address: operand(ADDRESS, { summary: "Where to connect" }),
+    port: operand(integer(0, ANY - 1, "PORT"), {
+      optional: true,
+      summary: "The port, if the address has none, as with ssh's %h %p",
+    }),
+    seqpacket: flag({ summary: "Open a SOCK_SEQPACKET socket: each chunk of input is one packet" }),
+    fdpass: flag({
+      summary: "Pass the connected descriptor over standard output, for ssh's ProxyUseFdpass",
+    }),
+    noStdin: flag({ short: "n", summary: "Do not read standard input" }),
     ...dialArguments,
   },
   examples: [
@@ -50,7 +47,7 @@ export const command: Command = {
     },
   ],
   async run(args) {
-    const address = withPort(resolveAddress(args.required("address")), args.string("port"));
+    const address = withPort(args.address.address, args.port);
     const interrupt = new AbortController();
     let status: number | undefined;
     using _signals = onEndingSignal((signal) => {
@@ -58,14 +55,14 @@ export const command: Command = {
       interrupt.abort();
     });
     const options = {
-      ...dialOptions(args, args.required("address"), interrupt.signal),
-      seqpacket: args.flag("seqpacket"),
+      ...dialOptions(args, args.address.text, interrupt.signal),
+      seqpacket: args.seqpacket,
     };
     try {
-      if (args.flag("fdpass")) return await passDescriptor(address, options);
+      if (args.fdpass) return await passDescriptor(address, options);
       const stream = await dial(address, options);
       stream.abortOn(interrupt.signal);
-      const stdin = args.flag("no-stdin") ? undefined : standardInput();
+      const stdin = args.noStdin ? undefined : standardInput();
       await joinStandardStreams(stream, stdin, new StandardOutput(1));
       return 0;
     } catch (thrown) {
@@ -74,7 +71,7 @@ export const command: Command = {
       throw thrown;
     }
   },
-};
+});
 
 async function passDescriptor(
   address: SocketAddress,
@@ -90,7 +87,7 @@ async function passDescriptor(
 }
 
 /** ssh always gives a port (22 by default); an address that has its own keeps it. */
-function withPort(address: SocketAddress, port: string | undefined): SocketAddress {
+function withPort(address: SocketAddress, port: number | undefined): SocketAddress {
   if (port === undefined || address.kind === "unix" || address.port !== undefined) {
     if (address.kind !== "unix" && address.port === undefined) {
       throw new VsockboxError({
@@ -102,5 +99,5 @@ function withPort(address: SocketAddress, port: string | undefined): SocketAddre
     }
     return address;
   }
-  return { ...address, port: parseInteger(port, "port", 0, 0xffff_fffe) };
+  return { ...address, port };
 }

@@ -4,43 +4,38 @@ import { reasonOf, VsockboxError } from "../../errors.ts";
 import { formatEndpoint } from "../../text/endpoint.ts";
 import { parseForward } from "../../net/forward-spec.ts";
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
-import type { Command } from "../../ui/command.ts";
-import { openLog } from "../../process/service/log.ts";
-import { printJson } from "../../ui/report.ts";
+import { printJson, say } from "../../ui/report.ts";
 import { jsonArgument } from "../shared/connect-options.ts";
 import { LocalForwards, RemoteForwards, type ReadyForward } from "./forwards.ts";
-import { agentArguments, type AgentTarget, agentTarget, shownTarget } from "../shared/target.ts";
+import {
+  agentArguments,
+  targetArgument,
+  type AgentTarget,
+  agentTarget,
+  shownTarget,
+} from "../shared/target.ts";
+import { flag, list } from "../../ui/argument.ts";
+import { word } from "../../ui/value-kind.ts";
+import { defineCommand } from "../../ui/command-definition.ts";
 
-export const command: Command = {
+export const command = defineCommand({
   name: "forward",
-  description:
-    "Reach TCP ports and Unix sockets of a guest from here, and of this machine from there",
+  group: "Ports and bytes",
+  summary: "Forward TCP ports and Unix sockets to and from a guest",
   args: {
-    target: { type: "positional", required: true, description: "The agent's address" },
-    local: {
-      type: "string",
-      alias: "L",
-      valueHint: "[BIND:]PORT:HOST:PORT",
-      repeatable: true,
-      description:
-        "Listen here, connect in the guest; /PATH in place of a port or of HOST:PORT is a Unix socket. May be repeated",
-    },
-    remote: {
-      type: "string",
-      alias: "R",
-      valueHint: "[BIND:]PORT:HOST:PORT",
-      repeatable: true,
-      description: "Listen in the guest, connect here; Unix sockets as with -L. May be repeated",
-    },
-    reconnect: {
-      type: "boolean",
-      description: "Open the listeners in the guest again when it was restarted",
-    },
-    lazy: {
-      type: "boolean",
-      description: "Listen also while the agent cannot be reached, as --reconnect does",
-    },
-    quiet: { type: "boolean", alias: "q", description: "Say nothing but errors" },
+    ...targetArgument,
+    local: list(word("[BIND:]PORT:HOST:PORT"), {
+      short: "L",
+      summary:
+        "Listen here and connect in the guest; /PATH in place of a port or of HOST:PORT is a Unix socket",
+    }),
+    remote: list(word("[BIND:]PORT:HOST:PORT"), {
+      short: "R",
+      summary: "Listen in the guest and connect here; Unix sockets as with -L",
+    }),
+    reconnect: flag({ summary: "Open the listeners in the guest again after it was restarted" }),
+    lazy: flag({ summary: "Listen even if the agent cannot be reached yet" }),
+    quiet: flag({ short: "q", summary: "Print nothing but errors" }),
     ...agentArguments,
     ...jsonArgument,
   },
@@ -64,9 +59,9 @@ export const command: Command = {
   ],
   async run(args) {
     const interrupt = new AbortController();
-    const target = agentTarget(args, args.required("target"), interrupt.signal);
-    const locals = args.list("local").map((text) => parseForward(text, "-L"));
-    const remotes = args.list("remote").map((text) => parseForward(text, "-R"));
+    const target = agentTarget(args, args.target, interrupt.signal);
+    const locals = args.local.map((text) => parseForward(text, "-L"));
+    const remotes = args.remote.map((text) => parseForward(text, "-R"));
     if (locals.length + remotes.length === 0) {
       throw new VsockboxError({
         code: "USAGE",
@@ -76,17 +71,16 @@ export const command: Command = {
       });
     }
     const shown = shownTarget(target);
-    const log = openLog({ threshold: args.flag("quiet") ? "warn" : "info" });
     const onReady = ({ direction, listening, to }: ReadyForward) => {
-      if (args.flag("json")) {
+      if (args.json) {
         printJson({ direction, listening, target: shown, to: formatEndpoint(to) });
-      } else {
+      } else if (!args.quiet) {
         const [there, here] = direction === "local" ? ["", ` in ${shown}`] : [` in ${shown}`, ""];
-        log.info(`forwarding ${listening}${there} to ${formatEndpoint(to)}${here}`);
+        say(`vsockbox: forwarding ${listening}${there} to ${formatEndpoint(to)}${here}`);
       }
     };
     const onError = (what: string, thrown: unknown) =>
-      log.warn(`${what}: ${reasonOf(thrown).message}`);
+      say(`vsockbox: ${what}: ${reasonOf(thrown).message}`);
     const ended = Promise.withResolvers<number>();
     let checkStatus: number | undefined;
     using _signals = onEndingSignal((signal) => {
@@ -94,7 +88,7 @@ export const command: Command = {
       interrupt.abort();
       ended.resolve(0);
     });
-    if (!args.flag("reconnect") && !args.flag("lazy")) {
+    if (!args.reconnect && !args.lazy) {
       try {
         await assertReachable(target);
       } catch (thrown) {
@@ -103,7 +97,7 @@ export const command: Command = {
       }
     }
     const forwards = new LocalForwards(target, onError);
-    const back = new RemoteForwards(target, args.flag("reconnect"), { onReady, onError });
+    const back = new RemoteForwards(target, args.reconnect, { onReady, onError });
     try {
       for (const spec of locals) forwards.open(spec, onReady);
       if (remotes.length > 0) back.run(remotes).catch(ended.reject);
@@ -113,7 +107,7 @@ export const command: Command = {
       back.close();
     }
   },
-};
+});
 
 /**
  * Connects once: a listener that leads nowhere would only be noticed with its first connection.

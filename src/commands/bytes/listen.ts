@@ -1,5 +1,4 @@
 /** `vsockbox listen`: accepts connections and joins them to standard input and output or a command. */
-import { resolveAddress } from "../../config/profiles.ts";
 import { formatAddress } from "../../net/address.ts";
 import { listen, type Listener } from "../../net/listen.ts";
 import { formatPeerHost } from "../../io/peer.ts";
@@ -11,32 +10,35 @@ import { guardGroups } from "../../process/group-guard.ts";
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
 import { isBrokenPipe, standardInput, StandardOutput } from "../../io/stdio.ts";
 import { STATUS_BROKEN_PIPE } from "../../process/exit-status.ts";
-import type { Arguments, Command } from "../../ui/command.ts";
-import { openLog } from "../../process/service/log.ts";
-import { reportError } from "../../ui/report.ts";
+import { reportError, say } from "../../ui/report.ts";
+import { ADDRESS } from "../shared/address-kind.ts";
 import { allowArguments, allowedCids } from "../shared/connect-options.ts";
+import { flag, option, operand, type ArgumentValues } from "../../ui/argument.ts";
+import { word } from "../../ui/value-kind.ts";
+import { defineCommand } from "../../ui/command-definition.ts";
 
-export const command: Command = {
+const ARGUMENTS = {
+  address: operand(ADDRESS, { summary: "Where to listen" }),
+  exec: option(word("LINE"), {
+    summary: "Run this shell line for each connection, as its input and output",
+  }),
+  keepOpen: flag({
+    short: "k",
+    summary: "Accept further connections after the first; without --exec, input is not sent",
+  }),
+  seqpacket: flag({ summary: "Open a SOCK_SEQPACKET socket instead of a stream" }),
+  noStdin: flag({ short: "n", summary: "Do not read standard input" }),
+  quiet: flag({ short: "q", summary: "Do not print the address" }),
+  ...allowArguments,
+};
+
+type Values = ArgumentValues<typeof ARGUMENTS>;
+
+export const command = defineCommand({
   name: "listen",
-  description: "Accept connections and join them to standard input and output, or to a command",
-  args: {
-    address: { type: "positional", required: true, description: "Where to listen" },
-    exec: {
-      type: "string",
-      alias: "e",
-      valueHint: "LINE",
-      description: "Run this shell line for each connection, joined to it",
-    },
-    "keep-open": {
-      type: "boolean",
-      alias: "k",
-      description: "Go on after the first connection (without --exec, input is not sent)",
-    },
-    seqpacket: { type: "boolean", description: "SOCK_SEQPACKET instead of a stream" },
-    "no-stdin": { type: "boolean", alias: "n", description: "Send nothing; only read" },
-    quiet: { type: "boolean", alias: "q", description: "Do not say where it listens" },
-    ...allowArguments,
-  },
+  group: "Ports and bytes",
+  summary: "Accept connections on standard input and output",
+  args: ARGUMENTS,
   examples: [
     {
       command: "vsockbox listen vsock::9999",
@@ -56,32 +58,31 @@ export const command: Command = {
     },
   ],
   async run(args) {
-    const log = openLog({ threshold: args.flag("quiet") ? "warn" : "info" });
     const ended = Promise.withResolvers<number>();
     let listener: Listener | undefined;
-    const refusals = new RefusalLog(log.warn);
-    const service = args.string("exec") === undefined ? standardStreams(args) : commands(args);
+    const refusals = new RefusalLog((line) => say(`vsockbox: ${line}`));
+    const service = args.exec === undefined ? standardStreams(args) : commands(args.exec, args);
     try {
       using _signals = onEndingSignal((signal) => ended.resolve(statusOfSignal(signal)));
-      listener = listen(resolveAddress(args.required("address")), {
+      listener = listen(args.address.address, {
         allowed: allowedCids(args, "any"),
-        seqpacket: args.flag("seqpacket"),
+        seqpacket: args.seqpacket,
         onConnection(stream) {
-          if (!args.flag("keep-open")) listener?.close();
+          if (!args.keepOpen) listener?.close();
           service.accept(stream).then(
             (status) => {
-              if (!args.flag("keep-open")) ended.resolve(status);
+              if (!args.keepOpen) ended.resolve(status);
             },
             (thrown: unknown) => {
-              if (!args.flag("keep-open")) ended.reject(thrown);
+              if (!args.keepOpen) ended.reject(thrown);
               else reportError(thrown);
             },
           );
         },
         onRefusal: (peer) => refusals.note(formatPeerHost(peer), "not in --allow-cid"),
-        onShortage: (reason) => log.warn(`cannot accept: ${reason}; peers have to wait`),
+        onShortage: (reason) => say(`vsockbox: cannot accept: ${reason}; peers have to wait`),
       });
-      log.info(`listening on ${formatAddress(listener.address)}`);
+      if (!args.quiet) say(`vsockbox: listening on ${formatAddress(listener.address)}`);
       return await ended.promise;
     } catch (thrown) {
       if (isBrokenPipe(thrown)) return STATUS_BROKEN_PIPE;
@@ -91,7 +92,7 @@ export const command: Command = {
       await service.stop();
     }
   },
-};
+});
 
 interface Service {
   /** Serves one connection to its end; gives an exit status. */
@@ -100,9 +101,9 @@ interface Service {
 }
 
 /** One connection at a time on standard input and output; later ones wait for their turn. */
-function standardStreams(args: Arguments): Service {
+function standardStreams(args: Values): Service {
   const output = new StandardOutput(1);
-  const keepOpen = args.flag("keep-open");
+  const keepOpen = args.keepOpen;
   const streams = new Set<SocketStream>();
   let turn: Promise<unknown> = Promise.resolve();
   let taken = false;
@@ -112,11 +113,7 @@ function standardStreams(args: Arguments): Service {
         for await (const chunk of stream) await output.write(chunk);
         await stream.close();
       } else {
-        await joinStandardStreams(
-          stream,
-          args.flag("no-stdin") ? undefined : standardInput(),
-          output,
-        );
+        await joinStandardStreams(stream, args.noStdin ? undefined : standardInput(), output);
       }
       return 0;
     } finally {
@@ -143,15 +140,14 @@ function standardStreams(args: Arguments): Service {
 }
 
 /** A command for each connection, side by side. */
-function commands(args: Arguments): Service {
-  const line = args.required("exec");
-  guardGroups(openLog().warn);
+function commands(line: string, args: Values): Service {
+  guardGroups((message) => say(`vsockbox: ${message}`));
   const running = new Map<SocketStream, Promise<unknown>>();
   const errors = new StandardOutput(2);
   let taken = false;
   return {
     async accept(stream) {
-      if (!args.flag("keep-open") && taken) {
+      if (!args.keepOpen && taken) {
         stream.abort();
         return new Promise(() => undefined);
       }

@@ -1,9 +1,9 @@
 /** `vsockbox cid`: this machine's own CID. */
 import { localCid } from "../../ffi/vsock.ts";
 import { ANY, CID_HOST, CID_HYPERVISOR, CID_LOCAL } from "../../net/address.ts";
-import type { Command } from "../../ui/command.ts";
 import { print, printJson } from "../../ui/report.ts";
 import { jsonArgument } from "../shared/connect-options.ts";
+import { defineCommand } from "../../ui/command-definition.ts";
 
 const MEANING: ReadonlyMap<number, string> = new Map([
   [CID_HYPERVISOR, "hypervisor"],
@@ -12,10 +12,13 @@ const MEANING: ReadonlyMap<number, string> = new Map([
   [ANY, "none: no vsock transport has given this machine a CID"],
 ]);
 
-export const command: Command = {
+export const command = defineCommand({
   name: "cid",
-  description: "Print this machine's own CID",
-  args: { ...jsonArgument },
+  group: "Diagnostics",
+  summary: "Print this machine's own CID",
+  args: {
+    ...jsonArgument,
+  },
   examples: [
     { command: "vsockbox cid", explanation: "In a guest: its CID. On a host: 2" },
     { command: "vsockbox cid --json", explanation: 'As {"cid":3,"meaning":"guest"}' },
@@ -23,8 +26,8 @@ export const command: Command = {
   run(args) {
     const cid = localCid();
     const meaning = MEANING.get(cid) ?? "guest";
-    if (args.flag("json")) printJson({ cid: cid === ANY ? null : cid, meaning });
+    if (args.json) printJson({ cid: cid === ANY ? null : cid, meaning });
     else print(cid === ANY ? "none" : String(cid));
     return Promise.resolve(0);
   },
-};
+});

@@ -4,11 +4,13 @@ import { availableVmm, guestPlace, localPlace, type Place } from "../../demo/pla
 import { VsockboxError } from "../../errors.ts";
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
 import { selfCommand } from "../../process/self.ts";
-import type { Command } from "../../ui/command.ts";
 import { print, printJson, printStyled, say, sayBlock } from "../../ui/report.ts";
 import { StatusLine } from "../../ui/status-line.ts";
 import type { VmmName } from "../../vm/machine.ts";
 import { jsonArgument } from "../shared/connect-options.ts";
+import { flag, option } from "../../ui/argument.ts";
+import { choice } from "../../ui/value-kind.ts";
+import { defineCommand } from "../../ui/command-definition.ts";
 
 /** What a guest runs under, as it is said. */
 const VMM_NAMES: Readonly<Record<VmmName, string>> = { qemu: "QEMU", uml: "User-mode Linux" };
@@ -16,18 +18,19 @@ const VMM_NAMES: Readonly<Record<VmmName, string>> = { qemu: "QEMU", uml: "User-
 /** A guest that was told to end is off within this time. */
 const OFF_TIMEOUT_MS = 30_000;
 
-export const command: Command = {
+export const command = defineCommand({
   name: "demo",
-  description: "Boot a throw-away guest and run commands in it from the host, over hybrid-proxy",
+  group: "Diagnostics",
+  summary: "Boot a disposable guest and run commands in it",
   args: {
-    vmm: {
-      type: "string",
-      valueHint: "qemu|uml",
-      description: "What runs the guest (default qemu where it is installed, else uml)",
-    },
-    local: { type: "boolean", description: "Without a guest: over a Unix socket on this machine" },
+    vmm: option(choice(["qemu", "uml"]), {
+      defaultText: "qemu if it is installed, else uml",
+      summary: "What runs the guest",
+    }),
+    local: flag({ summary: "Use a Unix socket on this machine instead of a guest" }),
     ...jsonArgument,
   },
+  conflicts: { local: ["vmm"] },
   examples: [
     {
       command: "vsockbox demo",
@@ -39,10 +42,9 @@ export const command: Command = {
     },
   ],
   async run(args) {
-    const json = args.flag("json");
-    const vmm = parseVmm(args.string("vmm"));
-    const local = args.flag("local");
-    if (local && vmm !== undefined) throw usage("--local and --vmm exclude each other");
+    const json = args.json;
+    const { vmm } = args;
+    const local = args.local;
     const binary = ownExecutable();
     const interrupt = new AbortController();
     let interruptStatus: number | undefined;
@@ -61,15 +63,10 @@ export const command: Command = {
       throw thrown;
     }
   },
-};
+});
 
 function usage(message: string, hint?: string): VsockboxError {
   return new VsockboxError({ code: "USAGE", operation: "demo", message, hint });
-}
-
-function parseVmm(text: string | undefined): VmmName | undefined {
-  if (text === undefined || text === "qemu" || text === "uml") return text;
-  throw usage(`--vmm is qemu or uml, not ${JSON.stringify(text)}`);
 }
 
 function ownExecutable(): string {

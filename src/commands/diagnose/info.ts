@@ -7,17 +7,18 @@ import {
   textField,
   textListField,
 } from "../../protocols/agent/json-fields.ts";
-import type { Command } from "../../ui/command.ts";
 import { print, printJson } from "../../ui/report.ts";
 import { formatBytes, formatUptime } from "../../text/units.ts";
 import { jsonArgument } from "../shared/connect-options.ts";
-import { agentArguments, agentTarget } from "../shared/target.ts";
+import { agentArguments, targetArgument, agentTarget } from "../shared/target.ts";
+import { defineCommand } from "../../ui/command-definition.ts";
 
-export const command: Command = {
+export const command = defineCommand({
   name: "info",
-  description: "Show an agent's version, and its machine's kernel, load and memory",
+  group: "Diagnostics",
+  summary: "Show an agent's version, kernel, load and memory",
   args: {
-    target: { type: "positional", required: true, description: "The agent's address" },
+    ...targetArgument,
     ...agentArguments,
     ...jsonArgument,
   },
@@ -26,14 +27,14 @@ export const command: Command = {
     { command: "vsockbox info web --json", explanation: "For programs" },
   ],
   async run(args) {
-    const { address, options } = agentTarget(args, args.required("target"));
+    const { address, options } = agentTarget(args, args.target);
     await using client = await AgentClient.connect(address, options);
     const info = await client.request({ op: "info" });
-    if (args.flag("json")) printJson(info);
+    if (args.json) printJson(info);
     else for (const line of lines(info)) print(line);
     return 0;
   },
-};
+});
 
 function lines(info: JsonObject): string[] {
   const machine = (field(info, "machine") ?? {}) as JsonObject;

@@ -2,48 +2,46 @@
 import { AgentClient } from "../../agent/client/agent-client.ts";
 import { abortError, delay, onAbort } from "../../io/deadline.ts";
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
-import { parseDuration, parseInteger } from "../../text/quantities.ts";
-import type { Command } from "../../ui/command.ts";
 import { print, printJson } from "../../ui/report.ts";
 import { jsonArgument } from "../shared/connect-options.ts";
-import { agentArguments, agentTarget, shownTarget } from "../shared/target.ts";
+import { agentArguments, targetArgument, agentTarget, shownTarget } from "../shared/target.ts";
+import { option } from "../../ui/argument.ts";
+import { DURATION, integer } from "../../ui/value-kind.ts";
+import { defineCommand } from "../../ui/command-definition.ts";
 
-export const command: Command = {
+export const command = defineCommand({
   name: "ping",
-  description: "Measure an agent's round trip and clock",
+  group: "Diagnostics",
+  summary: "Measure an agent's round trip and clock",
   args: {
-    target: { type: "positional", required: true, description: "The agent's address" },
-    count: {
-      type: "string",
-      alias: "c",
-      valueHint: "COUNT",
-      default: "4",
-      description: "How often; 0: until Ctrl-C",
-    },
-    interval: {
-      type: "string",
-      alias: "i",
-      valueHint: "TIME",
-      default: "1",
-      description: "Time between two",
-    },
+    ...targetArgument,
+    count: option(integer(0, 1_000_000_000), {
+      default: 4,
+      summary: "Number of pings; 0: until Ctrl-C",
+    }),
+    interval: option(DURATION, {
+      default: 1000,
+      summary: "Pause between two pings",
+    }),
     ...agentArguments,
     ...jsonArgument,
   },
   examples: [
     { command: "vsockbox ping 3", explanation: "Four times, a second apart" },
-    { command: "vsockbox ping 3 -c 1000 -i 0 --json", explanation: "As fast as it answers" },
+    {
+      command: "vsockbox ping 3 --count 1000 --interval 0 --json",
+      explanation: "As fast as it answers",
+    },
   ],
   async run(args) {
-    const count = parseInteger(args.required("count"), "count", 0, 1_000_000_000);
-    const pauseMs = parseDuration(args.required("interval"), "interval");
+    const { count, interval: pauseMs } = args;
     const interrupt = new AbortController();
     let status: number | undefined;
     using _signals = onEndingSignal((signal) => {
       status ??= statusOfSignal(signal);
       interrupt.abort();
     });
-    const target = agentTarget(args, args.required("target"), interrupt.signal);
+    const target = agentTarget(args, args.target, interrupt.signal);
     const connecting = AgentClient.connect(target.address, target.options);
     await using client = await connecting.catch((thrown: unknown) => {
       if (status === undefined) throw thrown;
@@ -69,7 +67,7 @@ export const command: Command = {
       offset = clockOffsetMs;
       const round = Math.round(roundTripMs * 1000) / 1000;
       const off = Math.round(clockOffsetMs);
-      if (args.flag("json")) printJson({ number, round_trip_ms: round, clock_offset_ms: off });
+      if (args.json) printJson({ number, round_trip_ms: round, clock_offset_ms: off });
       else print(`${shown}: ${number}: ${round} ms, clock ${off >= 0 ? "+" : ""}${off} ms`);
       if (number !== count) await delay(pauseMs, interrupt.signal).catch(() => undefined);
     }
@@ -87,7 +85,7 @@ export const command: Command = {
       max_ms: at(1),
       clock_offset_ms: Math.round(offset),
     };
-    if (args.flag("json")) printJson({ summary });
+    if (args.json) printJson({ summary });
     else {
       print(
         `${times.length} round trips: min ${summary.min_ms}, median ${summary.median_ms}, p99 ${summary.p99_ms}, max ${summary.max_ms} ms`,
@@ -95,4 +93,4 @@ export const command: Command = {
     }
     return 0;
   },
-};
+});

@@ -1,14 +1,15 @@
 /** `vsockbox smoke`: checks for CI that vsock works on this machine. */
-import { resolveAddress } from "../../config/profiles.ts";
 import { EXIT_STATUS, toVsockboxError, VsockboxError } from "../../errors.ts";
 import { formatAddress, withDefaultPort, ANY, type SocketAddress } from "../../net/address.ts";
 import { checksFor } from "../../smoke/checks.ts";
 import { TARGET_CHECKS, TestedAgent } from "../../smoke/target-checks.ts";
-import type { Arguments, Command } from "../../ui/command.ts";
 import { print, printJson, say } from "../../ui/report.ts";
+import { ADDRESS, readAddress, type WrittenAddress } from "../shared/address-kind.ts";
 import { jsonArgument } from "../shared/connect-options.ts";
 import { commandHint } from "../shared/error-hints.ts";
 import { agentArguments, agentTarget, shownTarget } from "../shared/target.ts";
+import { flag, option, operand, type ArgumentValues } from "../../ui/argument.ts";
+import { defineCommand } from "../../ui/command-definition.ts";
 
 /** Set by the init of the test guest alone. */
 const TEST_GUEST_VARIABLE = "VSOCKBOX_TEST_VM";
@@ -24,28 +25,32 @@ interface CheckReport {
   duration_ms: number;
 }
 
-export const command: Command = {
+const ARGUMENTS = {
+  address: operand(ADDRESS, {
+    optional: true,
+    defaultText: DEFAULT_ADDRESS,
+    summary: "The address to check",
+  }),
+  target: option(ADDRESS, {
+    valueName: "TARGET",
+    summary: "Check the agent at this address instead: commands, streams, files, sockets",
+  }),
+  yesUseVsock: flag({
+    summary:
+      "Agree that AF_VSOCK sockets are opened on this machine, and vsock_loopback is loaded if needed",
+  }),
+  ...agentArguments,
+  ...jsonArgument,
+};
+
+type Values = ArgumentValues<typeof ARGUMENTS>;
+
+export const command = defineCommand({
   name: "smoke",
-  description: "Check that vsock works on this machine, or a guest from the host: for CI",
-  args: {
-    address: {
-      type: "positional",
-      required: false,
-      default: DEFAULT_ADDRESS,
-      description: "What to check",
-    },
-    target: {
-      type: "string",
-      valueHint: "TARGET",
-      description: "Check the agent at this address instead: commands, streams, files, sockets",
-    },
-    "yes-use-vsock": {
-      type: "boolean",
-      description: "Yes, open AF_VSOCK sockets on this machine and load vsock_loopback if needed",
-    },
-    ...agentArguments,
-    ...jsonArgument,
-  },
+  group: "Diagnostics",
+  summary: "Check that vsock works on this machine or with a guest",
+  args: ARGUMENTS,
+  conflicts: { target: ["address"] },
   examples: [
     {
       command: "vsockbox smoke --target 3",
@@ -61,29 +66,22 @@ export const command: Command = {
     },
   ],
   run(args) {
-    const target = args.string("target");
+    const { target } = args;
     return target === undefined ? checkMachine(args) : checkTarget(args, target);
   },
-};
+});
 
-async function checkMachine(args: Arguments): Promise<number> {
-  const address = withDefaultPort(resolveAddress(args.required("address")), ANY);
-  assertConsent(address, args.flag("yes-use-vsock"));
-  const report = new Report(args.flag("json"));
+async function checkMachine(args: Values): Promise<number> {
+  const address = withDefaultPort((args.address ?? readAddress(DEFAULT_ADDRESS)).address, ANY);
+  assertConsent(address, args.yesUseVsock);
+  const report = new Report(args.json);
   for (const { name, run } of checksFor(address)) await report.check(name, () => run(address));
   return report.finish(formatAddress(address));
 }
 
-async function checkTarget(args: Arguments, name: string): Promise<number> {
-  if (args.required("address") !== DEFAULT_ADDRESS) {
-    throw new VsockboxError({
-      code: "USAGE",
-      operation: "smoke",
-      message: "an address and --target exclude each other",
-    });
-  }
-  const target = agentTarget(args, name);
-  const report = new Report(args.flag("json"));
+async function checkTarget(args: Values, written: WrittenAddress): Promise<number> {
+  const target = agentTarget(args, written);
+  const report = new Report(args.json);
   let agent: TestedAgent | undefined;
   await report.check("agent", async () => {
     agent = await TestedAgent.connect(target.address, target.options);

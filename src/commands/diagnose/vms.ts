@@ -7,22 +7,19 @@ import { parseSocketOwners } from "../../config/socket-owners.ts";
 import { readToken } from "../../config/token.ts";
 import { reasonOf } from "../../errors.ts";
 import { formatAddress, withDefaultPort } from "../../net/address.ts";
-import { parseDuration } from "../../text/quantities.ts";
-import type { Command } from "../../ui/command.ts";
 import { print, printJson, say } from "../../ui/report.ts";
 import { table } from "../../text/table.ts";
 import { jsonArgument } from "../shared/connect-options.ts";
+import { option } from "../../ui/argument.ts";
+import { DURATION } from "../../ui/value-kind.ts";
+import { defineCommand } from "../../ui/command-definition.ts";
 
-export const command: Command = {
+export const command = defineCommand({
   name: "vms",
-  description: "List the VMs of your profiles, with their state",
+  group: "Diagnostics",
+  summary: "List the VMs of the profiles, with their state",
   args: {
-    timeout: {
-      type: "string",
-      valueHint: "TIME",
-      default: "2",
-      description: "How long a VM may take to answer",
-    },
+    timeout: option(DURATION, { default: 2000, summary: "Wait this long for the answer of a VM" }),
     ...jsonArgument,
   },
   examples: [
@@ -30,7 +27,7 @@ export const command: Command = {
     { command: "vsockbox vms --json --timeout 500ms", explanation: "For programs" },
   ],
   async run(args) {
-    const timeoutMs = parseDuration(args.required("timeout"), "timeout");
+    const timeoutMs = args.timeout;
     const profiles = [...loadProfiles()];
     const vms = await Promise.all(
       profiles.map(async ([name, profile]) => {
@@ -38,7 +35,7 @@ export const command: Command = {
         return { name, address: formatAddress(profile.address), state, detail };
       }),
     );
-    if (args.flag("json")) for (const vm of vms) printJson(vm);
+    if (args.json) for (const vm of vms) printJson(vm);
     else if (vms.length === 0) {
       say(`vsockbox: there are no profiles in ${configPath()}`);
       say("  hint: write `vms:` there, with a name and an `address:` for each VM");
@@ -48,7 +45,7 @@ export const command: Command = {
     }
     return 0;
   },
-};
+});
 
 /** `ready`: an agent of ours answers; `agent`: another one; `down`: nobody; `refused`: not us. */
 async function stateOf(

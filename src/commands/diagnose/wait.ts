@@ -1,44 +1,44 @@
 /** `vsockbox wait`: until a guest is ready. */
 import { READY_PORT } from "../../agent/ports.ts";
 import { proveReady, type ReadyProof, readyProofOf } from "../../agent/client/ready-probe.ts";
-import { resolveAddress } from "../../config/profiles.ts";
 import { VsockboxError } from "../../errors.ts";
 import { formatAddress, type SocketAddress, withDefaultPort } from "../../net/address.ts";
 import { dialWithRetry } from "../../net/dial-with-retry.ts";
 import type { SocketOwners } from "../../net/socket-owner.ts";
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
-import { parseDuration } from "../../text/quantities.ts";
-import type { Arguments, Command } from "../../ui/command.ts";
 import { printJson } from "../../ui/report.ts";
 import { StatusLine } from "../../ui/status-line.ts";
 import { jsonArgument, socketOwnerArgument, socketOwners } from "../shared/connect-options.ts";
+import { targetArgument } from "../shared/target.ts";
+import { flag, option, type ArgumentValues } from "../../ui/argument.ts";
+import { DURATION } from "../../ui/value-kind.ts";
+import { defineCommand } from "../../ui/command-definition.ts";
 
-/** How long to wait unless told otherwise. */
-const DEFAULT_TIMEOUT_MS = 60_000;
+const ARGUMENTS = {
+  ...targetArgument,
+  timeout: option(DURATION, {
+    default: 60_000,
+    summary: "Stop with status 75 after this long",
+  }),
+  agent: flag({
+    summary: "Count only an agent as ready, which answers a Hello: for ports of your own",
+  }),
+  connectOnly: flag({
+    summary: "Count any accepted connection as ready, even without an answer on it",
+  }),
+  quiet: flag({ short: "q", summary: "Print no progress line" }),
+  ...socketOwnerArgument,
+  ...jsonArgument,
+};
 
-export const command: Command = {
+type Values = ArgumentValues<typeof ARGUMENTS>;
+
+export const command = defineCommand({
   name: "wait",
-  description: "Wait until the agent in a guest is ready",
-  args: {
-    target: { type: "positional", required: true, description: "The agent's address" },
-    timeout: {
-      type: "string",
-      alias: "t",
-      valueHint: "TIME",
-      description: `Give up after this long, with status 75 (default ${DEFAULT_TIMEOUT_MS / 1000}s)`,
-    },
-    agent: {
-      type: "boolean",
-      description: "Count an agent alone as ready, which answers a Hello: for ports of your own",
-    },
-    "connect-only": {
-      type: "boolean",
-      description: "Count any accepted connection as ready, also without an answer on it",
-    },
-    quiet: { type: "boolean", alias: "q", description: "No progress line" },
-    ...socketOwnerArgument,
-    ...jsonArgument,
-  },
+  group: "Diagnostics",
+  summary: "Wait until the agent in a guest is ready",
+  args: ARGUMENTS,
+  conflicts: { agent: ["connectOnly"] },
   examples: [
     { command: "vsockbox wait 3", explanation: "Until port 5002 of the VM with CID 3 answers" },
     {
@@ -52,28 +52,28 @@ export const command: Command = {
     },
   ],
   async run(args) {
-    const given = resolveAddress(args.required("target"));
+    const given = args.target.address;
     const target = withDefaultPort(given, READY_PORT);
     const proof = proofOf(args, given);
-    const timeoutMs = parseDuration(args.string("timeout") ?? `${DEFAULT_TIMEOUT_MS}ms`, "timeout");
+    const timeoutMs = args.timeout;
     const interrupt = new AbortController();
     let status: number | undefined;
     using _signals = onEndingSignal((signal) => {
       status = statusOfSignal(signal);
       interrupt.abort();
     });
-    using line = new StatusLine(!args.flag("quiet"));
+    using line = new StatusLine(!args.quiet);
     const begin = performance.now();
     try {
       const attempts = await waitUntilReady(
-        { target, proof, owners: socketOwners(args, args.required("target")) },
+        { target, proof, owners: socketOwners(args, args.target.text) },
         timeoutMs,
         interrupt.signal,
         line,
       );
       const waitedMs = Math.round(performance.now() - begin);
       line.clear();
-      if (args.flag("json")) {
+      if (args.json) {
         printJson({ ready: true, address: formatAddress(target), attempts, waited_ms: waitedMs });
       }
       return 0;
@@ -82,18 +82,11 @@ export const command: Command = {
       throw thrown;
     }
   },
-};
+});
 
-function proofOf(args: Arguments, given: SocketAddress): ReadyProof {
-  if (args.flag("agent") && args.flag("connect-only")) {
-    throw new VsockboxError({
-      code: "USAGE",
-      operation: "wait",
-      message: "--agent and --connect-only exclude each other",
-    });
-  }
-  if (args.flag("agent")) return "hello";
-  return args.flag("connect-only") ? "connection" : readyProofOf(given);
+function proofOf(args: Values, given: SocketAddress): ReadyProof {
+  if (args.agent) return "hello";
+  return args.connectOnly ? "connection" : readyProofOf(given);
 }
 
 /** Returns the number of tries that it took. */
@@ -107,13 +100,7 @@ async function waitUntilReady(
     timeoutMs,
     signal,
     socketOwners: owners,
-    check: (opened, proofMs) =>
-      proveReady(opened, proof, {
-        address: target,
-        timeoutMs: proofMs,
-        signal,
-        socketOwners: owners,
-      }),
+    check: (opened, proofMs) => proveReady(opened, proof, { timeoutMs: proofMs, signal }),
     onFailed: (error) =>
       line.show(`waiting for ${formatAddress(target)}: ${error.errno ?? error.message}`),
     giveUp: (last, count) => notReady(target, timeoutMs, count, last),

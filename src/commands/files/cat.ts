@@ -3,28 +3,30 @@ import { resolveHome } from "../../agent/client/home-path.ts";
 import { OldAgentError } from "../../agent/client/handshake.ts";
 import { readOldFile } from "../../agent/client/go-files.ts";
 import { StandardOutput } from "../../io/stdio.ts";
-import type { Command } from "../../ui/command.ts";
-import { receiveArguments, sizeOption } from "../shared/connect-options.ts";
+import { readAddress } from "../shared/address-kind.ts";
+import { receiveArguments } from "../shared/connect-options.ts";
 import { pathsArgument, remotePaths } from "./file-command.ts";
 import { AgentClients, forEachOperand } from "../shared/operands.ts";
 import { agentArguments, agentTarget } from "../shared/target.ts";
+import { defineCommand } from "../../ui/command-definition.ts";
 
-export const command: Command = {
+export const command = defineCommand({
   name: "cat",
-  description: "Print files of a guest",
+  group: "Files",
+  summary: "Print files in a guest",
   args: {
     ...pathsArgument,
-    "max-size": receiveArguments["max-size"],
+    maxSize: receiveArguments.maxSize,
     ...agentArguments,
   },
   examples: [
     { command: "vsockbox cat 3:/etc/os-release", explanation: "One file" },
-    { command: "vsockbox cat 3:/var/log/a 3:/var/log/b", explanation: "One behind the other" },
+    { command: "vsockbox cat 3:/var/log/a 3:/var/log/b", explanation: "One after the other" },
   ],
   async run(args) {
     const output = new StandardOutput(1);
-    const operands = remotePaths("cat", args);
-    const maximum = sizeOption(args, "max-size");
+    const operands = remotePaths("cat", args.paths);
+    const maximum = args.maxSize;
     let printed = 0;
     await using clients = new AgentClients(args);
     return await forEachOperand(operands, async ({ target, path }) => {
@@ -38,9 +40,9 @@ export const command: Command = {
         }
       } catch (thrown) {
         if (!(thrown instanceof OldAgentError)) throw thrown;
-        const { address, options } = agentTarget(args, target);
+        const { address, options } = agentTarget(args, readAddress(target));
         await output.write(await readOldFile(address, options, await resolveHome(undefined, path)));
       }
     });
   },
-};
+});

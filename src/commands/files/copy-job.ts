@@ -27,12 +27,12 @@ import { fileKind, kindInWords } from "../../files/facts.ts";
 import { treeBytes } from "../../files/tree-size.ts";
 import { hasWildcard } from "../../files/glob.ts";
 import { abortError, onAbort } from "../../io/deadline.ts";
-import { requiredStandardInput, StandardOutput } from "../../io/stdio.ts";
+import { standardInput, StandardOutput } from "../../io/stdio.ts";
 import { field, type JsonObject, textField } from "../../protocols/agent/json-fields.ts";
 import { isFileName, readPathField } from "../../protocols/agent/paths.ts";
-import type { Arguments } from "../../ui/command.ts";
 import type { ProgressLine } from "../../ui/progress.ts";
-import { sizeOption } from "../shared/connect-options.ts";
+import { readAddress } from "../shared/address-kind.ts";
+import type { CopyValues } from "./copy-arguments.ts";
 import { agentTarget, type AgentTarget, type Operand } from "../shared/target.ts";
 
 /** `isHome`: the user wrote `~` or `~USER` alone, and the guest has answered what that is. */
@@ -49,7 +49,7 @@ const FAREWELL_MS = 1000;
 
 /** A copy with all its connections. */
 export class CopyJob implements AsyncDisposable {
-  readonly #args: Arguments;
+  readonly #args: CopyValues;
   readonly #progress: ProgressLine;
   readonly #signal: AbortSignal;
   readonly #options: TransferOptions;
@@ -59,18 +59,18 @@ export class CopyJob implements AsyncDisposable {
   /** The exit status of the first source that was not copied whole; 0 for none. */
   #status = 0;
 
-  constructor(args: Arguments, progress: ProgressLine, signal: AbortSignal) {
+  constructor(args: CopyValues, progress: ProgressLine, signal: AbortSignal) {
     this.#args = args;
     this.#progress = progress;
     this.#signal = signal;
-    this.#maxBytes = sizeOption(args, "max-size");
+    this.#maxBytes = args.maxSize;
     this.#options = {
-      recursive: args.flag("recursive"),
-      preserve: args.flag("preserve") || args.flag("preserve-owner"),
-      preserveOwner: args.flag("preserve-owner"),
-      resume: args.flag("resume"),
-      checksum: args.flag("checksum"),
-      keep: args.flag("no-clobber"),
+      recursive: args.recursive,
+      preserve: args.preserve || args.preserveOwner,
+      preserveOwner: args.preserveOwner,
+      resume: args.resume,
+      checksum: args.checksum,
+      keep: args.noClobber,
       signal,
     };
     // The guest may be stopped: nothing that is sent to it, a farewell neither, is ever taken then.
@@ -123,7 +123,7 @@ export class CopyJob implements AsyncDisposable {
       const error = toVsockboxError(thrown, "copy");
       const endsAll = this.#signal.aborted || error.code === "SOFTWARE" || error.errno === "ENOSPC";
       if (!hasOthers || endsAll) throw thrown;
-      this.#total.note(error);
+      this.#total.note(error.message);
       this.#status ||= error.exitStatus;
     }
   }
@@ -194,12 +194,12 @@ export class CopyJob implements AsyncDisposable {
     const name =
       source.kind === "stream" ? undefined : { path: source.path, name: () => localName(source) };
     const place = await this.#remotePlace(destination, name, many);
-    const local = source.kind === "stream" ? requiredStandardInput() : source.path;
+    const local = source.kind === "stream" ? standardInput() : source.path;
     const onProgress = this.#onProgress(
       source.kind === "stream" ? "standard input" : showPath(baseName(source.path)),
     );
     const options = { ...this.#options, onProgress };
-    this.#total.add(await client.upload(local, place.directory, place.name, options));
+    this.#add(await client.upload(local, place.directory, place.name, options));
   }
 
   async #download(source: Remote, destination: Uint8Array, many: boolean): Promise<void> {
@@ -225,7 +225,7 @@ export class CopyJob implements AsyncDisposable {
     const onProgress = this.#onProgress(showPath(sourceName));
     const options = { ...this.#options, onProgress };
     const limited = { ...options, maxBytes: this.#remaining };
-    this.#total.add(await client.download(source.path, place.directory, place.name, limited));
+    this.#add(await client.download(source.path, place.directory, place.name, limited));
   }
 
   /** From guest to guest: the bytes go through here, the files do not. */
@@ -247,7 +247,7 @@ export class CopyJob implements AsyncDisposable {
     const onProgress = this.#onProgress(showPath(baseName(source.path)));
     const requested = { name, recursive };
     const maxBytes = this.#remaining;
-    this.#total.add(
+    this.#add(
       await relayFiles(get, put, { requested, maxBytes, signal: this.#signal, onProgress }),
     );
   }
@@ -307,7 +307,7 @@ export class CopyJob implements AsyncDisposable {
     const { address, options } = this.#target(destination.target);
     const content =
       source.kind === "stream"
-        ? new Uint8Array(await Bun.readableStreamToArrayBuffer(toReadable(requiredStandardInput())))
+        ? new Uint8Array(await Bun.readableStreamToArrayBuffer(toReadable(standardInput())))
         : readLocalFile(source.path);
     const isDirectory = await listOldDirectory(address, options, destination.path).then(
       () => true,
@@ -343,6 +343,15 @@ export class CopyJob implements AsyncDisposable {
     return this.#maxBytes === undefined ? undefined : this.#maxBytes - this.#total.bytes;
   }
 
+  #add(summary: TransferSummary): void {
+    this.#total.files += summary.files;
+    this.#total.directories += summary.directories;
+    this.#total.links += summary.links;
+    this.#total.bytes += summary.bytes;
+    this.#total.reused += summary.reused;
+    this.#total.addErrors(summary.toJSON());
+  }
+
   #onProgress(what: string): (progress: TransferProgress) => void {
     const { files, bytes } = this.#total;
     return (progress) =>
@@ -364,7 +373,7 @@ export class CopyJob implements AsyncDisposable {
   }
 
   #target(name: string): AgentTarget {
-    return agentTarget(this.#args, name, this.#signal);
+    return agentTarget(this.#args, readAddress(name), this.#signal);
   }
 
   /** One connection a target; undefined where its agent is none of ours. */
@@ -383,8 +392,9 @@ export class CopyJob implements AsyncDisposable {
 
   /** What a whole-file frame cannot do is refused, not left out in silence. */
   #refuseForOld(error: OldAgentError): void {
-    const asked = ["recursive", "preserve", "resume", "checksum", "no-clobber"];
-    const impossible = asked.find((name) => this.#args.flag(name));
+    const { recursive, preserve, resume, checksum, noClobber } = this.#args;
+    const asked = { recursive, preserve, resume, checksum, "no-clobber": noClobber };
+    const impossible = Object.entries(asked).find(([, isOn]) => isOn)?.[0];
     if (impossible === undefined) return;
     throw new VsockboxError({
       code: "UNAVAILABLE",
@@ -445,7 +455,7 @@ function noDirectory(shown: string, isFile: boolean): VsockboxError {
     errno: isFile ? "ENOTDIR" : "ENOENT",
     hint: isFile
       ? "several sources need a directory to go to"
-      : "`vsockbox mkdir -p` makes directories in a guest",
+      : "`vsockbox mkdir --parents` creates directories in a guest",
   });
 }
 

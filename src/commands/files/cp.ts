@@ -3,45 +3,19 @@ import type { TransferSummary } from "../../agent/transfer/transfer.ts";
 import { VsockboxError } from "../../errors.ts";
 import { rawWords } from "../../process/raw-arguments.ts";
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
-import type { Command } from "../../ui/command.ts";
 import { ProgressLine } from "../../ui/progress.ts";
 import { printJson, say } from "../../ui/report.ts";
-import { jsonArgument, receiveArguments } from "../shared/connect-options.ts";
+import { copyArguments } from "./copy-arguments.ts";
 import { CopyJob } from "./copy-job.ts";
-import { agentArguments, parseOperand } from "../shared/target.ts";
+import { parseOperand } from "../shared/target.ts";
 import { reportTransfer, withResumeHint } from "../shared/transfer-report.ts";
+import { defineCommand } from "../../ui/command-definition.ts";
 
-export const command: Command = {
+export const command = defineCommand({
   name: "cp",
-  description: "Copy files and trees to a guest, from a guest, or from guest to guest",
-  args: {
-    paths: {
-      type: "positional",
-      required: true,
-      repeatable: true,
-      description: "SRC… DST; TARGET:PATH on either side, `-` for standard input or output",
-    },
-    recursive: { type: "boolean", alias: "r", description: "Copy directories with all in them" },
-    preserve: {
-      type: "boolean",
-      alias: "p",
-      description: "Keep modes, times and, of files sent to a guest by root, owners",
-    },
-    ...receiveArguments,
-    resume: {
-      type: "boolean",
-      description: "Go on where an earlier copy stopped; pass over what is the same already",
-    },
-    checksum: { type: "boolean", description: "Compare a sha256 of every file" },
-    "no-clobber": {
-      type: "boolean",
-      alias: "n",
-      description: "Leave files alone that are there already",
-    },
-    quiet: { type: "boolean", alias: "q", description: "No progress line and no summary" },
-    ...agentArguments,
-    ...jsonArgument,
-  },
+  group: "Files",
+  summary: "Copy files and directories to, from and between guests",
+  args: copyArguments,
   examples: [
     {
       command: "vsockbox cp app.tar 3:/tmp/",
@@ -64,13 +38,13 @@ export const command: Command = {
     },
   ],
   async run(args) {
-    const words = args.list("paths");
+    const words = args.paths;
     if (words.length < 2) {
       throw new VsockboxError({
         code: "USAGE",
         operation: "cp",
         message: "the destination is missing",
-        hint: "vsockbox cp SRC… DST, as in `vsockbox cp app.tar 3:/tmp/`",
+        hint: "vsockbox cp SRC... DST, as in `vsockbox cp app.tar 3:/tmp/`",
       });
     }
     const operands = rawWords(words).map(parseOperand);
@@ -82,7 +56,7 @@ export const command: Command = {
     });
     // What is being typed has its own line.
     const isTyped = operands[0]?.kind === "stream" && process.stdin.isTTY;
-    const isQuiet = args.flag("quiet") || args.flag("json");
+    const isQuiet = args.quiet || args.json;
     using progress = new ProgressLine(!isQuiet && !isTyped);
     const begin = performance.now();
     await using job = new CopyJob(args, progress, interrupt.signal);
@@ -96,12 +70,11 @@ export const command: Command = {
         say("vsockbox: interrupted");
         return status;
       }
-      throw withResumeHint(thrown, args.flag("resume"));
+      throw withResumeHint(thrown, args.resume);
     }
     progress[Symbol.dispose]();
     const seconds = (performance.now() - begin) / 1000;
-    if (args.flag("json"))
-      printJson({ ...summary.toJSON(), duration_ms: Math.round(seconds * 1000) });
+    if (args.json) printJson({ ...summary.toJSON(), duration_ms: Math.round(seconds * 1000) });
     // A file that went to standard output is no copy to be counted.
     const ownStatus = reportTransfer(
       summary,
@@ -110,4 +83,4 @@ export const command: Command = {
     );
     return firstStatus || ownStatus;
   },
-};
+});

@@ -2,9 +2,10 @@
 import type { AgentClient } from "../../agent/client/agent-client.ts";
 import { resolveHome } from "../../agent/client/home-path.ts";
 import { rawWords } from "../../process/raw-arguments.ts";
-import type { Arguments } from "../../ui/command.ts";
 import { AgentClients, forEachOperand } from "../shared/operands.ts";
-import { remoteOperand } from "../shared/target.ts";
+import { type AgentValues, remoteOperand } from "../shared/target.ts";
+import { type ArgumentValues, operands } from "../../ui/argument.ts";
+import { word } from "../../ui/value-kind.ts";
 
 /** A path in a guest, and how the user wrote it. */
 export interface RemotePath {
@@ -18,10 +19,9 @@ export interface RemotePath {
  *
  * @throws {VsockboxError} USAGE for one that names no guest.
  */
-export function remotePaths(command: string, args: Arguments): RemotePath[] {
-  const words = args.list("paths");
-  return rawWords(words).map((word, index) => {
-    const { target, path } = remoteOperand(command, word);
+export function remotePaths(command: string, words: readonly string[]): RemotePath[] {
+  return rawWords(words).map((bytes, index) => {
+    const { target, path } = remoteOperand(command, bytes);
     return { target, path, shown: words[index] ?? "" };
   });
 }
@@ -34,24 +34,24 @@ export function remotePaths(command: string, args: Arguments): RemotePath[] {
  */
 export async function forEachPath(
   command: string,
-  args: Arguments,
+  args: PathValues,
   action: (client: AgentClient, path: Uint8Array, shown: string) => Promise<void>,
 ): Promise<number> {
-  const operands = remotePaths(command, args);
+  const paths = remotePaths(command, args.paths);
   await using clients = new AgentClients(args);
-  const work = async ({ target, path, shown }: RemotePath) => {
+  return await forEachOperand(paths, async ({ target, path, shown }) => {
     const client = await clients.get(target);
     await action(client, await resolveHome(client, path), shown);
-  };
-  return await forEachOperand(operands, work, { json: args.flag("json") });
+  });
 }
 
 /** The positional of {@link forEachPath}. */
 export const pathsArgument = {
-  paths: {
-    type: "positional",
-    required: true,
-    repeatable: true,
-    description: "TARGET:PATH, one or more; `~` is the home of the agent's user",
-  },
-} as const;
+  paths: operands(word("PATH"), {
+    valueName: "TARGET:PATH...",
+    summary: "Paths in guests; `~` is the home directory of the agent's user",
+  }),
+};
+
+/** The values of {@link pathsArgument} and of the options that every one of these commands has. */
+type PathValues = ArgumentValues<typeof pathsArgument> & AgentValues;

@@ -1,42 +1,38 @@
 /** `vsockbox mkdir`: makes directories in a guest. */
-import { VsockboxError } from "../../errors.ts";
-import type { Command } from "../../ui/command.ts";
 import { forEachPath, pathsArgument } from "./file-command.ts";
 import { agentArguments } from "../shared/target.ts";
+import { flag, option } from "../../ui/argument.ts";
+import type { ValueKind } from "../../ui/value-kind.ts";
+import { defineCommand } from "../../ui/command-definition.ts";
 
-export const command: Command = {
+/** Permission bits, in octal. */
+const MODE: ValueKind<number> = {
+  valueName: "MODE",
+  expected: "up to four octal digits such as 755",
+  parse: (given) => (/^[0-7]{1,4}$/.test(given) ? Number.parseInt(given, 8) : undefined),
+  format: (mode) => mode.toString(8),
+};
+
+export const command = defineCommand({
   name: "mkdir",
-  description: "Make directories in a guest",
+  group: "Files",
+  summary: "Create directories in a guest",
   args: {
     ...pathsArgument,
-    parents: {
-      type: "boolean",
-      alias: "p",
-      description: "With those above; no error where it is there",
-    },
-    mode: { type: "string", alias: "m", valueHint: "OCTAL", description: "Permission bits" },
+    parents: flag({
+      summary: "Create missing parent directories; succeed if the directory exists",
+    }),
+    mode: option(MODE, { short: "m", summary: "Permission bits" }),
     ...agentArguments,
   },
   examples: [
-    { command: "vsockbox mkdir -p 3:/srv/app/data", explanation: "With its parents" },
-    { command: "vsockbox mkdir -m 700 3:/root/keys", explanation: "For its owner alone" },
+    { command: "vsockbox mkdir --parents 3:/srv/app/data", explanation: "With its parents" },
+    { command: "vsockbox mkdir -m 700 3:/root/keys", explanation: "Only for its owner" },
   ],
   run(args) {
-    const mode = octal(args.string("mode"));
+    const { mode, parents } = args;
     return forEachPath("mkdir", args, async (client, path) => {
-      await client.request({ op: "mkdir", path, parents: args.flag("parents"), mode });
+      await client.request({ op: "mkdir", path, parents, mode });
     });
   },
-};
-
-function octal(text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  if (/^[0-7]{1,4}$/.test(text)) return Number.parseInt(text, 8);
-  throw new VsockboxError({
-    code: "USAGE",
-    operation: "read --mode",
-    address: JSON.stringify(text),
-    message: "it is no octal mode",
-    hint: "write up to four octal digits, as in --mode 755",
-  });
-}
+});

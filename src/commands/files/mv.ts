@@ -5,30 +5,32 @@ import { reasonOf, VsockboxError } from "../../errors.ts";
 import { baseName, joinPath } from "../../files/bytes-path.ts";
 import { rawWords } from "../../process/raw-arguments.ts";
 import { field } from "../../protocols/agent/json-fields.ts";
-import type { Command } from "../../ui/command.ts";
+import { readAddress } from "../shared/address-kind.ts";
 import { forEachOperand } from "../shared/operands.ts";
 import { agentArguments, agentTarget, remoteOperand } from "../shared/target.ts";
+import { flag, operands } from "../../ui/argument.ts";
+import { word } from "../../ui/value-kind.ts";
+import { defineCommand } from "../../ui/command-definition.ts";
 
-export const command: Command = {
+export const command = defineCommand({
   name: "mv",
-  description: "Rename a file or directory of a guest",
+  group: "Files",
+  summary: "Rename files and directories in a guest",
   args: {
-    paths: {
-      type: "positional",
-      required: true,
-      repeatable: true,
-      description: "TARGET:SRC… TARGET:DST, a new path or a directory, in one guest",
-    },
-    "no-clobber": { type: "boolean", alias: "n", description: "Not where the new path exists" },
+    paths: operands(word("PATH"), {
+      valueName: "TARGET:SRC... TARGET:DST",
+      summary: "Paths in one guest; the last is a new path or a directory",
+    }),
+    noClobber: flag({ summary: "Do not replace a file that exists" }),
     ...agentArguments,
   },
   examples: [
-    { command: "vsockbox mv 3:/srv/app.new 3:/srv/app", explanation: "Replaces a file at once" },
+    { command: "vsockbox mv 3:/srv/app.new 3:/srv/app", explanation: "Replaces a file atomically" },
   ],
   async run(args) {
-    const operands = rawWords(args.list("paths")).map((word) => remoteOperand("mv", word));
-    const to = operands.at(-1);
-    const sources = operands.slice(0, -1);
+    const paths = rawWords(args.paths).map((bytes) => remoteOperand("mv", bytes));
+    const to = paths.at(-1);
+    const sources = paths.slice(0, -1);
     if (to === undefined || sources.length === 0) {
       throw usage("the destination is missing", "vsockbox mv TARGET:SRC... TARGET:DST");
     }
@@ -38,9 +40,9 @@ export const command: Command = {
         "`vsockbox cp` copies from guest to guest",
       );
     }
-    const { address, options } = agentTarget(args, to.target);
+    const { address, options } = agentTarget(args, readAddress(to.target));
     await using client = await AgentClient.connect(address, options);
-    const replace = !args.flag("no-clobber");
+    const replace = !args.noClobber;
     const destination = await resolveHome(client, to.path);
     const intoDirectory = await isDirectory(client, destination);
     if (sources.length > 1 && !intoDirectory) {
@@ -52,7 +54,7 @@ export const command: Command = {
       await client.request({ op: "rename", path: source, to: target, replace });
     });
   },
-};
+});
 
 function usage(message: string, hint: string): VsockboxError {
   return new VsockboxError({ code: "USAGE", operation: "mv", message, hint });

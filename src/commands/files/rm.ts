@@ -1,22 +1,24 @@
 /** `vsockbox rm`: removes files of a guest. */
-import { FileFailures } from "../../agent/transfer/file-failures.ts";
+import { TransferSummary } from "../../agent/transfer/transfer.ts";
 import { VsockboxError } from "../../errors.ts";
 import { showPath } from "../../files/bytes-path.ts";
 import { field } from "../../protocols/agent/json-fields.ts";
-import type { Command } from "../../ui/command.ts";
 import { printJson } from "../../ui/report.ts";
 import { jsonArgument } from "../shared/connect-options.ts";
 import { forEachPath, pathsArgument } from "./file-command.ts";
 import { agentArguments } from "../shared/target.ts";
 import { printErrors } from "../shared/transfer-report.ts";
+import { flag } from "../../ui/argument.ts";
+import { defineCommand } from "../../ui/command-definition.ts";
 
-export const command: Command = {
+export const command = defineCommand({
   name: "rm",
-  description: "Remove files and directories of a guest",
+  group: "Files",
+  summary: "Remove files and directories in a guest",
   args: {
     ...pathsArgument,
-    recursive: { type: "boolean", alias: "r", description: "Directories with all in them" },
-    force: { type: "boolean", alias: "f", description: "No error for what is not there" },
+    recursive: flag({ short: "r", summary: "Remove directories with their contents" }),
+    force: flag({ short: "f", summary: "Ignore paths that do not exist" }),
     ...agentArguments,
     ...jsonArgument,
   },
@@ -26,24 +28,24 @@ export const command: Command = {
   ],
   run: (args) =>
     forEachPath("rm", args, async (client, path, shown) => {
-      const recursive = args.flag("recursive");
+      const recursive = args.recursive;
       const result = await client.request({
         op: "remove",
         path,
         recursive,
-        force: args.flag("force"),
+        force: args.force,
         report: true,
       });
-      const failures = new FileFailures();
-      failures.addReported(result);
-      const { errorCount } = failures;
-      printErrors(failures);
-      if (args.flag("json")) {
-        printJson({ path: shown, removed: field(result, "removed"), ...failures.toWire() });
+      const summary = new TransferSummary();
+      summary.addErrors(result);
+      const { errors, errorCount } = summary;
+      printErrors(summary);
+      if (args.json) {
+        printJson({ path: shown, removed: field(result, "removed"), errors, errorCount });
       }
       if (errorCount > 0) throw notRemoved(path, errorCount);
     }),
-};
+});
 
 function notRemoved(path: Uint8Array, count: number): VsockboxError {
   return new VsockboxError({

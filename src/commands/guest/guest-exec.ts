@@ -15,70 +15,66 @@ import { dial } from "../../net/dial.ts";
 import { dialWithRetry } from "../../net/dial-with-retry.ts";
 import type { SocketStream } from "../../io/stream.ts";
 import { StandardOutput } from "../../io/stdio.ts";
-import { parseDuration } from "../../text/quantities.ts";
 import { guardGroups } from "../../process/group-guard.ts";
 import { REPORT_ANNOUNCEMENT } from "../../protocols/guest-exec/report.ts";
-import type { Arguments, Command } from "../../ui/command.ts";
 import { say } from "../../ui/report.ts";
 import { StatusLine } from "../../ui/status-line.ts";
-import { dialArguments, dialOptions, jsonArgument } from "../shared/connect-options.ts";
+import { dialArguments, dialOptions } from "../shared/connect-options.ts";
 import { eventOutput, type ExecOutput } from "../shared/json-output.ts";
+import { flag, option, operand, type ArgumentValues } from "../../ui/argument.ts";
+import { word, anyWord, DURATION } from "../../ui/value-kind.ts";
+import { defineCommand } from "../../ui/command-definition.ts";
 
-/** How long a host that keeps its end open must be silent behind a command, in milliseconds. */
-const DEFAULT_SETTLE_MS = 200;
+const ARGUMENTS = {
+  target: operand(anyWord("CID:PORT"), {
+    optional: true,
+    mayBeEmpty: true,
+    defaultText: "2:1024",
+    summary: "CID:PORT of the host, or unix:PATH; an empty or malformed part has its default",
+  }),
+  mode: operand(anyWord("MODE"), {
+    optional: true,
+    mayBeEmpty: true,
+    summary:
+      "`persistent`: length-prefixed commands until the host closes; anything else: one command",
+  }),
+  retry: flag({ summary: "Wait until the host listens" }),
+  retryTimeout: option(DURATION, {
+    defaultText: "never",
+    summary: "With --retry: stop with status 75 after this long",
+  }),
+  report: flag({
+    summary: "Send status and output of each command back, for `guest-exec-host --report`",
+  }),
+  timeout: option(DURATION, {
+    defaultText: "never",
+    summary: "End a command after this long; its status is then 124",
+  }),
+  idleTimeout: option(DURATION, {
+    defaultText: "never",
+    summary: "Stop with status 75 if the host sends nothing for this long",
+  }),
+  settle: option(DURATION, {
+    default: 200,
+    summary:
+      "A single command is complete once the host, its end still open, is silent for this long",
+  }),
+  shell: option(word("PATH"), {
+    defaultText: "/bin/sh",
+    summary: "Run commands with -c of this shell",
+  }),
+  quiet: flag({ short: "q", summary: "Print nothing but errors" }),
+  ...dialArguments,
+  json: flag({ summary: "Print output and status as JSON lines" }),
+};
 
-export const command: Command = {
+type Values = ArgumentValues<typeof ARGUMENTS>;
+
+export const command = defineCommand({
   name: "guest-exec",
-  description: "In a guest: connect to the host and run what it sends, like vsock_guest_exec",
-  args: {
-    target: {
-      type: "positional",
-      required: false,
-      mayBeEmpty: true,
-      description:
-        "CID:PORT of the host (default 2:1024, also for what is empty or wrong), or unix:PATH",
-    },
-    mode: {
-      type: "positional",
-      required: false,
-      mayBeEmpty: true,
-      description:
-        "`persistent`: commands with lengths in front, until the host closes; anything else: one command",
-    },
-    retry: { type: "boolean", description: "Wait for the host until it listens" },
-    "retry-timeout": {
-      type: "string",
-      valueHint: "TIME",
-      description: "With --retry: give up after this long, with status 75 (default: never)",
-    },
-    report: {
-      type: "boolean",
-      description: "Send status and output of each command back, for `guest-exec-host --report`",
-    },
-    timeout: {
-      type: "string",
-      valueHint: "TIME",
-      description: "End a command after this long (1.5, 500ms, 2m); its status is then 124",
-    },
-    "idle-timeout": {
-      type: "string",
-      valueHint: "TIME",
-      description: "Give up where the host sends nothing for this long, with status 75",
-    },
-    settle: {
-      type: "string",
-      valueHint: "TIME",
-      description: `A single command is complete when the host, its end still open, is silent for this long (default ${DEFAULT_SETTLE_MS}ms)`,
-    },
-    shell: {
-      type: "string",
-      valueHint: "PATH",
-      description: "Run commands with this shell's -c (default /bin/sh)",
-    },
-    quiet: { type: "boolean", alias: "q", description: "Say nothing but errors" },
-    ...dialArguments,
-    json: { ...jsonArgument.json, description: "Print output and status as JSON lines" },
-  },
+  group: "Guest services",
+  summary: "Run the commands that the host sends",
+  args: ARGUMENTS,
   examples: [
     {
       command: "vsockbox guest-exec",
@@ -102,22 +98,17 @@ export const command: Command = {
     },
   ],
   async run(args) {
-    const { address, warnings } = parseTarget(args.string("target"));
-    if (!args.flag("quiet")) for (const warning of warnings) say(`vsockbox: ${warning}`);
-    const duration = (name: string) => {
-      const text = args.string(name);
-      return text === undefined ? undefined : parseDuration(text, name);
-    };
+    const { address, warnings } = parseTarget(args.target);
+    if (!args.quiet) for (const warning of warnings) say(`vsockbox: ${warning}`);
     const receive: ReceiveOptions = {
-      persistent: args.string("mode") === "persistent",
-      settleMs: duration("settle") ?? DEFAULT_SETTLE_MS,
-      idleMs: duration("idle-timeout"),
+      persistent: args.mode === "persistent",
+      settleMs: args.settle,
+      idleMs: args.idleTimeout,
     };
-    const timeoutMs = duration("timeout");
-    const retryTimeoutMs = duration("retry-timeout");
+    const { timeout: timeoutMs, retryTimeout: retryTimeoutMs } = args;
     // Before a command is taken from the host, which would then be lost.
-    const shell = findShell(args.string("shell"));
-    const json = args.flag("json")
+    const shell = findShell(args.shell);
+    const json = args.json
       ? (index: number) => eventOutput(new StandardOutput(1), { command: index })
       : undefined;
     using signals = new RunSignals();
@@ -130,30 +121,29 @@ export const command: Command = {
       return await serve(session, receivedCommands(stream, receive), receive.persistent);
     } catch (thrown) {
       if (signals.status !== undefined) return signals.status;
-      const error = toVsockboxError(thrown);
-      if (json !== undefined) await json(0).onError(error);
-      throw error;
+      if (json !== undefined) await json(0).onError(toVsockboxError(thrown));
+      throw thrown;
     }
   },
-};
+});
 
 async function connect(
-  args: Arguments,
+  args: Values,
   address: SocketAddress,
   timeoutMs: number | undefined,
   { signal }: RunSignals,
 ): Promise<SocketStream> {
   const options = { ...dialOptions(args, undefined, signal), anyCid: true };
-  if (!args.flag("retry")) return dial(address, options);
+  if (!args.retry) return dial(address, options);
   const shown = formatAddress(address);
-  using line = new StatusLine(!args.flag("quiet"));
+  using line = new StatusLine(!args.quiet);
   let said = false;
   const { stream } = await dialWithRetry(address, {
     ...options,
     timeoutMs,
     onFailed(error) {
       line.show(`waiting for ${shown}: ${error.errno ?? error.message}`);
-      if (!said && !args.flag("quiet") && !line.isEnabled) {
+      if (!said && !args.quiet && !line.isEnabled) {
         say(`vsockbox: waiting for ${shown}: ${error.errno ?? error.message}`);
       }
       said = true;
@@ -172,7 +162,7 @@ async function connect(
 }
 
 interface Session {
-  args: Arguments;
+  args: Values;
   stream: SocketStream;
   shell: string;
   timeoutMs: number | undefined;
@@ -185,8 +175,8 @@ async function serve(
   commands: AsyncIterable<Uint8Array>,
   persistent: boolean,
 ): Promise<number> {
-  const own = args.flag("report") ? ownOutput() : undefined;
-  let tellsHost = args.flag("report");
+  const own = args.report ? ownOutput() : undefined;
+  let tellsHost = args.report;
   let count = 0;
   let status = 0;
   try {
@@ -205,7 +195,7 @@ async function serve(
         timed_out: result.timedOut,
         duration_ms: Math.round(result.durationMs),
       });
-      if (!args.flag("quiet")) sayResult(result, persistent ? count : undefined);
+      if (!args.quiet) sayResult(result, persistent ? count : undefined);
       if (reported !== undefined && tellsHost) {
         const failure = await reported.send(stream, result);
         tellsHost = failure === undefined;

@@ -1,5 +1,6 @@
 /** What vsockbox does as process 1 of an image that `vsockbox initramfs` has written. */
 import { readFileSync } from "node:fs";
+import type { AgentLog } from "../../agent/server/agent-log.ts";
 import { reasonOf } from "../../errors.ts";
 import {
   decodeInitConfig,
@@ -10,13 +11,12 @@ import {
 import { packedModulePath } from "../../initramfs/modules.ts";
 import { initArguments, kernelWords } from "../../process/init/kernel-command-line.ts";
 import { type LoadedModules, loadModules } from "../../process/init/load-modules.ts";
-import { type Log, openLog } from "../../process/service/log.ts";
 import { endMachine } from "../../process/init/power.ts";
-import { parseArguments } from "../../ui/arguments.ts";
 import { reportError, say } from "../../ui/report.ts";
 import { mountAndReport } from "./agent-init.ts";
 import { command as agentCommand } from "./agent.ts";
 import { supervise } from "./init-supervise.ts";
+import { serviceLog } from "../shared/service.ts";
 
 /**
  * Mounts, loads modules, and runs the agent in this process, or another command beside it. The kernel's
@@ -24,7 +24,7 @@ import { supervise } from "./init-supervise.ts";
  * us stands behind `--`.
  */
 export async function runAsInit(): Promise<number> {
-  const log = openLog({ tag: "init" });
+  const log = serviceLog("init", undefined, 3);
   try {
     mountAndReport(log);
     const config = readInitConfig() ?? DEFAULT_INIT_CONFIG;
@@ -33,7 +33,7 @@ export async function runAsInit(): Promise<number> {
     const [program, ...rest] = config.command;
     const further = [...rest, ...initArguments(words)];
     if (program !== "agent") return await supervise([program, ...further], config.onExit, log);
-    return await agentCommand.run(parseArguments(agentCommand, ["--init", ...further]));
+    return await agentCommand.run(["--init", ...further]);
   } catch (thrown) {
     // An agent without the limits that it was to have is worse than none; and the end of process 1 is
     // a panic of the kernel, which hides what was wrong.
@@ -75,7 +75,7 @@ export function loadPackedModules(config: InitConfig, commandLine: string[]): Lo
   return loadModules({ names, kernel, commandLine, pathOf: packedModulePath });
 }
 
-function reportModules({ loaded, unneeded, warnings }: LoadedModules, log: Log): void {
+function reportModules({ loaded, unneeded, warnings }: LoadedModules, log: AgentLog): void {
   if (loaded.length > 0) log.info(`loaded ${loaded.join(", ")}`);
   if (unneeded.length > 0) log.info(`no device for ${unneeded.join(", ")}`);
   for (const warning of warnings) log.warn(warning);

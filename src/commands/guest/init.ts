@@ -1,23 +1,20 @@
 /** `vsockbox init`: process 1 of an image that `vsockbox initramfs` has written. */
 import { EXIT_STATUS, VsockboxError } from "../../errors.ts";
 import { INIT_CONFIG_PATH } from "../../initramfs/init-config.ts";
-import type { Command } from "../../ui/command.ts";
 import { print, printJson, say } from "../../ui/report.ts";
-import { jsonArgument } from "../shared/connect-options.ts";
 import { kernelCommandLine, loadPackedModules, readInitConfig, runAsInit } from "./init-run.ts";
+import { flag } from "../../ui/argument.ts";
+import { defineCommand } from "../../ui/command-definition.ts";
 
-export const command: Command = {
+export const command = defineCommand({
   name: "init",
-  description: "In an image of `initramfs`: be process 1, or load the packed kernel modules",
+  group: "Guest services",
+  summary: "Run as process 1 of an image made by initramfs",
   args: {
-    "load-modules": {
-      type: "boolean",
-      description: "Only load the packed modules, in their order: for the init of another image",
-    },
-    json: {
-      ...jsonArgument.json,
-      description: "With --load-modules: print what came of it as JSON",
-    },
+    loadModules: flag({
+      summary: "Only load the packed modules, in their order: for the init of another image",
+    }),
+    json: flag({ summary: "With --load-modules: print the result as JSON" }),
   },
   examples: [
     {
@@ -30,7 +27,7 @@ export const command: Command = {
     },
   ],
   async run(args) {
-    if (args.flag("load-modules")) return load(args.flag("json"));
+    if (args.loadModules) return load(args.json);
     if (process.pid === 1) return runAsInit();
     throw new VsockboxError({
       code: "USAGE",
@@ -39,7 +36,7 @@ export const command: Command = {
       hint: "`vsockbox initramfs` packs an image whose init it is; --load-modules works in any process",
     });
   },
-};
+});
 
 function load(asJson: boolean): number {
   const config = readInitConfig();

@@ -5,7 +5,6 @@ import { PathRoot } from "../../files/path-root.ts";
 import { formatAddress, type SocketAddress } from "../../net/address.ts";
 import { HOST_ONLY } from "../../net/allow-cid.ts";
 import { reportReady } from "../../process/service/daemon.ts";
-import { openLog } from "../../process/service/log.ts";
 import { guardGroups } from "../../process/group-guard.ts";
 import { notifyReady, notifyStopping, takeNotifySocket } from "../../process/service/notify.ts";
 import {
@@ -13,64 +12,56 @@ import {
   onEndingSignal,
   SERVICE_ENDING_SIGNALS,
 } from "../../process/signals.ts";
-import { parseInteger } from "../../text/quantities.ts";
-import type { Arguments, Command } from "../../ui/command.ts";
 import { SHELL_PORT } from "../../vsock-shell/ports.ts";
 import {
   DEFAULT_MAX_SESSIONS,
   type ShellServer,
   startShellServer,
 } from "../../vsock-shell/server.ts";
-import { allowArguments, allowedCids } from "../shared/connect-options.ts";
-import { pidFileOf, runService } from "../shared/service.ts";
-import { portArgument, portOption } from "../shared/shell-port.ts";
-import { durationOption } from "../shared/target.ts";
+import { allowArguments, allowedCids, LIMITS } from "../shared/connect-options.ts";
+import { pidFileOf, runService, serviceArguments, serviceLog } from "../shared/service.ts";
+import { portArgument } from "../shared/shell-port.ts";
+import { flag, option, type ArgumentValues } from "../../ui/argument.ts";
+import { word, FILE, DIRECTORY, DURATION, integer } from "../../ui/value-kind.ts";
+import { defineCommand } from "../../ui/command-definition.ts";
 
-export const command: Command = {
+const ARGUMENTS = {
+  ...portArgument,
+  listen: option(word("ADDRESS"), {
+    defaultText: "vsock::PORT",
+    summary: "Listen here",
+  }),
+  ...allowArguments,
+  root: option(DIRECTORY, {
+    summary: "Begin transfers and sessions there, and refuse transfers that lead out of it",
+  }),
+  filesOnly: flag({ summary: "Serve files, but no shell and no command" }),
+  shell: option(FILE, {
+    defaultText: "the first of /bin/bash, $SHELL and /bin/sh that exists",
+    summary: "Run this shell",
+  }),
+  verbose: flag({ short: "v", summary: "Log every connection" }),
+  maxSessions: option(integer(1, 1_000_000), {
+    heading: LIMITS,
+    default: DEFAULT_MAX_SESSIONS,
+    summary: "Connections at once",
+  }),
+  idleTimeout: option(DURATION, {
+    heading: LIMITS,
+    defaultText: "never",
+    summary: "Close a connection that is idle for this long",
+  }),
+  ...serviceArguments,
+  daemon: { ...serviceArguments.daemon, short: "d" },
+};
+
+type Values = ArgumentValues<typeof ARGUMENTS>;
+
+export const command = defineCommand({
   name: "shell-server",
-  description: "Serve shells and files to vsock-shell clients, like vsock-shell-server",
-  args: {
-    ...portArgument,
-    listen: {
-      type: "string",
-      valueHint: "ADDRESS",
-      description: "Where to listen (default vsock::PORT)",
-    },
-    ...allowArguments,
-    root: {
-      type: "string",
-      valueHint: "DIR",
-      description: "Transfers and sessions begin there, and no transfer leads out of it",
-    },
-    "files-only": { type: "boolean", description: "Files, but no shell and no command" },
-    shell: {
-      type: "string",
-      valueHint: "FILE",
-      description: "The shell (default: the first of /bin/bash, $SHELL and /bin/sh that is there)",
-    },
-    "max-sessions": {
-      type: "string",
-      valueHint: "COUNT",
-      description: `Connections served at once (default ${DEFAULT_MAX_SESSIONS})`,
-    },
-    "idle-timeout": {
-      type: "string",
-      valueHint: "TIME",
-      description: "End a connection over which nothing goes for this long (default: never)",
-    },
-    daemon: {
-      type: "boolean",
-      alias: "d",
-      description: "Go into the background once it listens",
-    },
-    "pid-file": { type: "string", valueHint: "FILE", description: "Where its process id is kept" },
-    "log-file": {
-      type: "string",
-      valueHint: "FILE",
-      description: "Log there instead of standard error",
-    },
-    verbose: { type: "boolean", alias: "v", description: "Log every connection" },
-  },
+  group: "Guest services",
+  summary: "Serve shells and files to vsock-shell clients",
+  args: ARGUMENTS,
   examples: [
     {
       command: "vsockbox shell-server",
@@ -90,32 +81,25 @@ export const command: Command = {
     },
   ],
   run: (args) => runService("shell-server", args, () => serve(args)),
-};
+});
 
-async function serve(args: Arguments): Promise<number> {
+async function serve(args: Values): Promise<number> {
   takeNotifySocket();
-  const log = openLog({
-    tag: "shell-server",
-    path: args.string("log-file"),
-    threshold: args.flag("verbose") ? "debug" : "info",
-  });
+  const level = args.verbose ? 4 : 3;
+  const log = serviceLog("shell-server", args.logFile, level);
   const ended = Promise.withResolvers<EndingSignal>();
   using _signals = onEndingSignal((signal) => ended.resolve(signal), SERVICE_ENDING_SIGNALS);
   guardGroups((message) => log.warn(message));
-  const maxSessions = args.string("max-sessions");
   const server = start(listenAddress(args), (listen) =>
     startShellServer({
       listen,
       allowed: allowedCids(args, HOST_ONLY),
-      root: new PathRoot(args.string("root")),
-      directory: args.string("root"),
-      filesOnly: args.flag("files-only"),
-      shell: args.string("shell"),
-      maxSessions:
-        maxSessions === undefined
-          ? undefined
-          : parseInteger(maxSessions, "max-sessions", 1, 1_000_000),
-      idleTimeoutMs: durationOption(args, "idle-timeout"),
+      root: new PathRoot(args.root),
+      directory: args.root,
+      filesOnly: args.filesOnly,
+      shell: args.shell,
+      maxSessions: args.maxSessions,
+      idleTimeoutMs: args.idleTimeout || undefined,
       log,
     }),
   );
@@ -132,10 +116,9 @@ async function serve(args: Arguments): Promise<number> {
   return 0;
 }
 
-function listenAddress(args: Arguments): SocketAddress {
-  const given = args.string("listen");
-  const port = portOption(args);
-  return resolveAddress(given ?? `vsock::${port ?? SHELL_PORT}`, port ?? SHELL_PORT);
+function listenAddress(args: Values): SocketAddress {
+  const port = args.port ?? SHELL_PORT;
+  return resolveAddress(args.listen ?? `vsock::${port}`, port);
 }
 
 /** The agent of vsockbox has the same port by default. */

@@ -1,39 +1,41 @@
 /** `vsockbox hybrid-proxy capture`: switches the capture of a VM on and off while it runs. */
 import { resolve } from "node:path";
-import { VsockboxError } from "../../errors.ts";
 import {
   DEFAULT_RECORD_PAYLOAD_BYTES,
   MAX_RECORD_PAYLOAD_BYTES,
 } from "../../protocols/pcap/vsock-record.ts";
-import { parseInteger } from "../../text/quantities.ts";
-import type { Arguments, Command } from "../../ui/command.ts";
 import { print, printJson } from "../../ui/report.ts";
 import { formatBytes } from "../../text/units.ts";
 import { askCapture, askCaptureEnd, findControl } from "../../device/observe/control-client.ts";
 import { jsonArgument } from "../shared/connect-options.ts";
+import { flag, option, operand, type ArgumentValues } from "../../ui/argument.ts";
+import { word, FILE, integer } from "../../ui/value-kind.ts";
+import { defineCommand } from "../../ui/command-definition.ts";
+import { usageError } from "../../ui/usage-error.ts";
 
-export const command: Command = {
+const ARGUMENTS = {
+  path: operand(word("PATH"), { summary: "The VM's --socket, --uds-path or control socket" }),
+  file: operand(FILE, {
+    optional: true,
+    summary: "The file to create; the process that serves the VM writes it",
+  }),
+  off: flag({ summary: "Stop the capture" }),
+  captureBytes: option(integer(0, MAX_RECORD_PAYLOAD_BYTES, "BYTES"), {
+    defaultText: `${DEFAULT_RECORD_PAYLOAD_BYTES}; whole packets: ${MAX_RECORD_PAYLOAD_BYTES}`,
+    summary: "Bytes of each packet's payload to keep",
+  }),
+  force: flag({ short: "f", summary: "Replace a file that exists" }),
+  ...jsonArgument,
+};
+
+type Values = ArgumentValues<typeof ARGUMENTS>;
+
+export const command = defineCommand({
   name: "hybrid-proxy capture",
-  description: "Write a VM's packets to a pcap file, from now on",
-  args: {
-    path: {
-      type: "positional",
-      description: "The VM's --socket, --uds-path or control socket",
-    },
-    file: {
-      type: "positional",
-      required: false,
-      description: "The file to be made; the process that serves the VM writes it",
-    },
-    off: { type: "boolean", description: "End the capture" },
-    "capture-bytes": {
-      type: "string",
-      valueHint: "COUNT",
-      description: `Bytes of each packet's payload that are kept (default ${DEFAULT_RECORD_PAYLOAD_BYTES}, whole packets ${MAX_RECORD_PAYLOAD_BYTES})`,
-    },
-    force: { type: "boolean", description: "Replace a file that exists" },
-    ...jsonArgument,
-  },
+  group: "Host devices",
+  summary: "Start or stop writing a VM's packets to a pcap file",
+  args: ARGUMENTS,
+  conflicts: { off: ["file", "captureBytes", "force"] },
   examples: [
     {
       command: "vsockbox hybrid-proxy capture $XDG_RUNTIME_DIR/vm3.vsock vm3.pcap",
@@ -41,7 +43,7 @@ export const command: Command = {
     },
     {
       command: "vsockbox hybrid-proxy capture $XDG_RUNTIME_DIR/vm3.vsock --off",
-      explanation: "The end of it: the file is whole now",
+      explanation: "Stop: the file is complete then",
     },
     {
       command:
@@ -51,15 +53,15 @@ export const command: Command = {
   ],
   async run(args) {
     const request = requestOf(args);
-    const control = await findControl(args.required("path"));
+    const control = await findControl(args.path);
     if (request !== undefined) {
       const facts = await askCapture(control, request);
-      if (args.flag("json")) printJson(facts);
+      if (args.json) printJson(facts);
       else print(`capturing to ${facts.file}`);
       return 0;
     }
     const facts = await askCaptureEnd(control);
-    if (args.flag("json")) printJson(facts);
+    if (args.json) printJson(facts);
     else if (facts === null) print("nothing was captured");
     else {
       const lost = facts.packets_lost === 0 ? "" : `, ${facts.packets_lost} lost`;
@@ -68,30 +70,17 @@ export const command: Command = {
     }
     return 0;
   },
-};
+});
 
-/** What to ask for; undefined for the end of a capture. */
-function requestOf(args: Arguments) {
-  const file = args.string("file");
-  const bytes = args.string("capture-bytes");
-  const force = args.flag("force");
-  if (args.flag("off")) {
-    if (file !== undefined || bytes !== undefined || force) throw usage("--off stands alone");
-    return undefined;
+/** Returns the request that starts a capture; undefined for the end of one. */
+function requestOf({ file, captureBytes, force, off }: Values) {
+  if (off) return undefined;
+  if (file === undefined) {
+    throw usageError(
+      command,
+      "FILE is missing",
+      "write PATH and FILE to begin, or PATH and --off to end",
+    );
   }
-  if (file === undefined || file === "") throw usage("FILE is missing");
-  const payloadBytes =
-    bytes === undefined
-      ? undefined
-      : parseInteger(bytes, "capture-bytes", 0, MAX_RECORD_PAYLOAD_BYTES);
-  return { file: resolve(file), payload_bytes: payloadBytes, force };
-}
-
-function usage(message: string): VsockboxError {
-  return new VsockboxError({
-    code: "USAGE",
-    operation: "hybrid-proxy capture",
-    message,
-    hint: "write PATH and FILE to begin, or PATH and --off to end",
-  });
+  return { file: resolve(file), payload_bytes: captureBytes, force };
 }

@@ -16,175 +16,185 @@ import {
   qemuLine,
 } from "../../device/config/print-config.ts";
 import { SOCKET_OWNER_VARIABLE } from "../../config/socket-owners.ts";
-import { VsockboxError } from "../../errors.ts";
 import { parseHttpAddress } from "../../net/http.ts";
 import {
   DEFAULT_RECORD_PAYLOAD_BYTES,
   MAX_RECORD_PAYLOAD_BYTES,
 } from "../../protocols/pcap/vsock-record.ts";
-import type { Arguments, Command } from "../../ui/command.ts";
 import { print, printJson } from "../../ui/report.ts";
 import { CONFINED_VARIABLE, SIGNALS_HELD } from "../../device/confine/confined-variable.ts";
-import { jsonArgument, socketOwners } from "../shared/connect-options.ts";
+import { LIMITS, socketOwners } from "../shared/connect-options.ts";
+import { flag, option, list, type ArgumentValues } from "../../ui/argument.ts";
+import { word, FILE } from "../../ui/value-kind.ts";
+import { defineCommand } from "../../ui/command-definition.ts";
+import { usageError } from "../../ui/usage-error.ts";
 
 const DEFAULT_MEMORY = "1G";
 
-export const command: Command = {
+/** Headings of the help. */
+const SEVERAL = "Several VMs";
+const OBSERVE = "Captures and metrics";
+const CONFINE = "Confinement";
+const PRINT = "Print and exit";
+
+const ARGUMENTS = {
+  guestCid: option(word("CID"), {
+    defaultText: String(VM_DEFAULTS.guestCid),
+    summary: "The guest's CID",
+  }),
+  socket: option(word("PATH"), {
+    summary: "Unix socket to create for the VMM, which speaks vhost-user on it",
+  }),
+  socketMode: option(word("MODE"), { defaultText: "0600", summary: "Its file mode, in octal" }),
+  socketOwner: option(word("USER:GROUP"), {
+    summary: "Its owner: USER, USER:GROUP or :GROUP, by name or number",
+  }),
+  udsPath: option(word("PATH"), {
+    summary:
+      "Unix socket to create for the host: CONNECT PORT leads to the guest's port; the guest's connections to a port lead to PATH_PORT",
+  }),
+  seqpacketPath: option(word("PATH"), {
+    summary:
+      "With --uds-path: seqpacket socket to create for the host, for the guest's seqpacket ports",
+  }),
+  udsMode: option(word("MODE"), {
+    defaultText: "0600",
+    summary: "File mode of the sockets for the host, in octal",
+  }),
+  udsOwner: option(word("USER:GROUP"), { summary: "Owner of the sockets for the host" }),
+  forwardCid: option(word("CID"), {
+    summary: "Instead of --uds-path: the guest's connections lead to this CID",
+  }),
+  forwardListen: option(word("PORT+PORT"), {
+    summary: "With --forward-cid: vsock ports of the host that lead to the guest's same ports",
+  }),
+  forwardListenSeqpacket: option(word("PORT+PORT"), { summary: "The same for seqpacket ports" }),
+  groups: option(word("NAME+NAME"), {
+    defaultText: VM_DEFAULTS.groups.join("+"),
+    summary: "VMs that share a group reach each other",
+  }),
+  queueSize: option(word("COUNT"), {
+    defaultText: String(VM_DEFAULTS.queueSize),
+    summary: "Descriptors of a virtqueue, a power of two",
+  }),
+  vm: list(word("KEY=VALUE,..."), {
+    heading: SEVERAL,
+    summary: "Instead of the options of a single VM: one VM, with their names as keys",
+  }),
+  config: option(FILE, {
+    heading: SEVERAL,
+    summary: "Instead of both: a YAML file with a list `vms:` of the same keys",
+  }),
+  txBufferSize: option(word("BYTES"), {
+    heading: LIMITS,
+    defaultText: String(VM_DEFAULTS.txBufferSize),
+    summary: "Buffer for the bytes that one connection sends",
+  }),
+  maxConnections: option(word("COUNT"), {
+    heading: LIMITS,
+    defaultText: String(VM_DEFAULTS.maxConnections),
+    summary: "Connections at once; excess ones are refused",
+  }),
+  connectTimeout: option(word("TIME"), {
+    heading: LIMITS,
+    defaultText: `${VM_DEFAULTS.connectTimeoutMs / 1000}s`,
+    summary: "Close a client whose CONNECT the guest has not answered after this long",
+  }),
+  lineTimeout: option(word("TIME"), {
+    heading: LIMITS,
+    defaultText: `${VM_DEFAULTS.lineTimeoutMs / 1000}s`,
+    summary: "Close a client that has not sent a CONNECT line after this long",
+  }),
+  rateToGuest: option(word("BYTES"), {
+    heading: LIMITS,
+    summary: "Bytes per second to the guest; 64K, 10M and 1G are units of 1024",
+  }),
+  rateFromGuest: option(word("BYTES"), {
+    heading: LIMITS,
+    summary: "Bytes per second from the guest",
+  }),
+  burst: option(word("BYTES"), {
+    heading: LIMITS,
+    defaultText: "a tenth of a second's, at least 64K",
+    summary: "With a rate: bytes that may follow a pause at once",
+  }),
+  capture: option(FILE, {
+    heading: OBSERVE,
+    summary: "Capture all packets to this new pcap file, which Wireshark reads",
+  }),
+  captureBytes: option(word("COUNT"), {
+    heading: OBSERVE,
+    defaultText: `${DEFAULT_RECORD_PAYLOAD_BYTES}; whole packets: ${MAX_RECORD_PAYLOAD_BYTES}`,
+    summary: "Bytes of each packet's payload to capture",
+  }),
+  force: flag({ short: "f", heading: OBSERVE, summary: "Replace capture files that exist" }),
+  metrics: option(word("ADDRESS"), {
+    heading: OBSERVE,
+    summary: "Serve metrics for Prometheus on 127.0.0.1:9464, :9464 or unix:PATH",
+  }),
+  allowSocketOwner: option(word("USER"), {
+    heading: CONFINE,
+    defaultText: "the device's own user and root",
+    summary: `Also let guests reach services at PATH_PORT on which this user listens, or \`any\`; also ${SOCKET_OWNER_VARIABLE}`,
+  }),
+  sandbox: flag({
+    heading: CONFINE,
+    summary:
+      "After the sockets are created, drop all capabilities, system calls and files that a device does not need",
+  }),
+  user: option(word("USER:GROUP"), {
+    heading: CONFINE,
+    summary: "With --sandbox, as root: change to this user after the sockets are created",
+  }),
+  printConfig: flag({ heading: PRINT, summary: "Print the configuration as a file" }),
+  printQemu: flag({ heading: PRINT, summary: "Print QEMU's options for each VM" }),
+  memory: option(word("SIZE"), {
+    heading: PRINT,
+    defaultText: DEFAULT_MEMORY,
+    summary: "With --print-qemu: the VM's memory",
+  }),
+  json: flag({ heading: PRINT, summary: "Print JSON instead of text" }),
+};
+
+type Values = ArgumentValues<typeof ARGUMENTS>;
+
+/** The options of a single VM, which are keys of `--vm` and of the file as well. */
+const VM_OPTIONS = [
+  "guestCid",
+  "socket",
+  "socketMode",
+  "socketOwner",
+  "udsPath",
+  "seqpacketPath",
+  "udsMode",
+  "udsOwner",
+  "forwardCid",
+  "forwardListen",
+  "forwardListenSeqpacket",
+  "txBufferSize",
+  "queueSize",
+  "groups",
+  "maxConnections",
+  "connectTimeout",
+  "lineTimeout",
+  "rateToGuest",
+  "rateFromGuest",
+  "burst",
+  "capture",
+  "captureBytes",
+] as const satisfies readonly (keyof Values)[];
+
+export const command = defineCommand({
   name: "hybrid-proxy",
-  description: "Give VMs a vsock device without kernel modules, like vhost-device-vsock",
-  args: {
-    "guest-cid": {
-      type: "string",
-      valueHint: "CID",
-      description: `The guest's CID (default ${VM_DEFAULTS.guestCid})`,
-    },
-    socket: {
-      type: "string",
-      valueHint: "PATH",
-      description: "Unix socket to be made for the VMM, which speaks vhost-user on it",
-    },
-    "socket-mode": {
-      type: "string",
-      valueHint: "MODE",
-      description: "The mode of this socket, octal (default 0600)",
-    },
-    "socket-owner": {
-      type: "string",
-      valueHint: "USER:GROUP",
-      description: "Whose it becomes: USER, USER:GROUP or :GROUP, by name or number",
-    },
-    "uds-path": {
-      type: "string",
-      valueHint: "PATH",
-      description:
-        "Unix socket to be made for the host: CONNECT PORT leads to the guest's port, and the guest's connections to a port go to PATH_PORT",
-    },
-    "seqpacket-path": {
-      type: "string",
-      valueHint: "PATH",
-      description:
-        "With --uds-path: a seqpacket socket to be made for the host, for the guest's seqpacket ports",
-    },
-    "uds-mode": {
-      type: "string",
-      valueHint: "MODE",
-      description: "The mode of the sockets for the host, octal (default 0600)",
-    },
-    "uds-owner": { type: "string", valueHint: "USER:GROUP", description: "Whose they become" },
-    "forward-cid": {
-      type: "string",
-      valueHint: "CID",
-      description: "Instead of --uds-path: the guest's connections go to this CID",
-    },
-    "forward-listen": {
-      type: "string",
-      valueHint: "PORT+PORT",
-      description:
-        "With --forward-cid: vsock ports of the host that lead to the guest's same ports",
-    },
-    "forward-listen-seqpacket": {
-      type: "string",
-      valueHint: "PORT+PORT",
-      description: "The same for seqpacket ports",
-    },
-    "tx-buffer-size": {
-      type: "string",
-      valueHint: "BYTES",
-      description: `Buffer for what one connection sends (default ${VM_DEFAULTS.txBufferSize})`,
-    },
-    "queue-size": {
-      type: "string",
-      valueHint: "COUNT",
-      description: `Entries of a virtqueue, a power of two (default ${VM_DEFAULTS.queueSize})`,
-    },
-    groups: {
-      type: "string",
-      valueHint: "NAME+NAME",
-      description: `VMs that share a group reach each other (default ${VM_DEFAULTS.groups.join("+")})`,
-    },
-    capture: {
-      type: "string",
-      valueHint: "FILE",
-      description: "Capture all packets to this pcap file, which Wireshark reads; it must be new",
-    },
-    "capture-bytes": {
-      type: "string",
-      valueHint: "COUNT",
-      description: `Bytes of each packet's payload that are captured (default ${DEFAULT_RECORD_PAYLOAD_BYTES}, whole packets ${MAX_RECORD_PAYLOAD_BYTES})`,
-    },
-    "max-connections": {
-      type: "string",
-      valueHint: "COUNT",
-      description: `Connections at once; more are refused (default ${VM_DEFAULTS.maxConnections})`,
-    },
-    "connect-timeout": {
-      type: "string",
-      valueHint: "TIME",
-      description: `End a client's CONNECT that the guest has not answered after this long (default ${VM_DEFAULTS.connectTimeoutMs / 1000}s)`,
-    },
-    "line-timeout": {
-      type: "string",
-      valueHint: "TIME",
-      description: `Close a client without a CONNECT line after this long (default ${VM_DEFAULTS.lineTimeoutMs / 1000}s)`,
-    },
-    "rate-to-guest": {
-      type: "string",
-      valueHint: "BYTES",
-      description: "At most so many bytes a second to the guest; 64K, 10M and 1G are units of 1024",
-    },
-    "rate-from-guest": {
-      type: "string",
-      valueHint: "BYTES",
-      description: "At most so many bytes a second from the guest",
-    },
-    burst: {
-      type: "string",
-      valueHint: "BYTES",
-      description:
-        "With a rate: so many bytes may come at once after a pause (default: those of a tenth of a second, at least 64K)",
-    },
-    vm: {
-      type: "string",
-      valueHint: "KEY=VALUE,…",
-      repeatable: true,
-      description:
-        "Instead of the options above: one VM, with their names as keys. May be repeated",
-    },
-    config: {
-      type: "string",
-      valueHint: "FILE",
-      description: "Instead of all of them: a YAML file with a list `vms:` of the same keys",
-    },
-    metrics: {
-      type: "string",
-      valueHint: "ADDRESS",
-      description: "Serve metrics for Prometheus: 127.0.0.1:9464, :9464 or unix:PATH",
-    },
-    "allow-socket-owner": {
-      type: "string",
-      valueHint: "USER",
-      description: `Also let guests reach services at PATH_PORT on which this user listens, or \`any\` (default: the device's own user and root; also ${SOCKET_OWNER_VARIABLE})`,
-    },
-    force: { type: "boolean", description: "Captures replace files that exist" },
-    sandbox: {
-      type: "boolean",
-      description:
-        "Once the sockets are there: give up all capabilities, system calls and files that a device needs not",
-    },
-    user: {
-      type: "string",
-      valueHint: "USER:GROUP",
-      description: "With --sandbox, as root: become this user when the sockets are there",
-    },
-    "print-config": { type: "boolean", description: "Print the configuration as a file, and end" },
-    "print-qemu": { type: "boolean", description: "Print QEMU's options for each VM, and end" },
-    memory: {
-      type: "string",
-      valueHint: "SIZE",
-      description: `With --print-qemu: the VM's memory (default ${DEFAULT_MEMORY})`,
-    },
-    ...jsonArgument,
+  group: "Host devices",
+  summary: "Serve vsock devices to VMs without kernel modules",
+  args: ARGUMENTS,
+  conflicts: {
+    vm: [...VM_OPTIONS, "config"],
+    config: VM_OPTIONS,
+    printConfig: ["printQemu"],
   },
+  requires: { memory: ["printQemu"], user: ["sandbox"], json: ["printConfig", "printQemu"] },
   examples: [
     {
       command:
@@ -224,33 +234,32 @@ export const command: Command = {
       const { serveConfinedDevice } = await import("../../device/confine/confined-device.ts");
       return serveConfinedDevice(handed);
     }
-    checkPrinting(args);
-    const memory = parseMemorySize(args.string("memory") ?? DEFAULT_MEMORY);
+    const memory = parseMemorySize(args.memory ?? DEFAULT_MEMORY);
     const vms = configuredVms(args);
-    if (args.flag("print-config")) {
-      if (args.flag("json")) printJson(configDocument(vms));
+    if (args.printConfig) {
+      if (args.json) printJson(configDocument(vms));
       else for (const line of configYaml(vms).trimEnd().split("\n")) print(line);
       return 0;
     }
-    if (args.flag("print-qemu")) {
-      printQemu(vms, memory, args.flag("json"));
+    if (args.printQemu) {
+      printQemu(vms, memory, args.json);
       return 0;
     }
-    const address = args.string("metrics");
+    const address = args.metrics;
     const metrics = address === undefined ? undefined : parseHttpAddress(address, "metrics");
-    const force = args.flag("force");
+    const force = args.force;
     if (force && vms.every(({ capture }) => capture === undefined)) {
-      throw usage("--force needs a capture");
+      throw usageError(command, "--force requires a capture");
     }
     const observers = { metrics, force, socketOwners: socketOwners(args, undefined) };
-    if (args.flag("sandbox")) {
+    if (args.sandbox) {
       const { becomeConfinedDevice } = await import("../../device/confine/confined-device.ts");
-      return becomeConfinedDevice(vms, { ...observers, user: args.string("user") });
+      return becomeConfinedDevice(vms, { ...observers, user: args.user });
     }
     const { runDevice } = await import("../../device/serve/run-devices.ts");
     return runDevice(vms, observers);
   },
-};
+});
 
 function printQemu(vms: readonly VmConfig[], memory: string, json: boolean): void {
   if (json) {
@@ -260,43 +269,42 @@ function printQemu(vms: readonly VmConfig[], memory: string, json: boolean): voi
   }
 }
 
-function usage(message: string): VsockboxError {
-  return new VsockboxError({
-    code: "USAGE",
-    operation: "hybrid-proxy",
-    message,
-    hint: "`vsockbox hybrid-proxy --help` shows the options and examples",
-  });
-}
-
-function checkPrinting(args: Arguments): void {
-  const [config, qemu] = [args.flag("print-config"), args.flag("print-qemu")];
-  if (config && qemu) throw usage("--print-config and --print-qemu exclude each other");
-  if (args.string("memory") !== undefined && !qemu) throw usage("--memory needs --print-qemu");
-  if (args.string("user") !== undefined && !args.flag("sandbox")) {
-    throw usage("--user needs --sandbox");
-  }
-  if (args.flag("json") && !config && !qemu) {
-    throw usage("--json needs --print-config or --print-qemu");
-  }
-}
-
-/** The VMs in whichever of the three forms they are given. */
-function configuredVms(args: Arguments): VmConfig[] {
-  const options: Partial<Record<VmKey, string>> = {};
+/** Returns the options of a single VM that are given, by their keys in `--vm` and in the file. */
+function vmOptions(args: Values): Partial<Record<VmKey, string>> {
+  const all: Readonly<Record<VmKey, string | undefined>> = {
+    "guest-cid": args.guestCid,
+    socket: args.socket,
+    "socket-mode": args.socketMode,
+    "socket-owner": args.socketOwner,
+    "uds-path": args.udsPath,
+    "seqpacket-path": args.seqpacketPath,
+    "uds-mode": args.udsMode,
+    "uds-owner": args.udsOwner,
+    "forward-cid": args.forwardCid,
+    "forward-listen": args.forwardListen,
+    "forward-listen-seqpacket": args.forwardListenSeqpacket,
+    "tx-buffer-size": args.txBufferSize,
+    "queue-size": args.queueSize,
+    groups: args.groups,
+    "max-connections": args.maxConnections,
+    "connect-timeout": args.connectTimeout,
+    "line-timeout": args.lineTimeout,
+    "rate-to-guest": args.rateToGuest,
+    "rate-from-guest": args.rateFromGuest,
+    burst: args.burst,
+    capture: args.capture,
+    "capture-bytes": args.captureBytes,
+  };
+  const given: Partial<Record<VmKey, string>> = {};
   for (const key of VM_KEYS) {
-    const value = args.string(key);
-    if (value !== undefined) options[key] = value;
+    const value = all[key];
+    if (value !== undefined) given[key] = value;
   }
-  const [first] = Object.keys(options);
-  const words = args.list("vm");
-  const config = args.string("config");
-  const forms = [
-    ...(first === undefined ? [] : [`--${first}`]),
-    ...(words.length === 0 ? [] : ["--vm"]),
-    ...(config === undefined ? [] : ["--config"]),
-  ];
-  if (forms.length > 1) throw usage(`${forms.join(" and ")} exclude each other`);
-  if (config !== undefined) return readVmsFile(config);
-  return words.length > 0 ? vmsFromWords(words) : [vmFromOptions(options)];
+  return given;
+}
+
+/** Returns the VMs in the one of the three forms that is used. */
+function configuredVms(args: Values): VmConfig[] {
+  if (args.config !== undefined) return readVmsFile(args.config);
+  return args.vm.length > 0 ? vmsFromWords(args.vm) : [vmFromOptions(vmOptions(args))];
 }

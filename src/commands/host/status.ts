@@ -2,33 +2,30 @@
 import { VsockboxError } from "../../errors.ts";
 import { POLLERR, POLLHUP, pollDescriptor } from "../../ffi/socket.ts";
 import { onEndingSignal } from "../../process/signals.ts";
-import { parseDuration } from "../../text/quantities.ts";
-import type { Command } from "../../ui/command.ts";
 import { print, printJson, say } from "../../ui/report.ts";
 import { obeysEscapes } from "../../ui/terminal-escapes.ts";
 import { askStatus, controlSockets, findControl } from "../../device/observe/control-client.ts";
 import type { VmStatus } from "../../device/observe/status.ts";
 import { statusLines } from "../../device/observe/status-text.ts";
 import { jsonArgument } from "../shared/connect-options.ts";
+import { option, operands } from "../../ui/argument.ts";
+import { word, DURATION } from "../../ui/value-kind.ts";
+import { defineCommand } from "../../ui/command-definition.ts";
 
 /** Clears the terminal and goes to its top left corner. */
 const CLEAR = "\u001B[2J\u001B[H";
 
-export const command: Command = {
+export const command = defineCommand({
   name: "hybrid-proxy status",
-  description: "Show the VMs that hybrid-proxy serves, and their connections",
+  group: "Host devices",
+  summary: "Show the VMs of hybrid-proxy and their connections",
   args: {
-    path: {
-      type: "positional",
-      required: false,
-      repeatable: true,
-      description: "A VM's --socket, --uds-path or control socket (default: all VMs of yours)",
-    },
-    watch: {
-      type: "string",
-      valueHint: "TIME",
-      description: "Show it again after each such time, as in 2s, until a signal comes",
-    },
+    path: operands(word("PATH"), {
+      optional: true,
+      defaultText: "all VMs of yours",
+      summary: "A VM's --socket, --uds-path or control socket",
+    }),
+    watch: option(DURATION, { summary: "Print it again after each such time, until Ctrl-C" }),
     ...jsonArgument,
   },
   examples: [
@@ -43,10 +40,9 @@ export const command: Command = {
     },
   ],
   async run(args) {
-    const watch = args.string("watch");
-    const pauseMs = watch === undefined ? undefined : parseDuration(watch, "watch");
-    const isJson = args.flag("json");
-    const paths = args.list("path");
+    const pauseMs = args.watch;
+    const isJson = args.json;
+    const paths = args.path;
     if (pauseMs === undefined) {
       show(await collect(paths), isJson);
       return 0;
@@ -63,7 +59,7 @@ export const command: Command = {
       if ((await Promise.race([ended.promise, Bun.sleep(pauseMs)])) === "ended") return 0;
     }
   },
-};
+});
 
 /** Whether standard output is a pipe or socket that nobody reads any more, as behind `head`. */
 function isReaderGone(): boolean {

@@ -11,18 +11,18 @@ import { archiveStream, CountedBytes, type WrittenArchive } from "../../initramf
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
 import { isBrokenPipe, StandardOutput } from "../../io/stdio.ts";
 import { STATUS_BROKEN_PIPE } from "../../process/exit-status.ts";
-import type { Arguments } from "../../ui/command.ts";
 import { print, printJson, say } from "../../ui/report.ts";
 import { formatBytes } from "../../text/units.ts";
+import type { InitramfsValues } from "./initramfs-arguments.ts";
 import { type PackPlan, planOf } from "./initramfs-plan.ts";
 
 /** Mode of a new archive: it may have secrets of the guest in it. */
 const ARCHIVE_MODE = 0o600;
 
 /** Gives the exit status. */
-export async function packInitramfs(args: Arguments): Promise<number> {
+export async function packInitramfs(args: InitramfsValues): Promise<number> {
   const plan = await planOf(args);
-  if (plan.output !== undefined && !args.flag("force")) refuseExisting(plan.output);
+  if (plan.output !== undefined && !args.force) refuseExisting(plan.output);
   const entries = imageEntries(plan);
   const aborted = new AbortController();
   let status = 0;
@@ -94,7 +94,7 @@ function refuseExisting(output: string): void {
 }
 
 function report(
-  args: Arguments,
+  args: InitramfsValues,
   plan: PackPlan,
   entries: readonly CpioEntry[],
   { bytes, sha256 }: WrittenArchive,
@@ -102,7 +102,7 @@ function report(
   const { executable, modules, config, files, isInit, overlay, compression, base } = plan;
   const objects = sharedObjects(executable);
   const init = isInit ? { command: config.command, on_exit: config.onExit } : null;
-  if (args.flag("json")) {
+  if (args.json) {
     return printJson({
       file: plan.output === undefined ? null : resolve(plan.output),
       bytes,

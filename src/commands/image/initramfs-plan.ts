@@ -10,7 +10,6 @@ import type { ImageOptions } from "../../initramfs/image.ts";
 import { IMAGE_EXECUTABLE } from "../../initramfs/image.ts";
 import {
   DEFAULT_INIT_CONFIG,
-  EXIT_ACTIONS,
   INIT_CONFIG_PATH,
   type InitConfig,
 } from "../../initramfs/init-config.ts";
@@ -22,11 +21,10 @@ import {
   VSOCK_MODULES,
 } from "../../initramfs/modules.ts";
 import { splitLine } from "../../initramfs/words.ts";
-import { COMPRESSIONS, type Compression } from "../../initramfs/write.ts";
+import { type Compression } from "../../initramfs/write.ts";
 import { selfCommand } from "../../process/self.ts";
-import { parseArguments } from "../../ui/arguments.ts";
-import type { Arguments } from "../../ui/command.ts";
 import { say } from "../../ui/report.ts";
+import type { InitramfsValues } from "./initramfs-arguments.ts";
 import { checkAgentValues, wordsOf } from "../guest/agent-run.ts";
 import { command as agentCommand } from "../guest/agent.ts";
 import { PROGRAM_NAMES, subCommand } from "../aliases.ts";
@@ -48,21 +46,20 @@ const MODULES_HINT =
  * @throws {VsockboxError} USAGE for what does not go together, CONFIG and UNAVAILABLE for what is not
  * there.
  */
-export async function planOf(args: Arguments): Promise<PackPlan> {
+export async function planOf(args: InitramfsValues): Promise<PackPlan> {
   const output = outputOf(args);
-  const overlay = args.flag("overlay");
-  const base = args.string("base");
-  if (base !== undefined && !overlay) throw usage("--base is for --overlay");
+  const overlay = args.overlay;
+  const base = args.base;
   if (base !== undefined) fileStatus(base);
-  const isInit = !overlay || args.flag("init");
-  const files = args.list("file").map(parseAddedFile);
+  const isInit = !overlay || args.init;
+  const files = args.file.map(parseAddedFile);
   for (const { source } of files) fileStatus(source);
-  const busybox = args.string("busybox");
+  const busybox = args.busybox;
   const busyboxPacked = busybox === undefined ? [] : busyboxEntries(busybox);
   const executable = executableOf(args);
   const { interpreter, machine } = readElfNeeds(executable);
   const modules = modulesOf(args);
-  if (!overlay && args.string("kernel-modules") === undefined) {
+  if (!overlay && args.kernelModules === undefined) {
     say(
       "vsockbox: no kernel modules are packed: the guest has vsock only if its kernel has the virtio transport built in",
     );
@@ -78,7 +75,7 @@ export async function planOf(args: Arguments): Promise<PackPlan> {
   }
   return {
     output,
-    compression: COMPRESSIONS.find((name) => name === args.string("compress")) ?? "none",
+    compression: args.compress,
     base,
     executable,
     overlay,
@@ -100,17 +97,16 @@ function usage(message: string, hint?: string): VsockboxError {
   });
 }
 
-function outputOf(args: Arguments): string | undefined {
-  const output = args.string("output");
-  if (output === undefined || output === "") throw usage("-o FILE is missing");
+function outputOf(args: InitramfsValues): string | undefined {
+  const { output } = args;
   if (output !== "-") return output;
-  if (args.flag("json")) throw usage("--json and `-o -` would both go to standard output");
+  if (args.json) throw usage("--json and `-o -` would both go to standard output");
   if (isatty(1)) throw usage("standard output is a terminal", "write `-o FILE`, or `-o - > FILE`");
   return undefined;
 }
 
-function executableOf(args: Arguments): string {
-  const given = args.string("executable");
+function executableOf(args: InitramfsValues): string {
+  const given = args.executable;
   const [own, ...rest] = selfCommand();
   if (given === undefined && rest.length > 0) {
     throw new VsockboxError({
@@ -149,12 +145,9 @@ function kernelOf(
   return kernel;
 }
 
-function modulesOf(args: Arguments): ModuleFile[] {
-  const folder = args.string("kernel-modules");
-  const named = [
-    ...wordsOf(args.string("modules")),
-    ...(args.flag("loopback") ? ["vsock_loopback"] : []),
-  ];
+function modulesOf(args: InitramfsValues): ModuleFile[] {
+  const folder = args.kernelModules;
+  const named = [...wordsOf(args.modules), ...(args.loopback ? ["vsock_loopback"] : [])];
   if (named.includes("")) throw usage("--modules has an empty name");
   if (folder === undefined) {
     if (named.length > 0)
@@ -175,13 +168,13 @@ function modulesOf(args: Arguments): ModuleFile[] {
 
 /** What the init does. */
 async function initOf(
-  args: Arguments,
+  args: InitramfsValues,
   { isInit, packed }: { isInit: boolean; packed: readonly string[] | undefined },
 ): Promise<Pick<InitConfig, "command" | "onExit">> {
-  const [program, ...words] = splitLine(args.required("command"), "command");
+  const [program, ...words] = splitLine(args.command, "command");
   if (program === undefined || program === "") throw usage("--command is empty");
-  const command: [string, ...string[]] = [program, ...words, ...args.rest];
-  const onExit = EXIT_ACTIONS.find((action) => action === args.string("on-exit"));
+  const command: [string, ...string[]] = [program, ...words, ...args.arguments];
+  const { onExit } = args;
   const isDefault = command.length === 1 && program === "agent";
   if (!isInit && (!isDefault || onExit !== undefined)) {
     throw usage("--command and --on-exit are for an init", "give --init too, or leave them out");
@@ -199,12 +192,9 @@ async function initOf(
 
 /** In the guest a wrong word would be seen on its console only. */
 function checkAgent(words: readonly string[]): void {
-  const parsed = parseArguments(agentCommand, words);
-  for (const name of ["daemon", "pid-file"]) {
-    if (parsed.flag(name) || parsed.string(name) !== undefined) {
-      throw usage(`--${name} is not for an agent that is process 1`);
-    }
-  }
+  const parsed = agentCommand.parse(words);
+  if (parsed.daemon) throw usage("--daemon is not for an agent that is process 1");
+  if (parsed.pidFile !== undefined) throw usage("--pid-file is not for an agent that is process 1");
   checkAgentValues(parsed);
 }
 
@@ -219,7 +209,7 @@ async function checkOwn(name: string, words: readonly string[]): Promise<void> {
       "`vsockbox --help` lists the commands; a program of the image begins with /",
     );
   }
-  parseArguments((await entry.load()).command, inner === undefined ? words : words.slice(1));
+  (await entry.load()).command.parse(inner === undefined ? words : words.slice(1));
 }
 
 /** @param packed paths of the image; undefined where not all of them are known. */

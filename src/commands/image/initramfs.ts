@@ -1,80 +1,14 @@
 /** `vsockbox initramfs`: packs vsockbox into an image that a kernel boots. */
-import { COMPRESSIONS } from "../../initramfs/write.ts";
-import { EXIT_ACTIONS } from "../../initramfs/init-config.ts";
-import { VSOCK_MODULES } from "../../initramfs/modules.ts";
-import type { Command } from "../../ui/command.ts";
-import { jsonArgument } from "../shared/connect-options.ts";
+import { initramfsArguments } from "./initramfs-arguments.ts";
 import { packInitramfs } from "./initramfs-pack.ts";
+import { defineCommand } from "../../ui/command-definition.ts";
 
-export const command: Command = {
+export const command = defineCommand({
   name: "initramfs",
-  description: "Pack vsockbox and kernel modules into an initramfs, or into an overlay of one",
-  args: {
-    output: {
-      type: "string",
-      alias: "o",
-      valueHint: "FILE",
-      description: "The archive to be made, or `-` for standard output",
-    },
-    overlay: {
-      type: "boolean",
-      description: "Only what goes over another initrd, to be appended to it; its init stays",
-    },
-    base: {
-      type: "string",
-      valueHint: "INITRD",
-      description: "With --overlay: begin with this initrd, so that FILE is both",
-    },
-    init: { type: "boolean", description: "With --overlay: also replace the other initrd's /init" },
-    "kernel-modules": {
-      type: "string",
-      valueHint: "DIR",
-      description: `Pack vsock's modules from here, as /lib/modules/VERSION: what there is of ${VSOCK_MODULES.join(", ")}, and what they need`,
-    },
-    modules: {
-      type: "string",
-      valueHint: "LIST",
-      description: "Further modules, with commas between: virtio_blk,ext4",
-    },
-    loopback: { type: "boolean", description: "Also vsock_loopback: the guest is CID 1 to itself" },
-    command: {
-      type: "string",
-      valueHint: "LINE",
-      default: "agent",
-      description:
-        "What init runs: a command of vsockbox, or a program of the image that begins with /",
-    },
-    "on-exit": {
-      type: "enum",
-      options: [...EXIT_ACTIONS],
-      description: "What comes when --command has ended (default poweroff)",
-    },
-    file: {
-      type: "string",
-      repeatable: true,
-      valueHint: "SOURCE:DEST[:MODE]",
-      description: "Pack a file too, with the shared objects that it needs; repeatable",
-    },
-    busybox: {
-      type: "string",
-      valueHint: "FILE",
-      description: "Pack this busybox, with links for its programs: for `exec --shell` and scripts",
-    },
-    executable: {
-      type: "string",
-      valueHint: "FILE",
-      description: "Pack this vsockbox, such as one for arm64 (default: this very one)",
-    },
-    compress: {
-      type: "enum",
-      options: [...COMPRESSIONS],
-      default: "none",
-      description: "Smaller, but the kernel is slower to unpack it",
-    },
-    force: { type: "boolean", description: "Replace a file that exists" },
-    ...jsonArgument,
-  },
-  restName: "ARGUMENTS",
+  group: "Images and installation",
+  summary: "Pack vsockbox and kernel modules into an initramfs",
+  args: initramfsArguments,
+  requires: { base: ["overlay"] },
   examples: [
     {
       command: "vsockbox initramfs -o guest.cpio --kernel-modules /lib/modules/$(uname -r)",
@@ -105,4 +39,4 @@ export const command: Command = {
     },
   ],
   run: packInitramfs,
-};
+});

@@ -20,61 +20,58 @@ import {
 import { Tree } from "../../install/tree.ts";
 import { selfCommand } from "../../process/self.ts";
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
-import { parseArguments } from "../../ui/arguments.ts";
-import type { Arguments, Command } from "../../ui/command.ts";
 import { VERSION } from "../../version.ts";
 import { PROGRAM_NAMES } from "../aliases.ts";
 import { jsonArgument } from "../shared/connect-options.ts";
 import { type InstallReport, reportInstall } from "./install-report.ts";
+import { flag, option, type ArgumentValues } from "../../ui/argument.ts";
+import { word, anyWord, FILE, choice } from "../../ui/value-kind.ts";
+import { defineCommand } from "../../ui/command-definition.ts";
 
 const LINK_NAMES = Object.keys(PROGRAM_NAMES);
 
-export const command: Command = {
+const ARGUMENTS = {
+  root: option(word("DIR"), {
+    default: "/",
+    summary: "A mounted root file system, or the tree of an image",
+  }),
+  prefix: option(word("DIR"), {
+    default: "/usr",
+    summary: "In the root: the executable is installed in DIR/bin",
+  }),
+  service: option(choice(["auto", ...SERVICES]), {
+    default: "auto",
+    summary: "What starts the agent; auto detects the service manager",
+  }),
+  agentArgs: option(anyWord("ARGS"), {
+    summary: "Arguments of the agent, as in --agent-args='--allow-cid 2,16'",
+  }),
+  links: option(word("LIST"), {
+    defaultText: "all",
+    summary: `Names of other programs that become vsockbox: none, all, or some of ${LINK_NAMES.join(",")}`,
+  }),
+  binary: option(FILE, {
+    defaultText: "this program",
+    summary: "Install another build of vsockbox, as for another architecture",
+  }),
+  now: flag({ summary: "Also start, restart or stop the service" }),
+  uninstall: flag({ summary: "Remove what was installed, and nothing else" }),
+  force: flag({
+    short: "f",
+    summary: "Also replace or remove files that vsockbox has not installed, or that were changed",
+  }),
+  dryRun: flag({ summary: "Print the changes, and make none" }),
+  ...jsonArgument,
+};
+
+type Values = ArgumentValues<typeof ARGUMENTS>;
+
+export const command = defineCommand({
   name: "install",
-  description: "Put vsockbox into this guest or into an image, with the service for its agent",
-  args: {
-    root: {
-      type: "string",
-      valueHint: "DIR",
-      default: "/",
-      description: "A mounted root file system or an image's tree",
-    },
-    prefix: {
-      type: "string",
-      valueHint: "DIR",
-      default: "/usr",
-      description: "In the root: the executable goes to DIR/bin",
-    },
-    service: {
-      type: "enum",
-      options: ["auto", ...SERVICES],
-      default: "auto",
-      description: "What starts the agent; auto looks for what is there",
-    },
-    "agent-args": {
-      type: "string",
-      valueHint: "ARGS",
-      description: "Arguments of the agent, as in --agent-args='--allow-cid 2,16'",
-    },
-    links: {
-      type: "string",
-      valueHint: "LIST",
-      description: `Names of other programs that become vsockbox: none, all (the default), or some of ${LINK_NAMES.join(",")}`,
-    },
-    binary: {
-      type: "string",
-      valueHint: "FILE",
-      description: "Install another build of vsockbox, as for another architecture",
-    },
-    now: { type: "boolean", description: "Also start, restart or stop the service" },
-    uninstall: { type: "boolean", description: "Remove what was installed, and nothing else" },
-    force: {
-      type: "boolean",
-      description: "Also replace or remove files that are not ours or were changed by hand",
-    },
-    "dry-run": { type: "boolean", alias: "n", description: "Only show what would be done" },
-    ...jsonArgument,
-  },
+  group: "Images and installation",
+  summary: "Install vsockbox and its agent in a guest or an image",
+  args: ARGUMENTS,
+  conflicts: { uninstall: ["agentArgs", "links", "binary"] },
   examples: [
     { command: "vsockbox install --now", explanation: "In a guest: install, and start the agent" },
     {
@@ -87,17 +84,17 @@ export const command: Command = {
     },
     { command: "vsockbox install --uninstall --now", explanation: "Stop the agent and remove it" },
   ],
-  run: (args) => (args.flag("uninstall") ? uninstall(args) : install(args)),
-};
+  run: (args) => (args.uninstall ? uninstall(args) : install(args)),
+});
 
 const usage = (message: string, hint?: string) =>
   new VsockboxError({ code: "USAGE", operation: "install", message, hint });
 
-async function install(args: Arguments): Promise<number> {
-  const prefix = parsePrefix(args.required("prefix"));
-  const links = args.string("links");
-  const wanted = args.required("service");
-  const agentArgs = await readAgentArgs(args.string("agent-args"));
+async function install(args: Values): Promise<number> {
+  const prefix = parsePrefix(args.prefix);
+  const links = args.links;
+  const wanted = args.service;
+  const agentArgs = await readAgentArgs(args.agentArgs);
   if (wanted === "none" && agentArgs !== undefined) {
     throw usage("--agent-args is for a service, and --service is none");
   }
@@ -106,13 +103,13 @@ async function install(args: Arguments): Promise<number> {
     links: links === undefined ? undefined : parseLinks(links, LINK_NAMES),
     service: SERVICES.find((service) => service === wanted),
     agentArgs,
-    binary: args.string("binary") ?? ownExecutable(),
+    binary: args.binary ?? ownExecutable(),
     version: VERSION,
     linkNames: LINK_NAMES,
-    force: args.flag("force"),
+    force: args.force,
   };
   const tree = treeOf(args);
-  const isDryRun = args.flag("dry-run");
+  const isDryRun = args.dryRun;
   using _lock = isDryRun ? undefined : lockTree(tree, tryLock);
   const prepared = prepareInstall({ ...options, tree });
   const upToDate = isUpToDate(prepared);
@@ -145,20 +142,17 @@ async function install(args: Arguments): Promise<number> {
       ran: isDryRun ? [] : manager.after.map((words) => words.join(" ")),
       managerRuns: manager.runs,
     },
-    args.flag("json"),
+    args.json,
   );
   return 0;
 }
 
-async function uninstall(args: Arguments): Promise<number> {
-  for (const option of ["agent-args", "links", "binary"]) {
-    if (args.string(option) !== undefined) throw usage(`--${option} does not go with --uninstall`);
-  }
-  const prefix = parsePrefix(args.required("prefix"));
+async function uninstall(args: Values): Promise<number> {
+  const prefix = parsePrefix(args.prefix);
   const tree = treeOf(args);
-  const isDryRun = args.flag("dry-run");
+  const isDryRun = args.dryRun;
   using _lock = isDryRun ? undefined : lockTree(tree, tryLock);
-  const prepared = prepareUninstall(tree, prefix, args.flag("force"));
+  const prepared = prepareUninstall(tree, prefix, args.force);
   const manager = managerOf(args, tree, prepared.facts.service, "removed");
   if (!isDryRun) {
     runManager(manager.before, "not removed");
@@ -173,15 +167,15 @@ async function uninstall(args: Arguments): Promise<number> {
       ran: isDryRun ? [] : [...manager.before, ...manager.after].map((words) => words.join(" ")),
       managerRuns: manager.runs,
     },
-    args.flag("json"),
+    args.json,
   );
   return 0;
 }
 
-function reportOf(args: Arguments, tree: Tree, { plan, facts, because }: Prepared) {
+function reportOf(args: Values, tree: Tree, { plan, facts, because }: Prepared) {
   return {
-    dryRun: args.flag("dry-run"),
-    now: args.flag("now"),
+    dryRun: args.dryRun,
+    now: args.now,
     root: tree.outside(""),
     service: facts.service,
     because,
@@ -191,8 +185,8 @@ function reportOf(args: Arguments, tree: Tree, { plan, facts, because }: Prepare
 }
 
 /** What is to be run: nothing, where the tree is not this machine's or nobody runs its services. */
-function managerOf(args: Arguments, tree: Tree, service: Service, happened: Happened) {
-  const now = args.flag("now");
+function managerOf(args: Values, tree: Tree, service: Service, happened: Happened) {
+  const now = args.now;
   const isThisMachine = tree.outside("") === "/";
   if (now && !isThisMachine) throw usage("--now is for this machine, and --root is another tree");
   const runs = isThisMachine && managerRuns(service);
@@ -217,8 +211,8 @@ function managerOf(args: Arguments, tree: Tree, service: Service, happened: Happ
   return { runs, ...managerCommands(service, happened, now, isInside) };
 }
 
-function treeOf(args: Arguments): Tree {
-  const root = args.required("root");
+function treeOf(args: Values): Tree {
+  const root = args.root;
   // As a script's empty variable has it: that is not the directory one happens to be in.
   if (root === "") throw usage("--root is empty", "`--root .` is the working directory");
   return new Tree(root);
@@ -239,9 +233,9 @@ async function readAgentArgs(text: string | undefined): Promise<string | undefin
   const agentArgs = parseAgentArgs(text);
   const { command: agent } = await import("../guest/agent.ts");
   const { checkAgentValues } = await import("../guest/agent-run.ts");
-  const parsed = parseArguments(agent, agentArgs.split(" ").filter(Boolean));
-  const own = ["daemon", "init"].find((name) => parsed.flag(name));
-  if (own !== undefined) throw usage(`--${own} is not for an agent that a service manager starts`);
+  const parsed = agent.parse(agentArgs.split(" ").filter(Boolean));
+  if (parsed.daemon) throw usage("--daemon is not for an agent that a service manager starts");
+  if (parsed.init) throw usage("--init is not for an agent that a service manager starts");
   checkAgentValues(parsed);
   return agentArgs;
 }

@@ -1,10 +1,9 @@
 /** `vsockbox guest-exec-host`: waits for guests of guest-exec and sends them commands. */
-import { resolveAddress } from "../../config/profiles.ts";
 import { VsockboxError } from "../../errors.ts";
 import { commandLines, sendable } from "../../guest-exec/commands-to-send.ts";
 import { DEFAULT_MAX_GUESTS, GuestExecHost, type HostEvents } from "../../guest-exec/host.ts";
-import { formatAddress, type SocketAddress } from "../../net/address.ts";
-import { type AllowedCids, parseAllowedCids } from "../../net/allow-cid.ts";
+import { formatAddress, type SocketAddress, withDefaultPort } from "../../net/address.ts";
+import type { AllowedCids } from "../../net/allow-cid.ts";
 import { listen, type Listener } from "../../net/listen.ts";
 import { formatPeerHost } from "../../io/peer.ts";
 import { RefusalLog } from "../../net/refusal-log.ts";
@@ -20,69 +19,71 @@ import {
   GUEST_EXEC_PORT,
   trimCommand,
 } from "../../protocols/guest-exec/command.ts";
-import { parseDuration, parseInteger } from "../../text/quantities.ts";
-import type { Arguments, Command } from "../../ui/command.ts";
-import { openLog } from "../../process/service/log.ts";
-import { allowArguments, allowedCids, jsonArgument } from "../shared/connect-options.ts";
+import { say } from "../../ui/report.ts";
+import { ADDRESS } from "../shared/address-kind.ts";
+import { CID_LIST, allowArguments, allowedCids } from "../shared/connect-options.ts";
 import { jsonEvents, textEvents } from "./guest-exec-output.ts";
 import { GuestExecPrompt } from "./guest-exec-prompt.ts";
+import {
+  flag,
+  option,
+  list,
+  operand,
+  commandLine,
+  type ArgumentValues,
+} from "../../ui/argument.ts";
+import { anyWord, FILE, DURATION, integer } from "../../ui/value-kind.ts";
+import { defineCommand } from "../../ui/command-definition.ts";
 
 const TOO_MANY_GUESTS = "as many guests as --max-connections allows are connected";
 
-export const command: Command = {
+const ARGUMENTS = {
+  address: operand(ADDRESS, {
+    summary: `Where to listen; port ${GUEST_EXEC_PORT} if it has none`,
+  }),
+  command: list(anyWord("LINE"), { short: "c", summary: "Send this shell line" }),
+  file: option(FILE, {
+    summary: "Send the lines of a file, each a command; `-` is standard input",
+  }),
+  script: option(FILE, {
+    summary: "Send a whole file as one command, of at most 2048 bytes",
+  }),
+  persistent: flag({ summary: "Serve guests in persistent mode, with length-prefixed commands" }),
+  report: flag({
+    summary: "Receive status and output of guests started with --report; exit with their status",
+  }),
+  once: flag({ summary: "Serve a single guest, then exit" }),
+  timeout: option(DURATION, {
+    defaultText: "never",
+    summary: "Exit after this long: with 75 if no guest has connected, 124 if one has not finished",
+  }),
+  maxConnections: option(integer(1, 1_000_000), {
+    default: DEFAULT_MAX_GUESTS,
+    summary: "Guests at once; excess ones are closed",
+  }),
+  cid: option({ ...CID_LIST, valueName: "CID" }, { summary: "Accept only this guest" }),
+  ...allowArguments,
+  quiet: flag({ short: "q", summary: "Print no messages about connections" }),
+  json: flag({ summary: "Print events as JSON lines" }),
+  words: commandLine({
+    valueName: "[COMMAND [ARG...]]",
+    summary: "Send this command; without any, the lines of a prompt or of standard input",
+  }),
+};
+
+type Values = ArgumentValues<typeof ARGUMENTS>;
+
+export const command = defineCommand({
   name: "guest-exec-host",
-  description: "On the host: send commands to guests that connect with guest-exec",
-  args: {
-    address: {
-      type: "positional",
-      required: true,
-      description: "Where to listen (port 1024 unless one is named)",
-    },
-    command: {
-      type: "string",
-      alias: "c",
-      valueHint: "LINE",
-      repeatable: true,
-      description: "Send this shell line; may be repeated",
-    },
-    file: {
-      type: "string",
-      alias: "f",
-      valueHint: "FILE",
-      description: "Send the lines of a file, each a command; `-` is standard input",
-    },
-    script: {
-      type: "string",
-      valueHint: "FILE",
-      description: "Send a whole file as one command, of up to 2048 bytes",
-    },
-    persistent: {
-      type: "boolean",
-      alias: "p",
-      description: "For guests in persistent mode: lengths in front of commands",
-    },
-    report: {
-      type: "boolean",
-      description:
-        "Take status and output of guests started with --report; the status becomes ours",
-    },
-    once: { type: "boolean", description: "Serve a single guest, then end" },
-    timeout: {
-      type: "string",
-      valueHint: "TIME",
-      description: "End after this long: with 75 where no guest came, 124 where one has not ended",
-    },
-    "max-connections": {
-      type: "string",
-      valueHint: "COUNT",
-      description: `Guests that may be connected at once; more are closed (default ${DEFAULT_MAX_GUESTS})`,
-    },
-    cid: { type: "string", valueHint: "CID", description: "Let only this guest connect" },
-    ...allowArguments,
-    quiet: { type: "boolean", alias: "q", description: "Do not say who comes and goes" },
-    json: { ...jsonArgument.json, description: "Print what happens as JSON lines" },
+  group: "Run commands",
+  summary: "Send commands to guests that connect with guest-exec",
+  args: ARGUMENTS,
+  conflicts: {
+    words: ["command", "file", "script"],
+    command: ["file", "script"],
+    file: ["script"],
+    cid: ["allowCid"],
   },
-  restName: "COMMAND…",
   examples: [
     {
       command: "vsockbox guest-exec-host vsock::1024 --once 'mount -a && exec /sbin/init'",
@@ -108,45 +109,40 @@ export const command: Command = {
     },
   ],
   async run(args) {
-    const address = resolveAddress(args.required("address"), GUEST_EXEC_PORT);
+    const address = withDefaultPort(args.address.address, GUEST_EXEC_PORT);
     const allowed = allowedOf(args, address);
-    const timeout = args.string("timeout");
-    const timeoutMs = timeout === undefined ? undefined : parseDuration(timeout, "timeout");
-    const limit = args.string("max-connections");
-    const maxGuests =
-      limit === undefined ? undefined : parseInteger(limit, "max-connections", 1, 1_000_000);
+    const { timeout: timeoutMs, maxConnections: maxGuests } = args;
     const source = await sourceOf(args);
     const ended = Promise.withResolvers<number>();
     using _signals = onEndingSignal((signal) => ended.resolve(statusOfSignal(signal)));
     using prompt = source === "prompt" ? new GuestExecPrompt(() => ended.resolve(130)) : undefined;
-    const json = args.flag("json") ? jsonEvents(new StandardOutput(1)) : undefined;
-    const log = prompt?.sinks.log ?? openLog();
+    const json = args.json ? jsonEvents(new StandardOutput(1)) : undefined;
+    const talk = prompt?.sinks.say ?? say;
     const host: GuestExecHost = new GuestExecHost({
-      persistent: args.flag("persistent"),
-      report: args.flag("report"),
-      once: args.flag("once"),
+      persistent: args.persistent,
+      report: args.report,
+      once: args.once,
       maxGuests,
       commands: Array.isArray(source) && isForEach(source, args) ? source : undefined,
       events: withPrompt(guarded(json ?? text(args, prompt), ended), prompt, () => host.names),
     });
-    const notAllowed =
-      args.string("cid") === undefined ? "not in --allow-cid" : "not the CID of --cid";
+    const notAllowed = args.cid === undefined ? "not in --allow-cid" : "not the CID of --cid";
     let listener: Listener | undefined;
-    const refusals = new RefusalLog(log.warn);
+    const refusals = new RefusalLog((line) => talk(`vsockbox: ${line}`));
     let timer: Timer | undefined;
     try {
       listener = listen(address, {
         allowed,
         onConnection(stream) {
-          if (args.flag("once")) listener?.close();
+          if (args.once) listener?.close();
           if (!host.accept(stream)) refusals.note(formatPeerHost(stream.peer), TOO_MANY_GUESTS);
         },
         onRefusal: (peer) => refusals.note(formatPeerHost(peer), notAllowed),
-        onShortage: (reason) => log.warn(`cannot accept: ${reason}; peers have to wait`),
+        onShortage: (reason) => talk(`vsockbox: cannot accept: ${reason}; peers have to wait`),
       });
       const shown = formatAddress(listener.address);
       json?.listening(shown);
-      if (json === undefined && !args.flag("quiet")) log.info(`listening on ${shown}`);
+      if (json === undefined && !args.quiet) talk(`vsockbox: listening on ${shown}`);
       if (timeoutMs !== undefined) {
         timer = setTimeout(() => timeUp(host, shown, timeoutMs, ended), timeoutMs);
       }
@@ -161,7 +157,7 @@ export const command: Command = {
       host.close();
     }
   },
-};
+});
 
 /** Commands that are known from the start, lines that come in, or lines that are typed. */
 type Source = Uint8Array[] | AsyncIterable<Uint8Array> | "prompt";
@@ -170,35 +166,24 @@ function usage(message: string, hint?: string): VsockboxError {
   return new VsockboxError({ code: "USAGE", operation: "guest-exec-host", message, hint });
 }
 
-function allowedOf(args: Arguments, address: SocketAddress): AllowedCids {
-  const cid = args.string("cid");
+function allowedOf(args: Values, address: SocketAddress): AllowedCids {
+  const cid = args.cid;
   if (cid === undefined) return allowedCids(args, "any");
-  if (args.string("allow-cid") !== undefined) {
-    throw usage("--cid and --allow-cid exclude each other");
-  }
   if (address.kind !== "vsock") {
     throw usage("--cid needs a vsock address", "connections to a Unix socket have no CID");
   }
-  return allowedCids(args, parseAllowedCids(cid));
+  return allowedCids(args, cid);
 }
 
-async function sourceOf(args: Arguments): Promise<Source> {
-  const lines = args.list("command");
-  const [file, script] = [args.string("file"), args.string("script")];
-  const given = [
-    args.rest.length > 0,
-    lines.length > 0,
-    file !== undefined,
-    script !== undefined,
-  ].filter(Boolean);
-  if (given.length > 1) throw usage("a command, --command, --file and --script exclude each other");
-  const persistent = args.flag("persistent");
+async function sourceOf(args: Values): Promise<Source> {
+  const { command: lines, file, script, words } = args;
+  const persistent = args.persistent;
   const checked = (commands: readonly Uint8Array[], name: string) =>
     warned(
       commands.map((bytes) => sendable(bytes, name, persistent)),
       persistent,
     );
-  if (args.rest.length > 0) return checked([commandOf(args.rest)], "the command");
+  if (words.length > 0) return checked([commandOf(words)], "the command");
   if (lines.length > 0) return checked(rawWords(lines), "--command");
   if (script !== undefined) return checked([trimCommand(await readFile(script))], script);
   if (file !== undefined && file !== "-") {
@@ -207,7 +192,7 @@ async function sourceOf(args: Arguments): Promise<Source> {
     if (commands.length === 0) throw usage(`${file} has no commands`);
     return checked(commands, file);
   }
-  if (file === undefined && hasTerminal() && !args.flag("json")) return "prompt";
+  if (file === undefined && hasTerminal() && !args.json) return "prompt";
   return warnedEach(atLeastOne(commandLines(standardInput(), "standard input")), persistent);
 }
 
@@ -233,8 +218,8 @@ function commandOf(words: readonly string[]): Uint8Array {
 function warned(commands: Uint8Array[], persistent: boolean): Uint8Array[] {
   if (commands.some(({ length }) => length > C_PROGRAM_MAX_BYTES)) {
     const effect = persistent ? "overruns its buffer" : "runs what its memory holds after it";
-    openLog().warn(
-      `a command of more than ${C_PROGRAM_MAX_BYTES} bytes: the C program vsock_guest_exec ${effect}`,
+    say(
+      `vsockbox: a command of more than ${C_PROGRAM_MAX_BYTES} bytes: the C program vsock_guest_exec ${effect}`,
     );
   }
   return commands;
@@ -257,17 +242,17 @@ async function* bytesOf(bytes: Uint8Array): ByteSource {
 }
 
 /** Whether every guest gets all of it; otherwise each disposable guest takes the next command. */
-function isForEach(commands: readonly Uint8Array[], args: Arguments): boolean {
-  return args.flag("persistent") || commands.length === 1;
+function isForEach(commands: readonly Uint8Array[], args: Values): boolean {
+  return args.persistent || commands.length === 1;
 }
 
-function text(args: Arguments, prompt: GuestExecPrompt | undefined): HostEvents {
+function text(args: Values, prompt: GuestExecPrompt | undefined): HostEvents {
   const sinks = prompt?.sinks ?? {
     stdout: new StandardOutput(1),
     stderr: new StandardOutput(2),
-    log: openLog(),
+    say,
   };
-  return textEvents(sinks, { prefix: !args.flag("once"), quiet: args.flag("quiet") });
+  return textEvents(sinks, { prefix: !args.once, quiet: args.quiet });
 }
 
 /** Nobody reads the output any more, as in `… | head -1`: that is not the guest's fault. */
@@ -308,9 +293,9 @@ function withPrompt(
 async function work(
   host: GuestExecHost,
   source: Source | GuestExecPrompt,
-  args: Arguments,
+  args: Values,
 ): Promise<void> {
-  const once = args.flag("once") ? host.firstEnded : new Promise<never>(() => undefined);
+  const once = args.once ? host.firstEnded : new Promise<never>(() => undefined);
   if (Array.isArray(source)) {
     if (isForEach(source, args)) return once;
     return Promise.race([once, host.feed(each(source))]);
@@ -337,7 +322,6 @@ function timeUp(
     return;
   }
   const [name] = host.names;
-  if (name !== undefined)
-    openLog().warn(`guest ${name} has not ended within ${timeoutMs / 1000} s`);
+  if (name !== undefined) say(`vsockbox: guest ${name} has not ended within ${timeoutMs / 1000} s`);
   ended.resolve(name === undefined ? host.status : STATUS_TIMED_OUT);
 }

@@ -12,7 +12,6 @@ import { LineHistory } from "../../ui/line-history.ts";
 import { printable } from "../../text/printable.ts";
 import { writeAll } from "../../ui/report.ts";
 import { obeysEscapes } from "../../ui/terminal-escapes.ts";
-import { openLog } from "../../process/service/log.ts";
 import type { TextSinks } from "./guest-exec-output.ts";
 
 const HISTORY_FILE = "guest-exec-history";
@@ -64,9 +63,9 @@ export class GuestExecPrompt implements AsyncIterable<Uint8Array>, Disposable {
       },
       end: () => Promise.resolve(),
     };
-    const show = (line: string) =>
+    const say = (line: string) =>
       this.#above(Buffer.from(`${printable(line, { keepsTabs: true })}\n`));
-    return { stdout: sink, stderr: sink, log: openLog({ show }) };
+    return { stdout: sink, stderr: sink, say };
   }
 
   /** Shows in the prompt who is connected. */

@@ -4,84 +4,18 @@ import { VsockboxError } from "../../errors.ts";
 import type { SocketAddress } from "../../net/address.ts";
 import { rawWords } from "../../process/raw-arguments.ts";
 import { hasTerminal } from "../../process/raw-terminal.ts";
-import type { Arguments, Command } from "../../ui/command.ts";
 import { SHELL_PORT } from "../../vsock-shell/ports.ts";
-import { dialArguments, jsonArgument, receiveArguments } from "../shared/connect-options.ts";
+import { shellClientArguments, type ShellClientValues } from "./shell-client-arguments.ts";
 import { runShellJob, type ShellJob } from "./shell-job.ts";
-import { portArgument, portOption } from "../shared/shell-port.ts";
 import { readTransfer, type Transfer } from "./shell-transfer.ts";
+import { defineCommand } from "../../ui/command-definition.ts";
 
-export const command: Command = {
+export const command = defineCommand({
   name: "shell-client",
-  description: "A shell, a command or files at a vsock-shell server, like vsock-shell-client",
-  args: {
-    target: {
-      type: "positional",
-      required: false,
-      replacedBy: "cid",
-      description:
-        "The server: a CID or another address; without any, on a terminal, you are asked",
-    },
-    cid: {
-      type: "string",
-      alias: "c",
-      valueHint: "CID",
-      description: "The server, as the C code has it",
-    },
-    ...portArgument,
-    cmd: {
-      type: "string",
-      alias: "x",
-      valueHint: "COMMAND",
-      description: "Run this command, as the C code has it",
-    },
-    upload: {
-      type: "string",
-      alias: "u",
-      valueHint: "SRC:DST",
-      description: "Send a file; without a colon it goes into --remote-dir",
-    },
-    download: {
-      type: "string",
-      alias: "d",
-      valueHint: "SRC:DST",
-      description: "Take a file; without a colon it goes into --local-dir",
-    },
-    to: {
-      type: "string",
-      valueHint: "DST",
-      description: "Where it goes, for paths with a colon",
-    },
-    "remote-dir": {
-      type: "string",
-      alias: "r",
-      valueHint: "DIR",
-      default: "/tmp",
-      description: "For -u FILE",
-    },
-    "local-dir": {
-      type: "string",
-      alias: "l",
-      valueHint: "DIR",
-      default: ".",
-      description: "For -d FILE",
-    },
-    force: { type: "boolean", alias: "f", description: "Replace files that are there already" },
-    recursive: { type: "boolean", alias: "R", description: "Directories with all in them" },
-    preserve: {
-      type: "boolean",
-      description: "Keep modes, times and, of files sent to a server as root, owners",
-    },
-    ...receiveArguments,
-    resume: { type: "boolean", description: "Go on where an earlier transfer stopped" },
-    checksum: { type: "boolean", description: "Compare a sha256 of every file" },
-    plain: { type: "boolean", description: "Send what the C client could send, and no more" },
-    quiet: { type: "boolean", alias: "q", description: "No progress line and no summary" },
-    verbose: { type: "boolean", alias: "v", description: "Say what is going on" },
-    ...dialArguments,
-    ...jsonArgument,
-  },
-  restName: "[COMMAND]",
+  group: "Run commands",
+  summary: "Run commands at a vsock-shell server, like its C client",
+  args: shellClientArguments,
+  conflicts: { words: ["upload", "download"], cmd: ["upload", "download"], upload: ["download"] },
   examples: [
     {
       command: "vsockbox shell-client 3",
@@ -119,22 +53,22 @@ export const command: Command = {
       throw usage("the server's CID is missing", "vsock-shell-client CID [COMMAND], or --cid CID");
     }
     const { askForJob } = await import("./shell-prompts.ts");
-    const asked = await askForJob(portOption(args) ?? SHELL_PORT);
+    const asked = await askForJob(args.port ?? SHELL_PORT);
     return asked === undefined ? 130 : runShellJob(asked, args);
   },
-};
+});
 
 /** What the command line asks for; undefined where it names no server. */
-function jobOf(args: Arguments): ShellJob | undefined {
-  const cid = args.string("cid");
-  const first = args.string("target");
-  const words = cid === undefined ? [...args.rest] : [first, ...args.rest].filter(isGiven);
+function jobOf(args: ShellClientValues): ShellJob | undefined {
+  const cid = args.cid;
+  const first = args.target;
+  const words = cid === undefined ? [...args.words] : [first, ...args.words].filter(isGiven);
   const name = cid ?? first;
   const transfer = transferOf(args);
-  if (words.length > 0 && args.string("cmd") !== undefined) {
+  if (words.length > 0 && args.cmd !== undefined) {
     throw usage("a command and --cmd exclude each other");
   }
-  const remoteCommand = words.length > 0 ? words.join(" ") : args.string("cmd");
+  const remoteCommand = words.length > 0 ? words.join(" ") : args.cmd;
   if (name === undefined) {
     if (transfer !== undefined || remoteCommand !== undefined) {
       throw usage("the server's CID is missing", "write it first, or as --cid CID");
@@ -144,7 +78,7 @@ function jobOf(args: Arguments): ShellJob | undefined {
   if (transfer !== undefined && remoteCommand !== undefined) {
     throw usage("a command and a transfer exclude each other");
   }
-  const address = addressOf(name, portOption(args));
+  const address = addressOf(name, args.port);
   return { name, address, transfer, command: remoteCommand };
 }
 
@@ -162,17 +96,14 @@ function addressOf(name: string, port: number | undefined): SocketAddress {
 }
 
 /** Paths need not be UTF-8, so they are taken from the command line as it is. */
-function transferOf(args: Arguments): Transfer | undefined {
-  const bytes = (name: string) => {
-    const text = args.string(name);
-    return text === undefined ? undefined : rawOption(text);
-  };
+function transferOf(args: ShellClientValues): Transfer | undefined {
+  const bytes = (path: string | undefined) => (path === undefined ? undefined : rawOption(path));
   return readTransfer({
-    upload: bytes("upload"),
-    download: bytes("download"),
-    to: bytes("to"),
-    remoteDirectory: bytes("remote-dir") ?? Buffer.from("/tmp"),
-    localDirectory: bytes("local-dir") ?? Buffer.from("."),
+    upload: bytes(args.upload),
+    download: bytes(args.download),
+    to: bytes(args.to),
+    remoteDirectory: rawOption(args.remoteDir),
+    localDirectory: rawOption(args.localDir),
   });
 }
 

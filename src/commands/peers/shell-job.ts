@@ -5,7 +5,6 @@ import { baseName, showPath } from "../../files/bytes-path.ts";
 import { formatAddress, type SocketAddress } from "../../net/address.ts";
 import { hasTerminal, terminalSize } from "../../process/raw-terminal.ts";
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
-import type { Arguments } from "../../ui/command.ts";
 import { ProgressLine } from "../../ui/progress.ts";
 import { printJson, say } from "../../ui/report.ts";
 import { dialShell } from "../../vsock-shell/dial-shell.ts";
@@ -13,7 +12,8 @@ import { checkDownload, download } from "../../vsock-shell/download.ts";
 import { RemoteShell } from "../../vsock-shell/remote-shell.ts";
 import type { TransferRequest } from "../../vsock-shell/transfer-request.ts";
 import { checkUpload, upload } from "../../vsock-shell/upload.ts";
-import { dialOptions, sizeOption } from "../shared/connect-options.ts";
+import { dialOptions } from "../shared/connect-options.ts";
+import type { ShellClientValues } from "./shell-client-arguments.ts";
 import { runPiped } from "./shell-pipe.ts";
 import type { Transfer } from "./shell-transfer.ts";
 import { reportTransfer, withResumeHint } from "../shared/transfer-report.ts";
@@ -31,8 +31,8 @@ export interface ShellJob {
 }
 
 /** Does it; gives the exit status. */
-export function runShellJob(job: ShellJob, args: Arguments): Promise<number> {
-  if (args.flag("verbose")) say(`vsockbox: connecting to ${formatAddress(job.address)}`);
+export function runShellJob(job: ShellJob, args: ShellClientValues): Promise<number> {
+  if (args.verbose) say(`vsockbox: connecting to ${formatAddress(job.address)}`);
   return job.transfer === undefined
     ? runTerminalJob(job, args)
     : runTransferJob(job.transfer, job, args);
@@ -40,9 +40,9 @@ export function runShellJob(job: ShellJob, args: Arguments): Promise<number> {
 
 async function runTerminalJob(
   { name, address, command }: ShellJob,
-  args: Arguments,
+  args: ShellClientValues,
 ): Promise<number> {
-  const json = args.flag("json");
+  const json = args.json;
   if (command === undefined) {
     if (json) throw jsonShell();
     assertTerminal();
@@ -54,7 +54,7 @@ async function runTerminalJob(
     command,
     term: onTerminal ? process.env["TERM"] : undefined,
     size: onTerminal ? terminalSize() : undefined,
-    plain: args.flag("plain"),
+    plain: args.plain,
   });
   return onTerminal
     ? joinTerminal(remote, EXIT_STATUS.TRANSPORT, "connection closed")
@@ -72,7 +72,7 @@ function jsonShell(): VsockboxError {
 async function runTransferJob(
   { direction, local, remote }: Transfer,
   { name, address }: ShellJob,
-  args: Arguments,
+  args: ShellClientValues,
 ): Promise<number> {
   const interrupt = new AbortController();
   let status: number | undefined;
@@ -80,20 +80,20 @@ async function runTransferJob(
     status ??= statusOfSignal(signal);
     interrupt.abort();
   });
-  const isQuiet = args.flag("quiet") || args.flag("json");
+  const isQuiet = args.quiet || args.json;
   using progress = new ProgressLine(!isQuiet);
   const shown = showPath(baseName(local));
   const request: TransferRequest = {
     local,
     remote,
-    overwrite: args.flag("force"),
-    recursive: args.flag("recursive"),
-    preserve: args.flag("preserve") || args.flag("preserve-owner"),
-    preserveOwner: args.flag("preserve-owner"),
-    maxBytes: sizeOption(args, "max-size"),
-    resume: args.flag("resume"),
-    checksum: args.flag("checksum"),
-    plain: args.flag("plain"),
+    overwrite: args.force,
+    recursive: args.recursive,
+    preserve: args.preserve || args.preserveOwner,
+    preserveOwner: args.preserveOwner,
+    maxBytes: args.maxSize,
+    resume: args.resume,
+    checksum: args.checksum,
+    plain: args.plain,
     signal: interrupt.signal,
     onProgress: (done) => progress.update(shown, done),
     onSize: (bytes) => {
@@ -121,7 +121,7 @@ async function runTransferJob(
   }
   progress[Symbol.dispose]();
   const seconds = (performance.now() - begin) / 1000;
-  if (args.flag("json")) {
+  if (args.json) {
     printJson({ ...summary.toJSON(), duration_ms: Math.round(seconds * 1000) });
   }
   return reportTransfer(summary, seconds, isQuiet);

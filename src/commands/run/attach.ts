@@ -6,28 +6,30 @@ import { onEndingSignal } from "../../process/signals.ts";
 import { standardInput, StandardOutput } from "../../io/stdio.ts";
 import { terminalSize } from "../../process/raw-terminal.ts";
 import { field, textField } from "../../protocols/agent/json-fields.ts";
-import { parseInteger } from "../../text/quantities.ts";
-import type { Arguments, Command } from "../../ui/command.ts";
 import { say } from "../../ui/report.ts";
-import { agentArguments, agentTarget } from "../shared/target.ts";
+import { agentArguments, targetArgument, agentTarget } from "../shared/target.ts";
 import { assertTerminal, asTerminal, joinTerminal } from "../shared/remote-terminal.ts";
+import { flag, option, operand } from "../../ui/argument.ts";
+import { word, integer } from "../../ui/value-kind.ts";
+import { defineCommand } from "../../ui/command-definition.ts";
 
-export const command: Command = {
+/** `--offset` of attach and logs. */
+export const offsetArgument = {
+  offset: option(integer(0, Number.MAX_SAFE_INTEGER, "BYTES"), {
+    defaultText: "the oldest that is kept",
+    summary: "Begin at this byte of its output",
+  }),
+};
+
+export const command = defineCommand({
   name: "attach",
-  description: "Join a detached session: its output, your input; leaving does not end it",
+  group: "Run commands",
+  summary: "Connect this terminal to a detached session",
   args: {
-    target: { type: "positional", required: true, description: "The agent's address" },
-    id: {
-      type: "positional",
-      required: true,
-      description: "Id or name, as `vsockbox ps` shows it",
-    },
-    offset: {
-      type: "string",
-      valueHint: "BYTES",
-      description: "Begin at this byte of its output (default: the oldest that is kept)",
-    },
-    "no-stdin": { type: "boolean", alias: "n", description: "Send no input" },
+    ...targetArgument,
+    id: operand(word("ID"), { summary: "Id or name of the session, as `vsockbox ps` shows it" }),
+    ...offsetArgument,
+    noStdin: flag({ short: "n", summary: "Do not read standard input" }),
     ...agentArguments,
   },
   examples: [
@@ -38,25 +40,19 @@ export const command: Command = {
     },
   ],
   async run(args) {
-    const { address, options } = agentTarget(args, args.required("target"));
-    const id = args.required("id");
+    const { address, options } = agentTarget(args, args.target);
+    const id = args.id;
     await using client = await AgentClient.connect(address, options);
     const isTerminal = await runsOnTerminal(client, id);
     if (isTerminal) assertTerminal();
     const remote = client.attach(id, {
-      offset: offsetOf(args),
+      offset: args.offset,
       ...(isTerminal ? { tty: terminalSize() } : {}),
     });
     if (isTerminal) return await joinTerminal(asTerminal(remote), 0, `detached; ${id} goes on`);
-    return await joinPipes(remote, id, args.flag("no-stdin"));
+    return await joinPipes(remote, id, args.noStdin);
   },
-};
-
-/** The `--offset` of attach and logs. */
-export function offsetOf(args: Arguments): number | undefined {
-  const text = args.string("offset");
-  return text === undefined ? undefined : parseInteger(text, "offset", 0, Number.MAX_SAFE_INTEGER);
-}
+});
 
 async function runsOnTerminal(client: AgentClient, id: string): Promise<boolean> {
   const { sessions } = await client.request({ op: "sessions" });

@@ -3,10 +3,10 @@ import { AgentClient } from "../../agent/client/agent-client.ts";
 import type { CommandToRun, DetachedCommand } from "../../agent/client/remote-command.ts";
 import { toVsockboxError, type VsockboxError } from "../../errors.ts";
 import { terminalModes, terminalSize } from "../../process/raw-terminal.ts";
-import type { Arguments } from "../../ui/command.ts";
 import { print, printJson, reportError, say } from "../../ui/report.ts";
-import { errorEvent, printJsonError } from "../shared/json-error.ts";
 import { commandHint } from "../shared/error-hints.ts";
+import { readAddress } from "../shared/address-kind.ts";
+import type { ExecValues } from "./exec-arguments.ts";
 import { type AgentTarget, agentTarget } from "../shared/target.ts";
 import { withTerm } from "../shared/remote-terminal.ts";
 
@@ -21,19 +21,19 @@ export type DetachOutcome = { name: string } & (
  * @returns 0 if it was started everywhere, else the largest status of a failure.
  */
 export async function detachCommand(
-  args: Arguments,
+  args: ExecValues,
   names: readonly string[],
   request: CommandToRun,
 ): Promise<number> {
-  const tty = args.flag("tty") ? { ...terminalSize(), modes: terminalModes() } : undefined;
+  const tty = args.tty ? { ...terminalSize(), modes: terminalModes() } : undefined;
   const command = {
     ...(tty === undefined ? request : { ...withTerm(request), tty }),
-    input: args.flag("interactive"),
+    input: args.interactive,
   };
-  const [only, ...others] = names.map((name) => agentTarget(args, name));
+  const [only, ...others] = names.map((name) => agentTarget(args, readAddress(name)));
   if (only === undefined) return 0;
-  const sessionName = args.string("name");
-  const json = args.flag("json");
+  const sessionName = args.name;
+  const json = args.json;
   if (others.length === 0) {
     const { session, error } = await start(only, command, sessionName);
     if (error !== undefined) return failed(error, json);
@@ -58,13 +58,13 @@ export function detachStatus(outcomes: readonly DetachOutcome[]): number {
 }
 
 function failed(error: VsockboxError, json: boolean): number {
-  if (json) printJsonError(error);
+  if (json) printJson({ event: "error", ...error.toJSON() });
   return reportError(error, commandHint(error));
 }
 
 function reportOne({ name, session, error }: DetachOutcome, json: boolean, width: number): void {
   if (error !== undefined) {
-    if (json) printJson({ target: name, ...errorEvent(error) });
+    if (json) printJson({ target: name, event: "error", ...error.toJSON() });
     say(`vsockbox: ${name}: ${error.message}`);
   } else if (json) {
     printJson({ target: name, ...session });

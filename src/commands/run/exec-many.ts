@@ -3,11 +3,12 @@ import type { CommandToRun } from "../../agent/client/remote-command.ts";
 import { reasonOf, toVsockboxError, type VsockboxError } from "../../errors.ts";
 import { STATUS_BROKEN_PIPE, STATUS_TIMED_OUT } from "../../process/exit-status.ts";
 import { isBrokenPipe, StandardOutput } from "../../io/stdio.ts";
-import type { Arguments } from "../../ui/command.ts";
 import { say } from "../../ui/report.ts";
 import { ExecControl } from "./exec-control.ts";
 import { eventOutput, type ExecOutput } from "../shared/json-output.ts";
 import { runCommand } from "./exec-run.ts";
+import { readAddress } from "../shared/address-kind.ts";
+import type { ExecValues } from "./exec-arguments.ts";
 import { type AgentTarget, agentTarget } from "../shared/target.ts";
 
 /** How the command ended in one guest. */
@@ -25,12 +26,12 @@ interface Outcome {
  * @returns 0 where it was 0 everywhere, else the largest status.
  */
 export async function runOnMany(
-  args: Arguments,
+  args: ExecValues,
   names: readonly string[],
   request: CommandToRun,
   timeoutMs: number | undefined,
 ): Promise<number> {
-  const json = args.flag("json");
+  const json = args.json;
   const outputs = { stdout: new StandardOutput(1), stderr: new StandardOutput(2) };
   const controls = names.map(() => new ExecControl());
   const width = Math.max(...names.map((name) => name.length));
@@ -41,7 +42,13 @@ export async function runOnMany(
         const output = json
           ? eventOutput(outputs.stdout, { target: name })
           : prefixedOutput(name.padEnd(width), outputs);
-        return runOn(agentTarget(args, name, control.signal), request, control, output, timeoutMs);
+        return runOn(
+          agentTarget(args, readAddress(name), control.signal),
+          request,
+          control,
+          output,
+          timeoutMs,
+        );
       }),
     );
     if (!json) summarize(outcomes);

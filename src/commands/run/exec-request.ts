@@ -5,20 +5,20 @@ import { collectSettings } from "../../process/env-file.ts";
 import { ownSettings } from "../../process/environment.ts";
 import { rawArguments, rawWords } from "../../process/raw-arguments.ts";
 import { parseSandbox } from "../../process/sandbox/sandbox.ts";
+import type { ExecValues, SettingsValues } from "./exec-arguments.ts";
 import type { Program } from "../../protocols/agent/program.ts";
-import type { Arguments } from "../../ui/command.ts";
 
 /**
  * The command of `exec`.
  *
  * @throws {VsockboxError} USAGE, IO for an env file.
  */
-export function execRequest(args: Arguments): CommandToRun {
+export function execRequest(args: ExecValues): CommandToRun {
   return {
     program: programOf(args),
-    env: commandSettings(args),
+    env: commandSettings(args, args.envFile),
     workingDir: commandDirectory(args),
-    user: args.string("user"),
+    user: args.user,
     sandbox: sandboxOf(args),
     tty: undefined,
     input: false,
@@ -26,24 +26,27 @@ export function execRequest(args: Arguments): CommandToRun {
 }
 
 /** `--env-file` and `--env`. */
-export function commandSettings(args: Arguments): Uint8Array[] {
-  return collectSettings(args.list("env-file"), rawWords(args.list("env")), ownSettings());
+export function commandSettings(
+  { env }: SettingsValues,
+  envFiles: readonly string[] = [],
+): Uint8Array[] {
+  return collectSettings(envFiles, rawWords(env), ownSettings());
 }
 
 /** `--cwd`. */
-export function commandDirectory(args: Arguments): Uint8Array | undefined {
-  const directory = args.string("cwd");
+export function commandDirectory(args: SettingsValues): Uint8Array | undefined {
+  const directory = args.cwd;
   return directory === undefined ? undefined : rawWords([directory])[0];
 }
 
 /** Checked here as well: an error of ours is more precise than one from the guest. */
-function sandboxOf(args: Arguments): string[] | undefined {
-  const list = args.string("sandbox");
+function sandboxOf(args: ExecValues): string[] | undefined {
+  const list = args.sandbox;
   return list === undefined ? undefined : parseSandbox(list.split(",").map((word) => word.trim()));
 }
 
-function programOf(args: Arguments): Program {
-  const line = args.string("shell");
+function programOf(args: ExecValues): Program {
+  const line = args.shell;
   const fail = (message: string): never => {
     throw new VsockboxError({
       code: "USAGE",
@@ -53,10 +56,9 @@ function programOf(args: Arguments): Program {
     });
   };
   if (line === undefined) {
-    if (args.rest.length === 0) fail("the command is missing");
-    return { kind: "vector", argv: rawArguments(args.rest.length, args.rest) };
+    if (args.words.length === 0) fail("the command is missing");
+    return { kind: "vector", argv: rawArguments(args.words.length, args.words) };
   }
-  if (args.rest.length > 0) fail("--shell and a command exclude each other");
   const [bytes] = rawWords([line]);
   if (bytes === undefined || bytes.length === 0) return fail("--shell has an empty line");
   return { kind: "shell-line", line: bytes };

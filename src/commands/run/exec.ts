@@ -4,85 +4,30 @@ import type { CommandToRun } from "../../agent/client/remote-command.ts";
 import { VsockboxError } from "../../errors.ts";
 import { STATUS_BROKEN_PIPE, STATUS_TIMED_OUT } from "../../process/exit-status.ts";
 import { isBrokenPipe, standardInput, StandardOutput } from "../../io/stdio.ts";
-import type { Arguments, Command } from "../../ui/command.ts";
 import { say } from "../../ui/report.ts";
 import { ExecControl } from "./exec-control.ts";
 import { detachCommand } from "./exec-detach.ts";
 import { runOnMany } from "./exec-many.ts";
 import { eventOutput, type ExecOutput } from "../shared/json-output.ts";
+import { formatDuration } from "../../text/units.ts";
+import { readAddress } from "../shared/address-kind.ts";
+import { execArguments, type ExecValues } from "./exec-arguments.ts";
 import { execRequest } from "./exec-request.ts";
 import { runCommand } from "./exec-run.ts";
-import { agentArguments, agentTarget, durationOption } from "../shared/target.ts";
+import { agentTarget } from "../shared/target.ts";
 import { runOnTerminal } from "../shared/remote-terminal.ts";
-import { SANDBOX_WORDS } from "../../process/sandbox/sandbox.ts";
+import { defineCommand } from "../../ui/command-definition.ts";
 
-export const command: Command = {
+export const command = defineCommand({
   name: "exec",
-  description: "Run a command in a guest: its input, output and exit status become yours",
-  args: {
-    target: {
-      type: "positional",
-      required: true,
-      description: "The agent's address; several with commas between",
-    },
-    shell: {
-      type: "string",
-      alias: "c",
-      valueHint: "LINE",
-      description: "Run a line in the user's shell of the guest instead of a command",
-    },
-    env: {
-      type: "string",
-      alias: "e",
-      valueHint: "NAME=VALUE",
-      repeatable: true,
-      description: "Set a variable for the command; NAME alone passes on your own value",
-    },
-    "env-file": {
-      type: "string",
-      valueHint: "FILE",
-      repeatable: true,
-      description: "Set the variables of a file, a NAME=VALUE each line",
-    },
-    cwd: { type: "string", alias: "w", valueHint: "DIR", description: "Run it in this directory" },
-    user: {
-      type: "string",
-      alias: "u",
-      valueHint: "USER",
-      description: "Run it as uid, uid:gid or a name of the guest",
-    },
-    timeout: {
-      type: "string",
-      valueHint: "TIME",
-      description: "End it after this long (1.5, 500ms, 2m; 0: never) and exit with 124",
-    },
-    "no-stdin": { type: "boolean", alias: "n", description: "Give it an empty input" },
-    tty: {
-      type: "boolean",
-      alias: "t",
-      description: "Run it on a terminal, joined to yours; output may be redirected, input not",
-    },
-    interactive: {
-      type: "boolean",
-      alias: "i",
-      description:
-        "With --detach: keep its input open for attach; otherwise input is always passed on",
-    },
-    detach: {
-      type: "boolean",
-      alias: "d",
-      description: "Leave it running in the guest and print its id",
-    },
-    name: { type: "string", valueHint: "NAME", description: "With --detach: a name for its id" },
-    sandbox: {
-      type: "string",
-      valueHint: "LIST",
-      description: `Confine it: ${SANDBOX_WORDS}`,
-    },
-    ...agentArguments,
-    json: { type: "boolean", description: "Print output and exit status as JSON lines" },
+  group: "Run commands",
+  summary: "Run a command in a guest",
+  args: execArguments,
+  conflicts: {
+    detach: ["timeout"],
+    tty: ["json", "noStdin", "timeout"],
+    shell: ["words"],
   },
-  restName: "COMMAND…",
   examples: [
     { command: "vsockbox exec 3 -- uname -a", explanation: "In the VM with CID 3" },
     {
@@ -117,34 +62,32 @@ export const command: Command = {
   ],
   async run(args) {
     const request = execRequest(args);
-    const names = splitTargets(args.required("target"));
+    const names = splitTargets(args.target);
     const [name] = names;
-    if (args.flag("detach")) {
-      refuseTogether(args, "detach", ["timeout"]);
+    if (args.detach) {
       return detachCommand(args, names, request);
     }
-    if (args.flag("tty")) {
-      refuseTogether(args, "tty", ["json", "no-stdin", "timeout"]);
+    if (args.tty) {
       if (names.length > 1) throw usage("--tty needs a single target");
-      return runOnTerminal(agentTarget(args, name), request);
+      return runOnTerminal(agentTarget(args, readAddress(name)), request);
     }
-    const timeoutMs = durationOption(args, "timeout");
+    const timeoutMs = args.timeout || undefined;
     return names.length > 1
       ? runOnMany(args, names, request, timeoutMs)
       : runOnOne(args, name, request, timeoutMs);
   },
-};
+});
 
 async function runOnOne(
-  args: Arguments,
+  args: ExecValues,
   name: string,
   request: CommandToRun,
   timeoutMs: number | undefined,
 ): Promise<number> {
   using control = new ExecControl();
-  const target = agentTarget(args, name, control.signal);
-  const output = args.flag("json") ? eventOutput(new StandardOutput(1)) : plainOutput();
-  const openInput = args.flag("no-stdin") ? undefined : standardInput;
+  const target = agentTarget(args, readAddress(name), control.signal);
+  const output = args.json ? eventOutput(new StandardOutput(1)) : plainOutput();
+  const openInput = args.noStdin ? undefined : standardInput;
   try {
     const status = await runCommand(target, { request, openInput, control, output, timeoutMs });
     if (control.timedOut) say(outOfTime(args));
@@ -156,15 +99,15 @@ async function runOnOne(
     }
     if (control.interruptStatus !== undefined) return control.interruptStatus;
     if (isBrokenPipe(thrown)) return STATUS_BROKEN_PIPE;
-    if (args.flag("json") && thrown instanceof VsockboxError) {
+    if (args.json && thrown instanceof VsockboxError) {
       await output.onError(thrown);
     }
     throw thrown;
   }
 }
 
-function outOfTime(args: Arguments): string {
-  return `vsockbox: the command was ended: it ran longer than --timeout ${args.string("timeout")}`;
+function outOfTime(args: ExecValues): string {
+  return `vsockbox: the command was ended: it ran longer than --timeout ${formatDuration(args.timeout ?? 0)}`;
 }
 
 /** An address, or several with commas between; a socket's path may itself have commas. */
@@ -178,11 +121,6 @@ function splitTargets(text: string): [string, ...string[]] {
 
 function usage(message: string): VsockboxError {
   return new VsockboxError({ code: "USAGE", operation: "exec", message });
-}
-
-function refuseTogether(args: Arguments, option: string, others: readonly string[]): void {
-  const other = others.find((name) => args.flag(name) || args.string(name) !== undefined);
-  if (other !== undefined) throw usage(`--${option} and --${other} exclude each other`);
 }
 
 function plainOutput(): ExecOutput {

@@ -2,18 +2,19 @@
 import { AgentClient } from "../../agent/client/agent-client.ts";
 import { showPath } from "../../files/bytes-path.ts";
 import { numberField, textField } from "../../protocols/agent/json-fields.ts";
-import type { Command } from "../../ui/command.ts";
 import { print, printJson } from "../../ui/report.ts";
 import { table } from "../../text/table.ts";
 import { formatUptime } from "../../text/units.ts";
 import { jsonArgument } from "../shared/connect-options.ts";
-import { agentArguments, agentTarget } from "../shared/target.ts";
+import { agentArguments, targetArgument, agentTarget } from "../shared/target.ts";
+import { defineCommand } from "../../ui/command-definition.ts";
 
-export const command: Command = {
+export const command = defineCommand({
   name: "ps",
-  description: "List an agent's detached sessions",
+  group: "Run commands",
+  summary: "List an agent's detached sessions",
   args: {
-    target: { type: "positional", required: true, description: "The agent's address" },
+    ...targetArgument,
     ...agentArguments,
     ...jsonArgument,
   },
@@ -22,11 +23,11 @@ export const command: Command = {
     { command: "vsockbox ps web --json", explanation: "A JSON object a session" },
   ],
   async run(args) {
-    const { address, options } = agentTarget(args, args.required("target"));
+    const { address, options } = agentTarget(args, args.target);
     await using client = await AgentClient.connect(address, options);
     const { sessions } = await client.request({ op: "sessions" });
     const list: unknown[] = Array.isArray(sessions) ? sessions : [];
-    if (args.flag("json")) {
+    if (args.json) {
       for (const session of list) printJson(session);
       return 0;
     }
@@ -41,4 +42,4 @@ export const command: Command = {
     for (const line of table(["ID", "NAME", "PID", "STATE", "TIME", "COMMAND"], rows)) print(line);
     return 0;
   },
-};
+});

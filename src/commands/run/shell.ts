@@ -1,28 +1,18 @@
 /** `vsockbox shell`: an interactive shell in the guest. */
 import { commandSettings, commandDirectory } from "./exec-request.ts";
-import type { Command } from "../../ui/command.ts";
-import { agentArguments, agentTarget } from "../shared/target.ts";
+import { settingsArguments, userArgument } from "./exec-arguments.ts";
+import { agentArguments, targetArgument, agentTarget } from "../shared/target.ts";
 import { runOnTerminal } from "../shared/remote-terminal.ts";
+import { defineCommand } from "../../ui/command-definition.ts";
 
-export const command: Command = {
+export const command = defineCommand({
   name: "shell",
-  description: "Open the login shell of a user of a guest, on your terminal",
+  group: "Run commands",
+  summary: "Open a login shell in a guest",
   args: {
-    target: { type: "positional", required: true, description: "The agent's address" },
-    user: {
-      type: "string",
-      alias: "u",
-      valueHint: "USER",
-      description: "As uid, uid:gid or a name of the guest",
-    },
-    env: {
-      type: "string",
-      alias: "e",
-      valueHint: "NAME=VALUE",
-      repeatable: true,
-      description: "Set a variable; NAME alone passes on your own value",
-    },
-    cwd: { type: "string", alias: "w", valueHint: "DIR", description: "Begin in this directory" },
+    ...targetArgument,
+    ...settingsArguments,
+    user: userArgument.user,
     ...agentArguments,
   },
   examples: [
@@ -36,13 +26,13 @@ export const command: Command = {
     },
   ],
   run: (args) =>
-    runOnTerminal(agentTarget(args, args.required("target")), {
+    runOnTerminal(agentTarget(args, args.target), {
       program: { kind: "login-shell" },
       workingDir: commandDirectory(args),
       env: commandSettings(args),
-      user: args.string("user"),
+      user: args.user,
       sandbox: undefined,
       tty: undefined,
       input: true,
     }),
-};
+});

@@ -1,14 +1,16 @@
 /** `vsockbox shutdown`: ends a guest whose init is the agent. */
 import { AgentClient } from "../../agent/client/agent-client.ts";
-import type { Command } from "../../ui/command.ts";
-import { agentArguments, agentTarget } from "../shared/target.ts";
+import { agentArguments, targetArgument, agentTarget } from "../shared/target.ts";
+import { flag } from "../../ui/argument.ts";
+import { defineCommand } from "../../ui/command-definition.ts";
 
-export const command: Command = {
+export const command = defineCommand({
   name: "shutdown",
-  description: "Power off or reboot a guest whose init is `vsockbox agent --init`",
+  group: "Run commands",
+  summary: "Power off or reboot a guest whose init is the agent",
   args: {
-    target: { type: "positional", required: true, description: "The agent's address" },
-    reboot: { type: "boolean", description: "Start it again" },
+    ...targetArgument,
+    reboot: flag({ summary: "Reboot instead of powering off" }),
     ...agentArguments,
   },
   examples: [
@@ -19,9 +21,9 @@ export const command: Command = {
     { command: "vsockbox shutdown 3 --reboot", explanation: "Starts it again" },
   ],
   async run(args) {
-    const { address, options } = agentTarget(args, args.required("target"));
+    const { address, options } = agentTarget(args, args.target);
     await using client = await AgentClient.connect(address, options);
-    await client.request({ op: "power", action: args.flag("reboot") ? "reboot" : "poweroff" });
+    await client.request({ op: "power", action: args.reboot ? "reboot" : "poweroff" });
     return 0;
   },
-};
+});

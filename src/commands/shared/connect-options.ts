@@ -1,40 +1,52 @@
 /** Arguments and habits that several commands share. */
 import { profileOf } from "../../config/profiles.ts";
 import { parseSocketOwners, SOCKET_OWNER_VARIABLE } from "../../config/socket-owners.ts";
-import { parseAllowedCids, withLocal, type AllowedCids } from "../../net/allow-cid.ts";
+import { readAllowedCids, withLocal, type AllowedCids } from "../../net/allow-cid.ts";
 import { DEFAULT_CONNECT_TIMEOUT_MS, type DialOptions } from "../../net/dial.ts";
 import type { SocketOwners } from "../../net/socket-owner.ts";
-import { parseDuration, parseSize } from "../../text/quantities.ts";
-import type { Arguments, ArgumentSpec } from "../../ui/command.ts";
+import { say } from "../../ui/report.ts";
+import { flag, option, type ArgumentValues } from "../../ui/argument.ts";
+import { word, DURATION, SIZE, type ValueKind } from "../../ui/value-kind.ts";
 
 /** `--json`. */
 export const jsonArgument = {
-  json: { type: "boolean", description: "Print JSON instead of text" },
-} as const satisfies Record<string, ArgumentSpec>;
+  json: flag({ summary: "Print JSON instead of text" }),
+};
+
+/** The heading of options about reaching an address. */
+export const CONNECTION = "Connection options";
+
+/** The heading of options that limit what a service does. */
+export const LIMITS = "Limits";
 
 /** `--connect-timeout`. */
 export const connectTimeoutArgument = {
-  "connect-timeout": {
-    type: "string",
-    valueHint: "TIME",
-    description: `Give up after this long without a connection, or an answer to it (default ${DEFAULT_CONNECT_TIMEOUT_MS / 1000}s)`,
-  },
-} as const satisfies Record<string, ArgumentSpec>;
+  connectTimeout: option(DURATION, {
+    heading: CONNECTION,
+    default: DEFAULT_CONNECT_TIMEOUT_MS,
+    summary: "Give up after this long without a connection, or an answer to it",
+  }),
+};
 
 /** `--allow-socket-owner`. */
 export const socketOwnerArgument = {
-  "allow-socket-owner": {
-    type: "string",
-    valueHint: "USER",
-    description: `Also connect to Unix sockets on which this user listens, or \`any\` (default: your own and root; also ${SOCKET_OWNER_VARIABLE}, or socket_owner of the profile)`,
-  },
-} as const satisfies Record<string, ArgumentSpec>;
+  allowSocketOwner: option(word("USER"), {
+    heading: CONNECTION,
+    defaultText: "your own and root",
+    summary: `Also connect to Unix sockets on which this user listens, or \`any\`; also ${SOCKET_OWNER_VARIABLE}, or socket_owner of the profile`,
+  }),
+};
 
 /** `--connect-timeout` and `--allow-socket-owner`: {@link dialOptions} reads them. */
 export const dialArguments = {
+  verbose: flag({
+    short: "v",
+    summary:
+      "Print the address, the steps of the connection and the time of each to standard error",
+  }),
   ...connectTimeoutArgument,
   ...socketOwnerArgument,
-} as const satisfies Record<string, ArgumentSpec>;
+};
 
 /**
  * Reads {@link socketOwnerArgument}.
@@ -42,69 +54,65 @@ export const dialArguments = {
  * @param target the address as it was written, which may name a profile.
  * @throws {VsockboxError} CONFIG for a user who does not exist.
  */
-export function socketOwners(args: Arguments, target: string | undefined): SocketOwners {
-  const option = args.string("allow-socket-owner");
-  if (option !== undefined) return parseSocketOwners(option, "--allow-socket-owner");
+export function socketOwners(
+  args: ArgumentValues<typeof socketOwnerArgument>,
+  target: string | undefined,
+): SocketOwners {
+  const given = args.allowSocketOwner;
+  if (given !== undefined) return parseSocketOwners(given, "--allow-socket-owner");
   const profile = target === undefined ? undefined : profileOf(target)?.socketOwner;
   if (profile !== undefined) return parseSocketOwners(profile, "socket_owner");
   const variable = process.env[SOCKET_OWNER_VARIABLE] ?? "";
   return variable === "" ? [] : parseSocketOwners(variable, SOCKET_OWNER_VARIABLE);
 }
 
+/** Returns a function that prints each step with the time since this call. */
+export function stepPrinter(): (step: string) => void {
+  const begin = performance.now();
+  return (step) => say(`vsockbox: ${(performance.now() - begin).toFixed(1)} ms: ${step}`);
+}
+
 /** Reads {@link dialArguments} for a target as it was written. */
 export function dialOptions(
-  args: Arguments,
+  args: ArgumentValues<typeof dialArguments>,
   target: string | undefined,
   signal?: AbortSignal,
 ): DialOptions {
-  const timeout = args.string("connect-timeout");
   return {
     signal,
     socketOwners: socketOwners(args, target),
-    timeoutMs: timeout === undefined ? undefined : parseDuration(timeout, "connect-timeout"),
+    timeoutMs: args.connectTimeout,
+    onStep: args.verbose ? stepPrinter() : undefined,
   };
 }
 
 /** Options of commands that receive files. */
 export const receiveArguments = {
-  "preserve-owner": {
-    type: "boolean",
-    description: "With -p, of files from a guest also keep set-ID bits and, as root, owners",
-  },
-  "max-size": {
-    type: "string",
-    valueHint: "SIZE",
-    description: "Receive no more than this in all, holes included, such as 500MiB",
-  },
-} as const satisfies Record<string, ArgumentSpec>;
+  preserveOwner: flag({
+    summary: "Keep set-ID bits too and, as root, owners of received files; implies --preserve",
+  }),
+  maxSize: option(SIZE, { summary: "Receive at most this much in all, holes included" }),
+};
 
-/**
- * Reads an option that is a size.
- *
- * @returns bytes; undefined without the option.
- * @throws {VsockboxError} USAGE.
- */
-export function sizeOption(args: Arguments, name: string): number | undefined {
-  const value = args.string(name);
-  return value === undefined ? undefined : parseSize(value, name);
-}
+/** CIDs with commas between, or `any`. */
+export const CID_LIST: ValueKind<AllowedCids> = {
+  valueName: "LIST",
+  expected: "CIDs or names with commas between, such as 2,local, or any",
+  parse: readAllowedCids,
+  format: (allowed) => (allowed === "any" ? allowed : [...allowed].join(",")),
+};
 
 /** `--allow-cid` and `--allow-local`. */
 export const allowArguments = {
-  "allow-cid": {
-    type: "string",
-    valueHint: "LIST",
-    description: "CIDs that may connect, with commas between, or `any`",
-  },
-  "allow-local": {
-    type: "boolean",
-    description: "Also let this machine itself (CID 1) connect",
-  },
-} as const satisfies Record<string, ArgumentSpec>;
+  allowCid: option(CID_LIST, { summary: "CIDs that may connect, with commas between, or `any`" }),
+  allowLocal: flag({ summary: "Also let this machine itself (CID 1) connect" }),
+};
 
 /** Reads {@link allowArguments}. */
-export function allowedCids(args: Arguments, byDefault: AllowedCids): AllowedCids {
-  const list = args.string("allow-cid");
-  const allowed = list === undefined ? byDefault : parseAllowedCids(list);
-  return args.flag("allow-local") ? withLocal(allowed) : allowed;
+export function allowedCids(
+  args: ArgumentValues<typeof allowArguments>,
+  byDefault: AllowedCids,
+): AllowedCids {
+  const allowed = args.allowCid ?? byDefault;
+  return args.allowLocal ? withLocal(allowed) : allowed;
 }

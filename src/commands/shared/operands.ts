@@ -6,23 +6,20 @@ import { AgentClient } from "../../agent/client/agent-client.ts";
 import { toVsockboxError } from "../../errors.ts";
 import { isBrokenPipe } from "../../io/stdio.ts";
 import { STATUS_BROKEN_PIPE } from "../../process/exit-status.ts";
-import type { Arguments } from "../../ui/command.ts";
-import { printJson, reportError } from "../../ui/report.ts";
-import { errorEvent } from "./json-error.ts";
+import { reportError } from "../../ui/report.ts";
+import { readAddress } from "./address-kind.ts";
 import { commandHint } from "./error-hints.ts";
-import { agentTarget } from "./target.ts";
+import { agentTarget, type AgentValues } from "./target.ts";
 
 /**
  * Does the work of each operand, in order.
  *
- * @param options `json`: prints the error of one of several as JSON too.
  * @returns the exit status: of the first failure, else 0; 141 as soon as nothing reads the output.
  * @throws {VsockboxError} what ends the whole command: ABORTED, an output that cannot be written.
  */
 export async function forEachOperand<T>(
   operands: readonly T[],
   work: (operand: T) => Promise<number | void>,
-  { json = false }: { json?: boolean } = {},
 ): Promise<number> {
   let status = 0;
   for (const operand of operands) {
@@ -35,7 +32,6 @@ export async function forEachOperand<T>(
       // A single operand's error is the command's own; the others fail for a reason of the host.
       const endsAll = error.code === "ABORTED" || error.operation === "write to";
       if (operands.length === 1 || endsAll) throw thrown;
-      if (json) printJson(errorEvent(thrown));
       const own = reportError(thrown, commandHint(thrown));
       status ||= own;
     }
@@ -45,10 +41,10 @@ export async function forEachOperand<T>(
 
 /** One connection a target, made when it is first needed. */
 export class AgentClients implements AsyncDisposable {
-  readonly #args: Arguments;
+  readonly #args: AgentValues;
   readonly #clients = new Map<string, Promise<AgentClient>>();
 
-  constructor(args: Arguments) {
+  constructor(args: AgentValues) {
     this.#args = args;
   }
 
@@ -60,7 +56,7 @@ export class AgentClients implements AsyncDisposable {
   get(target: string): Promise<AgentClient> {
     const known = this.#clients.get(target);
     if (known !== undefined) return known;
-    const { address, options } = agentTarget(this.#args, target);
+    const { address, options } = agentTarget(this.#args, readAddress(target));
     const connecting = AgentClient.connect(address, options);
     this.#clients.set(target, connecting);
     return connecting;

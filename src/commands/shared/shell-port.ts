@@ -1,21 +1,14 @@
 /** `-p` of vsock-shell's programs. */
 import { ANY } from "../../net/address.ts";
-import { parseInteger } from "../../text/quantities.ts";
-import type { Arguments, ArgumentSpec } from "../../ui/command.ts";
 import { SHELL_PORT } from "../../vsock-shell/ports.ts";
+import { option } from "../../ui/argument.ts";
+import { integer } from "../../ui/value-kind.ts";
 
 /** `--port`. */
 export const portArgument = {
-  port: {
-    type: "string",
-    alias: "p",
-    valueHint: "PORT",
-    description: `The port (default ${SHELL_PORT}; the C code has 9999)`,
-  },
-} as const satisfies Record<string, ArgumentSpec>;
-
-/** Reads {@link portArgument}. */
-export function portOption(args: Arguments): number | undefined {
-  const text = args.string("port");
-  return text === undefined ? undefined : parseInteger(text, "port", 0, ANY - 1);
-}
+  port: option(integer(0, ANY - 1, "PORT"), {
+    short: "p",
+    defaultText: String(SHELL_PORT),
+    summary: "The server's port; the C programs have 9999",
+  }),
+};

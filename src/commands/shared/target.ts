@@ -2,36 +2,44 @@
 import type { AgentDialOptions } from "../../agent/client/handshake.ts";
 import { DEFAULT_KEEPALIVE_MS, KEEPALIVE_MISSES } from "../../agent/channel/peer-liveness.ts";
 import { EXEC_PORT } from "../../agent/ports.ts";
-import { profileOf, resolveAddress } from "../../config/profiles.ts";
+import { profileOf } from "../../config/profiles.ts";
 import { readToken } from "../../config/token.ts";
 import { VsockboxError } from "../../errors.ts";
-import { formatAddress, type SocketAddress } from "../../net/address.ts";
-import { parseDuration } from "../../text/quantities.ts";
-import type { Arguments, ArgumentSpec } from "../../ui/command.ts";
-import { dialArguments, dialOptions } from "./connect-options.ts";
+import { formatAddress, type SocketAddress, withDefaultPort } from "../../net/address.ts";
+import { ADDRESS, type WrittenAddress } from "./address-kind.ts";
+import { CONNECTION, dialArguments, dialOptions } from "./connect-options.ts";
+import { flag, option, type ArgumentValues, operand } from "../../ui/argument.ts";
+import { FILE_OR_NONE, DURATION } from "../../ui/value-kind.ts";
 
 /** Names the token file of all agents that have none in their profile. */
 const TOKEN_FILE_VARIABLE = "VSOCKBOX_TOKEN_FILE";
 
+/** The operand of a command for one agent. */
+export const targetArgument = {
+  target: operand(ADDRESS, { summary: "The agent's address, or the name of a profile" }),
+};
+
 /** What every command that connects to agents accepts. */
 export const agentArguments = {
   ...dialArguments,
-  keepalive: {
-    type: "string",
-    valueHint: "TIME",
-    description: `Ping a silent agent this often, and give up after ${KEEPALIVE_MISSES} times without an answer; 0: never (default ${DEFAULT_KEEPALIVE_MS / 1000}s)`,
-  },
-  "token-file": {
-    type: "string",
-    valueHint: "FILE",
-    description: `The agent's token, where it wants one (also ${TOKEN_FILE_VARIABLE}, or token_file of the profile)`,
-  },
-  "allow-clear-token": {
-    type: "boolean",
-    description:
-      "Send the token in clear to an agent of vsockbox 0.1, though it cannot prove that it knows it",
-  },
-} as const satisfies Record<string, ArgumentSpec>;
+  keepalive: option(DURATION, {
+    heading: CONNECTION,
+    default: DEFAULT_KEEPALIVE_MS,
+    summary: `Ping a silent agent this often, and disconnect after ${KEEPALIVE_MISSES} pings without an answer; 0: never`,
+  }),
+  tokenFile: option(FILE_OR_NONE, {
+    heading: CONNECTION,
+    summary: `Read the agent's token from this file; also ${TOKEN_FILE_VARIABLE}, or token_file of the profile`,
+  }),
+  allowClearToken: flag({
+    heading: CONNECTION,
+    summary:
+      "Send the token in clear to an agent of vsockbox 0.1, which cannot prove that it knows the token",
+  }),
+};
+
+/** The values of {@link agentArguments}. */
+export type AgentValues = ArgumentValues<typeof agentArguments>;
 
 /** An agent, ready to be dialled. */
 export interface AgentTarget {
@@ -46,24 +54,23 @@ export interface AgentTarget {
  *
  * @throws {VsockboxError} USAGE, CONFIG.
  */
-export function agentTarget(args: Arguments, name: string, signal?: AbortSignal): AgentTarget {
+export function agentTarget(
+  args: AgentValues,
+  { text, address }: WrittenAddress,
+  signal?: AbortSignal,
+): AgentTarget {
   const tokenFile =
-    args.string("token-file") ?? profileOf(name)?.tokenFile ?? process.env[TOKEN_FILE_VARIABLE];
+    args.tokenFile ?? profileOf(text)?.tokenFile ?? process.env[TOKEN_FILE_VARIABLE];
   return {
-    name,
-    address: resolveAddress(name, EXEC_PORT),
+    name: text,
+    address: withDefaultPort(address, EXEC_PORT),
     options: {
-      ...dialOptions(args, name, signal),
-      keepaliveMs: keepaliveOption(args),
+      ...dialOptions(args, text, signal),
+      keepaliveMs: args.keepalive,
       token: tokenFile === undefined || tokenFile === "" ? undefined : readToken(tokenFile),
-      allowsClearToken: args.flag("allow-clear-token"),
+      allowsClearToken: args.allowClearToken,
     },
   };
-}
-
-function keepaliveOption(args: Arguments): number | undefined {
-  const text = args.string("keepalive");
-  return text === undefined ? undefined : parseDuration(text, "keepalive");
 }
 
 /** The target as messages show it. */
@@ -111,8 +118,8 @@ export function parseOperand(word: Uint8Array): Operand {
  * @throws {VsockboxError} USAGE.
  */
 export function remoteOperand(command: string, word: Uint8Array): Operand & { kind: "remote" } {
-  const operand = parseOperand(word);
-  if (operand.kind === "remote") return operand;
+  const parsed = parseOperand(word);
+  if (parsed.kind === "remote") return parsed;
   throw new VsockboxError({
     code: "USAGE",
     operation: command,
@@ -120,10 +127,4 @@ export function remoteOperand(command: string, word: Uint8Array): Operand & { ki
     message: "it names no guest",
     hint: `write TARGET:PATH, as in \`vsockbox ${command} 3:/etc/hosts\``,
   });
-}
-
-/** Reads a duration option; undefined where it is not given or 0. */
-export function durationOption(args: Arguments, name: string): number | undefined {
-  const text = args.string(name);
-  return text === undefined ? undefined : parseDuration(text, name) || undefined;
 }

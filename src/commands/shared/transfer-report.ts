@@ -1,8 +1,6 @@
 /** What came of a transfer, in words. */
-import type { FileFailures } from "../../agent/transfer/file-failures.ts";
 import type { TransferSummary } from "../../agent/transfer/transfer.ts";
 import { VsockboxError } from "../../errors.ts";
-import { SilentCloseError } from "../../net/silent-close.ts";
 import { say } from "../../ui/report.ts";
 import { formatBytes } from "../../text/units.ts";
 
@@ -21,8 +19,8 @@ export function reportTransfer(summary: TransferSummary, seconds: number, quiet:
 }
 
 /** Prints the errors of single files. */
-export function printErrors({ errors, errorCount }: FileFailures): void {
-  for (const { message } of errors) say(`vsockbox: ${message}`);
+export function printErrors({ errors, errorCount }: TransferSummary): void {
+  for (const error of errors) say(`vsockbox: ${error}`);
   const unlisted = errorCount - errors.length;
   if (unlisted > 0) say(`vsockbox: and ${unlisted} more errors`);
 }
@@ -30,7 +28,6 @@ export function printErrors({ errors, errorCount }: FileFailures): void {
 /** A copy that the connection broke can go on where it stopped. */
 export function withResumeHint(thrown: unknown, resumes: boolean): unknown {
   if (!(thrown instanceof VsockboxError) || thrown.code !== "TRANSPORT") return thrown;
-  if (thrown instanceof SilentCloseError) return thrown;
   return new VsockboxError({
     code: thrown.code,
     operation: "copy",

@@ -1,16 +1,4 @@
-/**
- * The vhost-user back end of a device: the Unix socket that the VMM connects to, its messages, and the
- * guest's memory.
- *
- * VhostBackend (protocols/vhost-user) validates each message and returns actions; this class performs
- * them. Replies and memory are its own part, actions on queues go to the device. One VMM is connected at a
- * time; further ones are refused. A VMM is not trusted: a message that breaks the protocol, or an action
- * that fails, disconnects it, and all descriptors that came with it are closed.
- *
- * At the end of a connection the queues are processed once more (`onDisconnecting`), then they stop, the
- * memory is unmapped, and `onDisconnected` is called. The socket goes on to listen: a VMM that
- * was restarted connects again.
- */
+/** The VMM's side of a device: the Unix socket it connects to, its messages, and the guest's memory. */
 import { reasonOf } from "../../errors.ts";
 import { EPOLLIN, EPOLLRDHUP } from "../../ffi/epoll.ts";
 import { ERRNO } from "../../ffi/errno.ts";
@@ -25,65 +13,66 @@ import { Acceptor } from "../../io/acceptor.ts";
 import type { EventLoop } from "../../io/event-loop.ts";
 import { GuestMemory } from "./guest-memory.ts";
 
-/** Actions on the queues, which the device performs. */
+/** What of the actions is the rings' business. */
 export type RingAction = Extract<
   VhostAction,
   { kind: "start" | "stop" | "enable" | "kick" | "call" | "reset" }
 >;
 
-/** Reads from one VMM before others are served; a message needs two. */
+/** Reads from one VMM before the others have a turn; a message takes two. */
 const READS_PER_ROUND = 64;
 
-/** Receives the events of a VMM's connection. */
+/** Who is told of what the VMM does. */
 export interface VmmHandlers {
-  /** Performs an action on the queues; if it throws, the VMM is disconnected. */
+  /** Something about the rings; what it throws drops the VMM. */
   onRing(action: RingAction): void;
-  onConnected(): void;
-  /** Called while the queues still run; an error counts as the VMM's fault. */
-  onDisconnecting(): void;
-  /** Called after the queues have stopped and the memory is unmapped. */
-  onDisconnected(reason: string, isFault: boolean): void;
-  /** Called when another VMM was refused. */
-  onRefused(): void;
-  /** Reports a fault of the listening socket. */
+  /** A VMM has connected. */
+  onVmmConnected(): void;
+  /** The VMM has gone; the rings run for this one moment more. What it throws is the VMM's fault. */
+  onVmmClosing(): void;
+  /** The VMM is gone. Rings have stopped, and the memory is unmapped. */
+  onVmmDisconnected(why: string, isFault: boolean): void;
+  /** Another VMM was turned away. */
+  onVmmRefused(): void;
+  /** Something is wrong with the socket. */
   onWarning(message: string): void;
 }
 
-/** Options of {@link VmmConnection}. */
+/** What a {@link VmmConnection} is made of. */
 export interface VmmConnectionOptions {
-  /** The Unix socket, which is closed and removed with the connection. */
+  /** The Unix socket, which is closed and removed with the link. */
   listener: UnixListener;
   /** The device's configuration space. */
   config: Uint8Array;
-  /** Size of the largest queue that is accepted. */
+  /** Largest ring that is accepted. */
   maxRingEntries: number;
-  /** Returns the next index in the available ring of a queue that is about to stop. */
+  /** Where a ring that runs has got to, asked when it is about to stop. */
   lastAvailable: (ring: number) => number;
 }
 
-/** The connection with one VMM at a time. */
+/** One VMM at a time. */
 export class VmmConnection {
   readonly memory = new GuestMemory();
   readonly #loop: EventLoop;
-  readonly #handlers: VmmHandlers;
+  readonly #owner: VmmHandlers;
   readonly #listener: UnixListener;
   readonly #acceptor: Acceptor;
   readonly #backend: VhostBackend;
   #fd: number | undefined;
   #reader = new MessageReader();
 
-  /** Accepts from the first round of the loop on. */
-  constructor(loop: EventLoop, handlers: VmmHandlers, options: VmmConnectionOptions) {
+  /** Accepts from the first round on. */
+  constructor(loop: EventLoop, owner: VmmHandlers, options: VmmConnectionOptions) {
     const { listener, ...backendOptions } = options;
     this.#loop = loop;
-    this.#handlers = handlers;
+    this.#owner = owner;
     this.#backend = new VhostBackend(backendOptions);
     this.#listener = listener;
     this.#acceptor = new Acceptor(loop, {
       fd: listener.fd,
       address: listener.path,
       onAccept: (fd) => this.#onAccept(fd),
-      warn: (message) => handlers.onWarning(message),
+      warn: (message) => owner.onWarning(message),
     });
   }
 
@@ -92,25 +81,25 @@ export class VmmConnection {
     return this.#fd !== undefined;
   }
 
-  /** The offered features that the driver has accepted. */
+  /** What the driver has taken of the features that were offered. */
   get features(): bigint {
     return this.#backend.features;
   }
 
   #onAccept(fd: number): void {
-    // A VMM that was restarted may be accepted before the end of its old connection was read.
+    // One that begins again may be heard of before its own end is.
     if (this.#fd !== undefined) this.#onReadable(this.#fd);
     if (this.#fd !== undefined) {
-      this.#handlers.onRefused();
+      this.#owner.onVmmRefused();
       return closeDescriptor(fd);
     }
     this.#fd = fd;
     this.#reader = new MessageReader();
-    this.#handlers.onConnected();
+    this.#owner.onVmmConnected();
     this.#loop.add(fd, EPOLLIN | EPOLLRDHUP, () => this.#onReadable(fd));
   }
 
-  /** Called in every round; `now` is performance.now(). */
+  /** Called in every round. */
   onTime(now: number): void {
     this.#acceptor.onTime(now);
   }
@@ -122,7 +111,7 @@ export class VmmConnection {
         const { count, fds } = receiveWithDescriptors(fd, buffer);
         if (count === -ERRNO.EAGAIN) return;
         if (count <= 0) {
-          this.#handlers.onDisconnecting();
+          this.#owner.onVmmClosing();
           return this.drop("the VMM has disconnected", false);
         }
         const message = this.#reader.push(buffer.subarray(0, count), fds);
@@ -139,11 +128,11 @@ export class VmmConnection {
       actions = this.#backend.handle(message);
     } catch (thrown) {
       this.#refuse(fd, message);
-      for (const received of message.fds) closeDescriptor(received);
+      for (const given of message.fds) closeDescriptor(given);
       throw thrown;
     }
     try {
-      this.#performAll(actions);
+      this.#carryOut(actions);
     } catch (thrown) {
       this.#refuse(fd, message);
       throw thrown;
@@ -155,10 +144,10 @@ export class VmmConnection {
     if (refusal !== undefined) writeDescriptor(fd, refusal);
   }
 
-  #performAll(actions: VhostAction[]): void {
+  #carryOut(actions: VhostAction[]): void {
     for (const [index, action] of actions.entries()) {
       try {
-        this.#perform(action);
+        this.#do(action);
       } catch (thrown) {
         for (const left of actions.slice(index + 1)) {
           for (const fd of descriptorsOf(left)) closeDescriptor(fd);
@@ -168,7 +157,7 @@ export class VmmConnection {
     }
   }
 
-  #perform(action: VhostAction): void {
+  #do(action: VhostAction): void {
     switch (action.kind) {
       case "reply":
         if (this.#fd !== undefined) writeDescriptor(this.#fd, action.bytes);
@@ -185,34 +174,27 @@ export class VmmConnection {
       case "err":
       case "features":
         return;
-      case "start":
-      case "stop":
-      case "enable":
-      case "kick":
-      case "call":
-      case "reset":
-        return this.#handlers.onRing(action);
       default:
-        action satisfies never;
+        return this.#owner.onRing(action);
     }
   }
 
-  /** Disconnects the VMM; the next one may connect. */
-  drop(reason: string, isFault: boolean): void {
+  /** Ends the VMM's connection; the next one may come. */
+  drop(why: string, isFault: boolean): void {
     const fd = this.#fd;
     if (fd === undefined) return;
-    for (const received of this.#reader.takeDescriptors()) closeDescriptor(received);
+    for (const given of this.#reader.takeDescriptors()) closeDescriptor(given);
     try {
-      this.#performAll(this.#backend.end());
+      this.#carryOut(this.#backend.end());
     } finally {
       this.#fd = undefined;
       this.#loop.remove(fd);
       closeDescriptor(fd);
-      this.#handlers.onDisconnected(reason, isFault);
+      this.#owner.onVmmDisconnected(why, isFault);
     }
   }
 
-  /** Disconnects the VMM and removes the socket. */
+  /** Drops the VMM and removes the socket. */
   close(): void {
     this.drop("the device ends", false);
     this.#acceptor.close();

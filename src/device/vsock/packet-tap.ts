@@ -1,15 +1,15 @@
-/** An observer of the packets of a VM, such as a capture. */
+/** Somebody who is shown the packets of a VM. */
 import type { PacketHeader } from "../../protocols/virtio-vsock/packet.ts";
 import type { MemoryTable, PieceList } from "../vhost-user/memory-table.ts";
 
-/** Receives every packet of a VM, in both directions. */
+/** Told of every packet of a VM, whichever way it goes. */
 export interface PacketTap {
   /**
-   * Called with each packet; the arguments are valid only during the call.
+   * A packet on a ring. Nothing that is given may be kept.
    *
-   * @param headerBytes the encoded header.
-   * @param pieces the packet in guest memory, with its header.
-   * @param bytes the length of the payload according to the header.
+   * @param headerBytes the header as it is on the ring.
+   * @param pieces the packet in the guest's memory, with its header.
+   * @param bytes of payload that it says to have.
    */
   onPacket(
     header: PacketHeader,
@@ -18,6 +18,6 @@ export interface PacketTap {
     pieces: PieceList,
     bytes: number,
   ): void;
-  /** Called in every round of the event loop; `now` is performance.now(). */
+  /** Once a round of the loop. `now` is performance.now(). */
   onTime(now: number): void;
 }

@@ -1,27 +1,27 @@
-/** Rate limits of a VM, one for each direction. */
+/** How fast a VM may be, either way. */
 import { TokenBucket } from "./token-bucket.ts";
 
-/** Options of {@link RateLimits}. */
+/** Limits of one VM. */
 export interface RateLimitOptions {
-  /** Bytes of payload per second; undefined: no limit. */
+  /** Bytes of payload a second; undefined: no limit. */
   rateToGuest?: number | undefined;
   rateFromGuest?: number | undefined;
-  /** Bytes that may follow each other at once after a pause, in each direction. */
+  /** Bytes that may come at once after a pause, either way. */
   burst?: number | undefined;
 }
 
-/** The token buckets of both directions. */
+/** The buckets of both ways. */
 export class RateLimits {
   readonly toGuest: TokenBucket;
   readonly fromGuest: TokenBucket;
 
-  /** @param now in milliseconds, by the clock of {@link refill}. */
+  /** @param now in milliseconds, by the clock that {@link refill} goes by. */
   constructor({ rateToGuest, rateFromGuest, burst }: RateLimitOptions, now: number) {
     this.toGuest = new TokenBucket(rateToGuest, burst, now);
     this.fromGuest = new TokenBucket(rateFromGuest, burst, now);
   }
 
-  /** Adds the tokens of the time that has passed; called in every round. */
+  /** Once a round. */
   refill(now: number): void {
     this.toGuest.refill(now);
     this.fromGuest.refill(now);

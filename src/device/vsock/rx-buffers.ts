@@ -1,12 +1,6 @@
 /**
- * RX buffers: the chains that the guest's driver offers in the RX queue, each for one packet (header and
- * payload; virtio 1.2, 5.10.6).
- *
- * `peek` reads the next chain without consuming it; `vector` reads more of them if needed. Payload goes
- * into the chains first, by readv(2) or a copy, and `put` then writes the header, which returns the chain
- * to the driver. Chains that are not used stay known, so each descriptor is read once.
- *
- * Linux offers buffers of 4 KiB, so one system call fills up to {@link MAX_CHAINS} of them.
+ * Room in the guest for packets: the chains that wait in its receive ring. Many of them are filled by
+ * one system call, since Linux offers them with 4 KiB each.
  */
 import { VsockboxError } from "../../errors.ts";
 import { copyMemory } from "../../ffi/memory-copy.ts";
@@ -17,10 +11,10 @@ import type { PacketTap } from "./packet-tap.ts";
 import type { TokenBucket } from "./token-bucket.ts";
 import { Chain, type Virtqueue } from "../vhost-user/virtqueue.ts";
 
-/** Limit of chains that one system call fills. */
+/** Most chains that one system call fills. */
 export const MAX_CHAINS = 32;
 
-/** The next chains of the RX queue. */
+/** The chains that are looked at, without being taken before there is a packet in them. */
 export class RxBuffers {
   readonly #table: MemoryTable;
   readonly #chains: readonly Chain[];
@@ -28,21 +22,21 @@ export class RxBuffers {
   readonly #headerBytes = new Uint8Array(new ArrayBuffer(HEADER_BYTES));
   readonly #headerView = new DataView(this.#headerBytes.buffer);
   readonly #rate: TokenBucket;
-  #queue: Virtqueue | undefined;
-  /** The memory table's generation when the chains were read: a change makes their addresses invalid. */
+  #ring: Virtqueue | undefined;
+  /** Of the table, when the chains were read: their addresses are of no use after a change. */
   #generation = -1;
-  /** Index of the next chain in `#chains`, which is used as a ring. */
+  /** The next chain, in a ring of them. */
   #first = 0;
-  /** How many chains have been read and not used. */
+  /** How many chains are known: each is read once, however often it is looked at. */
   #count = 0;
-  /** Packets whose header and payload are in one descriptor: Linux from 6.2 on. */
+  /** Packets whose header and payload were put into one descriptor: Linux from 6.2 on. */
   singleDescriptorPackets = 0;
-  /** Receives every packet. */
+  /** Told of every packet, where somebody wants to know. */
   tap: PacketTap | undefined;
 
   /**
-   * @param entries size of the largest queue.
-   * @param rate limit of the payload to the guest.
+   * @param entries of the largest ring.
+   * @param rate what the guest is given is taken from it.
    */
   constructor(table: MemoryTable, entries: number, rate: TokenBucket) {
     this.#table = table;
@@ -51,29 +45,29 @@ export class RxBuffers {
   }
 
   /**
-   * Reads the next chain of a queue, unless it is known.
+   * Looks for a chain.
    *
-   * @returns false if the guest has offered none.
-   * @throws {VsockboxError} BAD_DATA for a broken queue, or a chain that is too short for a packet.
+   * @returns false where the guest has offered none.
+   * @throws {VsockboxError} BAD_DATA for a broken ring, or a chain without room for a packet.
    */
-  peek(queue: Virtqueue): boolean {
-    if (queue !== this.#queue || this.#generation !== this.#table.generation) {
-      this.#queue = queue;
+  look(ring: Virtqueue): boolean {
+    if (ring !== this.#ring || this.#generation !== this.#table.generation) {
+      this.#ring = ring;
       this.#generation = this.#table.generation;
       this.#count = 0;
     }
-    return this.#count > 0 || this.#peekFurther();
+    return this.#count > 0 || this.#lookFurther();
   }
 
-  #peekFurther(): boolean {
-    if (this.#count === MAX_CHAINS || this.#queue === undefined) return false;
+  #lookFurther(): boolean {
+    if (this.#count === MAX_CHAINS || this.#ring === undefined) return false;
     const chain = this.#chainAt(this.#count);
-    if (!this.#queue.peek(chain, this.#count)) return false;
+    if (!this.#ring.peek(chain, this.#count)) return false;
     if (chain.writable.bytes <= HEADER_BYTES) {
       throw new VsockboxError({
         code: "BAD_DATA",
-        operation: "send a packet to the guest",
-        message: `its buffer of ${chain.writable.bytes} bytes is too short for a packet`,
+        operation: "give a packet to the guest",
+        message: `it offers ${chain.writable.bytes} bytes, which hold no packet`,
       });
     }
     this.#count++;
@@ -85,27 +79,27 @@ export class RxBuffers {
   }
 
   get #chain(): Chain {
-    if (this.#count === 0) throw new Error("there is no chain");
+    if (this.#count === 0) throw new Error("no chain is left");
     return this.#chainAt(0);
   }
 
-  /** Capacity of the next chain for payload in bytes, within the guest's rate. */
+  /** Room for payload in the next chain, in bytes, as far as the guest's rate goes. */
   get bytes(): number {
     return Math.min(this.#chain.writable.bytes - HEADER_BYTES, this.#rate.allowance);
   }
 
   /**
-   * Returns the capacity of the next chains for payload together, for readv(2).
+   * Room for payload in the next chains together, for readv.
    *
-   * @param length limit in bytes.
-   * @param chains limit of chains.
+   * @param length most bytes.
+   * @param chains most chains.
    */
   vector(length: number, chains: number): IoVector {
     const vector = this.#vector;
     vector.clear();
     let left = Math.min(length, this.#rate.allowance);
     for (let index = 0; left > 0 && index < chains; index++) {
-      if (index === this.#count && !this.#peekFurther()) break;
+      if (index === this.#count && !this.#lookFurther()) break;
       const pieces = this.#chainAt(index).writable;
       const added = pieces.pushTo(vector, HEADER_BYTES, left);
       left -= added;
@@ -114,7 +108,7 @@ export class RxBuffers {
     return vector;
   }
 
-  /** Copies payload into the next chain, before {@link put}: up to {@link bytes}. */
+  /** Copies payload into the next chain, in front of {@link put}: at most its {@link bytes}. */
   write(payload: Uint8Array): void {
     this.#table.write(this.#chain.writable, HEADER_BYTES, payload);
   }
@@ -124,7 +118,7 @@ export class RxBuffers {
     forEachPair(source, skip, this.#chain.writable, HEADER_BYTES, length, copyMemory);
   }
 
-  /** Writes the header of a packet whose `bytes` of payload are in the next chain; the chain is used then. */
+  /** Gives the guest the next chain: a header, and `bytes` of payload that are in it already. */
   put(header: PacketHeader, bytes: number): void {
     const { head, writable, descriptors } = this.#chain;
     if (descriptors === 1 && bytes > 0) this.singleDescriptorPackets++;
@@ -140,8 +134,8 @@ export class RxBuffers {
     }
     this.#first = (this.#first + 1) % MAX_CHAINS;
     this.#count--;
-    this.#queue?.advance();
-    this.#queue?.addUsed(head, HEADER_BYTES + bytes);
-    this.#rate.consume(bytes);
+    this.#ring?.take();
+    this.#ring?.use(head, HEADER_BYTES + bytes);
+    this.#rate.take(bytes);
   }
 }

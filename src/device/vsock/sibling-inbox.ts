@@ -1,74 +1,69 @@
-/**
- * Packets of sibling VMs for one guest: copied straight into its RX buffers, or queued if it offers none.
- *
- * The queue is limited; when it is full, the senders' TX queues wait. A guest that reads nothing while
- * senders wait is stuck after {@link STUCK_MS}, and connections to it are reset.
- */
+/** Packets of other VMs for one guest: straight into its chains, and kept where there are none. */
 import { HEADER_BYTES, Op, PacketHeader, PacketType } from "../../protocols/virtio-vsock/packet.ts";
 import type { RxBuffers } from "./rx-buffers.ts";
 import type { TxPacket } from "./tx-packet.ts";
 
-/** Limit of queued bytes; senders wait above it. */
-const MAX_QUEUED_BYTES = 4 * 1024 * 1024;
+/** Most bytes that wait for a guest: above it the senders wait as well. */
+const MAX_WAITING_BYTES = 4 * 1024 * 1024;
 
-/** Time after which a guest that reads nothing is stuck, in milliseconds. */
+/** A guest that takes nothing for so long is stuck, in milliseconds: nobody waits for it. */
 const STUCK_MS = 2000;
 
-/** Memory of a queued packet besides its payload, in bytes. */
+/** What keeping a packet costs beside its bytes. */
 const PACKET_COST_BYTES = 128;
 
-interface QueuedPacket {
+interface WaitingPacket {
   header: PacketHeader;
   payload: Uint8Array;
 }
 
 /** The queue of one guest. */
 export class SiblingInbox {
-  readonly #packets: QueuedPacket[] = [];
+  readonly #packets: WaitingPacket[] = [];
   #bytes = 0;
-  /** How much of the first packet's payload has been sent. */
+  /** What of the first packet's payload the guest has already. */
   #begin = 0;
   readonly #part = new PacketHeader();
   #fullSince: number | undefined;
   #isStuck = false;
 
-  /** Whether packets are queued. */
+  /** Whether something waits for the guest. */
   get hasPending(): boolean {
     return this.#packets.length > 0;
   }
 
-  /** Whether the guest has read nothing for {@link STUCK_MS} while senders wait. */
+  /** Whether the guest has taken nothing for long, while others wait. */
   get isStuck(): boolean {
     return this.#isStuck;
   }
 
   /**
-   * Copies a packet into the guest's RX buffers, and queues what does not fit.
+   * Gives the guest a packet, or keeps what it has no room for.
    *
-   * @param nextBuffers returns buffers with at least one chain; undefined if the guest offers none.
+   * @param nextRoom room with a chain of the guest; undefined where there is none.
    * @param now by performance.now().
-   * @returns false if the queue is full.
+   * @returns false where neither is possible now.
    */
-  deliver(packet: TxPacket, nextBuffers: () => RxBuffers | undefined, now: number): boolean {
+  take(packet: TxPacket, nextRoom: () => RxBuffers | undefined, now: number): boolean {
     const { header } = packet;
-    // The header's length may exceed the chain, whose bytes are all there is.
+    // A length beyond its descriptors is no packet; nothing reads the bytes behind it.
     const length = header.op === Op.Rw ? Math.min(header.len, packet.bytes) : 0;
     if (this.hasPending) {
-      if (this.#bytes + length > MAX_QUEUED_BYTES) return this.#refuse(now);
-      this.#push(packet, 0, length);
+      if (this.#bytes + length > MAX_WAITING_BYTES) return this.#refuse(now);
+      this.#keep(packet, 0, length);
       return true;
     }
-    for (let sent = 0; ;) {
-      const buffers = nextBuffers();
-      if (buffers === undefined) {
-        this.#push(packet, sent, length - sent);
+    for (let given = 0; ;) {
+      const room = nextRoom();
+      if (room === undefined) {
+        this.#keep(packet, given, length - given);
         return true;
       }
-      const bytes = Math.min(length - sent, buffers.bytes);
-      buffers.copyFrom(packet.pieces, HEADER_BYTES + sent, bytes);
-      sent += bytes;
-      this.#put(buffers, header, bytes, sent === length);
-      if (sent === length) return true;
+      const bytes = Math.min(length - given, room.bytes);
+      room.copyFrom(packet.pieces, HEADER_BYTES + given, bytes);
+      given += bytes;
+      this.#put(room, header, bytes, given === length);
+      if (given === length) return true;
     }
   }
 
@@ -78,7 +73,7 @@ export class SiblingInbox {
     return false;
   }
 
-  #push(packet: TxPacket, skip: number, length: number): void {
+  #keep(packet: TxPacket, skip: number, length: number): void {
     const header = new PacketHeader();
     header.copyFrom(packet.header);
     const payload = new Uint8Array(length);
@@ -87,42 +82,42 @@ export class SiblingInbox {
     this.#bytes += length + PACKET_COST_BYTES;
   }
 
-  #put(buffers: RxBuffers, header: PacketHeader, bytes: number, isLast: boolean): void {
+  #put(room: RxBuffers, header: PacketHeader, bytes: number, isLast: boolean): void {
     this.#part.copyFrom(header);
     this.#part.len = bytes;
     // The message ends with the last part.
     if (!isLast && header.type === PacketType.Seqpacket) this.#part.flags = 0;
-    buffers.put(this.#part, bytes);
+    room.put(this.#part, bytes);
     this.#fullSince = undefined;
     this.#isStuck = false;
   }
 
   /**
-   * Writes the first queued packet, or the part of it that fits, into RX buffers.
+   * Gives the guest the first packet that was kept, or what fits of it.
    *
-   * @param buffers with at least one chain.
-   * @returns how many bytes of payload.
+   * @param room with at least one chain.
+   * @returns how many bytes of payload that were.
    */
-  fill(buffers: RxBuffers): number {
+  fill(room: RxBuffers): number {
     const [first] = this.#packets;
     if (first === undefined) return 0;
     const { header, payload } = first;
     const left = payload.length - this.#begin;
-    const bytes = Math.min(left, buffers.bytes);
-    buffers.write(payload.subarray(this.#begin, this.#begin + bytes));
+    const bytes = Math.min(left, room.bytes);
+    room.write(payload.subarray(this.#begin, this.#begin + bytes));
     this.#begin += bytes;
-    if (bytes === left) this.#shift(payload.length);
-    this.#put(buffers, header, bytes, bytes === left);
+    if (bytes === left) this.#dropFirst(payload.length);
+    this.#put(room, header, bytes, bytes === left);
     return bytes;
   }
 
-  #shift(bytes: number): void {
+  #dropFirst(bytes: number): void {
     this.#packets.shift();
     this.#bytes -= bytes + PACKET_COST_BYTES;
     this.#begin = 0;
   }
 
-  /** Drops all packets. */
+  /** Forgets everything. */
   clear(): void {
     this.#packets.length = 0;
     this.#bytes = 0;

@@ -1,39 +1,39 @@
-/** Counters of a device, for status and metrics; they only grow. */
+/** What a device counts, for status and metrics. All numbers only grow. */
 export class DeviceStatistics {
-  /** Connections that either side has opened. */
+  /** Connections that were begun, by either side. */
   opened = 0;
-  /** Connections that the guest has opened; part of `opened`. */
+  /** Of these, those that the guest began. */
   openedByGuest = 0;
-  /** REQUESTs of the guest that were answered with an RST. */
+  /** Requests of the guest that were answered with an RST. */
   refused = 0;
-  /** REQUESTs of the host that the guest has answered with an RST. */
+  /** Requests of the host that the guest answered with an RST. */
   refusedByGuest = 0;
-  /** REQUESTs of the host that the guest has not answered in time. */
+  /** Requests of the host that the guest has not answered in time. */
   connectTimeouts = 0;
-  /** Clients of the host that were closed since no guest is ready or there are too many connections. */
+  /** Clients of the host that were turned away. */
   clientsRefused = 0;
   /** Bytes of the guest that were dropped, since their reader was too slow. */
   bytesLost = 0;
-  /** RSTs sent to the guest. */
+  /** RSTs that the guest was told. */
   resets = 0;
-  /** RSTs of the guest that have ended a connection. */
+  /** RSTs of the guest for connections that there were. */
   resetsFromGuest = 0;
-  /** CREDIT_REQUESTs: how often a connection had bytes for the guest, and no credit. */
+  /** How often a connection had bytes for the guest, and the guest no room for them. */
   creditStarved = 0;
   bytesToGuest = 0;
   bytesFromGuest = 0;
   packetsToGuest = 0;
   packetsFromGuest = 0;
-  /** Packets with header and payload in one descriptor (Linux from 6.2 on); part of `packetsFromGuest`. */
+  /** Of these, those with payload whose header is in the same descriptor: Linux from 6.2 on. */
   singleDescriptorFromGuest = 0;
-  /** Packets to another VM of the process; part of `packetsFromGuest`. */
+  /** Packets that went to another VM of the process; part of `packetsFromGuest`. */
   packetsToSiblings = 0;
-  /** Calls: how often the guest was interrupted. */
+  /** How often the guest was signalled. */
   signals = 0;
-  /** Kicks of the guest. */
+  /** How often the guest has kicked. */
   kicks = 0;
   /** VMMs that have connected. */
   vmmConnects = 0;
-  /** VMMs that were disconnected because of what they or their guests have sent. */
+  /** VMMs that were dropped for what they, or their guests, did. */
   vmmDrops = 0;
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { HOST_ONLY, isAllowed, parseAllowedCids, withLocal } from "../../../src/net/allow-cid.ts";
+import { HOST_ONLY, isAllowed, readAllowedCids, withLocal } from "../../../src/net/allow-cid.ts";
 
 describe("allow list", () => {
   test("by default lets in the host alone", () => {
@@ -12,12 +12,12 @@ describe("allow list", () => {
   });
 
   test("takes numbers and names", () => {
-    const allowed = parseAllowedCids("2, local,16");
+    const allowed = readAllowedCids("2, local,16") ?? "any";
     expect([1, 2, 3, 16].map((cid) => isAllowed(allowed, cid))).toEqual([true, true, false, true]);
   });
 
   test("any lets in everybody", () => {
-    expect(isAllowed(parseAllowedCids("any"), 4711)).toBe(true);
+    expect(isAllowed(readAllowedCids("any") ?? HOST_ONLY, 4711)).toBe(true);
     expect(withLocal("any")).toBe("any");
   });
 
@@ -31,6 +31,6 @@ describe("allow list", () => {
   });
 
   test.each(["", "2,", "x", "2;3", "-2"])("refuses %j", (list) => {
-    expect(() => parseAllowedCids(list)).toThrow("is no CID");
+    expect(readAllowedCids(list)).toBeUndefined();
   });
 });
