@@ -48,7 +48,7 @@ const AT_SYMLINK_FOLLOW = 0x400;
 const AT_EMPTY_PATH = 0x1000;
 
 /** Flags of open(2) that the runtime's constants lack, or that differ by architecture. */
-export const O_CLOEXEC = 0o2000000;
+const O_CLOEXEC = 0o2000000;
 /** Only names the file: it can be neither read nor written. */
 export const O_PATH = 0o10000000;
 const O_TMPFILE_BIT = 0o20000000;
@@ -60,7 +60,7 @@ export const O_TMPFILE = O_TMPFILE_BIT | O_DIRECTORY;
 const RENAME_NOREPLACE = 1;
 
 /** A failed system call. `code` is the errno's name, as in the runtime's own errors. */
-export class SystemCallError extends Error {
+class SystemCallError extends Error {
   override readonly name = "SystemCallError";
   readonly code: string;
   /** The errno. */

@@ -9,10 +9,6 @@ export interface FileTime {
   nanoseconds: number;
 }
 
-/** linux/fcntl.h. */
-const AT_FDCWD = -100;
-const AT_SYMLINK_NOFOLLOW = 0x100;
-
 /** Access and modification time, both the same: struct timespec[2], two i64 each. */
 function timespecs({ seconds, nanoseconds }: FileTime): BigInt64Array {
   const time = [BigInt(seconds), BigInt(nanoseconds)];
@@ -27,21 +23,4 @@ function timespecs({ seconds, nanoseconds }: FileTime): BigInt64Array {
 export function setFileTime(fd: number, time: FileTime): void {
   if (libc().futimens(fd, ptr(timespecs(time))) === 0) return;
   throw systemError(lastErrno(), { operation: "set the time of", address: `descriptor ${fd}` });
-}
-
-/**
- * Sets the time of a symbolic link itself.
- *
- * @throws {VsockboxError} IO.
- */
-export function setLinkTime(path: Uint8Array, time: FileTime): void {
-  const terminated = Buffer.concat([path, Buffer.of(0)]);
-  const result = libc().utimensat(
-    AT_FDCWD,
-    ptr(terminated),
-    ptr(timespecs(time)),
-    AT_SYMLINK_NOFOLLOW,
-  );
-  if (result === 0) return;
-  throw systemError(lastErrno(), { operation: "set the time of", address: "a symbolic link" });
 }

@@ -2,7 +2,7 @@
 import { lastErrno, libc, ptr } from "./libc.ts";
 
 /** IOV_MAX of Linux, uapi/linux/uio.h. */
-export const MAX_PIECES = 1024;
+const MAX_PIECES = 1024;
 
 /** sizeof(struct iovec) on 64-bit architectures: address and length, in bytes and in u32. */
 const IOVEC_BYTES = 16;

@@ -16,7 +16,7 @@ const MSGHDR_BYTES = 56;
 const IOVEC_BYTES = 16;
 
 /** EMSGSIZE: the record is longer than the buffer; asm-generic/errno.h. */
-export const EMSGSIZE = 90;
+const EMSGSIZE = 90;
 
 /** The buffer of a record without bytes. */
 const NOTHING = new Uint8Array(new ArrayBuffer(8));

@@ -21,7 +21,7 @@ const SO_SNDBUF = 7;
 /** shutdown(2): no more reading on this side. */
 const SHUT_RD = 0;
 /** shutdown(2): no more sending from this side. */
-export const SHUT_WR = 1;
+const SHUT_WR = 1;
 
 /** poll(2) events. */
 export const POLLIN = 1;
@@ -32,10 +32,10 @@ export const POLLHUP = 16;
 export const POLLRDHUP = 0x2000;
 
 /** If this variable is set, vsockbox does not use AF_VSOCK: only unix: and hybrid: work. */
-export const NO_VSOCK_VARIABLE = "VSOCKBOX_NO_VSOCK";
+const NO_VSOCK_VARIABLE = "VSOCKBOX_NO_VSOCK";
 
 /** listen(2) backlog: bounded, so that a flood of connections is refused rather than queued. */
-export const LISTEN_BACKLOG = 1024;
+const LISTEN_BACKLOG = 1024;
 
 function check(result: number, call: SystemCall): number {
   if (result >= 0) return result;

@@ -2,13 +2,7 @@
 import { systemError } from "./errno.ts";
 import { lastErrno, libc, ptr } from "./libc.ts";
 import { AF_VSOCK } from "./sockaddr.ts";
-import {
-  assertVsockAllowed,
-  closeDescriptor,
-  getOption,
-  openForReading,
-  setOption,
-} from "./socket.ts";
+import { assertVsockAllowed, closeDescriptor, openForReading, setOption } from "./socket.ts";
 
 /** Socket options at level AF_VSOCK, linux/vm_sockets.h. */
 const SO_VM_SOCKETS_BUFFER_SIZE = 0;
@@ -37,14 +31,6 @@ function u64(value: number): Uint8Array {
 export function setVsockBufferSize(fd: number, bytes: number): void {
   setOption(fd, AF_VSOCK, SO_VM_SOCKETS_BUFFER_MAX_SIZE, u64(bytes));
   setOption(fd, AF_VSOCK, SO_VM_SOCKETS_BUFFER_SIZE, u64(bytes));
-}
-
-/** The receive buffer in bytes that the kernel settled on. */
-export function getVsockBufferSize(fd: number): number {
-  const value = getOption(fd, AF_VSOCK, SO_VM_SOCKETS_BUFFER_SIZE, 8, {
-    operation: "getsockopt SO_VM_SOCKETS_BUFFER_SIZE",
-  });
-  return Number(new DataView(value.buffer).getBigUint64(0, true));
 }
 
 /** How long the kernel waits for the peer's RESPONSE, in milliseconds; its default is 2,000. */

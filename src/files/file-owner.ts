@@ -8,7 +8,7 @@ import type { InodeStatus } from "../ffi/directory-calls.ts";
 import { reasonOf } from "../errors.ts";
 
 /** Set-user-ID and set-group-ID, inode(7). */
-export const SET_ID_BITS = 0o6000;
+const SET_ID_BITS = 0o6000;
 const PERMISSION_BITS = 0o7777;
 
 /** An owner and the permission bits that go with it. */

@@ -9,7 +9,7 @@ import { VsockboxError } from "../errors.ts";
 export const CPIO_HEADER_BYTES = 110;
 
 /** Every header, and an archive that follows in the same file, begins at a multiple of this. */
-export const CPIO_ALIGNMENT_BYTES = 4;
+const CPIO_ALIGNMENT_BYTES = 4;
 
 /** File types in `mode`, inode(7). */
 const S_IFDIR = 0o040000;

@@ -86,7 +86,7 @@ function readElfHead(fd: number): ElfHead | undefined {
 const PROBES = ["/bin/sh", "/sbin/init", "/bin/busybox", "/usr/bin/env", "/linuxrc"] as const;
 
 /** Returns the architecture of a tree's programs; undefined if none of them is an ELF file. */
-export function treeArchitecture(tree: Tree): { architecture: string; path: string } | undefined {
+function treeArchitecture(tree: Tree): { architecture: string; path: string } | undefined {
   for (const probe of PROBES) {
     if (!tree.has(probe)) continue;
     const path = tree.resolve(probe);

@@ -19,7 +19,7 @@ export const MAX_JSON_DEPTH = 32;
 export const COST_FLOOR_BYTES = 8 * 1024 * 1024;
 
 /** What a byte of the text may cost beyond the floor, in bytes. */
-export const COST_FACTOR = 2;
+const COST_FACTOR = 2;
 
 // What the runtime allocates, in bytes, rounded up from measurements with Bun 1.4.5.
 /** An empty array or object, with its place in an array. */

@@ -190,7 +190,7 @@ function requireListenPort(address: SocketAddress & { kind: "vsock" | "hybrid" }
 }
 
 /** The path to which a hybrid VMM connects for a port of the host: `<uds-path>_<port>`. */
-export function hybridListenPath(address: SocketAddress & { kind: "hybrid" }): string {
+function hybridListenPath(address: SocketAddress & { kind: "hybrid" }): string {
   return `${address.path}_${requireListenPort(address)}`;
 }
 
@@ -303,6 +303,6 @@ export function removeStaleSocket(path: string, sockaddr: Uint8Array): void {
 }
 
 /** The CID of a vsock peer, for logs; undefined for other peers. */
-export function peerCid(peer: Peer): number | undefined {
+function peerCid(peer: Peer): number | undefined {
   return peer.kind === "vsock" ? peer.cid : undefined;
 }

@@ -5,7 +5,7 @@
  */
 
 /** Between two lines about the same peer and reason, in milliseconds. */
-export const REFUSAL_SUMMARY_MS = 10_000;
+const REFUSAL_SUMMARY_MS = 10_000;
 
 /** Peers and reasons that are counted apart; more of them are counted together. */
 export const MAX_COUNTED = 64;

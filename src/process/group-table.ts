@@ -5,7 +5,7 @@
  */
 
 /** Bytes of a slot. */
-export const SLOT_BYTES = Int32Array.BYTES_PER_ELEMENT;
+const SLOT_BYTES = Int32Array.BYTES_PER_ELEMENT;
 
 /** Which slot holds which group. */
 export class GroupTable {

@@ -4,7 +4,7 @@ import { SIGNAL_STATUS_BASE, signalNumber } from "./exit-status.ts";
 import { hasSignal, ownSignalMask } from "./signal-masks.ts";
 
 /** What a user or a service manager sends to end a program. */
-export const ENDING_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+const ENDING_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /** Signals that end a service; SIGQUIT (Ctrl-\) too, so that its commands are ended with it. */
 export const SERVICE_ENDING_SIGNALS = [...ENDING_SIGNALS, "SIGQUIT"] as const;

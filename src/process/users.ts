@@ -33,7 +33,7 @@ export function parsePasswd(text: string): PasswdEntry[] {
 }
 
 /** The gids of the groups in a group(5) text that list `name` as a member. */
-export function parseMemberships(text: string, name: string): number[] {
+function parseMemberships(text: string, name: string): number[] {
   return text.split("\n").flatMap((line) => {
     const [, , gidText = "", members = ""] = line.split(":");
     const gid = readU32(gidText);
@@ -42,7 +42,7 @@ export function parseMemberships(text: string, name: string): number[] {
 }
 
 /** The gid of each group in a group(5) text. */
-export function parseGroups(text: string): Map<string, number> {
+function parseGroups(text: string): Map<string, number> {
   const groups = new Map<string, number>();
   for (const line of text.split("\n")) {
     const [name = "", , gidText = ""] = line.split(":");

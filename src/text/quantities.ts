@@ -20,25 +20,6 @@ export function readDuration(text: string): number | undefined {
   return milliseconds <= 0x7fff_ffff ? milliseconds : undefined;
 }
 
-/**
- * A duration as {@link readDuration} reads it, in milliseconds.
- *
- * @throws {VsockboxError} USAGE.
- */
-export function parseDuration(text: string, option: string): number {
-  const milliseconds = readDuration(text);
-  if (milliseconds === undefined) {
-    throw new VsockboxError({
-      code: "USAGE",
-      operation: `read --${option}`,
-      address: JSON.stringify(text),
-      message: "it is no duration",
-      hint: "write seconds, or a unit behind the number: 10, 1.5, 500ms, 2m, 1h",
-    });
-  }
-  return milliseconds;
-}
-
 /** Bytes in each unit of a size. */
 const SIZE_UNITS: Readonly<Record<string, number>> = {
   none: 1,

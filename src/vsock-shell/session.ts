@@ -20,7 +20,7 @@ import { runTreeDownload, runTreeUpload, wantsTree } from "./tree-session.ts";
 import { Waker } from "./wake-c-client.ts";
 
 /** Limit for a client's first request, in milliseconds. */
-export const FIRST_MESSAGE_TIMEOUT_MS = 30_000;
+const FIRST_MESSAGE_TIMEOUT_MS = 30_000;
 
 /** What all sessions share. */
 export interface SessionServices extends TerminalOptions {

@@ -36,7 +36,7 @@ import type { MemoryBudget } from "./memory-budget.ts";
 import { type LivenessLimits, type LivenessPhase, PeerLiveness } from "./peer-liveness.ts";
 
 /** Open channels that one peer may have at once. */
-export const MAX_CHANNELS = 1024;
+const MAX_CHANNELS = 1024;
 
 /**
  * Limit of unsent frames that need no credit, in bytes; above it no frames are read. They are answers

@@ -12,10 +12,10 @@ import { isFileName, readPathField } from "../../protocols/agent/paths.ts";
 export const MAX_MATCHES = 100_000;
 
 /** Limit of all matches of one pattern, in bytes. */
-export const MAX_MATCH_BYTES = 32 * 1024 * 1024;
+const MAX_MATCH_BYTES = 32 * 1024 * 1024;
 
 /** Default limit of entries of one directory. */
-export const MAX_ENTRIES = 10_000_000;
+const MAX_ENTRIES = 10_000_000;
 
 /** Checks the matches of one pattern. */
 export class CheckedMatches {

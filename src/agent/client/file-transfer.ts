@@ -97,7 +97,7 @@ async function sendSource(
 }
 
 /** Completes the sender's summary with that of the receiver. */
-export function addReceiverSummary(summary: TransferSummary, result: JsonObject): void {
+function addReceiverSummary(summary: TransferSummary, result: JsonObject): void {
   const own = summary.errors.length;
   summary.addErrors(result);
   // Both ends have noted the entries that the sender skipped.

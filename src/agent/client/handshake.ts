@@ -54,7 +54,7 @@ export class OldAgentError extends VsockboxError {
 }
 
 /** Thrown for an agent that expects the token in clear, or cannot prove that it knows it. */
-export class ClearTokenError extends VsockboxError {
+class ClearTokenError extends VsockboxError {
   constructor(address: string) {
     super({
       code: "REFUSED",

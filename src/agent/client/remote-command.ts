@@ -84,7 +84,7 @@ export function detachedCommandOf(result: JsonObject): DetachedCommand {
  * @throws {StartError} if the agent reports a failed start.
  * @throws {VsockboxError} BAD_DATA for an invalid exit code.
  */
-export function exitOfResult(result: JsonObject): RemoteExit {
+function exitOfResult(result: JsonObject): RemoteExit {
   throwFailedStart(result);
   const signal = field(result, "signal");
   return {

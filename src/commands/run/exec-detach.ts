@@ -53,7 +53,7 @@ export async function detachCommand(
 }
 
 /** 0 if all were started, else the largest status of a failure. */
-export function detachStatus(outcomes: readonly DetachOutcome[]): number {
+function detachStatus(outcomes: readonly DetachOutcome[]): number {
   return Math.max(...outcomes.map(({ error }) => error?.exitStatus ?? 0));
 }
 

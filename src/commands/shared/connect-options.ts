@@ -20,7 +20,7 @@ export const CONNECTION = "Connection options";
 export const LIMITS = "Limits";
 
 /** `--connect-timeout`. */
-export const connectTimeoutArgument = {
+const connectTimeoutArgument = {
   connectTimeout: option(DURATION, {
     heading: CONNECTION,
     default: DEFAULT_CONNECT_TIMEOUT_MS,
@@ -67,7 +67,7 @@ export function socketOwners(
 }
 
 /** Returns a function that prints each step with the time since this call. */
-export function stepPrinter(): (step: string) => void {
+function stepPrinter(): (step: string) => void {
   const begin = performance.now();
   return (step) => say(`vsockbox: ${(performance.now() - begin).toFixed(1)} ms: ${step}`);
 }

@@ -15,7 +15,7 @@ import { processFacts, processIds } from "../process-facts.ts";
 const { SIGCONT, SIGKILL, SIGTERM } = constants.signals;
 
 /** Processes have this long to end after SIGTERM, in milliseconds. */
-export const END_GRACE_MS = 3000;
+const END_GRACE_MS = 3000;
 
 /** Grace period after SIGKILL: a process blocked in the kernel may not end at all. */
 const KILL_GRACE_MS = 500;

@@ -194,7 +194,7 @@ function familyRule(name: string, call: CallNumbers): ArgumentRule {
 }
 
 /** From this number on, calls of x86-64 are those of the x32 ABI, asm/unistd.h. */
-export const X32_FIRST = 0x4000_0000;
+const X32_FIRST = 0x4000_0000;
 
 /** The filter for a processor. */
 export function seccompProgram(arch: SeccompArchitecture): Instruction[] {

@@ -153,7 +153,7 @@ export function decodeError(value: JsonObject): RemoteError | RemoteStartError |
 }
 
 /** A command that the other end could not start, in its own words. */
-export class RemoteStartError extends StartError {
+class RemoteStartError extends StartError {
   constructor(details: StartErrorDetails & { message: string }) {
     super(details);
     // The peer's message already names the operation and its object.
@@ -162,7 +162,7 @@ export class RemoteStartError extends StartError {
 }
 
 /** What went wrong at the other end, in its own words. */
-export class RemoteError extends VsockboxError {
+class RemoteError extends VsockboxError {
   constructor(details: {
     code: ErrorCode;
     operation: string;

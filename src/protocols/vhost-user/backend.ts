@@ -34,13 +34,13 @@ import {
 } from "./wire.ts";
 
 /** Rings of a vsock device: receive, transmit, event; virtio 1.2, 5.10.2. */
-export const VSOCK_RINGS = 3;
+const VSOCK_RINGS = 3;
 
 /** Largest ring that virtio allows; virtio 1.2, 2.7. */
 export const MAX_RING_ENTRIES = 32768;
 
 /** Default limit of a ring's size: the default of `--queue-size`. */
-export const DEFAULT_RING_ENTRIES = 1024;
+const DEFAULT_RING_ENTRIES = 1024;
 
 /** Needed before the request may be sent. */
 const GATES: Partial<Record<RequestName, bigint>> = {

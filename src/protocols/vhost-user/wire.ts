@@ -85,7 +85,7 @@ export function knownRequest(request: number): RequestName | undefined {
 }
 
 /** The request's name for messages; its number if it has none. */
-export function requestName(request: number): string {
+function requestName(request: number): string {
   return knownRequest(request) ?? `request ${request}`;
 }
 

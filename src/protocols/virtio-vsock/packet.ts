@@ -6,9 +6,6 @@
 /** Size of the header in bytes; the payload follows. */
 export const HEADER_BYTES = 44;
 
-/** Largest payload of one packet that Linux sends or accepts: VIRTIO_VSOCK_MAX_PKT_BUF_SIZE, 64 KiB. */
-export const MAX_PAYLOAD_BYTES = 64 * 1024;
-
 /** Types of sockets. */
 export const PacketType = { Stream: 1, Seqpacket: 2 } as const;
 

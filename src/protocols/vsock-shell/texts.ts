@@ -10,7 +10,7 @@ import { badMessage, MAX_DATA_BYTES } from "./message.ts";
 /**
  * Most bytes of an answer to a C client: it copies them into 300 bytes and appends a NUL.
  */
-export const MAX_ANSWER_BYTES = 299;
+const MAX_ANSWER_BYTES = 299;
 
 const SPACE = 0x20;
 
