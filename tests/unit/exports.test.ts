@@ -121,9 +121,9 @@ function readTree(directory: string): Map<string, string> {
 const sources = readTree("src");
 const all = [...sources].flatMap(([file, code]) => exportsOf(file, code));
 const imported = new Set([...sources].flatMap(([file, code]) => importedBy(file, code)));
-const others = ["tests", "packaging", "bench"].flatMap((directory) => [
-  ...readTree(directory).values(),
-]);
+const others = ["tests", "packaging", "bench"].flatMap((directory) =>
+  Array.from(readTree(directory).values()),
+);
 const rootFiles = readdirSync(ROOT).filter((name) => name.endsWith(".ts"));
 const otherWords = new Set(
   [...others, ...rootFiles.map((name) => readFileSync(join(ROOT, name), "utf8"))].flatMap(
