@@ -12,5 +12,5 @@ export async function dialShell(
   address: SocketAddress,
   options?: DialOptions,
 ): Promise<MessageConnection> {
-  return new MessageConnection(await dial(address, options), options?.timeoutMs, address);
+  return new MessageConnection(await dial(address, options), { address, options });
 }

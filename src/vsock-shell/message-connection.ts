@@ -1,8 +1,9 @@
 /** One connection of vsock-shell: messages in, messages out. */
 import { VsockboxError } from "../errors.ts";
 import { setSendBuffer } from "../ffi/socket.ts";
-import { DEFAULT_CONNECT_TIMEOUT_MS } from "../net/dial.ts";
+import { DEFAULT_CONNECT_TIMEOUT_MS, type DialOptions } from "../net/dial.ts";
 import type { SocketAddress } from "../net/address.ts";
+import { explainSilentClose } from "../net/silent-close.ts";
 import { WrongServiceError } from "../net/wrong-service.ts";
 import { RECOGNISED_BYTES, recogniseService } from "../protocols/recognise-service.ts";
 import { answerInTime } from "../io/deadline.ts";
@@ -14,6 +15,7 @@ import {
   type Message,
   MessageReader,
 } from "../protocols/vsock-shell/message.ts";
+import { SHELL_PORT } from "./ports.ts";
 
 /**
  * A C program keeps unhandled bytes in a buffer of its own; it never gets more than 500,000
@@ -22,27 +24,27 @@ import {
  */
 const C_PEER_SEND_BUFFER_BYTES = 150_000;
 
+/** The server that a connection was made to, and how. */
+export interface DialledServer {
+  address: SocketAddress;
+  options?: DialOptions | undefined;
+}
+
 /** Messages over a stream, for either end. */
 export class MessageConnection {
   readonly stream: SocketStream;
   /** Limit for a server's answer, in milliseconds. */
   readonly answerTimeoutMs: number;
   readonly #reader = new MessageReader();
-  readonly #address: SocketAddress | undefined;
+  readonly #server: DialledServer | undefined;
   #head: Uint8Array = new Uint8Array(0);
   #maxData = MAX_DATA_BYTES;
 
-  /**
-   * @param address of the server, on the client's side.
-   */
-  constructor(
-    stream: SocketStream,
-    answerTimeoutMs: number = DEFAULT_CONNECT_TIMEOUT_MS,
-    address?: SocketAddress,
-  ) {
+  /** @param server on the client's side. */
+  constructor(stream: SocketStream, server?: DialledServer) {
     this.stream = stream;
-    this.#address = address;
-    this.answerTimeoutMs = answerTimeoutMs;
+    this.#server = server;
+    this.answerTimeoutMs = server?.options?.timeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS;
     setSendBuffer(stream.fd, C_PEER_SEND_BUFFER_BYTES);
   }
 
@@ -66,8 +68,12 @@ export class MessageConnection {
     for (;;) {
       const message = this.#nextOfReader();
       if (message !== undefined) return message;
-      const chunk = await this.stream.read();
-      if (chunk === undefined) break;
+      const chunk = await this.#explaining(this.stream.read());
+      if (chunk === undefined) {
+        const silent = await this.#silentClose();
+        if (silent !== undefined) throw silent;
+        break;
+      }
       if (this.#head.length < RECOGNISED_BYTES) {
         this.#head = Buffer.concat([this.#head, chunk.subarray(0, RECOGNISED_BYTES)]);
       }
@@ -86,10 +92,10 @@ export class MessageConnection {
       return this.#reader.next();
     } catch (thrown) {
       const service = recogniseService(this.#head);
-      if (this.#address === undefined || service === undefined || service === "vsock-shell") {
+      if (this.#server === undefined || service === undefined || service === "vsock-shell") {
         throw thrown;
       }
-      throw new WrongServiceError(this.#address, service, "vsock-shell", thrown);
+      throw new WrongServiceError(this.#server.address, service, "vsock-shell", thrown);
     }
   }
 
@@ -105,19 +111,37 @@ export class MessageConnection {
     });
   }
 
+  /** Replaces the error of a connection that the server has reset before its first byte. */
+  async #explaining<T>(pending: Promise<T>): Promise<T> {
+    try {
+      return await pending;
+    } catch (thrown) {
+      const isReset = thrown instanceof VsockboxError && thrown.code === "TRANSPORT";
+      throw (isReset ? await this.#silentClose() : undefined) ?? thrown;
+    }
+  }
+
+  /** Returns the error for a server on a Unix socket that has closed without sending a byte. */
+  async #silentClose(): Promise<VsockboxError | undefined> {
+    const { address, options } = this.#server ?? {};
+    if (address?.kind !== "unix" || this.#head.length > 0) return undefined;
+    const expected = { service: "vsock-shell", port: SHELL_PORT, mayHaveServed: true } as const;
+    return explainSilentClose(address, expected, options);
+  }
+
   /** Sends one message; resolves when the kernel has it. */
   send(type: number, data?: Uint8Array): Promise<void> {
-    return this.stream.write(encodeMessage(type, data));
+    return this.#explaining(this.stream.write(encodeMessage(type, data)));
   }
 
   /** Sends bytes as messages of one type. */
   sendBytes(type: number, bytes: Uint8Array): Promise<void> {
-    return this.stream.write(encodeMessages(type, bytes, this.#maxData));
+    return this.#explaining(this.stream.write(encodeMessages(type, bytes, this.#maxData)));
   }
 
   /** Sends encoded messages, or parts of them. */
   sendEncoded(bytes: Uint8Array): Promise<void> {
-    return this.stream.write(bytes);
+    return this.#explaining(this.stream.write(bytes));
   }
 
   /** Returns the stream, which continues in another protocol. */

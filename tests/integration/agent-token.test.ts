@@ -11,7 +11,7 @@ import { encodeProof, NONCE_BYTES } from "../../src/protocols/agent/challenge.ts
 import { CHANNEL_WINDOW_BYTES } from "../../src/protocols/agent/credit.ts";
 import { encodeJsonFrame, FrameType } from "../../src/protocols/agent/frame.ts";
 import { decodeHello, encodeHello, FEATURES, type Hello } from "../../src/protocols/agent/hello.ts";
-import { TemporaryFolder, TestAgent, vsockbox } from "../support/binary.ts";
+import { Running, TemporaryFolder, TestAgent, vsockbox } from "../support/binary.ts";
 import { RawPeer, text } from "../support/raw-peer.ts";
 import { recordingRelay } from "../support/recording-relay.ts";
 
@@ -275,5 +275,41 @@ describe("a client with a token", () => {
     expect((await remote.exec(["true"])).exitCode).toBe(0);
     const refused = connectAgent(agent.address, { token: "another-token" });
     expect(await refused.catch((thrown: unknown) => thrown)).toMatchObject({ code: "REFUSED" });
+  });
+});
+
+describe("wait", () => {
+  test("counts an agent as ready that proves the token, and no other one", async () => {
+    const other = folder.file("other-token");
+    writeFileSync(other, "another-horse-battery-staple\n", { mode: 0o600 });
+    await using bare = await TestAgent.start();
+    const wait = (address: string, ...words: string[]) =>
+      vsockbox(["wait", address, "--timeout", "20", ...words]);
+    expect(await wait(agent.address, ...withToken)).toMatchObject({ status: 0, stderr: "" });
+    const refused = await wait(agent.address, "--token-file", other);
+    expect(refused).toMatchObject({ status: 77 });
+    expect(refused.stderr).toContain("the agent does not know the token");
+    const noToken = await wait(bare.address, ...withToken);
+    expect(noToken).toMatchObject({ status: 77 });
+    expect(noToken.stderr).toContain("the agent has no token");
+    expect(await wait(bare.address, "--token-file", "")).toMatchObject({ status: 0 });
+  });
+
+  test("with a token asks the agent's port, not the ready port", async () => {
+    const prefix = folder.file("guest");
+    const hybrid = folder.file("vm");
+    await using serving = new Running([
+      ...["agent", "--listen", `unix:${prefix}_5000`, ...withToken],
+    ]);
+    await serving.says("listening on");
+    await using bridge = new Running(["bridge", "--uds-path", hybrid, "--to", `unix:${prefix}`]);
+    await bridge.says("listening on");
+    expect(await vsockbox(["wait", `hybrid:${hybrid}`, ...withToken])).toMatchObject({ status: 0 });
+  });
+
+  test("refuses a token that it would not prove", async () => {
+    const run = await vsockbox(["wait", agent.address, "--connect-only", ...withToken]);
+    expect(run).toMatchObject({ status: 64 });
+    expect(run.stderr).toContain("--token-file cannot be used with --connect-only");
   });
 });

@@ -14,8 +14,7 @@ beforeAll(async () => {
   folder = new TemporaryFolder();
   agent = await TestAgent.start();
   shellPath = folder.file("shell");
-  shellServer = new Running(["shell-server", "--listen", `unix:${shellPath}`]);
-  await shellServer.says("listening on");
+  shellServer = await listening(["shell-server"], shellPath);
   hybridPath = folder.file("vm");
   bridge = new Running(["bridge", "--uds-path", hybridPath, "--to", `unix:${agent.path}`]);
   await bridge.says("listening on");
@@ -78,15 +77,6 @@ describe("a command for agents", () => {
     expect(stderr).toContain(hint);
   });
 
-  test("names the hybrid address of a VMM's socket", async () => {
-    const { status, stderr } = await vsockbox(["info", `unix:${hybridPath}`]);
-    expect({ status, stderr }).toMatchObject({ status: 69 });
-    expect(stderr).toContain(`its address is hybrid:${hybridPath}`);
-    const run = await vsockbox(["exec", `unix:${hybridPath}`, "--", "true"]);
-    expect(run).toMatchObject({ status: 255 });
-    expect(run.stderr).toContain(`its address is hybrid:${hybridPath}`);
-  });
-
   test("names the agent's port for the ready port", async () => {
     await using ready = new Running([
       ...["agent", "--listen", `unix:${hybridPath}.agent`],
@@ -98,6 +88,56 @@ describe("a command for agents", () => {
     expect(stderr).toContain(`it is at hybrid:${hybridPath}:5000`);
   });
 });
+
+/** Commands that connect to an agent or a vsock-shell server, given the address and a directory. */
+const CONNECTING: [string, (target: string, directory: string) => string[]][] = [
+  ["info", (target) => ["info", target]],
+  ["ping", (target) => ["ping", "--count", "1", target]],
+  ["wait", (target) => ["wait", "--timeout", "2", target]],
+  ["exec", (target) => ["exec", target, "--", "true"]],
+  ["exec -d", (target) => ["exec", "-d", target, "--", "true"]],
+  ["ls", (target) => ["ls", `${target}:/`]],
+  ["cat", (target) => ["cat", `${target}:/etc/hostname`]],
+  ["cp", (target, directory) => ["cp", `${target}:/etc/hostname`, directory]],
+  ["forward -L", (target) => ["forward", target, "-L", "0:localhost:1"]],
+  ["shell-client", (target) => ["shell-client", target, "true"]],
+  [
+    "shell-client -d",
+    (target, directory) => {
+      return ["shell-client", target, "-d", "/etc/hostname", "-l", directory];
+    },
+  ],
+];
+
+describe("the plain address of a hybrid socket", () => {
+  test.each(CONNECTING)("leads %s to the hybrid one", async (_name, words) => {
+    await using _agent = await listening(["agent"], `${agent.path}_5000`);
+    const { status, stderr } = await vsockbox(words(`unix:${hybridPath}`, folder.path));
+    expect({ status, stderr }).toMatchObject({ status: 65 });
+    expect(stderr).toContain("a VMM's vsock socket answers there");
+    expect(stderr).toContain(`hint: its address is hybrid:${hybridPath}:5000`);
+  });
+
+  test.each(CONNECTING)("may be meant by %s if no guest answers", async (name, words) => {
+    await using proxy = new Running([
+      ...["hybrid-proxy", "--socket", folder.file("vhost"), "--uds-path", folder.file("proxy")],
+    ]);
+    await proxy.says("waiting for its VMM");
+    for (const path of [hybridPath, folder.file("proxy")]) {
+      const { status, stderr } = await vsockbox(words(`unix:${path}`, folder.path));
+      // A command of shell-client may have run before its server closed the connection.
+      const expected = name === "wait" ? 75 : name.startsWith("shell-client") ? 255 : 69;
+      expect({ status, stderr }).toMatchObject({ status: expected });
+      expect(stderr).toContain(`its address is hybrid:${path}`);
+    }
+  });
+});
+
+async function listening(words: string[], path: string): Promise<Running> {
+  const service = new Running([...words, "--listen", `unix:${path}`]);
+  await service.says("listening on");
+  return service;
+}
 
 describe("shell-client", () => {
   test("knows an agent", async () => {

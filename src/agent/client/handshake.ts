@@ -1,10 +1,17 @@
 /** The host's side of the handshake: Hello, and the proofs that both sides know the token. */
 import { ownHelloFrame } from "../channel/own-hello.ts";
 import { VsockboxError } from "../../errors.ts";
-import { formatAddress, type SocketAddress } from "../../net/address.ts";
+import {
+  formatAddress,
+  type HybridAddress,
+  type SocketAddress,
+  type UnixAddress,
+  type VsockAddress,
+} from "../../net/address.ts";
 import { DEFAULT_CONNECT_TIMEOUT_MS, dial, type DialOptions } from "../../net/dial.ts";
 import { withDeadline } from "../../io/deadline.ts";
 import type { SocketStream } from "../../io/stream.ts";
+import { explainSilentClose } from "../../net/silent-close.ts";
 import { WrongServiceError } from "../../net/wrong-service.ts";
 import { encodeProof, judgeAgent } from "../../protocols/agent/challenge.ts";
 import {
@@ -19,6 +26,7 @@ import { recogniseService } from "../../protocols/recognise-service.ts";
 import { printable } from "../../text/printable.ts";
 import { EXEC_PORT, READY_PORT } from "../ports.ts";
 import { FrameConnection } from "../channel/frame-connection.ts";
+import { answersGoFrames } from "./go-probe.ts";
 import { isProof, newNonce, proofOf } from "../channel/token-proof.ts";
 
 /** How to reach an agent. */
@@ -122,12 +130,17 @@ async function performHandshakeOnce(
     return { connection, hello };
   } catch (thrown) {
     stream.abort();
-    throw explained(thrown, address, connection.head);
+    throw await explained(thrown, address, options, connection.head);
   }
 }
 
-/** Returns a more specific error if the peer's first bytes identify another service, or its address does. */
-function explained(thrown: unknown, address: SocketAddress, head: Uint8Array): unknown {
+/** Returns a more specific error if the first bytes, or a second connection, identify the peer. */
+async function explained(
+  thrown: unknown,
+  address: SocketAddress,
+  options: DialOptions,
+  head: Uint8Array,
+): Promise<unknown> {
   if (!(thrown instanceof VsockboxError)) return thrown;
   const isOld = thrown instanceof OldAgentError;
   if (!isOld && thrown.code !== "BAD_DATA" && thrown.code !== "TIMEOUT") return thrown;
@@ -135,15 +148,29 @@ function explained(thrown: unknown, address: SocketAddress, head: Uint8Array): u
   if (service !== undefined && service !== "agent") {
     return new WrongServiceError(address, service, "agent", thrown);
   }
-  const hint = isOld ? otherAddress(address) : undefined;
+  if (!isOld) return thrown;
+  if (address.kind === "unix") return (await explainClosedHello(address, options)) ?? thrown;
+  const hint = readyPortHint(address);
   return hint === undefined ? thrown : new OldAgentError(formatAddress(address), hint);
 }
 
-/** Hint at the address that was probably meant if the peer closes without sending a byte. */
-function otherAddress(address: SocketAddress): string | undefined {
-  if (address.kind === "unix") {
-    return `if that is the socket of a VMM or of hybrid-proxy, its address is hybrid:${address.path}`;
-  }
+/**
+ * Returns the error for a listener on a Unix socket that closes the connection for a Hello; undefined if
+ * it is the Go agent.
+ *
+ * @throws {VsockboxError} ABORTED.
+ */
+export async function explainClosedHello(
+  address: UnixAddress,
+  options: DialOptions,
+): Promise<VsockboxError | undefined> {
+  if (await answersGoFrames(address, options)) return undefined;
+  const expected = { service: "agent", port: EXEC_PORT, mayHaveServed: false } as const;
+  return explainSilentClose(address, expected, options);
+}
+
+/** The hint for the ready port, at which each connection is closed without a byte. */
+function readyPortHint(address: VsockAddress | HybridAddress): string | undefined {
   if (address.port !== READY_PORT) return undefined;
   const agent = formatAddress({ ...address, port: EXEC_PORT });
   return `port ${READY_PORT} only shows that the agent is ready; it is at ${agent}`;

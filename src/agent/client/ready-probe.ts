@@ -5,9 +5,15 @@
 import { ownHelloFrame } from "../channel/own-hello.ts";
 import { VsockboxError } from "../../errors.ts";
 import type { SocketAddress } from "../../net/address.ts";
+import { dial, type DialOptions } from "../../net/dial.ts";
+import { SilentCloseError } from "../../net/silent-close.ts";
 import { withDeadline } from "../../io/deadline.ts";
 import type { SocketStream } from "../../io/stream.ts";
 import { EXEC_PORT, READY_PORT } from "../ports.ts";
+import { type AgentDialOptions, explainClosedHello, performHandshake } from "./handshake.ts";
+
+/** Limit for a ready port to close a connection, in milliseconds. */
+const READY_CLOSE_MS = 1000;
 
 /**
  * Proof that a peer is ready:
@@ -26,21 +32,34 @@ export function readyProofOf(address: SocketAddress): ReadyProof {
   return port === EXEC_PORT ? "hello" : "connection";
 }
 
+/** The connection's address, and how to connect to it again. */
+export interface ReadyProbe extends AgentDialOptions {
+  address: SocketAddress;
+  /** Limit of the proof, in milliseconds. */
+  timeoutMs: number;
+}
+
 /**
- * Waits for the proof on a new connection, which the caller closes.
+ * Waits for the proof on a new connection, which stays open for the caller. If there is a token, an
+ * agent that is to answer a Hello must prove that it knows it, on a connection of its own.
  *
- * @throws {VsockboxError} TIMEOUT if it does not come within `timeoutMs`; TRANSPORT; ABORTED.
+ * @throws {VsockboxError} TIMEOUT if it does not come within `timeoutMs`; UNAVAILABLE, BAD_DATA for a
+ * listener on a Unix socket that is not an agent; REFUSED for the token; TRANSPORT; ABORTED.
  */
 export async function proveReady(
   stream: SocketStream,
   proof: ReadyProof,
-  { timeoutMs, signal }: { timeoutMs: number; signal?: AbortSignal | undefined },
+  { address, ...options }: ReadyProbe,
 ): Promise<void> {
   if (proof === "connection") return;
+  if (proof === "hello" && options.token !== undefined) {
+    const { connection } = await performHandshake(address, options);
+    return connection.stream.close();
+  }
   if (proof === "hello") stream.write(helloFrame()).catch(() => undefined);
-  await withDeadline(stream.read(), {
-    milliseconds: timeoutMs,
-    signal,
+  const answer = await withDeadline(firstBytes(stream, address), {
+    milliseconds: options.timeoutMs,
+    signal: options.signal,
     timeoutError: () =>
       new VsockboxError({
         code: "TIMEOUT",
@@ -51,6 +70,37 @@ export async function proveReady(
       }),
     onGiveUp: (reason) => stream.abort(reason),
   });
+  if (answer !== undefined || address.kind !== "unix") return;
+  const error = await explainClosedHello(address, options);
+  if (error === undefined) return;
+  // A hybrid-vsock listener waits for a line first; the ready port of an agent does not.
+  const closesAtOnce = error instanceof SilentCloseError && (await closesUnasked(address, options));
+  if (!closesAtOnce) throw error;
+}
+
+/** Whether a listener closes a connection on which nothing has been sent. */
+async function closesUnasked(address: SocketAddress, options: DialOptions): Promise<boolean> {
+  const stream = await dial(address, options);
+  const silent = Promise.withResolvers<false>();
+  const timer = setTimeout(() => silent.resolve(false), READY_CLOSE_MS);
+  try {
+    const closed = firstBytes(stream, address).then((bytes) => bytes === undefined);
+    return await Promise.race([closed, silent.promise]);
+  } finally {
+    clearTimeout(timer);
+    stream.abort();
+  }
+}
+
+/** A listener on a Unix socket that has not read all of the Hello resets the connection. */
+async function firstBytes(stream: SocketStream, address: SocketAddress) {
+  try {
+    return await stream.read();
+  } catch (thrown) {
+    const isReset = thrown instanceof VsockboxError && thrown.code === "TRANSPORT";
+    if (address.kind === "unix" && isReset) return undefined;
+    throw thrown;
+  }
 }
 
 /** A Hello without a token: a refusal is an answer, too. */

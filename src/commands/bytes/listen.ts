@@ -16,6 +16,7 @@ import { allowArguments, allowedCids } from "../shared/connect-options.ts";
 import { flag, option, operand, type ArgumentValues } from "../../ui/argument.ts";
 import { word } from "../../ui/value-kind.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
+import { commandHint } from "../shared/error-hints.ts";
 
 const ARGUMENTS = {
   address: operand(ADDRESS, { summary: "Where to listen" }),
@@ -75,7 +76,7 @@ export const command = defineCommand({
             },
             (thrown: unknown) => {
               if (!args.keepOpen) ended.reject(thrown);
-              else reportError(thrown);
+              else reportError(thrown, commandHint(thrown));
             },
           );
         },

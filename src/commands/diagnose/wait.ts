@@ -1,5 +1,6 @@
 /** `vsockbox wait`: until a guest is ready. */
-import { READY_PORT } from "../../agent/ports.ts";
+import type { AgentDialOptions } from "../../agent/client/handshake.ts";
+import { EXEC_PORT, READY_PORT } from "../../agent/ports.ts";
 import { proveReady, type ReadyProof, readyProofOf } from "../../agent/client/ready-probe.ts";
 import { VsockboxError } from "../../errors.ts";
 import { formatAddress, type SocketAddress, withDefaultPort } from "../../net/address.ts";
@@ -9,7 +10,7 @@ import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
 import { printJson } from "../../ui/report.ts";
 import { StatusLine } from "../../ui/status-line.ts";
 import { jsonArgument, socketOwnerArgument, socketOwners } from "../shared/connect-options.ts";
-import { targetArgument } from "../shared/target.ts";
+import { targetArgument, tokenArguments, tokenOptions } from "../shared/target.ts";
 import { flag, option, type ArgumentValues } from "../../ui/argument.ts";
 import { DURATION } from "../../ui/value-kind.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
@@ -28,6 +29,7 @@ const ARGUMENTS = {
   }),
   quiet: flag({ short: "q", summary: "Print no progress line" }),
   ...socketOwnerArgument,
+  ...tokenArguments,
   ...jsonArgument,
 };
 
@@ -38,7 +40,7 @@ export const command = defineCommand({
   group: "Diagnostics",
   summary: "Wait until the agent in a guest is ready",
   args: ARGUMENTS,
-  conflicts: { agent: ["connectOnly"] },
+  conflicts: { agent: ["connectOnly"], tokenFile: ["connectOnly"] },
   examples: [
     { command: "vsockbox wait 3", explanation: "Until port 5002 of the VM with CID 3 answers" },
     {
@@ -53,7 +55,7 @@ export const command = defineCommand({
   ],
   async run(args) {
     const given = args.target.address;
-    const target = withDefaultPort(given, READY_PORT);
+    const target = withDefaultPort(given, provesToken(args) ? EXEC_PORT : READY_PORT);
     const proof = proofOf(args, given);
     const timeoutMs = args.timeout;
     const interrupt = new AbortController();
@@ -66,7 +68,12 @@ export const command = defineCommand({
     const begin = performance.now();
     try {
       const attempts = await waitUntilReady(
-        { target, proof, owners: socketOwners(args, args.target.text) },
+        {
+          target,
+          proof,
+          owners: socketOwners(args, args.target.text),
+          ...tokenOptions(args, args.target.text),
+        },
         timeoutMs,
         interrupt.signal,
         line,
@@ -85,13 +92,25 @@ export const command = defineCommand({
 });
 
 function proofOf(args: Values, given: SocketAddress): ReadyProof {
-  if (args.agent) return "hello";
+  if (args.agent || provesToken(args)) return "hello";
   return args.connectOnly ? "connection" : readyProofOf(given);
+}
+
+/** Whether an agent must prove that it knows a token, which it does on its own port. */
+function provesToken({ tokenFile }: Values): boolean {
+  return tokenFile !== undefined && tokenFile !== "";
+}
+
+/** The agent that is waited for, and the proof that it is ready. */
+interface AwaitedAgent extends Pick<AgentDialOptions, "token" | "allowsClearToken"> {
+  target: SocketAddress;
+  proof: ReadyProof;
+  owners: SocketOwners;
 }
 
 /** Returns the number of tries that it took. */
 async function waitUntilReady(
-  { target, proof, owners }: { target: SocketAddress; proof: ReadyProof; owners: SocketOwners },
+  { target, proof, owners, ...secret }: AwaitedAgent,
   timeoutMs: number,
   signal: AbortSignal,
   line: StatusLine,
@@ -100,7 +119,14 @@ async function waitUntilReady(
     timeoutMs,
     signal,
     socketOwners: owners,
-    check: (opened, proofMs) => proveReady(opened, proof, { timeoutMs: proofMs, signal }),
+    check: (opened, proofMs) =>
+      proveReady(opened, proof, {
+        address: target,
+        timeoutMs: proofMs,
+        signal,
+        socketOwners: owners,
+        ...secret,
+      }),
     onFailed: (error) =>
       line.show(`waiting for ${formatAddress(target)}: ${error.errno ?? error.message}`),
     giveUp: (last, count) => notReady(target, timeoutMs, count, last),

@@ -17,6 +17,7 @@ import { mountAndReport } from "./agent-init.ts";
 import { command as agentCommand } from "./agent.ts";
 import { supervise } from "./init-supervise.ts";
 import { serviceLog } from "../shared/service.ts";
+import { commandHint } from "../shared/error-hints.ts";
 
 /**
  * Mounts, loads modules, and runs the agent in this process, or another command beside it. The kernel's
@@ -37,7 +38,7 @@ export async function runAsInit(): Promise<number> {
   } catch (thrown) {
     // An agent without the limits that it was to have is worse than none; and the end of process 1 is
     // a panic of the kernel, which hides what was wrong.
-    reportError(thrown);
+    reportError(thrown, commandHint(thrown));
     say("vsockbox: init: this guest cannot do what it is for, and is switched off");
     await endMachine("poweroff", { warn: (message) => log.warn(message) });
     return 1;

@@ -10,6 +10,7 @@ import { runningCommand } from "../../process/self.ts";
 import { resolveSpawn, startProcess } from "../../process/spawn.ts";
 import { reportError } from "../../ui/report.ts";
 import { InitDuties } from "./agent-init.ts";
+import { commandHint } from "../shared/error-hints.ts";
 
 /** Pauses before a command that has ended is started again. */
 const RESTART_BACKOFF: Backoff = { firstMs: 200, factor: 2, maxMs: 10_000 };
@@ -54,7 +55,7 @@ async function runOnce(command: readonly [string, ...string[]], log: AgentLog): 
   try {
     child = start(command);
   } catch (thrown) {
-    reportError(thrown);
+    reportError(thrown, commandHint(thrown));
     log.warn(`${line}: it could not be started`);
     return;
   }

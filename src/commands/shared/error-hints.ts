@@ -4,6 +4,7 @@ import { EXEC_PORT } from "../../agent/ports.ts";
 import { formatAddress } from "../../net/address.ts";
 import { WrongServiceError } from "../../net/wrong-service.ts";
 import { SocketOwnerError } from "../../net/socket-owner.ts";
+import { SHELL_PORT } from "../../vsock-shell/ports.ts";
 import { parsePasswd, systemUsers } from "../../process/users.ts";
 
 /** Returns what the user of a command can do about an error; undefined: what the error itself says. */
@@ -22,6 +23,10 @@ function serviceHint({ target, service, expected }: WrongServiceError): string {
   const shown = formatAddress(target);
   if (expected === "hybrid" && target.kind === "hybrid") {
     return `it is a plain Unix socket, whose address is unix:${target.path}`;
+  }
+  if (service === "hybrid" && target.kind === "unix") {
+    const port = expected === "vsock-shell" ? SHELL_PORT : EXEC_PORT;
+    return `its address is hybrid:${target.path}:${port}`;
   }
   switch (service) {
     case "vsock-shell":

@@ -19,14 +19,8 @@ export const targetArgument = {
   target: operand(ADDRESS, { summary: "The agent's address, or the name of a profile" }),
 };
 
-/** What every command that connects to agents accepts. */
-export const agentArguments = {
-  ...dialArguments,
-  keepalive: option(DURATION, {
-    heading: CONNECTION,
-    default: DEFAULT_KEEPALIVE_MS,
-    summary: `Ping a silent agent this often, and disconnect after ${KEEPALIVE_MISSES} pings without an answer; 0: never`,
-  }),
+/** The options that {@link tokenOptions} reads. */
+export const tokenArguments = {
   tokenFile: option(FILE_OR_NONE, {
     heading: CONNECTION,
     summary: `Read the agent's token from this file; also ${TOKEN_FILE_VARIABLE}, or token_file of the profile`,
@@ -36,6 +30,17 @@ export const agentArguments = {
     summary:
       "Send the token in clear to an agent of vsockbox 0.1, which cannot prove that it knows the token",
   }),
+};
+
+/** What every command that connects to agents accepts. */
+export const agentArguments = {
+  ...dialArguments,
+  keepalive: option(DURATION, {
+    heading: CONNECTION,
+    default: DEFAULT_KEEPALIVE_MS,
+    summary: `Ping a silent agent this often, and disconnect after ${KEEPALIVE_MISSES} pings without an answer; 0: never`,
+  }),
+  ...tokenArguments,
 };
 
 /** The values of {@link agentArguments}. */
@@ -59,17 +64,31 @@ export function agentTarget(
   { text, address }: WrittenAddress,
   signal?: AbortSignal,
 ): AgentTarget {
-  const tokenFile =
-    args.tokenFile ?? profileOf(text)?.tokenFile ?? process.env[TOKEN_FILE_VARIABLE];
   return {
     name: text,
     address: withDefaultPort(address, EXEC_PORT),
     options: {
       ...dialOptions(args, text, signal),
       keepaliveMs: args.keepalive,
-      token: tokenFile === undefined || tokenFile === "" ? undefined : readToken(tokenFile),
-      allowsClearToken: args.allowClearToken,
+      ...tokenOptions(args, text),
     },
+  };
+}
+
+/**
+ * Reads {@link tokenArguments} for a target as it was written.
+ *
+ * @throws {VsockboxError} CONFIG.
+ */
+export function tokenOptions(
+  args: ArgumentValues<typeof tokenArguments>,
+  name: string,
+): Pick<AgentDialOptions, "token" | "allowsClearToken"> {
+  const tokenFile =
+    args.tokenFile ?? profileOf(name)?.tokenFile ?? process.env[TOKEN_FILE_VARIABLE];
+  return {
+    token: tokenFile === undefined || tokenFile === "" ? undefined : readToken(tokenFile),
+    allowsClearToken: args.allowClearToken,
   };
 }
 

@@ -1,6 +1,7 @@
 /** What came of a transfer, in words. */
 import type { TransferSummary } from "../../agent/transfer/transfer.ts";
 import { VsockboxError } from "../../errors.ts";
+import { SilentCloseError } from "../../net/silent-close.ts";
 import { say } from "../../ui/report.ts";
 import { formatBytes } from "../../text/units.ts";
 
@@ -28,6 +29,7 @@ export function printErrors({ errors, errorCount }: TransferSummary): void {
 /** A copy that the connection broke can go on where it stopped. */
 export function withResumeHint(thrown: unknown, resumes: boolean): unknown {
   if (!(thrown instanceof VsockboxError) || thrown.code !== "TRANSPORT") return thrown;
+  if (thrown instanceof SilentCloseError) return thrown;
   return new VsockboxError({
     code: thrown.code,
     operation: "copy",
