@@ -7,7 +7,7 @@ import { aliasedCommand, isInit, subCommand } from "./commands/aliases.ts";
 import { unknownCommandHint } from "./commands/foreign-words.ts";
 import { COMMANDS, loadCommands } from "./commands/index.ts";
 import { ignoresStraySignals, isServer } from "./commands/lifetimes.ts";
-import { asksForHelp } from "./ui/parse-words.ts";
+import { asksFor } from "./ui/parse-words.ts";
 import { print, printStyled, printJson, reportError } from "./ui/report.ts";
 import { COMMIT, TARGET, VERSION } from "./version.ts";
 
@@ -62,14 +62,23 @@ async function run(name: string, words: readonly string[]): Promise<number> {
   const inner = subCommand(name, words[0]);
   if (inner !== undefined) return run(inner, words.slice(1));
   const command = await load(name);
-  if (asksForHelp(command, words)) return help(name);
+  if (asksFor(command, words, "--help", "-h")) return help(name);
   if (isServer(name)) surviveEndingSignals();
   if (ignoresStraySignals(name)) {
     const { ignoreStraySignals } = await import("./process/service/stray-signals.ts");
     ignoreStraySignals();
     endOnQuit();
   }
-  return command.run(words);
+  try {
+    return await command.run(words);
+  } catch (thrown) {
+    // A program that asked for JSON receives it for an invalid command line too.
+    if ("json" in command.args && asksFor(command, words, "--json")) {
+      const { printJsonError } = await import("./commands/shared/json-error.ts");
+      printJsonError(thrown);
+    }
+    throw thrown;
+  }
 }
 
 async function help(name: string | undefined): Promise<number> {

@@ -19,9 +19,3 @@ export interface DeviceOptions extends RateLimitOptions {
   /** Makes the host's side. */
   openBackend: (acceptClient: AcceptClient) => HostBackend;
 }
-
-/** What a device says of itself. */
-export interface DeviceLog {
-  info(message: string): void;
-  warn(message: string): void;
-}

@@ -8,6 +8,7 @@ export const ERRNO = {
   EINTR: 4,
   EIO: 5,
   ENOEXEC: 8,
+  EBADF: 9,
   EAGAIN: 11,
   EACCES: 13,
   EBUSY: 16,

@@ -2,6 +2,8 @@
 import { fstatSync, read } from "node:fs";
 import { promisify } from "node:util";
 import { reasonOf, VsockboxError } from "../errors.ts";
+import { ERRNO, systemError } from "../ffi/errno.ts";
+import { wasClosedAtStart } from "../ffi/standard-streams.ts";
 import type { ByteSink, ByteSource } from "./pump.ts";
 
 const readAsync = promisify(read);
@@ -29,6 +31,16 @@ export async function* standardInput(): AsyncGenerator<Uint8Array> {
       cause: thrown,
     });
   }
+}
+
+/**
+ * {@link standardInput}, for an operand that names it: it must not be closed.
+ *
+ * @throws {VsockboxError} IO with EBADF.
+ */
+export function requiredStandardInput(): AsyncGenerator<Uint8Array> {
+  if (!wasClosedAtStart(0)) return standardInput();
+  throw systemError(ERRNO.EBADF, { operation: "read", address: "standard input", code: "IO" });
 }
 
 function openStandardInput(): ByteSource {
@@ -59,18 +71,26 @@ async function* readFromOffset(fd: number): AsyncGenerator<Uint8Array> {
 export class StandardOutput implements ByteSink {
   readonly #fd: 1 | 2;
   readonly #sink: Bun.FileSink;
+  readonly #isClosed: boolean;
 
   constructor(fd: 1 | 2) {
     this.#fd = fd;
+    // Closing standard error (2>&-) is a way to suppress messages.
+    this.#isClosed = fd === 1 && wasClosedAtStart(1);
     this.#sink = Bun.file(fd).writer({ highWaterMark: DIRECT_WRITE_BYTES });
   }
 
   /**
    * Resolves when the reader of the output accepts more.
    *
-   * @throws {VsockboxError} IO: EPIPE if the reader has closed, ENOSPC if the disk is full.
+   * @throws {VsockboxError} IO: EPIPE if the reader has closed, ENOSPC if the disk is full, EBADF if
+   * standard output was closed when the process started.
    */
   async write(bytes: Uint8Array): Promise<void> {
+    if (this.#isClosed && bytes.length > 0) {
+      const call = { operation: "write to", address: "standard output" };
+      throw systemError(ERRNO.EBADF, { ...call, code: "IO" });
+    }
     try {
       await this.#sink.write(bytes);
       await this.#sink.flush();

@@ -156,5 +156,5 @@ async function* single(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
 function throwFirst({ errors }: TransferSummary): void {
   const [first] = errors;
   if (first === undefined) return;
-  throw new VsockboxError({ code: "IO", operation: "write", message: first });
+  throw new VsockboxError({ operation: "write", ...first });
 }

@@ -165,9 +165,12 @@ export function startProcess(
   }
 }
 
+/** Largest uid and gid that the runtime accepts: its uid_t is signed. */
+const MAX_DIRECT_ID = 0x7fff_ffff;
+
 /** What the runtime itself can start; undefined if something of it needs the helper. */
 function directSpawn({ program, argv, env, cwd, user, sandbox, onTerminal }: ResolvedSpawn) {
-  if (onTerminal || sandbox.length > 0 || (user !== undefined && user.groups.length > 0)) return;
+  if (onTerminal || sandbox.length > 0 || (user !== undefined && !isDirectUser(user))) return;
   const [path, directory, ...words] = [program, cwd, ...argv].map(decodeUtf8);
   const variables = env.toRecord();
   if (path === undefined || directory === undefined || variables === undefined) return;
@@ -180,6 +183,9 @@ function directSpawn({ program, argv, env, cwd, user, sandbox, onTerminal }: Res
     options: { argv0, cwd: directory, env: variables, ...ids },
   };
 }
+
+const isDirectUser = ({ uid, gid, groups }: User) =>
+  groups.length === 0 && uid <= MAX_DIRECT_ID && gid <= MAX_DIRECT_ID;
 
 function assertMayBecome({ uid, gid }: User): void {
   const own = process.geteuid?.();

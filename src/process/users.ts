@@ -72,7 +72,7 @@ function readIfThere(path: string): string {
 }
 
 /**
- * Reads `uid`, `uid:gid` or a name.
+ * Reads `uid`, `uid:gid` or a name. Digits alone are a uid.
  *
  * A bare uid has group, groups and home of its passwd entry, or the gid of the same number
  * without one; `uid:gid` is exactly that, without supplementary groups.
@@ -98,6 +98,8 @@ export function resolveUser(spec: string, database: UserDatabase): User {
     const entry = entries.find((candidate) => candidate.uid === uid);
     return { uid, gid, groups: [], account: entry };
   }
+  // Digits alone are a number, whatever /etc/passwd calls its users.
+  if (uid === undefined && /^[0-9]+$/.test(spec)) return fail("there is no such uid");
   const entry = entries.find(
     uid === undefined
       ? (candidate) => candidate.name === spec

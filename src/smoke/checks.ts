@@ -142,7 +142,8 @@ const seqpacketCheck: Check = {
 const execCheck: Check = {
   name: "exec",
   async run(address) {
-    const quiet = { info: () => undefined, warn: () => undefined };
+    const ignore = () => undefined;
+    const quiet = { debug: ignore, info: ignore, warn: ignore };
     const agent = startAgent({
       listen: address,
       readyListen: undefined,

@@ -105,7 +105,7 @@ const filesCheck: CheckOf<TestedAgent> = {
     const begin = performance.now();
     const flags = { checksum: true };
     const summary = await client.upload(inBlocks(content), directory, bytes("file"), flags);
-    if (summary.errors[0] !== undefined) fail(summary.errors[0]);
+    if (summary.errors[0] !== undefined) fail(summary.errors[0].message);
     const received = createHash("sha256");
     let count = 0;
     for await (const chunk of client.read(agent.file("file"), flags)) {

@@ -75,11 +75,16 @@ export function parseWords<A extends Arguments>(
   return values as ArgumentValues<A>;
 }
 
-/** Returns whether the words ask for help, before `--` and another program's command line. */
-export function asksForHelp(command: Parsed, words: readonly string[]): boolean {
-  return sortWords(command, words).options.some(
-    ({ name, rawName }) => name === "help" || rawName === "-h",
-  );
+/**
+ * Returns whether one of the options, in one of these forms, stands before `--` and before another
+ * program's command line, whether or not the rest of the words is valid.
+ */
+export function asksFor(
+  command: Parsed,
+  words: readonly string[],
+  ...forms: readonly string[]
+): boolean {
+  return sortWords(command, words).options.some(({ rawName }) => forms.includes(rawName));
 }
 
 /** Cuts off the other program's command line first, so that its options stay its own. */

@@ -1,6 +1,7 @@
 /** Errors and facts to text and JSON. */
 import { writeSync } from "node:fs";
 import { reasonOf, toVsockboxError, VsockboxError } from "../errors.ts";
+import { wasClosedAtStart } from "../ffi/standard-streams.ts";
 import { printable, printableJson } from "../text/printable.ts";
 
 /** A line has a few texts of a peer at most, each cut already. */
@@ -45,10 +46,11 @@ function writeText(fd: 1 | 2, text: string): void {
 /**
  * Short texts only: blocks where the reader does not read, and is quiet where it is gone.
  *
- * @throws {VsockboxError} IO where data cannot be written, as on a full disk.
+ * @throws {VsockboxError} IO where data cannot be written, as on a full disk or a closed output.
  */
 export function writeAll(fd: 1 | 2, bytes: Uint8Array): void {
   let rest = bytes;
+  if (fd === 1 && bytes.length > 0) assertOutput();
   while (rest.length > 0) {
     try {
       rest = rest.subarray(writeSync(fd, rest));
@@ -66,6 +68,20 @@ export function writeAll(fd: 1 | 2, bytes: Uint8Array): void {
       });
     }
   }
+}
+
+let isOutputClosed: boolean | undefined;
+
+function assertOutput(): void {
+  isOutputClosed ??= wasClosedAtStart(1);
+  if (!isOutputClosed) return;
+  throw new VsockboxError({
+    code: "IO",
+    operation: "write to",
+    address: "standard output",
+    message: "bad file descriptor",
+    errno: "EBADF",
+  });
 }
 
 /**

@@ -1,4 +1,5 @@
 /** One connection of the server, from its first message to its end. */
+import type { Log } from "../process/service/log.ts";
 import { toVsockboxError, VsockboxError } from "../errors.ts";
 import type { PathRoot } from "../files/path-root.ts";
 import { formatPeer } from "../io/peer.ts";
@@ -27,11 +28,7 @@ export interface SessionServices extends TerminalOptions {
   root: PathRoot;
   /** Whether there are transfers only. */
   filesOnly: boolean;
-  log: {
-    info(message: string): void;
-    warn(message: string): void;
-    debug(message: string): void;
-  };
+  log: Log;
 }
 
 /** Serves one connection. Never throws. */

@@ -306,7 +306,7 @@ class Session {
   #checkBounds(): void {
     const { muxer } = this.#world.local.device;
     promise(muxer.count <= VM_DEFAULTS.maxConnections, "a guest has so many connections");
-    promise(muxer.listed <= muxer.count, "no connection that is gone is kept");
+    promise(muxer.queuedCount <= muxer.count, "no connection that is gone is kept");
     promise(muxer.resets.count <= MAX_RESETS, "a guest has so many resets to be told of");
     let count = 0;
     for (const { vsock } of muxer) {

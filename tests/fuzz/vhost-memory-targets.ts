@@ -212,9 +212,9 @@ export function playRing(random: Random) {
           promise(chain.readable.bytes === offered.bytes[0], "all that can be read is there");
           promise(chain.writable.bytes === offered.bytes[1], "all that can be written is there");
         }
-        ring.take();
+        ring.advance();
         const written = random.next();
-        ring.use(chain.head, written);
+        ring.addUsed(chain.head, written);
         ring.publish();
         const used = driver.used((driver.usedIndex - 1) & 0xffff);
         promise(used.head === chain.head && used.length === written, "it is given back");

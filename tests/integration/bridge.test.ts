@@ -209,7 +209,7 @@ describe("bridge", () => {
     const client = (await Client.open()).send(line);
     expect(await client.toEnd()).toBe("");
     await settlesAt(running.pid, before);
-    await running.says("vsockbox: unix: ");
+    await running.says("vsockbox: warning: unix: ");
     const next = (await Client.open()).send("CONNECT 1\n");
     await next.has("OK ");
     next.socket.destroy();

@@ -10,6 +10,7 @@ import {
   TestAgent,
   vsockbox,
 } from "../support/binary.ts";
+import { OwnTerminal } from "../support/own-terminal.ts";
 import { atRest } from "../support/process-state.ts";
 
 let agent: TestAgent;
@@ -226,6 +227,40 @@ describe.if(process.getuid?.() === 0)("exec --user, as root", () => {
   test("uid:gid", async () => {
     expect((await id("4711:4712")).stdout).toBe("uid=4711 gid=4712 groups=4712");
   });
+
+  describe.each(["2147483648", "7:4294967294", "4294967294:7"])(
+    "%s, beyond a signed id",
+    (user) => {
+      const [uid = "", gid = uid] = user.split(":");
+      // The pipes and the terminal belong to the user as well.
+      const line = "id -u; id -g; stat -Lc %u /dev/stdout";
+      const lines = [uid, gid, uid];
+      const command = ["--user", user, "--", "sh", "-c", line];
+
+      test.each([[[]], [["-n"]], [["--sandbox", "all"]]])("with %j", async (way) => {
+        const stdout = `${lines.join("\n")}\n`;
+        expect(await exec(...way, ...command)).toMatchObject({ stdout, stderr: "", status: 0 });
+      });
+
+      test.each([[[]], [["--sandbox", "all"]]])("on a terminal, with %j", async (way) => {
+        await using terminal = new OwnTerminal();
+        const run = terminal.run(["exec", "-t", ...way, agent.address, ...command]);
+        expect(await terminal.exited(run)).toBe(0);
+        expect(terminal.text).toBe(`${lines.join("\r\n")}\r\n`);
+      });
+
+      test.each([[["-d"]], [["-d", "-t"]], [["-d", "--sandbox", "all"]]])(
+        "with %j",
+        async (way) => {
+          const started = await exec(...way, ...command);
+          expect(started).toMatchObject({ stderr: "", status: 0 });
+          const logs = await vsockbox(["logs", "-f", agent.address, started.stdout.trim()]);
+          expect(logs).toMatchObject({ status: 0 });
+          expect(logs.stdout.replaceAll("\r", "")).toBe(`${lines.join("\n")}\n`);
+        },
+      );
+    },
+  );
 
   test("a name brings its home, and is told to the command", async () => {
     const { stdout } = await exec("--user", "nobody", "--shell", "id -un; echo $USER $HOME");

@@ -288,7 +288,7 @@ test("a log that nobody reads stops nobody", async () => {
   device.servesOther();
   await device.isAsBefore();
   isRefused((vmm) => vmm.post("SET_LOG_BASE"));
-  await device.running.says("lines are lost: nobody has read them");
+  await device.running.says("log lines were dropped: nothing read standard error");
 });
 
 test("a second VMM is turned away, and the first one is served", async () => {

@@ -80,7 +80,7 @@ describe("peers that are killed at any stage", () => {
     await device.says("waiting");
     await eventually("it has all its sockets", () => existsSync(`${socket}.ctl`));
     using guest = new LiveGuest(socket, CID);
-    await device.says("the guest's driver is there");
+    await device.says("the guest's driver is ready");
     const listener = openUnixListener({ kind: "unix", path: `${uds}_${PORT}` });
     const [fdsBefore, rssBefore] = [descriptors(device.pid), rssBytes(device.pid)];
     let turn = 0;

@@ -45,7 +45,7 @@ async function start(...more: string[]): Promise<{ device: Running; vmm: TestVmm
   device = new Running(["hybrid-proxy", ...words, "--metrics", `unix:${metrics}`, ...more]);
   await device.says("metrics are at");
   vmm = new TestVmm(socket, CID);
-  await device.says("the guest's driver is there");
+  await device.says("the guest's driver is ready");
   return { device, vmm };
 }
 
@@ -435,7 +435,7 @@ describeUnshared(["--user", "--map-root-user", "--mount"], "a full disk", (unsha
       await eventually("it listens", () => existsSync(uds) && log().includes("waiting for"));
       vmm = new TestVmm(socket, CID);
       const guest = vmm;
-      await eventually("the driver is there", () => log().includes("driver is there"));
+      await eventually("the driver is ready", () => log().includes("driver is ready"));
       const { stream, srcPort } = await talk(guest);
       const payload = new Uint8Array(4000);
       for (let count = 0; count < 30; count++) {

@@ -30,3 +30,55 @@ test("cp names the errno of a file system without temporary files as the kernel 
   expect(result.status).toBe(74);
   expect(result.stderr).toContain("no such file or directory (ENOENT)");
 });
+
+describe("a closed standard output", () => {
+  test.each([
+    'exec "$A" -- echo hi',
+    'exec --json "$A" -- true',
+    'exec "$A,$A" -- echo hi',
+    'exec -d "$A" -- true',
+    'ps "$A"',
+    'info "$A"',
+    'info --json "$A"',
+    'cat "$A:/etc/hosts"',
+    'ls "$A:/"',
+    'stat "$A:/"',
+    'cp "$A:/etc/hosts" -',
+    "--version",
+    "--help",
+  ])("is an error of %s", async (words) => {
+    expect(await run(`vsockbox ${words} >&-`)).toMatchObject({
+      status: 74,
+      stderr: expect.stringContaining("write to standard output: bad file descriptor (EBADF)\n"),
+    });
+  });
+
+  test("is none without output, and /dev/null is not closed", async () => {
+    for (const line of [
+      'vsockbox exec "$A" -- true >&-',
+      'vsockbox exec "$A" -- echo hi > /dev/null',
+      'vsockbox exec "$A" -- echo hi 1<> /dev/null',
+      'vsockbox ps "$A" <&- > /dev/null',
+      'vsockbox exec "$A" -- sh -c "echo hidden >&2" 2>&-',
+    ]) {
+      expect({ line, ...(await run(line)) }).toEqual({ line, status: 0, stdout: "", stderr: "" });
+    }
+  });
+});
+
+describe("a closed standard input", () => {
+  test("is an empty one for a command", async () => {
+    expect(await run('vsockbox exec "$A" -- sh -c "wc -c; echo end" <&-')).toEqual({
+      status: 0,
+      stdout: "0\nend\n",
+      stderr: "",
+    });
+  });
+
+  test("is an error of cp -", async () => {
+    expect(await run('vsockbox cp - "$A:/tmp/never" <&-')).toMatchObject({
+      status: 74,
+      stderr: "vsockbox: read standard input: bad file descriptor (EBADF)\n",
+    });
+  });
+});

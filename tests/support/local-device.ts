@@ -79,7 +79,7 @@ export class LocalDevice implements Disposable {
         ...options,
       },
       this.loop,
-      { info: say, warn: say },
+      { debug: say, info: say, warn: say },
     );
   }
 

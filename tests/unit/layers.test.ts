@@ -39,7 +39,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   // Bytes in, events out.
   protocols: [],
   // The terminal and the command line, without any command.
-  ui: [],
+  ui: ["ffi"],
   // The system: descriptors, files, processes, addresses.
   elf: [],
   io: ["ffi"],
@@ -59,33 +59,33 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     ...["agent", "agent/channel", "agent/transfer"],
   ],
   "agent/server": [
-    ...["ffi", "io", "files", "net", "process", "process/sandbox", "protocols"],
+    ...["ffi", "io", "files", "net", "process", "process/sandbox", "process/service", "protocols"],
     ...["agent/channel", "agent/transfer"],
   ],
   "device/config": ["config", "ffi", "net", "protocols"],
   "device/vhost-user": ["ffi", "io", "net", "protocols"],
   "device/host": ["ffi", "io", "net", "process", "protocols", "device/config"],
-  "device/vsock": ["ffi", "protocols", "device/vhost-user", "device/host"],
+  "device/vsock": ["ffi", "io", "protocols", "device/vhost-user", "device/host"],
   device: [
-    ...["ffi", "io", "net", "protocols", "ui"],
+    ...["io", "net", "process/service", "protocols"],
     ...["device/config", "device/host", "device/vhost-user", "device/vsock"],
   ],
   "device/observe": [
-    ...["ffi", "io", "net", "process", "protocols", "ui"],
+    ...["ffi", "io", "net", "process", "process/service", "protocols"],
     ...["device", "device/config", "device/vhost-user", "device/vsock"],
   ],
   "device/serve": [
-    ...["io", "net", "process"],
+    ...["io", "net", "process", "process/service"],
     ...["device", "device/config", "device/host", "device/observe"],
   ],
   "device/confine": [
-    ...["ffi", "process", "process/sandbox", "ui"],
+    ...["ffi", "process", "process/sandbox", "process/service"],
     ...["device/config", "device/host", "device/observe", "device/serve"],
   ],
   bridge: ["io", "net", "protocols"],
   "guest-exec": ["ffi", "io", "net", "process", "protocols"],
   "vsock-shell": [
-    ...["ffi", "io", "files", "net", "process", "protocols"],
+    ...["ffi", "io", "files", "net", "process", "process/service", "protocols"],
     ...["agent/channel", "agent/client", "agent/server", "agent/transfer"],
   ],
   install: ["elf", "files", "process"],

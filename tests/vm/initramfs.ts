@@ -211,7 +211,7 @@ exec vsockbox agent --init
     });
     const log = await useAndEnd(packed);
     expect(log).not.toContain("[base]");
-    expect(log).toContain("[init] loaded vsock,");
+    expect(log).toContain("vsockbox: init: loaded vsock,");
   });
 
   test("of a build that is not self-contained has what that needs, alone and as an overlay", async () => {

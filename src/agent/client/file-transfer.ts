@@ -97,16 +97,10 @@ async function sendSource(
 }
 
 /** Completes the sender's summary with that of the receiver. */
-function addReceiverSummary(summary: TransferSummary, result: JsonObject): void {
-  const own = summary.errors.length;
-  summary.addErrors(result);
-  // Both ends have noted the entries that the sender skipped.
-  if (own > 0) {
-    const seen = new Set(summary.errors.slice(0, own));
-    const repeated = summary.errors.slice(own).filter((error) => seen.has(error));
-    summary.errors = [...new Set(summary.errors)];
-    summary.errorCount -= repeated.length;
-  }
+export function addReceiverSummary(summary: TransferSummary, result: JsonObject): void {
+  // The receiver has noted the entries that the sender has skipped, too.
+  const own = new Set(summary.errors.map(({ message }) => message));
+  summary.addReported(result, (text) => !own.has(text));
   // Only the receiver knows which files are complete.
   for (const name of ["files", "bytes", "reused"] as const) {
     summary[name] =

@@ -27,7 +27,7 @@ import { onAbort, withDeadline } from "../../io/deadline.ts";
 import type { SocketStream } from "../../io/stream.ts";
 import { DEFAULT_MAX_FRAME_BYTES } from "../../protocols/agent/frame.ts";
 import { REFUSED_TEXT } from "../../protocols/agent/refused.ts";
-import type { AgentLog } from "./agent-log.ts";
+import type { Log } from "../../process/service/log.ts";
 import { DetachedSessions } from "./detached-sessions.ts";
 import { FrameConnection } from "../channel/frame-connection.ts";
 import { firstFrameLimit, greetClient, RefusedClientError } from "./handshake.ts";
@@ -80,7 +80,7 @@ export interface AgentOptions {
   idleTimeoutMs?: number | undefined;
   /** Powers off or reboots the guest; only an agent that is its init has this. */
   power?: ((action: "poweroff" | "reboot") => void) | undefined;
-  log: AgentLog;
+  log: Log;
 }
 
 /** Counts of the sessions of a stopped agent. */

@@ -12,7 +12,8 @@ import { fileKind } from "../../files/facts.ts";
 import { temporaryName } from "../../files/pending-file.ts";
 import { type ResolvedPath, resolvePath } from "../../files/resolve-path.ts";
 import { removeEntryOrTree } from "./remove-file.ts";
-import { fileError, TransferSummary } from "../transfer/transfer.ts";
+import { FileFailures } from "../transfer/file-failures.ts";
+import { fileError } from "../transfer/transfer.ts";
 
 /** An entry of a directory. */
 interface Place {
@@ -90,23 +91,24 @@ async function moveAcross(
     await new TreeCopy(pause).copy(source, copy, source.status, source.path);
     renameTo(copy, name, destination, replace);
   } catch (thrown) {
-    await removeEntryOrTree(copy, new TransferSummary(), () => Promise.resolve());
+    await removeEntryOrTree(copy, new FileFailures(), () => Promise.resolve());
     if (reasonOf(thrown).errno === "EEXIST" && !replace) throw occupied(destination.path);
     throw thrown;
   }
-  const summary = new TransferSummary();
+  const failures = new FileFailures();
   try {
-    await removeEntryOrTree(source, summary, pause);
+    await removeEntryOrTree(source, failures, pause);
   } catch (thrown) {
-    summary.note(fileError("remove", source.path, thrown).message);
+    failures.note(fileError("remove", source.path, thrown));
   }
-  const [first] = summary.errors;
+  const [first] = failures.errors;
   if (first === undefined) return;
   throw new VsockboxError({
     code: "IO",
     operation: "move",
     address: showPath(source.path),
-    message: `it was copied, but the original is still there: ${first}`,
+    message: `it was copied, but the original is still there: ${first.message}`,
+    errno: first.errno,
   });
 }
 

@@ -12,7 +12,8 @@ import { DirectoryStack } from "../../files/directory-stack.ts";
 import { fileKind } from "../../files/facts.ts";
 import { openResolvedDirectory, resolvePath } from "../../files/resolve-path.ts";
 import type { JsonObject } from "../../protocols/agent/json-fields.ts";
-import { fileError, TransferSummary } from "../transfer/transfer.ts";
+import { FileFailures } from "../transfer/file-failures.ts";
+import { fileError } from "../transfer/transfer.ts";
 
 /** How files are removed. */
 export interface RemoveOptions {
@@ -67,18 +68,19 @@ export async function removeFile(
   const isDirectory = status !== undefined && fileKind(status) === "directory";
   if (isDirectory && !recursive) throw directoryError(path);
   if (!isDirectory && path.at(-1) === SLASH && status !== undefined) throw notDirectory();
-  const summary = new TransferSummary();
+  const failures = new FileFailures();
   const entry = { directory: parent, name, path };
-  const removed = await removeEntryOrTree(entry, summary, pause);
-  const { errors, errorCount } = summary;
+  const removed = await removeEntryOrTree(entry, failures, pause);
+  const { errors, errorCount } = failures;
   if (errorCount === 0) return { removed };
-  if (report) return { removed, errors, errorCount };
+  if (report) return { removed, ...failures.toWire() };
   const more = errorCount > 1 ? `; ${errorCount - 1} more could not be removed` : "";
   throw new VsockboxError({
     code: "IO",
     operation: "remove",
     address: showPath(path),
-    message: `${errors[0] ?? "it failed"}${more}`,
+    message: `${errors[0]?.message ?? "it failed"}${more}`,
+    errno: errors[0]?.errno,
   });
 }
 
@@ -126,19 +128,19 @@ function leadsToRoot(path: BytesPath, root: DirectoryHandle): boolean {
 }
 
 /**
- * Removes an entry of a directory with its content. Failures in a tree are noted in the summary.
+ * Removes an entry of a directory with its content. Failures in a tree are noted.
  *
  * @returns the number of removed files and directories.
  * @throws an Error with the errno's name in `code` if an entry that is not a directory cannot be removed.
  */
 export async function removeEntryOrTree(
   { directory, name, path }: { directory: DirectoryHandle; name: Uint8Array; path: BytesPath },
-  summary: TransferSummary,
+  failures: FileFailures,
   pause: () => Promise<void>,
 ): Promise<number> {
   const status = directory.find(name);
   if (status !== undefined && fileKind(status) === "directory") {
-    return removeTree(directory, name, path, summary, pause);
+    return removeTree(directory, name, path, failures, pause);
   }
   directory.unlink(name);
   return 1;
@@ -161,7 +163,7 @@ async function removeTree(
   parent: DirectoryHandle,
   root: Uint8Array,
   path: BytesPath,
-  summary: TransferSummary,
+  failures: FileFailures,
   pause: () => Promise<void>,
 ): Promise<number> {
   let removed = 0;
@@ -172,7 +174,7 @@ async function removeTree(
       action();
       return true;
     } catch (thrown) {
-      summary.note(fileError("remove", stack.shown(name), thrown).message);
+      failures.note(fileError("remove", stack.shown(name), thrown));
       stack.state.isKept = true;
       return false;
     }

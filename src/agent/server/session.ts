@@ -9,7 +9,7 @@ import { runFileSession } from "./go-files.ts";
 import type { FrameConnection } from "../channel/frame-connection.ts";
 import type { Greeted } from "./handshake.ts";
 import { runPortForwardSession } from "./go-port-forward.ts";
-import type { AgentLog } from "./agent-log.ts";
+import type { Log } from "../../process/service/log.ts";
 import { runTTYSession } from "./go-terminal.ts";
 
 /** A connection without open channels is closed after this time without a frame, in milliseconds. */
@@ -20,7 +20,7 @@ export interface SessionServices extends AgentServices {
   readonly maxOutputBytes: number;
   /** Largest frame of a peer that may connect, in bytes. */
   readonly maxFrameBytes: number;
-  readonly log: AgentLog;
+  readonly log: Log;
 }
 
 /**

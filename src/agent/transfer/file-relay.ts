@@ -73,7 +73,7 @@ export async function relayFiles(
     await get.result;
     put.end();
     const received = await put.result;
-    summary.addErrors(received);
+    summary.addReported(received);
     summary.files = countOf(received, "files");
     summary.bytes = countOf(received, "bytes");
     summary.reused = countOf(received, "reused");

@@ -175,7 +175,7 @@ export class TreeReceiver {
       case "link":
         return this.#makeLink(record);
       case "skipped":
-        this.summary.note(record.error);
+        this.summary.noteReported(record.error);
     }
   }
 
@@ -186,7 +186,7 @@ export class TreeReceiver {
     } catch (thrown) {
       const error = fileError("write", shown(), thrown);
       if (isFatal(error) || error.code === "BAD_DATA") throw error;
-      this.summary.note(error.message);
+      this.summary.note(error);
       if (this.#file !== undefined) {
         this.#abandonFile(this.#file);
         this.#skipsFile = true;
@@ -329,7 +329,7 @@ export class TreeReceiver {
       // The sender has noted it, too, but only one of the two summaries may be shown.
       const shown = showPath(file.shown);
       this.#abandonFile(file);
-      this.summary.note(`read ${shown}: ${record.error}`);
+      this.summary.noteReported(`read ${shown}: ${record.error}`);
       return;
     }
     await this.#guard(

@@ -266,7 +266,7 @@ export class TreeSender {
     const error = fileError("read", shown(), thrown);
     if (isFatal(error)) throw error;
     await this.#record({ kind: "skipped", name, error: error.message });
-    this.summary.note(error.message);
+    this.summary.note(error);
   }
 
   /** Sends an open file, and closes it. */

@@ -10,7 +10,8 @@ import {
 } from "../../bridge/bridge.ts";
 import { ANY, formatAddress, type SocketAddress } from "../../net/address.ts";
 import { onEndingSignal } from "../../process/signals.ts";
-import { printJson, say } from "../../ui/report.ts";
+import { openLog } from "../../process/service/log.ts";
+import { printJson } from "../../ui/report.ts";
 import {
   allowArguments,
   allowedCids,
@@ -99,14 +100,13 @@ export const command = defineCommand({
   ],
   async run(args) {
     const routes = routesOf(args);
+    const log = openLog({ threshold: args.quiet ? "silent" : "info" });
     const bridge = new HybridBridge({
       maxConnections: args.maxConnections,
       maxPending: args.maxPending,
       socketOwners: socketOwners(args, args.to?.text),
       lineTimeoutMs: args.lineTimeout,
-      onError(what, error) {
-        if (!args.quiet) say(`vsockbox: ${what}: ${error.message}`);
-      },
+      onError: (what, error) => log.warn(`${what}: ${error.message}`),
     });
     const ended = Promise.withResolvers<number>();
     using _signals = onEndingSignal(() => ended.resolve(0));
@@ -114,7 +114,7 @@ export const command = defineCommand({
       for (const route of routes) {
         const listening = formatAddress(route.open(bridge));
         if (args.json) printJson({ listening, to: route.to });
-        else if (!args.quiet) say(`vsockbox: listening on ${listening} for ${route.to}`);
+        else log.info(`listening on ${listening} for ${route.to}`);
       }
       return await ended.promise;
     } finally {

@@ -4,7 +4,8 @@ import { reasonOf, VsockboxError } from "../../errors.ts";
 import { formatEndpoint } from "../../text/endpoint.ts";
 import { parseForward } from "../../net/forward-spec.ts";
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
-import { printJson, say } from "../../ui/report.ts";
+import { openLog } from "../../process/service/log.ts";
+import { printJson } from "../../ui/report.ts";
 import { jsonArgument } from "../shared/connect-options.ts";
 import { LocalForwards, RemoteForwards, type ReadyForward } from "./forwards.ts";
 import {
@@ -71,16 +72,17 @@ export const command = defineCommand({
       });
     }
     const shown = shownTarget(target);
+    const log = openLog({ threshold: args.quiet ? "warn" : "info" });
     const onReady = ({ direction, listening, to }: ReadyForward) => {
       if (args.json) {
         printJson({ direction, listening, target: shown, to: formatEndpoint(to) });
-      } else if (!args.quiet) {
+      } else {
         const [there, here] = direction === "local" ? ["", ` in ${shown}`] : [` in ${shown}`, ""];
-        say(`vsockbox: forwarding ${listening}${there} to ${formatEndpoint(to)}${here}`);
+        log.info(`forwarding ${listening}${there} to ${formatEndpoint(to)}${here}`);
       }
     };
     const onError = (what: string, thrown: unknown) =>
-      say(`vsockbox: ${what}: ${reasonOf(thrown).message}`);
+      log.warn(`${what}: ${reasonOf(thrown).message}`);
     const ended = Promise.withResolvers<number>();
     let checkStatus: number | undefined;
     using _signals = onEndingSignal((signal) => {

@@ -1,4 +1,5 @@
 /** `vsockbox listen`: accepts connections and joins them to standard input and output or a command. */
+import { ADDRESS } from "../shared/address-kind.ts";
 import { formatAddress } from "../../net/address.ts";
 import { listen, type Listener } from "../../net/listen.ts";
 import { formatPeerHost } from "../../io/peer.ts";
@@ -10,8 +11,8 @@ import { guardGroups } from "../../process/group-guard.ts";
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
 import { isBrokenPipe, standardInput, StandardOutput } from "../../io/stdio.ts";
 import { STATUS_BROKEN_PIPE } from "../../process/exit-status.ts";
-import { reportError, say } from "../../ui/report.ts";
-import { ADDRESS } from "../shared/address-kind.ts";
+import { openLog } from "../../process/service/log.ts";
+import { reportError } from "../../ui/report.ts";
 import { allowArguments, allowedCids } from "../shared/connect-options.ts";
 import { flag, option, operand, type ArgumentValues } from "../../ui/argument.ts";
 import { word } from "../../ui/value-kind.ts";
@@ -59,9 +60,10 @@ export const command = defineCommand({
     },
   ],
   async run(args) {
+    const log = openLog({ threshold: args.quiet ? "warn" : "info" });
     const ended = Promise.withResolvers<number>();
     let listener: Listener | undefined;
-    const refusals = new RefusalLog((line) => say(`vsockbox: ${line}`));
+    const refusals = new RefusalLog(log.warn);
     const service = args.exec === undefined ? standardStreams(args) : commands(args.exec, args);
     try {
       using _signals = onEndingSignal((signal) => ended.resolve(statusOfSignal(signal)));
@@ -81,9 +83,9 @@ export const command = defineCommand({
           );
         },
         onRefusal: (peer) => refusals.note(formatPeerHost(peer), "not in --allow-cid"),
-        onShortage: (reason) => say(`vsockbox: cannot accept: ${reason}; peers have to wait`),
+        onShortage: (reason) => log.warn(`cannot accept: ${reason}; peers have to wait`),
       });
-      if (!args.quiet) say(`vsockbox: listening on ${formatAddress(listener.address)}`);
+      log.info(`listening on ${formatAddress(listener.address)}`);
       return await ended.promise;
     } catch (thrown) {
       if (isBrokenPipe(thrown)) return STATUS_BROKEN_PIPE;
@@ -142,7 +144,7 @@ function standardStreams(args: Values): Service {
 
 /** A command for each connection, side by side. */
 function commands(line: string, args: Values): Service {
-  guardGroups((message) => say(`vsockbox: ${message}`));
+  guardGroups(openLog().warn);
   const running = new Map<SocketStream, Promise<unknown>>();
   const errors = new StandardOutput(2);
   let taken = false;

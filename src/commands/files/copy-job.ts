@@ -27,7 +27,7 @@ import { fileKind, kindInWords } from "../../files/facts.ts";
 import { treeBytes } from "../../files/tree-size.ts";
 import { hasWildcard } from "../../files/glob.ts";
 import { abortError, onAbort } from "../../io/deadline.ts";
-import { standardInput, StandardOutput } from "../../io/stdio.ts";
+import { requiredStandardInput, StandardOutput } from "../../io/stdio.ts";
 import { field, type JsonObject, textField } from "../../protocols/agent/json-fields.ts";
 import { isFileName, readPathField } from "../../protocols/agent/paths.ts";
 import type { ProgressLine } from "../../ui/progress.ts";
@@ -123,7 +123,7 @@ export class CopyJob implements AsyncDisposable {
       const error = toVsockboxError(thrown, "copy");
       const endsAll = this.#signal.aborted || error.code === "SOFTWARE" || error.errno === "ENOSPC";
       if (!hasOthers || endsAll) throw thrown;
-      this.#total.note(error.message);
+      this.#total.note(error);
       this.#status ||= error.exitStatus;
     }
   }
@@ -194,12 +194,12 @@ export class CopyJob implements AsyncDisposable {
     const name =
       source.kind === "stream" ? undefined : { path: source.path, name: () => localName(source) };
     const place = await this.#remotePlace(destination, name, many);
-    const local = source.kind === "stream" ? standardInput() : source.path;
+    const local = source.kind === "stream" ? requiredStandardInput() : source.path;
     const onProgress = this.#onProgress(
       source.kind === "stream" ? "standard input" : showPath(baseName(source.path)),
     );
     const options = { ...this.#options, onProgress };
-    this.#add(await client.upload(local, place.directory, place.name, options));
+    this.#total.add(await client.upload(local, place.directory, place.name, options));
   }
 
   async #download(source: Remote, destination: Uint8Array, many: boolean): Promise<void> {
@@ -225,7 +225,7 @@ export class CopyJob implements AsyncDisposable {
     const onProgress = this.#onProgress(showPath(sourceName));
     const options = { ...this.#options, onProgress };
     const limited = { ...options, maxBytes: this.#remaining };
-    this.#add(await client.download(source.path, place.directory, place.name, limited));
+    this.#total.add(await client.download(source.path, place.directory, place.name, limited));
   }
 
   /** From guest to guest: the bytes go through here, the files do not. */
@@ -247,7 +247,7 @@ export class CopyJob implements AsyncDisposable {
     const onProgress = this.#onProgress(showPath(baseName(source.path)));
     const requested = { name, recursive };
     const maxBytes = this.#remaining;
-    this.#add(
+    this.#total.add(
       await relayFiles(get, put, { requested, maxBytes, signal: this.#signal, onProgress }),
     );
   }
@@ -307,7 +307,7 @@ export class CopyJob implements AsyncDisposable {
     const { address, options } = this.#target(destination.target);
     const content =
       source.kind === "stream"
-        ? new Uint8Array(await Bun.readableStreamToArrayBuffer(toReadable(standardInput())))
+        ? new Uint8Array(await Bun.readableStreamToArrayBuffer(toReadable(requiredStandardInput())))
         : readLocalFile(source.path);
     const isDirectory = await listOldDirectory(address, options, destination.path).then(
       () => true,
@@ -341,15 +341,6 @@ export class CopyJob implements AsyncDisposable {
   /** What may still be received under `--max-size`. */
   get #remaining(): number | undefined {
     return this.#maxBytes === undefined ? undefined : this.#maxBytes - this.#total.bytes;
-  }
-
-  #add(summary: TransferSummary): void {
-    this.#total.files += summary.files;
-    this.#total.directories += summary.directories;
-    this.#total.links += summary.links;
-    this.#total.bytes += summary.bytes;
-    this.#total.reused += summary.reused;
-    this.#total.addErrors(summary.toJSON());
   }
 
   #onProgress(what: string): (progress: TransferProgress) => void {

@@ -2,9 +2,10 @@
 import type { AgentClient } from "../../agent/client/agent-client.ts";
 import { resolveHome } from "../../agent/client/home-path.ts";
 import { rawWords } from "../../process/raw-arguments.ts";
+import type { jsonArgument } from "../shared/connect-options.ts";
 import { AgentClients, forEachOperand } from "../shared/operands.ts";
 import { type AgentValues, remoteOperand } from "../shared/target.ts";
-import { type ArgumentValues, operands } from "../../ui/argument.ts";
+import { operands, type ArgumentValues } from "../../ui/argument.ts";
 import { word } from "../../ui/value-kind.ts";
 
 /** A path in a guest, and how the user wrote it. */
@@ -39,10 +40,11 @@ export async function forEachPath(
 ): Promise<number> {
   const paths = remotePaths(command, args.paths);
   await using clients = new AgentClients(args);
-  return await forEachOperand(paths, async ({ target, path, shown }) => {
+  const work = async ({ target, path, shown }: RemotePath) => {
     const client = await clients.get(target);
     await action(client, await resolveHome(client, path), shown);
-  });
+  };
+  return await forEachOperand(paths, work, { json: args.json === true });
 }
 
 /** The positional of {@link forEachPath}. */
@@ -54,4 +56,6 @@ export const pathsArgument = {
 };
 
 /** The values of {@link pathsArgument} and of the options that every one of these commands has. */
-type PathValues = ArgumentValues<typeof pathsArgument> & AgentValues;
+type PathValues = ArgumentValues<typeof pathsArgument> &
+  AgentValues &
+  Partial<ArgumentValues<typeof jsonArgument>>;

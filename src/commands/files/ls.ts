@@ -9,7 +9,7 @@ import { encodePath } from "../../protocols/agent/paths.ts";
 import { print, printJson, writeAll } from "../../ui/report.ts";
 import { readAddress } from "../shared/address-kind.ts";
 import { jsonArgument } from "../shared/connect-options.ts";
-import { pathsArgument, remotePaths } from "./file-command.ts";
+import { pathsArgument, type RemotePath, remotePaths } from "./file-command.ts";
 import { longLine } from "./file-lines.ts";
 import { AgentClients, forEachOperand } from "../shared/operands.ts";
 import { agentArguments, agentTarget } from "../shared/target.ts";
@@ -40,7 +40,7 @@ export const command = defineCommand({
     const operands = remotePaths("ls", args.paths);
     await using clients = new AgentClients(args);
     let isFirst = true;
-    return await forEachOperand(operands, async ({ target, path, shown }) => {
+    const list = async ({ target, path, shown }: RemotePath) => {
       const show = lister(args, shown);
       if (operands.length > 1 && !args.json) {
         if (!isFirst) print("");
@@ -62,7 +62,8 @@ export const command = defineCommand({
           show(bytes, { name: encodePath(bytes), type, size, mode: unixMode(mode) });
         }
       }
-    });
+    };
+    return await forEachOperand(operands, list, { json: args.json });
   },
 });
 

@@ -1,5 +1,5 @@
 /** `vsockbox rm`: removes files of a guest. */
-import { TransferSummary } from "../../agent/transfer/transfer.ts";
+import { FileFailures } from "../../agent/transfer/file-failures.ts";
 import { VsockboxError } from "../../errors.ts";
 import { showPath } from "../../files/bytes-path.ts";
 import { field } from "../../protocols/agent/json-fields.ts";
@@ -36,12 +36,12 @@ export const command = defineCommand({
         force: args.force,
         report: true,
       });
-      const summary = new TransferSummary();
-      summary.addErrors(result);
-      const { errors, errorCount } = summary;
-      printErrors(summary);
+      const failures = new FileFailures();
+      failures.addReported(result);
+      const { errorCount } = failures;
+      printErrors(failures);
       if (args.json) {
-        printJson({ path: shown, removed: field(result, "removed"), errors, errorCount });
+        printJson({ path: shown, removed: field(result, "removed"), ...failures.toWire() });
       }
       if (errorCount > 0) throw notRemoved(path, errorCount);
     }),

@@ -1,6 +1,6 @@
 /** What the agent does on top where it is a guest's init (process 1). */
 import { type Agent, type AgentOptions, startAgent } from "../../agent/server/agent-server.ts";
-import type { AgentLog } from "../../agent/server/agent-log.ts";
+import type { Log } from "../../process/service/log.ts";
 import { reasonOf, VsockboxError } from "../../errors.ts";
 import { bringUpLoopback } from "../../ffi/loopback.ts";
 import { backoffDelay, type Backoff } from "../../io/deadline.ts";
@@ -20,7 +20,7 @@ const SIGNAL_ENDS: readonly (readonly [NodeJS.Signals, MachineEnd])[] = [
 const START_BACKOFF: Backoff = { firstMs: 200, factor: 1.5, maxMs: 5000 };
 
 /** Mounts what is missing, and says so. */
-export function mountAndReport(log: AgentLog): void {
+export function mountAndReport(log: Log): void {
   const { mounted, warnings } = mountInitFilesystems();
   if (mounted.length > 0) log.info(`mounted ${mounted.join(", ")}`);
   for (const warning of warnings) log.warn(warning);
@@ -28,7 +28,7 @@ export function mountAndReport(log: AgentLog): void {
 
 /** Mounts, reaps, and in the end ends the machine. */
 export class InitDuties implements Disposable {
-  readonly #log: AgentLog;
+  readonly #log: Log;
   readonly #reaper: Reaper;
   readonly #ended = Promise.withResolvers<string>();
   #action: MachineEnd = "poweroff";
@@ -39,7 +39,7 @@ export class InitDuties implements Disposable {
    * @param operation what is to be process 1, in errors.
    * @throws {VsockboxError} USAGE where this is not process 1.
    */
-  constructor(log: AgentLog, operation = "agent --init") {
+  constructor(log: Log, operation = "agent --init") {
     if (process.pid !== 1) {
       throw new VsockboxError({
         code: "USAGE",

@@ -1,5 +1,4 @@
 /** The agent from its start to its end. */
-import type { ConsolaInstance } from "consola/basic";
 import { EXEC_PORT, READY_PORT } from "../../agent/ports.ts";
 import { type Agent, type AgentOptions, startAgent } from "../../agent/server/agent-server.ts";
 import { resolveAddress } from "../../config/profiles.ts";
@@ -7,6 +6,7 @@ import { readToken } from "../../config/token.ts";
 import { formatAddress, parseAddress, withDefaultPort } from "../../net/address.ts";
 import { HOST_ONLY } from "../../net/allow-cid.ts";
 import { reportReady } from "../../process/service/daemon.ts";
+import { type Log, openLog } from "../../process/service/log.ts";
 import { guardGroups } from "../../process/group-guard.ts";
 import { notifyReady, notifyStopping, takeNotifySocket } from "../../process/service/notify.ts";
 import {
@@ -19,12 +19,16 @@ import { parseSandbox } from "../../process/sandbox/sandbox.ts";
 import type { AgentServiceValues } from "./agent-arguments.ts";
 import { InitDuties } from "./agent-init.ts";
 import { allowedCids } from "../shared/connect-options.ts";
-import { pidFileOf, serviceLog } from "../shared/service.ts";
+import { pidFileOf } from "../shared/service.ts";
 
 /** Serves until a signal ends it; gives the exit status. */
 export async function runAgent(args: AgentServiceValues): Promise<number> {
   takeNotifySocket();
-  const log = serviceLog("agent", args.logFile, args.quiet ? 0 : 3);
+  const log = openLog({
+    tag: "agent",
+    path: args.logFile,
+    threshold: args.quiet ? "error" : "info",
+  });
   const hurry = new AbortController();
   const ended = Promise.withResolvers<EndingSignal>();
   let signals = 0;
@@ -57,7 +61,7 @@ export async function runAgent(args: AgentServiceValues): Promise<number> {
 
 function agentOptions(
   args: AgentServiceValues,
-  log: ConsolaInstance,
+  log: Log,
   init: InitDuties | undefined,
 ): AgentOptions {
   const listen = withDefaultPort(args.listen.address, EXEC_PORT);

@@ -121,8 +121,9 @@ export const command = defineCommand({
       return await serve(session, receivedCommands(stream, receive), receive.persistent);
     } catch (thrown) {
       if (signals.status !== undefined) return signals.status;
-      if (json !== undefined) await json(0).onError(toVsockboxError(thrown));
-      throw thrown;
+      const error = toVsockboxError(thrown);
+      if (json !== undefined) await json(0).onError(error);
+      throw error;
     }
   },
 });

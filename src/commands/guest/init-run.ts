@@ -1,6 +1,5 @@
 /** What vsockbox does as process 1 of an image that `vsockbox initramfs` has written. */
 import { readFileSync } from "node:fs";
-import type { AgentLog } from "../../agent/server/agent-log.ts";
 import { reasonOf } from "../../errors.ts";
 import {
   decodeInitConfig,
@@ -11,12 +10,12 @@ import {
 import { packedModulePath } from "../../initramfs/modules.ts";
 import { initArguments, kernelWords } from "../../process/init/kernel-command-line.ts";
 import { type LoadedModules, loadModules } from "../../process/init/load-modules.ts";
+import { type Log, openLog } from "../../process/service/log.ts";
 import { endMachine } from "../../process/init/power.ts";
 import { reportError, say } from "../../ui/report.ts";
 import { mountAndReport } from "./agent-init.ts";
 import { command as agentCommand } from "./agent.ts";
 import { supervise } from "./init-supervise.ts";
-import { serviceLog } from "../shared/service.ts";
 import { commandHint } from "../shared/error-hints.ts";
 
 /**
@@ -25,7 +24,7 @@ import { commandHint } from "../shared/error-hints.ts";
  * us stands behind `--`.
  */
 export async function runAsInit(): Promise<number> {
-  const log = serviceLog("init", undefined, 3);
+  const log = openLog({ tag: "init" });
   try {
     mountAndReport(log);
     const config = readInitConfig() ?? DEFAULT_INIT_CONFIG;
@@ -76,7 +75,7 @@ export function loadPackedModules(config: InitConfig, commandLine: string[]): Lo
   return loadModules({ names, kernel, commandLine, pathOf: packedModulePath });
 }
 
-function reportModules({ loaded, unneeded, warnings }: LoadedModules, log: AgentLog): void {
+function reportModules({ loaded, unneeded, warnings }: LoadedModules, log: Log): void {
   if (loaded.length > 0) log.info(`loaded ${loaded.join(", ")}`);
   if (unneeded.length > 0) log.info(`no device for ${unneeded.join(", ")}`);
   for (const warning of warnings) log.warn(warning);

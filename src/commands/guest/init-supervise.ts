@@ -1,6 +1,6 @@
 /** A command beside process 1: started, waited for, and the machine ended behind it. */
 import { existsSync } from "node:fs";
-import type { AgentLog } from "../../agent/server/agent-log.ts";
+import type { Log } from "../../process/service/log.ts";
 import { reasonOf, toVsockboxError, VsockboxError } from "../../errors.ts";
 import type { ExitAction } from "../../initramfs/init-config.ts";
 import { backoffDelay, type Backoff } from "../../io/deadline.ts";
@@ -27,7 +27,7 @@ const LONG_RUN_MS = 10_000;
 export async function supervise(
   command: readonly [string, ...string[]],
   onExit: ExitAction,
-  log: AgentLog,
+  log: Log,
 ): Promise<number> {
   using duties = new InitDuties(log, "init");
   process.on("SIGTERM", () => duties.requestEnd("poweroff"));
@@ -49,7 +49,7 @@ export async function supervise(
 }
 
 /** Says on the console how it ended, or why it could not be started. */
-async function runOnce(command: readonly [string, ...string[]], log: AgentLog): Promise<undefined> {
+async function runOnce(command: readonly [string, ...string[]], log: Log): Promise<undefined> {
   const line = command.join(" ");
   let child: ProcessGroup;
   try {

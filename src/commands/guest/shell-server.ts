@@ -5,6 +5,7 @@ import { PathRoot } from "../../files/path-root.ts";
 import { formatAddress, type SocketAddress } from "../../net/address.ts";
 import { HOST_ONLY } from "../../net/allow-cid.ts";
 import { reportReady } from "../../process/service/daemon.ts";
+import { openLog } from "../../process/service/log.ts";
 import { guardGroups } from "../../process/group-guard.ts";
 import { notifyReady, notifyStopping, takeNotifySocket } from "../../process/service/notify.ts";
 import {
@@ -19,7 +20,7 @@ import {
   startShellServer,
 } from "../../vsock-shell/server.ts";
 import { allowArguments, allowedCids, LIMITS } from "../shared/connect-options.ts";
-import { pidFileOf, runService, serviceArguments, serviceLog } from "../shared/service.ts";
+import { pidFileOf, runService, serviceArguments } from "../shared/service.ts";
 import { portArgument } from "../shared/shell-port.ts";
 import { flag, option, type ArgumentValues } from "../../ui/argument.ts";
 import { word, FILE, DIRECTORY, DURATION, integer } from "../../ui/value-kind.ts";
@@ -85,8 +86,11 @@ export const command = defineCommand({
 
 async function serve(args: Values): Promise<number> {
   takeNotifySocket();
-  const level = args.verbose ? 4 : 3;
-  const log = serviceLog("shell-server", args.logFile, level);
+  const log = openLog({
+    tag: "shell-server",
+    path: args.logFile,
+    threshold: args.verbose ? "debug" : "info",
+  });
   const ended = Promise.withResolvers<EndingSignal>();
   using _signals = onEndingSignal((signal) => ended.resolve(signal), SERVICE_ENDING_SIGNALS);
   guardGroups((message) => log.warn(message));

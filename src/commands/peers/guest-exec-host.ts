@@ -1,4 +1,5 @@
 /** `vsockbox guest-exec-host`: waits for guests of guest-exec and sends them commands. */
+import { ADDRESS } from "../shared/address-kind.ts";
 import { VsockboxError } from "../../errors.ts";
 import { commandLines, sendable } from "../../guest-exec/commands-to-send.ts";
 import { DEFAULT_MAX_GUESTS, GuestExecHost, type HostEvents } from "../../guest-exec/host.ts";
@@ -19,9 +20,8 @@ import {
   GUEST_EXEC_PORT,
   trimCommand,
 } from "../../protocols/guest-exec/command.ts";
-import { say } from "../../ui/report.ts";
-import { ADDRESS } from "../shared/address-kind.ts";
-import { CID_LIST, allowArguments, allowedCids } from "../shared/connect-options.ts";
+import { openLog } from "../../process/service/log.ts";
+import { allowArguments, allowedCids, CID_LIST } from "../shared/connect-options.ts";
 import { jsonEvents, textEvents } from "./guest-exec-output.ts";
 import { GuestExecPrompt } from "./guest-exec-prompt.ts";
 import {
@@ -117,7 +117,7 @@ export const command = defineCommand({
     using _signals = onEndingSignal((signal) => ended.resolve(statusOfSignal(signal)));
     using prompt = source === "prompt" ? new GuestExecPrompt(() => ended.resolve(130)) : undefined;
     const json = args.json ? jsonEvents(new StandardOutput(1)) : undefined;
-    const talk = prompt?.sinks.say ?? say;
+    const log = prompt?.sinks.log ?? openLog();
     const host: GuestExecHost = new GuestExecHost({
       persistent: args.persistent,
       report: args.report,
@@ -128,7 +128,7 @@ export const command = defineCommand({
     });
     const notAllowed = args.cid === undefined ? "not in --allow-cid" : "not the CID of --cid";
     let listener: Listener | undefined;
-    const refusals = new RefusalLog((line) => talk(`vsockbox: ${line}`));
+    const refusals = new RefusalLog(log.warn);
     let timer: Timer | undefined;
     try {
       listener = listen(address, {
@@ -138,11 +138,11 @@ export const command = defineCommand({
           if (!host.accept(stream)) refusals.note(formatPeerHost(stream.peer), TOO_MANY_GUESTS);
         },
         onRefusal: (peer) => refusals.note(formatPeerHost(peer), notAllowed),
-        onShortage: (reason) => talk(`vsockbox: cannot accept: ${reason}; peers have to wait`),
+        onShortage: (reason) => log.warn(`cannot accept: ${reason}; peers have to wait`),
       });
       const shown = formatAddress(listener.address);
       json?.listening(shown);
-      if (json === undefined && !args.quiet) talk(`vsockbox: listening on ${shown}`);
+      if (json === undefined && !args.quiet) log.info(`listening on ${shown}`);
       if (timeoutMs !== undefined) {
         timer = setTimeout(() => timeUp(host, shown, timeoutMs, ended), timeoutMs);
       }
@@ -218,8 +218,8 @@ function commandOf(words: readonly string[]): Uint8Array {
 function warned(commands: Uint8Array[], persistent: boolean): Uint8Array[] {
   if (commands.some(({ length }) => length > C_PROGRAM_MAX_BYTES)) {
     const effect = persistent ? "overruns its buffer" : "runs what its memory holds after it";
-    say(
-      `vsockbox: a command of more than ${C_PROGRAM_MAX_BYTES} bytes: the C program vsock_guest_exec ${effect}`,
+    openLog().warn(
+      `a command of more than ${C_PROGRAM_MAX_BYTES} bytes: the C program vsock_guest_exec ${effect}`,
     );
   }
   return commands;
@@ -250,7 +250,7 @@ function text(args: Values, prompt: GuestExecPrompt | undefined): HostEvents {
   const sinks = prompt?.sinks ?? {
     stdout: new StandardOutput(1),
     stderr: new StandardOutput(2),
-    say,
+    log: openLog(),
   };
   return textEvents(sinks, { prefix: !args.once, quiet: args.quiet });
 }
@@ -322,6 +322,7 @@ function timeUp(
     return;
   }
   const [name] = host.names;
-  if (name !== undefined) say(`vsockbox: guest ${name} has not ended within ${timeoutMs / 1000} s`);
+  if (name !== undefined)
+    openLog().warn(`guest ${name} has not ended within ${timeoutMs / 1000} s`);
   ended.resolve(name === undefined ? host.status : STATUS_TIMED_OUT);
 }

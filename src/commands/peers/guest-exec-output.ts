@@ -3,6 +3,7 @@ import { printableJson } from "../../text/printable.ts";
 import type { ConnectedGuest } from "../../guest-exec/connected-guest.ts";
 import type { HostEvents } from "../../guest-exec/host.ts";
 import type { ByteSink } from "../../io/pump.ts";
+import type { Log } from "../../process/service/log.ts";
 import { formatPeer } from "../../io/peer.ts";
 import { STATUS_TIMED_OUT } from "../../process/exit-status.ts";
 import type { Report } from "../../protocols/guest-exec/report.ts";
@@ -13,8 +14,8 @@ import { eventOutput } from "../shared/json-output.ts";
 export interface TextSinks {
   stdout: ByteSink;
   stderr: ByteSink;
-  /** A line of talk. */
-  say: (line: string) => void;
+  /** For all that is not output. */
+  log: Log;
 }
 
 /** Options of {@link textEvents}. */
@@ -27,7 +28,7 @@ export interface TextOptions {
 
 /** Output as it is, or each line with the guest's name; talk about the rest. */
 export function textEvents(
-  { stdout, stderr, say }: TextSinks,
+  { stdout, stderr, log }: TextSinks,
   { prefix, quiet }: TextOptions,
 ): HostEvents {
   const show = async (sink: ByteSink, guest: ConnectedGuest, bytes: Uint8Array) => {
@@ -36,22 +37,21 @@ export function textEvents(
   };
   return {
     onConnected(guest) {
-      if (!quiet)
-        say(`vsockbox: guest ${guest.name} is connected (${formatPeer(guest.stream.peer)})`);
+      if (!quiet) log.info(`guest ${guest.name} is connected (${formatPeer(guest.stream.peer)})`);
     },
     async onReport(guest, index, report) {
       await show(stdout, guest, report.stdout);
       await show(stderr, guest, report.stderr);
       const ending = describeEnding(report);
-      if (!quiet && ending !== undefined)
-        say(`vsockbox: guest ${guest.name}: command ${index} ${ending}`);
+      if (!quiet && ending !== undefined) {
+        log.info(`guest ${guest.name}: command ${index} ${ending}`);
+      }
     },
     onEnded(guest, error) {
       if (error !== undefined) {
-        say(`vsockbox: guest ${guest.name}: ${error.message}`);
-        if (error.hint !== undefined) say(`  hint: ${error.hint}`);
+        log.warn(`guest ${guest.name}: ${error.message}`, error.hint);
       } else if (!quiet) {
-        say(`vsockbox: guest ${guest.name} has closed`);
+        log.info(`guest ${guest.name} has closed`);
       }
     },
   };

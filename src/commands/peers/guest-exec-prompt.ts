@@ -12,6 +12,7 @@ import { LineHistory } from "../../ui/line-history.ts";
 import { printable } from "../../text/printable.ts";
 import { writeAll } from "../../ui/report.ts";
 import { obeysEscapes } from "../../ui/terminal-escapes.ts";
+import { openLog } from "../../process/service/log.ts";
 import type { TextSinks } from "./guest-exec-output.ts";
 
 const HISTORY_FILE = "guest-exec-history";
@@ -63,9 +64,9 @@ export class GuestExecPrompt implements AsyncIterable<Uint8Array>, Disposable {
       },
       end: () => Promise.resolve(),
     };
-    const say = (line: string) =>
+    const show = (line: string) =>
       this.#above(Buffer.from(`${printable(line, { keepsTabs: true })}\n`));
-    return { stdout: sink, stderr: sink, say };
+    return { stdout: sink, stderr: sink, log: openLog({ show }) };
   }
 
   /** Shows in the prompt who is connected. */

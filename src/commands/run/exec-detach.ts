@@ -4,6 +4,7 @@ import type { CommandToRun, DetachedCommand } from "../../agent/client/remote-co
 import { toVsockboxError, type VsockboxError } from "../../errors.ts";
 import { terminalModes, terminalSize } from "../../process/raw-terminal.ts";
 import { print, printJson, reportError, say } from "../../ui/report.ts";
+import { errorEvent, printJsonError } from "../shared/json-error.ts";
 import { commandHint } from "../shared/error-hints.ts";
 import { readAddress } from "../shared/address-kind.ts";
 import type { ExecValues } from "./exec-arguments.ts";
@@ -58,13 +59,13 @@ function detachStatus(outcomes: readonly DetachOutcome[]): number {
 }
 
 function failed(error: VsockboxError, json: boolean): number {
-  if (json) printJson({ event: "error", ...error.toJSON() });
+  if (json) printJsonError(error);
   return reportError(error, commandHint(error));
 }
 
 function reportOne({ name, session, error }: DetachOutcome, json: boolean, width: number): void {
   if (error !== undefined) {
-    if (json) printJson({ target: name, event: "error", ...error.toJSON() });
+    if (json) printJson({ target: name, ...errorEvent(error) });
     say(`vsockbox: ${name}: ${error.message}`);
   } else if (json) {
     printJson({ target: name, ...session });

@@ -52,10 +52,12 @@ export const command = defineCommand({
     const { signal } = args;
     const { address, options } = agentTarget(args, args.target);
     await using client = await AgentClient.connect(address, options);
-    return await forEachOperand(args.ids, async (id) => {
+    const json = args.json;
+    const kill = async (id: string) => {
       const result = await client.request({ op: "kill", id, signal, remove: args.remove });
-      if (args.json) printJson(result);
-    });
+      if (json) printJson(result);
+    };
+    return await forEachOperand(args.ids, kill, { json });
   },
 });
 

@@ -54,15 +54,17 @@ export const command = defineCommand({
       remote?.leave(new VsockboxError({ code: "ABORTED", operation: "logs", message: "left" }));
     });
     try {
-      return await forEachOperand(ids, async (id) => {
+      const json = args.json;
+      const print = async (id: string) => {
         remote = client.attach(id, { logs: true, follow, offset: args.offset });
-        if (args.json) {
+        if (json) {
           for await (const _ of remote);
         } else await printOutput(remote);
         const result = await remote.result;
-        if (args.json) printJson({ ...result, id });
+        if (json) printJson({ ...result, id });
         return field(result, "offset") === undefined ? 65 : 0;
-      });
+      };
+      return await forEachOperand(ids, print, { json });
     } catch (thrown) {
       if (status !== 0) return status;
       throw thrown;

@@ -2,6 +2,7 @@
 import type { VsockboxError } from "../../errors.ts";
 import { printableJson } from "../../text/printable.ts";
 import type { ByteSink } from "../../io/pump.ts";
+import { errorEvent, markPrinted } from "./json-error.ts";
 import { encodeBase64 } from "../../protocols/agent/base64.ts";
 
 /** How a command ended, as `--json` prints it. */
@@ -37,7 +38,10 @@ export function eventOutput(
     onStdout: (bytes) => emit({ event: "stdout", ...textOrBase64(bytes) }),
     onStderr: (bytes) => emit({ event: "stderr", ...textOrBase64(bytes) }),
     onExit: (exit) => emit({ event: "exit", ...exit }),
-    onError: (error) => emit({ event: "error", ...error.toJSON() }),
+    async onError(error) {
+      markPrinted(error);
+      await emit(errorEvent(error));
+    },
   };
 }
 

@@ -2,24 +2,27 @@
  * Commands with several operands: one that fails is reported and does not hold up the others, and the
  * exit status is that of the first failure.
  */
+import { readAddress } from "./address-kind.ts";
 import { AgentClient } from "../../agent/client/agent-client.ts";
 import { toVsockboxError } from "../../errors.ts";
 import { isBrokenPipe } from "../../io/stdio.ts";
 import { STATUS_BROKEN_PIPE } from "../../process/exit-status.ts";
-import { reportError } from "../../ui/report.ts";
-import { readAddress } from "./address-kind.ts";
+import { printJson, reportError } from "../../ui/report.ts";
+import { errorEvent } from "./json-error.ts";
 import { commandHint } from "./error-hints.ts";
 import { agentTarget, type AgentValues } from "./target.ts";
 
 /**
  * Does the work of each operand, in order.
  *
+ * @param options `json`: prints the error of one of several as JSON too.
  * @returns the exit status: of the first failure, else 0; 141 as soon as nothing reads the output.
  * @throws {VsockboxError} what ends the whole command: ABORTED, an output that cannot be written.
  */
 export async function forEachOperand<T>(
   operands: readonly T[],
   work: (operand: T) => Promise<number | void>,
+  { json = false }: { json?: boolean } = {},
 ): Promise<number> {
   let status = 0;
   for (const operand of operands) {
@@ -32,6 +35,7 @@ export async function forEachOperand<T>(
       // A single operand's error is the command's own; the others fail for a reason of the host.
       const endsAll = error.code === "ABORTED" || error.operation === "write to";
       if (operands.length === 1 || endsAll) throw thrown;
+      if (json) printJson(errorEvent(thrown));
       const own = reportError(thrown, commandHint(thrown));
       status ||= own;
     }

@@ -1,10 +1,5 @@
-/** What the commands share that serve until they are ended: their log, and the background. */
-import { closeSync } from "node:fs";
-import { type ConsolaInstance, type ConsolaReporter, createConsola } from "consola/basic";
-import { reasonOf } from "../../errors.ts";
+/** What commands that run until a signal share: the background and the pid file. */
 import { isDaemonStart, reportFailure, startDaemon } from "../../process/service/daemon.ts";
-import { printable } from "../../text/printable.ts";
-import { LogFile, openLogFile } from "../../process/service/log-file.ts";
 import { writePidFile } from "../../process/service/pid-file.ts";
 import { say } from "../../ui/report.ts";
 import { flag, option, type ArgumentValues } from "../../ui/argument.ts";
@@ -23,40 +18,6 @@ export const serviceArguments = {
     summary: "Append the log to this file",
   }),
 };
-
-/**
- * The log of a service.
- *
- * @param path undefined: standard error.
- * @param level as consola has them: 0 errors, 3 the usual, 4 everything.
- * @throws {VsockboxError} as `openLogFile`: later failures lose lines, and end nothing.
- */
-export function serviceLog(tag: string, path: string | undefined, level: number): ConsolaInstance {
-  if (path === undefined) {
-    const streams = { stdout: process.stderr, stderr: process.stderr };
-    const log = createConsola({ level, ...streams });
-    log.setReporters(log.options.reporters.map(printableOnly));
-    return log.withTag(tag);
-  }
-  closeSync(openLogFile(path));
-  const file = new LogFile(path);
-  const write = (entry: { type: string; args: unknown[] }) => {
-    file.write(
-      `${entry.type}: ${printable(entry.args.map((part) => reasonOf(part).message).join(" "))}`,
-    );
-  };
-  return createConsola({ level, reporters: [{ log: write }] });
-}
-
-/** An entry is one line, whatever a peer has put into it. */
-function printableOnly(reporter: ConsolaReporter): ConsolaReporter {
-  return {
-    log: (entry, context) => {
-      const args = entry.args.map((part: unknown) => printable(reasonOf(part).message));
-      reporter.log({ ...entry, args }, context);
-    },
-  };
-}
 
 /**
  * Runs a service here, or with `--daemon` in the background.

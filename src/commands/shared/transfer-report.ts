@@ -1,4 +1,5 @@
 /** What came of a transfer, in words. */
+import type { FileFailures } from "../../agent/transfer/file-failures.ts";
 import type { TransferSummary } from "../../agent/transfer/transfer.ts";
 import { VsockboxError } from "../../errors.ts";
 import { SilentCloseError } from "../../net/silent-close.ts";
@@ -20,8 +21,8 @@ export function reportTransfer(summary: TransferSummary, seconds: number, quiet:
 }
 
 /** Prints the errors of single files. */
-export function printErrors({ errors, errorCount }: TransferSummary): void {
-  for (const error of errors) say(`vsockbox: ${error}`);
+export function printErrors({ errors, errorCount }: FileFailures): void {
+  for (const { message } of errors) say(`vsockbox: ${message}`);
   const unlisted = errorCount - errors.length;
   if (unlisted > 0) say(`vsockbox: and ${unlisted} more errors`);
 }

@@ -13,11 +13,11 @@ import { confineSelf, type DeviceFiles, deviceUser, filterCalls } from "./device
 import { signalNumber } from "../../process/exit-status.ts";
 import { selfCommand } from "../../process/self.ts";
 import { ignoresHangUp, SERVICE_ENDING_SIGNALS } from "../../process/signals.ts";
-import { say } from "../../ui/report.ts";
+import { openLog } from "../../process/service/log.ts";
 import { CONFINED_VARIABLE, SIGNALS_HELD } from "./confined-variable.ts";
 import { ListeningSockets, type InheritedSockets } from "../host/listening-sockets.ts";
 import type { ObserverOptions } from "../observe/observers.ts";
-import { runDevice, type ServiceOptions, warn } from "../serve/run-devices.ts";
+import { runDevice, type ServiceOptions } from "../serve/run-devices.ts";
 
 /** What is asked for besides the VMs. */
 export interface ConfinedOptions extends ServiceOptions {
@@ -55,7 +55,7 @@ export function becomeConfinedDevice(
     startAnew(program, SIGNALS_HELD);
   }
   const credentials = user === undefined ? undefined : deviceUser(user);
-  const sockets = ListeningSockets.open(configs, warn);
+  const sockets = ListeningSockets.open(configs, openLog().warn);
   try {
     const { handed } = sockets;
     for (const fd of sockets.descriptors) setInherited(fd, true);
@@ -115,7 +115,8 @@ export async function serveConfinedDevice(given: string): Promise<number> {
     readFileSync(fd, "utf8"),
   ) as Handover;
   closeSync(fd);
-  const adopted = ListeningSockets.adopt(sockets, warn);
+  const log = openLog();
+  const adopted = ListeningSockets.adopt(sockets, log.warn);
   for (const listener of adopted.descriptors) setInherited(listener, false);
   return runDevice(configs, {
     ...observers,
@@ -125,7 +126,7 @@ export async function serveConfinedDevice(given: string): Promise<number> {
     },
     onReady() {
       filterCalls(configs.some(({ backend }) => backend.kind === "vsock"));
-      say(`vsockbox: confined: ${describeSelf(landlock)}`);
+      log.info(`confined: ${describeSelf(landlock)}`);
     },
   });
 }

@@ -1,4 +1,5 @@
 /** What is on the host's side of a device: clients that come, and services that the guest reaches. */
+import type { PacketType } from "../../protocols/virtio-vsock/packet.ts";
 
 /** A client of the host that wants a port of the guest. */
 export interface HostClient {
@@ -7,7 +8,7 @@ export interface HostClient {
   /** The guest's port. */
   port: number;
   /** PacketType. */
-  type: number;
+  type: PacketType;
   /** Called when the guest has accepted, with the host's port of the connection. */
   onOpened?: (hostPort: number) => void;
 }
@@ -24,7 +25,7 @@ export interface HostBackend {
    * @param answer called once, at once or later: with a connected, non-blocking descriptor that is
    * the caller's, or with undefined where nobody listens.
    */
-  dial(port: number, type: number, answer: (fd: number | undefined) => void): void;
+  dial(port: number, type: PacketType, answer: (fd: number | undefined) => void): void;
   /** Called after every round of the loop, for deadlines; `now` by performance.now(). */
   onTime(now: number): void;
   /** How many clients have not said yet what they want, and how many dials have no answer yet. */

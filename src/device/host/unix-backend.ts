@@ -38,7 +38,7 @@ const MAX_LOGGED_OWNERS = 64;
 /** A client that has not said yet what it wants. */
 interface WaitingClient {
   /** PacketType. */
-  type: number;
+  type: PacketType;
   /** Until when it has to, by performance.now(). */
   deadline: number;
 }
@@ -100,7 +100,7 @@ export class UnixBackend implements HostBackend {
     }
   }
 
-  #listen(listener: UnixListener, type: number): void {
+  #listen(listener: UnixListener, type: PacketType): void {
     const { fd, path } = listener;
     this.#listeners.push(listener);
     const onAccept = (client: number) => this.#onAccept(client, type);
@@ -108,7 +108,7 @@ export class UnixBackend implements HostBackend {
     this.#acceptors.push(new Acceptor(this.#loop, options));
   }
 
-  #onAccept(fd: number, type: number): void {
+  #onAccept(fd: number, type: PacketType): void {
     this.#lines.set(fd, { type, deadline: performance.now() + this.#lineTimeoutMs });
     if (this.#lines.size > MAX_PENDING_LINES) this.#dropOldest();
     // Most lines are there by now.
@@ -162,7 +162,7 @@ export class UnixBackend implements HostBackend {
   }
 
   /** Connects to the host's service for a port, which has to be a socket of the same type. */
-  dial(port: number, type: number, answer: (fd: number | undefined) => void): void {
+  dial(port: number, type: PacketType, answer: (fd: number | undefined) => void): void {
     const address = `${this.#path}_${port}`;
     let sockaddr: Uint8Array;
     try {

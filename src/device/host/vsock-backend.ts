@@ -56,7 +56,7 @@ export class VsockBackend implements HostBackend {
     }
   }
 
-  #listen(fd: number, port: number, type: number): void {
+  #listen(fd: number, port: number, type: PacketType): void {
     const address = formatAddress({ kind: "vsock", cid: ANY, port });
     this.#listeners.push(fd);
     const onAccept = (client: number) => {
@@ -66,7 +66,7 @@ export class VsockBackend implements HostBackend {
     this.#acceptors.push(new Acceptor(this.#loop, options));
   }
 
-  dial(port: number, type: number, answer: (fd: number | undefined) => void): void {
+  dial(port: number, type: PacketType, answer: (fd: number | undefined) => void): void {
     const cid = this.#forwardCid;
     this.#connects.start(
       {

@@ -126,7 +126,7 @@ const VM_METRICS: readonly VmMetric[] = [
   [
     "driver_ready",
     "gauge",
-    "Whether the guest's driver is there.",
+    "Whether the guest's driver is ready.",
     one((vm) => Number(vm.driver_ready)),
   ],
   [

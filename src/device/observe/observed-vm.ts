@@ -2,7 +2,7 @@
 import type { VmConfig } from "../config/device-config.ts";
 import { VsockboxError } from "../../errors.ts";
 import { Capture, type CaptureFacts, type CaptureOptions } from "./capture.ts";
-import type { DeviceLog } from "../device-options.ts";
+import type { Log } from "../../process/service/log.ts";
 import type { VsockDevice } from "../device.ts";
 
 /** A VM that is served. */
@@ -11,13 +11,13 @@ export class ObservedVm {
   readonly device: VsockDevice;
   /** Since when, by performance.now(). */
   readonly since = performance.now();
-  readonly log: DeviceLog;
+  readonly log: Log;
   #capture: Capture | undefined;
   /** Packets that captures before this one have lost. */
   #lostBefore = 0;
 
   /** Begins the capture of the configuration with {@link startCapture}, not by itself. */
-  constructor(config: VmConfig, device: VsockDevice, log: DeviceLog) {
+  constructor(config: VmConfig, device: VsockDevice, log: Log) {
     this.config = config;
     this.device = device;
     this.log = log;

@@ -3,9 +3,8 @@ import type { VmConfig } from "../config/device-config.ts";
 import { type Endpoint, formatEndpoint } from "../../text/endpoint.ts";
 import type { HttpServer } from "../../net/http.ts";
 import { onUserSignal } from "../../process/signals.ts";
-import { say } from "../../ui/report.ts";
 import { serveControl } from "./control-server.ts";
-import type { DeviceLog } from "../device-options.ts";
+import { type Log, openLog } from "../../process/service/log.ts";
 import type { VsockDevice } from "../device.ts";
 import type { EventLoop } from "../../io/event-loop.ts";
 import { METRICS_PATH, serveMetrics } from "./metrics-server.ts";
@@ -34,7 +33,7 @@ export class Observers {
   }
 
   /** Adds a device, before {@link begin}. */
-  add(config: VmConfig, device: VsockDevice, log: DeviceLog): void {
+  add(config: VmConfig, device: VsockDevice, log: Log): void {
     this.#vms.push(new ObservedVm(config, device, log));
   }
 
@@ -45,6 +44,7 @@ export class Observers {
    */
   begin(loop: EventLoop): void {
     const { metrics, force } = this.#options;
+    const log = openLog();
     const before = epollTargets();
     for (const vm of this.#vms) {
       const control = serveControl(vm);
@@ -55,12 +55,12 @@ export class Observers {
     if (metrics !== undefined) {
       const server = serveMetrics(metrics, this.#vms);
       this.#servers.push(server);
-      say(`vsockbox: metrics are at ${METRICS_PATH} on ${formatEndpoint(server.endpoint)}`);
+      log.info(`metrics are at ${METRICS_PATH} on ${formatEndpoint(server.endpoint)}`);
     }
     const runtime = findRuntimeEpoll(before);
     if (runtime !== undefined) loop.watchRuntime(runtime);
     this.#signal = onUserSignal(() => {
-      for (const vm of this.#vms) for (const line of statusLines(statusOf(vm))) say(line);
+      for (const vm of this.#vms) for (const line of statusLines(statusOf(vm))) log.info(line);
     });
   }
 

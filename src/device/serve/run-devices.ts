@@ -3,13 +3,12 @@ import type { HybridBackend, VmConfig } from "../config/device-config.ts";
 import type { SocketOwners } from "../../net/socket-owner.ts";
 import { onEndingSignal } from "../../process/signals.ts";
 import { ListeningSockets, type ListenerSource } from "../host/listening-sockets.ts";
-import type { DeviceLog } from "../device-options.ts";
+import { type Log, openLog } from "../../process/service/log.ts";
 import { VsockDevice } from "../device.ts";
 import { EventLoop } from "../../io/event-loop.ts";
 import type { HostBackend, AcceptClient } from "../host/host-backend.ts";
 import { type ObserverOptions, Observers } from "../observe/observers.ts";
 import { UnixBackend } from "../host/unix-backend.ts";
-import { logWithoutBlocking } from "../device-log.ts";
 import { VsockBackend } from "../host/vsock-backend.ts";
 
 /** What all devices of a process have in common. */
@@ -44,10 +43,11 @@ export async function runDevice(
     signals++;
     loop.stop();
   });
+  const { warn } = openLog();
   const sockets = openSockets?.() ?? ListeningSockets.open(configs, warn);
   try {
     for (const config of configs) {
-      const log = logOf(config);
+      const log = openLog({ tag: `VM ${config.guestCid}` });
       const device = openDevice(config, loop, sockets, log, options.socketOwners);
       devices.push(device);
       observers.add(config, device, log);
@@ -103,21 +103,11 @@ function collector(devices: readonly VsockDevice[]): () => void {
   };
 }
 
-function logOf({ guestCid }: VmConfig): DeviceLog {
-  const log = (message: string) => logWithoutBlocking(`vsockbox: VM ${guestCid}: ${message}`);
-  return { info: log, warn: log };
-}
-
-/** Says what is wrong but ends nothing. */
-export function warn(message: string): void {
-  logWithoutBlocking(`vsockbox: ${message}`);
-}
-
 function openDevice(
   config: VmConfig,
   loop: EventLoop,
   listeners: ListenerSource,
-  log: DeviceLog,
+  log: Log,
   socketOwners: SocketOwners | undefined,
 ): VsockDevice {
   const onWarning = (message: string) => log.warn(message);
@@ -148,7 +138,7 @@ function introduce(configs: readonly VmConfig[], devices: readonly VsockDevice[]
     const groups = new Set(configs[index]?.groups);
     for (const [other, sibling] of devices.entries()) {
       const isSibling = configs[other]?.groups.some((group) => groups.has(group)) ?? false;
-      if (other !== index && isSibling) device.siblings.introduce(sibling);
+      if (other !== index && isSibling) device.siblings.add(sibling);
     }
   }
 }

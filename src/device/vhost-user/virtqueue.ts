@@ -183,14 +183,14 @@ export class Virtqueue {
   }
 
   /** Takes the chain that {@link peek} gave. It has to be given back by {@link use}. */
-  take(): void {
+  advance(): void {
     this.#last = (this.#last + 1) & INDEX_MASK;
   }
 
   /** {@link peek} and {@link take}. */
-  next(chain: Chain): boolean {
+  pop(chain: Chain): boolean {
     if (!this.peek(chain)) return false;
-    this.take();
+    this.advance();
     return true;
   }
 
@@ -200,7 +200,7 @@ export class Virtqueue {
    * @param head the chain's.
    * @param written how many bytes the device has written into it, from the beginning.
    */
-  use(head: number, written: number): void {
+  addUsed(head: number, written: number): void {
     this.#attach();
     if (this.#unpublished === this.#entries) this.publish();
     const word = (this.#used & this.#mask) * 2;

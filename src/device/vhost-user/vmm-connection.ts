@@ -1,4 +1,16 @@
-/** The VMM's side of a device: the Unix socket it connects to, its messages, and the guest's memory. */
+/**
+ * The vhost-user back end of a device: the Unix socket that the VMM connects to, its messages, and the
+ * guest's memory.
+ *
+ * VhostBackend (protocols/vhost-user) validates each message and returns actions; this class performs
+ * them. Replies and memory are its own part, actions on queues go to the device. One VMM is connected at a
+ * time; further ones are refused. A VMM is not trusted: a message that breaks the protocol, or an action
+ * that fails, disconnects it, and all descriptors that came with it are closed.
+ *
+ * At the end of a connection the queues are processed once more (`onDisconnecting`), then they stop, the
+ * memory is unmapped, and `onDisconnected` is called. The socket goes on to listen: a VMM that
+ * was restarted connects again.
+ */
 import { reasonOf } from "../../errors.ts";
 import { EPOLLIN, EPOLLRDHUP } from "../../ffi/epoll.ts";
 import { ERRNO } from "../../ffi/errno.ts";
@@ -13,66 +25,65 @@ import { Acceptor } from "../../io/acceptor.ts";
 import type { EventLoop } from "../../io/event-loop.ts";
 import { GuestMemory } from "./guest-memory.ts";
 
-/** What of the actions is the rings' business. */
+/** Actions on the queues, which the device performs. */
 export type RingAction = Extract<
   VhostAction,
   { kind: "start" | "stop" | "enable" | "kick" | "call" | "reset" }
 >;
 
-/** Reads from one VMM before the others have a turn; a message takes two. */
+/** Reads from one VMM before others are served; a message needs two. */
 const READS_PER_ROUND = 64;
 
-/** Who is told of what the VMM does. */
+/** Receives the events of a VMM's connection. */
 export interface VmmHandlers {
-  /** Something about the rings; what it throws drops the VMM. */
+  /** Performs an action on the queues; if it throws, the VMM is disconnected. */
   onRing(action: RingAction): void;
-  /** A VMM has connected. */
-  onVmmConnected(): void;
-  /** The VMM has gone; the rings run for this one moment more. What it throws is the VMM's fault. */
-  onVmmClosing(): void;
-  /** The VMM is gone. Rings have stopped, and the memory is unmapped. */
-  onVmmDisconnected(why: string, isFault: boolean): void;
-  /** Another VMM was turned away. */
-  onVmmRefused(): void;
-  /** Something is wrong with the socket. */
+  onConnected(): void;
+  /** Called while the queues still run; an error counts as the VMM's fault. */
+  onDisconnecting(): void;
+  /** Called after the queues have stopped and the memory is unmapped. */
+  onDisconnected(reason: string, isFault: boolean): void;
+  /** Called when another VMM was refused. */
+  onRefused(): void;
+  /** Reports a fault of the listening socket. */
   onWarning(message: string): void;
 }
 
-/** What a {@link VmmConnection} is made of. */
+/** Options of {@link VmmConnection}. */
 export interface VmmConnectionOptions {
-  /** The Unix socket, which is closed and removed with the link. */
+  /** The Unix socket, which is closed and removed with the connection. */
   listener: UnixListener;
   /** The device's configuration space. */
   config: Uint8Array;
-  /** Largest ring that is accepted. */
+  /** Size of the largest queue that is accepted. */
   maxRingEntries: number;
-  /** Where a ring that runs has got to, asked when it is about to stop. */
+  /** Returns the next index in the available ring of a queue that is about to stop. */
   lastAvailable: (ring: number) => number;
 }
 
-/** One VMM at a time. */
+/** The connection with one VMM at a time. */
 export class VmmConnection {
   readonly memory = new GuestMemory();
   readonly #loop: EventLoop;
-  readonly #owner: VmmHandlers;
+  readonly #handlers: VmmHandlers;
   readonly #listener: UnixListener;
   readonly #acceptor: Acceptor;
   readonly #backend: VhostBackend;
   #fd: number | undefined;
   #reader = new MessageReader();
 
-  /** Accepts from the first round on. */
-  constructor(loop: EventLoop, owner: VmmHandlers, options: VmmConnectionOptions) {
+  /** Accepts from the first round of the loop on. */
+  constructor(loop: EventLoop, handlers: VmmHandlers, options: VmmConnectionOptions) {
     const { listener, ...backendOptions } = options;
     this.#loop = loop;
-    this.#owner = owner;
+    this.#handlers = handlers;
     this.#backend = new VhostBackend(backendOptions);
     this.#listener = listener;
     this.#acceptor = new Acceptor(loop, {
       fd: listener.fd,
       address: listener.path,
       onAccept: (fd) => this.#onAccept(fd),
-      warn: (message) => owner.onWarning(message),
+      warn: (message) => handlers.onWarning(message),
     });
   }
 
@@ -81,25 +92,25 @@ export class VmmConnection {
     return this.#fd !== undefined;
   }
 
-  /** What the driver has taken of the features that were offered. */
+  /** The offered features that the driver has accepted. */
   get features(): bigint {
     return this.#backend.features;
   }
 
   #onAccept(fd: number): void {
-    // One that begins again may be heard of before its own end is.
+    // A VMM that was restarted may be accepted before the end of its old connection was read.
     if (this.#fd !== undefined) this.#onReadable(this.#fd);
     if (this.#fd !== undefined) {
-      this.#owner.onVmmRefused();
+      this.#handlers.onRefused();
       return closeDescriptor(fd);
     }
     this.#fd = fd;
     this.#reader = new MessageReader();
-    this.#owner.onVmmConnected();
+    this.#handlers.onConnected();
     this.#loop.add(fd, EPOLLIN | EPOLLRDHUP, () => this.#onReadable(fd));
   }
 
-  /** Called in every round. */
+  /** Called in every round; `now` is performance.now(). */
   onTime(now: number): void {
     this.#acceptor.onTime(now);
   }
@@ -111,7 +122,7 @@ export class VmmConnection {
         const { count, fds } = receiveWithDescriptors(fd, buffer);
         if (count === -ERRNO.EAGAIN) return;
         if (count <= 0) {
-          this.#owner.onVmmClosing();
+          this.#handlers.onDisconnecting();
           return this.drop("the VMM has disconnected", false);
         }
         const message = this.#reader.push(buffer.subarray(0, count), fds);
@@ -128,11 +139,11 @@ export class VmmConnection {
       actions = this.#backend.handle(message);
     } catch (thrown) {
       this.#refuse(fd, message);
-      for (const given of message.fds) closeDescriptor(given);
+      for (const received of message.fds) closeDescriptor(received);
       throw thrown;
     }
     try {
-      this.#carryOut(actions);
+      this.#performAll(actions);
     } catch (thrown) {
       this.#refuse(fd, message);
       throw thrown;
@@ -144,10 +155,10 @@ export class VmmConnection {
     if (refusal !== undefined) writeDescriptor(fd, refusal);
   }
 
-  #carryOut(actions: VhostAction[]): void {
+  #performAll(actions: VhostAction[]): void {
     for (const [index, action] of actions.entries()) {
       try {
-        this.#do(action);
+        this.#perform(action);
       } catch (thrown) {
         for (const left of actions.slice(index + 1)) {
           for (const fd of descriptorsOf(left)) closeDescriptor(fd);
@@ -157,7 +168,7 @@ export class VmmConnection {
     }
   }
 
-  #do(action: VhostAction): void {
+  #perform(action: VhostAction): void {
     switch (action.kind) {
       case "reply":
         if (this.#fd !== undefined) writeDescriptor(this.#fd, action.bytes);
@@ -174,27 +185,34 @@ export class VmmConnection {
       case "err":
       case "features":
         return;
+      case "start":
+      case "stop":
+      case "enable":
+      case "kick":
+      case "call":
+      case "reset":
+        return this.#handlers.onRing(action);
       default:
-        return this.#owner.onRing(action);
+        action satisfies never;
     }
   }
 
-  /** Ends the VMM's connection; the next one may come. */
-  drop(why: string, isFault: boolean): void {
+  /** Disconnects the VMM; the next one may connect. */
+  drop(reason: string, isFault: boolean): void {
     const fd = this.#fd;
     if (fd === undefined) return;
-    for (const given of this.#reader.takeDescriptors()) closeDescriptor(given);
+    for (const received of this.#reader.takeDescriptors()) closeDescriptor(received);
     try {
-      this.#carryOut(this.#backend.end());
+      this.#performAll(this.#backend.end());
     } finally {
       this.#fd = undefined;
       this.#loop.remove(fd);
       closeDescriptor(fd);
-      this.#owner.onVmmDisconnected(why, isFault);
+      this.#handlers.onDisconnected(reason, isFault);
     }
   }
 
-  /** Drops the VMM and removes the socket. */
+  /** Disconnects the VMM and removes the socket. */
   close(): void {
     this.drop("the device ends", false);
     this.#acceptor.close();

@@ -1,4 +1,13 @@
-/** What both kinds of connections have on the host's side: a socket, and its state vsock. */
+/**
+ * One connection of a guest with a socket on the host: the base of streams and seqpacket connections.
+ *
+ * `vsock` is the guest's end (credit, pending packets, half-close), `fd` the host's end. Bytes of the
+ * guest go through {@link HostConnection.forward} to the socket, and are queued if it does not accept
+ * them; {@link HostConnection.fill} reads the socket into RX buffers.
+ *
+ * The host's end is connecting (no descriptor), connected, draining (the guest's end is closed, and
+ * queued bytes of it wait for a slow reader) or closed.
+ */
 import { closeDescriptor, readDescriptor, shutdownRead, shutdownWrite } from "../../ffi/socket.ts";
 import { type Connection, State } from "../../protocols/virtio-vsock/connection.ts";
 import { ERRNO } from "../../ffi/errno.ts";
@@ -6,43 +15,41 @@ import type { PacketHeader } from "../../protocols/virtio-vsock/packet.ts";
 import type { RxBuffers } from "./rx-buffers.ts";
 import type { TxPacket } from "./tx-packet.ts";
 
-/** No descriptor: the host's side is not connected yet. */
+/** No descriptor: the host's end is not connected yet. */
 const NONE = -1;
 
 /** Unread bytes of a socket are dropped in pieces of this size, in bytes. */
-const SCRAP_BYTES = 64 * 1024;
+const DISCARD_BYTES = 64 * 1024;
 
-/** Most pieces: more than the buffers of a Unix socket hold. */
-const MAX_SCRAPS = 64;
+/** Limit of such pieces: more than the buffers of a Unix socket hold. */
+const MAX_DISCARDS = 64;
 
-let scrap: Uint8Array | undefined;
+let discarded: Uint8Array | undefined;
 
-/** A connection of a guest with a socket of the host. */
+/** A connection of a guest with a socket on the host. */
 export abstract class HostConnection {
+  /** The state of the guest's end. */
   readonly vsock: Connection;
-  /** Whether the guest began it. */
+  /** Whether the guest has opened it. */
   readonly isFromGuest: boolean;
-  /** When it began, by performance.now(). */
+  /** Time of its start, by performance.now(). */
   readonly since = performance.now();
   bytesToGuest = 0;
   bytesFromGuest = 0;
-  /** The next in the muxer's list of those with something to tell. */
-  nextListed: HostConnection | undefined;
-  /** Whether the muxer has it in that list. */
-  isListed = false;
-  /** Whether the muxer has it among those whose data has to wait. */
+  /** The next connection in the send queue. */
+  nextQueued: HostConnection | undefined;
+  /** Whether it is in the send queue. */
+  isQueued = false;
+  /** Whether it waits outside of the send queue for the VM's rate. */
   isHeld = false;
-  /** Told once the guest has answered the host's request. */
+  /** Called once the guest has answered the host's REQUEST. */
   onOpened: (() => void) | undefined;
-  /**
-   * When it is killed unless the guest has answered, by performance.now(): the host's request, or the
-   * end of both sides. Undefined: never.
-   */
+  /** Time by which the guest has to answer, by performance.now(): see connection-timeouts.ts. */
   deadline: number | undefined;
-  /** Whether the socket's end of input has been seen by epoll: a read may still find bytes. */
-  hasEnd = false;
-  /** Whether epoll is to tell of room in the socket. */
-  watchesRoom = false;
+  /** Whether epoll has reported the socket's end of input: a read may still return bytes. */
+  hasEndOfInput = false;
+  /** Whether epoll reports free space in the socket's buffer. */
+  watchesWritable = false;
   #fd = NONE;
   #endsOutput = false;
   #isClosed = false;
@@ -53,118 +60,107 @@ export abstract class HostConnection {
     this.isFromGuest = isFromGuest;
   }
 
-  /** The socket; only where {@link isConnected}. */
+  /** The socket; only if {@link isConnected} or {@link isDraining}. */
   get fd(): number {
     return this.#fd;
   }
 
-  /** Whether there is a socket, and a guest for it. */
+  /** Whether there is a socket, and a guest that uses it. */
   get isConnected(): boolean {
     return this.#fd !== NONE && !this.#isClosed && !this.#isDraining;
   }
 
-  /** Whether the guest is done with it, and its last bytes wait for a slow reader. */
+  /** Whether the guest's end is closed while queued bytes wait for a slow reader. */
   get isDraining(): boolean {
     return this.#isDraining;
   }
 
-  /** Whether its socket is closed, or will never be there. */
+  /** Whether the socket is closed, or will never be opened. */
   get isClosed(): boolean {
     return this.#isClosed;
   }
 
-  /** The host's side is connected. */
+  /** Connects the host's end; the connection owns the descriptor. */
   attach(fd: number): void {
     this.#fd = fd;
   }
 
-  /** Whether something of the guest waits for room in the socket. */
-  get needsRoom(): boolean {
-    return this.isConnected && this.waiting > 0;
-  }
-
-  /** What of the guest waits for the socket: bytes or records. */
+  /** How much is queued for the socket: bytes or records. */
   abstract get waiting(): number;
 
-  /** The same in bytes. */
+  /** How much is queued for the socket, in bytes. */
   abstract get waitingBytes(): number;
 
-  /** Forgets what waits, which the guest may count as read. */
+  /** Drops what is queued; for the guest's credit it counts as read. */
   protected abstract dropWaiting(): void;
 
   /**
-   * Sends the payload of an Rw packet on. The vsock has seen to it that there is room.
+   * Writes or queues the payload of an RW packet, which is within the guest's credit.
    *
    * @param packet whose payload has at least `bytes` bytes.
    */
   abstract forward(packet: TxPacket, bytes: number): void;
 
-  /** The socket takes bytes again. */
+  /** Writes what is queued, as far as the socket accepts it. */
   abstract flush(): void;
 
   /**
-   * Moves bytes of the socket into packets for the guest, as far as credit and room go. Where there
-   * are none now, or none any more, the vsock knows it afterwards.
+   * Reads from the socket into RX buffers, up to the guest's credit and buffers. Updates {@link vsock}
+   * if the socket has no more bytes.
    *
-   * @param header to be used for them.
-   * @returns the count of packets.
+   * @param header used for each packet.
+   * @returns how many packets.
    */
-  abstract fill(room: RxBuffers, header: PacketHeader, guestCid: number): number;
+  abstract fill(buffers: RxBuffers, header: PacketHeader, guestCid: number): number;
 
-  /** The guest reads no more: the host's writer gets EPIPE, and what it has written is dropped. */
+  /** Handles the guest's SHUTDOWN(receive): the writer on the host gets EPIPE; unread bytes are dropped. */
   endInput(): void {
     shutdownRead(this.#fd);
     this.dropInput();
   }
 
-  /** Drops what the host has written. */
+  /** Drops the socket's unread bytes. */
   dropInput(): void {
-    scrap ??= new Uint8Array(SCRAP_BYTES);
-    // Closed with unread bytes, a Unix socket would end with ECONNRESET for its peer.
-    for (let pieces = 0; pieces < MAX_SCRAPS; pieces++) {
-      if (readDescriptor(this.#fd, scrap) <= 0) return;
+    discarded ??= new Uint8Array(DISCARD_BYTES);
+    // If a Unix socket is closed with unread bytes, its peer gets ECONNRESET instead of the end.
+    for (let pieces = 0; pieces < MAX_DISCARDS; pieces++) {
+      if (readDescriptor(this.#fd, discarded) <= 0) return;
     }
   }
 
-  /**
-   * A write has failed: where the socket's peer reads no more, what it has written is still the
-   * guest's.
-   */
+  /** Handles a failed write. If the peer reads no more, its unread bytes still go to the guest. */
   protected onWriteError(errno: number): void {
     if (errno === ERRNO.EPIPE || errno === ERRNO.ECONNRESET) this.vsock.onHostReadShutdown();
     else this.vsock.kill();
     this.dropWaiting();
   }
 
-  /** A read has found no bytes: at the end of input, for now, or because of an error. */
+  /** Handles a read without bytes: end of input, nothing for now, or an error. */
   protected onNothingRead(count: number): void {
     const { vsock } = this;
     if (count === 0) vsock.onHostEnd();
     else if (count === -ERRNO.EAGAIN) vsock.onDrained();
     else if (count === -ERRNO.ECONNRESET) {
-      // The peer has closed with unread bytes: its own have all been read, unix(7).
+      // The peer has closed with unread bytes; its own have all been read, unix(7).
       vsock.onHostClosed(false);
       vsock.onHostEnd();
     } else if (count !== -ERRNO.EINTR) vsock.kill();
   }
 
-  /**
-   * The guest is done with the connection, or has disconnected: what waits still goes to the socket,
-   * from {@link flush}, and nothing else.
-   */
+  /** Closes the guest's end: what is queued still goes to the socket, from {@link flush}. */
   drain(): void {
     this.#isDraining = true;
     this.#endsOutput = true;
     this.endInput();
   }
 
-  /** No more bytes of the guest will come: the socket is told behind what waits. */
+  /** Handles the guest's SHUTDOWN(send): half-closes the socket after what is queued. */
   endOutput(): void {
     this.#endsOutput = true;
     this.shutdownIfDone();
   }
 
-  /** The half-close, once nothing waits any more. */
+  /** Half-closes the socket if that is due and nothing is queued. */
   protected shutdownIfDone(): void {
     if (!this.#endsOutput || this.waiting > 0) return;
     this.#endsOutput = false;

@@ -1,15 +1,15 @@
-/** Somebody who is shown the packets of a VM. */
+/** An observer of the packets of a VM, such as a capture. */
 import type { PacketHeader } from "../../protocols/virtio-vsock/packet.ts";
 import type { MemoryTable, PieceList } from "../vhost-user/memory-table.ts";
 
-/** Told of every packet of a VM, whichever way it goes. */
+/** Receives every packet of a VM, in both directions. */
 export interface PacketTap {
   /**
-   * A packet on a ring. Nothing that is given may be kept.
+   * Called with each packet; the arguments are valid only during the call.
    *
-   * @param headerBytes the header as it is on the ring.
-   * @param pieces the packet in the guest's memory, with its header.
-   * @param bytes of payload that it says to have.
+   * @param headerBytes the encoded header.
+   * @param pieces the packet in guest memory, with its header.
+   * @param bytes the length of the payload according to the header.
    */
   onPacket(
     header: PacketHeader,
@@ -18,6 +18,6 @@ export interface PacketTap {
     pieces: PieceList,
     bytes: number,
   ): void;
-  /** Once a round of the loop. `now` is performance.now(). */
+  /** Called in every round of the event loop; `now` is performance.now(). */
   onTime(now: number): void;
 }

@@ -1,28 +1,28 @@
-/** RSTs that wait for room in the guest: for packets to connections that are none. */
+/** RSTs that wait for an RX buffer and have no connection: replies to packets with unknown ports. */
 import { Op, type PacketHeader } from "../../protocols/virtio-vsock/packet.ts";
 
-/** Most of them; a guest that provokes more has to make room before its packets are taken. */
+/** Capacity; a guest that causes more has to offer RX buffers before its packets are processed. */
 const MAX_RESETS = 4096;
 const FIELDS = 4;
 
-/** A queue of fixed size. */
+/** A queue of fixed capacity. */
 export class PendingResets {
   /** Source CID, source port, destination port and type of each. */
   readonly #fields = new Uint32Array(MAX_RESETS * FIELDS);
   #begin = 0;
   #count = 0;
 
-  /** How many wait. */
+  /** How many are queued. */
   get count(): number {
     return this.#count;
   }
 
-  /** Whether a guest has to read before it may provoke more; some stay free for others. */
-  get isBusy(): boolean {
+  /** Whether the guest has to read before it causes more; the other half is left to sibling VMs. */
+  get isHalfFull(): boolean {
     return this.#count >= MAX_RESETS / 2;
   }
 
-  /** Adds one; without room it is not told. */
+  /** Adds an RST; drops it if the queue is full. */
   push(srcCid: number, srcPort: number, dstPort: number, type: number): void {
     if (this.#count === MAX_RESETS) return;
     const at = ((this.#begin + this.#count) % MAX_RESETS) * FIELDS;
@@ -33,8 +33,8 @@ export class PendingResets {
     this.#count++;
   }
 
-  /** Makes a header of the first and forgets it. */
-  take(header: PacketHeader, guestCid: number): void {
+  /** Removes the first RST and writes it into a header. */
+  shift(header: PacketHeader, guestCid: number): void {
     const at = this.#begin * FIELDS;
     header.srcCid = this.#fields[at] ?? 0;
     header.srcPort = this.#fields[at + 1] ?? 0;
@@ -47,7 +47,7 @@ export class PendingResets {
     this.#count--;
   }
 
-  /** Forgets all. */
+  /** Removes all. */
   clear(): void {
     this.#count = 0;
   }

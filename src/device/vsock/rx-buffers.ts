@@ -1,6 +1,12 @@
 /**
- * Room in the guest for packets: the chains that wait in its receive ring. Many of them are filled by
- * one system call, since Linux offers them with 4 KiB each.
+ * RX buffers: the chains that the guest's driver offers in the RX queue, each for one packet (header and
+ * payload; virtio 1.2, 5.10.6).
+ *
+ * `peek` reads the next chain without consuming it; `vector` reads more of them if needed. Payload goes
+ * into the chains first, by readv(2) or a copy, and `put` then writes the header, which returns the chain
+ * to the driver. Chains that are not used stay known, so each descriptor is read once.
+ *
+ * Linux offers buffers of 4 KiB, so one system call fills up to {@link MAX_CHAINS} of them.
  */
 import { VsockboxError } from "../../errors.ts";
 import { copyMemory } from "../../ffi/memory-copy.ts";
@@ -11,10 +17,10 @@ import type { PacketTap } from "./packet-tap.ts";
 import type { TokenBucket } from "./token-bucket.ts";
 import { Chain, type Virtqueue } from "../vhost-user/virtqueue.ts";
 
-/** Most chains that one system call fills. */
+/** Limit of chains that one system call fills. */
 export const MAX_CHAINS = 32;
 
-/** The chains that are looked at, without being taken before there is a packet in them. */
+/** The next chains of the RX queue. */
 export class RxBuffers {
   readonly #table: MemoryTable;
   readonly #chains: readonly Chain[];
@@ -22,21 +28,21 @@ export class RxBuffers {
   readonly #headerBytes = new Uint8Array(new ArrayBuffer(HEADER_BYTES));
   readonly #headerView = new DataView(this.#headerBytes.buffer);
   readonly #rate: TokenBucket;
-  #ring: Virtqueue | undefined;
-  /** Of the table, when the chains were read: their addresses are of no use after a change. */
+  #queue: Virtqueue | undefined;
+  /** The memory table's generation when the chains were read: a change makes their addresses invalid. */
   #generation = -1;
-  /** The next chain, in a ring of them. */
+  /** Index of the next chain in `#chains`, which is used as a ring. */
   #first = 0;
-  /** How many chains are known: each is read once, however often it is looked at. */
+  /** How many chains have been read and not used. */
   #count = 0;
-  /** Packets whose header and payload were put into one descriptor: Linux from 6.2 on. */
+  /** Packets whose header and payload are in one descriptor: Linux from 6.2 on. */
   singleDescriptorPackets = 0;
-  /** Told of every packet, where somebody wants to know. */
+  /** Receives every packet. */
   tap: PacketTap | undefined;
 
   /**
-   * @param entries of the largest ring.
-   * @param rate what the guest is given is taken from it.
+   * @param entries size of the largest queue.
+   * @param rate limit of the payload to the guest.
    */
   constructor(table: MemoryTable, entries: number, rate: TokenBucket) {
     this.#table = table;
@@ -45,29 +51,29 @@ export class RxBuffers {
   }
 
   /**
-   * Looks for a chain.
+   * Reads the next chain of a queue, unless it is known.
    *
-   * @returns false where the guest has offered none.
-   * @throws {VsockboxError} BAD_DATA for a broken ring, or a chain without room for a packet.
+   * @returns false if the guest has offered none.
+   * @throws {VsockboxError} BAD_DATA for a broken queue, or a chain that is too short for a packet.
    */
-  look(ring: Virtqueue): boolean {
-    if (ring !== this.#ring || this.#generation !== this.#table.generation) {
-      this.#ring = ring;
+  peek(queue: Virtqueue): boolean {
+    if (queue !== this.#queue || this.#generation !== this.#table.generation) {
+      this.#queue = queue;
       this.#generation = this.#table.generation;
       this.#count = 0;
     }
-    return this.#count > 0 || this.#lookFurther();
+    return this.#count > 0 || this.#peekFurther();
   }
 
-  #lookFurther(): boolean {
-    if (this.#count === MAX_CHAINS || this.#ring === undefined) return false;
+  #peekFurther(): boolean {
+    if (this.#count === MAX_CHAINS || this.#queue === undefined) return false;
     const chain = this.#chainAt(this.#count);
-    if (!this.#ring.peek(chain, this.#count)) return false;
+    if (!this.#queue.peek(chain, this.#count)) return false;
     if (chain.writable.bytes <= HEADER_BYTES) {
       throw new VsockboxError({
         code: "BAD_DATA",
-        operation: "give a packet to the guest",
-        message: `it offers ${chain.writable.bytes} bytes, which hold no packet`,
+        operation: "send a packet to the guest",
+        message: `its buffer of ${chain.writable.bytes} bytes is too short for a packet`,
       });
     }
     this.#count++;
@@ -79,27 +85,27 @@ export class RxBuffers {
   }
 
   get #chain(): Chain {
-    if (this.#count === 0) throw new Error("no chain is left");
+    if (this.#count === 0) throw new Error("there is no chain");
     return this.#chainAt(0);
   }
 
-  /** Room for payload in the next chain, in bytes, as far as the guest's rate goes. */
+  /** Capacity of the next chain for payload in bytes, within the guest's rate. */
   get bytes(): number {
     return Math.min(this.#chain.writable.bytes - HEADER_BYTES, this.#rate.allowance);
   }
 
   /**
-   * Room for payload in the next chains together, for readv.
+   * Returns the capacity of the next chains for payload together, for readv(2).
    *
-   * @param length most bytes.
-   * @param chains most chains.
+   * @param length limit in bytes.
+   * @param chains limit of chains.
    */
   vector(length: number, chains: number): IoVector {
     const vector = this.#vector;
     vector.clear();
     let left = Math.min(length, this.#rate.allowance);
     for (let index = 0; left > 0 && index < chains; index++) {
-      if (index === this.#count && !this.#lookFurther()) break;
+      if (index === this.#count && !this.#peekFurther()) break;
       const pieces = this.#chainAt(index).writable;
       const added = pieces.pushTo(vector, HEADER_BYTES, left);
       left -= added;
@@ -108,7 +114,7 @@ export class RxBuffers {
     return vector;
   }
 
-  /** Copies payload into the next chain, in front of {@link put}: at most its {@link bytes}. */
+  /** Copies payload into the next chain, before {@link put}: up to {@link bytes}. */
   write(payload: Uint8Array): void {
     this.#table.write(this.#chain.writable, HEADER_BYTES, payload);
   }
@@ -118,7 +124,7 @@ export class RxBuffers {
     forEachPair(source, skip, this.#chain.writable, HEADER_BYTES, length, copyMemory);
   }
 
-  /** Gives the guest the next chain: a header, and `bytes` of payload that are in it already. */
+  /** Writes the header of a packet whose `bytes` of payload are in the next chain; the chain is used then. */
   put(header: PacketHeader, bytes: number): void {
     const { head, writable, descriptors } = this.#chain;
     if (descriptors === 1 && bytes > 0) this.singleDescriptorPackets++;
@@ -134,8 +140,8 @@ export class RxBuffers {
     }
     this.#first = (this.#first + 1) % MAX_CHAINS;
     this.#count--;
-    this.#ring?.take();
-    this.#ring?.use(head, HEADER_BYTES + bytes);
-    this.#rate.take(bytes);
+    this.#queue?.advance();
+    this.#queue?.addUsed(head, HEADER_BYTES + bytes);
+    this.#rate.consume(bytes);
   }
 }

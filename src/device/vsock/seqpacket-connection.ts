@@ -1,4 +1,10 @@
-/** A seqpacket connection: records keep their borders, and are kept here until they are whole. */
+/**
+ * A seqpacket connection (SOCK_SEQPACKET; virtio 1.2, 5.10.6.7): records keep their boundaries.
+ *
+ * A record of the guest may come in several RW packets, the last of which has VIRTIO_VSOCK_SEQ_EOM. It is
+ * queued until it is complete, and sent to the socket as one message. A record of the host is received
+ * whole, and sent to the guest in as many packets as credit and RX buffers need.
+ */
 import { ERRNO } from "../../ffi/errno.ts";
 import { RecordSocket } from "../../ffi/record.ts";
 import { Pending } from "../../protocols/virtio-vsock/connection.ts";
@@ -8,15 +14,15 @@ import type { RxBuffers } from "./rx-buffers.ts";
 import { SeqpacketQueue } from "./seqpacket-queue.ts";
 import type { TxPacket } from "./tx-packet.ts";
 
-/** Longest record of the host that is taken, in bytes; a Unix socket's default send buffer is less. */
+/** Longest record of the host in bytes; a Unix socket's default send buffer holds less. */
 const MAX_RECORD_BYTES = 1024 * 1024;
 
-/** A SOCK_SEQPACKET socket with its connection. */
+/** A connection with a SOCK_SEQPACKET socket. */
 export class SeqpacketConnection extends HostConnection {
   #socket: RecordSocket | undefined;
-  /** What has come of the guest's records. */
+  /** Records of the guest, the last of which may be incomplete. */
   readonly #queue = new SeqpacketQueue(this.vsock.bufAlloc);
-  /** A record of the host on its way to the guest. */
+  /** The record of the host that is being sent: bytes `#begin` to `#end` are left. */
   #buffer: Uint8Array | undefined;
   #begin = 0;
   #end = 0;
@@ -27,19 +33,19 @@ export class SeqpacketConnection extends HostConnection {
     this.#socket.makeRoom(this.vsock.bufAlloc);
   }
 
-  /** What has come of a record that will never be whole is dropped. */
+  /** Drops an incomplete record, whose end will never come. */
   override endOutput(): void {
-    this.#dropUnfinished();
+    this.#dropIncomplete();
     super.endOutput();
   }
 
   override drain(): void {
-    this.#dropUnfinished();
+    this.#dropIncomplete();
     super.drain();
   }
 
-  #dropUnfinished(): void {
-    const bytes = this.#queue.dropUnfinished();
+  #dropIncomplete(): void {
+    const bytes = this.#queue.dropIncomplete();
     if (bytes > 0) this.vsock.onForwarded(bytes);
   }
 
@@ -54,7 +60,7 @@ export class SeqpacketConnection extends HostConnection {
   forward(packet: TxPacket, bytes: number): void {
     this.bytesFromGuest += bytes;
     if (this.vsock.hostReadShutdown) return this.vsock.onForwarded(bytes);
-    // Records without bytes cost the guest no credit: without a bound they would fill the memory.
+    // Empty records cost the guest no credit; without a limit they would fill the memory.
     if (this.#queue.records > this.vsock.bufAlloc) return this.vsock.kill();
     this.#queue.push(packet, bytes);
     const { flags } = packet.header;
@@ -64,7 +70,7 @@ export class SeqpacketConnection extends HostConnection {
   }
 
   protected dropWaiting(): void {
-    let bytes = this.#queue.dropUnfinished();
+    let bytes = this.#queue.dropIncomplete();
     while (this.#queue.records > 0) bytes += this.#queue.shift();
     this.vsock.onForwarded(bytes);
   }
@@ -72,40 +78,40 @@ export class SeqpacketConnection extends HostConnection {
   flush(): void {
     const queue = this.#queue;
     while (queue.records > 0) {
-      const sent = this.#socket?.send(queue.first(), queue.firstHasEnd) ?? -ERRNO.EAGAIN;
+      const sent = this.#socket?.send(queue.first(), queue.firstHasEor) ?? -ERRNO.EAGAIN;
       if (sent === -ERRNO.EINTR) continue;
       if (sent === -ERRNO.EAGAIN) return;
-      // Also EMSGSIZE: the record can never be sent, and must not be missing in silence.
+      // EMSGSIZE too: the record can never be sent, and must not be dropped silently.
       if (sent < 0) return this.onWriteError(-sent);
       this.vsock.onForwarded(queue.shift());
     }
     this.shutdownIfDone();
   }
 
-  fill(room: RxBuffers, header: PacketHeader, guestCid: number): number {
+  fill(buffers: RxBuffers, header: PacketHeader, guestCid: number): number {
     const { vsock } = this;
     if (this.#begin === this.#end && !this.#receive()) return 0;
     const left = this.#end - this.#begin;
-    const bytes = Math.min(left, room.bytes, vsock.credit);
-    room.write((this.#buffer as Uint8Array).subarray(this.#begin, this.#begin + bytes));
+    const bytes = Math.min(left, buffers.bytes, vsock.credit);
+    buffers.write((this.#buffer as Uint8Array).subarray(this.#begin, this.#begin + bytes));
     this.#begin += bytes;
     this.bytesToGuest += bytes;
     let flags = 0;
     if (bytes === left) {
-      const isEnd = this.#socket?.endOfRecord ?? false;
-      flags = RecordFlag.EndOfMessage | (isEnd ? RecordFlag.EndOfRecord : 0);
+      const hasEor = this.#socket?.endOfRecord ?? false;
+      flags = RecordFlag.EndOfMessage | (hasEor ? RecordFlag.EndOfRecord : 0);
     }
     vsock.fillHeader(Pending.Data, header, guestCid, bytes, flags);
-    room.put(header, bytes);
+    buffers.put(header, bytes);
     return 1;
   }
 
-  /** Whether there is a record of at least a byte. */
+  /** Receives the host's next record; returns false if there is none of at least one byte. */
   #receive(): boolean {
     const { vsock } = this;
-    const room = (this.#buffer ??= new Uint8Array(new ArrayBuffer(MAX_RECORD_BYTES)));
-    const count = this.#socket?.receive(room) ?? -ERRNO.EAGAIN;
-    // A guest takes a record out of its buffer only once it is whole.
+    const buffer = (this.#buffer ??= new Uint8Array(new ArrayBuffer(MAX_RECORD_BYTES)));
+    const count = this.#socket?.receive(buffer) ?? -ERRNO.EAGAIN;
+    // The guest frees its buffer only after a whole record, so a longer one would wait forever.
     if (count > vsock.peerBufAlloc) vsock.kill();
     else if (count > 0) {
       this.#begin = 0;
@@ -113,7 +119,7 @@ export class SeqpacketConnection extends HostConnection {
       return true;
     }
     // An empty record is not passed on: its reader would see the end of input.
-    else if (count === 0 && !this.hasEnd) vsock.onDrained();
+    else if (count === 0 && !this.hasEndOfInput) vsock.onDrained();
     else this.onNothingRead(count);
     return false;
   }

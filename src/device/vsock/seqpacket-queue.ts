@@ -1,45 +1,45 @@
 /**
- * Records of a guest that wait for their socket, as plain bytes and lengths: a guest that sends them
- * byte by byte takes no more memory here than its credit and a number for each record.
+ * Records of a guest that wait for their socket, as plain bytes and lengths: a guest that sends records
+ * of one byte uses no more memory here than its credit and a number for each record.
  */
 import { ByteRing, type ByteSource } from "./byte-ring.ts";
 
-/** Room for so many records at first; it doubles. */
+/** Initial capacity in records; it doubles. */
 const FIRST_RECORDS = 16;
 
 /** A ring of bytes and a ring of lengths. */
 export class SeqpacketQueue {
   readonly #bytes: ByteRing;
-  /** Bytes of the last record, whose end has not come. */
-  #unfinished = 0;
-  /** Twice the length of each record, and one more where it has the mark of its end. */
+  /** Bytes of the last record, which is incomplete. */
+  #incomplete = 0;
+  /** Twice the length of each record, plus one if it has MSG_EOR. */
   #lengths = new Float64Array(FIRST_RECORDS);
   #first = 0;
   #records = 0;
 
-  /** @param capacity most bytes that ever wait: the credit that the guest was given. */
+  /** @param capacity limit of queued bytes: the credit of the guest. */
   constructor(capacity: number) {
     this.#bytes = new ByteRing(capacity);
   }
 
-  /** How many records wait as a whole. */
+  /** How many complete records are queued. */
   get records(): number {
     return this.#records;
   }
 
-  /** Adds `bytes` bytes to the last record; the caller has seen to it that there is room. */
+  /** Adds bytes to the last record; the caller has checked the credit. */
   push(source: ByteSource, bytes: number): void {
     this.#bytes.push(source, 0, bytes);
-    this.#unfinished += bytes;
+    this.#incomplete += bytes;
   }
 
-  /** The last record is whole. */
-  finish(endOfRecord: boolean): void {
+  /** Completes the last record. */
+  finish(hasEor: boolean): void {
     if (this.#records === this.#lengths.length) this.#grow();
     const last = (this.#first + this.#records) % this.#lengths.length;
-    this.#lengths[last] = this.#unfinished * 2 + (endOfRecord ? 1 : 0);
+    this.#lengths[last] = this.#incomplete * 2 + (hasEor ? 1 : 0);
     this.#records++;
-    this.#unfinished = 0;
+    this.#incomplete = 0;
   }
 
   #grow(): void {
@@ -52,20 +52,20 @@ export class SeqpacketQueue {
     this.#first = 0;
   }
 
-  /** Drops the record whose end has not come; gives its size so far. */
-  dropUnfinished(): number {
-    const bytes = this.#unfinished;
+  /** Drops the incomplete record; returns its size so far, in bytes. */
+  dropIncomplete(): number {
+    const bytes = this.#incomplete;
     this.#bytes.drop(bytes);
-    this.#unfinished = 0;
+    this.#incomplete = 0;
     return bytes;
   }
 
-  /** Whether the first record has the mark of its end. */
-  get firstHasEnd(): boolean {
+  /** Whether the first record has MSG_EOR. */
+  get firstHasEor(): boolean {
     return (this.#lengths[this.#first] ?? 0) % 2 === 1;
   }
 
-  /** The bytes of the first record; valid until the queue changes. */
+  /** Returns the bytes of the first record, valid until the queue changes. */
   first(): Uint8Array {
     return this.#bytes.first(this.#firstLength);
   }
@@ -74,13 +74,13 @@ export class SeqpacketQueue {
     return Math.floor((this.#lengths[this.#first] ?? 0) / 2);
   }
 
-  /** Forgets the first record; gives its size. */
+  /** Removes the first record; returns its size in bytes. */
   shift(): number {
     const length = this.#firstLength;
     this.#first = (this.#first + 1) % this.#lengths.length;
     this.#records--;
     this.#bytes.shift(length);
-    // Many small ones are rare: their numbers go with them.
+    // Many small records are rare: the memory of their lengths is freed.
     if (this.#records === 0 && this.#lengths.length > FIRST_RECORDS) {
       this.#lengths = new Float64Array(FIRST_RECORDS);
       this.#first = 0;

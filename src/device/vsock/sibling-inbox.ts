@@ -1,69 +1,74 @@
-/** Packets of other VMs for one guest: straight into its chains, and kept where there are none. */
+/**
+ * Packets of sibling VMs for one guest: copied straight into its RX buffers, or queued if it offers none.
+ *
+ * The queue is limited; when it is full, the senders' TX queues wait. A guest that reads nothing while
+ * senders wait is stuck after {@link STUCK_MS}, and connections to it are reset.
+ */
 import { HEADER_BYTES, Op, PacketHeader, PacketType } from "../../protocols/virtio-vsock/packet.ts";
 import type { RxBuffers } from "./rx-buffers.ts";
 import type { TxPacket } from "./tx-packet.ts";
 
-/** Most bytes that wait for a guest: above it the senders wait as well. */
-const MAX_WAITING_BYTES = 4 * 1024 * 1024;
+/** Limit of queued bytes; senders wait above it. */
+const MAX_QUEUED_BYTES = 4 * 1024 * 1024;
 
-/** A guest that takes nothing for so long is stuck, in milliseconds: nobody waits for it. */
+/** Time after which a guest that reads nothing is stuck, in milliseconds. */
 const STUCK_MS = 2000;
 
-/** What keeping a packet costs beside its bytes. */
+/** Memory of a queued packet besides its payload, in bytes. */
 const PACKET_COST_BYTES = 128;
 
-interface WaitingPacket {
+interface QueuedPacket {
   header: PacketHeader;
   payload: Uint8Array;
 }
 
 /** The queue of one guest. */
 export class SiblingInbox {
-  readonly #packets: WaitingPacket[] = [];
+  readonly #packets: QueuedPacket[] = [];
   #bytes = 0;
-  /** What of the first packet's payload the guest has already. */
+  /** How much of the first packet's payload has been sent. */
   #begin = 0;
   readonly #part = new PacketHeader();
   #fullSince: number | undefined;
   #isStuck = false;
 
-  /** Whether something waits for the guest. */
+  /** Whether packets are queued. */
   get hasPending(): boolean {
     return this.#packets.length > 0;
   }
 
-  /** Whether the guest has taken nothing for long, while others wait. */
+  /** Whether the guest has read nothing for {@link STUCK_MS} while senders wait. */
   get isStuck(): boolean {
     return this.#isStuck;
   }
 
   /**
-   * Gives the guest a packet, or keeps what it has no room for.
+   * Copies a packet into the guest's RX buffers, and queues what does not fit.
    *
-   * @param nextRoom room with a chain of the guest; undefined where there is none.
+   * @param nextBuffers returns buffers with at least one chain; undefined if the guest offers none.
    * @param now by performance.now().
-   * @returns false where neither is possible now.
+   * @returns false if the queue is full.
    */
-  take(packet: TxPacket, nextRoom: () => RxBuffers | undefined, now: number): boolean {
+  deliver(packet: TxPacket, nextBuffers: () => RxBuffers | undefined, now: number): boolean {
     const { header } = packet;
-    // A length beyond its descriptors is no packet; nothing reads the bytes behind it.
+    // The header's length may exceed the chain, whose bytes are all there is.
     const length = header.op === Op.Rw ? Math.min(header.len, packet.bytes) : 0;
     if (this.hasPending) {
-      if (this.#bytes + length > MAX_WAITING_BYTES) return this.#refuse(now);
-      this.#keep(packet, 0, length);
+      if (this.#bytes + length > MAX_QUEUED_BYTES) return this.#refuse(now);
+      this.#push(packet, 0, length);
       return true;
     }
-    for (let given = 0; ;) {
-      const room = nextRoom();
-      if (room === undefined) {
-        this.#keep(packet, given, length - given);
+    for (let sent = 0; ;) {
+      const buffers = nextBuffers();
+      if (buffers === undefined) {
+        this.#push(packet, sent, length - sent);
         return true;
       }
-      const bytes = Math.min(length - given, room.bytes);
-      room.copyFrom(packet.pieces, HEADER_BYTES + given, bytes);
-      given += bytes;
-      this.#put(room, header, bytes, given === length);
-      if (given === length) return true;
+      const bytes = Math.min(length - sent, buffers.bytes);
+      buffers.copyFrom(packet.pieces, HEADER_BYTES + sent, bytes);
+      sent += bytes;
+      this.#put(buffers, header, bytes, sent === length);
+      if (sent === length) return true;
     }
   }
 
@@ -73,7 +78,7 @@ export class SiblingInbox {
     return false;
   }
 
-  #keep(packet: TxPacket, skip: number, length: number): void {
+  #push(packet: TxPacket, skip: number, length: number): void {
     const header = new PacketHeader();
     header.copyFrom(packet.header);
     const payload = new Uint8Array(length);
@@ -82,42 +87,42 @@ export class SiblingInbox {
     this.#bytes += length + PACKET_COST_BYTES;
   }
 
-  #put(room: RxBuffers, header: PacketHeader, bytes: number, isLast: boolean): void {
+  #put(buffers: RxBuffers, header: PacketHeader, bytes: number, isLast: boolean): void {
     this.#part.copyFrom(header);
     this.#part.len = bytes;
     // The message ends with the last part.
     if (!isLast && header.type === PacketType.Seqpacket) this.#part.flags = 0;
-    room.put(this.#part, bytes);
+    buffers.put(this.#part, bytes);
     this.#fullSince = undefined;
     this.#isStuck = false;
   }
 
   /**
-   * Gives the guest the first packet that was kept, or what fits of it.
+   * Writes the first queued packet, or the part of it that fits, into RX buffers.
    *
-   * @param room with at least one chain.
-   * @returns how many bytes of payload that were.
+   * @param buffers with at least one chain.
+   * @returns how many bytes of payload.
    */
-  fill(room: RxBuffers): number {
+  fill(buffers: RxBuffers): number {
     const [first] = this.#packets;
     if (first === undefined) return 0;
     const { header, payload } = first;
     const left = payload.length - this.#begin;
-    const bytes = Math.min(left, room.bytes);
-    room.write(payload.subarray(this.#begin, this.#begin + bytes));
+    const bytes = Math.min(left, buffers.bytes);
+    buffers.write(payload.subarray(this.#begin, this.#begin + bytes));
     this.#begin += bytes;
-    if (bytes === left) this.#dropFirst(payload.length);
-    this.#put(room, header, bytes, bytes === left);
+    if (bytes === left) this.#shift(payload.length);
+    this.#put(buffers, header, bytes, bytes === left);
     return bytes;
   }
 
-  #dropFirst(bytes: number): void {
+  #shift(bytes: number): void {
     this.#packets.shift();
     this.#bytes -= bytes + PACKET_COST_BYTES;
     this.#begin = 0;
   }
 
-  /** Forgets everything. */
+  /** Drops all packets. */
   clear(): void {
     this.#packets.length = 0;
     this.#bytes = 0;

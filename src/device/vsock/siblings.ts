@@ -1,7 +1,12 @@
 /**
- * VMs of one process that share a group reach each other by CID: their packets are passed on whole,
- * and only what begins and ends a connection is looked at, so that the end of one VM is told to the
- * others.
+ * Sibling VMs: VMs of one process that share a group reach each other by CID.
+ *
+ * Their guests negotiate connections and credit with each other, so packets are passed on unchanged. The
+ * device only tracks which connections exist (from REQUEST to RST), because
+ *
+ * - packets without a connection are answered with an RST, as by the muxer;
+ * - the number of connections is limited on both sides;
+ * - when a VM disconnects, its peers get an RST for each connection with it.
  */
 import { Op } from "../../protocols/virtio-vsock/packet.ts";
 import type { TxPacket } from "./tx-packet.ts";
@@ -9,31 +14,30 @@ import type { RxBuffers } from "./rx-buffers.ts";
 import type { PendingResets } from "./pending-resets.ts";
 import { SiblingInbox } from "./sibling-inbox.ts";
 
-/** What a VM of the process is to others. */
+/** The interface of a device towards its siblings. */
 export interface SiblingDevice {
   readonly guestCid: number;
-  /** Connections with others at once. */
+  /** Limit of connections with siblings. */
   readonly maxConnections: number;
   readonly siblings: Siblings;
   /** RSTs for its guest. */
   readonly resets: PendingResets;
-  /** Whether a guest's driver is there. */
+  /** Whether the guest's driver is ready. */
   readonly isReady: boolean;
-  /** Room with a chain of its guest; undefined where there is none now. */
-  readonly nextRoom: () => RxBuffers | undefined;
-  /** The guest has been given something, or there is something for it. */
+  /** Returns RX buffers with at least one chain; undefined if its guest offers none now. */
+  readonly nextRxBuffers: () => RxBuffers | undefined;
+  /** Makes it signal its guest, and send what is queued, in the next round. */
   wake(): void;
 }
 
 /** What became of a packet. */
-export const Passed = {
-  /** It is the other VM's. */
-  Yes: 0,
-  /** There is no room: it is to be tried again. */
-  Later: 1,
-} as const;
+export type Delivery =
+  /** It was delivered, queued, or answered with an RST: its chain may be returned. */
+  | "done"
+  /** The other VM's queue is full: the packet has to be tried again. */
+  | "retry";
 
-/** A connection of this VM with another one. */
+/** A connection of this VM with a sibling. */
 interface Flow {
   peer: SiblingDevice;
   port: number;
@@ -43,7 +47,7 @@ interface Flow {
 
 const keyOf = (peerCid: number, port: number, peerPort: number) => `${peerCid} ${port} ${peerPort}`;
 
-/** One VM's place among the others. */
+/** The siblings of one VM, and its connections with them. */
 export class Siblings {
   readonly inbox = new SiblingInbox();
   readonly #self: SiblingDevice;
@@ -54,18 +58,18 @@ export class Siblings {
     this.#self = self;
   }
 
-  /** How many connections there are with other VMs. */
+  /** How many connections with siblings there are. */
   get count(): number {
     return this.#flows.size;
   }
 
-  /** Lets the guest reach another VM; both have to be told. */
-  introduce(other: SiblingDevice): void {
+  /** Lets the guest reach another VM; needed on both sides. */
+  add(other: SiblingDevice): void {
     this.#reachable.set(other.guestCid, other);
   }
 
   /** Passes a packet of this VM's guest on, or answers it with an RST. */
-  pass(packet: TxPacket): number {
+  forward(packet: TxPacket): Delivery {
     const { header } = packet;
     const peer = this.#reachable.get(header.dstCid);
     if (peer === undefined) return this.#refuse(packet);
@@ -75,23 +79,23 @@ export class Siblings {
       return this.#refuse(packet);
     }
     const { inbox } = peer.siblings;
-    if (!inbox.take(packet, peer.nextRoom, performance.now())) {
-      if (!inbox.isStuck) return Passed.Later;
-      // Its guest does not read: this connection is over for both.
+    if (!inbox.deliver(packet, peer.nextRxBuffers, performance.now())) {
+      if (!inbox.isStuck) return "retry";
+      // The other guest does not read: the connection ends on both sides.
       this.#end(peer, header.srcPort, header.dstPort);
       peer.resets.push(header.srcCid, header.srcPort, header.dstPort, header.type);
       return this.#refuse(packet);
     }
     if (header.op === Op.Rst) this.#end(peer, header.srcPort, header.dstPort);
     peer.wake();
-    return Passed.Yes;
+    return "done";
   }
 
-  #refuse({ header }: TxPacket): number {
+  #refuse({ header }: TxPacket): Delivery {
     if (header.op !== Op.Rst) {
       this.#self.resets.push(header.dstCid, header.dstPort, header.srcPort, header.type);
     }
-    return Passed.Yes;
+    return "done";
   }
 
   #begin(peer: SiblingDevice, { header }: TxPacket): boolean {
@@ -117,7 +121,7 @@ export class Siblings {
     peer.siblings.#flows.delete(keyOf(this.#self.guestCid, peerPort, port));
   }
 
-  /** This VM's guest is gone: the others hear of it. */
+  /** Ends all connections of this VM, whose guest has disconnected: its peers get RSTs. */
   clear(): void {
     this.inbox.clear();
     for (const { peer, port, peerPort, type } of [...this.#flows.values()]) {

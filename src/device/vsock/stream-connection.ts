@@ -1,4 +1,14 @@
-/** A stream: bytes go straight between the socket and guest memory. */
+/**
+ * A stream connection (SOCK_STREAM): payload moves between the socket and guest memory by readv(2) and
+ * writev(2), without a copy in between.
+ *
+ * Towards the host, bytes that the socket does not accept are copied into a ring of `buf_alloc` bytes;
+ * as long as the ring is not empty, all later bytes go through it. Credit is returned to the guest when
+ * the socket has accepted the bytes.
+ *
+ * Towards the guest, one readv(2) fills several RX buffers. Linux offers them with 4 KiB each, so the
+ * number of buffers doubles while reads fill all of them, and halves when they fill less than half.
+ */
 import { ERRNO } from "../../ffi/errno.ts";
 import { writeDescriptor } from "../../ffi/socket.ts";
 import { Pending } from "../../protocols/virtio-vsock/connection.ts";
@@ -8,11 +18,11 @@ import { HostConnection } from "./host-connection.ts";
 import { MAX_CHAINS, type RxBuffers } from "./rx-buffers.ts";
 import type { TxPacket } from "./tx-packet.ts";
 
-/** A SOCK_STREAM socket with its connection. */
+/** A connection with a SOCK_STREAM socket. */
 export class StreamConnection extends HostConnection {
-  /** Bytes of the guest that wait for the socket. */
+  /** Bytes of the guest that are queued for the socket. */
   readonly #bytes = new ByteRing(this.vsock.bufAlloc);
-  /** How many chains the next read is given: as many as the last ones were able to fill. */
+  /** How many chains the next read may fill. */
   #chains = 1;
 
   get waiting(): number {
@@ -23,21 +33,20 @@ export class StreamConnection extends HostConnection {
     return this.#bytes.count;
   }
 
-  /** Straight from guest memory while nothing waits; what the socket does not take is kept. */
   forward(packet: TxPacket, bytes: number): void {
     this.bytesFromGuest += bytes;
     if (this.vsock.hostReadShutdown) return this.vsock.onForwarded(bytes);
-    let taken = 0;
+    let accepted = 0;
     if (this.#bytes.count === 0) {
       const written = packet.vector(bytes).writev(this.fd);
       if (written < 0 && written !== -ERRNO.EAGAIN && written !== -ERRNO.EINTR) {
         this.onWriteError(-written);
         return this.vsock.onForwarded(bytes);
       }
-      taken = Math.max(written, 0);
-      if (taken > 0) this.vsock.onForwarded(taken);
+      accepted = Math.max(written, 0);
+      if (accepted > 0) this.vsock.onForwarded(accepted);
     }
-    if (taken < bytes) this.#bytes.push(packet, taken, bytes - taken);
+    if (accepted < bytes) this.#bytes.push(packet, accepted, bytes - accepted);
   }
 
   flush(): void {
@@ -58,9 +67,9 @@ export class StreamConnection extends HostConnection {
     this.vsock.onForwarded(count);
   }
 
-  fill(room: RxBuffers, header: PacketHeader, guestCid: number): number {
+  fill(buffers: RxBuffers, header: PacketHeader, guestCid: number): number {
     const { vsock } = this;
-    const vector = room.vector(vsock.credit, this.#chains);
+    const vector = buffers.vector(vsock.credit, this.#chains);
     const count = vector.readv(this.fd);
     if (count <= 0) {
       this.onNothingRead(count);
@@ -70,14 +79,14 @@ export class StreamConnection extends HostConnection {
     if (count === vector.bytes) this.#chains = Math.min(this.#chains * 2, MAX_CHAINS);
     else {
       if (count * 2 < vector.bytes) this.#chains = Math.max(1, this.#chains >> 1);
-      // A short read has emptied the socket, and epoll tells of what comes from now on: epoll(7).
-      if (!this.hasEnd) vsock.onDrained();
+      // A short read has emptied the socket, and epoll reports the bytes that follow: epoll(7).
+      if (!this.hasEndOfInput) vsock.onDrained();
     }
     let packets = 0;
     for (let left = count; left > 0; packets++) {
-      const bytes = Math.min(left, room.bytes);
+      const bytes = Math.min(left, buffers.bytes);
       vsock.fillHeader(Pending.Data, header, guestCid, bytes);
-      room.put(header, bytes);
+      buffers.put(header, bytes);
       left -= bytes;
     }
     return packets;

@@ -1,23 +1,23 @@
 /**
- * A limit of bytes a second: a token bucket that may go into debt. Pure: times are passed in, and
+ * A rate limit in bytes per second: a token bucket that may go into debt. Pure: times are passed in, and
  * nothing is allocated after the constructor.
  *
- * Whoever finds tokens may take any number of them, more than there are, too: a packet is passed on
- * whole, and the next one waits the longer. Over a long time the rate is kept exactly.
+ * While there are tokens, any number of them may be consumed, even more than there are: a packet is
+ * passed on whole, and the next one waits longer. Over a long time the rate is exact.
  */
 
-/** Without a burst of its own a bucket holds what comes in so many milliseconds. */
+/** Default burst: the bytes of so many milliseconds. */
 const DEFAULT_BURST_MS = 100;
 
-/** And no less than one packet of Linux's, in bytes, however low the rate is. */
+/** Minimum of the default burst in bytes: one packet of Linux, however low the rate is. */
 const DEFAULT_BURST_BYTES = 64 * 1024;
 
-/** Packets are not made smaller than this for want of tokens, in bytes. */
+/** Packets are not cut below this size for lack of tokens, in bytes. */
 const SMALLEST_BYTES = 4096;
 
 const MS_PER_SECOND = 1000;
 
-/** Tokens, one a byte. */
+/** A bucket with one token per byte. */
 export class TokenBucket {
   readonly #perMs: number;
   readonly #burst: number;
@@ -25,11 +25,11 @@ export class TokenBucket {
   #filledAt: number;
 
   /**
-   * Full at first.
+   * Starts full.
    *
-   * @param rate bytes a second; undefined: no limit.
-   * @param burst bytes that may be taken at once after a pause.
-   * @param now in milliseconds, by the clock that later calls go by.
+   * @param rate bytes per second; undefined: no limit.
+   * @param burst capacity in bytes: what may be consumed at once after a pause.
+   * @param now in milliseconds, by the clock of all later calls.
    */
   constructor(rate: number | undefined, burst: number | undefined, now: number) {
     this.#perMs = rate === undefined ? Infinity : rate / MS_PER_SECOND;
@@ -38,7 +38,7 @@ export class TokenBucket {
     this.#filledAt = now;
   }
 
-  /** Puts in what has come since the last time. A clock that goes back gives nothing. */
+  /** Adds the tokens of the time that has passed. A clock that goes back adds none. */
   refill(now: number): void {
     if (this.#perMs === Infinity || now <= this.#filledAt) return;
     const filled = this.#tokens + (now - this.#filledAt) * this.#perMs;
@@ -46,25 +46,25 @@ export class TokenBucket {
     this.#filledAt = now;
   }
 
-  /** Whether something may be taken, as of the last {@link refill}. */
+  /** Whether there are tokens, as of the last {@link refill}. */
   get isOpen(): boolean {
     return this.#perMs === Infinity || this.#tokens > 0;
   }
 
   /**
-   * How many bytes the next one should take at most, so that it stays a small debt: a whole number,
-   * Infinity without a rate, and never less than {@link SMALLEST_BYTES}.
+   * Limit of the next packet in bytes, which keeps the debt small: a whole number, Infinity without a
+   * rate, and never less than {@link SMALLEST_BYTES}.
    */
   get allowance(): number {
     return this.#perMs === Infinity ? Infinity : Math.max(Math.floor(this.#tokens), SMALLEST_BYTES);
   }
 
-  /** Takes tokens, be they there or not. */
-  take(bytes: number): void {
+  /** Removes tokens, even more than there are. */
+  consume(bytes: number): void {
     if (this.#perMs !== Infinity) this.#tokens -= bytes;
   }
 
-  /** When it is open again, in milliseconds by the caller's clock; now or earlier where it is open. */
+  /** Time at which {@link isOpen} is true, in milliseconds; not after the last refill if it is open. */
   get opensAt(): number {
     return this.isOpen ? this.#filledAt : this.#filledAt + (1 - this.#tokens) / this.#perMs;
   }

@@ -1,11 +1,11 @@
-/** A packet of the guest in its chain: 44 bytes of header, and the payload wherever the guest has it. */
+/** A packet of the guest in a chain of the TX queue: 44 bytes of header, then payload, in any pieces. */
 import { IoVector } from "../../ffi/iovec.ts";
 import { HEADER_BYTES, PacketHeader } from "../../protocols/virtio-vsock/packet.ts";
 import type { MemoryTable, PieceList } from "../vhost-user/memory-table.ts";
 import type { PacketTap } from "./packet-tap.ts";
 import { Chain } from "../vhost-user/virtqueue.ts";
 
-/** The packet that is being worked on; filled again and again. */
+/** The packet that is being processed; reused for each. */
 export class TxPacket {
   readonly header = new PacketHeader();
   readonly chain: Chain;
@@ -14,13 +14,13 @@ export class TxPacket {
   readonly #table: MemoryTable;
   readonly #vector = new IoVector();
 
-  /** @param entries of the largest ring. */
+  /** @param entries size of the largest queue. */
   constructor(table: MemoryTable, entries: number) {
     this.#table = table;
     this.chain = new Chain(entries);
   }
 
-  /** Reads the header of the chain; false where it has none. */
+  /** Reads the header from the chain; returns false if the chain is too short. */
   read(): boolean {
     const { readable } = this.chain;
     if (readable.bytes < HEADER_BYTES) return false;
@@ -33,30 +33,30 @@ export class TxPacket {
     return true;
   }
 
-  /** How many bytes of payload the chain has. */
+  /** How many bytes of payload the chain holds. */
   get bytes(): number {
     return Math.max(0, this.chain.readable.bytes - HEADER_BYTES);
   }
 
-  /** The pieces of the chain: the payload begins behind {@link HEADER_BYTES}. */
+  /** The pieces of the chain; the payload starts at {@link HEADER_BYTES}. */
   get pieces(): PieceList {
     return this.chain.readable;
   }
 
-  /** The first `length` bytes of payload, for writev. */
+  /** Returns the first `length` bytes of payload, for writev(2); valid until the next call. */
   vector(length: number): IoVector {
     this.#vector.clear();
     this.pieces.pushTo(this.#vector, HEADER_BYTES, length);
     return this.#vector;
   }
 
-  /** Shows it to a tap. */
+  /** Passes the packet to a tap. */
   showTo(tap: PacketTap): void {
     this.header.write(this.#headerView, 0);
     tap.onPacket(this.header, this.#headerBytes, this.#table, this.pieces, this.header.len);
   }
 
-  /** Copies payload behind its first `skip` bytes. */
+  /** Copies payload that follows its first `skip` bytes. */
   copyTo(target: Uint8Array, skip: number): void {
     this.#table.read(this.pieces, HEADER_BYTES + skip, target);
   }

@@ -20,7 +20,15 @@
  * believe the buffer nearly full. Payloads go straight between the socket and guest memory; this state
  * only counts their bytes. Nothing here allocates.
  */
-import { HOST_CID, Op, type PacketHeader, PacketType, RecordFlag, ShutdownFlag } from "./packet.ts";
+import {
+  HOST_CID,
+  Op,
+  opOf,
+  type PacketHeader,
+  PacketType,
+  RecordFlag,
+  ShutdownFlag,
+} from "./packet.ts";
 
 /** States of a connection. */
 export const State = {
@@ -33,6 +41,9 @@ export const State = {
   Dead: 3,
 } as const;
 
+/** One of {@link State}. */
+export type State = (typeof State)[keyof typeof State];
+
 /** Packets that are to be sent to the guest: a set of bits, not a queue. */
 export const Pending = {
   Request: 1,
@@ -44,6 +55,9 @@ export const Pending = {
   /** The socket may have bytes. */
   Data: 64,
 } as const;
+
+/** One bit of {@link Pending}. */
+export type PendingBit = (typeof Pending)[keyof typeof Pending];
 
 /** What the I/O side has to do for a packet of the guest. */
 export const Action = {
@@ -62,19 +76,21 @@ export const Action = {
   EndBoth: 6,
 } as const;
 
+/** One of {@link Action}. */
+export type Action = (typeof Action)[keyof typeof Action];
+
 /** A CREDIT_UPDATE is sent if the guest knows of less than this fraction of free buffer: a quarter. */
 const CREDIT_UPDATE_PART = 4;
 
 /** A connection's numbers and flags. */
 export class Connection {
-  state: number = State.HostOpening;
+  state: State = State.HostOpening;
   /** The set of {@link Pending} bits. */
   pending = 0;
   /** The port on the host's side. */
   readonly hostPort: number;
   readonly guestPort: number;
-  /** PacketType. */
-  readonly type: number;
+  readonly type: PacketType;
 
   /** Our buffer for the guest's bytes, in bytes. */
   readonly bufAlloc: number;
@@ -104,7 +120,7 @@ export class Connection {
   isOutOfCredit = false;
   #creditRequested = false;
 
-  constructor(hostPort: number, guestPort: number, type: number, bufAlloc: number) {
+  constructor(hostPort: number, guestPort: number, type: PacketType, bufAlloc: number) {
     this.hostPort = hostPort;
     this.guestPort = guestPort;
     this.type = type;
@@ -156,8 +172,8 @@ export class Connection {
     this.post(Pending.Response);
   }
 
-  /** Handles a packet of the guest with this connection's ports; returns an {@link Action}. */
-  onPacket(header: PacketHeader): number {
+  /** Handles a packet of the guest with this connection's ports; returns what the I/O side has to do. */
+  onPacket(header: PacketHeader): Action {
     if (this.state === State.Dead) return Action.None;
     this.peerBufAlloc = header.bufAlloc;
     this.peerFwdCnt = header.fwdCnt;
@@ -167,7 +183,8 @@ export class Connection {
       this.onReadable();
     }
     if (header.type !== this.type) return this.#refuse();
-    switch (header.op) {
+    const op = opOf(header.op);
+    switch (op) {
       case Op.Rw:
         return this.#onData(header.len, header.flags);
       case Op.CreditUpdate:
@@ -186,17 +203,18 @@ export class Connection {
         this.state = State.Dead;
         this.pending = 0;
         return Action.Close;
-      default:
+      case Op.Request:
+      case Op.Invalid:
         return this.#refuse();
     }
   }
 
-  #refuse(): number {
+  #refuse(): Action {
     this.kill();
     return Action.Close;
   }
 
-  #onData(len: number, flags: number): number {
+  #onData(len: number, flags: number): Action {
     if (this.state !== State.Open || this.guestEnded) return this.#refuse();
     // Without payload it still may end a record.
     if (len === 0) return this.#endsRecord(flags) ? Action.Write : Action.None;
@@ -212,7 +230,7 @@ export class Connection {
     return this.type === PacketType.Seqpacket && (flags & RecordFlag.EndOfMessage) !== 0;
   }
 
-  #onShutdown(flags: number): number {
+  #onShutdown(flags: number): Action {
     if (this.state !== State.Open) return this.#refuse();
     const endsInput = (flags & ShutdownFlag.Receive) !== 0 && !this.guestReadShutdown;
     const endsOutput = (flags & ShutdownFlag.Send) !== 0 && !this.guestEnded;
@@ -304,12 +322,12 @@ export class Connection {
   }
 
   /**
-   * Returns the next packet as one {@link Pending} bit; 0 if there is none. Data without credit turns
+   * Returns the next packet; 0 if there is none. Data without credit turns
    * into a CREDIT_REQUEST.
    *
    * @param holdsData whether data has to wait for another reason than credit.
    */
-  next(holdsData = false): number {
+  next(holdsData = false): PendingBit | 0 {
     const pending = holdsData ? this.pendingBesidesData : this.pending;
     if (pending === 0) return 0;
     if (pending === Pending.Data && this.credit > 0) return Pending.Data;
@@ -334,7 +352,7 @@ export class Connection {
    * @param recordFlags RecordFlag bits, for Data of a seqpacket connection.
    */
   fillHeader(
-    bit: number,
+    bit: PendingBit,
     header: PacketHeader,
     guestCid: number,
     bytes: number,
@@ -345,7 +363,7 @@ export class Connection {
     header.srcPort = this.hostPort;
     header.dstPort = this.guestPort;
     header.type = this.type;
-    header.op = OP_OF_PENDING[bit] ?? Op.Rst;
+    header.op = OP_OF_PENDING[bit];
     header.len = bytes;
     header.flags = bit === Pending.Shutdown ? this.#shutdownFlags : recordFlags;
     header.bufAlloc = this.bufAlloc;
@@ -369,7 +387,7 @@ const ORDER = [
   Pending.CreditUpdate,
 ] as const;
 
-const OP_OF_PENDING: Readonly<Record<number, number>> = {
+const OP_OF_PENDING: Readonly<Record<PendingBit, Op>> = {
   [Pending.Request]: Op.Request,
   [Pending.Response]: Op.Response,
   [Pending.Rst]: Op.Rst,

@@ -9,7 +9,15 @@ export const HEADER_BYTES = 44;
 /** Types of sockets. */
 export const PacketType = { Stream: 1, Seqpacket: 2 } as const;
 
-/** What a packet is. */
+/** One of {@link PacketType}. */
+export type PacketType = (typeof PacketType)[keyof typeof PacketType];
+
+/** Returns whether the type field of a header is one that this device knows. */
+export function isPacketType(type: number): type is PacketType {
+  return type === PacketType.Stream || type === PacketType.Seqpacket;
+}
+
+/** Operations of packets. */
 export const Op = {
   Invalid: 0,
   Request: 1,
@@ -20,6 +28,14 @@ export const Op = {
   CreditUpdate: 6,
   CreditRequest: 7,
 } as const;
+
+/** One of {@link Op}. */
+export type Op = (typeof Op)[keyof typeof Op];
+
+/** Returns the operation of a header's op field; {@link Op.Invalid} for an unknown one. */
+export function opOf(op: number): Op {
+  return op <= Op.CreditRequest ? (op as Op) : Op.Invalid;
+}
 
 /** Flags of Shutdown. */
 export const ShutdownFlag = { Receive: 1, Send: 2, Both: 3 } as const;

@@ -414,7 +414,7 @@ describe("a CONNECT that the guest does not answer", () => {
     const driver = local.startGuest();
     const client = connect(local);
     local.device.muxer.onTime(performance.now() + 3000);
-    expect([local.device.muxer.count, local.device.muxer.listed]).toEqual([0, 0]);
+    expect([local.device.muxer.count, local.device.muxer.queuedCount]).toEqual([0, 0]);
     driver.post();
     local.turn();
     expect(driver.receive()).toBeUndefined();
@@ -480,8 +480,8 @@ describe("a packet without bytes and with EOM", () => {
 test("what a sibling has sent comes before the RST of its end, however slow the receiver's rate", async () => {
   using sender = new LocalDevice();
   using receiver = new LocalDevice({ guestCid: 4, rateToGuest: 256 * 1024, burst: 4096 });
-  sender.device.siblings.introduce(receiver.device);
-  receiver.device.siblings.introduce(sender.device);
+  sender.device.siblings.add(receiver.device);
+  receiver.device.siblings.add(sender.device);
   const [from, to] = [sender.startGuest(), receiver.startGuest()];
   const turn = () => {
     from.post();

@@ -234,14 +234,14 @@ test("a ring in shared memory moves bytes from one side to the other", () => {
     driver.describe(0, { address: MIB + round, length: 1, flags: 1, next: 1 });
     driver.describe(1, { address: 2 * MIB + round, length: 64, flags: 2 });
     driver.offer(0);
-    if (!ring.next(chain)) throw new Error("no chain");
+    if (!ring.pop(chain)) throw new Error("no chain");
     vector.clear();
     chain.readable.pushTo(vector, 0, chain.readable.bytes);
     expect(vector.writev(write)).toBe(1);
     vector.clear();
     chain.writable.pushTo(vector, 0, chain.writable.bytes);
     expect(vector.readv(read)).toBe(1);
-    ring.use(chain.head, 1);
+    ring.addUsed(chain.head, 1);
     expect(ring.shouldSignal()).toBe(true);
     expect(driver.used(round)).toEqual({ head: 0, length: 1 });
     expect(guest[2 * MIB + round]).toBe(round & 0xff);
@@ -280,13 +280,13 @@ test("a driver in another thread sees all in order, and is seen so", async () =>
   let wrong = 0;
   let count = 0;
   while (count < chains && performance.now() < deadline) {
-    while (ring.next(chain)) {
+    while (ring.pop(chain)) {
       table.read(chain.readable, 0, numbers);
       const isRight = read.getUint32(0, true) === count && read.getInt32(4, true) === ~count;
       if (!isRight) wrong++;
       written.setUint32(0, count * 2, true);
       table.write(chain.writable, 0, answer);
-      ring.use(chain.head, 4);
+      ring.addUsed(chain.head, 4);
       if (count % 3 === 0) ring.publish();
       count++;
     }

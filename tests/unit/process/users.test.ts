@@ -7,6 +7,7 @@ const database = {
     "# a comment",
     "build:x:1000:100:Build,,,:/home/build:/bin/sh",
     "bare:x:7:8:::",
+    "4294967295:x:9:9::/:",
     "broken:x:abc:1::/:",
   ].join("\n"),
   group: "users:x:100:build\nkvm:x:36:build,other\nwheel:x:10:other\n",
@@ -39,9 +40,24 @@ describe("resolveUser", () => {
     expect(resolveUser("1000:5", database)).toMatchObject({ uid: 1000, gid: 5, groups: [] });
   });
 
+  test.each([
+    ["2147483648", 2147483648, 2147483648],
+    ["4294967294", 4294967294, 4294967294],
+    ["5:4294967294", 5, 4294967294],
+  ])("reads %s, beyond a signed number", (spec, uid, gid) => {
+    expect(resolveUser(spec, database)).toMatchObject({ uid, gid });
+  });
+
   test("missing home and shell have defaults", () => {
     expect(resolveUser("bare", database).account).toMatchObject({ home: "/", shell: "/bin/sh" });
   });
+
+  test.each(["4294967295", "4294967296", "99999999999999999999"])(
+    "reads %s as a uid, although an account may have that name",
+    (spec) => {
+      expect(() => resolveUser(spec, database)).toThrow("there is no such uid");
+    },
+  );
 
   test.each([
     "nobody-here",

@@ -16,7 +16,7 @@ import {
   shownName,
 } from "../../../src/ui/argument.ts";
 import { defineCommand } from "../../../src/ui/command-definition.ts";
-import { asksForHelp } from "../../../src/ui/parse-words.ts";
+import { asksFor } from "../../../src/ui/parse-words.ts";
 import { DURATION, integer, word } from "../../../src/ui/value-kind.ts";
 
 /** A command with one argument of each type. */
@@ -164,12 +164,12 @@ describe("the command line of another program", () => {
   });
 
   test("may ask for its own help", () => {
-    expect(asksForHelp(exec, ["3", "ls", "--help"])).toBe(false);
-    expect(asksForHelp(exec, ["3", "--", "--help"])).toBe(false);
-    expect(asksForHelp(exec, ["3", "--help", "ls"])).toBe(true);
-    expect(asksForHelp(exec, ["-h"])).toBe(true);
-    expect(asksForHelp(exec, ["--bogus", "-h"])).toBe(true);
-    expect(asksForHelp(exec, ["3", "-n"])).toBe(false);
+    expect(asksFor(exec, ["3", "ls", "--help"], "--help", "-h")).toBe(false);
+    expect(asksFor(exec, ["3", "--", "--help"], "--help", "-h")).toBe(false);
+    expect(asksFor(exec, ["3", "--help", "ls"], "--help", "-h")).toBe(true);
+    expect(asksFor(exec, ["-h"], "--help", "-h")).toBe(true);
+    expect(asksFor(exec, ["--bogus", "-h"], "--help", "-h")).toBe(true);
+    expect(asksFor(exec, ["3", "-n"], "--help", "-h")).toBe(false);
   });
 });
 

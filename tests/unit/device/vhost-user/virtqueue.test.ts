@@ -36,14 +36,14 @@ const parts = ({ readable, writable }: Chain) =>
 describe("chains", () => {
   test("come in order, are given back, and go round", () => {
     const { driver, ring, chain } = ringOf(4);
-    expect(ring.next(chain)).toBe(false);
+    expect(ring.pop(chain)).toBe(false);
     for (let round = 0; round < 70_000; round++) {
       driver.describe(1, { address: DATA, length: 44, flags: NEXT, next: 3 });
       driver.describe(3, { address: DATA + 100, length: 200, flags: NEXT | WRITE, next: 0 });
       driver.describe(0, { address: DATA + 500, length: 1, flags: WRITE });
       driver.offer(1);
-      if (!ring.peek(chain) || !ring.next(chain)) throw new Error("no chain");
-      ring.use(chain.head, round);
+      if (!ring.peek(chain) || !ring.pop(chain)) throw new Error("no chain");
+      ring.addUsed(chain.head, round);
       ring.publish();
       if (driver.usedIndex !== ((round + 1) & 0xffff)) throw new Error(`used ${driver.usedIndex}`);
     }
@@ -57,7 +57,7 @@ describe("chains", () => {
     ]);
     expect(chain.readable.bytes).toBe(44);
     expect(chain.writable.bytes).toBe(201);
-    expect(ring.next(chain)).toBe(false);
+    expect(ring.pop(chain)).toBe(false);
     expect(ring.lastAvailable).toBe(70_000 & 0xffff);
     expect(driver.used(69_999)).toEqual({ head: 1, length: 69_999 });
   });
@@ -69,15 +69,15 @@ describe("chains", () => {
     driver.describe(2, { address: DATA, length: 1 });
     driver.offer(2);
     const ring = make();
-    expect(ring.next(chain)).toBe(true);
+    expect(ring.pop(chain)).toBe(true);
     expect(ring.lastAvailable).toBe(0);
-    ring.use(chain.head, 0);
+    ring.addUsed(chain.head, 0);
     expect(driver.usedIndex).toBe(65_535);
     ring.publish();
     expect(driver.usedIndex).toBe(0);
     expect(driver.used(65_535)).toEqual({ head: 2, length: 0 });
     ring.lastAvailable = 65_535;
-    expect(ring.next(chain)).toBe(true);
+    expect(ring.pop(chain)).toBe(true);
   });
 
   test("may be indirect where that is negotiated", () => {
@@ -87,7 +87,7 @@ describe("chains", () => {
     driver.describe(0, { address: DATA + 512, length: 20, flags: NEXT, next: 1 }, DATA + 64);
     driver.describe(1, { address: DATA + 600, length: 30, flags: WRITE }, DATA + 64);
     driver.offer(0);
-    expect(ring.next(chain)).toBe(true);
+    expect(ring.pop(chain)).toBe(true);
     expect(parts(chain)).toEqual([
       [
         [0x10_8000, 10],
@@ -152,8 +152,8 @@ describe("a broken ring is refused", () => {
   test.each(cases)("%s", (message, breakIt) => {
     const { driver, ring, chain } = ringOf(4);
     breakIt(driver);
-    expect(() => ring.next(chain)).toThrow(message);
-    expect(() => ring.next(chain)).toThrow(message);
+    expect(() => ring.pop(chain)).toThrow(message);
+    expect(() => ring.pop(chain)).toThrow(message);
   });
 
   const indirect: [string, Break][] = [
@@ -196,7 +196,7 @@ describe("a broken ring is refused", () => {
     const flags = driver.addresses.descriptors + 12;
     driver.memory.setUint16(flags, driver.memory.getUint16(flags, true) | INDIRECT, true);
     driver.offer(0);
-    expect(() => ring.next(chain)).toThrow(message);
+    expect(() => ring.pop(chain)).toThrow(message);
   });
 
   test("more than 2^32 bytes in all", () => {
@@ -218,7 +218,7 @@ describe("a broken ring is refused", () => {
       driver.describe(index, { address: bytes, length: bytes, flags, next: index + 1 });
     }
     driver.offer(0);
-    expect(() => ring.next(new Chain(8))).toThrow("more than 2^32 bytes");
+    expect(() => ring.pop(new Chain(8))).toThrow("more than 2^32 bytes");
   });
 
   test("where its parts are not in memory, or its size is none", () => {
@@ -233,15 +233,15 @@ describe("a broken ring is refused", () => {
   test("also when its memory goes", () => {
     const { ring, table, chain } = ringOf(4);
     table.replace([]);
-    expect(() => ring.next(chain)).toThrow("in no region");
+    expect(() => ring.pop(chain)).toThrow("in no region");
     expect(() => ring.enableKicks()).toThrow("in no region");
-    expect(() => ring.use(0, 0)).toThrow("in no region");
+    expect(() => ring.addUsed(0, 0)).toThrow("in no region");
   });
 });
 
 describe("signals", () => {
   const useOne = (ring: Virtqueue) => {
-    ring.use(0, 0);
+    ring.addUsed(0, 0);
     return ring.shouldSignal();
   };
 
@@ -275,12 +275,12 @@ describe("signals", () => {
       if (useOne(ring) !== isWanted) throw new Error(`wrong at ${index}`);
     }
     driver.setUsedEvent(70_002);
-    for (let index = 0; index < 4; index++) ring.use(0, 0);
+    for (let index = 0; index < 4; index++) ring.addUsed(0, 0);
     expect(ring.shouldSignal()).toBe(true);
     driver.setUsedEvent(70_003);
-    for (let index = 0; index < 4; index++) ring.use(0, 0);
+    for (let index = 0; index < 4; index++) ring.addUsed(0, 0);
     expect(ring.shouldSignal()).toBe(false);
-    for (let index = 0; index < 65_536; index++) ring.use(0, 0);
+    for (let index = 0; index < 65_536; index++) ring.addUsed(0, 0);
     expect(ring.shouldSignal()).toBe(true);
   });
 
@@ -293,8 +293,8 @@ describe("signals", () => {
     driver.offer(0);
     expect(ring.enableKicks()).toBe(true);
     expect(driver.usedFlags).toBe(0);
-    expect(ring.next(chain)).toBe(true);
-    expect(ring.next(chain)).toBe(true);
+    expect(ring.pop(chain)).toBe(true);
+    expect(ring.pop(chain)).toBe(true);
     expect(ring.enableKicks()).toBe(false);
     expect(driver.availableEvent).toBe(eventIndex ? 2 : 0);
     driver.setIndex(9);

@@ -142,7 +142,7 @@ test("data that waits for the VM's rate is sent once it may be, and not before",
   muxer.holdsData = false;
   expect(muxer.hasPending).toBe(true);
   muxer.holdsData = false;
-  expect(muxer.listed).toBe(1);
+  expect(muxer.queuedCount).toBe(1);
   closeDescriptor(client);
   driver.guest.close();
 });

@@ -7,7 +7,7 @@ const MOST = 4096;
 const taken = (resets: PendingResets) => {
   const header = new PacketHeader();
   Object.assign(header, { len: 1, flags: 1, bufAlloc: 1, fwdCnt: 1 });
-  resets.take(header, 7);
+  resets.shift(header, 7);
   return header;
 };
 
@@ -27,9 +27,9 @@ test("resets are sent in their order, without payload and credit", () => {
 test("a guest has to read once half of the 4096 resets wait, and none beyond them is kept", () => {
   const resets = new PendingResets();
   for (let port = 0; port < MOST / 2 - 1; port++) resets.push(2, port, port, 1);
-  expect(resets.isBusy).toBe(false);
+  expect(resets.isHalfFull).toBe(false);
   resets.push(2, MOST / 2 - 1, MOST / 2 - 1, 1);
-  expect(resets.isBusy).toBe(true);
+  expect(resets.isHalfFull).toBe(true);
   for (let port = MOST / 2; port < MOST + 10; port++) resets.push(2, port, port, 1);
   expect(resets.count).toBe(MOST);
   for (let port = 0; port < MOST; port++) {

@@ -31,13 +31,13 @@ test("records come out as they went in, in pieces of any size", () => {
       model.push({ bytes: unfinished, hasEnd });
       unfinished = [];
     } else if (choice === 6 && random.below(10) === 0) {
-      expect(queue.dropUnfinished()).toBe(unfinished.length);
+      expect(queue.dropIncomplete()).toBe(unfinished.length);
       unfinished = [];
     } else if (step % 500 > 250) {
       const record = model.shift();
       if (record === undefined) continue;
       expect([...queue.first()]).toEqual(record.bytes);
-      expect(queue.firstHasEnd).toBe(record.hasEnd);
+      expect(queue.firstHasEor).toBe(record.hasEnd);
       expect(queue.shift()).toBe(record.bytes.length);
     }
     expect(queue.records).toBe(model.length);

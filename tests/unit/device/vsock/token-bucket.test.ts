@@ -5,15 +5,15 @@ import { TokenBucket } from "../../../../src/device/vsock/token-bucket.ts";
 describe("a token bucket", () => {
   test("without a rate is always open", () => {
     const bucket = new TokenBucket(undefined, undefined, 0);
-    bucket.take(1e15);
+    bucket.consume(1e15);
     expect([bucket.isOpen, bucket.opensAt]).toEqual([true, 0]);
   });
 
   test("is full at first, goes into debt, and opens when that is paid", () => {
     const bucket = new TokenBucket(1000, 500, 0);
-    bucket.take(499);
+    bucket.consume(499);
     expect(bucket.isOpen).toBe(true);
-    bucket.take(1001);
+    bucket.consume(1001);
     expect([bucket.isOpen, bucket.opensAt]).toEqual([false, 1001]);
     bucket.refill(1000);
     expect(bucket.isOpen).toBe(false);
@@ -28,7 +28,7 @@ describe("a token bucket", () => {
 
   test("gets nothing from a clock that stands or goes back, and no more when it comes back", () => {
     const bucket = new TokenBucket(1000, 500_000, 1000);
-    bucket.take(500_000);
+    bucket.consume(500_000);
     for (const now of [1000, 500, 1000]) bucket.refill(now);
     expect([bucket.isOpen, bucket.opensAt]).toEqual([false, 1001]);
   });
@@ -36,35 +36,35 @@ describe("a token bucket", () => {
   test("holds no more than its burst, however long nothing was taken", () => {
     const bucket = new TokenBucket(1000, 500, 0);
     bucket.refill(1e9);
-    bucket.take(500);
+    bucket.consume(500);
     expect(bucket.isOpen).toBe(false);
   });
 
   test("without a burst holds a tenth of a second, and at least one packet", () => {
     const fast = new TokenBucket(10_000_000, undefined, 0);
-    fast.take(999_999);
+    fast.consume(999_999);
     expect(fast.isOpen).toBe(true);
-    fast.take(1);
+    fast.consume(1);
     expect(fast.isOpen).toBe(false);
     const slow = new TokenBucket(1, undefined, 0);
-    slow.take(65_535);
+    slow.consume(65_535);
     expect(slow.isOpen).toBe(true);
   });
 
   test("allows whole bytes: what it has, and a packet's worth where it has less", () => {
     const bucket = new TokenBucket(1_000_000, 10_000, 0);
     expect(bucket.allowance).toBe(10_000);
-    bucket.take(5000);
+    bucket.consume(5000);
     bucket.refill(0.0005);
     expect(bucket.allowance).toBe(5000);
-    bucket.take(4999);
+    bucket.consume(4999);
     expect(bucket.allowance).toBe(4096);
     expect(new TokenBucket(undefined, 10, 0).allowance).toBe(Infinity);
   });
 
   test("is given nothing by a clock that goes back", () => {
     const bucket = new TokenBucket(1000, 10, 5000);
-    bucket.take(10);
+    bucket.consume(10);
     bucket.refill(1000);
     bucket.refill(5000);
     expect(bucket.isOpen).toBe(false);
@@ -89,7 +89,7 @@ describe("a token bucket", () => {
           now += wait;
           bucket.refill(now);
           if (!bucket.isOpen) continue;
-          bucket.take(packet);
+          bucket.consume(packet);
           taken += packet;
           last = packet;
         }
@@ -111,7 +111,7 @@ describe("a token bucket", () => {
             now = Math.max(now, bucket.opensAt);
             bucket.refill(now);
             expect(bucket.isOpen).toBe(true);
-            bucket.take(packet);
+            bucket.consume(packet);
             taken += packet;
           }
           const allowed = 1e6 + (now * rate) / 1000;

@@ -1,0 +1,70 @@
+/** With `--json` an error is one JSON object on standard output, and text on standard error. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { shell, TestAgent } from "../support/binary.ts";
+
+let agent: TestAgent;
+beforeAll(async () => {
+  agent = await TestAgent.start();
+});
+afterAll(() => agent[Symbol.asyncDispose]());
+
+/** Runs a line in which $A is an agent's address and $N one at which nothing listens. */
+const run = (line: string) =>
+  shell(`vsockbox ${line}`, { env: { A: agent.address, N: `${agent.address}-none` } });
+
+const events = (stdout: string) =>
+  stdout
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+
+describe("an error is printed once as JSON by", () => {
+  test.each([
+    ["kill --json $A none", "UNAVAILABLE"],
+    ["logs --json $A none", "UNAVAILABLE"],
+    ["stat --json $A:/none", "IO"],
+    ["ls --json $A:/none", "IO"],
+    ["rm --json $A:/none/none", "IO"],
+    ["cp --json $A:/none /tmp/never", "IO"],
+    ["exec --json $N -- true", "UNAVAILABLE"],
+    ["exec -d --json $N -- true", "UNAVAILABLE"],
+    ["info --json $N", "UNAVAILABLE"],
+    ["ps --json $N", "UNAVAILABLE"],
+    ["ping --json $N", "UNAVAILABLE"],
+    ["wait --json --timeout 10ms $N", "TIMEOUT"],
+    ["forward --json $N -L 0:localhost:1", "UNAVAILABLE"],
+    ["shell-client --json $N true", "UNAVAILABLE"],
+    ["shell-client --json $N -d /a:b", "UNAVAILABLE"],
+    ["guest-exec --json $N", "UNAVAILABLE"],
+    ["cid --json", "REFUSED"],
+    ["install --json --root /none", "CONFIG"],
+    ["forward --json $N", "USAGE"],
+    ["kill --json", "USAGE"],
+    ["info --json --no-such-option $N", "USAGE"],
+  ])("%s", async (line, code) => {
+    const { stdout, stderr, status } = await run(line);
+    const [event, ...others] = events(stdout);
+    expect(event).toMatchObject({ event: "error", code });
+    expect(others).toEqual([]);
+    expect(status).not.toBe(0);
+    expect(stderr).toContain(String(event?.["message"]).split("\n")[0] ?? "");
+  });
+
+  test("each of several operands", async () => {
+    for (const line of ["kill --json $A a b", "rm --json $N:/x $N:/y", "ls --json $A:/n1 $A:/n2"]) {
+      const found = events((await run(line)).stdout).map(({ event }) => event);
+      expect({ line, found }).toEqual({ line, found: ["error", "error"] });
+    }
+  });
+});
+
+test("the JSON of an error has the hint for the command line", async () => {
+  const { stdout, stderr } = await run("exec --json $N -- true");
+  const [event] = events(stdout);
+  expect(event?.["hint"] === undefined).toBe(!stderr.includes("hint: "));
+});
+
+test("without --json nothing is printed on standard output", async () => {
+  expect((await run("kill $A none")).stdout).toBe("");
+  expect((await run("kill $A -- --json")).stdout).toBe("");
+});
