@@ -1,21 +1,21 @@
-/** What a device is made with. */
+/** Options of a vsock device. */
 import type { UnixListener } from "../net/listen.ts";
 import type { HostBackend, AcceptClient } from "./host/host-backend.ts";
 import type { RateLimitOptions } from "./vsock/rate-limits.ts";
 
-/** What a device is made of. */
+/** Options of VsockDevice. */
 export interface DeviceOptions extends RateLimitOptions {
   guestCid: number;
-  /** Where the VMM connects. */
+  /** The socket that the VMM connects to. */
   vmmListener: UnixListener;
-  /** Our buffer for each connection's bytes from the guest. */
+  /** Our buffer for the guest's bytes of each connection, in bytes: `buf_alloc`. */
   txBufferSize: number;
-  /** Largest ring that is accepted. */
+  /** Size of the largest queue that is accepted. */
   queueSize: number;
-  /** Connections of the host at once, and as many with other VMs. */
+  /** Limit of connections with the host, and as many with other VMs. */
   maxConnections: number;
-  /** How long the guest may take to answer a request of the host, in milliseconds; undefined: the default. */
+  /** Timeout of the guest's answer to a REQUEST of the host; undefined: the default. */
   connectTimeoutMs?: number | undefined;
-  /** Makes the host's side. */
+  /** Opens the host's side. */
   openBackend: (acceptClient: AcceptClient) => HostBackend;
 }

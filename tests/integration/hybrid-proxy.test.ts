@@ -52,7 +52,7 @@ describe("hybrid-proxy", () => {
 
   test.each([
     [[], 64, "--socket is missing"],
-    [["--socket", "/s"], 64, "neither --uds-path nor --forward-cid is given"],
+    [["--socket", "/s"], 64, "--uds-path or --forward-cid is required"],
     [["--vm", VM, "--guest-cid", "4"], 64, "--vm cannot be used with --guest-cid"],
     [["--vm", VM, "--config", "/x"], 64, "--vm cannot be used with --config"],
     [["--vm", VM, "--vm", VM], 64, "4 is used twice"],
@@ -65,7 +65,11 @@ describe("hybrid-proxy", () => {
     ],
     [["--vm", VM, "--json"], 64, "--json requires --print-config or --print-qemu"],
     [["--vm", VM, "--memory", "1G"], 64, "--memory requires"],
-    [["--vm", VM, "--print-qemu", "--memory", "1"], 64, "no memory size"],
+    [
+      ["--vm", VM, "--print-qemu", "--memory", "1"],
+      64,
+      "expected a whole number with K, M, G or T",
+    ],
     [["--vm", VM, "--vn", VM], 64, "did you mean --vm?"],
     [["brige"], 64, "brige"],
   ])("refuses %j", async (args, status, message) => {

@@ -6,7 +6,11 @@ import {
 } from "../../protocols/pcap/vsock-record.ts";
 import { print, printJson } from "../../ui/report.ts";
 import { formatBytes } from "../../text/units.ts";
-import { askCapture, askCaptureEnd, findControl } from "../../device/observe/control-client.ts";
+import {
+  requestCapture,
+  requestCaptureEnd,
+  findControl,
+} from "../../device/observe/control-client.ts";
 import { jsonArgument } from "../shared/connect-options.ts";
 import { flag, option, operand, type ArgumentValues } from "../../ui/argument.ts";
 import { word, FILE, integer } from "../../ui/value-kind.ts";
@@ -55,12 +59,12 @@ export const command = defineCommand({
     const request = requestOf(args);
     const control = await findControl(args.path);
     if (request !== undefined) {
-      const facts = await askCapture(control, request);
+      const facts = await requestCapture(control, request);
       if (args.json) printJson(facts);
       else print(`capturing to ${facts.file}`);
       return 0;
     }
-    const facts = await askCaptureEnd(control);
+    const facts = await requestCaptureEnd(control);
     if (args.json) printJson(facts);
     else if (facts === null) print("nothing was captured");
     else {

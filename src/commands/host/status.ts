@@ -4,7 +4,7 @@ import { POLLERR, POLLHUP, pollDescriptor } from "../../ffi/socket.ts";
 import { onEndingSignal } from "../../process/signals.ts";
 import { print, printJson, say } from "../../ui/report.ts";
 import { obeysEscapes } from "../../ui/terminal-escapes.ts";
-import { askStatus, controlSockets, findControl } from "../../device/observe/control-client.ts";
+import { requestStatus, controlSockets, findControl } from "../../device/observe/control-client.ts";
 import type { VmStatus } from "../../device/observe/status.ts";
 import { statusLines } from "../../device/observe/status-text.ts";
 import { jsonArgument } from "../shared/connect-options.ts";
@@ -68,11 +68,11 @@ function isReaderGone(): boolean {
 
 async function collect(paths: readonly string[]): Promise<VmStatus[]> {
   if (paths.length > 0) {
-    return Promise.all(paths.map(async (path) => askStatus(await findControl(path))));
+    return Promise.all(paths.map(async (path) => requestStatus(await findControl(path))));
   }
   const found = await Promise.all(
     controlSockets().map((control) =>
-      askStatus(control).catch((thrown: unknown) => {
+      requestStatus(control).catch((thrown: unknown) => {
         // One that ends at this moment, or is another program's, is no reason to hide the others.
         if (thrown instanceof VsockboxError) return undefined;
         throw thrown;

@@ -1,5 +1,5 @@
 /**
- * The VMs of `hybrid-proxy`, from its options, from `--vm key=value,…` or from a YAML file:
+ * Reads the VMs of `hybrid-proxy` from its options, from `--vm key=value,…` or from a YAML file:
  *
  * ```yaml
  * vms:
@@ -45,7 +45,7 @@ export {
   type VmKey,
 } from "./vm-config.ts";
 
-/** 2^32 - 1 is VMADDR_PORT_ANY. */
+/** The highest port: 2^32 - 1 is VMADDR_PORT_ANY. */
 const MAX_PORT = 0xffff_fffe;
 
 const PATH_KEYS: ReadonlySet<VmKey> = new Set(["socket", "uds-path", "seqpacket-path", "capture"]);
@@ -62,7 +62,7 @@ interface SourcedVm {
 }
 
 /**
- * The one VM of `--guest-cid`, `--socket` and so on.
+ * Reads the one VM of `--guest-cid`, `--socket` and so on.
  *
  * @throws {VsockboxError} USAGE, naming the option.
  */
@@ -76,7 +76,7 @@ export function vmFromOptions(options: Readonly<Partial<Record<VmKey, string>>>)
     code: "USAGE",
     operation: "read the options of",
     address: "the VM",
-    hint: "needed are --socket PATH and one of --uds-path PATH and --forward-cid CID",
+    hint: "required: --socket PATH, and either --uds-path PATH or --forward-cid CID",
     name: (key) => `--${key}`,
   };
   const config = resolveVm(raw, source);
@@ -85,7 +85,7 @@ export function vmFromOptions(options: Readonly<Partial<Record<VmKey, string>>>)
 }
 
 /**
- * The VMs of the values of `--vm`.
+ * Reads the VMs of the values of `--vm`.
  *
  * @throws {VsockboxError} USAGE, naming the value and the key.
  */
@@ -101,7 +101,7 @@ export function vmsFromWords(words: readonly string[]): VmConfig[] {
       };
       const pairs = word.split(",").map((part): [string, string] => {
         const equals = part.indexOf("=");
-        if (equals <= 0) throw bad(source, `${JSON.stringify(part)} is no key=value`);
+        if (equals <= 0) throw bad(source, `${JSON.stringify(part)} is not key=value`);
         return [part.slice(0, equals), part.slice(equals + 1)];
       });
       return { config: resolveVm(rawVm(pairs, source), source), source };
@@ -110,7 +110,7 @@ export function vmsFromWords(words: readonly string[]): VmConfig[] {
 }
 
 /**
- * The VMs of a YAML (or JSON) text.
+ * Reads the VMs of a YAML (or JSON) text.
  *
  * @throws {VsockboxError} CONFIG, naming the file, the VM, its line and the key.
  */
@@ -141,7 +141,7 @@ export function vmsFromYaml(text: string, path: string): VmConfig[] {
 }
 
 /**
- * `9001+9002`, each once.
+ * Reads ports such as `9001+9002`, each at most once.
  *
  * @throws {VsockboxError} USAGE.
  */
@@ -158,7 +158,7 @@ export function parsePorts(text: string, option: string): number[] {
 }
 
 /**
- * The VMs of a file.
+ * Reads the VMs of a file.
  *
  * @throws {VsockboxError} CONFIG.
  */
@@ -172,7 +172,7 @@ export function readVmsFile(path: string): VmConfig[] {
       code: "CONFIG",
       operation: "read VMs from",
       address: path,
-      message: errno === undefined ? "it is no UTF-8" : message,
+      message: errno === undefined ? "the file is not UTF-8" : message,
       errno,
       cause: thrown,
     });
@@ -186,13 +186,13 @@ function vmOfYaml(vm: YamlNode, index: number, file: Source): SourcedVm {
     address: `${file.address}, vms[${index}] in line ${line}`,
   });
   const source = at(vm.line);
-  if (vm.kind !== "map") throw bad(source, "it is not a map");
+  if (vm.kind !== "map") throw bad(source, "the VM is not a map");
   const repeated = repeatedEntry(vm, normalized);
   if (repeated !== undefined) {
     throw bad(at(repeated.line), `${normalized(repeated.key)} is given twice`);
   }
   const pairs = vm.entries.map(({ key, line, value }): [string, string] => {
-    // The key first: a value that is of no use to an unknown key is not the mistake.
+    // The key first: for an unknown key, the value is not the mistake.
     const known = knownKey(key, at(line));
     return [key, textOf(value, known, at(line))];
   });
@@ -217,7 +217,7 @@ function scalarText(node: YamlNode, key: VmKey, source: Source): string {
   const text = node.kind === "scalar" ? textOfScalar(node, key) : undefined;
   if (text !== undefined) return text;
   const shown = node.kind === "scalar" ? JSON.stringify(node.value) : `a ${node.kind}`;
-  throw bad(source, `${source.name(key)} has no value that fits: ${shown}`);
+  throw bad(source, `invalid value ${shown} for ${source.name(key)}`);
 }
 
 function textOfScalar({ value, source }: YamlScalar, key: VmKey): string | undefined {
@@ -251,34 +251,34 @@ function rawVm(pairs: ReadonlyArray<[string, string]>, source: Source): RawVm {
   return raw;
 }
 
-/** What two VMs, or two keys of one, cannot both have. */
+/** Checks that CIDs, paths and ports are used once over all VMs. */
 function checkTogether(vms: readonly SourcedVm[]): VmConfig[] {
   const cids = new Set<number>();
   const paths = new Set<string>();
   const ports = new Set<number>();
-  const take = <T>(taken: Set<T>, value: T, source: Source, key: VmKey, shown: unknown) => {
-    if (taken.has(value)) throw bad(source, `${source.name(key)}: ${String(shown)} is used twice`);
-    taken.add(value);
+  const claim = <T>(used: Set<T>, value: T, source: Source, key: VmKey, shown: unknown) => {
+    if (used.has(value)) throw bad(source, `${source.name(key)}: ${String(shown)} is used twice`);
+    used.add(value);
   };
   for (const { config, source } of vms) {
-    take(cids, config.guestCid, source, "guest-cid", config.guestCid);
-    take(paths, resolve(config.socket), source, "socket", config.socket);
-    take(paths, controlPathOf(resolve(config.socket)), source, "socket", config.socket);
+    claim(cids, config.guestCid, source, "guest-cid", config.guestCid);
+    claim(paths, resolve(config.socket), source, "socket", config.socket);
+    claim(paths, controlPathOf(resolve(config.socket)), source, "socket", config.socket);
     const { backend, capture } = config;
     if (capture !== undefined) {
-      take(paths, resolve(capture.file), source, "capture", capture.file);
+      claim(paths, resolve(capture.file), source, "capture", capture.file);
     }
     if (backend.kind === "unix") {
       const { udsPath, seqpacketPath } = backend;
-      take(paths, resolve(udsPath), source, "uds-path", udsPath);
+      claim(paths, resolve(udsPath), source, "uds-path", udsPath);
       if (seqpacketPath !== undefined) {
-        take(paths, resolve(seqpacketPath), source, "seqpacket-path", seqpacketPath);
+        claim(paths, resolve(seqpacketPath), source, "seqpacket-path", seqpacketPath);
       }
     } else {
       const { forwardListen, forwardListenSeqpacket = [] } = backend;
-      for (const port of forwardListen) take(ports, port, source, "forward-listen", port);
+      for (const port of forwardListen) claim(ports, port, source, "forward-listen", port);
       for (const port of forwardListenSeqpacket) {
-        take(ports, port, source, "forward-listen-seqpacket", port);
+        claim(ports, port, source, "forward-listen-seqpacket", port);
       }
     }
   }

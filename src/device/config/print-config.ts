@@ -1,19 +1,19 @@
-/** A resolved configuration of `hybrid-proxy` as a file, and as the QEMU options that go with it. */
+/** Prints a resolved configuration of `hybrid-proxy` as a file, or the QEMU options for it. */
 import { VsockboxError } from "../../errors.ts";
 import { quoteArgument } from "../../protocols/agent/shell-quote.ts";
 import { formatMode, formatSize } from "./vm-values.ts";
 import { VM_DEFAULTS, type VmConfig } from "./vm-config.ts";
 
-/** A VM with the keys and the spelling of a configuration file. */
+/** A VM with the keys of a configuration file. */
 export type PrintedVm = Record<string, string | number>;
 
-/** The document whose YAML or JSON text can be read as `--config`. */
+/** Returns a document whose YAML or JSON text can be read with `--config`. */
 export function configDocument(vms: readonly VmConfig[]): { vms: PrintedVm[] } {
   return { vms: vms.map(printedVm) };
 }
 
-// With underscores alone: vhost-device-vsock reads no other spelling. It has none of the keys that are
-// printed only if they are given.
+// Keys have underscores, the only spelling of vhost-device-vsock. It has none of the optional keys, which
+// are printed only if they are set.
 function printedVm(vm: VmConfig): PrintedVm {
   const { backend } = vm;
   const unix = backend.kind === "unix" ? backend : undefined;
@@ -43,10 +43,10 @@ function printedVm(vm: VmConfig): PrintedVm {
     capture: vm.capture?.file,
     capture_bytes: vm.capture?.payloadBytes,
   };
-  const given = Object.entries(all).flatMap(([key, value]): [string, string | number][] =>
+  const set = Object.entries(all).flatMap(([key, value]): [string, string | number][] =>
     value === undefined ? [] : [[key, value]],
   );
-  return Object.fromEntries(given);
+  return Object.fromEntries(set);
 }
 
 const formatMilliseconds = (milliseconds: number) => `${milliseconds}ms`;
@@ -55,7 +55,7 @@ function shown(value: number | undefined, format: (value: number) => string): st
   return value === undefined ? undefined : format(value);
 }
 
-/** The configuration as YAML. */
+/** Returns the configuration as YAML. */
 export function configYaml(vms: readonly VmConfig[]): string {
   const lines = configDocument(vms).vms.flatMap((vm) =>
     Object.entries(vm).map(([key, value], index) => {
@@ -66,7 +66,7 @@ export function configYaml(vms: readonly VmConfig[]): string {
   return `vms:\n${lines.join("\n")}\n`;
 }
 
-/** Plain where no reader could take it for anything else, otherwise quoted as in JSON. */
+/** Returns plain text if every YAML reader reads it as a string, otherwise quoted as in JSON. */
 function yamlText(text: string): string {
   const plain =
     /^[A-Za-z/][\w./+-]*$/.test(text) && !/^(true|false|null|yes|no|on|off|[yn])$/i.test(text);
@@ -74,8 +74,8 @@ function yamlText(text: string): string {
 }
 
 /**
- * The arguments that give a VM of QEMU this device. The guest's memory must be shared with the
- * device, hence the memory backend.
+ * Returns the arguments of QEMU for a VM with this device. The memory backend shares the guest's memory
+ * with the device.
  */
 export function qemuArguments({ socket }: VmConfig, memory: string): string[] {
   return [
@@ -96,7 +96,7 @@ export function qemuArguments({ socket }: VmConfig, memory: string): string[] {
   ];
 }
 
-/** {@link qemuArguments} as words of a shell line. */
+/** Returns {@link qemuArguments} as a shell command line. */
 export function qemuLine(vm: VmConfig, memory: string): string {
   const encoder = new TextEncoder();
   return qemuArguments(vm, memory)
@@ -105,8 +105,8 @@ export function qemuLine(vm: VmConfig, memory: string): string {
 }
 
 /**
- * A memory size in the one form that `-m` and the memory backend read alike: they take a number
- * without a unit for different things.
+ * Checks a memory size: it needs a unit, since `-m` and the memory backend read a plain number in
+ * different units.
  *
  * @throws {VsockboxError} USAGE.
  */
@@ -117,7 +117,6 @@ export function parseMemorySize(text: string): string {
     code: "USAGE",
     operation: "read --memory",
     address: JSON.stringify(text),
-    message: "it is no memory size",
-    hint: "write a whole number and K, M, G or T, as in 512M",
+    message: "expected a whole number with K, M, G or T, such as 512M",
   });
 }

@@ -1,4 +1,4 @@
-/** One VM of `hybrid-proxy`: its keys, and the check of their values in whichever form they came. */
+/** The configuration of one VM of `hybrid-proxy`: its keys, defaults and limits, and the check of values. */
 import { VsockboxError, type ErrorCode } from "../../errors.ts";
 import { UNIX_PATH_MAX_BYTES } from "../../ffi/sockaddr.ts";
 import { ANY, CID_HOST } from "../../net/address.ts";
@@ -7,51 +7,51 @@ import { MAX_RECORD_PAYLOAD_BYTES } from "../../protocols/pcap/vsock-record.ts";
 import { readDuration } from "../../text/quantities.ts";
 import { isOwner, readMode, readSize } from "./vm-values.ts";
 
-/** One device: what it is to the VMM, and where its connections go. */
+/** One device: its side towards the VMM, and its back end on the host. */
 export interface VmConfig {
   guestCid: number;
-  /** Where the VMM connects, vhost-user. */
+  /** The vhost-user socket that the VMM connects to. */
   socket: string;
   /** The socket's mode; undefined: 0600. */
   socketMode?: number | undefined;
-  /** Whose the socket becomes, as `USER`, `USER:GROUP` or `:GROUP`; undefined: its maker's. */
+  /** Owner of the socket as `USER`, `USER:GROUP` or `:GROUP`; undefined: this process's user. */
   socketOwner?: string | undefined;
   backend: HybridBackend;
-  /** Bytes from the guest that wait for one connection. */
+  /** Buffer for the guest's bytes of one connection, in bytes. */
   txBufferSize: number;
   queueSize: number;
-  /** Devices that share one reach each other. */
+  /** VMs that share a group reach each other. */
   groups: string[];
-  /** Connections at once; more are refused. */
+  /** Limit of connections; further ones are refused. */
   maxConnections: number;
-  /** How long the guest may take to answer a request of the host; undefined: the default. */
+  /** Timeout of the guest's answer to a REQUEST of the host; undefined: the default. */
   connectTimeoutMs?: number | undefined;
-  /** Bytes of streams a second, both undefined: as many as there are. */
+  /** Bytes of payload per second; undefined: no limit. */
   rateToGuest?: number | undefined;
   rateFromGuest?: number | undefined;
-  /** Bytes that may come at once after a pause, either way; undefined: a tenth of a second's. */
+  /** Bytes at once after a pause, in each direction; undefined: those of a tenth of a second. */
   burst?: number | undefined;
-  /** Undefined where no packets are captured from the beginning. */
+  /** A capture from the start on. */
   capture?: CaptureConfig | undefined;
 }
 
-/** A capture that begins with the device. */
+/** A capture that starts with the device. */
 export interface CaptureConfig {
   file: string;
-  /** Bytes of each payload that are kept; undefined for the default. */
+  /** Bytes of each payload that are stored; undefined: the default. */
   payloadBytes: number | undefined;
 }
 
-/** Where a device's connections go on the host. */
+/** The back end of a device on the host. */
 export type HybridBackend =
   | {
       kind: "unix";
       udsPath: string;
-      /** Where host clients reach seqpacket ports of the guest: a socket of that type. */
+      /** A SOCK_SEQPACKET socket for clients of the guest's seqpacket ports. */
       seqpacketPath?: string | undefined;
-      /** How long a client may take for its CONNECT line; undefined: the default. */
+      /** Timeout of a client's CONNECT line; undefined: the default. */
       lineTimeoutMs?: number | undefined;
-      /** As those of the VMM's socket, for both. */
+      /** Mode and owner of both sockets, as of the VMM's. */
       udsMode?: number | undefined;
       udsOwner?: string | undefined;
     }
@@ -62,7 +62,7 @@ export type HybridBackend =
       forwardListenSeqpacket?: number[];
     };
 
-/** The keys of a VM, as the command line spells them; `_` is taken in place of `-`. */
+/** The keys of a VM, as options spell them; in other forms `_` stands for `-` too. */
 export const VM_KEYS = [
   "guest-cid",
   "socket",
@@ -91,15 +91,15 @@ export const VM_KEYS = [
 /** One of {@link VM_KEYS}. */
 export type VmKey = (typeof VM_KEYS)[number];
 
-/** What is taken where a key is not given. */
+/** Defaults of the keys. */
 export const VM_DEFAULTS = {
   guestCid: 3,
   txBufferSize: 65_536,
   queueSize: 1024,
   groups: ["default"],
-  /** As Firecracker has it. */
+  /** The limit of Firecracker. */
   maxConnections: 1023,
-  /** As long as a connect on AF_VSOCK takes by default: VSOCK_DEFAULT_CONNECT_TIMEOUT of Linux. */
+  /** The default of connect(2) on AF_VSOCK: VSOCK_DEFAULT_CONNECT_TIMEOUT of Linux. */
   connectTimeoutMs: 2000,
   lineTimeoutMs: 10_000,
 } as const;
@@ -107,33 +107,33 @@ export const VM_DEFAULTS = {
 const QUEUE_SIZE_MAX = 32_768;
 const U32_MAX = 0xffff_ffff;
 
-/** A connection is a descriptor: more than the kernel gives a process (fs.nr_open) are never there. */
+/** Each connection needs a descriptor: Linux's default limit for a process, fs.nr_open. */
 const CONNECTIONS_MAX = 1_048_576;
 
-/** Slowest rate, in bytes a second: below it what waits looks as if nobody were there. */
+/** Lowest rate in bytes per second: below it, a connection that waits looks broken. */
 const RATE_MIN = 4096;
 
-/** Where the values of a VM were read, to say so in errors. */
+/** The source of a VM's values, for errors. */
 export interface Source {
   code: ErrorCode;
   operation: string;
   /** The file or option. */
   address: string;
   hint: string;
-  /** A key as the user knows it. */
+  /** Returns a key as it is spelled in the source. */
   name(key: VmKey): string;
 }
 
-/** The values that are given, as text. */
+/** The values that are set, as text. */
 export type RawVm = ReadonlyMap<VmKey, string>;
 
-/** What is wrong with a value, or with all of them. */
+/** Returns the error for the values of a VM. */
 export function bad(source: Source, message: string): VsockboxError {
   const { code, operation, address, hint } = source;
   return new VsockboxError({ code, operation, address, message, hint });
 }
 
-/** The values of one VM, each read with its check. */
+/** Reads the values of one VM, each with its check. */
 class Values {
   readonly #raw: RawVm;
   readonly #source: Source;
@@ -153,12 +153,17 @@ class Values {
     return bad(this.#sourceOf(key), `${this.name(key)}: ${message}`);
   }
 
-  #read<T>(key: VmKey, read: (text: string) => T | undefined, what: string): T | undefined {
+  #read<T>(key: VmKey, read: (text: string) => T | undefined, expected: string): T | undefined {
     const text = this.#raw.get(key);
     if (text === undefined) return undefined;
     const value = read(text);
-    if (value === undefined) throw this.fail(key, `${JSON.stringify(text)} is no ${what}`);
+    if (value === undefined) throw this.#invalid(key, text, expected);
     return value;
+  }
+
+  #invalid(key: VmKey, text: string, expected: string): VsockboxError {
+    const message = `invalid value ${JSON.stringify(text)} for ${this.name(key)}: expected ${expected}`;
+    return bad(this.#sourceOf(key), message);
   }
 
   integer(key: VmKey, min: number, max: number): number | undefined {
@@ -166,7 +171,7 @@ class Values {
       const value = readU32(text);
       return value !== undefined && value >= min && value <= max ? value : undefined;
     };
-    return this.#read(key, read, `whole number from ${min} to ${max}`);
+    return this.#read(key, read, `a whole number from ${min} to ${max}`);
   }
 
   filePath(key: VmKey): string | undefined {
@@ -176,13 +181,13 @@ class Values {
     return text;
   }
 
-  /** Of a socket. */
+  /** Reads the path of a socket. */
   path(key: VmKey): string | undefined {
     const text = this.filePath(key);
     if (text === undefined) return undefined;
     const bytes = Buffer.byteLength(text);
     if (bytes > UNIX_PATH_MAX_BYTES) {
-      throw this.fail(key, `the path has ${bytes} bytes, the kernel takes ${UNIX_PATH_MAX_BYTES}`);
+      throw this.fail(key, `the path has ${bytes} bytes, the limit is ${UNIX_PATH_MAX_BYTES}`);
     }
     return text;
   }
@@ -192,7 +197,8 @@ class Values {
     if (text === undefined) return undefined;
     const items = text.split("+");
     if (items.includes("")) {
-      const message = text === "" ? "it is empty" : `${JSON.stringify(text)} has an empty part`;
+      const message =
+        text === "" ? "the list is empty" : `${JSON.stringify(text)} has an empty part`;
       throw this.fail(key, message);
     }
     return items;
@@ -202,12 +208,12 @@ class Values {
     return this.list(key)?.map((text) => {
       const port = readU32(text);
       if (port !== undefined && port < U32_MAX) return port;
-      throw this.fail(key, `${JSON.stringify(text)} is no whole number from 0 to ${U32_MAX - 1}`);
+      throw this.#invalid(key, text, `a whole number from 0 to ${U32_MAX - 1}`);
     });
   }
 
   mode(key: VmKey): number | undefined {
-    return this.#read(key, readMode, "mode of three octal digits, as in 0660");
+    return this.#read(key, readMode, "a mode of three octal digits such as 0660");
   }
 
   owner(key: VmKey): string | undefined {
@@ -215,13 +221,13 @@ class Values {
     return this.#read(key, read, "USER, USER:GROUP or :GROUP");
   }
 
-  /** In milliseconds. */
+  /** Reads a duration in milliseconds. */
   duration(key: VmKey): number | undefined {
     const read = (text: string) => {
       const milliseconds = readDuration(text);
       return milliseconds !== undefined && milliseconds > 0 ? milliseconds : undefined;
     };
-    return this.#read(key, read, "duration above 0, such as 10, 1.5s, 500ms or 2m");
+    return this.#read(key, read, "a duration above 0 such as 10, 1.5s, 500ms or 2m");
   }
 
   size(key: VmKey, min: number): number | undefined {
@@ -229,11 +235,11 @@ class Values {
       const bytes = readSize(text);
       return bytes !== undefined && bytes >= min ? bytes : undefined;
     };
-    return this.#read(key, read, `count of bytes from ${min} on, with K, M or G where wanted`);
+    return this.#read(key, read, `a size of at least ${min} bytes such as 65536, 64K, 10M or 1G`);
   }
 }
 
-/** Checks the values of one VM, and fills in what is not given. */
+/** Checks the values of one VM, and adds defaults. */
 export function resolveVm(
   raw: RawVm,
   source: Source,
@@ -245,7 +251,7 @@ export function resolveVm(
   const backend = backendOf(values, source);
   const queueSize = values.integer("queue-size", 2, QUEUE_SIZE_MAX) ?? VM_DEFAULTS.queueSize;
   if ((queueSize & (queueSize - 1)) !== 0) {
-    throw values.fail("queue-size", `${queueSize} is no power of two`);
+    throw values.fail("queue-size", `${queueSize} is not a power of two`);
   }
   const limits = {
     rateToGuest: values.size("rate-to-guest", RATE_MIN),
@@ -254,7 +260,7 @@ export function resolveVm(
   };
   if (limits.burst !== undefined && (limits.rateToGuest ?? limits.rateFromGuest) === undefined) {
     const [to, from] = [source.name("rate-to-guest"), source.name("rate-from-guest")];
-    throw values.fail("burst", `it needs ${to} or ${from}`);
+    throw values.fail("burst", `it requires ${to} or ${from}`);
   }
   return {
     guestCid: values.integer("guest-cid", CID_HOST + 1, ANY - 1) ?? VM_DEFAULTS.guestCid,
@@ -278,14 +284,14 @@ function captureOf(values: Values, source: Source): { capture?: CaptureConfig } 
   const payloadBytes = values.integer("capture-bytes", 0, MAX_RECORD_PAYLOAD_BYTES);
   if (file !== undefined) return { capture: { file, payloadBytes } };
   if (payloadBytes === undefined) return {};
-  throw values.fail("capture-bytes", `it needs ${source.name("capture")}`);
+  throw values.fail("capture-bytes", `it requires ${source.name("capture")}`);
 }
 
 function backendOf(values: Values, source: Source): HybridBackend {
   const udsPath = values.path("uds-path");
   const forwardCid = values.integer("forward-cid", 0, ANY - 1);
   if (udsPath !== undefined && forwardCid !== undefined) {
-    throw values.fail("forward-cid", `it excludes ${source.name("uds-path")}`);
+    throw values.fail("forward-cid", `it conflicts with ${source.name("uds-path")}`);
   }
   const unix = {
     seqpacketPath: values.path("seqpacket-path"),
@@ -296,18 +302,18 @@ function backendOf(values: Values, source: Source): HybridBackend {
 
   const forwardListen = values.ports("forward-listen");
   const forwardListenSeqpacket = values.ports("forward-listen-seqpacket");
-  const needs = (needed: VmKey, given: readonly [VmKey, unknown][]) => {
-    const first = given.find(([, value]) => value !== undefined);
-    if (first !== undefined) throw values.fail(first[0], `it needs ${source.name(needed)}`);
+  const requireFor = (required: VmKey, dependents: readonly [VmKey, unknown][]) => {
+    const first = dependents.find(([, value]) => value !== undefined);
+    if (first !== undefined) throw values.fail(first[0], `it requires ${source.name(required)}`);
   };
   if (forwardCid === undefined) {
-    needs("forward-cid", [
+    requireFor("forward-cid", [
       ["forward-listen", forwardListen],
       ["forward-listen-seqpacket", forwardListenSeqpacket],
     ]);
   }
   if (udsPath !== undefined) return { kind: "unix", udsPath, ...unix };
-  needs("uds-path", [
+  requireFor("uds-path", [
     ["seqpacket-path", unix.seqpacketPath],
     ["uds-mode", unix.udsMode],
     ["uds-owner", unix.udsOwner],
@@ -318,5 +324,5 @@ function backendOf(values: Values, source: Source): HybridBackend {
     return { kind: "vsock", forwardCid, forwardListen: forwardListen ?? [], ...seqpacket };
   }
   const [uds, cid] = [source.name("uds-path"), source.name("forward-cid")];
-  throw bad(source, `neither ${uds} nor ${cid} is given`);
+  throw bad(source, `${uds} or ${cid} is required`);
 }

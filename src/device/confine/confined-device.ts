@@ -1,6 +1,6 @@
 /**
- * `hybrid-proxy --sandbox`: opens the sockets, gives up its rights, becomes this program anew under
- * the same number, and there serves what it is handed.
+ * `hybrid-proxy --sandbox`: opens the sockets, drops its privileges, replaces itself by this program
+ * (execve(2), so the process ID stays), and there serves the sockets that it has inherited.
  */
 import { constants } from "node:os";
 import { closeSync, readFileSync } from "node:fs";
@@ -19,31 +19,31 @@ import { ListeningSockets, type InheritedSockets } from "../host/listening-socke
 import type { ObserverOptions } from "../observe/observers.ts";
 import { runDevice, type ServiceOptions } from "../serve/run-devices.ts";
 
-/** What is asked for besides the VMs. */
+/** Options besides the VMs. */
 export interface ConfinedOptions extends ServiceOptions {
-  /** `USER` or `USER:GROUP`; undefined: the present one. */
+  /** `USER` or `USER:GROUP`; undefined: the present user. */
   user?: string | undefined;
 }
 
-/** What the new program is told. */
+/** Data for the program after execve(2), in a memfd. */
 interface Handover {
   configs: VmConfig[];
   observers: ServiceOptions;
   sockets: InheritedSockets;
-  /** See confineSelf. */
+  /** Landlock's version, as confineSelf returns it. */
   landlock: number;
 }
 
 /**
- * Opens the sockets and becomes the confined device. Returns only by throwing; then the sockets are
- * gone again.
+ * Opens the sockets and becomes the confined device. It does not return; if it throws, the sockets are
+ * removed.
  *
- * The program starts anew twice. Threads have the signal mask of the one that started them, and a
- * signal that one of them does not block ends the process, sockets or no sockets: so the ending signals
- * are blocked before there is any other thread, until somebody listens to them.
+ * There are two calls of execve(2). Threads inherit the signal mask of the thread that starts them, and a
+ * signal that one of them does not block ends the process without removing the sockets. So ending signals
+ * are blocked before there are other threads, until they have a handler.
  *
- * @throws {VsockboxError} CANNOT_CREATE and REFUSED for sockets, CONFIG for a user that nobody is,
- * REFUSED where rights cannot be given up.
+ * @throws {VsockboxError} CANNOT_CREATE and REFUSED for sockets, CONFIG for an unknown user, REFUSED if
+ * privileges cannot be dropped.
  */
 export function becomeConfinedDevice(
   configs: VmConfig[],
@@ -52,24 +52,24 @@ export function becomeConfinedDevice(
   const program = compiledProgram();
   if (process.env[CONFINED_VARIABLE] !== SIGNALS_HELD) {
     setBlockedSignals(SERVICE_ENDING_SIGNALS.flatMap((signal) => signalNumber(signal) ?? []));
-    startAnew(program, SIGNALS_HELD);
+    restart(program, SIGNALS_HELD);
   }
   const credentials = user === undefined ? undefined : deviceUser(user);
   const sockets = ListeningSockets.open(configs, openLog().warn);
   try {
-    const { handed } = sockets;
+    const { inherited } = sockets;
     for (const fd of sockets.descriptors) setInherited(fd, true);
     const landlock = confineSelf(credentials, filesOf(configs, observers));
-    const handover: Handover = { configs, observers, sockets: handed, landlock };
+    const handover: Handover = { configs, observers, sockets: inherited, landlock };
     const fd = openMemory("vsockbox-devices", new TextEncoder().encode(JSON.stringify(handover)));
-    startAnew(program, String(fd));
+    restart(program, String(fd));
   } catch (thrown) {
     sockets.close();
     throw thrown;
   }
 }
 
-/** What the new program makes, while it still can, and what it removes. */
+/** Returns the files that the program after execve(2) creates or removes. */
 function filesOf(configs: readonly VmConfig[], { metrics }: ObserverOptions): DeviceFiles {
   const paths = (of: (config: VmConfig) => string | undefined) =>
     configs.map(of).filter((path) => path !== undefined);
@@ -85,8 +85,8 @@ function filesOf(configs: readonly VmConfig[], { metrics }: ObserverOptions): De
   };
 }
 
-function startAnew(program: string, told: string): never {
-  const env = { ...process.env, [CONFINED_VARIABLE]: told };
+function restart(program: string, stage: string): never {
+  const env = { ...process.env, [CONFINED_VARIABLE]: stage };
   const settings = Object.entries(env).map(([name, value]) => `${name}=${value}`);
   const keptIgnored = ignoresHangUp() ? [constants.signals.SIGHUP] : [];
   replaceProcess(program, [process.argv0, ...process.argv.slice(2)], settings, keptIgnored);
@@ -98,19 +98,19 @@ function compiledProgram(): string {
   throw new VsockboxError({
     code: "UNAVAILABLE",
     operation: "hybrid-proxy --sandbox",
-    message: "it is there in the compiled executable alone",
+    message: "only the compiled executable can do this",
   });
 }
 
 /**
- * Serves what the program before this one has handed over.
+ * Serves the devices of the program before execve(2).
  *
- * @param given the value of {@link CONFINED_VARIABLE}.
+ * @param stage the value of {@link CONFINED_VARIABLE}.
  * @returns the exit status.
  */
-export async function serveConfinedDevice(given: string): Promise<number> {
+export async function serveConfinedDevice(stage: string): Promise<number> {
   delete process.env[CONFINED_VARIABLE];
-  const fd = Number(given);
+  const fd = Number(stage);
   const { configs, observers, sockets, landlock } = JSON.parse(
     readFileSync(fd, "utf8"),
   ) as Handover;

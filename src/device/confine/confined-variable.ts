@@ -1,10 +1,10 @@
 /**
- * What `hybrid-proxy --sandbox` tells itself when it starts anew. In a file of its own, so that others
- * start without the rest.
+ * The environment variable with which `hybrid-proxy --sandbox` restarts itself. A file of its own, so that
+ * other commands start without loading the device.
  */
 
-/** Has {@link SIGNALS_HELD}, or the number of the descriptor that says what is to be served. */
+/** Contains {@link SIGNALS_HELD}, or the number of the memfd with the devices to serve. */
 export const CONFINED_VARIABLE = "VSOCKBOX_CONFINED_DEVICE";
 
-/** The ending signals are blocked in all threads; the sockets are yet to be opened. */
+/** Ending signals are blocked in all threads; the sockets are not open yet. */
 export const SIGNALS_HELD = "signals-held";

@@ -1,7 +1,10 @@
 /**
- * What a vhost-user device does without: all users but one, all capabilities, most files, most system
- * calls. In two steps, since a program that runs has threads, and what is given up is so by one:
- * {@link confineSelf}, execve(2) of this program by the thread that has done it, {@link filterCalls}.
+ * The sandbox of vhost-user devices: an unprivileged user, no capabilities, few files (Landlock), few
+ * system calls (seccomp).
+ *
+ * There are two steps, since credentials and Landlock apply to the calling thread only, and the runtime
+ * has others: {@link confineSelf}, then execve(2), which ends all other threads, then
+ * {@link filterCalls}, which filters all threads.
  */
 import { readFileSync } from "node:fs";
 import { dirname } from "node:path";
@@ -14,10 +17,10 @@ import { becomeRestricted, seccompArchitecture } from "../../process/sandbox/san
 import { encodeProgram } from "../../process/sandbox/seccomp-program.ts";
 import { resolveOwner, resolveUser, systemUsers, type UserDatabase } from "../../process/users.ts";
 
-/** capability.h: what dropping the bounding set and locking securebits takes. */
+/** linux/capability.h: needed to drop the bounding set and to lock the securebits. */
 const CAP_SETPCAP = 8n;
 
-/** Whom the device becomes. */
+/** Credentials of the device. */
 export interface DeviceUser {
   uid: number;
   gid: number;
@@ -26,9 +29,9 @@ export interface DeviceUser {
 
 /**
  * Reads `USER` or `USER:GROUP`, names or numbers. A user alone keeps all its groups; with a group it
- * has that one and no others.
+ * has only that one.
  *
- * @throws {VsockboxError} CONFIG for a name that nobody has; REFUSED without the right to change.
+ * @throws {VsockboxError} CONFIG for an unknown name; REFUSED without permission to change the user.
  */
 export function deviceUser(spec: string, database: UserDatabase = systemUsers()): DeviceUser {
   const user = spec.includes(":") ? userAndGroup(spec, database) : resolveUser(spec, database);
@@ -39,7 +42,7 @@ export function deviceUser(spec: string, database: UserDatabase = systemUsers())
     operation: "become user",
     address: JSON.stringify(spec),
     message: "only root can become another user",
-    hint: "start it as that user, or as root",
+    hint: "start the command as that user, or as root",
   });
 }
 
@@ -50,37 +53,37 @@ function userAndGroup(spec: string, database: UserDatabase): DeviceUser {
     code: "CONFIG",
     operation: "become user",
     address: JSON.stringify(spec),
-    message: "it is no USER or USER:GROUP",
+    message: "expected USER or USER:GROUP",
   });
 }
 
-/** What a device makes of files. */
+/** Files of a device. */
 export interface DeviceFiles {
-  /** Paths of sockets that are made and removed. */
+  /** Paths of sockets that are created and removed. */
   sockets: readonly string[];
-  /** Paths of files that are made and written to. */
+  /** Paths of files that are created and written. */
   written: readonly string[];
 }
 
 /**
- * Gives up the rights of this thread: another user, no capabilities and no way back to them, and by
- * Landlock no files but those of this program and what it makes.
+ * Drops the privileges of this thread for good: another user, no capabilities, and by Landlock no files
+ * but those of this program and of the device.
  *
- * @returns the version of Landlock; 0 where the kernel has none, and files are as before.
+ * @returns the version of Landlock; 0 if the kernel has none: then access to files does not change.
  * @throws {VsockboxError} REFUSED.
  */
 export function confineSelf(user: DeviceUser | undefined, files: DeviceFiles): number {
-  // Read with the rights of before.
+  // Read before privileges are dropped.
   const version = landlockVersion();
   const rules = [...programRules(), ...ownRules(files)];
-  // Without CAP_SETPCAP there is less to lock: no-new-privs alone keeps execve(2) from giving any.
-  const locks = holdsCapability(CAP_SETPCAP);
+  // Without CAP_SETPCAP the securebits stay unlocked; no-new-privs alone keeps execve(2) from adding any.
+  const canLock = holdsCapability(CAP_SETPCAP);
   const same = user !== undefined && process.geteuid?.() !== 0;
   becomeRestricted(same ? null : (user ?? null), [
     "no-new-privs",
-    ...(locks ? (["drop-caps"] as const) : []),
+    ...(canLock ? (["drop-caps"] as const) : []),
   ]);
-  if (!locks) dropCapabilities();
+  if (!canLock) dropCapabilities();
   if (version > 0) restrictFiles(version, rules);
   return version;
 }
@@ -90,9 +93,9 @@ function holdsCapability(capability: bigint): boolean {
   return ((BigInt(`0x${effective?.[1] ?? "0"}`) >> capability) & 1n) === 1n;
 }
 
-/** What this program reads when it starts again, and later on. */
+/** Returns rules for the files that this program reads after execve(2) and later. */
 function programRules(): FileRule[] {
-  // The executable, the loader and the libraries: what is mapped now.
+  // The executable, the loader and the libraries: all files that are mapped as executable.
   const mapped = readFileSync("/proc/self/maps", "utf8").matchAll(/ r.x. .*?(\/.*)$/gm);
   const files = new Set(Array.from(mapped, ([, path = ""]) => path));
   const { Execute, ReadFile, ReadDirectory } = FileRight;
@@ -108,21 +111,21 @@ function programRules(): FileRule[] {
   ];
 }
 
-/** By folder: a file that is not there yet has no rule of its own. */
+/** Returns rules for directories, since a file that does not exist yet cannot have one. */
 function ownRules({ sockets, written }: DeviceFiles): FileRule[] {
   const { MakeRegular, MakeSocket, RemoveFile, Truncate, WriteFile } = FileRight;
-  const folders = (paths: readonly string[], rights: number) =>
+  const directories = (paths: readonly string[], rights: number) =>
     Array.from(new Set(paths.map((path) => dirname(path))), (path) => ({ path, rights }));
   return [
-    ...folders(sockets, MakeSocket | RemoveFile),
-    ...folders(written, MakeRegular | WriteFile | Truncate),
+    ...directories(sockets, MakeSocket | RemoveFile),
+    ...directories(written, MakeRegular | WriteFile | Truncate),
   ];
 }
 
 /**
- * Limits all threads to the system calls of a device, for good.
+ * Limits all threads to the system calls of a device for good.
  *
- * @param opensVsock whether it connects over AF_VSOCK.
+ * @param opensVsock whether the device connects over AF_VSOCK.
  * @throws {VsockboxError} REFUSED, UNAVAILABLE.
  */
 export function filterCalls(opensVsock: boolean): void {

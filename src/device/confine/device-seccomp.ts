@@ -1,6 +1,6 @@
 /**
- * The system calls that a vhost-user device can make, as a filter: those of its own work and those of
- * the runtime under it, and no others. Pure.
+ * The seccomp filter of vhost-user devices: it allows the system calls of the device and of its runtime.
+ * Pure: makes a program for the kernel's BPF; process/sandbox installs it.
  */
 import {
   ACTION,
@@ -19,12 +19,11 @@ import {
 import { CLONE, CLONE3, CLONE_NAMESPACE_FLAGS } from "../../process/sandbox/seccomp.ts";
 
 /**
- * Calls that are allowed whatever their arguments. The first ones are those of each packet: kernels
- * before 5.11, which do not remember what a filter always allows, go through the list each time.
+ * Calls that are allowed with all arguments. Those of each packet come first: kernels before 5.11, which
+ * do not cache the calls that a filter always allows, evaluate the list each time.
  *
- * Numbers: asm/unistd_64.h for x86-64, asm-generic/unistd.h for arm64. Which calls the runtime makes
- * was seen with strace(1) from the start to the end of devices under load; beside those stand the
- * ones that a C library takes in their place.
+ * Numbers: asm/unistd_64.h for x86-64, asm-generic/unistd.h for arm64. The runtime's calls were recorded
+ * with strace(1) from the start to the end of devices under load; alternatives of C libraries are added.
  */
 export const ALLOWED_CALLS: Readonly<Record<string, CallNumbers>> = {
   // Each packet.
@@ -38,7 +37,7 @@ export const ALLOWED_CALLS: Readonly<Record<string, CallNumbers>> = {
   recvfrom: callOf(45, 207),
   sendto: callOf(44, 206),
   futex: callOf(202, 98),
-  // Connections. No bind and no listen: the listening sockets are there already.
+  // Connections. No bind and no listen: the listening sockets are open already.
   accept4: callOf(288, 242),
   connect: callOf(42, 203),
   shutdown: callOf(48, 210),
@@ -56,7 +55,7 @@ export const ALLOWED_CALLS: Readonly<Record<string, CallNumbers>> = {
   dup3: callOf(292, 24),
   lseek: callOf(8, 62),
   pread64: callOf(17, 67),
-  // Captures: files are opened for writing before there is a filter.
+  // Captures: files are opened for writing before the filter is installed.
   pwrite64: callOf(18, 68),
   ftruncate: callOf(77, 46),
   epoll_ctl: callOf(233, 21),
@@ -66,7 +65,7 @@ export const ALLOWED_CALLS: Readonly<Record<string, CallNumbers>> = {
   timerfd_settime: callOf(286, 86),
   poll: callOf(7, undefined),
   ppoll: callOf(271, 73),
-  // What files are: /proc/self/fd of what a VMM hands over, the sockets at the end.
+  // Types of files: descriptors of the VMM by /proc/self/fd, the sockets at the end.
   stat: callOf(4, undefined),
   lstat: callOf(6, undefined),
   fstat: callOf(5, 80),
@@ -80,7 +79,7 @@ export const ALLOWED_CALLS: Readonly<Record<string, CallNumbers>> = {
   getcwd: callOf(79, 17),
   unlink: callOf(87, undefined),
   unlinkat: callOf(263, 35),
-  // Memory: the guest's, the heap, and the pages that the runtime compiles code into.
+  // Memory: the guest's, the heap, and pages for compiled code.
   mmap: callOf(9, 222),
   munmap: callOf(11, 215),
   mprotect: callOf(10, 226),
@@ -88,7 +87,7 @@ export const ALLOWED_CALLS: Readonly<Record<string, CallNumbers>> = {
   madvise: callOf(28, 233),
   brk: callOf(12, 214),
   membarrier: callOf(324, 283),
-  // Threads, for collecting garbage and compiling; see clone below.
+  // Threads for garbage collection and compilation; see clone below.
   set_robust_list: callOf(273, 99),
   rseq: callOf(334, 293),
   set_tid_address: callOf(218, 96),
@@ -101,7 +100,7 @@ export const ALLOWED_CALLS: Readonly<Record<string, CallNumbers>> = {
   geteuid: callOf(107, 175),
   getgid: callOf(104, 176),
   getegid: callOf(108, 177),
-  // Signals to itself; see tgkill below.
+  // Signals to this process; see tgkill below.
   rt_sigaction: callOf(13, 134),
   rt_sigprocmask: callOf(14, 135),
   rt_sigreturn: callOf(15, 139),
@@ -109,7 +108,7 @@ export const ALLOWED_CALLS: Readonly<Record<string, CallNumbers>> = {
   rt_sigtimedwait: callOf(128, 137),
   sigaltstack: callOf(131, 132),
   restart_syscall: callOf(219, 128),
-  // Time, chance, and the end.
+  // Time, random bytes, exit.
   clock_gettime: callOf(228, 113),
   clock_getres: callOf(229, 114),
   clock_nanosleep: callOf(230, 115),
@@ -124,7 +123,7 @@ export const ALLOWED_CALLS: Readonly<Record<string, CallNumbers>> = {
   exit_group: callOf(231, 94),
 };
 
-/** Calls that are allowed with some arguments alone; what {@link deviceProgram} says of each. */
+/** Calls that are allowed only with some arguments; see {@link deviceProgram}. */
 export const JUDGED_CALLS: Readonly<Record<string, CallNumbers>> = {
   socket: callOf(41, 198),
   open: callOf(2, undefined),
@@ -138,8 +137,8 @@ export const JUDGED_CALLS: Readonly<Record<string, CallNumbers>> = {
 };
 
 /**
- * From this number on, which is the first that is the same on all processors, what is not allowed
- * gives ENOSYS: C libraries try such calls and take older ones. Below it, EPERM. asm-generic/unistd.h.
+ * From this number on, the first that all architectures share, forbidden calls fail with ENOSYS: C
+ * libraries try such calls and fall back to older ones. Below it, EPERM. asm-generic/unistd.h.
  */
 export const FIRST_PROBED = 424;
 
@@ -158,15 +157,15 @@ const PRCTL_OPTIONS = [15, 16, 0x5356_4d41] as const;
 /** TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO and FIOCLEX, asm-generic/ioctls.h. */
 const IOCTL_REQUESTS = [0x5401, 0x5413, 0x541b, 0x5421, 0x5451] as const;
 
-/** What a filter is made for. */
+/** Options of a filter. */
 export interface DeviceCalls {
-  /** Address families that sockets may be opened of. */
+  /** Address families of sockets. */
   families: readonly number[];
-  /** This process: the only one that is sent signals and has its limits read. */
+  /** This process: the only target of signals and of prlimit. */
   pid: number;
 }
 
-/** The filter for a processor. */
+/** Returns the filter for an architecture. */
 export function deviceProgram(arch: SeccompArchitecture, calls: DeviceCalls): Instruction[] {
   const blocks = Object.entries(judgements(calls)).flatMap(([name, judgement]) => {
     const number = JUDGED_CALLS[name]?.[arch];
@@ -189,7 +188,7 @@ export function deviceProgram(arch: SeccompArchitecture, calls: DeviceCalls): In
   return [...beginFilter(arch), ...jumps, ...tail];
 }
 
-/** What becomes of {@link JUDGED_CALLS}. The kernel reads 32 bits of each of these arguments. */
+/** Returns the code for {@link JUDGED_CALLS}. The kernel reads 32 bits of each of these arguments. */
 function judgements({ families, pid }: DeviceCalls): Record<string, Instruction[]> {
   return {
     socket: isOneOf(0, families),
@@ -202,7 +201,7 @@ function judgements({ families, pid }: DeviceCalls): Record<string, Instruction[
       returnAction(ACTION.EPERM),
       returnAction(ACTION.ALLOW),
     ],
-    // Its flags are behind a pointer; the C libraries then take clone.
+    // A filter cannot read its flags, which are in memory; C libraries fall back to clone.
     clone3: [returnAction(ACTION.ENOSYS)],
     tgkill: isOneOf(0, [pid]),
     prlimit64: isOneOf(0, [0, pid]),

@@ -1,19 +1,18 @@
-/** What is on the host's side of a device: clients that come, and services that the guest reaches. */
+/** The host's side of a device: clients that connect to the guest, and services that the guest reaches. */
 import type { PacketType } from "../../protocols/virtio-vsock/packet.ts";
 
-/** A client of the host that wants a port of the guest. */
+/** A client on the host that connects to a port of the guest. */
 export interface HostClient {
-  /** Connected and non-blocking; whoever takes the client over closes it. */
+  /** Connected and non-blocking; owned by the function that accepts the client. */
   fd: number;
   /** The guest's port. */
   port: number;
-  /** PacketType. */
   type: PacketType;
-  /** Called when the guest has accepted, with the host's port of the connection. */
+  /** Called when the guest has accepted, with the connection's port on the host's side. */
   onOpened?: (hostPort: number) => void;
 }
 
-/** Takes a client over; false is for no, and leaves the descriptor with whoever asked. */
+/** Accepts a client and owns its descriptor; returns false, without owning it, if that is impossible. */
 export type AcceptClient = (client: HostClient) => boolean;
 
 /** The host's side of one VM. */
@@ -21,17 +20,16 @@ export interface HostBackend {
   /**
    * Connects for a request of the guest.
    *
-   * @param type PacketType.
-   * @param answer called once, at once or later: with a connected, non-blocking descriptor that is
-   * the caller's, or with undefined where nobody listens.
+   * @param onDialled called once, now or later: with a connected, non-blocking descriptor that is the
+   * caller's, or with undefined if the service does not accept.
    */
-  dial(port: number, type: PacketType, answer: (fd: number | undefined) => void): void;
+  dial(port: number, type: PacketType, onDialled: (fd: number | undefined) => void): void;
   /** Called after every round of the loop, for deadlines; `now` by performance.now(). */
   onTime(now: number): void;
-  /** How many clients have not said yet what they want, and how many dials have no answer yet. */
+  /** Number of clients without a complete CONNECT line, and of connects without a result. */
   readonly pending: number;
-  /** Clients that were closed before it was known what they want; undefined where all say it. */
+  /** Number of clients that were closed before a complete CONNECT line; undefined if they send none. */
   readonly dropped?: number;
-  /** Stops listening, gives up what is pending, and removes what was made. */
+  /** Stops listening, ends pending clients and connects, and removes the socket files. */
   close(): void;
 }

@@ -1,4 +1,4 @@
-/** The listening sockets of all devices: opened before anything else, and removed at the end. */
+/** The listening sockets of all devices: opened before the devices, and removed at the end. */
 import type { VmConfig } from "../config/vm-config.ts";
 import { reasonOf, VsockboxError } from "../../errors.ts";
 import { closeDescriptor } from "../../ffi/socket.ts";
@@ -12,25 +12,25 @@ import {
 import type { SocketAccess } from "../../net/socket-access.ts";
 import { resolveOwner, systemUsers, type UserDatabase } from "../../process/users.ts";
 
-/** Where devices and their backends get their listening sockets from; each is theirs from then on. */
+/** Source of the listening sockets of devices and their back ends, which own them. */
 export interface ListenerSource {
-  /** The Unix socket of a path. */
+  /** Returns the Unix socket at a path. */
   unix(path: string): UnixListener;
-  /** The descriptor that listens on a port of AF_VSOCK, on any CID of the host's. */
+  /** Returns a descriptor that listens on a port of AF_VSOCK, on any CID of the host. */
   vsock(port: number, seqpacket: boolean): number;
 }
 
-/** Sockets as the next program after execve(2) is told of them. */
+/** Sockets as they are passed to the program after execve(2). */
 export interface InheritedSockets {
   unix: Pick<UnixListener, "fd" | "path" | "inode">[];
-  /** Descriptors by what {@link vsockKey} gives. */
+  /** Descriptors by {@link vsockKey}. */
   vsock: Record<string, number>;
 }
 
 const vsockKey = (port: number, seqpacket: boolean) =>
   `${port} ${seqpacket ? "seqpacket" : "stream"}`;
 
-/** Sockets that nobody has taken yet. */
+/** Open sockets that no device uses yet. */
 export class ListeningSockets implements ListenerSource {
   readonly #unix = new Map<string, UnixListener>();
   readonly #vsock = new Map<string, number>();
@@ -43,9 +43,9 @@ export class ListeningSockets implements ListenerSource {
   /**
    * Binds the sockets of these VMs: all, or none.
    *
-   * @param warn told of a socket file that could not be removed at the end.
+   * @param warn receives a message if a socket file could not be removed at the end.
    * @throws {VsockboxError} CANNOT_CREATE, REFUSED, UNAVAILABLE (no vsock in this kernel), and CONFIG
-   * for an owner that nobody is.
+   * for an unknown owner.
    */
   static open(configs: readonly VmConfig[], warn: (message: string) => void): ListeningSockets {
     const sockets = new ListeningSockets(warn);
@@ -80,39 +80,39 @@ export class ListeningSockets implements ListenerSource {
     this.#vsock.set(vsockKey(port, seqpacket), fd);
   }
 
-  /** The sockets that the program before this one has opened. */
-  static adopt(handed: InheritedSockets, warn: (message: string) => void): ListeningSockets {
+  /** Returns the sockets that were opened before execve(2). */
+  static adopt(inherited: InheritedSockets, warn: (message: string) => void): ListeningSockets {
     const sockets = new ListeningSockets(warn);
-    for (const { fd, path, inode } of handed.unix) {
+    for (const { fd, path, inode } of inherited.unix) {
       sockets.#unix.set(path, unixListener(fd, path, inode));
     }
-    for (const [key, fd] of Object.entries(handed.vsock)) sockets.#vsock.set(key, fd);
+    for (const [key, fd] of Object.entries(inherited.vsock)) sockets.#vsock.set(key, fd);
     return sockets;
   }
 
-  /** What the next program needs for {@link adopt}. */
-  get handed(): InheritedSockets {
+  /** The argument of {@link adopt} after execve(2). */
+  get inherited(): InheritedSockets {
     return {
       unix: [...this.#unix.values()].map(({ fd, path, inode }) => ({ fd, path, inode })),
       vsock: Object.fromEntries(this.#vsock),
     };
   }
 
-  /** The descriptors of all that nobody has taken. */
+  /** The descriptors of all sockets that no device uses yet. */
   get descriptors(): number[] {
     return [...[...this.#unix.values()].map(({ fd }) => fd), ...this.#vsock.values()];
   }
 
   unix(path: string): UnixListener {
-    const listener = take(this.#unix, path);
+    const listener = removeFrom(this.#unix, path);
     return { ...listener, removeFile: () => this.#remove(listener) };
   }
 
   vsock(port: number, seqpacket: boolean): number {
-    return take(this.#vsock, vsockKey(port, seqpacket));
+    return removeFrom(this.#vsock, vsockKey(port, seqpacket));
   }
 
-  /** Closes and removes those that nobody has taken. */
+  /** Closes and removes the sockets that no device uses. */
   close(): void {
     for (const fd of this.descriptors) closeDescriptor(fd);
     for (const listener of this.#unix.values()) this.#remove(listener);
@@ -125,20 +125,20 @@ export class ListeningSockets implements ListenerSource {
       listener.removeFile();
     } catch (thrown) {
       // The next start replaces it.
-      this.#warn(`${listener.path} was left behind: ${reasonOf(thrown).message}`);
+      this.#warn(`cannot remove socket ${listener.path}: ${reasonOf(thrown).message}`);
     }
   }
 }
 
-function take<T>(from: Map<string, T>, key: string): T {
-  const taken = from.get(key);
-  from.delete(key);
-  if (taken !== undefined) return taken;
+function removeFrom<T>(sockets: Map<string, T>, key: string): T {
+  const socket = sockets.get(key);
+  sockets.delete(key);
+  if (socket !== undefined) return socket;
   throw new VsockboxError({
     code: "SOFTWARE",
     operation: "serve",
     address: key,
-    message: "this socket has not been opened, or is served already",
+    message: "the socket is not open, or is in use",
   });
 }
 

@@ -1,16 +1,16 @@
-/** Connects of a device that have no answer yet. */
+/** Non-blocking connects of a device to services on the host, until they succeed or fail. */
 import { ERRNO } from "../../ffi/errno.ts";
 import { EPOLLET, EPOLLOUT } from "../../ffi/epoll.ts";
 import { closeDescriptor, openSocket, socketError, startConnect } from "../../ffi/socket.ts";
 import type { EventLoop } from "../../io/event-loop.ts";
 
-/** Most at once; a guest that asks for more is refused, as are the connections of a full device. */
+/** Limit of pending connects; further REQUESTs of the guest are answered with an RST. */
 const MAX_PENDING_CONNECTS = 1024;
 
-/** A service whose backlog is full may take so long, in milliseconds; as long as AF_VSOCK gives. */
+/** How long a full backlog of a Unix socket is retried, in milliseconds; the timeout of AF_VSOCK. */
 const BACKLOG_MS = 2000;
 
-/** What is to be dialled. */
+/** A service on the host. */
 export interface ConnectTarget {
   /** AF_UNIX or AF_VSOCK. */
   family: number;
@@ -21,23 +21,23 @@ export interface ConnectTarget {
   address: string;
 }
 
-/** Whether a connection may be used; asked once it is there. */
+/** Returns whether a connection may be used; called once it is established. */
 export type AcceptsPeer = (fd: number, target: ConnectTarget) => boolean;
 
-type Answer = (fd: number | undefined) => void;
+type OnDialled = (fd: number | undefined) => void;
 
-interface Dial {
+interface PendingConnect {
   fd: number;
   target: ConnectTarget;
-  answer: Answer;
-  /** Until when it is tried again; undefined where the kernel has its own deadline. */
+  onDialled: OnDialled;
+  /** Time until which it is retried, by performance.now(); undefined if the kernel has its own timeout. */
   deadline: number | undefined;
 }
 
-/** PendingConnects without waiting for any of them. */
+/** The pending connects of one device. */
 export class PendingConnects {
   readonly #loop: EventLoop;
-  readonly #open = new Set<Dial>();
+  readonly #open = new Set<PendingConnect>();
   readonly #acceptsPeer: AcceptsPeer;
   #retries = 0;
 
@@ -46,69 +46,70 @@ export class PendingConnects {
     this.#acceptsPeer = acceptsPeer;
   }
 
-  /** How many have no answer yet. */
+  /** How many are pending. */
   get count(): number {
     return this.#open.size;
   }
 
-  /** Connects; `answer` is called once, with undefined where that fails. */
-  start(target: ConnectTarget, answer: Answer): void {
+  /** Connects; `onDialled` is called once, with undefined if that fails. */
+  start(target: ConnectTarget, onDialled: OnDialled): void {
     const { family, socketType, sockaddr, address } = target;
-    if (this.#open.size >= MAX_PENDING_CONNECTS) return answer(undefined);
+    if (this.#open.size >= MAX_PENDING_CONNECTS) return onDialled(undefined);
     let fd: number;
     try {
       fd = openSocket(family, socketType, address);
     } catch {
-      // Without a descriptor, or without vsock in the kernel, the service is not there.
-      return answer(undefined);
+      // Without a descriptor, or without vsock in the kernel, the service is unreachable.
+      return onDialled(undefined);
     }
     const errno = startConnect(fd, sockaddr);
-    const dial: Dial = { fd, target, answer, deadline: undefined };
-    if (errno === 0) return this.#end(dial, true);
+    const pending: PendingConnect = { fd, target, onDialled, deadline: undefined };
+    if (errno === 0) return this.#end(pending, true);
     if (errno === ERRNO.EINPROGRESS) {
-      this.#open.add(dial);
-      this.#loop.add(fd, EPOLLOUT | EPOLLET, () => this.#onConnected(dial));
+      this.#open.add(pending);
+      this.#loop.add(fd, EPOLLOUT | EPOLLET, () => this.#onConnected(pending));
     } else if (errno === ERRNO.EAGAIN) {
-      // A Unix socket whose backlog is full; epoll does not tell when it no longer is.
-      dial.deadline = performance.now() + BACKLOG_MS;
-      this.#open.add(dial);
+      // The backlog of a Unix socket is full; epoll does not report the end of that.
+      pending.deadline = performance.now() + BACKLOG_MS;
+      this.#open.add(pending);
       this.#retries++;
     } else {
       closeDescriptor(fd);
-      answer(undefined);
+      onDialled(undefined);
     }
   }
 
-  #onConnected(dial: Dial): void {
-    this.#loop.remove(dial.fd);
-    this.#end(dial, socketError(dial.fd) === 0);
+  #onConnected(pending: PendingConnect): void {
+    this.#loop.remove(pending.fd);
+    this.#end(pending, socketError(pending.fd) === 0);
   }
 
-  /** Tries those again that found a full backlog. */
+  /** Retries the connects that found a full backlog; `now` is performance.now(). */
   onTime(now: number): void {
     if (this.#retries === 0) return;
-    for (const dial of this.#open) {
-      if (dial.deadline === undefined) continue;
-      const errno = startConnect(dial.fd, dial.target.sockaddr);
-      if (errno === ERRNO.EAGAIN && now < dial.deadline) continue;
+    for (const pending of this.#open) {
+      if (pending.deadline === undefined) continue;
+      const errno = startConnect(pending.fd, pending.target.sockaddr);
+      if (errno === ERRNO.EAGAIN && now < pending.deadline) continue;
       this.#retries--;
-      this.#end(dial, errno === 0);
+      this.#end(pending, errno === 0);
     }
     if (this.#retries > 0) this.#loop.soon();
   }
 
-  #end(dial: Dial, isConnected: boolean): void {
-    this.#open.delete(dial);
-    const isUsable = isConnected && this.#acceptsPeer(dial.fd, dial.target);
-    if (!isUsable) closeDescriptor(dial.fd);
-    dial.answer(isUsable ? dial.fd : undefined);
+  #end(pending: PendingConnect, isConnected: boolean): void {
+    const { fd, target, onDialled } = pending;
+    this.#open.delete(pending);
+    const isUsable = isConnected && this.#acceptsPeer(fd, target);
+    if (!isUsable) closeDescriptor(fd);
+    onDialled(isUsable ? fd : undefined);
   }
 
-  /** Gives all of them up. */
+  /** Ends all of them without a connection. */
   close(): void {
-    for (const dial of this.#open) {
-      if (dial.deadline === undefined) this.#loop.remove(dial.fd);
-      this.#end(dial, false);
+    for (const pending of this.#open) {
+      if (pending.deadline === undefined) this.#loop.remove(pending.fd);
+      this.#end(pending, false);
     }
     this.#retries = 0;
   }

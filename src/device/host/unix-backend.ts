@@ -1,6 +1,6 @@
 /**
- * The Unix-socket side of a device: host clients that say CONNECT, and sockets of host services that
- * the guest connects to.
+ * The host's side of a device over Unix sockets: clients that connect and send `CONNECT PORT`, and
+ * services at PATH_PORT that the guest reaches.
  */
 import { VM_DEFAULTS } from "../config/vm-config.ts";
 import { ERRNO } from "../../ffi/errno.ts";
@@ -24,33 +24,33 @@ import { PendingConnects } from "./pending-connects.ts";
 import type { EventLoop } from "../../io/event-loop.ts";
 import type { HostBackend, AcceptClient } from "./host-backend.ts";
 
-/** Clients without a line at once; the oldest goes when there are more. */
+/** Limit of clients without a complete line; the oldest of more is closed. */
 const MAX_PENDING_LINES = 1024;
 
-/** More than any line has, in bytes. */
+/** Longer than any line, in bytes. */
 const LINE_BYTES = 64;
 
 const NEWLINE = 0x0a;
 
-/** Users who are remembered as logged. */
+/** Limit of users that are remembered as logged. */
 const MAX_LOGGED_OWNERS = 64;
 
-/** A client that has not said yet what it wants. */
+/** A client without a complete CONNECT line. */
 interface WaitingClient {
-  /** PacketType. */
   type: PacketType;
-  /** Until when it has to, by performance.now(). */
+  /** Time until which it has to send the line, by performance.now(). */
   deadline: number;
 }
 
-/** Where a {@link UnixBackend} is. */
+/** Options of {@link UnixBackend}. */
 export interface UnixBackendOptions {
+  /** The socket for clients, and the prefix of the services' paths. */
   udsPath: string;
-  /** Where host clients reach seqpacket ports of the guest: a socket of that type. */
+  /** A SOCK_SEQPACKET socket for clients of the guest's seqpacket ports. */
   seqpacketPath?: string | undefined;
-  /** How long a client may take for its CONNECT line, in milliseconds; undefined: the default. */
+  /** Timeout of the CONNECT line; undefined: the default. */
   lineTimeoutMs?: number | undefined;
-  /** Users besides our own and root whose services the guest may reach. */
+  /** Users besides this process's own and root whose services the guest may reach. */
   socketOwners?: SocketOwners | undefined;
 }
 
@@ -64,19 +64,19 @@ export class UnixBackend implements HostBackend {
   readonly #warn: (message: string) => void;
   readonly #acceptClient: AcceptClient;
   readonly #connects: PendingConnects;
-  /** By descriptor, in the order in which they came. */
+  /** By descriptor, in the order of their deadlines. */
   readonly #lines = new Map<number, WaitingClient>();
   readonly #line = new Uint8Array(LINE_BYTES);
   readonly #socketOwners: SocketOwners;
-  /** Users of services that were refused, each logged once: the guest decides how often. */
+  /** Users whose services were refused: each is logged once, since the guest may cause it often. */
   readonly #refusedOwners = new Set<number>();
   dropped = 0;
 
   /**
-   * Accepts from the first round on.
+   * Accepts from the first round of the loop on.
    *
-   * @param acceptClient takes over a client; what is behind its line is still in its descriptor.
-   * @param warn says what is wrong with the sockets.
+   * @param acceptClient receives a client; the bytes that follow its line are still unread.
+   * @param warn reports faults of the sockets.
    */
   constructor(
     loop: EventLoop,
@@ -111,7 +111,7 @@ export class UnixBackend implements HostBackend {
   #onAccept(fd: number, type: PacketType): void {
     this.#lines.set(fd, { type, deadline: performance.now() + this.#lineTimeoutMs });
     if (this.#lines.size > MAX_PENDING_LINES) this.#dropOldest();
-    // Most lines are there by now.
+    // Most clients have sent their line by now.
     this.#onLine(fd, false);
     if (!this.#lines.has(fd)) return;
     this.#loop.add(fd, EPOLLIN | EPOLLRDHUP | EPOLLET, (events) => {
@@ -135,7 +135,7 @@ export class UnixBackend implements HostBackend {
     this.#loop.remove(fd);
   }
 
-  /** Takes the line and not a byte more: what follows is the stream's. */
+  /** Reads the line and not a byte more: the bytes that follow belong to the stream. */
   #onLine(fd: number, hasEnded: boolean): void {
     const client = this.#lines.get(fd);
     if (client === undefined) return;
@@ -151,7 +151,7 @@ export class UnixBackend implements HostBackend {
       return this.#drop(fd);
     }
     if (port === undefined) {
-      // Neither a record that is no line nor one that is cut by its client's end will become one.
+      // Neither a record that is not a line nor one that is cut by end of input can become one.
       if (hasEnded || client.type === PacketType.Seqpacket) this.#drop(fd);
       return;
     }
@@ -162,20 +162,20 @@ export class UnixBackend implements HostBackend {
   }
 
   /** Connects to the host's service for a port, which has to be a socket of the same type. */
-  dial(port: number, type: PacketType, answer: (fd: number | undefined) => void): void {
+  dial(port: number, type: PacketType, onDialled: (fd: number | undefined) => void): void {
     const address = `${this.#path}_${port}`;
     let sockaddr: Uint8Array;
     try {
       sockaddr = encodeSockaddrUn(address);
     } catch {
-      // A path that is too long for a socket: nobody can listen there.
-      return answer(undefined);
+      // The path is too long for a socket, so no service listens there.
+      return onDialled(undefined);
     }
     const socketType = type === PacketType.Seqpacket ? SOCK_SEQPACKET : SOCK_STREAM;
-    this.#connects.start({ family: AF_UNIX, socketType, sockaddr, address }, answer);
+    this.#connects.start({ family: AF_UNIX, socketType, sockaddr, address }, onDialled);
   }
 
-  /** Another user who may write to the directory could listen in place of the service. */
+  /** Refuses services of other users, which may have write permission in the directory. */
   #acceptsService(fd: number, address: string): boolean {
     const uid = untrustedOwner(fd, this.#socketOwners);
     if (uid === undefined) return true;
@@ -188,7 +188,7 @@ export class UnixBackend implements HostBackend {
     return false;
   }
 
-  /** Drops clients that never say what they want. */
+  /** Closes clients that have not sent their line in time. */
   onTime(now: number): void {
     for (const acceptor of this.#acceptors) acceptor.onTime(now);
     this.#connects.onTime(now);

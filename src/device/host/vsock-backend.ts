@@ -1,6 +1,6 @@
 /**
- * The AF_VSOCK side of a device: the guest's connections go on to another CID, and ports of the host
- * lead to the guest's same ports.
+ * The host's side of a device over AF_VSOCK: the guest's connections are forwarded to a CID of the host's
+ * own vsock, and ports of the host are forwarded to the same ports of the guest.
  */
 import { AF_VSOCK, encodeSockaddrVm } from "../../ffi/sockaddr.ts";
 import { closeDescriptor, SOCK_SEQPACKET, SOCK_STREAM } from "../../ffi/socket.ts";
@@ -12,12 +12,13 @@ import { PendingConnects } from "./pending-connects.ts";
 import type { EventLoop } from "../../io/event-loop.ts";
 import type { HostBackend, AcceptClient } from "./host-backend.ts";
 
-/** Where a {@link VsockBackend} leads. */
+/** Options of {@link VsockBackend}. */
 export interface VsockBackendOptions {
+  /** The CID that the guest's connections go to. */
   forwardCid: number;
-  /** Ports of the host for the guest's stream ports, on any of the host's CIDs. */
+  /** Stream ports that listen on any CID of the host. */
   forwardListen: readonly number[];
-  /** The same for its seqpacket ports. */
+  /** Seqpacket ports that listen on any CID of the host. */
   forwardListenSeqpacket?: readonly number[];
 }
 
@@ -32,9 +33,9 @@ export class VsockBackend implements HostBackend {
   readonly #warn: (message: string) => void;
 
   /**
-   * Accepts from the first round on.
+   * Accepts from the first round of the loop on.
    *
-   * @param warn says what is wrong with the sockets.
+   * @param warn reports faults of the sockets.
    */
   constructor(
     loop: EventLoop,
@@ -66,7 +67,7 @@ export class VsockBackend implements HostBackend {
     this.#acceptors.push(new Acceptor(this.#loop, options));
   }
 
-  dial(port: number, type: PacketType, answer: (fd: number | undefined) => void): void {
+  dial(port: number, type: PacketType, onDialled: (fd: number | undefined) => void): void {
     const cid = this.#forwardCid;
     this.#connects.start(
       {
@@ -75,7 +76,7 @@ export class VsockBackend implements HostBackend {
         sockaddr: encodeSockaddrVm({ cid, port }),
         address: formatAddress({ kind: "vsock", cid, port }),
       },
-      answer,
+      onDialled,
     );
   }
 

@@ -1,7 +1,6 @@
 /**
- * A capture of one VM's packets into a pcap file. The device's thread only copies into memory: one
- * buffer fills while the other one is written in the background, and packets for which neither has
- * room are counted as lost.
+ * A capture of one VM's packets to a pcap file. The device's thread only copies into memory: one buffer
+ * fills while the other is written in the background. Packets that fit into neither are counted as lost.
  */
 import {
   closeSync,
@@ -25,29 +24,29 @@ import { HEADER_BYTES, type PacketHeader } from "../../protocols/virtio-vsock/pa
 import type { MemoryTable, PieceList } from "../vhost-user/memory-table.ts";
 import type { PacketTap } from "../vsock/packet-tap.ts";
 
-/** Each of the two buffers, in bytes. */
+/** Size of each of the two buffers, in bytes. */
 const BUFFER_BYTES = 2 * 1024 * 1024;
 
-/** What is captured stands in the file after so long, in milliseconds, and the loop's next round. */
+/** How long packets stay in memory, in milliseconds; plus a round of the event loop. */
 const FLUSH_MS = 100;
 
-/** What a capture is made of. */
+/** Options of {@link Capture}. */
 export interface CaptureOptions {
   file: string;
-  /** Bytes of each payload that are kept: {@link DEFAULT_RECORD_PAYLOAD_BYTES}. */
+  /** Bytes of each payload that are stored; {@link DEFAULT_RECORD_PAYLOAD_BYTES} by default. */
   payloadBytes?: number | undefined;
-  /** An existing file is replaced. */
+  /** Replaces an existing file. */
   force?: boolean | undefined;
 }
 
-/** What a capture has done so far. */
+/** The state of a capture. */
 export interface CaptureFacts {
   file: string;
   payload_bytes: number;
   packets: number;
-  /** In the file, or about to be. */
+  /** In the file, or about to be written. */
   bytes: number;
-  /** Packets that came faster than they could be written. */
+  /** Packets that arrived faster than they could be written. */
   packets_lost: number;
 }
 
@@ -62,30 +61,30 @@ function newBuffer(): Buffer {
   return { bytes, view: new DataView(bytes.buffer), filled: 0 };
 }
 
-/** A capture that runs until it is ended, or its disk is full. */
+/** A capture, which runs until {@link end} or a failed write. */
 export class Capture implements PacketTap {
   readonly file: string;
   readonly #payloadBytes: number;
   readonly #fd: number;
   readonly #onFailure: (message: string) => void;
-  /** From performance.now() to milliseconds since 1970. */
+  /** Added to performance.now(), the milliseconds since 1970. */
   readonly #epoch = Date.now() - performance.now();
   #filling = newBuffer();
   #spare = newBuffer();
   readonly #record: RecordFacts = { time: 0, op: 0, captured: 0, length: 0 };
   #packets = 0;
   #lost = 0;
-  /** Bytes in the file, all of them whole packets. */
+  /** Bytes in the file: complete packets. */
   #written: number;
   #writing: Promise<void> | undefined;
   #lastFlush = 0;
   #isOver = false;
 
   /**
-   * Makes the file, with mode 0600.
+   * Creates the file, with mode 0600.
    *
-   * @param onFailure told, with the reason, when the capture has ended by itself.
-   * @throws {VsockboxError} CANNOT_CREATE: it exists, or cannot be made.
+   * @param onFailure called with a message when a failed write has ended the capture.
+   * @throws {VsockboxError} CANNOT_CREATE: the file exists, or cannot be created.
    */
   constructor(options: CaptureOptions, onFailure: (message: string) => void) {
     this.file = options.file;
@@ -94,7 +93,7 @@ export class Capture implements PacketTap {
     const header = encodeFileHeader(this.#payloadBytes);
     this.#fd = openFile(options.file, options.force === true);
     try {
-      // Nothing else has been written: it is there as a whole, or the disk is full already.
+      // The first write: a part of it means that the disk is full already.
       writeSync(this.#fd, header);
     } catch (thrown) {
       closeSync(this.#fd);
@@ -103,7 +102,7 @@ export class Capture implements PacketTap {
     this.#written = header.length;
   }
 
-  /** For status and metrics. */
+  /** The capture's state, for status and metrics. */
   get facts(): CaptureFacts {
     return {
       file: this.file,
@@ -125,7 +124,7 @@ export class Capture implements PacketTap {
     const captured = Math.min(bytes, pieces.bytes - HEADER_BYTES, this.#payloadBytes);
     const size = RECORD_BEGIN_BYTES + captured;
     if (this.#filling.filled + size > BUFFER_BYTES) this.#flush();
-    const { bytes: room, view, filled } = this.#filling;
+    const { bytes: target, view, filled } = this.#filling;
     if (filled + size > BUFFER_BYTES) {
       this.#lost++;
       return;
@@ -137,7 +136,7 @@ export class Capture implements PacketTap {
     record.length = bytes;
     writeRecordBegin(view, filled, headerBytes, record);
     if (captured > 0) {
-      table.read(pieces, HEADER_BYTES, room.subarray(filled + RECORD_BEGIN_BYTES, filled + size));
+      table.read(pieces, HEADER_BYTES, target.subarray(filled + RECORD_BEGIN_BYTES, filled + size));
     }
     this.#filling.filled = filled + size;
     this.#packets++;
@@ -147,7 +146,7 @@ export class Capture implements PacketTap {
     if (this.#filling.filled > 0 && now - this.#lastFlush >= FLUSH_MS) this.#flush();
   }
 
-  /** Begins to write what is there, unless the buffer before it is still on its way. */
+  /** Starts to write the filled buffer, unless the other one is still being written. */
   #flush(): void {
     if (this.#writing !== undefined || this.#isOver) return;
     this.#lastFlush = performance.now();
@@ -171,7 +170,7 @@ export class Capture implements PacketTap {
   async #fail(thrown: unknown): Promise<void> {
     this.#isOver = true;
     const { errno, message } = reasonOf(thrown);
-    // Half a packet at the end would make readers complain.
+    // Readers fail on an incomplete packet at the end.
     await new Promise((resolve) => ftruncate(this.#fd, this.#written, resolve));
     closeSync(this.#fd);
     this.#writing = undefined;
@@ -181,7 +180,7 @@ export class Capture implements PacketTap {
     this.#onFailure(`the capture to ${this.file} has ended: ${reason}`);
   }
 
-  /** Writes what is left, and closes the file. */
+  /** Writes the remaining packets, and closes the file. */
   async end(): Promise<CaptureFacts> {
     while (!this.#isOver && (this.#writing !== undefined || this.#filling.filled > 0)) {
       this.#flush();
@@ -204,7 +203,7 @@ function writePart(fd: number, buffer: Buffer, at: number): Promise<number> {
   });
 }
 
-/** A link is not followed, and what is no file is not written to: neither was meant. */
+/** Opens the file; symbolic links are not followed, and other types of files are refused. */
 function openFile(file: string, force: boolean): number {
   const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK } = constants;
   let fd: number;
@@ -220,7 +219,7 @@ function openFile(file: string, force: boolean): number {
         code: "CANNOT_CREATE",
         operation: "capture to",
         address: file,
-        message: "it is no regular file",
+        message: "not a regular file",
       });
     }
     ftruncateSync(fd, 0);

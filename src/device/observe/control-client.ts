@@ -1,4 +1,4 @@
-/** Finding and asking the control sockets of `hybrid-proxy`. */
+/** Finds the control sockets of `hybrid-proxy`, and sends requests to them. */
 import { lstatSync, realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import { toVsockboxError, VsockboxError } from "../../errors.ts";
@@ -10,21 +10,21 @@ import {
   readFailure,
 } from "../../protocols/hybrid/control.ts";
 import type { CaptureFacts } from "./capture.ts";
-import { askControl } from "./control-request.ts";
+import { requestControl } from "./control-request.ts";
 import type { VmStatus } from "./status.ts";
 import { readCaptureFacts, readStatus } from "./status-reader.ts";
 
-/** Ending a capture may have to wait for a slow disk, in milliseconds. */
+/** Timeout of a request that ends a capture, which may wait for a slow disk, in milliseconds. */
 const CAPTURE_MS = 60_000;
 
 /**
- * The state of a VM.
+ * Requests the state of a VM.
  *
- * @throws {VsockboxError} as {@link askControl}, and BAD_DATA for what is not a state.
+ * @throws {VsockboxError} as {@link requestControl}, and BAD_DATA for a malformed state.
  */
-export async function askStatus(control: string): Promise<VmStatus> {
+export async function requestStatus(control: string): Promise<VmStatus> {
   const operation = "ask for the status at";
-  const answer = await askControl(control, { operation, path: "/status" });
+  const answer = await requestControl(control, { operation, path: "/status" });
   return read(readStatus, answer, operation, control);
 }
 
@@ -44,25 +44,33 @@ function read<T>(
 }
 
 /**
- * Begins a capture.
+ * Starts a capture.
  *
- * @throws {VsockboxError} as {@link askControl}, and BAD_DATA for what is not a capture.
+ * @throws {VsockboxError} as {@link requestControl}, and BAD_DATA for a malformed response.
  */
-export async function askCapture(control: string, request: CaptureRequest): Promise<CaptureFacts> {
+export async function requestCapture(
+  control: string,
+  request: CaptureRequest,
+): Promise<CaptureFacts> {
   const body = JSON.stringify(request);
   const operation = "capture through";
-  const answer = await askControl(control, { operation, path: "/capture", method: "PUT", body });
+  const answer = await requestControl(control, {
+    operation,
+    path: "/capture",
+    method: "PUT",
+    body,
+  });
   return read(readCaptureFacts, answer, operation, control);
 }
 
 /**
- * Ends a capture, and returns what it was; null if there was none.
+ * Ends a capture, and returns its final state; null if none was running.
  *
- * @throws {VsockboxError} as {@link askCapture}.
+ * @throws {VsockboxError} as {@link requestCapture}.
  */
-export async function askCaptureEnd(control: string): Promise<CaptureFacts | null> {
+export async function requestCaptureEnd(control: string): Promise<CaptureFacts | null> {
   const operation = "end capture through";
-  const answer = await askControl(control, {
+  const answer = await requestControl(control, {
     operation,
     path: "/capture",
     method: "DELETE",
@@ -72,20 +80,20 @@ export async function askCaptureEnd(control: string): Promise<CaptureFacts | nul
 }
 
 /**
- * The control socket of the VM that has this path: its own, that of `--socket`, or that of
- * `--uds-path`. The last one says nothing about the others, so those who could know it are asked.
+ * Returns the control socket of the VM with this path: of the control socket itself, `--socket` or
+ * `--uds-path`. The name of the last does not contain the others', so all devices are asked.
  *
  * @throws {VsockboxError} UNAVAILABLE.
  */
 export async function findControl(path: string): Promise<string> {
   const control = controlPathOf(path);
   const [owner, user] = [socketOwner(control), process.geteuid?.()];
-  // Root is let in everywhere, and has named it.
+  // Root has access to all, and has named this one.
   if (owner !== undefined && (user === owner || user === 0)) return control;
   if (path.endsWith(CONTROL_SUFFIX)) return path;
   const wanted = trueName(path);
   for (const candidate of controlSockets()) {
-    const uds = await askStatus(candidate).then(
+    const uds = await requestStatus(candidate).then(
       (status) => status.uds_path,
       () => undefined,
     );
@@ -100,22 +108,22 @@ export async function findControl(path: string): Promise<string> {
   });
 }
 
-/** The control sockets of all VMs that this user's processes serve. */
+/** Returns the control sockets of all VMs that this user's processes serve. */
 export function controlSockets(): string[] {
   const user = process.geteuid?.();
   const found = listeningSockets().filter((path) => {
     if (!path.endsWith(CONTROL_SUFFIX)) return false;
     const owner = socketOwner(path);
-    // Beside it is the VMM's, which may be given to somebody else: others may call their sockets so, too.
+    // The VMM's socket is beside it and may have another owner; other programs may use the suffix too.
     const vmms = socketOwner(path.slice(0, -CONTROL_SUFFIX.length));
     if (owner === undefined || vmms === undefined) return false;
-    // What root has started with `--user` makes its control socket as that user.
+    // A device that root has started with `--user` creates its control socket as that user.
     return owner === user || (user === 0 && vmms === 0);
   });
   return [...new Set(found)].sort();
 }
 
-/** The uid of a socket's owner; undefined where there is none. */
+/** Returns the uid of a socket's owner; undefined if there is no socket. */
 function socketOwner(path: string): number | undefined {
   try {
     const status = lstatSync(path);

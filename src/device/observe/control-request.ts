@@ -1,4 +1,4 @@
-/** One request to the control socket of a VM of `hybrid-proxy`: src/protocols/hybrid/control.ts. */
+/** One HTTP request to the control socket of a VM of `hybrid-proxy`: src/protocols/hybrid/control.ts. */
 import { lstatSync } from "node:fs";
 import { toVsockboxError, VsockboxError } from "../../errors.ts";
 import { parseJson } from "../../json/bounded-json.ts";
@@ -8,32 +8,32 @@ import type { SocketStream } from "../../io/stream.ts";
 import { readFailure } from "../../protocols/hybrid/control.ts";
 import { type HttpResponse, HttpResponseReader } from "../../protocols/http/response.ts";
 
-/** A process that has not answered within this time does not work, in milliseconds. */
+/** Default timeout of the response, in milliseconds. */
 const ANSWER_MS = 5000;
 
-/** Largest answer that is read, in bytes: a state has some 300 bytes a connection. */
+/** Limit of the response in bytes: a state has some 300 bytes per connection. */
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 
-/** What is asked for. */
+/** A request. */
 export interface ControlRequest {
   /** For errors. */
   operation: string;
   path: "/status" | "/capture";
   method?: "GET" | "PUT" | "DELETE";
   body?: string;
-  /** For connecting and the whole answer, in milliseconds (default: 5,000). */
+  /** For connecting and the whole response, in milliseconds (default: 5,000). */
   timeoutMs?: number;
 }
 
 /**
- * Asks the process that serves a control socket, which has to run as our own user or root. Root may ask
- * those of others as well, if they own the socket's file.
+ * Sends a request to the process that serves a control socket, which has to run as this user or root.
+ * Root may send it to processes of others as well, if they own the socket's file.
  *
- * @returns the answer as JSON of any shape.
+ * @returns the response as JSON of any shape.
  * @throws {VsockboxError} UNAVAILABLE, REFUSED (another user listens there), TIMEOUT, BAD_DATA, and
- * what the process answers in place of it.
+ * the error of the response.
  */
-export async function askControl(control: string, request: ControlRequest): Promise<unknown> {
+export async function requestControl(control: string, request: ControlRequest): Promise<unknown> {
   const { operation, timeoutMs = ANSWER_MS } = request;
   const deadline = performance.now() + timeoutMs;
   let response: HttpResponse;
@@ -45,7 +45,7 @@ export async function askControl(control: string, request: ControlRequest): Prom
         milliseconds: Math.max(0, deadline - performance.now()),
         timeoutError: () =>
           new VsockboxError({
-            ...{ code: "TIMEOUT", operation, address: control, message: "it does not answer" },
+            ...{ code: "TIMEOUT", operation, address: control, message: "no response" },
             hint: "`vsockbox hybrid-proxy status` without a path asks all that run",
           }),
         onGiveUp: (reason) => stream.abort(reason),
@@ -55,7 +55,7 @@ export async function askControl(control: string, request: ControlRequest): Prom
     }
   } catch (thrown) {
     const error = toVsockboxError(thrown, operation);
-    // What is not HTTP is another program's.
+    // A response that is not HTTP comes from another program.
     if (error.code !== "BAD_DATA") throw error;
     throw new VsockboxError({ operation, address: control, ...readFailure(undefined) });
   }
@@ -64,7 +64,7 @@ export async function askControl(control: string, request: ControlRequest): Prom
   throw new VsockboxError({ operation, address: control, ...readFailure(answer) });
 }
 
-/** Root lets itself into the sockets of others, such as that of a device with `--user`. */
+/** Root trusts the owner of the socket's file, such as the user of a device with `--user`. */
 function ownersFor(control: string): number[] {
   if (process.geteuid?.() !== 0) return [];
   try {
@@ -94,7 +94,7 @@ async function exchange(
   return reader.end();
 }
 
-/** Undefined for anything else, which another program may answer. */
+/** Returns undefined for anything but JSON, as another program may send it. */
 function jsonOf(body: Uint8Array): unknown {
   try {
     return parseJson("answer", body);

@@ -1,4 +1,4 @@
-/** Serves the control socket of one VM: src/protocols/hybrid/control.ts says what it understands. */
+/** Serves the control socket of one VM; requests are in src/protocols/hybrid/control.ts. */
 import { resolve } from "node:path";
 import { toVsockboxError, VsockboxError } from "../../errors.ts";
 import { UNIX_PATH_MAX_BYTES } from "../../ffi/sockaddr.ts";
@@ -10,19 +10,19 @@ import type { ObservedVm } from "./observed-vm.ts";
 import { statusOf } from "./status.ts";
 
 /**
- * Makes the control socket of a VM.
+ * Creates the control socket of a VM.
  *
- * @returns undefined where its path would be longer than the kernel takes.
+ * @returns undefined if its path would be longer than the kernel allows.
  * @throws {VsockboxError} CANNOT_CREATE.
  */
 export function serveControl(vm: ObservedVm): HttpServer | undefined {
   const { socket } = vm.config;
-  // As a whole where it fits: so it is found in the kernel's list from any directory.
+  // The absolute path if it fits: then the kernel's list has it for processes in any directory.
   const path = [resolve(socket), socket]
     .map(controlPathOf)
     .find((candidate) => Buffer.byteLength(candidate) <= UNIX_PATH_MAX_BYTES);
   if (path === undefined) {
-    vm.log.warn("it has no control socket: the path would be too long");
+    vm.log.warn("cannot create the control socket: the path would be too long");
     return undefined;
   }
   return serveHttp({ kind: "unix", path }, async (request) => {
@@ -49,7 +49,7 @@ async function answer(vm: ObservedVm, request: Request): Promise<unknown> {
         code: "BAD_DATA",
         operation: "control",
         address: asked,
-        message: "nothing is known by that name",
+        message: "unknown request",
       });
   }
 }

@@ -7,13 +7,13 @@ import { metricsText, type ProcessFacts } from "./metrics.ts";
 import type { ObservedVm } from "./observed-vm.ts";
 import { factsOf } from "./status.ts";
 
-/** Where they are. */
+/** The path of the metrics. */
 export const METRICS_PATH = "/metrics";
 
 /**
- * Answers GET /metrics.
+ * Serves GET /metrics.
  *
- * @param vms those that are there at the time of a request.
+ * @param vms iterated at each request.
  * @throws {VsockboxError} CANNOT_CREATE.
  */
 export function serveMetrics(endpoint: Endpoint, vms: Iterable<ObservedVm>): HttpServer {

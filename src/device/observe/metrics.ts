@@ -1,4 +1,4 @@
-/** What Prometheus is told of the VMs and of the process. */
+/** Metrics of the VMs and of the process, for Prometheus. */
 import { encodeMetrics, type Metric, type Sample } from "../../protocols/prometheus/text.ts";
 import type { VmFacts } from "./status.ts";
 
@@ -9,7 +9,7 @@ export interface ProcessFacts {
   target: string;
   /** Resident memory. */
   residentBytes: number;
-  /** Of all its threads, in user and kernel mode. */
+  /** Of all threads, in user and kernel mode. */
   cpuSeconds: number;
   /** Seconds since 1970. */
   startedAt: number;
@@ -21,7 +21,7 @@ const one =
   (value: (vm: VmFacts) => number): Values =>
   (vm) => [[{}, value(vm)]];
 
-/** For each direction, with the label `direction`. */
+/** A sample for each direction, with the label `direction`. */
 const directions =
   (values: (vm: VmFacts) => readonly [toGuest: number, fromGuest: number]): Values =>
   (vm) => {
@@ -32,7 +32,7 @@ const directions =
     ];
   };
 
-/** For each side, with the label `by`. */
+/** A sample for each side, with the label `by`. */
 const sides =
   (values: (vm: VmFacts) => readonly [host: number, guest: number]): Values =>
   (vm) => {
@@ -56,13 +56,13 @@ const VM_METRICS: readonly VmMetric[] = [
   [
     "connections_opened_total",
     "counter",
-    "Connections that were begun, by who began them.",
+    "Connections that were opened, by the side that has opened them.",
     sides(({ counters }) => [counters.opened_by_host, counters.opened_by_guest]),
   ],
   [
     "connections_refused_total",
     "counter",
-    "Connections that were refused, by who refused them.",
+    "Connections that were refused, by the side that has refused them.",
     sides(({ counters }) => [counters.refused_by_host, counters.refused_by_guest]),
   ],
   [
@@ -101,13 +101,13 @@ const VM_METRICS: readonly VmMetric[] = [
   [
     "bytes_total",
     "counter",
-    "Bytes of payload, but for those of other VMs.",
+    "Bytes of payload, without those of other VMs.",
     directions(({ counters }) => [counters.bytes_to_guest, counters.bytes_from_guest]),
   ],
   [
     "credit_starved_total",
     "counter",
-    "How often bytes for the guest had to wait because it had no room.",
+    "How often bytes for the guest had to wait for credit.",
     one(({ counters }) => counters.credit_starved),
   ],
   [
@@ -116,12 +116,7 @@ const VM_METRICS: readonly VmMetric[] = [
     "Interrupts that were signalled to the guest.",
     one(({ counters }) => counters.interrupts),
   ],
-  [
-    "kicks_total",
-    "counter",
-    "Kicks of the guest that were taken.",
-    one(({ counters }) => counters.kicks),
-  ],
+  ["kicks_total", "counter", "Kicks of the guest.", one(({ counters }) => counters.kicks)],
   ["vmm_connected", "gauge", "Whether a VMM is connected.", one((vm) => Number(vm.vmm_connected))],
   [
     "driver_ready",
@@ -138,19 +133,19 @@ const VM_METRICS: readonly VmMetric[] = [
   [
     "vmm_drops_total",
     "counter",
-    "VMMs that were dropped because of what they or their guests sent.",
+    "VMMs that were disconnected because they or their guests have violated the protocol.",
     one(({ counters }) => counters.vmms_dropped),
   ],
   [
     "pending_clients",
     "gauge",
-    "Host clients without a CONNECT line so far, and dials without an answer.",
+    "Host clients without a CONNECT line, and connects to services without a result.",
     one((vm) => vm.pending_clients),
   ],
   [
     "clients_refused_total",
     "counter",
-    "Host clients that were closed: for their CONNECT line, or because no guest takes them.",
+    "Host clients that were closed: for their CONNECT line, or because no guest is ready.",
     ({ counters }) => [
       [{ reason: "line" }, counters.clients_dropped],
       [{ reason: "guest" }, counters.clients_refused],
@@ -165,7 +160,7 @@ const VM_METRICS: readonly VmMetric[] = [
   [
     "connections_draining",
     "gauge",
-    "Connections that are over for the guest, with bytes of it for a slow reader on the host.",
+    "Connections that have ended for the guest, with bytes of it for a slow reader on the host.",
     one((vm) => vm.connections_draining),
   ],
   [
@@ -183,12 +178,12 @@ const VM_METRICS: readonly VmMetric[] = [
   [
     "capture_packets_lost_total",
     "counter",
-    "Packets that came too fast to be captured.",
+    "Packets that arrived faster than they could be captured.",
     one(({ counters }) => counters.capture_packets_lost),
   ],
 ];
 
-/** All metrics in Prometheus' text format; those of a VM have the label `cid`. */
+/** Returns all metrics in Prometheus' text format; those of a VM have the label `cid`. */
 export function metricsText(vms: readonly VmFacts[], process: ProcessFacts): string {
   const ofVms = VM_METRICS.map(([name, type, help, values]): Metric => {
     const samples = vms.flatMap((vm) =>
@@ -211,17 +206,17 @@ function processMetrics(facts: ProcessFacts): Metric[] {
     samples: [sample],
   });
   return [
-    metric("build_info", "gauge", "What runs here; always 1.", {
+    metric("build_info", "gauge", "Version of the program; always 1.", {
       labels: { version, commit, target },
       value: 1,
     }),
-    metric("process_start_time_seconds", "gauge", "When it started, in seconds since 1970.", {
+    metric("process_start_time_seconds", "gauge", "Start time in seconds since 1970.", {
       value: facts.startedAt,
     }),
     metric("process_resident_memory_bytes", "gauge", "Resident memory.", {
       value: facts.residentBytes,
     }),
-    metric("process_cpu_seconds_total", "counter", "Time of processors, user and system.", {
+    metric("process_cpu_seconds_total", "counter", "Processor time, user and system.", {
       value: facts.cpuSeconds,
     }),
   ];

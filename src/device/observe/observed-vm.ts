@@ -1,4 +1,4 @@
-/** One VM as those see it who look from outside: its device, its configuration, its capture. */
+/** One VM for status, metrics and captures: its device, its configuration, its capture. */
 import type { VmConfig } from "../config/device-config.ts";
 import { VsockboxError } from "../../errors.ts";
 import { Capture, type CaptureFacts, type CaptureOptions } from "./capture.ts";
@@ -9,34 +9,34 @@ import type { VsockDevice } from "../device.ts";
 export class ObservedVm {
   readonly config: VmConfig;
   readonly device: VsockDevice;
-  /** Since when, by performance.now(). */
+  /** Time of the start, by performance.now(). */
   readonly since = performance.now();
   readonly log: Log;
   #capture: Capture | undefined;
-  /** Packets that captures before this one have lost. */
+  /** Packets that earlier captures have lost. */
   #lostBefore = 0;
 
-  /** Begins the capture of the configuration with {@link startCapture}, not by itself. */
+  /** Does not start the configuration's capture; see {@link startCapture}. */
   constructor(config: VmConfig, device: VsockDevice, log: Log) {
     this.config = config;
     this.device = device;
     this.log = log;
   }
 
-  /** What is captured; undefined where nothing is. */
+  /** The running capture's state; undefined if there is none. */
   get capture(): CaptureFacts | undefined {
     return this.#capture?.facts;
   }
 
-  /** Packets that captures have lost, in all. */
+  /** Packets that all captures have lost. */
   get packetsLost(): number {
     return this.#lostBefore + (this.#capture?.facts.packets_lost ?? 0);
   }
 
   /**
-   * Begins a capture.
+   * Starts a capture.
    *
-   * @throws {VsockboxError} CANNOT_CREATE, and REFUSED where one runs already.
+   * @throws {VsockboxError} CANNOT_CREATE, and REFUSED if one is running.
    */
   startCapture(options: CaptureOptions): CaptureFacts {
     if (this.#capture !== undefined) {
@@ -65,7 +65,7 @@ export class ObservedVm {
     this.device.setTap(undefined);
   }
 
-  /** Ends the capture, once all of it is written; undefined where there is none. */
+  /** Ends the capture after its packets are written; returns undefined if there is none. */
   async endCapture(): Promise<CaptureFacts | undefined> {
     const capture = this.#capture;
     if (capture === undefined) return undefined;

@@ -1,4 +1,4 @@
-/** Those who look at the VMs of a process: metrics, control sockets, captures, a signal. */
+/** Observation of the VMs of a process: metrics, control sockets, captures, status by SIGUSR1. */
 import type { VmConfig } from "../config/device-config.ts";
 import { type Endpoint, formatEndpoint } from "../../text/endpoint.ts";
 import type { HttpServer } from "../../net/http.ts";
@@ -13,15 +13,15 @@ import { epollTargets, findRuntimeEpoll } from "../../io/runtime-epoll.ts";
 import { statusOf } from "./status.ts";
 import { statusLines } from "./status-text.ts";
 
-/** What is asked for besides the VMs. */
+/** Options of {@link Observers}. */
 export interface ObserverOptions {
-  /** Where metrics are served; undefined for nowhere. */
+  /** Address of the metrics server; undefined: none. */
   metrics?: Endpoint | undefined;
-  /** Captures of the configuration replace existing files. */
+  /** Lets captures of the configuration replace existing files. */
   force?: boolean | undefined;
 }
 
-/** Everything that looks at the devices, and nothing that they need. */
+/** Servers and captures that observe the devices; no device depends on them. */
 export class Observers {
   readonly #options: ObserverOptions;
   readonly #vms: ObservedVm[] = [];
@@ -38,7 +38,7 @@ export class Observers {
   }
 
   /**
-   * Makes the servers and files, once all devices are there and before anything is served.
+   * Opens the servers and files, after all devices are open and before the event loop runs.
    *
    * @throws {VsockboxError} CANNOT_CREATE; {@link end} cleans up.
    */
@@ -64,7 +64,7 @@ export class Observers {
     });
   }
 
-  /** Ends the servers, and writes what is left of the captures. */
+  /** Ends the servers and the captures. */
   async end(): Promise<void> {
     this.#signal?.[Symbol.dispose]();
     for (const server of this.#servers) server.close();

@@ -1,6 +1,6 @@
 /**
- * Reads the state of a VM as another process has answered it: every field has its type and a bound, and
- * what is not known is left out. A process of another version may lack counters, which are 0 then.
+ * Reads the state of a VM from the response of another process: each field has a type and a limit, and
+ * unknown fields are ignored. A process of another version may lack counters, which are 0 then.
  */
 import { VsockboxError } from "../../errors.ts";
 import type { CaptureFacts } from "./capture.ts";
@@ -9,7 +9,7 @@ import type { ConnectionStatus, VmCounters, VmStatus } from "./status.ts";
 /** Longest path, in UTF-16 units: PATH_MAX of Linux. */
 const MAX_PATH = 4096;
 
-/** Most features of a virtio device. */
+/** Limit of a virtio device's features. */
 const MAX_FEATURES = 128;
 
 const U32_MAX = 0xffff_ffff;
@@ -73,7 +73,7 @@ function oneOf<T extends string>(object: JsonObject, name: string, choices: read
 
 function featureOf(value: unknown): string {
   if (typeof value === "string" && /^[a-z0-9_]{1,40}$/.test(value)) return value;
-  throw bad("features has something else than names");
+  throw bad("features has a value that is not a name");
 }
 
 function readConnection(value: unknown): ConnectionStatus {
@@ -123,7 +123,7 @@ function readCounters(value: unknown): VmCounters {
 }
 
 /**
- * A capture's facts.
+ * Reads a capture's state.
  *
  * @throws {VsockboxError} BAD_DATA, naming the field.
  */
@@ -139,7 +139,7 @@ export function readCaptureFacts(value: unknown): CaptureFacts {
 }
 
 /**
- * The state of a VM.
+ * Reads the state of a VM.
  *
  * @throws {VsockboxError} BAD_DATA, naming the field.
  */

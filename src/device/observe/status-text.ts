@@ -1,4 +1,4 @@
-/** The state of a VM for people. */
+/** Formats the state of a VM as text. */
 import { table } from "../../text/table.ts";
 import { formatBytes, formatUptime } from "../../text/units.ts";
 import type { ConnectionStatus, VmStatus } from "./status.ts";
@@ -16,7 +16,7 @@ const HEAD = [
   "AGE",
 ] as const;
 
-/** Lines for one VM: what it is, what it has done, and a table of its connections. */
+/** Returns the lines for one VM: sockets, counters, limits, and a table of its connections. */
 export function statusLines(status: VmStatus): string[] {
   const { counters } = status;
   const leadsTo = status.uds_path ?? `CID ${status.forward_cid ?? "?"}`;

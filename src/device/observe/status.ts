@@ -1,4 +1,4 @@
-/** The state of a VM as plain data: what status prints, and metrics count. */
+/** The state of a VM as plain data, for status and metrics. */
 import { resolve } from "node:path";
 import type { CaptureFacts } from "./capture.ts";
 import type { HostConnection } from "../vsock/host-connection.ts";
@@ -13,13 +13,13 @@ export interface ConnectionStatus {
   guest_port: number;
   begun_by: "host" | "guest";
   type: "stream" | "seqpacket";
-  /** `host-ended` and `guest-ended`: that side sends no more. */
+  /** `host-ended` and `guest-ended`: that side has shut down sending. */
   state: "opening" | "open" | "host-ended" | "guest-ended" | "closing";
   bytes_to_guest: number;
   bytes_from_guest: number;
-  /** What may be sent to the guest before it has read more. */
+  /** The guest's credit: bytes that it may be sent before it reads more. */
   guest_free_bytes: number;
-  /** Of the guest's bytes, those that the host's program has not taken yet. */
+  /** Bytes of the guest that the program on the host has not read yet. */
   waiting_bytes: number;
   age_seconds: number;
 }
@@ -32,7 +32,7 @@ export interface VmFacts {
   forward_cid?: number;
   vmm_connected: boolean;
   driver_ready: boolean;
-  /** What the driver has taken of the features, by name. */
+  /** The offered features that the driver has accepted, by name. */
   features: string[];
   uptime_seconds: number;
   limits: {
@@ -41,17 +41,17 @@ export interface VmFacts {
     queue_entries: number;
   };
   connections_open: number;
-  /** Connections that are over for the guest, with bytes of it for a slow reader on the host. */
+  /** Connections that have ended for the guest, with bytes of it for a slow reader on the host. */
   connections_draining: number;
   /** Connections with other VMs of the process. */
   sibling_connections: number;
-  /** Host clients without a CONNECT line, and dials of the guest without an answer. */
+  /** Host clients without a CONNECT line, and connects to services without a result. */
   pending_clients: number;
   counters: VmCounters;
   capture: CaptureFacts | null;
 }
 
-/** What only grows, since the process has begun. */
+/** Counters, which only grow from the start of the process. */
 export interface VmCounters {
   opened_by_host: number;
   opened_by_guest: number;
@@ -77,7 +77,7 @@ export interface VmCounters {
   vmms_dropped: number;
   /** Host clients that were closed before their CONNECT line was whole. */
   clients_dropped: number;
-  /** Host clients that were closed because no guest takes them, or there are too many. */
+  /** Host clients that were closed because no guest is ready, or there are too many connections. */
   clients_refused: number;
   /** Host clients whose CONNECT the guest has not answered in time. */
   connect_timeouts: number;
@@ -89,7 +89,7 @@ export interface VmStatus extends VmFacts {
   connections: ConnectionStatus[];
 }
 
-/** What a VM is and has done, but for its connections one by one. */
+/** Returns the state of a VM without its connections. */
 export function factsOf(vm: ObservedVm): VmFacts {
   const { config, device } = vm;
   const { backend } = config;
@@ -117,7 +117,7 @@ export function factsOf(vm: ObservedVm): VmFacts {
   };
 }
 
-/** {@link factsOf} and the connections, those with the lowest ports of the host first. */
+/** Returns {@link factsOf} and the connections, by ascending ports of the host. */
 export function statusOf(vm: ObservedVm): VmStatus {
   const connections = [...vm.device.muxer].map(connectionOf);
   connections.sort((a, b) => a.host_port - b.host_port || a.guest_port - b.guest_port);
@@ -176,7 +176,7 @@ function stateOf({ vsock }: HostConnection): ConnectionStatus["state"] {
   return vsock.guestEnded ? "guest-ended" : "open";
 }
 
-/** `EventIndex` is `event_index`; a bit without a name is `bit_N`. */
+/** Returns names such as `event_index`; a bit without a name is `bit_N`. */
 function featureNames(features: bigint): string[] {
   const named = Object.entries(Feature).map(
     ([name, bit]) => [bit, name.replaceAll(/(?<=.)[A-Z]|[0-9]+/g, "_$&").toLowerCase()] as const,

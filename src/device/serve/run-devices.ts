@@ -1,4 +1,4 @@
-/** The vhost-user vsock devices of one process. */
+/** Serves the vhost-user vsock devices of one process. */
 import type { HybridBackend, VmConfig } from "../config/device-config.ts";
 import type { SocketOwners } from "../../net/socket-owner.ts";
 import { onEndingSignal } from "../../process/signals.ts";
@@ -11,17 +11,17 @@ import { type ObserverOptions, Observers } from "../observe/observers.ts";
 import { UnixBackend } from "../host/unix-backend.ts";
 import { VsockBackend } from "../host/vsock-backend.ts";
 
-/** What all devices of a process have in common. */
+/** Options of all devices of a process. */
 export interface ServiceOptions extends ObserverOptions {
   /** Users besides this process's own and root whose services the guests may reach. */
   socketOwners?: SocketOwners | undefined;
 }
 
-/** How devices are served. */
+/** Options of {@link runDevice}. */
 export interface RunOptions extends ServiceOptions {
   /** Called when a signal no longer ends the process before the sockets are removed. */
   openSockets?: () => ListeningSockets;
-  /** Called when everything that is needed is open, right before the first VMM. */
+  /** Called when everything is open, before the first VMM is accepted. */
   onReady?: () => void;
 }
 
@@ -52,7 +52,7 @@ export async function runDevice(
       devices.push(device);
       observers.add(config, device, log);
     }
-    introduce(configs, devices);
+    addSiblings(configs, devices);
     observers.begin(loop);
     loop.whenIdle(collector(devices));
     onReady?.();
@@ -67,32 +67,32 @@ export async function runDevice(
   }
 }
 
-/** Slow readers get what the guests have sent to them, for a while; the rest is logged as lost. */
+/** Writes queued bytes of the guests to slow readers for up to {@link DELIVERY_MS}; logs the rest as lost. */
 async function finishDelivery(
   loop: EventLoop,
   devices: readonly VsockDevice[],
-  isHurried: () => boolean,
+  isCancelled: () => boolean,
 ): Promise<void> {
   const deadline = performance.now() + DELIVERY_MS;
   const isDrained = () => devices.every((device) => device.isDrained);
-  while (!isDrained() && performance.now() < deadline && !isHurried()) {
+  while (!isDrained() && performance.now() < deadline && !isCancelled()) {
     loop.round(DELIVERY_ROUND_MS);
-    // A second signal comes through here.
+    // The runtime delivers a second signal here.
     await new Promise<void>((resolve) => setImmediate(resolve));
   }
   for (const device of devices) device.dropDraining();
 }
 
-/** How long a device that ends waits for programs that are slow to read, in milliseconds. */
+/** How long a device that ends waits for slow readers, in milliseconds. */
 const DELIVERY_MS = 3000;
 
-/** How long a round of that waits for events, in milliseconds. */
+/** Longest wait for events meanwhile, in milliseconds. */
 const DELIVERY_ROUND_MS = 50;
 
-/** So many connections leave some megabytes behind, which the runtime would keep for long. */
+/** After so many connections there are some megabytes of garbage, which the runtime would keep for long. */
 const CONNECTIONS_TO_COLLECT = 2000;
 
-/** Frees what connections of the past have left. */
+/** Returns an action that collects the garbage of many closed connections. */
 function collector(devices: readonly VsockDevice[]): () => void {
   let collected = 0;
   return () => {
@@ -111,8 +111,8 @@ function openDevice(
   socketOwners: SocketOwners | undefined,
 ): VsockDevice {
   const onWarning = (message: string) => log.warn(message);
-  const openBackend = (take: AcceptClient) =>
-    backendOf(config.backend, loop, listeners, take, onWarning, socketOwners);
+  const openBackend = (acceptClient: AcceptClient) =>
+    backendOf(config.backend, loop, listeners, acceptClient, onWarning, socketOwners);
   const vmmListener = listeners.unix(config.socket);
   const device = new VsockDevice({ ...config, vmmListener, openBackend }, loop, log);
   log.info(`waiting for its VMM on ${config.socket}`);
@@ -123,17 +123,17 @@ function backendOf(
   backend: HybridBackend,
   loop: EventLoop,
   listeners: ListenerSource,
-  take: AcceptClient,
+  acceptClient: AcceptClient,
   onWarning: (message: string) => void,
   socketOwners: SocketOwners | undefined,
 ): HostBackend {
   return backend.kind === "unix"
-    ? new UnixBackend(loop, { ...backend, socketOwners }, listeners, take, onWarning)
-    : new VsockBackend(loop, backend, listeners, take, onWarning);
+    ? new UnixBackend(loop, { ...backend, socketOwners }, listeners, acceptClient, onWarning)
+    : new VsockBackend(loop, backend, listeners, acceptClient, onWarning);
 }
 
-/** VMs that share a group reach each other. */
-function introduce(configs: readonly VmConfig[], devices: readonly VsockDevice[]): void {
+/** Lets VMs that share a group reach each other. */
+function addSiblings(configs: readonly VmConfig[], devices: readonly VsockDevice[]): void {
   for (const [index, device] of devices.entries()) {
     const groups = new Set(configs[index]?.groups);
     for (const [other, sibling] of devices.entries()) {

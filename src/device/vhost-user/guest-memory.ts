@@ -1,19 +1,19 @@
-/** Guest memory as the VMM offers it, mapped into this process. */
+/** The guest's memory, mapped from the descriptors that the VMM sends. */
 import { type SharedMapping, mapShared } from "../../ffi/mmap.ts";
 import { closeDescriptor } from "../../ffi/socket.ts";
 import type { OfferedRegion } from "../../protocols/vhost-user/actions.ts";
 import type { RegionDescription } from "../../protocols/vhost-user/wire.ts";
 import { type MemoryRegion, MemoryTable } from "./memory-table.ts";
 
-/** The mapped regions of one VM, and the table that finds addresses in them. */
+/** The mapped regions of one VM, and the table that translates addresses into them. */
 export class GuestMemory {
   readonly table = new MemoryTable();
   readonly #mappings = new Map<MemoryRegion, SharedMapping>();
 
   /**
-   * Puts these regions in place of all others. Takes their descriptors.
+   * Replaces all regions; owns the descriptors, which are closed.
    *
-   * @throws {VsockboxError} BAD_DATA, IO; then nothing is mapped any more.
+   * @throws {VsockboxError} BAD_DATA, IO; then no region is mapped.
    */
   replace(regions: readonly OfferedRegion[]): void {
     const before = [...this.#mappings];
@@ -25,17 +25,17 @@ export class GuestMemory {
       this.#unmap([...this.#mappings]);
       throw thrown;
     }
-    // Only now does the table point to none of them.
+    // The table refers to them until here.
     this.#unmap(before);
   }
 
-  /** Adds a region; see {@link replace}. */
+  /** Maps one more region; see {@link replace}. */
   add(region: OfferedRegion): void {
     const [mapped] = this.#map([region]);
     if (mapped !== undefined) this.table.add(mapped);
   }
 
-  /** Takes a region out. */
+  /** Unmaps a region. */
   remove(region: RegionDescription): void {
     const removed = this.table.remove(region);
     const mapping = removed === undefined ? undefined : this.#mappings.get(removed);

@@ -1,6 +1,13 @@
 /**
- * Guest memory as a VMM has offered it: from the guest's addresses to pieces of our own. Nothing here
- * allocates once the regions are in place.
+ * Translates guest addresses to memory of this process.
+ *
+ * A VMM shares guest memory as regions, each with a guest (physical) address, a user address (the VMM's
+ * own, used for the parts of rings) and a size. Descriptors of chains have guest addresses. A range of
+ * them becomes pieces: each has an address in this process, for readv(2) and copies, and a place in one of
+ * the views (windows) through which JavaScript reads and writes it.
+ *
+ * All addresses come from a guest or VMM that is not trusted: a range that is not entirely in regions
+ * throws. Nothing here allocates once the regions are in place, except for {@link MemoryTable.viewAtUser}.
  */
 import { VsockboxError } from "../../errors.ts";
 import { overlapOf } from "../../protocols/vhost-user/requests.ts";
@@ -11,36 +18,35 @@ import {
 } from "../../protocols/vhost-user/wire.ts";
 
 /**
- * A region of guest memory in this process: mapped in the product, a buffer in a test. All addresses
- * and ends are at most 2^53.
+ * A region of guest memory in this process: a mapping, or a buffer in tests. All addresses and ends are
+ * at most 2^53.
  */
 export interface MemoryRegion extends Omit<RegionDescription, "mmapOffset"> {
-  /** Where it begins in this process: for readv(2), never read or written by us. */
+  /** Its address in this process: passed to system calls, never dereferenced here. */
   hostAddress: number;
-  /** A part of it as bytes, not copied. */
+  /** Returns a part of it as bytes, without a copy. */
   view(offset: number, length: number): Uint8Array;
 }
 
 /**
- * Regions are looked at through windows of at most so many bytes, since an ArrayBuffer is limited to
- * 4 GiB. They are cut at its multiples in the guest's addresses, where no allocation of a guest's
- * kernel lies across.
+ * Size of a window in bytes: an ArrayBuffer is limited to 4 GiB. Regions are cut at multiples of it in
+ * guest addresses, which no allocation of a guest's kernel crosses.
  */
 const WINDOW_BYTES = 2 ** 30;
 
-/** Below this a loop copies faster than a view is made, in bytes; and allocates nothing. */
+/** Below this a loop is faster than a view, in bytes; and it allocates nothing. */
 const LOOP_BYTES = 64;
 
-/** Where pieces go to, such as an IoVector; false is for no room. */
+/** Receives pieces, such as an IoVector; `push` returns false if it is full. */
 export interface PieceSink {
   push(address: number, length: number): boolean;
 }
 
-/** Pieces of guest memory, checked. Valid until the table changes. */
+/** Pieces of guest memory, validated; valid until the table changes. */
 export class PieceList {
   readonly #capacity: number;
   readonly #addresses: Float64Array;
-  // A window's bytes fit in an i32, which the compiler counts with faster than with a u32.
+  // A window's size fits in an i32, with which the compiler is faster than with a u32.
   readonly #lengths: Int32Array;
   readonly #windows: Int32Array;
   readonly #offsets: Int32Array;
@@ -60,38 +66,38 @@ export class PieceList {
     return this.#count;
   }
 
-  /** How many bytes they have together. */
+  /** Their total size in bytes. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** A piece's address in this process. */
+  /** Returns a piece's address in this process. */
   address(index: number): number {
     return this.#addresses[index] ?? 0;
   }
 
-  /** A piece's length in bytes. */
+  /** Returns a piece's length in bytes. */
   length(index: number): number {
     return this.#lengths[index] ?? 0;
   }
 
-  /** The number of a piece's window in its table. */
+  /** Returns the number of a piece's window. */
   window(index: number): number {
     return this.#windows[index] ?? 0;
   }
 
-  /** Where a piece begins in its window. */
+  /** Returns a piece's offset in its window. */
   offset(index: number): number {
     return this.#offsets[index] ?? 0;
   }
 
-  /** Begins again. */
+  /** Removes all pieces. */
   clear(): void {
     this.#count = 0;
     this.#bytes = 0;
   }
 
-  /** Adds a piece. Gives false where there is no room for it. */
+  /** Adds a piece; returns false if the list is full. */
   push(address: number, length: number, window: number, offset: number): boolean {
     if (this.#count === this.#capacity) return false;
     this.#addresses[this.#count] = address;
@@ -104,9 +110,9 @@ export class PieceList {
   }
 
   /**
-   * Hands the pieces on, without the first `from` bytes and at most `length` bytes of them.
+   * Passes up to `length` bytes of the pieces on, without the first `from` bytes.
    *
-   * @returns how many bytes that were: fewer where there are no more, or the sink has no room.
+   * @returns how many bytes: fewer if there are no more, or the sink is full.
    */
   pushTo(sink: PieceSink, from: number, length: number): number {
     let skip = from;
@@ -117,9 +123,9 @@ export class PieceList {
         skip -= size;
         continue;
       }
-      const taken = Math.min(size - skip, left);
-      if (!sink.push(this.address(index) + skip, taken)) break;
-      left -= taken;
+      const count = Math.min(size - skip, left);
+      if (!sink.push(this.address(index) + skip, count)) break;
+      left -= count;
       skip = 0;
     }
     return length - left;
@@ -127,11 +133,11 @@ export class PieceList {
 }
 
 /**
- * Walks through two lists at once, for as many bytes as both have: with the address in the target, the
- * address in the source, and how many bytes are in one piece in both.
+ * Visits two lists at once, for as many bytes as both have, in parts that are contiguous in both: with
+ * the address in the target, the address in the source, and the length.
  *
- * @param skip bytes of the source in front of the first.
- * @param begin bytes of the target in front of the first.
+ * @param skip how many bytes of the source to skip.
+ * @param begin how many bytes of the target to skip.
  */
 export function forEachPair(
   source: PieceList,
@@ -175,7 +181,7 @@ const hex = (value: number) => `0x${value.toString(16)}`;
 export class MemoryTable {
   #regions: readonly MemoryRegion[] = [];
   #generation = 0;
-  /** Windows, sorted by where they begin. */
+  /** First guest address of each window, ascending. */
   #begins = new Float64Array(0);
   #ends = new Float64Array(0);
   #hosts = new Float64Array(0);
@@ -183,20 +189,20 @@ export class MemoryTable {
   #views: DataView[] = [];
   #last = 0;
 
-  /** Another number after every change: what was looked up before is of no use then. */
+  /** Changes with every change of the regions, which makes earlier translations invalid. */
   get generation(): number {
     return this.#generation;
   }
 
-  /** The regions that are in place. */
+  /** The present regions. */
   get regions(): readonly MemoryRegion[] {
     return this.#regions;
   }
 
   /**
-   * Puts these regions in place of all others.
+   * Replaces all regions.
    *
-   * @throws {VsockboxError} BAD_DATA where they overlap, wrap, or are too many; then nothing changes.
+   * @throws {VsockboxError} BAD_DATA if they overlap, wrap or are too many; then nothing changes.
    */
   replace(regions: readonly MemoryRegion[]): void {
     if (regions.length > MAX_REGIONS) throw bad(`more than ${MAX_REGIONS} regions`);
@@ -229,7 +235,7 @@ export class MemoryTable {
     this.replace([...this.#regions, region]);
   }
 
-  /** Takes a region out and gives it back, to be unmapped; undefined where there is none such. */
+  /** Removes a region and returns it, to be unmapped; undefined if there is no such region. */
   remove(wanted: Omit<RegionDescription, "mmapOffset">): MemoryRegion | undefined {
     const found = this.#regions.find(
       ({ guestAddress, userAddress, size }) =>
@@ -241,7 +247,7 @@ export class MemoryTable {
     return found;
   }
 
-  /** The number of the window that holds a guest address; -1 where none does. */
+  /** Returns the number of the window with a guest address; -1 if there is none. */
   windowAt(guestAddress: number): number {
     const last = this.#last;
     if (guestAddress >= (this.#begins[last] ?? 0) && guestAddress < (this.#ends[last] ?? 0)) {
@@ -259,23 +265,22 @@ export class MemoryTable {
     return low;
   }
 
-  /** Where a guest address is in the window that holds it. */
+  /** Returns the offset of a guest address in its window. */
   offsetIn(window: number, guestAddress: number): number {
     return guestAddress - (this.#begins[window] ?? 0);
   }
 
-  /** A window's memory as numbers. */
+  /** Returns a view of a window. */
   dataView(window: number): DataView {
     const view = this.#views[window];
-    if (view === undefined) throw bad(`there is no window ${window}`);
+    if (view === undefined) throw bad(`window ${window} does not exist`);
     return view;
   }
 
   /**
-   * Adds the pieces that a range of guest memory consists of; it may go on from one region into the
-   * next.
+   * Adds the pieces of a range of guest memory, which may cross borders of regions.
    *
-   * @throws {VsockboxError} BAD_DATA where a byte of it is in no region, or `pieces` is full.
+   * @throws {VsockboxError} BAD_DATA if a byte of it is in no region, or `pieces` is full.
    */
   translate(guestAddress: number, length: number, pieces: PieceList): void {
     let address = guestAddress;
@@ -286,18 +291,18 @@ export class MemoryTable {
         throw bad(`${length} bytes at ${hex(guestAddress)} are not all in the guest's memory`);
       }
       const offset = this.offsetIn(window, address);
-      const taken = Math.min(left, (this.#ends[window] ?? 0) - address);
+      const count = Math.min(left, (this.#ends[window] ?? 0) - address);
       const host = (this.#hosts[window] ?? 0) + offset;
-      if (!pieces.push(host, taken, window, offset)) throw bad("too many pieces");
-      address += taken;
-      left -= taken;
+      if (!pieces.push(host, count, window, offset)) throw bad("too many pieces");
+      address += count;
+      left -= count;
     }
   }
 
   /**
-   * The memory behind an address of the VMM, within one region; for rings. Allocates.
+   * Returns the memory at a user address, within one region, for a part of a ring. Allocates.
    *
-   * @throws {VsockboxError} BAD_DATA where no region holds all of it.
+   * @throws {VsockboxError} BAD_DATA if no region holds all of it.
    */
   viewAtUser(userAddress: number, length: number): Uint8Array {
     for (const region of this.#regions) {
@@ -308,15 +313,15 @@ export class MemoryTable {
   }
 
   /**
-   * Copies bytes of the pieces out, from `from` on, as many as `into` takes.
+   * Copies bytes of the pieces, from `from` on, into a buffer.
    *
-   * @returns how many these were: fewer where the pieces have no more.
+   * @returns how many bytes: fewer than its size if the pieces have no more.
    */
   read(pieces: PieceList, from: number, into: Uint8Array): number {
     return this.#copy(pieces, from, into, false);
   }
 
-  /** Copies bytes into the pieces; see {@link read}. */
+  /** Copies a buffer into the pieces; see {@link read}. */
   write(pieces: PieceList, from: number, bytes: Uint8Array): number {
     return this.#copy(pieces, from, bytes, true);
   }

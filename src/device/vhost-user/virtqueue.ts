@@ -1,11 +1,23 @@
 /**
- * The device's side of a split virtqueue: virtio 1.2, section 2.7. The numbers of sections below are
- * that document's.
+ * The device's side of a split virtqueue: virtio 1.2, section 2.7. Section numbers below are that
+ * document's.
  *
- * The guest can change any byte of it at any time. So each field is read once, into a number of our
- * own, and that number is what is checked and used. Nothing here allocates for a chain.
+ * A virtqueue has three parts in guest memory:
  *
- * Both machines that vsockbox runs on are little-endian, as the rings are: typed arrays read them.
+ *     descriptor table   buffers (address, length, flags), linked into chains by `next`
+ *     available ring     heads of chains that the driver offers; the driver writes it
+ *     used ring          heads of chains that the device returns; the device writes it
+ *
+ * Each ring has a u16 index that counts entries and wraps. `peek` reads the next available chain,
+ * `advance` consumes it, `addUsed` returns it, and `publish` stores the used index. A kick (driver to
+ * device) and a call (device to driver) are signalled by descriptors outside of this file; who wants them
+ * is in the rings' flags, or with VIRTIO_F_EVENT_IDX in `used_event` and `avail_event`, which hold the
+ * index at which the next one is wanted. `enableKicks` and `shouldSignal` implement both.
+ *
+ * The driver can change any byte at any time. So each field is read once into a variable, which is
+ * validated and used. Nothing here allocates for a chain.
+ *
+ * Both architectures of vsockbox are little-endian, as the rings are: typed arrays read them.
  */
 import { VsockboxError } from "../../errors.ts";
 import { MAX_RING_ENTRIES } from "../../protocols/vhost-user/backend.ts";
@@ -45,27 +57,27 @@ const MAX_UPPER_WORD = 2 ** 21 - 1;
 
 const INDEX_MASK = 0xffff;
 
-/** A chain of descriptors: first what the device reads, then what it writes. */
+/** A chain of descriptors: buffers that the device reads, followed by those that it writes. */
 export class Chain {
-  /** What the guest has written. */
+  /** Written by the driver. */
   readonly readable: PieceList;
-  /** Room for what the device answers. */
+  /** To be written by the device. */
   readonly writable: PieceList;
-  /** What {@link Virtqueue.use} has to be told. */
+  /** Index of its first descriptor, for {@link Virtqueue.addUsed}. */
   head = 0;
-  /** How many descriptors it has: what reading it has cost. */
+  /** How many descriptors it has. */
   descriptors = 0;
 
   /**
-   * @param entries of the largest ring that it is used for. A piece ends with its descriptor, and
-   * where one region or window meets the next, of which a chain of a sane guest has few.
+   * @param entries size of the largest queue. A piece ends with its descriptor, and at the border of a
+   * region or window, of which a chain of a correct driver crosses few.
    */
   constructor(entries: number) {
     this.readable = new PieceList(entries * 2);
     this.writable = new PieceList(entries * 2);
   }
 
-  /** Begins again. */
+  /** Starts a chain without descriptors. */
   clear(head: number): void {
     this.head = head;
     this.readable.clear();
@@ -73,14 +85,14 @@ export class Chain {
   }
 }
 
-/** What a {@link Virtqueue} is made of. */
+/** Options of {@link Virtqueue}. */
 export interface VirtqueueOptions {
   /** For messages. */
   name: string;
-  /** Size of the ring; a power of two up to 32768. */
+  /** Size of the queue: a power of two up to 32768. */
   entries: number;
   addresses: RingAddresses;
-  /** Where to go on in the available ring. */
+  /** The next index in the available ring. */
   base: number;
   /** VIRTIO_F_EVENT_IDX is negotiated. */
   eventIndex?: boolean;
@@ -91,12 +103,11 @@ export interface VirtqueueOptions {
 }
 
 /**
- * A ring in guest memory. A broken one throws BAD_DATA from then on at every look: the device stops.
+ * A virtqueue in guest memory. After a violation of the specification every read throws BAD_DATA.
  *
- * `Atomics` order what is written: an index is stored after the entries that it announces, is seen by
- * the guest before the flags are read that say whether it wants to hear of it, and is loaded before
- * the entries that it announces. Plain accesses may be moved by the compiler, and on arm64 by the
- * processor.
+ * `Atomics` order the accesses: an index is stored after the entries that it announces and before the
+ * flags are read that request a call, and it is loaded before the entries that it announces. Plain
+ * accesses may be reordered by the compiler, and on arm64 by the processor.
  */
 export class Virtqueue {
   readonly #table: MemoryTable;
@@ -115,18 +126,18 @@ export class Virtqueue {
   #usedEntries = new Uint32Array(0);
   #availableEvent = new Uint16Array(0);
 
-  /** Next in the available ring. */
+  /** Next index in the available ring. */
   #last: number;
-  /** The available index as it was seen last. */
+  /** The available index when it was last read. */
   #seen: number;
-  /** Next in the used ring. */
+  /** Next index in the used ring. */
   #used: number;
-  /** Entries in the used ring that the index does not announce yet. */
+  /** Entries in the used ring that the published index does not include. */
   #unpublished = 0;
-  /** Entries since the guest was last thought to be told; more than a u16 holds counts as that. */
+  /** Entries in the used ring since {@link shouldSignal} was last called. */
   #unsignalled = 0;
 
-  /** @throws {VsockboxError} BAD_DATA where the ring is not in the guest's memory, or has no size. */
+  /** @throws {VsockboxError} BAD_DATA for a wrong size, or a part that is not in guest memory. */
   constructor(table: MemoryTable, options: VirtqueueOptions) {
     this.#table = table;
     this.#name = options.name;
@@ -143,11 +154,11 @@ export class Virtqueue {
     this.#last = options.base & INDEX_MASK;
     this.#seen = this.#last;
     this.#attach();
-    // The guest counts on from here, whatever device was there before.
+    // The driver continues from this index, whichever device had the queue before.
     this.#used = Atomics.load(this.#usedHeader, USED_INDEX);
   }
 
-  /** Where to go on in the available ring: what GET_VRING_BASE answers. */
+  /** The next index in the available ring, for GET_VRING_BASE. */
   get lastAvailable(): number {
     return this.#last;
   }
@@ -157,37 +168,36 @@ export class Virtqueue {
     this.#seen = this.#last;
   }
 
-  /** Size of the ring. */
+  /** Size of the queue. */
   get entries(): number {
     return this.#entries;
   }
 
   /**
-   * Reads the next chain, or one behind it, without taking it: without {@link take} the next call
-   * gives it again.
+   * Reads an available chain without consuming it; see {@link advance}.
    *
-   * @param ahead how many chains are in front of it that were not taken either.
-   * @returns false where none is waiting.
-   * @throws {VsockboxError} BAD_DATA, saying what is wrong with the ring.
+   * @param ahead its distance from the next chain.
+   * @returns false if it is not available yet.
+   * @throws {VsockboxError} BAD_DATA for a violation of the specification.
    */
   peek(chain: Chain, ahead = 0): boolean {
     this.#attach();
-    if (!this.#hasSeen(ahead) && !(this.#look() && this.#hasSeen(ahead))) return false;
+    if (!this.#isAvailable(ahead) && !(this.#loadIndex() && this.#isAvailable(ahead))) return false;
     const slot = AVAILABLE_RING + ((this.#last + ahead) & this.#mask);
     this.#walk(this.#available[slot] ?? 0, chain);
     return true;
   }
 
-  #hasSeen(ahead: number): boolean {
+  #isAvailable(ahead: number): boolean {
     return ((this.#seen - this.#last) & INDEX_MASK) > ahead;
   }
 
-  /** Takes the chain that {@link peek} gave. It has to be given back by {@link use}. */
+  /** Consumes the chain that {@link peek} has read; {@link addUsed} has to return it. */
   advance(): void {
     this.#last = (this.#last + 1) & INDEX_MASK;
   }
 
-  /** {@link peek} and {@link take}. */
+  /** Reads and consumes the next chain; returns false if there is none. */
   pop(chain: Chain): boolean {
     if (!this.peek(chain)) return false;
     this.advance();
@@ -195,10 +205,10 @@ export class Virtqueue {
   }
 
   /**
-   * Gives a chain back. The guest sees it with {@link publish}.
+   * Returns a chain to the driver, which sees it after {@link publish}.
    *
-   * @param head the chain's.
-   * @param written how many bytes the device has written into it, from the beginning.
+   * @param head of the chain.
+   * @param written how many bytes the device has written into it, from its start.
    */
   addUsed(head: number, written: number): void {
     this.#attach();
@@ -211,7 +221,7 @@ export class Virtqueue {
     this.#unsignalled++;
   }
 
-  /** Shows the guest what was given back; once for many. 2.7.8.2. */
+  /** Publishes the returned chains, once for many: 2.7.8.2. */
   publish(): void {
     if (this.#unpublished === 0) return;
     this.#attach();
@@ -220,8 +230,8 @@ export class Virtqueue {
   }
 
   /**
-   * Publishes, and says whether the guest wants to hear of it: whether to write to the ring's call
-   * descriptor. To be asked once for many chains.
+   * Publishes, and returns whether the driver requests a call for the chains since the last time, as a
+   * write to the queue's call descriptor. Called once for many chains.
    */
   shouldSignal(): boolean {
     this.publish();
@@ -234,8 +244,7 @@ export class Virtqueue {
     if (!this.#eventIndex) {
       return (Atomics.load(this.#available, AVAILABLE_FLAGS) & NO_INTERRUPT) === 0;
     }
-    // 2.7.7.2: whether the index has passed used_event since. It wraps, so one that has gone all the
-    // way round has passed it in any case.
+    // 2.7.7.2: whether the index has passed used_event. It wraps, so after a full turn it has.
     if (count > INDEX_MASK) return true;
     const event = Atomics.load(this.#available, AVAILABLE_RING + this.#entries);
     return ((this.#used - event - 1) & INDEX_MASK) < count;
@@ -244,17 +253,17 @@ export class Virtqueue {
   /**
    * Asks the guest for a kick with the next chain.
    *
-   * @returns whether chains are waiting that came before it could see that: to be looked after now,
-   * since no kick may come for them.
+   * @returns whether chains became available before the driver could read the request: they have to be
+   * processed now, since no kick may follow.
    */
   enableKicks(): boolean {
     this.#attach();
     if (this.#eventIndex) Atomics.store(this.#availableEvent, 0, this.#last);
     else Atomics.store(this.#usedHeader, USED_FLAGS, 0);
-    return this.#look();
+    return this.#loadIndex();
   }
 
-  /** Tells the guest that kicks are of no use now. With an event index they end by themselves. */
+  /** Asks the driver for no kicks. With an event index they are off after each kick. */
   disableKicks(): void {
     if (this.#eventIndex) return;
     this.#attach();
@@ -265,8 +274,8 @@ export class Virtqueue {
     return new VsockboxError({ code: "BAD_DATA", operation: `read ${this.#name}`, message });
   }
 
-  /** Loads the available index; true where it announces something. */
-  #look(): boolean {
+  /** Loads the available index; returns whether it announces a chain. */
+  #loadIndex(): boolean {
     const seen = Atomics.load(this.#available, AVAILABLE_INDEX);
     const ahead = (seen - this.#last) & INDEX_MASK;
     if (ahead > this.#entries) {
@@ -278,7 +287,7 @@ export class Virtqueue {
     return ahead > 0;
   }
 
-  /** Finds the ring's memory again where the table has changed: what was there may be unmapped. */
+  /** Looks up the queue's memory after a change of the table: the old mapping may be gone. */
   #attach(): void {
     if (this.#generation === this.#table.generation) return;
     const { descriptors, available, used } = this.#addresses;
@@ -307,7 +316,7 @@ export class Virtqueue {
     if (byteOffset % alignment !== 0 || userAddress % alignment !== 0) {
       throw this.#bad(`a part at the VMM's 0x${userAddress.toString(16)} is not aligned`);
     }
-    if (!(buffer instanceof ArrayBuffer)) throw this.#bad("its memory is of another kind");
+    if (!(buffer instanceof ArrayBuffer)) throw this.#bad("its memory is not an ArrayBuffer");
     return { buffer, byteOffset };
   }
 
@@ -327,7 +336,7 @@ export class Virtqueue {
       const last = words[word + 3] ?? 0;
       const flags = last & INDEX_MASK;
       if ((flags & INDIRECT) !== 0) {
-        if ((flags & NEXT) !== 0) throw this.#bad("an indirect descriptor with another behind it");
+        if ((flags & NEXT) !== 0) throw this.#bad("an indirect descriptor with a next one");
         this.#walkIndirect(chain, this.#address(lower, upper), length, count);
         return;
       }
@@ -359,7 +368,7 @@ export class Virtqueue {
       const view = this.#table.dataView(window);
       const offset = this.#table.offsetIn(window, address);
       if (offset + DESCRIPTOR_BYTES > view.byteLength) {
-        throw this.#bad("an indirect descriptor that lies across two regions");
+        throw this.#bad("an indirect descriptor that crosses a border of regions");
       }
       const lower = view.getUint32(offset, true);
       const upper = view.getUint32(offset + 4, true);
@@ -387,8 +396,8 @@ export class Virtqueue {
       this.#table.translate(address, length, writable);
       return;
     }
-    // 2.7.4.2: what the device writes comes last.
-    if (writable.count > 0) throw this.#bad("a readable descriptor behind a writable one");
+    // 2.7.4.2: buffers for the device to write come last.
+    if (writable.count > 0) throw this.#bad("a readable descriptor after a writable one");
     this.#table.translate(address, length, readable);
   }
 }

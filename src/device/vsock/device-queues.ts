@@ -37,7 +37,8 @@ export interface QueueHandlers {
   /** Called before the TX queue stops or is disabled: it is processed once more. */
   onTxStopping(): void;
   /**
-   * Called if a queue does not resume where it stopped: the guest knows no connection of this device.
+   * Called if a queue does not resume at the index where it stopped: the guest knows no connection of
+   * this device.
    *
    * @param isRestored whether the guest may believe in connections of another device.
    */
@@ -176,7 +177,7 @@ export class DeviceQueues {
     signalEvent(call);
   }
 
-  /** Forgets where the queues stopped: the next VMM has another guest. */
+  /** Forgets the indexes of the stopped queues: the next VMM has another guest. */
   forgetPositions(): void {
     this.#stoppedAt.fill(0);
   }

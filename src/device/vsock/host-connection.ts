@@ -91,7 +91,7 @@ export abstract class HostConnection {
   /** How much is queued for the socket, in bytes. */
   abstract get waitingBytes(): number;
 
-  /** Drops what is queued; for the guest's credit it counts as read. */
+  /** Drops queued bytes; for the guest's credit they count as read. */
   protected abstract dropWaiting(): void;
 
   /**
@@ -101,7 +101,7 @@ export abstract class HostConnection {
    */
   abstract forward(packet: TxPacket, bytes: number): void;
 
-  /** Writes what is queued, as far as the socket accepts it. */
+  /** Writes queued bytes or records, as far as the socket accepts them. */
   abstract flush(): void;
 
   /**
@@ -147,14 +147,14 @@ export abstract class HostConnection {
     } else if (count !== -ERRNO.EINTR) vsock.kill();
   }
 
-  /** Closes the guest's end: what is queued still goes to the socket, from {@link flush}. */
+  /** Closes the guest's end: {@link flush} still writes what is queued to the socket. */
   drain(): void {
     this.#isDraining = true;
     this.#endsOutput = true;
     this.endInput();
   }
 
-  /** Handles the guest's SHUTDOWN(send): half-closes the socket after what is queued. */
+  /** Handles the guest's SHUTDOWN(send): half-closes the socket after the queued bytes. */
   endOutput(): void {
     this.#endsOutput = true;
     this.shutdownIfDone();

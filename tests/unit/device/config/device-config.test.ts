@@ -167,18 +167,18 @@ describe("a VM of hybrid-proxy", () => {
   const GOOD = "socket=/s,uds-path=/u";
   test.each([
     ["uds-path=/u", "socket is missing"],
-    ["socket=/s", "neither uds-path nor forward-cid is given"],
-    [`${GOOD},forward-cid=1`, "forward-cid: it excludes uds-path"],
-    [`${GOOD},forward-listen=1`, "forward-listen: it needs forward-cid"],
+    ["socket=/s", "uds-path or forward-cid is required"],
+    [`${GOOD},forward-cid=1`, "forward-cid: it conflicts with uds-path"],
+    [`${GOOD},forward-listen=1`, "forward-listen: it requires forward-cid"],
     [`${GOOD},gest-cid=3`, 'unknown key "gest-cid"; did you mean guest-cid?'],
     [`${GOOD},udspath=3`, 'unknown key "udspath"; did you mean uds-path?'],
     [`${GOOD},colour=3`, 'unknown key "colour"'],
     [`${GOOD},socket=/t`, "socket is given twice"],
     [`${GOOD},queue-size=2,queue_size=2`, "queue-size is given twice"],
-    [`${GOOD},guest-cid`, '"guest-cid" is no key=value'],
-    [`${GOOD},=4`, '"=4" is no key=value'],
-    [`${GOOD},`, '"" is no key=value'],
-    ["", '"" is no key=value'],
+    [`${GOOD},guest-cid`, '"guest-cid" is not key=value'],
+    [`${GOOD},=4`, '"=4" is not key=value'],
+    [`${GOOD},`, '"" is not key=value'],
+    ["", '"" is not key=value'],
     ["socket=,uds-path=/u", "socket: the path is empty"],
     ["socket=/s,uds-path=", "uds-path: the path is empty"],
     ["socket=/s\0,uds-path=/u", "NUL"],
@@ -186,7 +186,10 @@ describe("a VM of hybrid-proxy", () => {
     ["socket=/s,uds-path=/s", "uds-path: /s is used twice"],
     ["socket=/s,uds-path=/x/../s", "uds-path: /x/../s is used twice"],
     ...["0", "1", "2", "4294967295", "4294967296", "-3", "3.0", "x", "", "0x3", "１"].map(
-      (cid): [string, string] => [`${GOOD},guest-cid=${cid}`, "guest-cid: "],
+      (cid): [string, string] => [
+        `${GOOD},guest-cid=${cid}`,
+        `invalid value "${cid}" for guest-cid: expected`,
+      ],
     ),
     ...["4294967295", "-1", "x", ""].map((cid): [string, string] => [
       `socket=/s,forward-cid=${cid}`,
@@ -195,22 +198,22 @@ describe("a VM of hybrid-proxy", () => {
     ...["", "1+", "+1", "1++2", "x", "4294967295", "9001,9002", "9001 9002"].map(
       (ports): [string, string] => [
         `socket=/s,forward-cid=1,forward-listen=${ports}`,
-        ports.includes(",") ? '"9002" is no key=value' : "forward-listen: ",
+        ports.includes(",") ? '"9002" is not key=value' : "forward-listen: ",
       ],
     ),
     ["socket=/s,uds-path=/s.ctl", "uds-path: /s.ctl is used twice"],
     [`${GOOD},capture=/s`, "capture: /s is used twice"],
     [`${GOOD},capture=`, "capture: the path is empty"],
-    [`${GOOD},capture-bytes=1`, "capture-bytes: it needs capture"],
+    [`${GOOD},capture-bytes=1`, "capture-bytes: it requires capture"],
     ...["-1", "262069", "x", ""].map((bytes): [string, string] => [
       `${GOOD},capture=/c,capture-bytes=${bytes}`,
       "capture-bytes: ",
     ]),
-    ["socket=/s,forward-cid=1,line-timeout=1", "line-timeout: it needs uds-path"],
+    ["socket=/s,forward-cid=1,line-timeout=1", "line-timeout: it requires uds-path"],
     ...["connect-timeout", "line-timeout"].flatMap((key) =>
       ["0", "0s", "-1", "x", "", "1d", "1e3", "25000000"].map((time): [string, string] => [
         `${GOOD},${key}=${time}`,
-        `${key}: ${JSON.stringify(time)} is no duration above 0`,
+        `invalid value ${JSON.stringify(time)} for ${key}: expected a duration above 0`,
       ]),
     ),
     ["socket=/s,forward-cid=1,forward-listen=7+7", "forward-listen: 7 is used twice"],
@@ -233,11 +236,11 @@ describe("a VM of hybrid-proxy", () => {
     ...["", "0", "0K", "4095", "-1", "1.5M", "1T", "1KB", "K", "9007199254740993", "99999999G"].map(
       (rate): [string, string] => [`${GOOD},rate-to-guest=${rate}`, "rate-to-guest: "],
     ),
-    [`${GOOD},burst=1M`, "burst: it needs rate-to-guest or rate-from-guest"],
+    [`${GOOD},burst=1M`, "burst: it requires rate-to-guest or rate-from-guest"],
     [`${GOOD},max-connections=0`, "max-connections: "],
-    ["socket=/s,forward-cid=1,uds-mode=0660", "uds-mode: it needs uds-path"],
-    ["socket=/s,forward-cid=1,uds-owner=root", "uds-owner: it needs uds-path"],
-    [`${GOOD},groups=`, "groups: it is empty"],
+    ["socket=/s,forward-cid=1,uds-mode=0660", "uds-mode: it requires uds-path"],
+    ["socket=/s,forward-cid=1,uds-owner=root", "uds-owner: it requires uds-path"],
+    [`${GOOD},groups=`, "groups: the list is empty"],
     [`${GOOD},groups=a++b`, 'groups: "a++b" has an empty part'],
   ])("is refused as --vm %j", (word, message) => {
     const error = failure(() => vmsFromWords([word]));
@@ -247,10 +250,13 @@ describe("a VM of hybrid-proxy", () => {
 
   test.each<[Partial<Record<VmKey, string>>, string]>([
     [{}, "--socket is missing"],
-    [{ socket: "/s" }, "neither --uds-path nor --forward-cid is given"],
-    [{ socket: "/s", "uds-path": "/u", "guest-cid": "2" }, '--guest-cid: "2" is no whole number'],
+    [{ socket: "/s" }, "--uds-path or --forward-cid is required"],
+    [
+      { socket: "/s", "uds-path": "/u", "guest-cid": "2" },
+      'invalid value "2" for --guest-cid: expected a whole number',
+    ],
     [{ socket: "/s", "uds-path": "/s" }, "--uds-path: /s is used twice"],
-    [{ socket: "/s", "uds-path": "/u", groups: "" }, "--groups: it is empty"],
+    [{ socket: "/s", "uds-path": "/u", groups: "" }, "--groups: the list is empty"],
   ])("is refused as options %j", (options, message) => {
     const error = failure(() => vmFromOptions(options));
     expect([error.code, error.message]).toEqual(["USAGE", expect.stringContaining(message)]);
@@ -264,29 +270,38 @@ describe("a VM of hybrid-proxy", () => {
     ["vms: 3", "vms is not a list"],
     ["{}", "vms is not a list"],
     ["vms: []", "vms is empty"],
-    ["vms: [3]", "vms[0] in line 1: it is not a map"],
+    ["vms: [3]", "vms[0] in line 1: the VM is not a map"],
     [`${VM}more: 1\n`, 'vms.yaml, line 4: unknown key "more"'],
     [
       `${VM}    qeue_size: 2\n`,
       'vms[0] in line 4: unknown key "qeue_size"; did you mean queue-size?',
     ],
-    [`${VM}    queue_size: 3\n`, "vms[0] in line 4: queue-size: 3 is no power of two"],
+    [`${VM}    queue_size: 3\n`, "vms[0] in line 4: queue-size: 3 is not a power of two"],
     [`${VM}    queue_size: 2\n    queue-size: 2\n`, "vms[0] in line 5: queue-size is given twice"],
     [`${VM}    queue_size: 2\n    queue_size: 2\n`, "vms[0] in line 5: queue-size is given twice"],
-    [`${VM}    guest_cid: true\n`, "vms[0] in line 4: guest-cid has no value that fits: true"],
-    [`${VM}    guest_cid: 1.5\n`, "vms[0] in line 4: guest-cid: "],
-    [`${VM}    guest_cid: -4\n`, "guest-cid: "],
-    [`${VM}    guest_cid:\n`, "guest-cid has no value that fits: null"],
-    [`${VM}    socket_mode: 0888\n`, 'vms[0] in line 4: socket-mode: "0888" is no mode'],
-    [`${VM}    uds-mode: 0x1b0\n`, 'vms[0] in line 4: uds-mode: "0x1b0" is no mode'],
-    [`${VM}    uds-mode: 6.6\n`, 'vms[0] in line 4: uds-mode: "6.6" is no mode'],
-    [`${VM}    uds-mode: [0660]\n`, "vms[0] in line 4: uds-mode has no value that fits: a list"],
+    [`${VM}    guest_cid: true\n`, "vms[0] in line 4: invalid value true for guest-cid"],
+    [`${VM}    guest_cid: 1.5\n`, 'vms[0] in line 4: invalid value "1.5" for guest-cid: expected'],
+    [`${VM}    guest_cid: -4\n`, 'invalid value "-4" for guest-cid: expected'],
+    [`${VM}    guest_cid:\n`, "invalid value null for guest-cid"],
+    [
+      `${VM}    socket_mode: 0888\n`,
+      'vms[0] in line 4: invalid value "0888" for socket-mode: expected a mode',
+    ],
+    [
+      `${VM}    uds-mode: 0x1b0\n`,
+      'vms[0] in line 4: invalid value "0x1b0" for uds-mode: expected a mode',
+    ],
+    [
+      `${VM}    uds-mode: 6.6\n`,
+      'vms[0] in line 4: invalid value "6.6" for uds-mode: expected a mode',
+    ],
+    [`${VM}    uds-mode: [0660]\n`, "vms[0] in line 4: invalid value a list for uds-mode"],
     [`${VM}vms: []\n`, "vms.yaml, line 4: vms is given twice"],
-    [`${VM}    groups: [[a]]\n`, "vms[0] in line 4: groups has no value that fits: a list"],
+    [`${VM}    groups: [[a]]\n`, "vms[0] in line 4: invalid value a list for groups"],
     ["vms: [{socket: /s, qeue_size: 2}]", 'vms[0] in line 1: unknown key "qeue_size"'],
-    [`${VM}    groups: []\n`, "groups: it is empty"],
-    [`${VM}    groups: [a, {}]\n`, "groups has no value that fits: a map"],
-    ["vms:\n  - socket: 3\n", "vms[0] in line 2: socket has no value that fits: 3"],
+    [`${VM}    groups: []\n`, "groups: the list is empty"],
+    [`${VM}    groups: [a, {}]\n`, "invalid value a map for groups"],
+    ["vms:\n  - socket: 3\n", "vms[0] in line 2: invalid value 3 for socket"],
     [
       `# a\n${VM}\n\n  # b\n  - socket: /t\n    uds_path: /v\n`,
       "vms[1] in line 8: guest-cid: 3 is used",
@@ -375,7 +390,7 @@ describe("a configuration file", () => {
       errno: "EISDIR",
     });
     writeFileSync(path, new Uint8Array([0x76, 0xff]));
-    expect(failure(() => readVmsFile(path)).message).toContain("no UTF-8");
+    expect(failure(() => readVmsFile(path)).message).toContain("not UTF-8");
   });
 });
 

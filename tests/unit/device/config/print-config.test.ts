@@ -123,7 +123,7 @@ describe("QEMU's options", () => {
   });
 
   test.each(["", "512", "0G", "1.5G", "1GB", "-1G", "1G,share=off"])("refuse %j", (text) => {
-    expect(() => parseMemorySize(text)).toThrow("no memory size");
+    expect(() => parseMemorySize(text)).toThrow("a whole number with K, M, G or T");
   });
 });
 

@@ -134,7 +134,7 @@ describe("a broken ring is refused", () => {
       },
     ],
     [
-      "behind a writable one",
+      "after a writable one",
       (driver) => {
         driver.describe(0, { address: DATA, length: 1, flags: NEXT | WRITE, next: 1 });
         driver.describe(1, { address: DATA, length: 1 });
@@ -163,11 +163,14 @@ describe("a broken ring is refused", () => {
       (driver) => driver.describe(0, { address: DATA, length: 17 }),
     ],
     [
-      "with another behind it",
+      "with a next one",
       (driver) => driver.describe(0, { address: DATA, length: 16, flags: NEXT, next: 1 }),
     ],
     ["outside of memory", (driver) => driver.describe(0, { address: BYTES, length: 16 })],
-    ["across two regions", (driver) => driver.describe(0, { address: BYTES - 8, length: 16 })],
+    [
+      "crosses a border of regions",
+      (driver) => driver.describe(0, { address: BYTES - 8, length: 16 }),
+    ],
     [
       "descriptor 1 in an indirect table of 1",
       (driver) => {
