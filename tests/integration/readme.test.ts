@@ -1,32 +1,42 @@
-/** Every example of the README: what needs no AF_VSOCK is run here, the rest in tests/vm. */
+/** The commands of the README that a fresh clone runs, and the directory of its sockets. */
 import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { shell, TemporaryFolder } from "../support/binary.ts";
+import { BINARY, shell, TemporaryFolder } from "../support/binary.ts";
 import { examplesOf } from "../support/readme.ts";
 
 const examples = examplesOf("README.md");
 const ROOT = join(import.meta.dir, "../..");
-
-/** Runs a line after the one that makes the directory of the sockets. */
-const inDirectory = (folder: TemporaryFolder, line: string) =>
-  shell(`${examples[4]?.text}${line}`, {
-    cwd: folder.path,
-    env: { XDG_RUNTIME_DIR: folder.file("runtime") },
-  });
+const [install = "", demo = "", all = ""] = examples
+  .filter(({ info }) => info === "sh repository")
+  .map(({ text }) => text);
 
 describe("README.md", () => {
-  test("begins with the two commands that CI and package.json have", () => {
+  test("has the two commands of a fresh machine that CI and package.json have", () => {
     const { scripts } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as {
       scripts: Record<string, string>;
     };
-    expect(examples[0]?.text).toBe("npm ci && npm run demo\n");
-    expect(examples[1]?.text).toBe("npm test\n");
+    expect(demo).toBe("npm ci && npm run demo\n");
+    expect(all).toBe("npm test\n");
     expect(scripts).toHaveProperty("demo");
     expect(scripts).toHaveProperty("test");
+    expect(scripts).toHaveProperty("build");
     const ci = readFileSync(join(ROOT, ".ci/run"), "utf8");
     expect(ci).toMatch(/^npm ci$/m);
     expect(ci).toMatch(/^VSOCKBOX_REQUIRE_VM=1 npm test$/m);
+  });
+
+  test("installs the executable in one line, after the build", async () => {
+    using directory = new TemporaryFolder();
+    const [packages, build, copy = ""] = install.trim().split(" && ");
+    expect([packages, build]).toEqual(["npm ci", "npm run build"]);
+    const line = copy
+      .replace("sudo ", "")
+      .replace("dist/vsockbox", BINARY)
+      .replace("/usr/local/bin/", `${directory.path}/`);
+    const { status, stdout } = await shell(`${line} && ${directory.file("vsockbox")} --version`);
+    expect([status, stdout]).toEqual([0, expect.stringMatching(/^vsockbox \d+\.\d+\.\d+/)]);
+    expect(existsSync(directory.file("vsockbox"))).toBe(true);
   });
 
   test.each([
@@ -35,50 +45,28 @@ describe("README.md", () => {
   ] as const)(
     "its sockets are in a directory of one's own below %s",
     async (_name, names, expected) => {
-      using folder = new TemporaryFolder();
-      const inFolder = (name: string | undefined) =>
-        name === undefined ? name : folder.file(name);
-      const env = { XDG_RUNTIME_DIR: inFolder(names.XDG_RUNTIME_DIR), HOME: inFolder(names.HOME) };
-      const { status, stdout } = await shell(`set -eu; ${examples[4]?.text}echo "$run"`, { env });
-      expect([status, stdout]).toEqual([0, `${folder.file(expected)}\n`]);
-      expect(statSync(folder.file(expected)).mode & 0o777).toBe(0o700);
+      using directory = new TemporaryFolder();
+      const inside = (name: string | undefined) =>
+        name === undefined ? name : directory.file(name);
+      const env = { XDG_RUNTIME_DIR: inside(names.XDG_RUNTIME_DIR), HOME: inside(names.HOME) };
+      const example = examples.find(({ info }) => info === "sh")?.text ?? "";
+      const [run, mkdir] = example.split("\n");
+      const { status, stdout } = await shell(`set -eu; ${run}; ${mkdir}; echo "$run"`, { env });
+      expect([status, stdout]).toEqual([0, `${directory.file(expected)}\n`]);
+      expect(statSync(directory.file(expected)).mode & 0o777).toBe(0o700);
     },
   );
 
-  test("no example has a socket in /tmp", () => {
-    for (const { text } of examples) expect(text).not.toMatch(/(unix|hybrid):\/tmp|--socket \/tmp/);
-  });
-
-  test("its Unix socket example does what it says", async () => {
-    using folder = new TemporaryFolder();
-    const { stdout, stderr } = await inDirectory(folder, `${examples[7]?.text}kill %1; wait`);
-    expect([stdout, stderr]).toEqual(["status 7\n", expect.stringContaining("listening on unix:")]);
-  });
-
-  test("its file examples do what they say", async () => {
-    using folder = new TemporaryFolder();
-    const example = examples[5]?.text.replaceAll("/tmp/site-copy", folder.file("site-copy"));
-    const result = await inDirectory(folder, `set -e; ${example}kill %1; wait`);
-    expect(result).toMatchObject({ status: 0, stderr: "" });
-    expect(result.stdout).toMatch(/^-rw.* 6 .* index\.html\nhello\n$/);
-    expect(readFileSync(folder.file("back.html"), "utf8")).toBe("hello\n");
-    expect(existsSync(folder.file("site-copy"))).toBe(false);
-  });
-
-  test("its guest-exec examples do what they say", async () => {
-    using folder = new TemporaryFolder();
-    const line = `set -e; ${examples[10]?.text}wait`;
-    const { status, stdout, stderr } = await inDirectory(folder, line);
-    expect([status, stdout]).toEqual([0, "hello from Linux\nhello from Linux\none\ntwo\n"]);
-    expect(stderr).toContain("guest 1 has closed");
-  });
-
-  test("its vsock-shell examples do what they say", async () => {
-    using folder = new TemporaryFolder();
-    const example = examples[11]?.text.replaceAll("/tmp/", `${folder.path}/`);
-    const line = `set -e; ${example}kill %1; wait`;
-    const { status, stdout, stderr } = await inDirectory(folder, line);
-    expect([status, stdout, stderr]).toEqual([0, "hello\r\nstatus 3\n", ""]);
-    expect(readFileSync(folder.file("notes-back.txt"), "utf8")).toBe("content\n");
+  test("shows a picture, the installation and the quick start in this order", () => {
+    const infos = examples.map(({ info }) => info).filter((info) => !info.startsWith("output"));
+    expect(infos).toEqual([
+      "text",
+      "sh repository",
+      "sh guest",
+      "sh guest",
+      "sh",
+      "sh repository",
+      "sh repository",
+    ]);
   });
 });

@@ -45,8 +45,8 @@ export async function runExamples(examples: readonly Example[]): Promise<Example
   });
 }
 
-/** Replaces the CID 3 of the examples by an address, as a word or before a path. */
-function withAgent(text: string, address: string): string {
+/** Returns an example with another address in place of the CID 3, as a word or before a path. */
+export function withAgent(text: string, address: string): string {
   return text.replaceAll(/(?<=[ '",])3(?=[ :,;)\n'"]|$)/gm, address);
 }
 

@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { parseProfiles } from "../../src/config/profiles.ts";
 import { vmsFromYaml } from "../../src/device/config/device-config.ts";
+import { EXIT_STATUS } from "../../src/errors.ts";
 import { sourceFiles } from "../support/imports.ts";
 import { documentPages, examplesOf, KINDS, readPage } from "../support/readme.ts";
 
@@ -163,5 +164,34 @@ test("each test that a skipped block names exists", () => {
         expect([page, path, existsSync(join(ROOT, path))]).toEqual([page, path, true]);
       }
     }
+  }
+});
+
+test("each error of docs/troubleshooting.md has a text of the sources", () => {
+  const paths = sourceFiles(join(ROOT, "src")).map((path) => join("src", path));
+  const sources = [...paths, "packaging/self-contained/stub.c"].map(read).join("\n");
+  const headings = [...read("docs/troubleshooting.md").matchAll(/^### `(.*)`$/gm)];
+  expect(headings.length).toBeGreaterThan(20);
+  for (const [, heading = ""] of headings) {
+    const parts = heading.split(/…|[()]/).map((part) => part.trim());
+    for (const part of parts.filter((text) => text.length > 3)) {
+      expect([heading, part, sources.includes(part)]).toEqual([heading, part, true]);
+    }
+  }
+});
+
+test("docs/exit-status.md has each code with its number", () => {
+  const rows = [...read("docs/exit-status.md").matchAll(/^\| (\d+) +\| `([A-Z_]+)`/gm)];
+  for (const [code, status] of Object.entries(EXIT_STATUS)) {
+    expect(rows.map(([, number, name]) => `${name} ${number}`)).toContain(`${code} ${status}`);
+  }
+});
+
+test("docs/README.md lists every page", () => {
+  const index = read("docs/README.md");
+  for (const page of documentPages()) {
+    const name = page.replace(/^docs\//, "");
+    if (name === "README.md") continue;
+    expect([page, index.includes(`(${name})`)]).toEqual([page, true]);
   }
 });
