@@ -6,6 +6,7 @@ import { parseProfiles } from "../../src/config/profiles.ts";
 import { vmsFromYaml } from "../../src/device/config/device-config.ts";
 import { EXIT_STATUS } from "../../src/errors.ts";
 import { sourceFiles } from "../support/imports.ts";
+import { HABITS, proseOf } from "../support/wording.ts";
 import { documentPages, examplesOf, KINDS, readPage } from "../support/readme.ts";
 
 const ROOT = join(import.meta.dir, "../..");
@@ -193,5 +194,29 @@ test("docs/README.md lists every page", () => {
     const name = page.replace(/^docs\//, "");
     if (name === "README.md") continue;
     expect([page, index.includes(`(${name})`)]).toEqual([page, true]);
+  }
+});
+
+/** Pages that are tables throughout, without a task of their own. */
+const WITHOUT_EXAMPLE = ["docs/limits.md", "docs/logging.md", "docs/security.md"];
+
+test.each(documentPages().filter((page) => !WITHOUT_EXAMPLE.includes(page)))(
+  "%s begins with one paragraph and an example",
+  (page) => {
+    const [title = "", paragraph = "", ...blocks] = read(page).split("\n\n");
+    expect(title).toMatch(/^# \S[^\n]*$/);
+    expect(paragraph).toMatch(/^[A-Z`v][^\n]*\.$/);
+    // A sentence may name what the example shows.
+    const isExample = blocks.slice(0, 2).some((block) => block.startsWith("```"));
+    expect([page, isExample]).toEqual([page, true]);
+  },
+);
+
+test.each(["SECURITY.md", ...documentPages()])("%s has the field's terms", (page) => {
+  // Titles of tests are quoted.
+  const prose = proseOf(read(page)).replaceAll(/"[^"]*"/g, "");
+  for (const { name, pattern, instead, hasRightUse } of HABITS) {
+    if (hasRightUse === true) continue;
+    expect({ page, name, instead, found: prose.match(pattern) }).toMatchObject({ found: null });
   }
 });

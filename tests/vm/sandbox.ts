@@ -33,7 +33,7 @@ const COLUMNS: Readonly<Record<string, string>> = {
   "user namespaces": "user-namespaces",
   AF_VSOCK: "vsock",
   network: "network",
-  "left behind": "left-behind",
+  leftovers: "left-behind",
 };
 
 /** Reads the table: a cell is who can do it, `root`, `others`, `any`, or `-` for no user. */
