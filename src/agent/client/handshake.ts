@@ -21,7 +21,7 @@ import {
   MAX_UNAUTHENTICATED_FRAME_BYTES,
 } from "../../protocols/agent/frame.ts";
 import { decodeHello, type Hello } from "../../protocols/agent/hello.ts";
-import { REFUSED_TEXT, TOKEN_MISSING_TEXT } from "../../protocols/agent/refused.ts";
+import { readRefusal, type Refusal, type RefusalKind } from "../../protocols/agent/refused.ts";
 import { recogniseService } from "../../protocols/recognise-service.ts";
 import { printable } from "../../text/printable.ts";
 import { EXEC_PORT, READY_PORT } from "../ports.ts";
@@ -221,10 +221,11 @@ async function exchangeHello(
   } catch (thrown) {
     if (!(thrown instanceof VsockboxError) || thrown.code !== "TRANSPORT") throw thrown;
   }
+  const refusal = readRefusal(stderrText);
   // An agent that answers a nonce like this is one of version 0.1, which expects the token itself.
-  const wantsClearToken = secret.nonce !== undefined && stderrText.includes(TOKEN_MISSING_TEXT);
+  const wantsClearToken = secret.nonce !== undefined && refusal?.kind === "token-missing";
   if (wantsClearToken) throw new ClearTokenError(address);
-  throw refusedBy(stderrText, address) ?? new OldAgentError(address);
+  throw refusal === undefined ? new OldAgentError(address) : refusalError(refusal, address);
 }
 
 function noToken(address: string): VsockboxError {
@@ -254,27 +255,30 @@ function anotherToken(address: string): VsockboxError {
  * @param address of the agent, as errors show it.
  */
 export function refusedBy(stderrText: string, address: string): VsockboxError | undefined {
-  if (!stderrText.includes(REFUSED_TEXT)) return undefined;
+  const refusal = readRefusal(stderrText);
+  return refusal && refusalError(refusal, address);
+}
+
+function refusalError({ kind, text }: Refusal, address: string): VsockboxError {
   return new VsockboxError({
     code: "REFUSED",
     operation: "enter",
     address,
-    message: printable(
-      stderrText
-        .trim()
-        .replace(/^vsockbox agent: /, "")
-        .replace(/^accept: /, ""),
-    ),
-    hint: hintAfterRefusal(stderrText),
+    message: printable(text),
+    hint: refusalHint(kind),
   });
 }
 
-function hintAfterRefusal(stderrText: string): string {
-  if (stderrText.includes("token")) {
-    return "give the agent's token: --token-file FILE, or token_file in the VM's profile";
+function refusalHint(kind: RefusalKind): string {
+  switch (kind) {
+    case "token":
+    case "token-missing":
+      return "give the agent's token: --token-file FILE, or token_file in the VM's profile";
+    case "sessions":
+      return "try again later, or start the agent with more";
+    case "cid":
+      return "start the agent with --allow-cid naming this side's CID (1 for the same machine, 2 for the host)";
   }
-  if (stderrText.includes("--max-sessions")) return "try again later, or start the agent with more";
-  return "start the agent with --allow-cid naming this side's CID (1 for the same machine, 2 for the host)";
 }
 
 /**

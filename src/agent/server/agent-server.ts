@@ -26,7 +26,7 @@ import { RefusedPool } from "../../net/refused-pool.ts";
 import { onAbort, withDeadline } from "../../io/deadline.ts";
 import type { SocketStream } from "../../io/stream.ts";
 import { DEFAULT_MAX_FRAME_BYTES } from "../../protocols/agent/frame.ts";
-import { REFUSED_TEXT } from "../../protocols/agent/refused.ts";
+import { refusalMessage } from "../../protocols/agent/refused.ts";
 import type { Log } from "../../process/service/log.ts";
 import { DetachedSessions } from "./detached-sessions.ts";
 import { FrameConnection } from "../channel/frame-connection.ts";
@@ -142,7 +142,7 @@ export function startAgent(options: AgentOptions): Agent {
       if (!refusedPool.hasCapacity(stream.fd)) return stream.abort();
       refusedPool.add(stream);
       const reason = `${maxSessions} sessions are open, the limit of --max-sessions`;
-      void refuseClient(stream, `${REFUSED_TEXT}: ${reason}`);
+      void refuseClient(stream, refusalMessage(reason));
       return;
     }
     const idle = watchIdle(stream, options.idleTimeoutMs);
@@ -155,7 +155,7 @@ export function startAgent(options: AgentOptions): Agent {
   const onRefusal = (peer: Peer) => refusals.note(formatPeerHost(peer), "not in --allow-cid");
   const onShortage = (reason: string) => log.warn(`cannot accept: ${reason}; peers have to wait`);
   const onRefused = (stream: SocketStream) => {
-    void refuseClient(stream, `${REFUSED_TEXT}: ${formatPeer(stream.peer)} is not in --allow-cid`);
+    void refuseClient(stream, refusalMessage(`${formatPeer(stream.peer)} is not in --allow-cid`));
   };
 
   const listeners: [Listener, ...Listener[]] = [

@@ -12,7 +12,7 @@ import {
 } from "../../protocols/agent/frame.ts";
 import { decodeHello, type Hello } from "../../protocols/agent/hello.ts";
 import { encodeExecResponse } from "../../protocols/agent/messages.ts";
-import { REFUSED_TEXT } from "../../protocols/agent/refused.ts";
+import { refusalMessage } from "../../protocols/agent/refused.ts";
 import type { FrameConnection } from "../channel/frame-connection.ts";
 import { isProof, isToken, newNonce, proofOf } from "../channel/token-proof.ts";
 
@@ -54,7 +54,7 @@ export class RefusedClientError extends VsockboxError {
   readonly isAnswered: boolean;
 
   constructor(reason: string, isAnswered = false) {
-    super({ code: "REFUSED", operation: "accept", message: `${REFUSED_TEXT}: ${reason}` });
+    super({ code: "REFUSED", operation: "accept", message: refusalMessage(reason) });
     this.reason = reason;
     this.isAnswered = isAnswered;
   }
