@@ -1,11 +1,18 @@
 /**
  * One connected byte stream, the same over AF_VSOCK, Unix sockets and hybrid-vsock: reads with
  * backpressure, writes that wait for the kernel, half-close, abort.
+ *
+ *   runtime's callbacks (`adopt-descriptor.ts`)
+ *     data   ->  `read-buffer.ts`        unread bytes and their reader
+ *            ->  `read-backpressure.ts`  pauses the socket while many are unread
+ *     drain  ->  `write-queue.ts`        writes in order, each complete before the next
+ *
+ * States: open; input ended (the peer has half-closed); output ended (`end`); closed, after both have
+ * ended, `close`, `abort`, or a broken connection, which is then the failure of all reads and writes.
  */
-import type { Socket, SocketHandler } from "bun";
+import type { Socket } from "bun";
 import { reasonOf, VsockboxError } from "../errors.ts";
 import {
-  closeDescriptor,
   isPeerClosed,
   POLLERR,
   POLLHUP,
@@ -15,19 +22,17 @@ import {
   shutdownRead,
   shutdownWrite,
 } from "../ffi/socket.ts";
-import { formatPeer, peerOf, type Peer } from "./peer.ts";
 import { abortError, onAbort } from "./deadline.ts";
+import { formatPeer, peerOf, type Peer } from "./peer.ts";
+import { ReadBackpressure } from "./read-backpressure.ts";
+import { ReadBuffer } from "./read-buffer.ts";
+import { WriteQueue } from "./write-queue.ts";
 
-/** Reading from the kernel stops above this many unread bytes and goes on below half of it. */
-export const READ_HIGH_WATER_BYTES = 1024 * 1024;
-
-/** Interval at which a paused stream checks whether its peer has closed, in milliseconds. */
-const HANGUP_CHECK_MS = 250;
-
-const PEER_GONE = POLLRDHUP | POLLHUP | POLLERR;
+/** poll(2) events of a peer that has closed or half-closed. */
+const PEER_ENDED_EVENTS = POLLRDHUP | POLLHUP | POLLERR;
 
 /** The runtime's socket; its `fd` is missing from the types of this version. */
-type StreamSocket = Socket<SocketStream> & { readonly fd: number };
+export type StreamSocket = Socket<SocketStream> & { readonly fd: number };
 
 /** How long a finished connection waits for its peer to close, in milliseconds. */
 const LINGER_MS = 2000;
@@ -59,18 +64,11 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
   readonly #closing = Promise.withResolvers<void>();
   readonly #peerEnding = Promise.withResolvers<void>();
 
-  #chunks: Uint8Array[] = [];
-  #unreadBytes = 0;
-  #paused = false;
-  #hangupTimer: Timer | undefined;
-  #inputEnded = false;
-  #outputEnded = false;
+  readonly #input: ReadBuffer;
+  readonly #output: WriteQueue;
+  readonly #backpressure: ReadBackpressure;
   #isClosed = false;
   #failure: VsockboxError | undefined;
-  #reader: PromiseWithResolvers<void> | undefined;
-  #drain: PromiseWithResolvers<void> | undefined;
-  #writeQueue: Promise<void> = Promise.resolve();
-  #writing = false;
 
   constructor(socket: StreamSocket) {
     this.#socket = socket;
@@ -78,11 +76,33 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
     this.peer = peerOf(socket.fd);
     this.closed = this.#closing.promise;
     this.peerEnded = this.#peerEnding.promise;
+    this.#input = new ReadBuffer(() => this.#backpressure.onRead(this.#input.bytes));
+    this.#backpressure = new ReadBackpressure(
+      {
+        pause: () => socket.pause(),
+        resume: () => socket.resume(),
+        hasHungUp: () => this.#hasHungUp,
+      },
+      () => this.#peerEnding.resolve(),
+    );
+    this.#output = this.#newWriteQueue();
+  }
+
+  #newWriteQueue(): WriteQueue {
+    return new WriteQueue({
+      failure: () => this.#failure,
+      write: (bytes) => (this.#isClosed ? -1 : this.#socket.write(bytes)),
+      writeError: (message) => this.#broken("write", message),
+      onWritten: (hasWaited) => {
+        this.lastTraffic = performance.now();
+        if (hasWaited) this.lastSignOfLife = this.lastTraffic;
+      },
+    });
   }
 
   /** Counts the bytes that came in and were not read yet. */
   get unreadBytes(): number {
-    return this.#unreadBytes;
+    return this.#input.bytes;
   }
 
   /**
@@ -90,19 +110,8 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
    *
    * @throws {VsockboxError} TRANSPORT if the connection broke, after all bytes before that.
    */
-  async read(): Promise<Uint8Array | undefined> {
-    for (;;) {
-      const chunk = this.#chunks.shift();
-      if (chunk !== undefined) {
-        this.#unreadBytes -= chunk.length;
-        if (this.#paused && this.#unreadBytes <= READ_HIGH_WATER_BYTES / 2) this.#resume();
-        return chunk;
-      }
-      if (this.#failure !== undefined) throw this.#failure;
-      if (this.#inputEnded) return undefined;
-      this.#reader ??= Promise.withResolvers();
-      await this.#reader.promise;
-    }
+  read(): Promise<Uint8Array | undefined> {
+    return this.#input.next();
   }
 
   /**
@@ -128,9 +137,7 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
 
   /** Puts bytes back, so that the next read returns them first. */
   unread(bytes: Uint8Array): void {
-    if (bytes.length === 0) return;
-    this.#chunks.unshift(bytes);
-    this.#unreadBytes += bytes.length;
+    this.#input.unread(bytes);
   }
 
   async *[Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
@@ -148,53 +155,14 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
    * @throws {VsockboxError} TRANSPORT if the connection is or becomes closed.
    */
   write(bytes: Uint8Array): Promise<void> {
-    if (bytes.length === 0) return this.#writing ? this.#writeQueue : Promise.resolve();
-    if (!this.#writing && !this.#outputEnded && !this.#isClosed) {
-      const taken = this.#socket.write(bytes);
-      this.lastTraffic = performance.now();
-      if (taken === bytes.length) return Promise.resolve();
-      if (taken >= 0) return this.#enqueue(bytes.subarray(taken));
-    }
-    return this.#enqueue(bytes);
-  }
-
-  #enqueue(bytes: Uint8Array): Promise<void> {
-    this.#writing = true;
-    const mine = this.#writeQueue.then(() => this.#writeAll(bytes));
-    const settled = mine.then(
-      () => undefined,
-      () => undefined,
-    );
-    this.#writeQueue = settled;
-    void settled.then(() => {
-      if (this.#writeQueue === settled) this.#writing = false;
-    });
-    return mine;
-  }
-
-  async #writeAll(bytes: Uint8Array): Promise<void> {
-    let rest = bytes;
-    let hasWaited = false;
-    while (rest.length > 0) {
-      if (this.#failure !== undefined) throw this.#failure;
-      if (this.#outputEnded) throw this.#broken("write", "this side has ended its output already");
-      const taken = this.#isClosed ? -1 : this.#socket.write(rest);
-      if (taken < 0) throw this.#broken("write", "the connection is closed");
-      rest = rest.subarray(taken);
-      if (taken > 0) {
-        this.lastTraffic = performance.now();
-        if (hasWaited) this.lastSignOfLife = this.lastTraffic;
-      }
-      if (rest.length === 0) return;
-      this.#drain ??= Promise.withResolvers();
-      await this.#drain.promise;
-      hasWaited = true;
-    }
+    return this.#output.write(bytes);
   }
 
   /** Whether bytes, or the end of input, are in the kernel that the event loop has not delivered yet. */
   get hasUndeliveredInput(): boolean {
-    return this.#isClosed || (!this.#paused && pollDescriptor(this.fd, POLLIN, 0) !== 0);
+    return (
+      this.#isClosed || (!this.#backpressure.isPaused && pollDescriptor(this.fd, POLLIN, 0) !== 0)
+    );
   }
 
   /** Whether the peer has closed both directions; a half-closed peer still reads. */
@@ -204,30 +172,29 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
 
   /** Whether the peer has closed or half-closed, also while this side does not read. */
   get hasPeerEnded(): boolean {
-    return (
-      this.#inputEnded ||
-      this.#isClosed ||
-      (pollDescriptor(this.fd, POLLRDHUP, 0) & PEER_GONE) !== 0
-    );
+    return this.#input.isEnded || this.#isClosed || this.#hasHungUp;
+  }
+
+  get #hasHungUp(): boolean {
+    return (pollDescriptor(this.fd, POLLRDHUP, 0) & PEER_ENDED_EVENTS) !== 0;
   }
 
   /** Discards unread bytes and stops reading: the peer's writes fail with EPIPE. */
   endInput(): void {
     if (this.#isClosed) return;
     shutdownRead(this.fd);
-    this.#chunks = [];
-    this.#unreadBytes = 0;
-    this.#resume();
+    this.#input.clear();
+    this.#backpressure.resume();
     this.onEnd();
   }
 
   /** Half-closes: sends the queued bytes, then shuts down writing. */
   async end(): Promise<void> {
-    if (this.#writing) await this.#writeQueue;
-    if (this.#outputEnded || this.#isClosed) return;
-    this.#outputEnded = true;
+    if (this.#output.isBusy) await this.#output.settled;
+    if (this.#output.isEnded || this.#isClosed) return;
+    this.#output.end();
     shutdownWrite(this.fd);
-    if (this.#inputEnded) this.#socket.end();
+    if (this.#input.isEnded) this.#socket.end();
   }
 
   /**
@@ -253,7 +220,7 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
 
   /** Sends the queued bytes, then closes both directions. */
   async close(): Promise<void> {
-    if (this.#writing) await this.#writeQueue;
+    if (this.#output.isBusy) await this.#output.settled;
     if (!this.#isClosed) this.#socket.end();
     await this.closed;
   }
@@ -261,10 +228,10 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
   /** Closes at once; pending reads and writes fail with `reason`. */
   abort(reason?: VsockboxError): void {
     this.#failure ??= reason ?? this.#broken("use", "the connection was aborted", "ABORTED");
-    this.#chunks = [];
-    this.#unreadBytes = 0;
+    this.#input.clear();
+    this.#input.fail(this.#failure);
     if (!this.#isClosed) this.#socket.terminate();
-    this.#wake();
+    this.onDrain();
   }
 
   /** Aborts when the signal fires, with its reason if that is a {@link VsockboxError}. */
@@ -275,37 +242,32 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
 
   /** Called by the runtime: bytes came in. */
   onData(chunk: Uint8Array): void {
-    this.#chunks.push(chunk);
-    this.#unreadBytes += chunk.length;
     this.lastTraffic = performance.now();
     this.lastSignOfLife = this.lastTraffic;
-    if (this.#unreadBytes > READ_HIGH_WATER_BYTES && !this.#paused) this.#pause();
-    this.#wakeReader();
+    this.#input.push(chunk);
+    this.#backpressure.onReceived(this.#input.bytes);
   }
 
   /** Called by the runtime: the peer half-closed. */
   onEnd(): void {
-    this.#inputEnded = true;
     this.#peerEnding.resolve();
-    this.#wakeReader();
-    if (this.#outputEnded) this.#socket.end();
+    this.#input.end();
+    if (this.#output.isEnded) this.#socket.end();
   }
 
   /** Called by the runtime: the kernel accepts bytes again. */
   onDrain(): void {
-    const drain = this.#drain;
-    this.#drain = undefined;
-    drain?.resolve();
+    this.#output.onDrain();
   }
 
   /** Called by the runtime: the descriptor is closed, with an error if the connection broke. */
   onClose(error?: unknown): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    clearInterval(this.#hangupTimer);
+    this.#backpressure.close();
     if (error !== undefined && error !== null) this.#fail(error);
-    this.#inputEnded = true;
-    this.#wake();
+    this.#input.end();
+    this.onDrain();
     this.#peerEnding.resolve();
     this.#closing.resolve();
   }
@@ -319,74 +281,10 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
       errno: reasonOf(error).errno,
       cause: error,
     });
+    this.#input.fail(this.#failure);
   }
 
   #broken(operation: string, message: string, code: "TRANSPORT" | "ABORTED" = "TRANSPORT") {
     return new VsockboxError({ code, operation, address: formatPeer(this.peer), message });
   }
-
-  #wake(): void {
-    this.#wakeReader();
-    this.onDrain();
-  }
-
-  #wakeReader(): void {
-    const reader = this.#reader;
-    this.#reader = undefined;
-    reader?.resolve();
-  }
-
-  #pause(): void {
-    this.#paused = true;
-    this.#socket.pause();
-    // A paused socket gets no event when its peer closes, so poll it.
-    this.#hangupTimer = setInterval(() => {
-      if ((pollDescriptor(this.fd, POLLRDHUP, 0) & PEER_GONE) !== 0) this.#peerEnding.resolve();
-    }, HANGUP_CHECK_MS);
-    this.#hangupTimer.unref();
-  }
-
-  #resume(): void {
-    this.#paused = false;
-    clearInterval(this.#hangupTimer);
-    if (!this.#isClosed) this.#socket.resume();
-  }
-}
-
-/** Returns the runtime's callbacks, which call the {@link SocketStream} of each socket. */
-export function socketHandler(
-  onOpen: (stream: SocketStream) => void,
-): SocketHandler<SocketStream, "buffer"> {
-  return {
-    binaryType: "buffer",
-    open(socket) {
-      const stream = new SocketStream(socket as StreamSocket);
-      socket.data = stream;
-      onOpen(stream);
-    },
-    data: (socket, chunk) => socket.data.onData(chunk),
-    end: (socket) => socket.data.onEnd(),
-    drain: (socket) => socket.data.onDrain(),
-    close: (socket, error) => socket.data?.onClose(error),
-    error: (socket, error) => socket.data?.onClose(error),
-  };
-}
-
-/**
- * Makes a stream of a connected, non-blocking descriptor, which the stream owns from then on.
- *
- * A descriptor whose connect is still pending must not be handed over: the runtime reports a
- * refusal as an ordinary close, or not at all.
- */
-export async function adoptDescriptor(fd: number): Promise<SocketStream> {
-  const opened = Promise.withResolvers<SocketStream>();
-  try {
-    // `fd` and `allowHalfOpen` together are missing from the types of this version.
-    const options = { fd, allowHalfOpen: true, socket: socketHandler(opened.resolve) };
-    await Bun.connect(options as unknown as Parameters<typeof Bun.connect<SocketStream>>[0]);
-  } catch (thrown) {
-    closeDescriptor(fd);
-    throw thrown;
-  }
-  return opened.promise;
 }

@@ -28,7 +28,8 @@ import { ANY, formatAddress, type SocketAddress } from "./address.ts";
 import { abortError, backoffDelay, delay, withDeadline, type Backoff } from "../io/deadline.ts";
 import { assertTrustedOwner, type SocketOwners } from "./socket-owner.ts";
 import { WrongServiceError } from "./wrong-service.ts";
-import { adoptDescriptor, type SocketStream } from "../io/stream.ts";
+import { adoptDescriptor } from "../io/adopt-descriptor.ts";
+import type { SocketStream } from "../io/stream.ts";
 
 /** Default limit of a connect with its handshake, in milliseconds. */
 export const DEFAULT_CONNECT_TIMEOUT_MS = 10_000;

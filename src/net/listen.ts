@@ -21,7 +21,8 @@ import { AcceptLoop } from "./accept-loop.ts";
 import { boundTo, type Peer, peerOf } from "../io/peer.ts";
 import { RefusedPool } from "./refused-pool.ts";
 import { applyAccess, type SocketAccess } from "./socket-access.ts";
-import { adoptDescriptor, type SocketStream } from "../io/stream.ts";
+import { adoptDescriptor } from "../io/adopt-descriptor.ts";
+import type { SocketStream } from "../io/stream.ts";
 
 /** Options of {@link listen}. */
 export interface ListenOptions {

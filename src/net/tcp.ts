@@ -3,7 +3,8 @@ import { reasonOf, VsockboxError } from "../errors.ts";
 import { duplicateDescriptor, setOption } from "../ffi/socket.ts";
 import { AcceptLoop } from "./accept-loop.ts";
 import { formatHostPort } from "../text/endpoint.ts";
-import { adoptDescriptor, socketHandler, type SocketStream } from "../io/stream.ts";
+import { adoptDescriptor, socketHandler } from "../io/adopt-descriptor.ts";
+import type { SocketStream } from "../io/stream.ts";
 
 /** tcp(7), netinet/tcp.h: small writes are sent at once. */
 const IPPROTO_TCP = 6;

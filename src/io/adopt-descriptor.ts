@@ -1,0 +1,42 @@
+/** Makes streams of descriptors, and connects the runtime's callbacks with them. */
+import type { SocketHandler } from "bun";
+import { closeDescriptor } from "../ffi/socket.ts";
+import { SocketStream, type StreamSocket } from "./stream.ts";
+
+/** Returns the runtime's callbacks, which call the {@link SocketStream} of each socket. */
+export function socketHandler(
+  onOpen: (stream: SocketStream) => void,
+): SocketHandler<SocketStream, "buffer"> {
+  return {
+    binaryType: "buffer",
+    open(socket) {
+      const stream = new SocketStream(socket as StreamSocket);
+      socket.data = stream;
+      onOpen(stream);
+    },
+    data: (socket, chunk) => socket.data.onData(chunk),
+    end: (socket) => socket.data.onEnd(),
+    drain: (socket) => socket.data.onDrain(),
+    close: (socket, error) => socket.data?.onClose(error),
+    error: (socket, error) => socket.data?.onClose(error),
+  };
+}
+
+/**
+ * Makes a stream of a connected, non-blocking descriptor, which the stream owns from then on.
+ *
+ * A descriptor whose connect is still pending must not be handed over: the runtime reports a
+ * refusal as an ordinary close, or not at all.
+ */
+export async function adoptDescriptor(fd: number): Promise<SocketStream> {
+  const opened = Promise.withResolvers<SocketStream>();
+  try {
+    // `fd` and `allowHalfOpen` together are missing from the types of this version.
+    const options = { fd, allowHalfOpen: true, socket: socketHandler(opened.resolve) };
+    await Bun.connect(options as unknown as Parameters<typeof Bun.connect<SocketStream>>[0]);
+  } catch (thrown) {
+    closeDescriptor(fd);
+    throw thrown;
+  }
+  return opened.promise;
+}

@@ -1,0 +1,85 @@
+/** Received bytes of a stream that have not been read, and the reader that waits for them. */
+import type { VsockboxError } from "../errors.ts";
+
+/** A queue of chunks with an end or a failure after them; it has one reader. */
+export class ReadBuffer {
+  readonly #onRead: () => void;
+  #chunks: Uint8Array[] = [];
+  #bytes = 0;
+  #isEnded = false;
+  #failure: VsockboxError | undefined;
+  #reader: PromiseWithResolvers<void> | undefined;
+
+  /** @param onRead called after each chunk that the reader has got. */
+  constructor(onRead: () => void) {
+    this.#onRead = onRead;
+  }
+
+  /** Number of unread bytes. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Whether the input has ended; unread bytes may precede the end. */
+  get isEnded(): boolean {
+    return this.#isEnded;
+  }
+
+  /**
+   * Returns the next chunk, or undefined at the end.
+   *
+   * @throws {VsockboxError} the failure, after all chunks before it.
+   */
+  async next(): Promise<Uint8Array | undefined> {
+    for (;;) {
+      const chunk = this.#chunks.shift();
+      if (chunk !== undefined) {
+        this.#bytes -= chunk.length;
+        this.#onRead();
+        return chunk;
+      }
+      if (this.#failure !== undefined) throw this.#failure;
+      if (this.#isEnded) return undefined;
+      this.#reader ??= Promise.withResolvers();
+      await this.#reader.promise;
+    }
+  }
+
+  /** Appends received bytes. */
+  push(chunk: Uint8Array): void {
+    this.#chunks.push(chunk);
+    this.#bytes += chunk.length;
+    this.#wake();
+  }
+
+  /** Puts bytes back, so that {@link next} returns them first. */
+  unread(bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
+    this.#chunks.unshift(bytes);
+    this.#bytes += bytes.length;
+  }
+
+  /** Drops all unread bytes. */
+  clear(): void {
+    this.#chunks = [];
+    this.#bytes = 0;
+  }
+
+  /** Marks the end of the input. */
+  end(): void {
+    this.#isEnded = true;
+    this.#wake();
+  }
+
+  /** Fails all reads that follow the unread bytes; the first failure is kept. */
+  fail(failure: VsockboxError): void {
+    this.#failure ??= failure;
+    this.#wake();
+  }
+
+  #wake(): void {
+    const reader = this.#reader;
+    this.#reader = undefined;
+    reader?.resolve();
+  }
+}
