@@ -136,6 +136,79 @@ describe("exec -t", () => {
   });
 });
 
+describe("the modes of a full-screen program", () => {
+  const ON = "\u001B[?1049h\u001B[?2004h\u001B[?1000;1006h\u001B[?1h\u001B[?25l";
+  const OFF = [
+    ...["\u001B[?1000l", "\u001B[?1006l", "\u001B[?2004l"],
+    ...["\u001B[?1l", "\u001B[?1049l", "\u001B[?25h"],
+  ].join("");
+  const line = `printf '$ \\033[?1049h\\033[?2004h\\033[?1000;1006h\\033[?1h\\033[?25l\\033[Hbegun'`;
+
+  /** Starts the program, has `end` end the session, and returns what is shown after that. */
+  async function shownAfter(
+    words: readonly string[],
+    end: (run: Bun.Subprocess, terminal: OwnTerminal) => unknown,
+  ): Promise<string> {
+    await using terminal = new OwnTerminal();
+    const run = terminal.run(words);
+    await terminal.shows(`$ ${ON}\u001B[Hbegun`);
+    await end(run, terminal);
+    await terminal.exited(run);
+    return terminal.text.slice(terminal.text.indexOf("begun") + "begun".length);
+  }
+
+  const waiting = ["sh", "-c", `${line}; exec sleep 1000`];
+
+  test("are reset if the agent is killed, and the error has its own line", async () => {
+    await using own = await TestAgent.start();
+    const shown = await shownAfter(["exec", "-t", own.address, "--", ...waiting], () =>
+      own.running.process.kill("SIGKILL"),
+    );
+    expect(shown.startsWith(`${OFF}\r\nvsockbox: `)).toBe(true);
+  });
+
+  test("are reset if the user leaves", async () => {
+    const words = ["exec", "-t", agent.address, "--", ...waiting];
+    const shown = await shownAfter(words, (_run, terminal) => terminal.type("~."));
+    expect(shown).toBe(`${OFF}\r\nvsockbox: connection closed\r\n`);
+  });
+
+  test("are reset if a signal ends the client", async () => {
+    const words = ["exec", "-t", agent.address, "--", ...waiting];
+    const shown = await shownAfter(words, (run) => run.kill("SIGTERM"));
+    expect(shown).toBe(`${OFF}\r\nvsockbox: connection closed\r\n`);
+  });
+
+  test("are reset if the user leaves a session with attach", async () => {
+    const start = ["exec", "-d", "-t", "-i", agent.address, "--", ...waiting];
+    await using own = new OwnTerminal();
+    expect(await own.exited(own.run(start))).toBe(0);
+    const id = own.text.trim();
+    const shown = await shownAfter(["attach", agent.address, id], (_run, terminal) =>
+      terminal.type("~."),
+    );
+    expect(shown.startsWith(`${OFF}\r\nvsockbox: detached`)).toBe(true);
+    await vsockbox(["kill", agent.address, id]);
+  });
+
+  test("are left alone if the program ends by itself", async () => {
+    const words = ["exec", "-t", agent.address, "--", "sh", "-c", `${line}; read key; exit 3`];
+    expect(await shownAfter(words, (_run, terminal) => terminal.type("\r"))).toBe("\r\n");
+  });
+
+  test("are not reset in a file", async () => {
+    await using terminal = new OwnTerminal();
+    const file = folder.file("modes");
+    const words = ["exec", "-t", agent.address, "--", ...waiting];
+    const run = terminal.run(words, Bun.file(file));
+    await eventually("it has begun", () => readFileSync(file, "utf8").includes("begun"));
+    run.kill("SIGTERM");
+    await terminal.exited(run);
+    expect(readFileSync(file, "utf8").endsWith("begun")).toBe(true);
+    expect(terminal.text).toBe("vsockbox: connection closed\r\n");
+  });
+});
+
 describe("shell", () => {
   const ask = 'echo "$0|$PWD|$HOME|$SHELL|$USER|$LOGNAME|"; exit 7\r';
 

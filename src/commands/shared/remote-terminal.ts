@@ -1,4 +1,5 @@
 /** A command in the guest on this terminal, for `exec --tty`, `shell` and `attach`. */
+import { writeSync } from "node:fs";
 import type { CommandToRun } from "../../agent/client/remote-command.ts";
 import type { RemoteProcess } from "../../agent/client/remote-process.ts";
 import { startCommand } from "../../agent/client/start-command.ts";
@@ -13,6 +14,7 @@ import {
 import { onEndingSignal, statusOfSignal, TERMINAL_ENDING_SIGNALS } from "../../process/signals.ts";
 import { StandardOutput } from "../../io/stdio.ts";
 import { ESCAPE_HELP, EscapeFilter } from "../../protocols/terminal/escape.ts";
+import { ScreenModes } from "../../protocols/terminal/screen-modes.ts";
 import { say, sayBlock } from "../../ui/report.ts";
 import type { AgentTarget } from "./target.ts";
 
@@ -97,17 +99,42 @@ export async function joinTerminal(
     (signal) => leave(statusOfSignal(signal)),
     TERMINAL_ENDING_SIGNALS,
   );
+  const screen = new ScreenModes();
+  const restore = () => restoreScreen(screen);
   try {
     using terminal = new RawTerminal();
+    // A second signal ends the process without the end of this function.
+    process.once("exit", restore);
     terminal.onResize((size) => void remote.resize(size).catch(() => undefined));
     void sendKeys(terminal, remote, () => leave(leftStatus), leave).catch(() => undefined);
     const output = new StandardOutput(1);
-    return await remote.run((bytes) => output.write(bytes));
+    return await remote.run((bytes) => {
+      screen.push(bytes);
+      return output.write(bytes);
+    });
   } catch (thrown) {
+    restore();
     if (left === undefined) throw thrown;
-    sayBlock("");
     say(`vsockbox: ${leftMessage}`);
     return left;
+  } finally {
+    process.off("exit", restore);
+  }
+}
+
+/**
+ * Resets the modes that a program in the guest has left on, and begins a new line for the message that
+ * follows. Programs that end by themselves have done so.
+ */
+function restoreScreen(screen: ScreenModes): void {
+  if (!process.stdout.isTTY) return;
+  const resets = screen.reset();
+  const text = screen.isAtLineStart ? resets : `${resets}\n`;
+  try {
+    // One attempt: a terminal that accepts nothing must not hold up the end.
+    if (text !== "") writeSync(1, text);
+  } catch {
+    // The terminal has been hung up, or is stopped.
   }
 }
 
