@@ -89,6 +89,20 @@ describe("logs", () => {
 });
 
 describe("attach", () => {
+  test("passes its input and the end of it on, as exec does", async () => {
+    const id = await detach(["-i"], ["sh", "-c", "cat; echo end; exit 3"]);
+    const joined = await vsockbox(["attach", agent.address, id], { stdin: "typed\n" });
+    expect(joined).toEqual({ status: 3, stdout: "typed\nend\n", stderr: "" });
+  });
+
+  test("-n leaves the session's input open", async () => {
+    const id = await detach(["-i"], ["cat"]);
+    await using left = new Running(["attach", "-n", agent.address, id]);
+    left.process.stdin.end();
+    const joined = await vsockbox(["attach", agent.address, id], { stdin: "typed\n" });
+    expect(joined).toMatchObject({ status: 0, stdout: "typed\n" });
+  });
+
   test("joins input and output; leaving does not end it", async () => {
     const id = await detach(["-i"], ["cat"]);
     const first = new Running(["attach", agent.address, id]);

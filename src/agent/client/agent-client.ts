@@ -75,6 +75,8 @@ export interface AttachOptions {
   follow?: boolean;
   /** Offset of the first byte of output; undefined: the oldest one that is kept. */
   offset?: number | undefined;
+  /** Passes the end of this side's input on; without it the session's input stays open. */
+  halfClose?: boolean;
   /** New size of its terminal. */
   tty?: TerminalSize;
 }
@@ -210,8 +212,8 @@ export class AgentClient implements ChannelOpener, AsyncDisposable {
 
   /** Attaches to a detached session, or reads its output. */
   attach(id: string, options: AttachOptions): RemoteCommand {
-    const { logs = false, follow = false, offset, tty } = options;
-    const channel = this.open({ op: logs ? "logs" : "attach", id, follow, offset, tty });
+    const { logs = false, follow = false, halfClose = false, offset, tty } = options;
+    const channel = this.open({ op: logs ? "logs" : "attach", id, follow, halfClose, offset, tty });
     return new RemoteCommand({ channel, sent: undefined, input: !logs, close: () => this.close() });
   }
 

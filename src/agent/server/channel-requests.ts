@@ -175,7 +175,7 @@ export class ChannelRequests {
     if (joined) {
       channel.onControl = (value) => command.control(decodeExecControl(value));
       if (request.tty !== undefined) command.control({ kind: "resize", size: request.tty });
-      void feed(channel, command, true, false);
+      void feed(channel, command, true, request.halfClose);
     }
     // Without this the loop would wait at the end of the log for a peer that has closed the channel.
     void channel.peerClosed.then(() => log.wake());

@@ -1,6 +1,7 @@
 /** `vsockbox attach`: joins a detached session. */
 import { AgentClient } from "../../agent/client/agent-client.ts";
 import type { RemoteCommand } from "../../agent/client/remote-command.ts";
+import { feedInput } from "../../agent/client/remote-process.ts";
 import { VsockboxError } from "../../errors.ts";
 import { onEndingSignal } from "../../process/signals.ts";
 import { standardInput, StandardOutput } from "../../io/stdio.ts";
@@ -29,7 +30,10 @@ export const command = defineCommand({
     ...targetArgument,
     id: operand(word("ID"), { summary: "Id or name of the session, as `vsockbox ps` shows it" }),
     ...offsetArgument,
-    noStdin: flag({ short: "n", summary: "Do not read standard input" }),
+    noStdin: flag({
+      short: "n",
+      summary: "Read no standard input, and leave the session's input open",
+    }),
     ...agentArguments,
   },
   examples: [
@@ -47,6 +51,7 @@ export const command = defineCommand({
     if (isTerminal) assertTerminal();
     const remote = client.attach(id, {
       offset: args.offset,
+      halfClose: !isTerminal && !args.noStdin,
       ...(isTerminal ? { tty: terminalSize() } : {}),
     });
     if (isTerminal) return await joinTerminal(asTerminal(remote), 0, `detached; ${id} goes on`);
@@ -70,7 +75,7 @@ async function joinPipes(remote: RemoteCommand, id: string, noInput: boolean): P
     left = true;
     remote.leave(new VsockboxError({ code: "ABORTED", operation: "attach", message: "left" }));
   });
-  if (!noInput) void send(remote).catch(() => undefined);
+  if (!noInput) void feedInput(remote, standardInput());
   try {
     await printOutput(remote);
     return (await remote.exited).exitCode & 0xff;
@@ -79,10 +84,6 @@ async function joinPipes(remote: RemoteCommand, id: string, noInput: boolean): P
     say(`vsockbox: detached; ${id} goes on`);
     return 0;
   }
-}
-
-async function send(remote: RemoteCommand): Promise<void> {
-  for await (const chunk of standardInput()) await remote.write(chunk);
 }
 
 /** Prints a session's output to this process's own, and says where some of it is lost. */

@@ -20,6 +20,8 @@ export interface AttachOperation {
   offset: number | undefined;
   /** `logs`: continue with future output. */
   follow: boolean;
+  /** `attach`: the End of the client's input ends the session's input. */
+  halfClose: boolean;
   /** `attach`: the size of the terminal that joins. */
   tty: TerminalSize | undefined;
 }
@@ -142,6 +144,7 @@ export function decodeChannelRequest(object: JsonObject): ChannelRequest {
         id: required(what, object, "id"),
         offset: readInteger(what, object, "offset", Number.MAX_SAFE_INTEGER),
         follow: readFlag(what, object, "follow"),
+        halfClose: readFlag(what, object, "halfClose"),
         tty: readSize(what, object),
       };
     case "kill":

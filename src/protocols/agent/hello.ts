@@ -44,6 +44,8 @@ export const FEATURES = [
   "argv",
   "terminal-modes",
   HOME_FEATURE,
+  // Attach passes the end of input on, if the client asks for it.
+  "attach-half-close",
 ] as const;
 
 /** The Hello of either side. */
