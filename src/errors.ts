@@ -79,6 +79,14 @@ export class VsockboxError extends Error {
     return EXIT_STATUS[this.code];
   }
 
+  /** Returns the same error with another hint. */
+  withHint(hint: string): VsockboxError {
+    const { code, operation, address, errno } = this;
+    const error = new VsockboxError({ code, operation, address, errno, hint, cause: this });
+    error.message = this.message;
+    return error;
+  }
+
   /** Returns the fields as plain data, for `--json`. */
   toJSON(): Record<string, unknown> {
     return {

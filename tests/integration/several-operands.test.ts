@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { COMMANDS } from "../../src/commands/index.ts";
-import { eventually, TemporaryFolder, TestAgent, vsockbox } from "../support/binary.ts";
+import { eventually, TemporaryFolder, TestAgent, shell, vsockbox } from "../support/binary.ts";
 
 let agent: TestAgent;
 let folder: TemporaryFolder;
@@ -205,5 +205,43 @@ describe("odd operands", () => {
       expect([64, 73, 74]).toContain(status);
       expect(stderr).not.toMatch(/defect|\/proc\/self\/fd/);
     }
+  });
+});
+
+describe("an operand whose guest is unknown", () => {
+  const line = (words: string) => `cd "$D" && vsockbox ${words}`;
+  const run = (words: string) =>
+    shell(line(words), {
+      env: { A: agent.address, D: folder.file("local"), HOME: folder.file("") },
+    });
+  beforeAll(() => {
+    mkdirSync(folder.file("local/full"), { recursive: true });
+    for (const name of ["1star", "a b", "co:lon"]) writeFileSync(folder.file(`local/${name}`), "x");
+  });
+
+  test("ends cp before anything is copied, with a hint at the local file", async () => {
+    const { status, stderr } = await run('cp -q *star "a b" co:lon "$A:$D/full/"');
+    expect(status).toBe(78);
+    expect(stderr).toContain('"co": there is no such profile');
+    expect(stderr).toContain("hint: for the local file of that name write ./co:lon\n");
+    expect(readdirSync(folder.file("local/full"))).toEqual([]);
+    expect((await run('cp -q *star "a b" ./co:lon "$A:$D/full/"')).status).toBe(0);
+    expect(readdirSync(folder.file("local/full"))).toHaveLength(3);
+  });
+
+  test.each(["cat", "ls", "stat", "rm", "mkdir"])(
+    "ends %s before anything is done",
+    async (name) => {
+      const { status, stdout, stderr } = await run(`${name} "$A:$D/a b" co:lon`);
+      expect({ status, stdout }).toEqual({ status: 78, stdout: "" });
+      expect(stderr).toContain(
+        "hint: co:lon is a local file; this command is for files in guests\n",
+      );
+      expect(existsSync(folder.file("local/a b"))).toBe(true);
+    },
+  );
+
+  test("without a local file has the hint of the profiles", async () => {
+    expect((await run('cat "$A:$D/a b" none:x')).stderr).not.toContain("local file");
   });
 });

@@ -14,6 +14,18 @@ describe("VsockboxError", () => {
     expect(error.exitStatus).toBe(69);
   });
 
+  test("keeps everything but the hint with another hint", () => {
+    const details = {
+      code: "CONFIG",
+      operation: "look up",
+      address: "x",
+      errno: "ENOENT",
+    } as const;
+    const error = new VsockboxError({ ...details, message: "there is none", hint: "old" });
+    expect(error.withHint("new").toJSON()).toEqual({ ...error.toJSON(), hint: "new" });
+    expect(error.hint).toBe("old");
+  });
+
   test("has the exit statuses of the design", () => {
     expect(EXIT_STATUS).toEqual({
       USAGE: 64,

@@ -7,7 +7,7 @@ import { ProgressLine } from "../../ui/progress.ts";
 import { printJson, say } from "../../ui/report.ts";
 import { copyArguments } from "./copy-arguments.ts";
 import { CopyJob } from "./copy-job.ts";
-import { parseOperand } from "../shared/target.ts";
+import { checkTargets, parseOperand } from "../shared/target.ts";
 import { reportTransfer, withResumeHint } from "../shared/transfer-report.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
 
@@ -47,7 +47,9 @@ export const command = defineCommand({
         hint: "vsockbox cp SRC... DST, as in `vsockbox cp app.tar 3:/tmp/`",
       });
     }
-    const operands = rawWords(words).map(parseOperand);
+    const raw = rawWords(words);
+    checkTargets(raw, true);
+    const operands = raw.map(parseOperand);
     const interrupt = new AbortController();
     let status: number | undefined;
     using _signals = onEndingSignal((signal) => {

@@ -4,8 +4,8 @@ import { resolveHome } from "../../agent/client/home-path.ts";
 import { rawWords } from "../../process/raw-arguments.ts";
 import type { jsonArgument } from "../shared/connect-options.ts";
 import { AgentClients, forEachOperand } from "../shared/operands.ts";
-import { type AgentValues, remoteOperand } from "../shared/target.ts";
-import { operands, type ArgumentValues } from "../../ui/argument.ts";
+import { type AgentValues, checkTargets, remoteOperand } from "../shared/target.ts";
+import { type ArgumentValues, operands } from "../../ui/argument.ts";
 import { word } from "../../ui/value-kind.ts";
 
 /** A path in a guest, and how the user wrote it. */
@@ -18,10 +18,12 @@ export interface RemotePath {
 /**
  * The paths of the positional `paths`.
  *
- * @throws {VsockboxError} USAGE for one that names no guest.
+ * @throws {VsockboxError} USAGE for one that names no guest; as `checkTargets`.
  */
 export function remotePaths(command: string, words: readonly string[]): RemotePath[] {
-  return rawWords(words).map((bytes, index) => {
+  const raw = rawWords(words);
+  checkTargets(raw, false);
+  return raw.map((bytes, index) => {
     const { target, path } = remoteOperand(command, bytes);
     return { target, path, shown: words[index] ?? "" };
   });

@@ -7,7 +7,7 @@ import { rawWords } from "../../process/raw-arguments.ts";
 import { field } from "../../protocols/agent/json-fields.ts";
 import { readAddress } from "../shared/address-kind.ts";
 import { forEachOperand } from "../shared/operands.ts";
-import { agentArguments, agentTarget, remoteOperand } from "../shared/target.ts";
+import { agentArguments, agentTarget, checkTargets, remoteOperand } from "../shared/target.ts";
 import { flag, operands } from "../../ui/argument.ts";
 import { word } from "../../ui/value-kind.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
@@ -28,7 +28,9 @@ export const command = defineCommand({
     { command: "vsockbox mv 3:/srv/app.new 3:/srv/app", explanation: "Replaces a file atomically" },
   ],
   async run(args) {
-    const paths = rawWords(args.paths).map((bytes) => remoteOperand("mv", bytes));
+    const raw = rawWords(args.paths);
+    checkTargets(raw, false);
+    const paths = raw.map((bytes) => remoteOperand("mv", bytes));
     const to = paths.at(-1);
     const sources = paths.slice(0, -1);
     if (to === undefined || sources.length === 0) {

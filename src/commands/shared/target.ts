@@ -1,12 +1,14 @@
 /** The agents that commands talk to: addresses with their tokens, and paths in their guests. */
+import { existsSync } from "node:fs";
 import type { AgentDialOptions } from "../../agent/client/handshake.ts";
 import { DEFAULT_KEEPALIVE_MS, KEEPALIVE_MISSES } from "../../agent/channel/peer-liveness.ts";
 import { EXEC_PORT } from "../../agent/ports.ts";
 import { profileOf } from "../../config/profiles.ts";
 import { readToken } from "../../config/token.ts";
 import { VsockboxError } from "../../errors.ts";
+import { showPath } from "../../files/bytes-path.ts";
 import { formatAddress, type SocketAddress, withDefaultPort } from "../../net/address.ts";
-import { ADDRESS, type WrittenAddress } from "./address-kind.ts";
+import { ADDRESS, type WrittenAddress, readAddress } from "./address-kind.ts";
 import { CONNECTION, dialArguments, dialOptions } from "./connect-options.ts";
 import { flag, option, type ArgumentValues, operand } from "../../ui/argument.ts";
 import { FILE_OR_NONE, DURATION } from "../../ui/value-kind.ts";
@@ -146,4 +148,29 @@ export function remoteOperand(command: string, word: Uint8Array): Operand & { ki
     message: "it names no guest",
     hint: `write TARGET:PATH, as in \`vsockbox ${command} 3:/etc/hosts\``,
   });
+}
+
+/**
+ * Reads the addresses of all operands, so that a mistake in one is found before anything is done.
+ *
+ * @param words operands as bytes; those that are local paths are skipped.
+ * @param isLocalAllowed whether the command accepts local paths too.
+ * @throws {VsockboxError} USAGE, CONFIG, with a hint if a local file has the operand's name.
+ */
+export function checkTargets(words: readonly Uint8Array[], isLocalAllowed: boolean): void {
+  for (const bytes of words) {
+    const parsed = parseOperand(bytes);
+    if (parsed.kind !== "remote") continue;
+    try {
+      readAddress(parsed.target);
+    } catch (thrown) {
+      if (!(thrown instanceof VsockboxError) || !existsSync(Buffer.from(bytes))) throw thrown;
+      const shown = showPath(bytes);
+      throw thrown.withHint(
+        isLocalAllowed
+          ? `for the local file of that name write ./${shown}`
+          : `${shown} is a local file; this command is for files in guests`,
+      );
+    }
+  }
 }
