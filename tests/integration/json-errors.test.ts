@@ -20,8 +20,8 @@ const events = (stdout: string) =>
 
 describe("an error is printed once as JSON by", () => {
   test.each([
-    ["kill --json $A none", "UNAVAILABLE"],
-    ["logs --json $A none", "UNAVAILABLE"],
+    ["kill --json $A none", "CONFIG"],
+    ["logs --json $A none", "CONFIG"],
     ["stat --json $A:/none", "IO"],
     ["ls --json $A:/none", "IO"],
     ["rm --json $A:/none/none", "IO"],
