@@ -1,4 +1,5 @@
 /** The router: the first word picks a command, which is loaded only then. */
+import { runCommand, type SubCommandsDef } from "citty";
 import { VsockboxError } from "./errors.ts";
 import { GROUP_GUARD_WORD } from "./process/group-guard-word.ts";
 import { RUN_AS_WORD } from "./process/run-as-word.ts";
@@ -58,9 +59,28 @@ async function load(name: string) {
   });
 }
 
+/** Routes to the command of this name, or to the one that its first word stands for. */
 async function run(name: string, words: readonly string[]): Promise<number> {
   const inner = subCommand(name, words[0]);
   if (inner !== undefined) return run(inner, words.slice(1));
+  await load(name);
+  let status = 0;
+  const subCommands: SubCommandsDef = Object.fromEntries(
+    COMMANDS.map(({ name: known }) => [
+      known,
+      {
+        run: async () => {
+          status = await runLoaded(known, words);
+        },
+      },
+    ]),
+  );
+  // citty picks the command; its words have a parser of their own, which is strict.
+  await runCommand({ subCommands }, { rawArgs: [name] });
+  return status;
+}
+
+async function runLoaded(name: string, words: readonly string[]): Promise<number> {
   const command = await load(name);
   if (asksFor(command, words, "--help", "-h")) return help(name);
   if (isServer(name)) surviveEndingSignals();

@@ -222,7 +222,7 @@ describe("every command", () => {
   test.each(commands)("$name reads a word after -- as an operand", async ({ load }) => {
     const { command } = await load();
     const given = operandsOf(command.args);
-    const words = given.map((_, index) => `unix:--w${index}`);
+    const words = given.map(([, { choices }], index) => choices?.[0] ?? `unix:--w${index}`);
     const line = Object.entries(command.args).find(([, { type }]) => type === "command-line");
     const rest = line === undefined ? [] : ["--rest", "-x", "--"];
     const values = ["-o", "x"].filter(() => command.args["output"]?.isRequired === true);
