@@ -12,6 +12,7 @@ const NAMES: Readonly<Record<Service, string>> = {
   http: "a web server",
   tls: "a TLS server",
   text: "a service that sends text",
+  echo: "an echo service",
 };
 
 /** A service that has been recognised, but is not the one that was meant. */
@@ -22,7 +23,7 @@ export class WrongServiceError extends VsockboxError {
   /** The expected service. */
   readonly expected: Service;
 
-  constructor(target: SocketAddress, service: Service, expected: Service, cause: unknown) {
+  constructor(target: SocketAddress, service: Service, expected: Service, cause?: unknown) {
     super({
       code: "BAD_DATA",
       operation: "connect",

@@ -8,8 +8,9 @@
  * - `hybrid`: the `OK <n>` of a hybrid-vsock handshake
  * - `ssh`, `http`, `tls`: the first bytes of these servers
  * - `text`: printable text of another kind, such as the commands of a guest-exec host
+ * - `echo`: the bytes that were sent to it, which only their sender recognises
  */
-export type Service = "agent" | "vsock-shell" | "hybrid" | "ssh" | "http" | "tls" | "text";
+export type Service = "agent" | "vsock-shell" | "hybrid" | "ssh" | "http" | "tls" | "text" | "echo";
 
 /** Bytes that decide; more need not be kept. */
 export const RECOGNISED_BYTES = 32;

@@ -70,6 +70,7 @@ export const HELLOS: readonly Record<string, unknown>[] = [
   { protocol: 1, version: "vsockbox 0.1.0", features: ["channels", "exec"], window: 2_097_152 },
   { protocol: 1, version: "x", features: [], window: 524_288, token: "secret" },
   { protocol: 1, window: 524_288, nonce: SECRET, proof: SECRET },
+  { protocol: 1, window: 524_288, connection_id: "AAECAwQFBgcICQoLDA0ODw==" },
   {},
 ];
 

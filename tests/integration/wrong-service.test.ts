@@ -1,5 +1,6 @@
 /** A command at the address of a service of another kind: the hint leads to the right one. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { Running, TemporaryFolder, TestAgent, vsockbox } from "../support/binary.ts";
 
@@ -108,6 +109,69 @@ const CONNECTING: [string, (target: string, directory: string) => string[]][] = 
     },
   ],
 ];
+
+describe("an echo service", () => {
+  /** Sends everything back, in pieces of at most `pieceBytes`; collects it in `seen`. */
+  async function echo(name: string, seen: Buffer[], pieceBytes = Infinity): Promise<string> {
+    const path = folder.file(name);
+    const server = createServer((socket) => {
+      socket.on("error", () => undefined);
+      socket.on("data", (chunk: Buffer) => {
+        seen.push(chunk);
+        for (let at = 0; at < chunk.length; at += pieceBytes) {
+          socket.write(chunk.subarray(at, at + Math.min(pieceBytes, chunk.length)));
+        }
+      });
+    });
+    servers.push(server);
+    await new Promise<void>((resolve) => server.listen(path, resolve));
+    return `unix:${path}`;
+  }
+
+  const expectKnown = ({ status, stderr }: { status: number; stderr: string }, target: string) => {
+    expect({ status, stderr }).toMatchObject({ status: 65 });
+    expect(stderr).toContain("an echo service answers there, not a vsockbox agent");
+    expect(stderr).toContain(`hint: \`vsockbox connect ${target}\``);
+  };
+
+  test.each(CONNECTING.filter(([name]) => !name.startsWith("shell-client")))(
+    "is not an agent for %s",
+    async (name, words) => {
+      const target = await echo(`echo ${name}`, []);
+      expectKnown(await vsockbox(words(target, folder.path)), target);
+    },
+  );
+
+  test("is recognised although its answer comes in pieces", async () => {
+    const target = await echo("pieces", [], 100);
+    expectKnown(await vsockbox(["wait", "--timeout", "2", target]), target);
+    expectKnown(await vsockbox(["ping", target]), target);
+  });
+
+  test("is recognised if it is cat(1) for each connection", async () => {
+    await using listener = new Running(["listen", `unix:${folder.file("cat")}`, "--exec", "cat"]);
+    await listener.says("listening on");
+    const target = `unix:${folder.file("cat")}`;
+    expectKnown(await vsockbox(["ping", target]), target);
+  });
+
+  test("is never sent the token, not even with --allow-clear-token", async () => {
+    const token = "a-token-of-enough-characters";
+    const file = folder.file("token");
+    writeFileSync(file, `${token}\n`, { mode: 0o600 });
+    const seen: Buffer[] = [];
+    const target = await echo("echo-token", seen);
+    for (const more of [[], ["--allow-clear-token"]]) {
+      const words = ["--token-file", file, ...more];
+      expectKnown(await vsockbox(["ping", target, ...words]), target);
+      expectKnown(await vsockbox(["exec", target, ...words, "--", "true"]), target);
+    }
+    const text = Buffer.concat(seen).toString("latin1");
+    expect(text).toContain("connection_id");
+    expect(text).not.toContain(token);
+    expect(text).not.toContain('"proof"');
+  });
+});
 
 describe("the plain address of a hybrid socket", () => {
   test.each(CONNECTING)("leads %s to the hybrid one", async (_name, words) => {

@@ -1,5 +1,5 @@
 /** The host's side of the handshake: Hello, and the proofs that both sides know the token. */
-import { ownHelloFrame } from "../channel/own-hello.ts";
+import { clientHello, helloFrame } from "../channel/own-hello.ts";
 import { VsockboxError } from "../../errors.ts";
 import {
   formatAddress,
@@ -20,7 +20,7 @@ import {
   FrameType,
   MAX_UNAUTHENTICATED_FRAME_BYTES,
 } from "../../protocols/agent/frame.ts";
-import { decodeHello, type Hello } from "../../protocols/agent/hello.ts";
+import { decodeHello, type Hello, isEcho } from "../../protocols/agent/hello.ts";
 import { readRefusal, type Refusal, type RefusalKind } from "../../protocols/agent/refused.ts";
 import { recogniseService } from "../../protocols/recognise-service.ts";
 import { printable } from "../../text/printable.ts";
@@ -112,8 +112,8 @@ async function performHandshakeOnce(
   const shown = formatAddress(address);
   try {
     const exchange = sendsClearToken
-      ? exchangeHello(connection, shown, { token: options.token })
-      : exchangeProofs(connection, shown, options.token);
+      ? exchangeHello(connection, address, { token: options.token })
+      : exchangeProofs(connection, address, options.token);
     const hello = await withDeadline(exchange, {
       milliseconds: options.timeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS,
       signal: options.signal,
@@ -142,7 +142,7 @@ async function explained(
   options: DialOptions,
   head: Uint8Array,
 ): Promise<unknown> {
-  if (!(thrown instanceof VsockboxError)) return thrown;
+  if (!(thrown instanceof VsockboxError) || thrown instanceof WrongServiceError) return thrown;
   const isOld = thrown instanceof OldAgentError;
   if (!isOld && thrown.code !== "BAD_DATA" && thrown.code !== "TIMEOUT") return thrown;
   const service = recogniseService(head);
@@ -180,17 +180,18 @@ function readyPortHint(address: VsockAddress | HybridAddress): string | undefine
 /** Exchanges Hello, and proves the token in both directions if there is one. */
 async function exchangeProofs(
   connection: FrameConnection,
-  address: string,
+  address: SocketAddress,
   token: string | undefined,
 ): Promise<Hello> {
+  const shown = formatAddress(address);
   if (token === undefined) return exchangeHello(connection, address, {});
   const nonce = newNonce();
   const hello = await exchangeHello(connection, address, { nonce });
   const judgement = judgeAgent(hello, true);
-  if (judgement.kind === "no token") throw noToken(address);
-  if (judgement.kind !== "verify") throw new ClearTokenError(address);
+  if (judgement.kind === "no token") throw noToken(shown);
+  if (judgement.kind !== "verify") throw new ClearTokenError(shown);
   const nonces = { client: nonce, agent: judgement.agentNonce };
-  if (!isProof(judgement.proof, token, "agent", nonces)) throw anotherToken(address);
+  if (!isProof(judgement.proof, token, "agent", nonces)) throw anotherToken(shown);
   const proof = encodeProof(proofOf(token, "client", nonces));
   await connection.sendEncoded(encodeJsonFrame(FrameType.Proof, proof));
   return hello;
@@ -198,21 +199,27 @@ async function exchangeProofs(
 
 async function exchangeHello(
   connection: FrameConnection,
-  address: string,
+  address: SocketAddress,
   secret: Partial<Pick<Hello, "token" | "nonce">>,
 ): Promise<Hello> {
+  const shown = formatAddress(address);
   let stderrText = "";
   try {
-    await connection.sendEncoded(ownHelloFrame(secret));
+    const own = clientHello(secret);
+    await connection.sendEncoded(helloFrame(own));
     for (;;) {
       const frame = await connection.next();
       if (frame === undefined) break;
-      if (frame.type === FrameType.Hello) return decodeHello(frame.payload);
+      if (frame.type === FrameType.Hello) {
+        const hello = decodeHello(frame.payload);
+        if (isEcho(own, hello)) throw new WrongServiceError(address, "echo", "agent");
+        return hello;
+      }
       if (frame.type !== FrameType.Stderr) {
         throw new VsockboxError({
           code: "BAD_DATA",
           operation: "greet the agent at",
-          address,
+          address: shown,
           message: `it answered with an unexpected ${frameName(frame.type)} frame`,
           hint: "is it an agent that listens there?",
         });
@@ -225,8 +232,8 @@ async function exchangeHello(
   const refusal = readRefusal(stderrText);
   // An agent that answers a nonce like this is one of version 0.1, which expects the token itself.
   const wantsClearToken = secret.nonce !== undefined && refusal?.kind === "token-missing";
-  if (wantsClearToken) throw new ClearTokenError(address);
-  throw refusal === undefined ? new OldAgentError(address) : refusalError(refusal, address);
+  if (wantsClearToken) throw new ClearTokenError(shown);
+  throw refusal === undefined ? new OldAgentError(shown) : refusalError(refusal, shown);
 }
 
 function noToken(address: string): VsockboxError {

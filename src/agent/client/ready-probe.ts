@@ -2,11 +2,12 @@
  * Proves that the process that accepted a connection serves it. A kernel, and a VMM's device, accept connections for a
  * process that is stopped, so the connection alone proves nothing.
  */
-import { ownHelloFrame } from "../channel/own-hello.ts";
+import { clientHello, helloFrame } from "../channel/own-hello.ts";
 import { VsockboxError } from "../../errors.ts";
 import type { SocketAddress } from "../../net/address.ts";
 import { dial, type DialOptions } from "../../net/dial.ts";
 import { SilentCloseError } from "../../net/silent-close.ts";
+import { WrongServiceError } from "../../net/wrong-service.ts";
 import { withDeadline } from "../../io/deadline.ts";
 import type { SocketStream } from "../../io/stream.ts";
 import { EXEC_PORT, READY_PORT } from "../ports.ts";
@@ -56,8 +57,10 @@ export async function proveReady(
     const { connection } = await performHandshake(address, options);
     return connection.stream.close();
   }
-  if (proof === "hello") stream.write(helloFrame()).catch(() => undefined);
-  const answer = await withDeadline(firstBytes(stream, address), {
+  // Without a token: a refusal is an answer, too.
+  const sent = proof === "hello" ? helloFrame(clientHello()) : undefined;
+  if (sent !== undefined) stream.write(sent).catch(() => undefined);
+  const answer = await withDeadline(readAnswer(stream, address, sent), {
     milliseconds: options.timeoutMs,
     signal: options.signal,
     timeoutError: () =>
@@ -70,7 +73,8 @@ export async function proveReady(
       }),
     onGiveUp: (reason) => stream.abort(reason),
   });
-  if (answer !== undefined || address.kind !== "unix") return;
+  if (answer === "echo") throw new WrongServiceError(address, "echo", "agent");
+  if (answer === "bytes" || address.kind !== "unix") return;
   const error = await explainClosedHello(address, options);
   if (error === undefined) return;
   // A hybrid-vsock listener waits for a line first; the ready port of an agent does not.
@@ -92,6 +96,25 @@ async function closesUnasked(address: SocketAddress, options: DialOptions): Prom
   }
 }
 
+/** Reads until the answer differs from what was sent; no agent begins with that whole frame. */
+async function readAnswer(
+  stream: SocketStream,
+  address: SocketAddress,
+  sent: Uint8Array | undefined,
+): Promise<"bytes" | "echo" | "closed"> {
+  let unmatched = sent ?? new Uint8Array(0);
+  for (;;) {
+    const bytes = await firstBytes(stream, address);
+    if (bytes === undefined) return "closed";
+    const end = Math.min(bytes.length, unmatched.length);
+    if (end === 0 || Buffer.compare(bytes.subarray(0, end), unmatched.subarray(0, end)) !== 0) {
+      return "bytes";
+    }
+    unmatched = unmatched.subarray(end);
+    if (unmatched.length === 0) return "echo";
+  }
+}
+
 /** A listener on a Unix socket that has not read all of the Hello resets the connection. */
 async function firstBytes(stream: SocketStream, address: SocketAddress) {
   try {
@@ -101,9 +124,4 @@ async function firstBytes(stream: SocketStream, address: SocketAddress) {
     if (address.kind === "unix" && isReset) return undefined;
     throw thrown;
   }
-}
-
-/** A Hello without a token: a refusal is an answer, too. */
-function helloFrame(): Uint8Array {
-  return ownHelloFrame();
 }

@@ -1,5 +1,5 @@
 /** The agent's side of the handshake: Hello, and the proofs that both sides know the token. */
-import { ownHelloFrame } from "../channel/own-hello.ts";
+import { agentHello, helloFrame } from "../channel/own-hello.ts";
 import { VsockboxError } from "../../errors.ts";
 import { admit, decodeProof } from "../../protocols/agent/challenge.ts";
 import { encodeFileResponse } from "../../protocols/agent/file-messages.ts";
@@ -156,7 +156,7 @@ function sendHello(
   connection: FrameConnection,
   proof: Pick<Hello, "nonce" | "proof"> = {},
 ): Promise<void> {
-  return connection.sendEncoded(ownHelloFrame(proof));
+  return connection.sendEncoded(helloFrame(agentHello(proof)));
 }
 
 /**

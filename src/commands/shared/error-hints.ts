@@ -37,6 +37,7 @@ function serviceHint({ target, service, expected }: WrongServiceError): string {
       return `\`ssh -o ProxyCommand='vsockbox connect ${shown}' USER@guest\` speaks with it`;
     case "http":
     case "tls":
+    case "echo":
       return `\`vsockbox connect ${shown}\` carries its bytes; the agent is on port ${EXEC_PORT} unless --listen has another`;
     case "hybrid":
     case "text":

@@ -62,6 +62,20 @@ export interface Hello {
   nonce?: Uint8Array | undefined;
   /** Proof that the agent knows the token. */
   proof?: Uint8Array | undefined;
+  /** Random bytes of a client for this connection; an agent never sends them, see {@link isEcho}. */
+  connectionId?: Uint8Array | undefined;
+}
+
+/** Bytes of `connectionId`. */
+export const CONNECTION_ID_BYTES = 16;
+
+/**
+ * Whether the answer to a client's Hello is that Hello: the peer is then an echo service. All other
+ * fields of an agent's Hello may have the same values as the client's.
+ */
+export function isEcho({ connectionId: own }: Hello, { connectionId: answered }: Hello): boolean {
+  if (own === undefined || answered === undefined) return false;
+  return own.length === answered.length && own.every((byte, index) => byte === answered[index]);
 }
 
 /** Smallest window: the largest Data frame and any record must fit into it. */
@@ -90,12 +104,13 @@ export function decodeHello(payload: Uint8Array): Hello {
     token: readString(what, object, "token"),
     nonce: readFixedBytes(what, object, "nonce", NONCE_BYTES),
     proof: readFixedBytes(what, object, "proof", PROOF_BYTES),
+    connectionId: readFixedBytes(what, object, "connection_id", CONNECTION_ID_BYTES),
   };
 }
 
 /** The Hello as JSON value. */
 export function encodeHello(hello: Hello): JsonObject {
-  const { protocol, version, features, window, token, nonce, proof } = hello;
+  const { protocol, version, features, window, token, nonce, proof, connectionId } = hello;
   return {
     protocol,
     version,
@@ -104,6 +119,7 @@ export function encodeHello(hello: Hello): JsonObject {
     ...(token === undefined ? {} : { token }),
     ...(nonce === undefined ? {} : { nonce: encodeBase64(nonce) }),
     ...(proof === undefined ? {} : { proof: encodeBase64(proof) }),
+    ...(connectionId === undefined ? {} : { connection_id: encodeBase64(connectionId) }),
   };
 }
 

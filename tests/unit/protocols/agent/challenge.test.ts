@@ -10,7 +10,12 @@ import {
   PROOF_BYTES,
   proofInput,
 } from "../../../../src/protocols/agent/challenge.ts";
-import { decodeHello, encodeHello, FEATURES } from "../../../../src/protocols/agent/hello.ts";
+import {
+  decodeHello,
+  encodeHello,
+  FEATURES,
+  isEcho,
+} from "../../../../src/protocols/agent/hello.ts";
 import { isProof, isToken, newNonce, proofOf } from "../../../../src/agent/channel/token-proof.ts";
 
 const nonce = (byte: number) => new Uint8Array(NONCE_BYTES).fill(byte);
@@ -116,6 +121,33 @@ describe("Hello", () => {
     const sent = { ...hello, nonce: nonce(5), proof: nonce(6) };
     expect(decodeHello(json(encodeHello(sent)))).toEqual(sent);
     expect(encodeHello(hello)).not.toContainKeys(["nonce", "proof", "token"]);
+  });
+
+  test("that comes back is an echo; one with other random bytes, or without any, is not", () => {
+    const sent = { ...hello, connectionId: Uint8Array.from({ length: 16 }, (_, index) => index) };
+    const received = decodeHello(json(encodeHello(sent)));
+    expect(received).toEqual(sent);
+    expect(isEcho(sent, received)).toBe(true);
+    for (const index of [0, 15]) {
+      const connectionId = sent.connectionId.with(index, 99);
+      expect(isEcho(sent, { ...received, connectionId })).toBe(false);
+    }
+    expect(isEcho(sent, { ...received, connectionId: sent.connectionId.subarray(0, 15) })).toBe(
+      false,
+    );
+    expect(isEcho(sent, hello)).toBe(false);
+    expect(isEcho(hello, received)).toBe(false);
+    expect(isEcho(hello, hello)).toBe(false);
+    expect(encodeHello(hello)).not.toContainKey("connection_id");
+  });
+
+  test("may have fields that this version does not know", () => {
+    expect(decodeHello(json({ ...encodeHello(hello), of_a_later_version: [1] }))).toEqual(hello);
+  });
+
+  test("a connection_id of another length is refused", () => {
+    const value = { ...encodeHello(hello), connection_id: Buffer.alloc(15).toString("base64") };
+    expect(() => decodeHello(json(value))).toThrow("connection_id is not 16 bytes");
   });
 
   test("a nonce or proof of another length is refused", () => {
