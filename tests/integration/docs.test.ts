@@ -2,7 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import { shell, TemporaryFolder } from "../support/binary.ts";
 import { documentPages, examplesOf } from "../support/readme.ts";
-import { comparable, runExamples } from "../support/run-examples.ts";
+import { comparable } from "../support/example-text.ts";
+import { runExamples } from "../support/run-examples.ts";
 
 const pages = documentPages().map((path) => ({
   path,

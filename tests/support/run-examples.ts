@@ -1,10 +1,8 @@
 /** Runs the shell examples of a page, one after the other in one shell, and compares their output. */
 import { mkdirSync } from "node:fs";
 import { shell, TemporaryFolder, TestAgent } from "./binary.ts";
-import type { Example, ExpectedOutput } from "./readme.ts";
-
-/** The directories of the examples that stand for directories of the test. */
-const DIRECTORIES = ["tmp", "srv", "run", "var/log"];
+import { DIRECTORIES, inDirectory, withAgent } from "./example-text.ts";
+import type { Example } from "./readme.ts";
 
 /** The result of one example. */
 export interface ExampleResult {
@@ -43,37 +41,4 @@ export async function runExamples(examples: readonly Example[]): Promise<Example
     const text = output.replaceAll(names.agent, "3").replaceAll(names.root, "");
     return { example, status: Number.parseInt(after, 10), output: text };
   });
-}
-
-/** Returns an example with another address in place of the CID 3, as a word or before a path. */
-export function withAgent(text: string, address: string): string {
-  return text.replaceAll(/(?<=[ '",])3(?=[ :,;)\n'"]|$)/gm, address);
-}
-
-function inDirectory(text: string, root: string): string {
-  const names = DIRECTORIES.join("|");
-  return text.replaceAll(new RegExp(`(?<![\\w.}/-])/(?=(?:${names})\\b)`, "g"), `${root}/`);
-}
-
-/**
- * Returns the output as the page shows it if both are alike, and otherwise the output itself, so that a
- * test can compare it. On the page `…` stands for any text, and alone on a line for any lines.
- */
-export function comparable(output: string, { text, isAlike }: ExpectedOutput): string {
-  const actual = normalize(output, isAlike);
-  const patterns = normalize(text, isAlike)
-    .split("\n")
-    .map((line) =>
-      line.trim() === "…" ? "(?:.*\n)*?" : `${RegExp.escape(line).replaceAll("…", ".*")}\n`,
-    );
-  return new RegExp(`^${patterns.join("")}$`).test(`${actual}\n`) ? text : actual;
-}
-
-function normalize(text: string, isAlike: boolean): string {
-  const trimmed = text.replaceAll("\r", "").trimEnd();
-  if (!isAlike) return trimmed;
-  return trimmed
-    .replaceAll(/\b[0-9a-f]{8,}\b/g, "#")
-    .replaceAll(/\d+(?:[.:,]\d+)*/g, "#")
-    .replaceAll(/[ \t]+/g, " ");
 }

@@ -144,6 +144,16 @@ describe.each(documentPages())("%s", (page) => {
     expect(pauses.map(({ line }) => `${page}:${line}`)).toEqual([]);
   });
 
+  test("has long options in its examples, except those that a peer has", () => {
+    const lines = examples
+      .filter(({ info }) => info.startsWith("sh"))
+      .flatMap(({ text }) => text.split("\n"))
+      .filter((line) => !line.includes("shell-client"));
+    for (const line of lines) {
+      expect(line).not.toMatch(/vsockbox [a-z][^|;&'"(]*? -[A-Za-z]\b(?<! -- .*)/);
+    }
+  });
+
   test("has configurations that can be read", () => {
     for (const { info, text } of examples) {
       if (info === "yaml profiles") expect(parseProfiles(text, page).size).toBeGreaterThan(0);

@@ -1,7 +1,7 @@
 /** The examples of the documents that need AF_VSOCK, in the guest. */
 import { beforeAll, expect, test } from "bun:test";
 import { documentPages, examplesOf } from "../support/readme.ts";
-import { comparable, withAgent } from "../support/run-examples.ts";
+import { comparable, withAgent } from "../support/example-text.ts";
 import { describeVm, inGuest, prepare } from "./support.ts";
 
 const blocks = documentPages().flatMap((page) =>
