@@ -142,13 +142,13 @@ describe("cp of files", () => {
     writeFileSync(local("a"), Buffer.alloc(700_000, 7));
     expect(summary(await ok(["cp", "--checksum", "--json", local("a"), remote()]))).toMatchObject({
       files: 1,
-      bytes: 700_000,
-      errorCount: 0,
+      size_bytes: 700_000,
+      error_count: 0,
     });
     expect(
       summary(await ok(["cp", "--checksum", "--json", remote("a"), local("b")])),
     ).toMatchObject({
-      bytes: 700_000,
+      size_bytes: 700_000,
     });
   });
 
@@ -201,7 +201,7 @@ describe("cp of trees", () => {
     expect(made).toMatchObject({ status: 0, stderr: "" });
     expect(summary(await ok(["cp", "-rp", "--json", local("tree"), remote()]))).toMatchObject({
       files: 10_000,
-      errorCount: 0,
+      error_count: 0,
     });
     await ok(["cp", "-rp", remote("tree"), local("back")]);
     const compared = await shell(
@@ -295,7 +295,7 @@ describe("cp --resume", () => {
       await using _second = await startAgent();
       const resumed = await vsockbox(["cp", "--resume", "--json", from, to]);
       expect(resumed).toMatchObject({ status: 0, stderr: "" });
-      const { reused, bytes } = summary(resumed.stdout);
+      const { reused_bytes: reused, size_bytes: bytes } = summary(resumed.stdout);
       expect([bytes, Number(reused) > 200_000_000]).toEqual([size, true]);
       const sums = await shell(
         `sha256sum < "${source}" & sha256sum < "${target}" & wait; rm "${target}"`,
@@ -310,11 +310,11 @@ describe("cp --resume", () => {
     writeFileSync(local("f"), Buffer.alloc(1_000_000, "new"));
     leavePart(join(there, "f"), Buffer.alloc(500_000, "old"));
     expect(summary(await ok(["cp", "--resume", "--json", local("f"), remote()]))).toMatchObject({
-      reused: 0,
+      reused_bytes: 0,
     });
     expect(Buffer.compare(readFileSync(join(there, "f")), readFileSync(local("f")))).toBe(0);
     expect(summary(await ok(["cp", "--resume", "--json", local("f"), remote()]))).toMatchObject({
-      reused: 1_000_000,
+      reused_bytes: 1_000_000,
     });
     expect(readdirSync(there)).toEqual(["f"]);
   });
@@ -361,7 +361,7 @@ describe("ls, cat, stat, mkdir, mv, rm", () => {
     expect(await ok(["cat", remote("a/f"), remote("a/link")])).toBe("content\ncontent\n");
     expect(summary(await ok(["stat", "--json", remote("a/link")]))).toMatchObject({
       type: "link",
-      target: "f",
+      link_target: "f",
     });
     expect(summary(await ok(["stat", "--dereference", "--json", remote("a/link")]))).toMatchObject({
       type: "file",

@@ -165,8 +165,9 @@ describe("a failed start", () => {
         const json = await exec(...way, "--json", ...args);
         expect(json.status).toBe(status);
         const event: unknown = JSON.parse(json.stdout);
-        expect(event).toMatchObject({ event: "error", code: "NOT_STARTED", kind, stage });
-        if (errno !== undefined) expect(event).toMatchObject({ errno });
+        const error = { code: "NOT_STARTED", kind, stage };
+        if (errno === undefined) expect(event).toMatchObject({ error });
+        else expect(event).toMatchObject({ error: { ...error, errno } });
       }
     }
   });
@@ -177,10 +178,9 @@ describe("a failed start", () => {
       const result = await vsockbox(["exec", "--json", both, ...args]);
       expect(result.status).toBe(status);
       const events = result.stdout.trim().split("\n");
-      expect(events.map((line) => (JSON.parse(line) as { kind: string }).kind)).toEqual([
-        kind,
-        kind,
-      ]);
+      expect(
+        events.map((line) => (JSON.parse(line) as { error: { kind: string } }).error.kind),
+      ).toEqual([kind, kind]);
     }
   });
 

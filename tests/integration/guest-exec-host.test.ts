@@ -310,7 +310,7 @@ describe("--report", () => {
         timed_out: false,
         duration_ms: expect.any(Number),
       },
-      { guest: "1", event: "closed", commands: 1 },
+      { guest: "1", event: "closed", commands: 1, error: null },
     ]);
   });
 });

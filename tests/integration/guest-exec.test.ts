@@ -492,7 +492,7 @@ describe("--json", () => {
   test("prints errors as well", async () => {
     const { status, stdout } = await guestOf([], ["--json"]);
     expect(status).toBe(65);
-    expect(JSON.parse(stdout)).toMatchObject({ event: "error", code: "BAD_DATA" });
+    expect(JSON.parse(stdout)).toMatchObject({ event: "error", error: { code: "BAD_DATA" } });
   });
 });
 

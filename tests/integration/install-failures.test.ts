@@ -233,7 +233,7 @@ test("--dry-run says what would be done, and does nothing of it", async () => {
   expect(await well(installSmall("--dry-run"))).toContain("create   /usr/bin/vsockbox (");
   expect(listing(root)).toEqual(before);
   const done = JSON.parse(await well(installSmall("--json"))) as { changes: object[] };
-  expect(planned).toMatchObject({ dryRun: true, changes: done.changes });
+  expect(planned).toMatchObject({ dry_run: true, changes: done.changes });
   expect(done.changes).toHaveLength(7);
   const installed = listing(root);
   await well(install("--uninstall", "--dry-run"));

@@ -233,7 +233,7 @@ describe("again", () => {
     const before = times();
     expect(await well(installSmall())).toContain("up to date");
     const facts = JSON.parse(await well(installSmall("--json"))) as object;
-    expect(facts).toMatchObject({ upToDate: true, changes: [], service: "systemd", root });
+    expect(facts).toMatchObject({ up_to_date: true, changes: [], service: "systemd", root });
     expect(times()).toEqual(before);
   });
 

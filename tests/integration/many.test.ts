@@ -110,7 +110,7 @@ describe("exec in several guests", () => {
     expect(stderr).toContain("vsockbox: gone: connect unix:/nowhere.sock");
     expect(lines(stdout).map((line) => JSON.parse(line) as unknown)).toEqual([
       { target: "one", id: expect.any(String), pid: expect.any(Number) },
-      expect.objectContaining({ target: "gone", event: "error", code: "UNAVAILABLE" }),
+      { target: "gone", error: expect.objectContaining({ code: "UNAVAILABLE" }) },
       { target: "second", id: expect.any(String), pid: expect.any(Number) },
     ]);
   });

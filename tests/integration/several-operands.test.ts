@@ -62,7 +62,7 @@ describe("what fails first decides the status, and the others are done", () => {
     ]);
     expect(readdirSync(folder.file("t/d")).sort()).toEqual(["a", "b"]);
     const json = await vsockbox([...args, "--json"]);
-    expect(JSON.parse(json.stdout)).toMatchObject({ files: 2, errorCount: 1 });
+    expect(JSON.parse(json.stdout)).toMatchObject({ files: 2, error_count: 1 });
     expect(json.status).toBe(74);
     expect(await vsockbox(["cp", at("none*"), folder.file("t/d")])).toMatchObject({ status: 74 });
     const refused = await vsockbox(["cp", nowhere("x"), folder.file("t/d")]);

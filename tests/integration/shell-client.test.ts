@@ -352,10 +352,10 @@ describe("transfers between two of ours", () => {
       files: 2,
       directories: 3,
       links: 1,
-      errorCount: 0,
+      error_count: 0,
     });
     const down = await client(...flags, server.address, "-d", `${folder.file("up")}:down`);
-    expect(JSON.parse(down.stdout)).toMatchObject({ files: 2, errorCount: 0 });
+    expect(JSON.parse(down.stdout)).toMatchObject({ files: 2, error_count: 0 });
     const { stdout } = await shell(
       "diff -r tree down && stat -c '%a %Y %N' down/script down/link",
       {
@@ -398,7 +398,10 @@ describe("transfers between two of ours", () => {
       expect(kept).toBeGreaterThan(50_000_000);
       const again = await client("--resume", "--json", server.address, way, `${from}:${to}`);
       expect(again.stderr).toBe("");
-      const { reused, bytes } = JSON.parse(again.stdout) as { reused: number; bytes: number };
+      const { reused_bytes: reused, size_bytes: bytes } = JSON.parse(again.stdout) as Record<
+        string,
+        number
+      >;
       expect(reused).toBeGreaterThanOrEqual(kept);
       expect(bytes).toBe(1024 * 1024 * 1024);
       expect(await sha256(to)).toBe(wanted);
@@ -412,7 +415,7 @@ describe("transfers between two of ours", () => {
       "-u",
       `${source}:${folder.file("up")}`,
     );
-    expect(JSON.parse(same.stdout)).toMatchObject({ reused: 1024 * 1024 * 1024 });
+    expect(JSON.parse(same.stdout)).toMatchObject({ reused_bytes: 1024 * 1024 * 1024 });
     truncateSync(folder.file("up"), 10);
     const other = await client("--resume", server.address, "-u", `${source}:${folder.file("up")}`);
     expect(other).toMatchObject({ status: 74, stderr: expect.stringContaining("it exists") });

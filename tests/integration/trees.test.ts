@@ -130,7 +130,7 @@ describe("unfinished files have no name of the user's", () => {
     writeFileSync(file("second"), "the second");
     const second = await vsockbox(["cp", "--json", file("second"), remote("f")]);
     expect(second).toMatchObject({ status: 0, stderr: "" });
-    expect(JSON.parse(second.stdout)).toMatchObject({ files: 1, bytes: 10, errorCount: 0 });
+    expect(JSON.parse(second.stdout)).toMatchObject({ files: 1, size_bytes: 10, error_count: 0 });
     expect(readFileSync(file("f"), "utf8")).toBe("the second");
     first.process.stdin.end();
     expect(await first.process.exited).toBe(0);
@@ -144,7 +144,7 @@ describe("unfinished files have no name of the user's", () => {
     mkdirSync(file("to/in/f"), { recursive: true });
     const { status, stdout } = await vsockbox(["cp", "-r", "--json", file("in"), remote("to")]);
     expect(status).toBe(74);
-    expect(JSON.parse(stdout)).toMatchObject({ files: 0, bytes: 0, errorCount: 1 });
+    expect(JSON.parse(stdout)).toMatchObject({ files: 0, size_bytes: 0, error_count: 1 });
   });
 
   test("--resume continues a file of one's own alone", async () => {
@@ -154,7 +154,7 @@ describe("unfinished files have no name of the user's", () => {
     const resumed = async () => {
       const { stdout } = await vsockbox(["cp", "--resume", "--json", file("f"), remote("there")]);
       expect(readFileSync(file("there/f")).equals(content)).toBe(true);
-      return (JSON.parse(stdout) as { reused: number }).reused;
+      return (JSON.parse(stdout) as { reused_bytes: number }).reused_bytes;
     };
     leavePart(file("there/f"), content.subarray(0, 500_000));
     expect(await resumed()).toBe(500_000);

@@ -5,7 +5,7 @@ import { vsockbox } from "./binary.ts";
 /** What `--json` tells. */
 export interface PackSummary {
   file: string;
-  bytes: number;
+  size_bytes: number;
   sha256: string;
   init: { command: string[]; on_exit: string } | null;
   executable: { source: string; shared_objects: string[] };

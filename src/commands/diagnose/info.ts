@@ -1,4 +1,5 @@
 /** `vsockbox info`: what an agent says of itself and its machine. */
+import { infoJson } from "../shared/json-shapes.ts";
 import { AgentClient } from "../../agent/client/agent-client.ts";
 import {
   field,
@@ -30,7 +31,7 @@ export const command = defineCommand({
     const { address, options } = agentTarget(args, args.target);
     await using client = await AgentClient.connect(address, options);
     const info = await client.request({ op: "info" });
-    if (args.json) printJson(info);
+    if (args.json) printJson(infoJson(info));
     else for (const line of lines(info)) print(line);
     return 0;
   },

@@ -1,4 +1,5 @@
 /** `vsockbox cp`: files and trees between this machine and guests, and from guest to guest. */
+import { transferJson } from "../shared/json-shapes.ts";
 import type { TransferSummary } from "../../agent/transfer/transfer.ts";
 import { VsockboxError } from "../../errors.ts";
 import { rawWords } from "../../process/raw-arguments.ts";
@@ -76,7 +77,7 @@ export const command = defineCommand({
     }
     progress[Symbol.dispose]();
     const seconds = (performance.now() - begin) / 1000;
-    if (args.json) printJson({ ...summary.toJSON(), duration_ms: Math.round(seconds * 1000) });
+    if (args.json) printJson(transferJson(summary, seconds));
     // A file that went to standard output is no copy to be counted.
     const ownStatus = reportTransfer(
       summary,

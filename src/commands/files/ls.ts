@@ -1,4 +1,5 @@
 /** `vsockbox ls`: what is in a guest's directory. */
+import { entryJson } from "../shared/json-shapes.ts";
 import { resolveHome } from "../../agent/client/home-path.ts";
 import { OldAgentError } from "../../agent/client/handshake.ts";
 import { listOldDirectory } from "../../agent/client/go-files.ts";
@@ -72,7 +73,7 @@ const LINE_FEED = Buffer.from("\n");
 /** Prints the entries of the directory that was given as `shown`. */
 function lister(args: Values, shown: string): (name: Uint8Array, entry: JsonObject) => void {
   // JSON is for programs: they get all there is.
-  if (args.json) return (_, entry) => printJson({ ...entry, path: shown });
+  if (args.json) return (_, entry) => printJson(entryJson(entry, shown));
   // A script gets the bytes of a name, a terminal nothing that it obeys, as with ls(1).
   const isExact = !process.stdout.isTTY;
   return (name, entry) => {

@@ -1,4 +1,5 @@
 /** `vsockbox rm`: removes files of a guest. */
+import { failuresJson } from "../shared/json-shapes.ts";
 import { FileFailures } from "../../agent/transfer/file-failures.ts";
 import { VsockboxError } from "../../errors.ts";
 import { showPath } from "../../files/bytes-path.ts";
@@ -41,7 +42,8 @@ export const command = defineCommand({
       const { errorCount } = failures;
       printErrors(failures);
       if (args.json) {
-        printJson({ path: shown, removed: field(result, "removed"), ...failures.toWire() });
+        const removed = field(result, "removed") ?? null;
+        printJson({ path: shown, removed, ...failuresJson(failures) });
       }
       if (errorCount > 0) throw notRemoved(path, errorCount);
     }),

@@ -1,4 +1,5 @@
 /** `vsockbox stat`: the facts of a guest's files. */
+import { fileJson } from "../shared/json-shapes.ts";
 import { numberField, textField } from "../../protocols/agent/json-fields.ts";
 import { print, printJson } from "../../ui/report.ts";
 import { formatBytes } from "../../text/units.ts";
@@ -26,7 +27,7 @@ export const command = defineCommand({
   run: (args) =>
     forEachPath("stat", args, async (client, path, shown) => {
       const facts = await client.request({ op: "stat", path, follow: args.dereference });
-      if (args.json) return printJson({ path: shown, ...facts });
+      if (args.json) return printJson(fileJson(facts, { path: shown }));
       const size = numberField(facts, "size");
       print(`${shown}${linkTarget(facts)}`);
       print(`  ${textField(facts, "type")}, ${size} bytes (${formatBytes(size)})`);

@@ -84,7 +84,7 @@ async function collect(paths: readonly string[]): Promise<VmStatus[]> {
 
 function show(statuses: readonly VmStatus[], isJson: boolean): void {
   if (isJson) {
-    for (const status of statuses) printJson(status);
+    for (const status of statuses) printJson({ uds_path: null, forward_cid: null, ...status });
     return;
   }
   if (statuses.length === 0) say("vsockbox: no hybrid-proxy of yours is running");

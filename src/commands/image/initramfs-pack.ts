@@ -1,4 +1,5 @@
 /** Packing an initramfs: from the options to the file and the summary. */
+import { octalMode } from "../shared/json-shapes.ts";
 import { lstatSync } from "node:fs";
 import { resolve } from "node:path";
 import { reasonOf, VsockboxError } from "../../errors.ts";
@@ -105,7 +106,7 @@ function report(
   if (args.json) {
     return printJson({
       file: plan.output === undefined ? null : resolve(plan.output),
-      bytes,
+      size_bytes: bytes,
       sha256,
       compression,
       overlay,
@@ -114,12 +115,12 @@ function report(
       executable: {
         source: executable,
         path: IMAGE_EXECUTABLE,
-        bytes: fileStatus(executable).size,
+        size_bytes: fileStatus(executable).size,
         shared_objects: objects,
       },
       kernel: config.kernel ?? null,
       modules: modules.map(({ name }) => name),
-      files: files.map(({ source, path, mode }) => ({ source, path, mode: mode.toString(8) })),
+      files: files.map(({ source, path, mode }) => ({ source, path, mode: octalMode(mode) })),
       entries: entries.length,
     });
   }

@@ -40,17 +40,32 @@ export function reportInstall(report: InstallReport, json: boolean): void {
   for (const line of nextLines(report)) print(line);
 }
 
-function asJson({ changes, executable, ...report }: InstallReport) {
+function asJson(report: InstallReport) {
+  const { executable, changes } = report;
   return {
-    ...report,
-    ...(executable === undefined ? {} : { executable }),
+    operation: report.operation,
+    dry_run: report.dryRun,
+    now: report.now,
+    root: report.root,
+    service: report.service,
+    reason: report.because,
+    up_to_date: report.upToDate,
+    executable: executable === undefined ? null : executableJson(executable),
+    agent: report.agent ?? null,
     changes: changes.map((change) => ({
-      do: change.do,
+      action: change.do,
       path: change.path,
-      ...("item" in change && change.item.kind === "link" ? { target: change.item.target } : {}),
+      link_target: "item" in change && change.item.kind === "link" ? change.item.target : null,
     })),
-    next: nextLines({ changes, ...report }),
+    kept: report.kept.map(({ path, because }) => ({ path, reason: because })),
+    ran: report.ran,
+    manager_runs: report.managerRuns,
+    next: nextLines(report),
   };
+}
+
+function executableJson({ path, bytes, sha256, architecture, interpreter }: Executable) {
+  return { path, size_bytes: bytes, sha256, architecture, interpreter: interpreter ?? null };
 }
 
 function changeLine(change: Change, executable: Executable | undefined): string {

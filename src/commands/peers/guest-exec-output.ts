@@ -1,4 +1,5 @@
 /** What guest-exec-host shows: text for people, JSON lines for programs. */
+import { errorJson } from "../shared/json-error.ts";
 import { printableJson } from "../../text/printable.ts";
 import type { ConnectedGuest } from "../../guest-exec/connected-guest.ts";
 import type { HostEvents } from "../../guest-exec/host.ts";
@@ -102,7 +103,7 @@ export function jsonEvents(stdout: ByteSink): HostEvents & { listening(address: 
         guest: name,
         event: "closed",
         commands: sent,
-        ...(error === undefined ? {} : { error: error.toJSON() }),
+        error: error === undefined ? null : errorJson(error),
       });
     },
   };

@@ -1,4 +1,5 @@
 /** Doing what shell-client was asked for: a shell, a command, a transfer. */
+import { transferJson } from "../shared/json-shapes.ts";
 import type { TransferSummary } from "../../agent/transfer/transfer.ts";
 import { EXIT_STATUS, VsockboxError } from "../../errors.ts";
 import { baseName, showPath } from "../../files/bytes-path.ts";
@@ -122,7 +123,7 @@ async function runTransferJob(
   progress[Symbol.dispose]();
   const seconds = (performance.now() - begin) / 1000;
   if (args.json) {
-    printJson({ ...summary.toJSON(), duration_ms: Math.round(seconds * 1000) });
+    printJson(transferJson(summary, seconds));
   }
   return reportTransfer(summary, seconds, isQuiet);
 }

@@ -4,7 +4,7 @@ import type { CommandToRun, DetachedCommand } from "../../agent/client/remote-co
 import { toVsockboxError, type VsockboxError } from "../../errors.ts";
 import { terminalModes, terminalSize } from "../../process/raw-terminal.ts";
 import { print, printJson, reportError, say } from "../../ui/report.ts";
-import { errorEvent, printJsonError } from "../shared/json-error.ts";
+import { errorJson, printJsonError } from "../shared/json-error.ts";
 import { commandHint } from "../shared/error-hints.ts";
 import { readAddress } from "../shared/address-kind.ts";
 import type { ExecValues } from "./exec-arguments.ts";
@@ -38,7 +38,7 @@ export async function detachCommand(
   if (others.length === 0) {
     const { session, error } = await start(only, command, sessionName);
     if (error !== undefined) return failed(error, json);
-    if (json) printJson(session);
+    if (json) printJson({ id: session.id, pid: session.pid ?? null });
     else print(session.id);
     return 0;
   }
@@ -65,10 +65,10 @@ function failed(error: VsockboxError, json: boolean): number {
 
 function reportOne({ name, session, error }: DetachOutcome, json: boolean, width: number): void {
   if (error !== undefined) {
-    if (json) printJson({ target: name, ...errorEvent(error) });
+    if (json) printJson({ target: name, error: errorJson(error) });
     say(`vsockbox: ${name}: ${error.message}`);
   } else if (json) {
-    printJson({ target: name, ...session });
+    printJson({ target: name, id: session.id, pid: session.pid ?? null });
   } else {
     print(`${name.padEnd(width)} | ${session.id}`);
   }

@@ -1,4 +1,6 @@
 /** `vsockbox kill`: ends a detached session, or sends it a signal. */
+import { field } from "../../protocols/agent/json-fields.ts";
+import { sessionJson } from "../shared/json-shapes.ts";
 import { AgentClient } from "../../agent/client/agent-client.ts";
 import { signalNumber } from "../../process/exit-status.ts";
 import { printJson } from "../../ui/report.ts";
@@ -55,7 +57,9 @@ export const command = defineCommand({
     const json = args.json;
     const kill = async (id: string) => {
       const result = await client.request({ op: "kill", id, signal, remove: args.remove });
-      if (json) printJson(result);
+      if (json) {
+        printJson({ ...sessionJson(result), was_running: field(result, "wasRunning") === true });
+      }
     };
     return await forEachOperand(args.ids, kill, { json });
   },

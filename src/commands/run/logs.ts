@@ -61,7 +61,16 @@ export const command = defineCommand({
           for await (const _ of remote);
         } else await printOutput(remote);
         const result = await remote.result;
-        if (json) printJson({ ...result, id });
+        if (json) {
+          const [offset, dropped] = [field(result, "offset"), field(result, "dropped")];
+          printJson({
+            id,
+            offset_bytes: offset ?? null,
+            dropped_bytes: dropped ?? null,
+            exit_code: field(result, "exit_code") ?? null,
+            signal: field(result, "signal") ?? null,
+          });
+        }
         return field(result, "offset") === undefined ? 65 : 0;
       };
       return await forEachOperand(ids, print, { json });

@@ -1,4 +1,5 @@
 /** `vsockbox ps`: the detached sessions of an agent. */
+import { sessionJson } from "../shared/json-shapes.ts";
 import { AgentClient } from "../../agent/client/agent-client.ts";
 import { showPath } from "../../files/bytes-path.ts";
 import { numberField, textField } from "../../protocols/agent/json-fields.ts";
@@ -28,7 +29,7 @@ export const command = defineCommand({
     const { sessions } = await client.request({ op: "sessions" });
     const list: unknown[] = Array.isArray(sessions) ? sessions : [];
     if (args.json) {
-      for (const session of list) printJson(session);
+      for (const session of list) printJson(sessionJson(session));
       return 0;
     }
     const rows = list.map((session) => {

@@ -1,5 +1,6 @@
 /** Errors of commands with `--json`: an object on standard output, beside the text on standard error. */
 import { toVsockboxError, VsockboxError } from "../../errors.ts";
+import { StartError } from "../../start-error.ts";
 import { printJson } from "../../ui/report.ts";
 import { commandHint } from "./error-hints.ts";
 
@@ -11,11 +12,35 @@ export function markPrinted(error: VsockboxError): void {
   printed.add(error);
 }
 
+/** An error as `--json` prints it; a value that it does not have is null. */
+export interface ErrorJson {
+  code: string;
+  message: string;
+  hint: string | null;
+  operation: string;
+  /** The address, path or command of the operation. */
+  address: string | null;
+  /** The errno's name. */
+  errno: string | null;
+  /** Of a command that could not be started: the kind and the step of the failure. */
+  kind: string | null;
+  stage: string | null;
+}
+
 /** Returns an error as `--json` prints it, the hint for the command line included. */
-export function errorEvent(thrown: unknown): Record<string, unknown> {
-  const hint = commandHint(thrown);
-  const event = { event: "error", ...toVsockboxError(thrown).toJSON() };
-  return hint === undefined ? event : { ...event, hint };
+export function errorJson(thrown: unknown): ErrorJson {
+  const error = toVsockboxError(thrown);
+  const start = error instanceof StartError ? error : undefined;
+  return {
+    code: error.code,
+    message: error.message,
+    hint: commandHint(thrown) ?? error.hint ?? null,
+    operation: error.operation,
+    address: error.address ?? null,
+    errno: error.errno ?? null,
+    kind: start?.kind ?? null,
+    stage: start?.stage ?? null,
+  };
 }
 
 /** Prints an error as one JSON object, unless the command has done so, or cannot write. */
@@ -24,5 +49,5 @@ export function printJsonError(thrown: unknown): void {
     if (printed.has(thrown) || thrown.operation === "write to") return;
     printed.add(thrown);
   }
-  printJson(errorEvent(thrown));
+  printJson({ error: errorJson(thrown) });
 }

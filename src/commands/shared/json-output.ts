@@ -2,7 +2,7 @@
 import type { VsockboxError } from "../../errors.ts";
 import { printableJson } from "../../text/printable.ts";
 import type { ByteSink } from "../../io/pump.ts";
-import { errorEvent, markPrinted } from "./json-error.ts";
+import { errorJson, markPrinted } from "./json-error.ts";
 import { encodeBase64 } from "../../protocols/agent/base64.ts";
 
 /** How a command ended, as `--json` prints it. */
@@ -40,7 +40,7 @@ export function eventOutput(
     onExit: (exit) => emit({ event: "exit", ...exit }),
     async onError(error) {
       markPrinted(error);
-      await emit(errorEvent(error));
+      await emit({ event: "error", error: errorJson(error) });
     },
   };
 }

@@ -8,7 +8,7 @@ import { toVsockboxError } from "../../errors.ts";
 import { isBrokenPipe } from "../../io/stdio.ts";
 import { STATUS_BROKEN_PIPE } from "../../process/exit-status.ts";
 import { printJson, reportError } from "../../ui/report.ts";
-import { errorEvent } from "./json-error.ts";
+import { errorJson } from "./json-error.ts";
 import { commandHint } from "./error-hints.ts";
 import { agentTarget, type AgentValues } from "./target.ts";
 
@@ -35,7 +35,7 @@ export async function forEachOperand<T>(
       // A single operand's error is the command's own; the others fail for a reason of the host.
       const endsAll = error.code === "ABORTED" || error.operation === "write to";
       if (operands.length === 1 || endsAll) throw thrown;
-      if (json) printJson(errorEvent(thrown));
+      if (json) printJson({ error: errorJson(thrown) });
       const own = reportError(thrown, commandHint(thrown));
       status ||= own;
     }
