@@ -254,7 +254,7 @@ describe.if(process.getuid?.() === 0)("exec --user, as root", () => {
         async (way) => {
           const started = await exec(...way, ...command);
           expect(started).toMatchObject({ stderr: "", status: 0 });
-          const logs = await vsockbox(["logs", "-f", agent.address, started.stdout.trim()]);
+          const logs = await vsockbox(["logs", "--follow", agent.address, started.stdout.trim()]);
           expect(logs).toMatchObject({ status: 0 });
           expect(logs.stdout.replaceAll("\r", "")).toBe(`${lines.join("\n")}\n`);
         },

@@ -25,7 +25,7 @@ export const command = defineCommand({
   args: execArguments,
   conflicts: {
     detach: ["timeout"],
-    tty: ["json", "noStdin", "timeout"],
+    tty: ["timeout"],
     shell: ["words"],
   },
   examples: [
@@ -69,6 +69,9 @@ export const command = defineCommand({
     }
     if (args.tty) {
       if (names.length > 1) throw usage("--tty needs a single target");
+      // A detached command on a terminal may have both.
+      if (args.json) throw usage("--tty cannot be used with --json");
+      if (args.noStdin) throw usage("--tty cannot be used with --no-stdin");
       return runOnTerminal(agentTarget(args, readAddress(name)), request);
     }
     const timeoutMs = args.timeout || undefined;
