@@ -122,13 +122,15 @@ describe("forward -L", () => {
   });
 
   test("names the TCP client that resets its connection", async () => {
-    const [running, [ready]] = await forwarding(`0:localhost:${counterPort}`);
+    const [running, [ready]] = await forwarding(`0:localhost:${web.port}`);
     await using _running = running;
     const port = Number(ready?.listening.split(":").at(-1));
     const socket = connect(port, "127.0.0.1");
     await new Promise<void>((resolve) => socket.once("connect", () => resolve()));
     const own = socket.localPort;
-    socket.write("x");
+    // Once it is answered, the connection is carried from end to end.
+    socket.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    await new Promise<void>((resolve) => socket.once("data", () => resolve()));
     socket.resetAndDestroy();
     await running.says(`connection with 127.0.0.1:${own}: the peer reset it (ECONNRESET)`);
   });
