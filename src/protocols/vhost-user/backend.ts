@@ -24,10 +24,10 @@ import { decodeRequest, overlapOf, type VhostRequest } from "./requests.ts";
 import {
   badMessage,
   HeaderFlag,
+  knownRequest,
   MAX_MEMORY_BYTES,
   MAX_REGIONS,
   type RegionDescription,
-  Request,
   type RequestName,
   type RingAddresses,
   type VhostMessage,
@@ -42,31 +42,45 @@ export const MAX_RING_ENTRIES = 32768;
 /** Default limit of a ring's size: the default of `--queue-size`. */
 const DEFAULT_RING_ENTRIES = 1024;
 
-/** Needed before the request may be sent. */
-const GATES: Partial<Record<RequestName, bigint>> = {
-  GET_QUEUE_NUM: ProtocolFeature.MultipleQueues,
-  SET_BACKEND_REQ_FD: ProtocolFeature.BackendRequests,
-  GET_CONFIG: ProtocolFeature.Config,
-  SET_CONFIG: ProtocolFeature.Config,
-  RESET_DEVICE: ProtocolFeature.ResetDevice,
-  GET_MAX_MEM_SLOTS: ProtocolFeature.ConfigureMemSlots,
-  ADD_MEM_REG: ProtocolFeature.ConfigureMemSlots,
-  REM_MEM_REG: ProtocolFeature.ConfigureMemSlots,
-  SET_STATUS: ProtocolFeature.Status,
-  GET_STATUS: ProtocolFeature.Status,
-};
+/** Rules of a request. */
+interface RequestRule {
+  /** Protocol feature that has to be negotiated before the request. */
+  readonly gate: bigint;
+  /** Whether it has a reply of its own, to which REPLY_ACK adds none. */
+  readonly hasReply: boolean;
+}
 
-/** Requests with an answer of their own; REPLY_ACK adds none to them. */
-const ANSWERED: ReadonlySet<number> = new Set([
-  Request.GET_FEATURES,
-  Request.SET_LOG_BASE,
-  Request.GET_VRING_BASE,
-  Request.GET_PROTOCOL_FEATURES,
-  Request.GET_QUEUE_NUM,
-  Request.GET_CONFIG,
-  Request.GET_MAX_MEM_SLOTS,
-  Request.GET_STATUS,
-]);
+const rule = (gate: bigint, hasReply: boolean): RequestRule => ({ gate, hasReply });
+
+const RULES: Readonly<Record<RequestName, RequestRule>> = {
+  GET_FEATURES: rule(0n, true),
+  SET_FEATURES: rule(0n, false),
+  SET_OWNER: rule(0n, false),
+  RESET_OWNER: rule(0n, false),
+  SET_MEM_TABLE: rule(0n, false),
+  SET_LOG_BASE: rule(0n, true),
+  SET_LOG_FD: rule(0n, false),
+  SET_VRING_NUM: rule(0n, false),
+  SET_VRING_ADDR: rule(0n, false),
+  SET_VRING_BASE: rule(0n, false),
+  GET_VRING_BASE: rule(0n, true),
+  SET_VRING_KICK: rule(0n, false),
+  SET_VRING_CALL: rule(0n, false),
+  SET_VRING_ERR: rule(0n, false),
+  GET_PROTOCOL_FEATURES: rule(0n, true),
+  SET_PROTOCOL_FEATURES: rule(0n, false),
+  GET_QUEUE_NUM: rule(ProtocolFeature.MultipleQueues, true),
+  SET_VRING_ENABLE: rule(0n, false),
+  SET_BACKEND_REQ_FD: rule(ProtocolFeature.BackendRequests, false),
+  GET_CONFIG: rule(ProtocolFeature.Config, true),
+  SET_CONFIG: rule(ProtocolFeature.Config, false),
+  RESET_DEVICE: rule(ProtocolFeature.ResetDevice, false),
+  GET_MAX_MEM_SLOTS: rule(ProtocolFeature.ConfigureMemSlots, true),
+  ADD_MEM_REG: rule(ProtocolFeature.ConfigureMemSlots, false),
+  REM_MEM_REG: rule(ProtocolFeature.ConfigureMemSlots, false),
+  SET_STATUS: rule(ProtocolFeature.Status, false),
+  GET_STATUS: rule(ProtocolFeature.Status, true),
+};
 
 /** Payloads of an acknowledgement: zero is success. */
 const DONE = 0n;
@@ -163,7 +177,7 @@ export class VhostBackend {
    */
   handle(message: VhostMessage): VhostAction[] {
     const request = decodeRequest(message);
-    const gate = GATES[request.name] ?? 0n;
+    const { gate } = RULES[request.name];
     if ((this.#protocolFeatures & gate) !== gate) {
       throw badMessage(message.request, "its protocol feature was not negotiated");
     }
@@ -214,7 +228,9 @@ export class VhostBackend {
   #acknowledgement(message: VhostMessage, value: bigint): Uint8Array | undefined {
     const isWanted = (message.flags & HeaderFlag.NeedReply) !== 0;
     const isNegotiated = (this.#protocolFeatures & ProtocolFeature.ReplyAck) !== 0n;
-    if (!isWanted || !isNegotiated || ANSWERED.has(message.request)) return undefined;
+    const name = knownRequest(message.request);
+    const hasReply = name !== undefined && RULES[name].hasReply;
+    if (!isWanted || !isNegotiated || hasReply) return undefined;
     return encodeReply(message.request, encodeU64(value));
   }
 
@@ -275,7 +291,14 @@ export class VhostBackend {
       case "SET_CONFIG":
         // Nothing in a vsock device's configuration is the driver's to write; virtio 1.2, 5.10.4.
         return false;
-      default:
+      case "SET_VRING_NUM":
+      case "SET_VRING_ADDR":
+      case "SET_VRING_BASE":
+      case "GET_VRING_BASE":
+      case "SET_VRING_KICK":
+      case "SET_VRING_CALL":
+      case "SET_VRING_ERR":
+      case "SET_VRING_ENABLE":
         this.#onRing(request, message);
         return true;
     }

@@ -245,7 +245,17 @@ export function decodeRequest(message: VhostMessage): VhostRequest {
     case "GET_CONFIG":
     case "SET_CONFIG":
       return { name, ...readConfig(message) };
-    default:
+    case "GET_FEATURES":
+    case "SET_OWNER":
+    case "RESET_OWNER":
+    case "SET_LOG_BASE":
+    case "SET_LOG_FD":
+    case "SET_BACKEND_REQ_FD":
+    case "GET_PROTOCOL_FEATURES":
+    case "GET_QUEUE_NUM":
+    case "RESET_DEVICE":
+    case "GET_MAX_MEM_SLOTS":
+    case "GET_STATUS":
       return { name };
   }
 }
