@@ -9,6 +9,7 @@
  * | `unix:/run/x.sock`, `unix/run/x.sock` | plain Unix stream socket |
  * | `NAME[:5000]` | a profile of the configuration |
  */
+import { resolve } from "node:path";
 import { VsockboxError } from "../errors.ts";
 import { readU32 } from "../text/quantities.ts";
 
@@ -79,13 +80,13 @@ export const ADDRESS_HINT =
  * @throws {VsockboxError} USAGE, with the right forms in the hint.
  */
 export function parseAddress(text: string): Address {
-  const fail = (message: string): never => {
+  const fail = (message: string, hint: string = ADDRESS_HINT): never => {
     throw new VsockboxError({
       code: "USAGE",
       operation: "parse address",
       address: JSON.stringify(text),
       message,
-      hint: ADDRESS_HINT,
+      hint,
     });
   };
   if (text === "") fail("it is empty");
@@ -109,7 +110,7 @@ export function parseAddress(text: string): Address {
   return parseBare(text, fail);
 }
 
-type Fail = (message: string) => never;
+type Fail = (message: string, hint?: string) => never;
 
 function parseVsock(rest: string, fail: Fail): VsockAddress {
   const parts = rest.split(":");
@@ -118,7 +119,7 @@ function parseVsock(rest: string, fail: Fail): VsockAddress {
   if (cid === "" && port === undefined) fail("the CID is missing");
   return {
     kind: "vsock",
-    cid: cid === "" ? ANY : (readCid(cid) ?? fail(`${JSON.stringify(cid)} is no CID`)),
+    cid: cid === "" ? ANY : (readCid(cid) ?? fail(`${JSON.stringify(cid)} is not a CID`)),
     port: port === undefined ? undefined : readPort(port, fail),
   };
 }
@@ -126,14 +127,18 @@ function parseVsock(rest: string, fail: Fail): VsockAddress {
 function parseBare(text: string, fail: Fail): Address {
   const parts = text.split(":");
   const [name = "", port] = parts;
+  if (name.includes("/")) {
+    const path = resolve(text);
+    fail("it is a path", `write unix:${path}, or hybrid:${path} for the socket of a VMM`);
+  }
   if (parts.length > 2) fail("it has too many colons");
   if (name === "") fail("the CID is missing; to listen on any CID write vsock::PORT");
   const cid = readCid(name);
   if (cid !== undefined) {
     return { kind: "vsock", cid, port: port === undefined ? undefined : readPort(port, fail) };
   }
-  if (/^[-+]?\d/.test(name)) fail(`${JSON.stringify(name)} is no CID`);
-  if (!isProfileName(name)) fail("it is no form that I know");
+  if (/^[-+]?\d/.test(name)) fail(`${JSON.stringify(name)} is not a CID`);
+  if (!isProfileName(name)) fail("it is not a known form of address");
   return { kind: "profile", name, port: port === undefined ? undefined : readPort(port, fail) };
 }
 
@@ -150,6 +155,11 @@ function splitHybrid(rest: string, fail: Fail): HybridAddress {
 /** Words that begin an address. */
 const RESERVED: ReadonlySet<string> = new Set(["vsock", "sibling", "hybrid", "unix"]);
 
+/** Whether a word is the beginning of an address, such as `unix`, and thus neither a CID nor a profile. */
+export function isAddressWord(word: string): boolean {
+  return RESERVED.has(word);
+}
+
 /** Whether a profile may have this name: letters, digits, `_`, `-` and `.`, first a letter or `_`. */
 export function isProfileName(name: string): boolean {
   return /^[A-Za-z_][A-Za-z0-9_.-]*$/.test(name) && !RESERVED.has(name);
@@ -165,7 +175,7 @@ export function readCid(text: string): number | undefined {
 
 function readPort(text: string, fail: Fail): number {
   if (text === "any" || text === "-1") return ANY;
-  return readU32(text) ?? fail(`${JSON.stringify(text)} is no port (0 to 4294967295)`);
+  return readU32(text) ?? fail(`${JSON.stringify(text)} is not a port (0 to 4294967295)`);
 }
 
 /** Returns the address in its full form, which `parseAddress` parses to the same value. */

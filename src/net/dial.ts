@@ -26,6 +26,7 @@ import { encodeConnect, HandshakeReader } from "../protocols/hybrid/handshake.ts
 import { RECOGNISED_BYTES, recogniseService } from "../protocols/recognise-service.ts";
 import { ANY, formatAddress, type SocketAddress } from "./address.ts";
 import { abortError, backoffDelay, delay, withDeadline, type Backoff } from "../io/deadline.ts";
+import { otherFileKind } from "./not-a-socket.ts";
 import { assertTrustedOwner, type SocketOwners } from "./socket-owner.ts";
 import { WrongServiceError } from "./wrong-service.ts";
 import { adoptDescriptor } from "../io/adopt-descriptor.ts";
@@ -185,10 +186,26 @@ function connectTimeout(shown: string): VsockboxError {
 }
 
 function connectError(errno: number, address: SocketAddress): VsockboxError {
+  const shown = formatAddress(address);
+  // connect(2) reports a file of another kind as ECONNREFUSED, like a socket without a listener.
+  if (errno === ERRNO.ECONNREFUSED && address.kind !== "vsock") {
+    const kind = otherFileKind(address.path);
+    if (kind !== undefined) return notASocket(shown, kind);
+  }
   return systemError(errno, {
     operation: "connect",
-    address: formatAddress(address),
+    address: shown,
     hint: connectHint(errno, address),
+  });
+}
+
+function notASocket(address: string, kind: string): VsockboxError {
+  return new VsockboxError({
+    code: "UNAVAILABLE",
+    operation: "connect",
+    address,
+    message: `the path leads to ${kind}, not to a socket`,
+    errno: "ECONNREFUSED",
   });
 }
 
@@ -206,7 +223,7 @@ function connectHint(errno: number, address: SocketAddress): string | undefined 
   }
   if (errno === ERRNO.EACCES) return "the socket or its directory belongs to another user";
   return errno === ERRNO.ECONNREFUSED
-    ? "the socket file is there but nobody listens on it: was the program that made it stopped?"
+    ? "the socket file exists, but no process listens on it: was the program that made it stopped?"
     : "check the path, and that the program that listens there has been started";
 }
 

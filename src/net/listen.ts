@@ -290,9 +290,9 @@ export function removeStaleSocket(path: string, sockaddr: Uint8Array): void {
       code: "CANNOT_CREATE",
       operation: "listen on",
       address: path,
-      message: "the path exists and is no socket",
+      message: "the path exists and is not a socket",
       errno: "EEXIST",
-      hint: "choose another path; vsockbox never removes a file that is no socket",
+      hint: "choose another path; vsockbox never removes a file that is not a socket",
     });
   }
   const probe = openSocket(AF_UNIX, SOCK_STREAM, path);

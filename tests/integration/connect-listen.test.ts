@@ -162,7 +162,7 @@ describe("the socket file", () => {
     writeFileSync(path, "precious");
     expect(await vsockbox(["listen", address])).toMatchObject({
       status: 73,
-      stderr: expect.stringContaining("is no socket"),
+      stderr: expect.stringContaining("is not a socket"),
     });
     expect(readFileSync(path, "utf8")).toBe("precious");
   });
@@ -176,8 +176,19 @@ describe("the socket file", () => {
     await dead[Symbol.asyncDispose]();
     expect(await vsockbox(["connect", address])).toMatchObject({
       status: 69,
-      stderr: expect.stringContaining("nobody listens on it"),
+      stderr: expect.stringContaining("no process listens on it"),
     });
+    for (const [other, kind] of [
+      [import.meta.path, "a regular file"],
+      [import.meta.dir, "a directory"],
+    ]) {
+      for (const form of ["unix", "hybrid"]) {
+        const run = await vsockbox(["info", `${form}:${other}`]);
+        expect(run).toMatchObject({ status: 69 });
+        expect(run.stderr).toContain(`the path leads to ${kind}, not to a socket (ECONNREFUSED)`);
+        expect(run.stderr).not.toContain("listens");
+      }
+    }
     expect(await vsockbox(["connect", `unix:/${"x".repeat(200)}`])).toMatchObject({
       status: 64,
       stderr: expect.stringContaining("201 bytes long"),

@@ -216,10 +216,10 @@ describe("the control socket", () => {
     running.process.kill("SIGTERM");
     expect(await running.process.exited).toBe(0);
     for (const path of [control, socket, uds, metrics]) expect(existsSync(path)).toBe(false);
-    // A file that is no socket stays.
+    // A file that is not a socket stays.
     writeFileSync(control, "mine");
     const third = await vsockbox(["hybrid-proxy", "--socket", socket, "--uds-path", uds]);
-    expect([third.status, third.stderr]).toEqual([73, expect.stringContaining("is no socket")]);
+    expect([third.status, third.stderr]).toEqual([73, expect.stringContaining("is not a socket")]);
     expect(readFileSync(control, "utf8")).toBe("mine");
     expect(existsSync(socket)).toBe(false);
   });

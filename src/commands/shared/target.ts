@@ -7,7 +7,12 @@ import { profileOf } from "../../config/profiles.ts";
 import { readToken } from "../../config/token.ts";
 import { VsockboxError } from "../../errors.ts";
 import { showPath } from "../../files/bytes-path.ts";
-import { formatAddress, type SocketAddress, withDefaultPort } from "../../net/address.ts";
+import {
+  formatAddress,
+  isAddressWord,
+  type SocketAddress,
+  withDefaultPort,
+} from "../../net/address.ts";
 import { ADDRESS, type WrittenAddress, readAddress } from "./address-kind.ts";
 import { CONNECTION, dialArguments, dialOptions } from "./connect-options.ts";
 import { flag, option, type ArgumentValues, operand } from "../../ui/argument.ts";
@@ -118,6 +123,7 @@ const PLAIN = /^([A-Za-z0-9_.-]+(?::\d+(?=:))?):([^]*)$/;
  * local path.
  *
  * @param word as bytes: a path need not be UTF-8.
+ * @throws {VsockboxError} USAGE for an address without a path.
  */
 export function parseOperand(word: Uint8Array): Operand {
   // Latin-1 keeps every byte apart.
@@ -126,11 +132,24 @@ export function parseOperand(word: Uint8Array): Operand {
   const match = SPELLED_OUT.exec(text) ?? PLAIN.exec(text);
   if (match === null) return { kind: "local", path: word };
   const [, target = "", path = ""] = match;
+  if (isAddressWord(target)) throw withoutPath(word);
   return {
     kind: "remote",
     target: Buffer.from(target, "latin1").toString(),
     path: Buffer.from(path === "" ? "." : path, "latin1"),
   };
+}
+
+/** The error for `unix:/run/x.sock` and the like, of which `unix` alone is not a target. */
+function withoutPath(word: Uint8Array): VsockboxError {
+  const text = new TextDecoder().decode(word);
+  return new VsockboxError({
+    code: "USAGE",
+    operation: "read operand",
+    address: JSON.stringify(text),
+    message: "the path in the guest is missing",
+    hint: `write ${text}:/PATH, or ./${text} for a local file`,
+  });
 }
 
 /**
@@ -145,7 +164,7 @@ export function remoteOperand(command: string, word: Uint8Array): Operand & { ki
     code: "USAGE",
     operation: command,
     address: JSON.stringify(new TextDecoder().decode(word)),
-    message: "it names no guest",
+    message: "it does not name a guest",
     hint: `write TARGET:PATH, as in \`vsockbox ${command} 3:/etc/hosts\``,
   });
 }

@@ -47,6 +47,18 @@ describe("paths as bytes", () => {
 });
 
 describe("parseOperand", () => {
+  test.each(["unix:/run/x.sock", "unix:x", "vsock:3", "hybrid:/run/vm", "sibling:4"])(
+    "%s is an address without a path",
+    (word) => {
+      expect(() => parseOperand(path(word))).toThrow(
+        expect.objectContaining({
+          code: "USAGE",
+          hint: `write ${word}:/PATH, or ./${word} for a local file`,
+        }),
+      );
+    },
+  );
+
   test.each([
     ["3:/etc/x", "3", "/etc/x"],
     ["3:5000:/x", "3:5000", "/x"],

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { resolve } from "node:path";
 import { VsockboxError } from "../../../src/errors.ts";
 import {
   type Address,
@@ -52,32 +53,31 @@ describe("parseAddress", () => {
     ["", "empty"],
     [":", "CID is missing"],
     [":5000", "vsock::PORT"],
-    ["3:", "no port"],
-    ["3:x", "no port"],
-    ["3:4294967296", "no port"],
-    ["3:-2", "no port"],
+    ["3:", "not a port"],
+    ["3:x", "not a port"],
+    ["3:4294967296", "not a port"],
+    ["3:-2", "not a port"],
     ["3:5000:1", "too many colons"],
     ["vsock:3:5000:1", "too many colons"],
     ["vsock:", "CID is missing"],
-    ["vsock:x:1", "no CID"],
-    ["vsock:4294967296:1", "no CID"],
+    ["vsock:x:1", "not a CID"],
+    ["vsock:4294967296:1", "not a CID"],
     ["vsock/", "CID is missing"],
-    ["4294967296", "no CID"],
-    ["3.5", "no CID"],
-    ["0x3", "no CID"],
-    ["+3", "no CID"],
-    ["-2", "no CID"],
+    ["4294967296", "not a CID"],
+    ["3.5", "not a CID"],
+    ["0x3", "not a CID"],
+    ["+3", "not a CID"],
+    ["-2", "not a CID"],
     ["hybrid:", "path is missing"],
     ["hybrid::5000", "path is missing"],
-    ["hybrid:/run/x:", "no port"],
-    ["hybrid:/run/x:99999999999", "no port"],
+    ["hybrid:/run/x:", "not a port"],
+    ["hybrid:/run/x:99999999999", "not a port"],
     ["unix:", "path is missing"],
-    ["vsock", "no form"],
-    ["sibling", "no form"],
+    ["vsock", "not a known form"],
+    ["sibling", "not a known form"],
     ["sibling:", "CID is missing"],
-    ["/run/x.sock", "no form"],
-    ["tcp://x", "no port"],
-    ["a b", "no form"],
+    ["tcp://x", "not a port"],
+    ["a b", "not a known form"],
     ["unix:/x\0y", "NUL"],
   ] as const;
 
@@ -93,6 +93,16 @@ describe("parseAddress", () => {
     expect({ code, hint }).toEqual({ code: "USAGE", hint: ADDRESS_HINT });
     expect(shown).toContain(message);
     expect(shown).toContain(JSON.stringify(text));
+  });
+
+  test.each([
+    ["/run/x.sock", "/run/x.sock"],
+    ["./x.sock", `${process.cwd()}/x.sock`],
+    ["../x.sock:5000", resolve("../x.sock:5000")],
+    ["run/a:b:c", `${process.cwd()}/run/a:b:c`],
+  ])("proposes an address for the path %s", (text, path) => {
+    const hint = `write unix:${path}, or hybrid:${path} for the socket of a VMM`;
+    expect(() => parseAddress(text)).toThrow(expect.objectContaining({ code: "USAGE", hint }));
   });
 
   const u32 = fc.integer({ min: 0, max: ANY });
