@@ -10,6 +10,8 @@ import {
   TestAgent,
   vsockbox,
 } from "../support/binary.ts";
+import { describeUnshared } from "../support/namespaces.ts";
+import { OwnTerminal } from "../support/own-terminal.ts";
 import { hostileAgent } from "../support/hostile-agent.ts";
 
 /** Variables that a shell between would drop, refuse or obey. */
@@ -172,6 +174,25 @@ describe("a failed start", () => {
     }
   });
 
+  test.each([[[]], [["--sandbox", "no-new-privs"]]])(
+    "on the user's terminal has one line and one status, and leaves its settings, with %j",
+    async (way) => {
+      for (const [args, status, kind] of cases()) {
+        await using terminal = new OwnTerminal();
+        const { settings: before } = terminal;
+        const words = ["exec", "-t", ...way, agent.address, ...args];
+        const shown = JSON.stringify([args, kind]);
+        const exited = await terminal.exited(terminal.run(words));
+        expect({ shown, exited, settings: terminal.settings }).toEqual({
+          shown,
+          exited: status,
+          settings: before,
+        });
+        expect(terminal.text).toMatch(/^vsockbox: [^\r\n]+\r\n$/);
+      }
+    },
+  );
+
   test("in several guests has the same status and kind", async () => {
     const both = `${agent.address},${agent.address}`;
     for (const [args, status, kind] of cases()) {
@@ -194,6 +215,54 @@ describe("a failed start", () => {
     await eventually("as many as before", async () => {
       return Number((await descriptors()).stdout) <= before;
     });
+  });
+});
+
+describeUnshared(["-m"], "a guest without pseudo-terminals", (unshare) => {
+  let bare: TestAgent;
+  beforeAll(async () => {
+    const hide = 'mount -t tmpfs none /dev/pts && exec "$0" "$@"';
+    bare = await TestAgent.start([], { through: [...unshare, "sh", "-c", hide] });
+  });
+  afterAll(() => bare[Symbol.asyncDispose]());
+
+  const sandboxes = [[[]], [["--sandbox", "no-new-privs"]]];
+
+  test.each(sandboxes)("fails to start a detached terminal, with %j", async (way) => {
+    const words = ["exec", "-d", "-t", ...way, bare.address];
+    const plain = await vsockbox([...words, "--", "true"]);
+    expect(plain).toMatchObject({ status: 125, stdout: "" });
+    expect(plain.stderr).toMatch(/^vsockbox: [^\n]*terminal [^\n]*mount devpts[^\n]*\n$/);
+    const json = await vsockbox([...words, "--json", "--", "true"]);
+    expect(json.status).toBe(125);
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      event: "error",
+      code: "NOT_STARTED",
+      kind: "pty_failed",
+      stage: "terminal",
+      errno: expect.any(String),
+    });
+    expect(await vsockbox(["ps", "--json", bare.address])).toMatchObject({ status: 0, stdout: "" });
+  });
+
+  test.each([
+    ["exec -t", (target: string) => ["exec", "-t", target, "--", "true"]],
+    [
+      "exec -t --sandbox",
+      (target: string) => ["exec", "-t", "--sandbox", "no-new-privs", target, "--", "true"],
+    ],
+    ["shell", (target: string) => ["shell", target]],
+  ])("fails %s, and leaves the user's terminal as it was", async (_name, words) => {
+    await using terminal = new OwnTerminal();
+    const { settings: before } = terminal;
+    expect(await terminal.exited(terminal.run(words(bare.address)))).toBe(125);
+    expect(terminal.settings).toBe(before);
+    expect(terminal.text).toMatch(/^vsockbox: [^\r\n]*terminal [^\r\n]*mount devpts[^\r\n]*\r\n$/);
+  });
+
+  test("runs what needs none", async () => {
+    const run = await vsockbox(["exec", bare.address, "--", "echo", "runs"]);
+    expect(run).toMatchObject({ status: 0, stdout: "runs\n" });
   });
 });
 
