@@ -68,6 +68,9 @@ export const command = defineCommand({
       return detachCommand(args, names, request);
     }
     if (args.tty) {
+      // A detached command on a terminal has neither input nor output here.
+      if (args.json) throw usage("--tty cannot be used with --json");
+      if (args.noStdin) throw usage("--tty cannot be used with --no-stdin");
       if (names.length > 1) throw usage("--tty needs a single target");
       // A detached command on a terminal may have both.
       if (args.json) throw usage("--tty cannot be used with --json");
