@@ -392,6 +392,29 @@ describe("ending a command early", () => {
   });
 });
 
+describe("exec --verbose", () => {
+  test("prints the address, each step and its time to standard error, and nothing else changes", async () => {
+    const { stdout, stderr, status } = await vsockbox([
+      "exec",
+      "-v",
+      agent.address,
+      "--",
+      "id",
+      "-u",
+    ]);
+    expect({ stdout, status }).toEqual({ stdout: `${process.getuid?.()}\n`, status: 0 });
+    const steps = [...stderr.matchAll(/^vsockbox: (\d+\.\d) ms: (.*)$/gm)];
+    expect(steps.map(([, , step]) => step)).toEqual([
+      `connecting to ${agent.address}`,
+      `connected to ${agent.address}`,
+      expect.stringMatching(/^the agent, vsockbox \S+, has answered$/),
+    ]);
+    const times = steps.map(([, time]) => Number(time));
+    expect(times.toSorted((a, b) => a - b)).toEqual(times);
+    expect(stderr.trim().split("\n")).toHaveLength(3);
+  });
+});
+
 describe("many and much", () => {
   test("100 commands at once, and nothing is left of them", async () => {
     const before = descriptors(agent.running.pid);

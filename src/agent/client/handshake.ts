@@ -127,7 +127,7 @@ async function performHandshakeOnce(
         }),
       onGiveUp: (reason) => stream.abort(reason),
     });
-    options.onStep?.(`the agent of vsockbox ${hello.version} has answered`);
+    options.onStep?.(`the agent, ${hello.version}, has answered`);
     return { connection, hello };
   } catch (thrown) {
     stream.abort();

@@ -134,7 +134,7 @@ export class CopyJob implements AsyncDisposable {
       throw usage("neither side is in a guest", "write TARGET:PATH on one side; cp(1) copies here");
     }
     if (sources.some(({ kind }) => kind === "stream") && sources.length > 1) {
-      throw usage("standard input and other sources exclude each other");
+      throw usage("standard input cannot be used with other sources");
     }
     if (destination.kind === "stream" && sources.length > 1) {
       throw usage("only one file can go to standard output");

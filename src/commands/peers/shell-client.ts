@@ -66,7 +66,7 @@ function jobOf(args: ShellClientValues): ShellJob | undefined {
   const name = cid ?? first;
   const transfer = transferOf(args);
   if (words.length > 0 && args.cmd !== undefined) {
-    throw usage("a command and --cmd exclude each other");
+    throw usage("COMMAND cannot be used with --cmd");
   }
   const remoteCommand = words.length > 0 ? words.join(" ") : args.cmd;
   if (name === undefined) {
@@ -76,7 +76,7 @@ function jobOf(args: ShellClientValues): ShellJob | undefined {
     return undefined;
   }
   if (transfer !== undefined && remoteCommand !== undefined) {
-    throw usage("a command and a transfer exclude each other");
+    throw usage("a command cannot be used with a transfer");
   }
   const address = addressOf(name, args.port);
   return { name, address, transfer, command: remoteCommand };
@@ -90,7 +90,7 @@ function addressOf(name: string, port: number | undefined): SocketAddress {
   const given = resolveAddress(name);
   const own = given.kind === "unix" ? undefined : given.port;
   if (port !== undefined && own !== undefined && own !== port) {
-    throw usage(`--port ${port} and the ${own} of ${name} exclude each other`);
+    throw usage(`--port ${port} cannot be used with ${name}, which has port ${own}`);
   }
   return resolveAddress(name, port ?? SHELL_PORT);
 }

@@ -66,7 +66,7 @@ function jsonShell(): VsockboxError {
   return new VsockboxError({
     code: "USAGE",
     operation: "shell-client",
-    message: "--json goes with a command or a transfer",
+    message: "--json requires a command or a transfer",
   });
 }
 

@@ -31,7 +31,7 @@ const SLASH = 0x2f;
 export function readTransfer(words: TransferWords): Transfer | undefined {
   const { upload, download, to } = words;
   if (upload !== undefined && download !== undefined) {
-    throw usage("--upload and --download exclude each other");
+    throw usage("--upload cannot be used with --download");
   }
   const value = upload ?? download;
   if (value === undefined) {

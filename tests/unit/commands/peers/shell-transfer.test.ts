@@ -42,7 +42,7 @@ describe("a transfer on the command line", () => {
   });
 
   test.each([
-    [{ upload: "a:b", download: "c:d" }, /exclude each other/],
+    [{ upload: "a:b", download: "c:d" }, /--upload cannot be used with --download/],
     [{ to: "x" }, /--to goes with/],
     [{ upload: "a:b:c" }, /more than one colon/],
     [{ upload: ":b" }, /a path is empty/],
