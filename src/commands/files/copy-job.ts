@@ -1,66 +1,52 @@
-/** The parts of a copy: where each source goes, and which way its bytes take. */
-import { readFileSync, statSync } from "node:fs";
-import { AgentClient } from "../../agent/client/agent-client.ts";
+/**
+ * A copy of `cp`: expands the sources, then copies each in its direction (upload, download, guest to guest,
+ * standard streams).
+ *
+ *   `copy-destination.ts`   the name of each source at the destination
+ *   `copy-connections.ts`   one connection for each target
+ *   `copy-go-agent.ts`      agents that have only the Go agent's frames
+ */
 import { transferFlags, type TransferOptions } from "../../agent/client/file-transfer.ts";
 import { readHomePath, resolveHome } from "../../agent/client/home-path.ts";
 import { relayFiles } from "../../agent/transfer/file-relay.ts";
-import { OldAgentError } from "../../agent/client/handshake.ts";
-import { listOldDirectory, readOldFile, writeOldFile } from "../../agent/client/go-files.ts";
-import {
-  fileError,
-  type TransferProgress,
-  TransferSummary,
-} from "../../agent/transfer/transfer.ts";
+import { type TransferProgress, TransferSummary } from "../../agent/transfer/transfer.ts";
 import { EXIT_STATUS, reasonOf, toVsockboxError, VsockboxError } from "../../errors.ts";
-import { realPathOf } from "../../ffi/real-path.ts";
-import { writeFileAtomically } from "../../files/atomic-write.ts";
-import {
-  baseName,
-  type BytesPath,
-  bytesPath,
-  joinPath,
-  namesDirectory,
-  parentOf,
-  showPath,
-} from "../../files/bytes-path.ts";
-import { fileKind, kindInWords } from "../../files/facts.ts";
-import { treeBytes } from "../../files/tree-size.ts";
+import { baseName, bytesPath, joinPath, showPath } from "../../files/bytes-path.ts";
 import { hasWildcard } from "../../files/glob.ts";
+import { readOldFile } from "../../agent/client/go-files.ts";
+import { treeBytes } from "../../files/tree-size.ts";
 import { abortError, onAbort } from "../../io/deadline.ts";
 import { requiredStandardInput, StandardOutput } from "../../io/stdio.ts";
-import { field, type JsonObject, textField } from "../../protocols/agent/json-fields.ts";
-import { isFileName, readPathField } from "../../protocols/agent/paths.ts";
+import type { JsonObject } from "../../protocols/agent/json-fields.ts";
 import type { ProgressLine } from "../../ui/progress.ts";
-import { readAddress } from "../shared/address-kind.ts";
+import type { Operand } from "../shared/target.ts";
 import type { CopyValues } from "./copy-arguments.ts";
-import { agentTarget, type AgentTarget, type Operand } from "../shared/target.ts";
+import { CopyConnections } from "./copy-connections.ts";
+import {
+  type CopyDestination,
+  localDestination,
+  localName,
+  type NamedSource,
+  remoteDestination,
+  type RemoteOperand,
+  typedName,
+} from "./copy-destination.ts";
+import { downloadFromGoAgent, type LocalOperand, uploadToGoAgent } from "./copy-go-agent.ts";
+import { usage } from "./copy-usage.ts";
 
-/** `isHome`: the user wrote `~` or `~USER` alone, and the guest has answered what that is. */
-type Remote = Operand & { kind: "remote"; isHome?: boolean };
-
-/** Where one source goes: a name in an existing directory. */
-interface Place {
-  directory: BytesPath;
-  name: Uint8Array;
-}
-
-/** How long an interrupted copy may take to tell the guests, in milliseconds. */
-const FAREWELL_MS = 1000;
-
-/** A copy with all its connections. */
+/** Copies the sources of one command line, and counts what was copied. */
 export class CopyJob implements AsyncDisposable {
-  readonly #args: CopyValues;
   readonly #progress: ProgressLine;
   readonly #signal: AbortSignal;
   readonly #options: TransferOptions;
   readonly #maxBytes: number | undefined;
-  readonly #clients = new Map<string, Promise<AgentClient | undefined>>();
+  readonly #connections: CopyConnections;
   readonly #total = new TransferSummary();
-  /** The exit status of the first source that was not copied whole; 0 for none. */
+  /** The exit status of the first source that failed; 0 if none did. */
   #status = 0;
 
   constructor(args: CopyValues, progress: ProgressLine, signal: AbortSignal) {
-    this.#args = args;
+    this.#connections = new CopyConnections(args, signal);
     this.#progress = progress;
     this.#signal = signal;
     this.#maxBytes = args.maxSize;
@@ -73,22 +59,13 @@ export class CopyJob implements AsyncDisposable {
       keep: args.noClobber,
       signal,
     };
-    // The guest may be stopped: nothing that is sent to it, a farewell neither, is ever taken then.
-    onAbort(signal, () => setTimeout(() => void this.#dropConnections(), FAREWELL_MS).unref());
-  }
-
-  async #dropConnections(): Promise<void> {
-    for (const connecting of this.#clients.values()) {
-      const client = await connecting.catch(() => undefined);
-      client?.abort(abortError(this.#signal, "copy"));
-    }
   }
 
   /**
-   * Copies all sources, in order. One of several that cannot be copied does not hold up the others.
+   * Copies all sources, in order. A failure of one of several sources does not stop the others.
    *
-   * @returns what was copied, and the exit status of the first source that was not; 0 for none.
-   * @throws {VsockboxError} what ended the copy; errors of single files are in the summary.
+   * @returns the summary, and the exit status of the first source that failed; 0 if none did.
+   * @throws {VsockboxError} an error that ends the copy; errors of single files are in the summary.
    */
   async run(operands: readonly Operand[]): Promise<{ summary: TransferSummary; status: number }> {
     const destination = operands.at(-1);
@@ -113,7 +90,7 @@ export class CopyJob implements AsyncDisposable {
     return { summary: this.#total, status: this.#status };
   }
 
-  /** Does the part of one source; if there are others, what is wrong with it is noted. */
+  /** Runs the work of one source; if there are others, its error is noted instead of thrown. */
   async #each(hasOthers: boolean, work: () => Promise<void>): Promise<void> {
     const before = this.#total.errorCount;
     try {
@@ -149,12 +126,12 @@ export class CopyJob implements AsyncDisposable {
     if (given.kind !== "remote") return [given];
     const source = await this.#fromHome(given);
     if (!hasWildcard(given.path)) return [source];
-    const client = await this.#client(source.target);
+    const client = await this.#connections.client(source.target);
     if (client === undefined) return [source];
     const matches: Operand[] = [];
     for await (const path of client.glob(source.path)) matches.push({ ...source, path });
     if (matches.length > 0) return matches;
-    // A file may really be called so.
+    // A file may have this name literally.
     const literal = await this.#remoteStat({ ...source }).catch(() => undefined);
     if (literal !== undefined) return [source];
     throw new VsockboxError({
@@ -167,10 +144,10 @@ export class CopyJob implements AsyncDisposable {
   }
 
   /** The operand with the home directory in place of `~`. */
-  async #fromHome(operand: Remote): Promise<Remote> {
+  async #fromHome(operand: RemoteOperand): Promise<RemoteOperand> {
     const parts = readHomePath(operand.path);
     if (parts === undefined) return operand;
-    const path = await resolveHome(await this.#client(operand.target), operand.path);
+    const path = await resolveHome(await this.#connections.client(operand.target), operand.path);
     return { ...operand, path, isHome: parts.rest === undefined || parts.rest.length === 0 };
   }
 
@@ -184,13 +161,12 @@ export class CopyJob implements AsyncDisposable {
     return this.#upload(source, destination, many);
   }
 
-  async #upload(
-    source: Exclude<Operand, Remote>,
-    destination: Remote,
-    many: boolean,
-  ): Promise<void> {
-    const client = await this.#client(destination.target);
-    if (client === undefined) return this.#uploadToOld(source, destination);
+  async #upload(source: LocalOperand, destination: RemoteOperand, many: boolean): Promise<void> {
+    const client = await this.#connections.client(destination.target);
+    if (client === undefined) {
+      const target = this.#connections.target(destination.target);
+      return this.#addFile(await uploadToGoAgent(target, source, destination.path));
+    }
     const name =
       source.kind === "stream" ? undefined : { path: source.path, name: () => localName(source) };
     const place = await this.#remotePlace(destination, name, many);
@@ -202,37 +178,25 @@ export class CopyJob implements AsyncDisposable {
     this.#total.add(await client.upload(local, place.directory, place.name, options));
   }
 
-  async #download(source: Remote, destination: Uint8Array, many: boolean): Promise<void> {
-    const client = await this.#client(source.target);
-    const status = localStat(destination);
-    const sourceName = baseName(source.path);
-    const isContents = isContentsOf(source.path);
-    let place: Place;
-    if (status?.isDirectory() === true && !isContents) {
-      place = { directory: bytesPath(destination), name: typedName(source) };
-    } else {
-      if (many || (status === undefined && namesDirectory(destination))) {
-        throw noDirectory(showPath(destination), status !== undefined);
-      }
-      if (status !== undefined && !status.isFile() && !status.isDirectory()) {
-        throw noFile(showPath(destination), fileKind(status));
-      }
-      const real = status === undefined ? destination : realPathOf(destination);
-      place = { directory: parentOf(real), name: baseName(real) };
+  async #download(source: RemoteOperand, destination: Uint8Array, many: boolean): Promise<void> {
+    const client = await this.#connections.client(source.target);
+    const place = localDestination(destination, source, many);
+    if (client === undefined) {
+      const path = joinPath(place.directory, place.name);
+      const target = this.#connections.target(source.target);
+      return this.#addFile(await downloadFromGoAgent(target, source.path, path));
     }
-    if (client === undefined)
-      return this.#downloadFromOld(source, joinPath(place.directory, place.name));
-    const onProgress = this.#onProgress(showPath(sourceName));
+    const onProgress = this.#onProgress(showPath(baseName(source.path)));
     const options = { ...this.#options, onProgress };
     const limited = { ...options, maxBytes: this.#remaining };
     this.#total.add(await client.download(source.path, place.directory, place.name, limited));
   }
 
-  /** From guest to guest: the bytes go through here, the files do not. */
-  async #relay(source: Remote, destination: Remote, many: boolean): Promise<void> {
+  /** Copies from guest to guest; the bytes pass through this process, without a local file. */
+  async #relay(source: RemoteOperand, destination: RemoteOperand, many: boolean): Promise<void> {
     const [from, to] = await Promise.all([
-      this.#client(source.target),
-      this.#client(destination.target),
+      this.#connections.client(source.target),
+      this.#connections.client(destination.target),
     ]);
     if (from === undefined || to === undefined) {
       throw usage("one of the agents is too old for copies from guest to guest");
@@ -254,10 +218,10 @@ export class CopyJob implements AsyncDisposable {
 
   async #toStandardOutput(source: Operand): Promise<void> {
     if (source.kind !== "remote") throw usage("neither side is in a guest");
-    const client = await this.#client(source.target);
+    const client = await this.#connections.client(source.target);
     const output = new StandardOutput(1);
     if (client === undefined) {
-      const { address, options } = this.#target(source.target);
+      const { address, options } = this.#connections.target(source.target);
       await output.write(await readOldFile(address, options, source.path));
       return;
     }
@@ -266,79 +230,7 @@ export class CopyJob implements AsyncDisposable {
     for await (const bytes of client.read(source.path, options)) await output.write(bytes);
   }
 
-  /**
-   * Where a source goes in a guest: into the destination where that is a directory, else to exactly
-   * that name.
-   */
-  async #remotePlace(
-    destination: Remote,
-    source: { path: Uint8Array; name: () => Uint8Array } | undefined,
-    many: boolean,
-  ): Promise<Place> {
-    const status = await this.#remoteStat(destination).catch((thrown: unknown) => {
-      if (reasonOf(thrown).errno === "ENOENT") return undefined;
-      throw thrown;
-    });
-    const isDirectory = status !== undefined && field(status, "type") === "directory";
-    const isContents = source !== undefined && isContentsOf(source.path);
-    const shown = `${destination.target}:${showPath(destination.path)}`;
-    if (isDirectory && source === undefined) {
-      throw usage(`${shown} is a directory`, "standard input needs a file's name");
-    }
-    if (isDirectory && source !== undefined && !isContents) {
-      return { directory: bytesPath(destination.path), name: source.name() };
-    }
-    if (!isDirectory && (many || (status === undefined && namesDirectory(destination.path)))) {
-      throw noDirectory(shown, status !== undefined);
-    }
-    const type = status === undefined ? "file" : textField(status, "type");
-    if (!isDirectory && type !== "file") throw noFile(shown, type);
-    const real = status === undefined ? destination.path : pathOf(status, "realPath");
-    return { directory: parentOf(real), name: baseName(real) };
-  }
-
-  async #remoteStat(operand: Remote): Promise<JsonObject> {
-    const client = await this.#client(operand.target);
-    if (client === undefined) return {};
-    return client.request({ op: "stat", path: operand.path, follow: true });
-  }
-
-  async #uploadToOld(source: Exclude<Operand, Remote>, destination: Remote): Promise<void> {
-    const { address, options } = this.#target(destination.target);
-    const content =
-      source.kind === "stream"
-        ? new Uint8Array(await Bun.readableStreamToArrayBuffer(toReadable(requiredStandardInput())))
-        : readLocalFile(source.path);
-    const isDirectory = await listOldDirectory(address, options, destination.path).then(
-      () => true,
-      () => false,
-    );
-    const name = source.kind === "stream" ? undefined : baseName(source.path);
-    if (isDirectory && name === undefined) {
-      throw usage("the destination is a directory", "standard input needs a file's name");
-    }
-    const path =
-      isDirectory && name !== undefined
-        ? joinPath(destination.path, name)
-        : bytesPath(destination.path);
-    const mode = source.kind === "stream" ? 0o644 : statSync(bytesPath(source.path)).mode & 0o777;
-    await writeOldFile(address, options, path, content, mode);
-    this.#addFile(content.length);
-  }
-
-  async #downloadFromOld(source: Remote, path: BytesPath): Promise<void> {
-    const { address, options } = this.#target(source.target);
-    const content = await readOldFile(address, options, source.path);
-    await writeFileAtomically(path.toString(), content, 0o644);
-    this.#addFile(content.length);
-  }
-
-  #addFile(bytes: number): void {
-    this.#total.files++;
-    this.#total.bytes += bytes;
-  }
-
-  /** What may still be received under `--max-size`. */
+  /** Bytes that may still be received under `--max-size`. */
   get #remaining(): number | undefined {
     return this.#maxBytes === undefined ? undefined : this.#maxBytes - this.#total.bytes;
   }
@@ -352,7 +244,7 @@ export class CopyJob implements AsyncDisposable {
       });
   }
 
-  /** A bar needs the sum: local trees are quickly counted, and only where somebody looks. */
+  /** Counts the bytes of local sources, which a progress bar needs; not without a progress line. */
   #countAhead(sources: readonly Operand[]): void {
     if (!this.#progress.isEnabled) return;
     let bytes = 0;
@@ -363,129 +255,31 @@ export class CopyJob implements AsyncDisposable {
     this.#progress.totalBytes = bytes;
   }
 
-  #target(name: string): AgentTarget {
-    return agentTarget(this.#args, readAddress(name), this.#signal);
+  /** Asks the guest for the facts of the destination, by which the name of a source there is chosen. */
+  async #remotePlace(
+    destination: RemoteOperand,
+    source: NamedSource | undefined,
+    many: boolean,
+  ): Promise<CopyDestination> {
+    const status = await this.#remoteStat(destination).catch((thrown: unknown) => {
+      if (reasonOf(thrown).errno === "ENOENT") return undefined;
+      throw thrown;
+    });
+    return remoteDestination(destination, status, source, many);
   }
 
-  /** One connection a target; undefined where its agent is none of ours. */
-  #client(name: string): Promise<AgentClient | undefined> {
-    const known = this.#clients.get(name);
-    if (known !== undefined) return known;
-    const { address, options } = this.#target(name);
-    const connecting = AgentClient.connect(address, options).catch((thrown: unknown) => {
-      if (!(thrown instanceof OldAgentError)) throw thrown;
-      this.#refuseForOld(thrown);
-      return undefined;
-    });
-    this.#clients.set(name, connecting);
-    return connecting;
+  async #remoteStat(operand: RemoteOperand): Promise<JsonObject> {
+    const client = await this.#connections.client(operand.target);
+    if (client === undefined) return {};
+    return client.request({ op: "stat", path: operand.path, follow: true });
   }
 
-  /** What a whole-file frame cannot do is refused, not left out in silence. */
-  #refuseForOld(error: OldAgentError): void {
-    const { recursive, preserve, resume, checksum, noClobber } = this.#args;
-    const asked = { recursive, preserve, resume, checksum, "no-clobber": noClobber };
-    const impossible = Object.entries(asked).find(([, isOn]) => isOn)?.[0];
-    if (impossible === undefined) return;
-    throw new VsockboxError({
-      code: "UNAVAILABLE",
-      operation: "cp",
-      message: `the agent is too old for --${impossible}`,
-      hint: error.hint,
-    });
+  #addFile(bytes: number): void {
+    this.#total.files++;
+    this.#total.bytes += bytes;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const clients = await Promise.allSettled(this.#clients.values());
-    for (const client of clients) {
-      if (client.status === "fulfilled") await client.value?.close();
-    }
+    await this.#connections[Symbol.asyncDispose]();
   }
-}
-
-/** Whether a path is `.`, or ends in `/.`: what is in a directory, without a name of its own. */
-function isContentsOf(path: Uint8Array): boolean {
-  return namesDirectory(path) && baseName(path).toString() === ".";
-}
-
-/**
- * What a source of a guest is called in a directory: its last component as the user typed it. The
- * guest is not asked: it could answer `.bashrc`.
- *
- * @throws {VsockboxError} USAGE if the path has no name of its own.
- */
-function typedName({ target, path, isHome = false }: Remote): Uint8Array {
-  return ownName(isHome ? Buffer.from("..") : path, `${target}:${isHome ? "~" : showPath(path)}`);
-}
-
-/** What a local source is called: as typed, else its true name. */
-function localName({ path }: Operand & { kind: "local" }): Uint8Array {
-  const name = baseName(path);
-  return isFileName(name) ? name : ownName(realPathOf(path), showPath(path));
-}
-
-function ownName(path: Uint8Array, shown: string): Uint8Array {
-  const name = baseName(path);
-  if (name.length > 0 && isFileName(name)) return name;
-  throw usage(
-    `${shown} has no name that the copy could get`,
-    "name the copy, or copy what is in the directory with `/.` at the end",
-  );
-}
-
-function usage(message: string, hint?: string): VsockboxError {
-  return new VsockboxError({ code: "USAGE", operation: "cp", message, hint });
-}
-
-function noDirectory(shown: string, isFile: boolean): VsockboxError {
-  return new VsockboxError({
-    code: "CANNOT_CREATE",
-    operation: "copy to",
-    address: shown,
-    message: isFile ? "it is no directory" : "there is no such directory",
-    errno: isFile ? "ENOTDIR" : "ENOENT",
-    hint: isFile
-      ? "several sources need a directory to go to"
-      : "`vsockbox mkdir --parents` creates directories in a guest",
-  });
-}
-
-function noFile(shown: string, kind: string): VsockboxError {
-  return new VsockboxError({
-    code: "CANNOT_CREATE",
-    operation: "copy to",
-    address: shown,
-    message: `it is a ${kindInWords(kind)}, which a copy would replace by a file`,
-    hint: "`-` as the destination is standard output; in a guest, `vsockbox exec … -- tee` writes to it",
-  });
-}
-
-function pathOf(object: JsonObject, name: string): Uint8Array {
-  return readPathField("stat result", object, name);
-}
-
-function localStat(path: Uint8Array) {
-  try {
-    return statSync(bytesPath(path));
-  } catch (thrown) {
-    if (reasonOf(thrown).errno === "ENOENT") return undefined;
-    throw fileError("look at", bytesPath(path), thrown);
-  }
-}
-
-function readLocalFile(path: Uint8Array): Uint8Array {
-  try {
-    return readFileSync(bytesPath(path));
-  } catch (thrown) {
-    throw fileError("read", bytesPath(path), thrown);
-  }
-}
-
-function toReadable(source: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
-  return new ReadableStream({
-    async start(controller) {
-      for await (const chunk of source) controller.enqueue(chunk);
-      controller.close();
-    },
-  });
 }
