@@ -40,7 +40,7 @@ class Recorder extends RawVmm {
   }
 }
 
-/** A connection that is turned away: the device has its VMM. */
+/** A connection that is refused: the device has its VMM. */
 function recorder(): Recorder {
   return new Recorder(device.goodSocket);
 }
@@ -291,7 +291,7 @@ test("a log that nobody reads stops nobody", async () => {
   await device.running.says("log lines were dropped: nothing read standard error");
 });
 
-test("a second VMM is turned away, and the first one is served", async () => {
+test("a second VMM is refused, and the first one is served", async () => {
   const guest = device.boot();
   for (let count = 0; count < 50; count++) isRefused(() => {});
   device.echo(guest, device.udsPath);

@@ -155,7 +155,7 @@ test("a client that is slow to read loses nothing when both sides have ended", (
   driver.guest.close();
 });
 
-describe("what the guest has sent just before its rings stop", () => {
+describe("packets of the guest just before its queues stop", () => {
   const endings: [string, (vmm: RawVmm) => void][] = [
     ["the VMM disconnects", (vmm) => vmm.close()],
     ["the ring is disabled", (vmm) => vmm.post("SET_VRING_ENABLE", encodeVringState(TX, 0))],
@@ -181,7 +181,7 @@ describe("what the guest has sent just before its rings stop", () => {
   });
 });
 
-test("a VMM that comes when the one before it goes is not turned away", () => {
+test("a VMM that connects while its predecessor disconnects is accepted", () => {
   using local = new LocalDevice();
   const first = local.connectVmm();
   const second = new RawVmm(local.socket, local.turn);
@@ -221,7 +221,7 @@ test.each([
   driver.guest.close();
 });
 
-test("a service that is gone is not waited for by a record without an end", () => {
+test("an incomplete record does not wait for a closed service", () => {
   using local = new LocalDevice();
   const listener = local.listen(PORT, true);
   const driver = local.startGuest();

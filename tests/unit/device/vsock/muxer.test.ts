@@ -146,3 +146,25 @@ test("data that waits for the VM's rate is sent once it may be, and not before",
   closeDescriptor(client);
   driver.guest.close();
 });
+
+test("a record of the host that needs several packets is counted packet by packet", () => {
+  using local = new LocalDevice();
+  const { statistics } = local.device;
+  const listener = local.listen(PORT, true);
+  const driver = local.startGuest();
+  driver.post();
+  const ports = { srcPort: 1, dstPort: PORT, type: PacketType.Seqpacket };
+  driver.send({ op: Op.Request, ...ports });
+  local.turn();
+  expect(received(driver)).toEqual([Op.Response]);
+  const service = acceptFrom(listener) ?? -1;
+  const before = statistics.packetsToGuest;
+  writeDescriptor(service, Buffer.alloc(20_000));
+  local.turn();
+  const ops = received(driver);
+  expect(ops.length).toBeGreaterThan(1);
+  expect(statistics.packetsToGuest - before).toBe(ops.length);
+  expect(statistics.bytesToGuest).toBe(20_000);
+  closeDescriptor(service);
+  driver.guest.close();
+});

@@ -447,7 +447,7 @@ describe("while data has to wait for the VM's rate", () => {
     [Shutdown, Shutdown],
     [Rst, Rst],
     [0, 0],
-  ] as const)("of the set %d %d is told", (pending, bit) => {
+  ] as const)("of the set %d, %d is sent", (pending, bit) => {
     const connection = open();
     connection.pending = pending;
     expect(connection.next(true)).toBe(bit);
