@@ -11,6 +11,7 @@ import type { SocketStream } from "../io/stream.ts";
 import { endWithError } from "./end-session.ts";
 import { MessageConnection } from "./message-connection.ts";
 import { serveSession, type SessionServices } from "./session.ts";
+import { countOf } from "../text/count.ts";
 
 /** Connections served at once unless configured otherwise. */
 export const DEFAULT_MAX_SESSIONS = 512;
@@ -58,7 +59,7 @@ export function startShellServer(options: ShellServerOptions): ShellServer {
     allowed,
     onConnection(stream) {
       if (sessions.size >= maxSessions) {
-        const reason = `${maxSessions} sessions are open, the limit of --max-sessions`;
+        const reason = `${countOf(maxSessions, "session is open", "sessions are open")}, the limit of --max-sessions`;
         refusals.note(formatPeerHost(stream.peer), reason);
         if (!refusedPool.hasCapacity(stream.fd)) return stream.abort();
         refusedPool.add(stream);

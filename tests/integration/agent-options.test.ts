@@ -170,6 +170,16 @@ describe("limits", () => {
   });
 });
 
+test("one session and one round trip are counted in the singular", async () => {
+  await using agent = await TestAgent.start();
+  const info = await vsockbox(["info", agent.address]);
+  expect(info.stdout).toMatch(/, 1 session, 0 detached, /);
+  const ping = await vsockbox(["ping", "--count", "1", agent.address]);
+  expect(ping.stdout).toMatch(/\n1 round trip: min /);
+  const pings = await vsockbox(["ping", "--count", "2", "--interval", "0", agent.address]);
+  expect(pings.stdout).toMatch(/\n2 round trips: min /);
+});
+
 describe("the end of an agent", () => {
   test("--grace lets sessions finish, and says how many did", async () => {
     await using agent = await TestAgent.start(["--grace", "20"]);
@@ -193,7 +203,7 @@ describe("the end of an agent", () => {
     const command = vsockbox(["exec", agent.address, "--", "sleep", "85.5"]);
     await eventually("it runs", () => processesWith("sleep 85.5").length > 1);
     agent.running.process.kill("SIGTERM");
-    await agent.running.says("ending 1 sessions");
+    await agent.running.says("ending 1 session\n");
     const late = await vsockbox(["exec", agent.address, "--", "true"]);
     expect(late.status).toBe(69);
     agent.running.process.kill("SIGTERM");

@@ -121,7 +121,7 @@ describeWith(["gcc"], "our server with the C client", () => {
     const first = startCClient(full.path, "cmd", "sleep 93.5");
     await full.running.says("command");
     const { status, stdout } = await runCClient(full.path, "cmd", "echo never");
-    expect([status, stdout]).toEqual([0, expect.stringContaining("1 sessions are open")]);
+    expect([status, stdout]).toEqual([0, expect.stringContaining("1 session is open")]);
     first.kill("SIGKILL");
     await first.exited;
   });

@@ -242,11 +242,11 @@ describeWith(["tmux", "vim.tiny", "gcc"], "vsock-shell on a terminal", () => {
     line("clear; vsockbox shell-client $A -u large:$PWD/large.up; echo status $?");
     await screen.shows(/large +[1-9]\d? % +[\d.]+ [KMi]*B of 572 MiB +[\d.]+ .iB\/s/);
     screen.print("an upload:");
-    await screen.shows(/1 files, 572 MiB in [\d.]+ s, .*\nstatus 0/);
+    await screen.shows(/1 file, 572 MiB in [\d.]+ s, .*\nstatus 0/);
     line("clear; vsockbox shell-client $A -d $PWD/large.up:large.down; echo status $?");
     await screen.shows(/large\.down +[1-9]\d? % +[\d.]+ [KMi]*B of 572 MiB +[\d.]+ .iB\/s/);
     screen.print("a download:");
-    await screen.shows(/1 files, 572 MiB in [\d.]+ s, .*\nstatus 0/);
+    await screen.shows(/1 file, 572 MiB in [\d.]+ s, .*\nstatus 0/);
     screen.print("the sum:");
   });
 

@@ -211,7 +211,7 @@ describeWith(["tmux"], "on a terminal", () => {
     type(`head -c 300000000 /dev/zero | tr '\\0' x > ${source}; clear`, "Enter");
     type(`vsockbox cp ${source} $A:${source}.copy; echo done $?`, "Enter");
     await shows(/large +\d+ % +[\d.]+ [MKi]*B of 286 MiB +[\d.]+ .iB\/s/);
-    await shows(/1 files, 286 MiB in [\d.]+ s, .*\ndone 0/);
+    await shows(/1 file, 286 MiB in [\d.]+ s, .*\ndone 0/);
   });
 
   test("cp says that nothing moves, and Ctrl-C ends it", async () => {

@@ -33,6 +33,7 @@ import { FrameConnection } from "../channel/frame-connection.ts";
 import { firstFrameLimit, greetClient, RefusedClientError } from "./handshake.ts";
 import { defaultBudgetBytes, MemoryBudget } from "../channel/memory-budget.ts";
 import { serveConnection, type SessionServices } from "./session.ts";
+import { countOf } from "../../text/count.ts";
 
 /**
  * Default time limit from the accept to the begin of the session, in milliseconds. It covers the Hello,
@@ -136,12 +137,13 @@ export function startAgent(options: AgentOptions): Agent {
 
   const refusals = new RefusalLog((line) => log.warn(line));
   const refusedPool = new RefusedPool();
+  const sessionsOpen = countOf(maxSessions, "session is open", "sessions are open");
   const onConnection = (stream: SocketStream) => {
     if (sessions.size >= maxSessions) {
-      refusals.note(formatPeerHost(stream.peer), `${maxSessions} sessions are open`);
+      refusals.note(formatPeerHost(stream.peer), sessionsOpen);
       if (!refusedPool.hasCapacity(stream.fd)) return stream.abort();
       refusedPool.add(stream);
-      const reason = `${maxSessions} sessions are open, the limit of --max-sessions`;
+      const reason = `${sessionsOpen}, the limit of --max-sessions`;
       void refuseClient(stream, refusalMessage(reason));
       return;
     }

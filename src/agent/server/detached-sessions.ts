@@ -7,6 +7,7 @@ import type { JsonObject } from "../../protocols/agent/json-fields.ts";
 import type { MemoryBudget } from "../channel/memory-budget.ts";
 import { OutputLog } from "./output-log.ts";
 import { RunningCommand } from "./running-command.ts";
+import { countOf } from "../../text/count.ts";
 
 /** Ended sessions that are kept; the oldest is removed first. */
 const MAX_ENDED = 64;
@@ -117,7 +118,7 @@ export class DetachedSessions {
       throw new VsockboxError({
         code: "REFUSED",
         operation: "detach",
-        message: `${this.#limits.sessions} detached sessions run already`,
+        message: `${countOf(this.#limits.sessions, "detached session runs", "detached sessions run")} already`,
         hint: "`vsockbox kill` ends one; --max-sessions of the agent is the limit",
       });
     }

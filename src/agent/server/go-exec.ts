@@ -20,6 +20,7 @@ import type { BudgetShare, MemoryBudget } from "../channel/memory-budget.ts";
 import { confine, onStopping } from "./command-context.ts";
 import { goSpawnRequestOf, startStatus } from "./go-request.ts";
 import { WatchedOutput } from "../../process/command-output.ts";
+import { countOf } from "../../text/count.ts";
 
 /** The three modes that run a command without a terminal, by the frame type that begins them. */
 export type ExecMode =
@@ -231,7 +232,9 @@ class ExecSession {
         stderr: this.#stderr.take(),
         ...(dropped === 0
           ? {}
-          : { error: `the output is cut off: ${dropped} bytes more than this mode can carry` }),
+          : {
+              error: `the output is cut off: ${countOf(dropped, "byte")} more than this mode can carry`,
+            }),
       }),
     );
   }

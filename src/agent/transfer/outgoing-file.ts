@@ -9,6 +9,7 @@ import { DATA_HEADER_BYTES, MAX_DATA_BYTES } from "../../protocols/agent/channel
 import { encodeTreeRecord } from "../../protocols/agent/tree-records.ts";
 import type { Channel } from "../channel/channel.ts";
 import { FILE_STREAM } from "./transfer.ts";
+import { countOf } from "../../text/count.ts";
 
 const readAsync = promisify(read);
 
@@ -160,7 +161,7 @@ function endless(): Error {
 }
 
 function becameShorter(missing: number): Error {
-  return withErrno("EIO", `the file became ${missing} bytes shorter while it was read`);
+  return withErrno("EIO", `the file became ${countOf(missing, "byte")} shorter while it was read`);
 }
 
 /** An Error like those of file calls, with the errno in `code`: see `reasonOf`. */

@@ -13,6 +13,7 @@ import { formatBytes, formatUptime } from "../../text/units.ts";
 import { jsonArgument } from "../shared/connect-options.ts";
 import { agentArguments, targetArgument, agentTarget } from "../shared/target.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
+import { countOf } from "../../text/count.ts";
 
 export const command = defineCommand({
   name: "info",
@@ -43,10 +44,10 @@ function lines(info: JsonObject): string[] {
   const [text, number, list] = [textField, numberField, textListField];
   return [
     `agent     vsockbox ${text(info, "version")} (${text(info, "commit").slice(0, 12)}), ${text(info, "target")}`,
-    `          up ${formatUptime(number(info, "uptime"))}, ${text(info, "sessions")} sessions, ${text(info, "detached")} detached, ${formatBytes(number(info, "memory"))}`,
+    `          up ${formatUptime(number(info, "uptime"))}, ${countOf(number(info, "sessions"), "session")}, ${text(info, "detached")} detached, ${formatBytes(number(info, "memory"))}`,
     ...buffersLine(info),
     `features  ${list(info, "features")?.join(" ") ?? "?"}`,
-    `machine   ${text(machine, "hostname")}, Linux ${text(machine, "kernel")}, ${text(machine, "architecture")}, ${text(machine, "cpus")} CPUs`,
+    `machine   ${text(machine, "hostname")}, Linux ${text(machine, "kernel")}, ${text(machine, "architecture")}, ${countOf(number(machine, "cpus"), "CPU")}`,
     `          up ${formatUptime(number(machine, "uptime"))}, load ${list(machine, "load")?.join(" ") ?? "?"}`,
     `memory    ${formatBytes(number(memory, "available"))} of ${formatBytes(number(memory, "total"))} available`,
   ];

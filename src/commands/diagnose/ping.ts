@@ -8,6 +8,7 @@ import { agentArguments, targetArgument, agentTarget, shownTarget } from "../sha
 import { option } from "../../ui/argument.ts";
 import { DURATION, integer } from "../../ui/value-kind.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
+import { countOf } from "../../text/count.ts";
 
 export const command = defineCommand({
   name: "ping",
@@ -88,7 +89,7 @@ export const command = defineCommand({
     if (args.json) printJson({ summary });
     else {
       print(
-        `${times.length} round trips: min ${summary.min_ms}, median ${summary.median_ms}, p99 ${summary.p99_ms}, max ${summary.max_ms} ms`,
+        `${countOf(times.length, "round trip")}: min ${summary.min_ms}, median ${summary.median_ms}, p99 ${summary.p99_ms}, max ${summary.max_ms} ms`,
       );
     }
     return 0;

@@ -14,6 +14,7 @@ import { targetArgument, tokenArguments, tokenOptions } from "../shared/target.t
 import { flag, option, type ArgumentValues } from "../../ui/argument.ts";
 import { DURATION } from "../../ui/value-kind.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
+import { countOf } from "../../text/count.ts";
 
 const ARGUMENTS = {
   ...targetArgument,
@@ -145,7 +146,7 @@ function notReady(
     code: "TIMEOUT",
     operation: "wait for",
     address: formatAddress(target),
-    message: `not ready after ${timeoutMs / 1000} s and ${tries} tries; the last one: ${last.message}`,
+    message: `not ready after ${timeoutMs / 1000} s and ${countOf(tries, "try", "tries")}; the last one: ${last.message}`,
     hint: last.hint,
     cause: last,
   });

@@ -9,6 +9,7 @@ import { fileTime, linkTarget, modeLetters } from "./file-lines.ts";
 import { agentArguments } from "../shared/target.ts";
 import { flag } from "../../ui/argument.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
+import { countOf } from "../../text/count.ts";
 
 export const command = defineCommand({
   name: "stat",
@@ -30,7 +31,7 @@ export const command = defineCommand({
       if (args.json) return printJson(fileJson(facts, { path: shown }));
       const size = numberField(facts, "size");
       print(`${shown}${linkTarget(facts)}`);
-      print(`  ${textField(facts, "type")}, ${size} bytes (${formatBytes(size)})`);
+      print(`  ${textField(facts, "type")}, ${countOf(size, "byte")} (${formatBytes(size)})`);
       print(`  ${modeLetters(facts)}, owner ${textField(facts, "uid")}:${textField(facts, "gid")}`);
       print(`  modified ${fileTime(facts)}`);
     }),

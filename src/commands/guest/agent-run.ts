@@ -20,6 +20,7 @@ import type { AgentServiceValues } from "./agent-arguments.ts";
 import { InitDuties } from "./agent-init.ts";
 import { allowedCids } from "../shared/connect-options.ts";
 import { pidFileOf } from "../shared/service.ts";
+import { countOf } from "../../text/count.ts";
 
 /** Serves until a signal ends it; gives the exit status. */
 export async function runAgent(args: AgentServiceValues): Promise<number> {
@@ -52,7 +53,7 @@ export async function runAgent(args: AgentServiceValues): Promise<number> {
     ? ended.promise
     : Promise.race([ended.promise, init.ended]));
   notifyStopping();
-  log.info(`${signal}: ending ${agent.sessions} sessions`);
+  log.info(`${signal}: ending ${countOf(agent.sessions, "session")}`);
   const { finished, cancelled, detached } = await agent.stop(args.grace, hurry.signal);
   log.info(`sessions: ${finished} finished, ${cancelled} cancelled; ${detached} detached ended`);
   await init?.end();

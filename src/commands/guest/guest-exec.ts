@@ -24,6 +24,7 @@ import { eventOutput, type ExecOutput } from "../shared/json-output.ts";
 import { flag, option, operand, type ArgumentValues } from "../../ui/argument.ts";
 import { word, anyWord, DURATION } from "../../ui/value-kind.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
+import { countOf } from "../../text/count.ts";
 
 const ARGUMENTS = {
   target: operand(anyWord("CID:PORT"), {
@@ -154,7 +155,7 @@ async function connect(
         code: "TIMEOUT",
         operation: "wait for",
         address: shown,
-        message: `nobody after ${(timeoutMs ?? 0) / 1000} s and ${tries} tries; the last one: ${last.message}`,
+        message: `nobody after ${(timeoutMs ?? 0) / 1000} s and ${countOf(tries, "try", "tries")}; the last one: ${last.message}`,
         hint: last.hint,
         cause: last,
       }),

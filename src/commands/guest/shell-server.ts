@@ -25,6 +25,7 @@ import { portArgument } from "../shared/shell-port.ts";
 import { flag, option, type ArgumentValues } from "../../ui/argument.ts";
 import { word, FILE, DIRECTORY, DURATION, integer } from "../../ui/value-kind.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
+import { countOf } from "../../text/count.ts";
 
 const ARGUMENTS = {
   ...portArgument,
@@ -115,7 +116,7 @@ async function serve(args: Values): Promise<number> {
   reportReady();
   const signal = await ended.promise;
   notifyStopping();
-  log.info(`${signal}: ending ${server.sessions} sessions`);
+  log.info(`${signal}: ending ${countOf(server.sessions, "session")}`);
   await server.stop();
   return 0;
 }

@@ -16,6 +16,7 @@ import { flag, option, operand, type ArgumentValues } from "../../ui/argument.ts
 import { word, FILE, integer } from "../../ui/value-kind.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
 import { usageError } from "../../ui/usage-error.ts";
+import { countOf } from "../../text/count.ts";
 
 const ARGUMENTS = {
   path: operand(word("PATH"), { summary: "The VM's --socket, --uds-path or control socket" }),
@@ -70,7 +71,7 @@ export const command = defineCommand({
     else {
       const lost = facts.packets_lost === 0 ? "" : `, ${facts.packets_lost} lost`;
       const { packets, bytes, file } = facts;
-      print(`captured ${packets} packets, ${formatBytes(bytes)}, to ${file}${lost}`);
+      print(`captured ${countOf(packets, "packet")}, ${formatBytes(bytes)}, to ${file}${lost}`);
     }
     return 0;
   },

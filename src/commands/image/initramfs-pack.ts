@@ -16,6 +16,7 @@ import { print, printJson, say } from "../../ui/report.ts";
 import { formatBytes } from "../../text/units.ts";
 import type { InitramfsValues } from "./initramfs-arguments.ts";
 import { type PackPlan, planOf } from "./initramfs-plan.ts";
+import { countOf } from "../../text/count.ts";
 
 /** Mode of a new archive: it may have secrets of the guest in it. */
 const ARCHIVE_MODE = 0o600;
@@ -125,7 +126,9 @@ function report(
     });
   }
   const tell = plan.output === undefined ? say : print;
-  tell(`${plan.output ?? "standard output"}: ${formatBytes(bytes)}, ${entries.length} entries`);
+  tell(
+    `${plan.output ?? "standard output"}: ${formatBytes(bytes)}, ${countOf(entries.length, "entry", "entries")}`,
+  );
   tell(
     `  init: ${init === null ? "not in it" : `${config.command.join(" ")}, then ${config.onExit}`}`,
   );

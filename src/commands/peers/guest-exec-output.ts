@@ -10,6 +10,7 @@ import { STATUS_TIMED_OUT } from "../../process/exit-status.ts";
 import type { Report } from "../../protocols/guest-exec/report.ts";
 import { prefixLines } from "../../ui/prefix-lines.ts";
 import { eventOutput } from "../shared/json-output.ts";
+import { countOf } from "../../text/count.ts";
 
 /** Where text goes. */
 export interface TextSinks {
@@ -61,7 +62,9 @@ export function textEvents(
 /** What there is to say of a command that ended other than well. */
 function describeEnding({ exitCode, signal, droppedBytes }: Report): string | undefined {
   const dropped =
-    droppedBytes === 0 ? "" : `, and ${droppedBytes} bytes of output are not in its report`;
+    droppedBytes === 0
+      ? ""
+      : `, and ${countOf(droppedBytes, "byte")} of output ${droppedBytes === 1 ? "is" : "are"} not in its report`;
   if (signal !== undefined) {
     return exitCode === STATUS_TIMED_OUT
       ? `ran out of time${dropped}`

@@ -13,6 +13,7 @@ import { assertTerminal, asTerminal, joinTerminal } from "../shared/remote-termi
 import { flag, option, operand } from "../../ui/argument.ts";
 import { word, integer } from "../../ui/value-kind.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
+import { countOf } from "../../text/count.ts";
 
 /** `--offset` of attach and logs. */
 export const offsetArgument = {
@@ -90,7 +91,10 @@ async function joinPipes(remote: RemoteCommand, id: string, noInput: boolean): P
 export async function printOutput(remote: RemoteCommand): Promise<void> {
   remote.channel.onControl = (value) => {
     const dropped = field(value, "dropped");
-    if (typeof dropped === "number") say(`vsockbox: ${dropped} bytes of older output are gone`);
+    if (typeof dropped === "number")
+      say(
+        `vsockbox: ${countOf(dropped, "byte")} of older output ${dropped === 1 ? "is" : "are"} gone`,
+      );
   };
   const outputs = { stdout: new StandardOutput(1), stderr: new StandardOutput(2) };
   for await (const { stream, bytes } of remote) await outputs[stream].write(bytes);

@@ -10,6 +10,7 @@ import { readAddress } from "../shared/address-kind.ts";
 import type { ExecValues } from "./exec-arguments.ts";
 import { type AgentTarget, agentTarget } from "../shared/target.ts";
 import { withTerm } from "../shared/remote-terminal.ts";
+import { countOf } from "../../text/count.ts";
 
 /** What became of the start in one guest. */
 export type DetachOutcome = { name: string } & (
@@ -48,7 +49,7 @@ export async function detachCommand(
   for (const outcome of outcomes) reportOne(outcome, json, width);
   if (!json) {
     const count = outcomes.filter(({ error }) => error !== undefined).length;
-    say(`vsockbox: ${outcomes.length} guests, ${count} failed`);
+    say(`vsockbox: ${countOf(outcomes.length, "guest")}, ${count} failed`);
   }
   return detachStatus(outcomes);
 }

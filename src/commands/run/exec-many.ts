@@ -10,6 +10,7 @@ import { runCommand } from "./exec-run.ts";
 import { readAddress } from "../shared/address-kind.ts";
 import type { ExecValues } from "./exec-arguments.ts";
 import { type AgentTarget, agentTarget } from "../shared/target.ts";
+import { countOf } from "../../text/count.ts";
 
 /** How the command ended in one guest. */
 interface Outcome {
@@ -87,7 +88,7 @@ async function runOn(
 
 function summarize(outcomes: readonly Outcome[]): void {
   const failed = outcomes.filter(({ status }) => status !== 0);
-  say(`vsockbox: ${outcomes.length} guests, ${failed.length} failed`);
+  say(`vsockbox: ${countOf(outcomes.length, "guest")}, ${failed.length} failed`);
   for (const { name, status, timedOut, error } of failed) {
     if (timedOut) say(outOfTime(`  ${name}`));
     else say(`  ${name}: ${error === undefined ? `status ${status}` : reasonOf(error).message}`);

@@ -5,6 +5,7 @@ import { VsockboxError } from "../../errors.ts";
 import { SilentCloseError } from "../../net/silent-close.ts";
 import { say } from "../../ui/report.ts";
 import { formatBytes } from "../../text/units.ts";
+import { countOf } from "../../text/count.ts";
 
 /** Says what came of a transfer; gives the exit status. */
 export function reportTransfer(summary: TransferSummary, seconds: number, quiet: boolean): number {
@@ -14,7 +15,7 @@ export function reportTransfer(summary: TransferSummary, seconds: number, quiet:
     const reused =
       summary.reused === 0 ? "" : `, ${formatBytes(summary.reused)} of it there already`;
     say(
-      `${summary.files} files, ${formatBytes(summary.bytes)}${reused} in ${seconds.toFixed(1)} s, ${rate}/s`,
+      `${countOf(summary.files, "file")}, ${formatBytes(summary.bytes)}${reused} in ${seconds.toFixed(1)} s, ${rate}/s`,
     );
   }
   return summary.errorCount === 0 ? 0 : 74;

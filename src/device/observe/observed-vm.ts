@@ -4,6 +4,7 @@ import { VsockboxError } from "../../errors.ts";
 import { Capture, type CaptureFacts, type CaptureOptions } from "./capture.ts";
 import type { Log } from "../../process/service/log.ts";
 import type { VsockDevice } from "../device.ts";
+import { countOf } from "../../text/count.ts";
 
 /** A VM that is served. */
 export class ObservedVm {
@@ -71,8 +72,11 @@ export class ObservedVm {
     if (capture === undefined) return undefined;
     this.#forget(capture);
     const facts = await capture.end();
-    const lost = facts.packets_lost === 0 ? "" : `, and ${facts.packets_lost} were lost`;
-    this.log.info(`captured ${facts.packets} packets to ${facts.file}${lost}`);
+    const lost =
+      facts.packets_lost === 0
+        ? ""
+        : `, and ${countOf(facts.packets_lost, "was lost", "were lost")}`;
+    this.log.info(`captured ${countOf(facts.packets, "packet")} to ${facts.file}${lost}`);
     return facts;
   }
 }

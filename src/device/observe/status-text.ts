@@ -2,6 +2,7 @@
 import { table } from "../../text/table.ts";
 import { formatBytes, formatUptime } from "../../text/units.ts";
 import type { ConnectionStatus, VmStatus } from "./status.ts";
+import { countOf } from "../../text/count.ts";
 
 const HEAD = [
   "HOST PORT",
@@ -25,9 +26,9 @@ export function statusLines(status: VmStatus): string[] {
     `  sockets      ${status.socket}, ${leadsTo}`,
     `  connections  ${status.connections_open} of ${status.limits.connections}; opened by host ${counters.opened_by_host}, by guest ${counters.opened_by_guest}; refused by host ${counters.refused_by_host}, by guest ${counters.refused_by_guest}`,
     `  clients      ${status.pending_clients} pending; ${counters.clients_dropped} closed without a CONNECT line, ${counters.clients_refused} for want of a guest, ${counters.connect_timeouts} for want of its answer`,
-    `  to guest     ${formatBytes(counters.bytes_to_guest)} in ${counters.packets_to_guest} packets, ${counters.resets_to_guest} resets, ${counters.credit_starved} times without credit`,
-    `  from guest   ${formatBytes(counters.bytes_from_guest)} in ${counters.packets_from_guest} packets, ${counters.resets_from_guest} resets; ${counters.packets_to_siblings} packets to other VMs, ${status.sibling_connections} connections with them`,
-    `  signals      ${counters.interrupts} interrupts, ${counters.kicks} kicks`,
+    `  to guest     ${formatBytes(counters.bytes_to_guest)} in ${countOf(counters.packets_to_guest, "packet")}, ${countOf(counters.resets_to_guest, "reset")}, ${countOf(counters.credit_starved, "time")} without credit`,
+    `  from guest   ${formatBytes(counters.bytes_from_guest)} in ${countOf(counters.packets_from_guest, "packet")}, ${countOf(counters.resets_from_guest, "reset")}; ${countOf(counters.packets_to_siblings, "packet")} to other VMs, ${countOf(status.sibling_connections, "connection")} with them`,
+    `  signals      ${countOf(counters.interrupts, "interrupt")}, ${countOf(counters.kicks, "kick")}`,
     `  limits       ${formatBytes(status.limits.tx_buffer_bytes)} for each connection, rings of ${status.limits.queue_entries}`,
   ];
   if (status.connections_draining > 0 || counters.bytes_lost > 0) {
@@ -40,7 +41,7 @@ export function statusLines(status: VmStatus): string[] {
   if (capture !== null) {
     const size = formatBytes(capture.bytes);
     lines.push(
-      `  capture      ${capture.file}: ${capture.packets} packets, ${size}, ${capture.packets_lost} lost`,
+      `  capture      ${capture.file}: ${countOf(capture.packets, "packet")}, ${size}, ${capture.packets_lost} lost`,
     );
   }
   if (status.connections.length === 0) return lines;

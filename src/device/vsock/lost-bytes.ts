@@ -1,5 +1,6 @@
 /** Bytes of a guest that are dropped since their reader on the host is too slow: counted and logged. */
 import type { DeviceStatistics } from "./statistics.ts";
+import { countOf } from "../../text/count.ts";
 
 /** Shortest interval between two log lines, which a guest may cause, in milliseconds. */
 const LOG_INTERVAL_MS = 10_000;
@@ -31,7 +32,7 @@ export class LostBytes {
     this.#unreported = 0;
     this.#loggedAt = performance.now();
     this.#warn(
-      `${bytes} bytes of the guest are lost: programs on the host have not read them in time`,
+      `${countOf(bytes, "byte")} of the guest ${bytes === 1 ? "is" : "are"} lost: programs on the host have not read them in time`,
     );
   }
 }

@@ -11,6 +11,7 @@ import {
   syncFilesystems,
 } from "../../ffi/power.ts";
 import { processFacts, processIds } from "../process-facts.ts";
+import { countOf } from "../../text/count.ts";
 
 const { SIGCONT, SIGKILL, SIGTERM } = constants.signals;
 
@@ -85,7 +86,8 @@ export async function endMachine(
   await untilAlone(system, graceMs);
   system.signalEverything(SIGKILL);
   const left = await untilAlone(system, KILL_GRACE_MS);
-  if (left !== undefined && left > 0) warn?.(`${left} processes do not end`);
+  if (left !== undefined && left > 0)
+    warn?.(countOf(left, "process does not end", "processes do not end"));
 
   system.sync();
   const errno = system.remountReadOnly();

@@ -83,6 +83,13 @@ describe("the end of a machine", () => {
     ]);
   });
 
+  test("warns about a single process that does not end", async () => {
+    const warnings: string[] = [];
+    const { system } = pretend({ countProcesses: () => 1 });
+    await endMachine("halt", { system, graceMs: 10, warn: (message) => warnings.push(message) });
+    expect(warnings).toEqual(["1 process does not end"]);
+  });
+
   test("goes on where processes cannot be counted", async () => {
     const { calls, system } = pretend({ countProcesses: () => undefined });
     await endMachine("halt", { system, graceMs: 10 });
