@@ -143,7 +143,7 @@ export class CopyJob implements AsyncDisposable {
     });
   }
 
-  /** The operand with the home directory in place of `~`. */
+  /** Returns the operand with `~` resolved to the home directory. */
   async #fromHome(operand: RemoteOperand): Promise<RemoteOperand> {
     const parts = readHomePath(operand.path);
     if (parts === undefined) return operand;

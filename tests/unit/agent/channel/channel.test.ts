@@ -66,8 +66,8 @@ test("large frames of senders at the same time have buffers of their own, used a
   expect(await third.done.catch(({ message }) => message)).toBe("broken");
 });
 
-describe("what waits in a channel", () => {
-  test("small pieces come out together, in order, and never mixed with another stream", async () => {
+describe("unread data of a channel", () => {
+  test("small pieces are merged, in order, and never with those of another stream", async () => {
     const { channel } = makeChannel();
     const sent = { 1: "", 2: "" };
     for (let index = 0; index < 10_000; index++) {
@@ -108,7 +108,7 @@ describe("what waits in a channel", () => {
     expect(waiting).toHaveLength(2);
   });
 
-  test("empty pieces are nothing, and all credit is given back", async () => {
+  test("empty pieces are dropped, and all credit is returned", async () => {
     const { channel, posted } = makeChannel();
     for (let index = 0; index < 100_000; index++) give(channel, 1, new Uint8Array(0));
     for (let sent = 0; sent < WINDOW; sent += 1024) give(channel, 1, new Uint8Array(1024));

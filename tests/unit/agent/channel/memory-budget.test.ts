@@ -26,7 +26,7 @@ describe("the limit of an agent that has none configured", () => {
 });
 
 describe("a budget", () => {
-  test("gives one holder half of it", () => {
+  test("lets a single holder have half of it", () => {
     const budget = new MemoryBudget(100);
     const share = budget.share();
     expect(share.resize(50)).toBe(true);
@@ -34,7 +34,7 @@ describe("a budget", () => {
     expect([share.bytes, budget.usedBytes]).toEqual([50, 50]);
   });
 
-  test("gives several that want everything the same, and one that comes later its part", () => {
+  test("is shared equally by holders that need everything, and has a part for a later one", () => {
     const budget = new MemoryBudget(1000);
     const grow = (share: BudgetShare) => {
       while (share.resize(share.bytes + 1));
@@ -48,7 +48,7 @@ describe("a budget", () => {
     expect(budget.usedBytes).toBeLessThan(1000);
   });
 
-  test("can always be given back, and is free again for others", () => {
+  test("can always be returned, and is free again for others", () => {
     const budget = new MemoryBudget(100);
     const first = budget.share();
     const second = budget.share();
@@ -64,7 +64,7 @@ describe("a budget", () => {
     expect(budget.usedBytes).toBe(10);
   });
 
-  test("takes kept output for other holders first, the largest before all", () => {
+  test("shrinks kept output for other holders, the largest first", () => {
     const budget = new MemoryBudget(100);
     const small = shrinkable(budget);
     const large = shrinkable(budget);
@@ -77,7 +77,7 @@ describe("a budget", () => {
     expect(session.resize(51)).toBe(false);
   });
 
-  test("takes no output of one who has less for one who has more", () => {
+  test("does not shrink smaller output for larger output", () => {
     const budget = new MemoryBudget(100);
     const small = shrinkable(budget);
     const large = shrinkable(budget);
@@ -92,7 +92,7 @@ describe("a budget", () => {
     expect([small.bytes, large.bytes]).toEqual([32, 36]);
   });
 
-  test("gives the last byte, and takes the last one of kept output", () => {
+  test("can be used to the last byte, and shrinks kept output to nothing", () => {
     const budget = new MemoryBudget(5);
     const tiny = shrinkable(budget);
     expect(tiny.resize(1)).toBe(true);
@@ -108,7 +108,7 @@ describe("a budget", () => {
     expect(kept.bytes).toBe(0);
   });
 
-  test("leaves a holder what it has though less than that is free now", () => {
+  test("does not shrink a holder that has more than is free now", () => {
     const budget = new MemoryBudget(100);
     const first = budget.share();
     const second = budget.share();

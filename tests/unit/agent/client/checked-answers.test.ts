@@ -10,7 +10,7 @@ import type { TreeRecord } from "../../../../src/protocols/agent/tree-records.ts
 const bytes = (text: string) => Buffer.from(text, "latin1");
 
 describe("CheckedMatches", () => {
-  test("gives each match once", () => {
+  test("returns each match once", () => {
     const matches = new CheckedMatches(bytes("/var/log/*.log"));
     const read = (path: string) => matches.read({ path });
     expect([read("/var/log/a.log"), read("/var/log/b.log"), read("/var/log/a.log")]).toEqual([
@@ -20,7 +20,7 @@ describe("CheckedMatches", () => {
     ]);
   });
 
-  test("refuses what the pattern does not match, and what is no path", () => {
+  test("refuses paths that the pattern does not match, and values that are not paths", () => {
     for (const path of ["/home/.bashrc", "/var/log/.log", "/var/log/x/../a.log", "", "a\0", 7]) {
       const matches = new CheckedMatches(bytes("/var/log/*.log"));
       expect(() => matches.read({ path })).toThrow(expect.objectContaining({ code: "BAD_DATA" }));
@@ -50,7 +50,7 @@ describe("CheckedEntries", () => {
     }
   });
 
-  test("the path that was asked for is the only entry of a file", () => {
+  test("the requested path is the only entry of a file", () => {
     const entries = new CheckedEntries(bytes("/etc/hosts"));
     expect(entries.read({ name: "/etc/hosts" })).toHaveLength(10);
     expect(() => entries.read({ name: "a" })).toThrow("more entries than it may");
@@ -130,23 +130,23 @@ describe("RequestedRoot", () => {
   test.each<[string, TreeRecord[], boolean?]>([
     ["another file", [file(".bashrc")]],
     ["another directory", [directory(".ssh")]],
-    ["another name that was left out", [skipped("x")]],
+    ["another skipped name", [skipped("x")]],
     ["a link", [link("app")]],
     ["a directory without recursive", [directory("app")], false],
     ["a second file", [file("app"), end, file("app")]],
     ["a second directory", [directory("app"), leave, directory("app")]],
-    ["a file behind what was left out", [skipped("app"), file("app")]],
-    ["something behind the tree", [directory("app"), leave, file("x")]],
+    ["a file after a skipped entry", [skipped("app"), file("app")]],
+    ["an entry after the tree", [directory("app"), leave, file("x")]],
     ["more leaves than directories", [directory("app"), leave, leave]],
     ["a file in a file", [file("app"), file("app")]],
     ["an end outside of a file", [end]],
     ["a hole outside of a file", [directory("app"), hole]],
-    ["a hole behind a file", [file("app"), end, hole]],
+    ["a hole after a file", [file("app"), end, hole]],
   ])("refuses %s", (_, records, recursive = true) => {
     expect(() => check(records, recursive)).toThrow(expect.objectContaining({ code: "BAD_DATA" }));
   });
 
-  test("bytes belong to a file, and a file that is there already has none", () => {
+  test("bytes belong to a file, and a file that the receiver has already has none", () => {
     expect(check([]).acceptsData).toBe(false);
     expect(check([file("app")]).acceptsData).toBe(true);
     expect(check([file("app"), end]).acceptsData).toBe(false);

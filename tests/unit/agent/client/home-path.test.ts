@@ -15,7 +15,7 @@ test("a path with a tilde has a user and a rest", () => {
   expect(parts("~root/x")).toEqual(["root", "x"]);
 });
 
-test("a tilde that is not first is a character like others", () => {
+test("a tilde that is not the first character has no meaning", () => {
   for (const path of ["./~", "/~", "a~", "/home/~x", "", "x/~"])
     expect(parts(path)).toBeUndefined();
 });

@@ -18,7 +18,7 @@ function readAll(log: OutputLog, from: number): { text: string; begin: number | 
 }
 
 describe("OutputLog", () => {
-  test("gives every byte by its offset, streams apart", () => {
+  test("returns every byte by its offset, streams apart", () => {
     const log = new OutputLog(1000);
     log.append(1, bytes("abc"));
     log.append(1, bytes("def"));
@@ -47,7 +47,7 @@ describe("OutputLog", () => {
     }
   });
 
-  test("wakes who waits for more", async () => {
+  test("wakes a reader that waits for more", async () => {
     const log = new OutputLog(10);
     const { changed } = log;
     log.append(1, bytes("x"));
@@ -80,7 +80,7 @@ describe("OutputLog", () => {
     expect(budget.usedBytes).toBe(0);
   });
 
-  test("gives way to a session that wants the memory", () => {
+  test("shrinks for a session that needs the memory", () => {
     const budget = new MemoryBudget(1_000_000);
     const log = new OutputLog(500_000, budget);
     log.append(1, Buffer.alloc(100_000));

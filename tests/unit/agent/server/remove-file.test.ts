@@ -61,10 +61,10 @@ describe("reasonNotToRemove", () => {
     expect(reason({ isMountPoint: undefined })).toBeUndefined();
     expect(reason({ isMountPoint: false, device: 7 })).toBeUndefined();
   });
-  test("a file is not a place where a file system is", () => {
+  test("a file is not a mount point", () => {
     expect(reason({ mode: 0o100644, isMountPoint: true })).toBeUndefined();
   });
-  test("dots and nothing", () => {
+  test("dots and an empty name", () => {
     expect(reason({}, ".")).toContain("by that name");
     expect(reason({}, "..")).toContain("by that name");
     expect(reason({}, "")).toContain("root");
