@@ -236,11 +236,12 @@ describeUnshared(["-m"], "a guest without pseudo-terminals", (unshare) => {
     const json = await vsockbox([...words, "--json", "--", "true"]);
     expect(json.status).toBe(125);
     expect(JSON.parse(json.stdout)).toMatchObject({
-      event: "error",
-      code: "NOT_STARTED",
-      kind: "pty_failed",
-      stage: "terminal",
-      errno: expect.any(String),
+      error: {
+        code: "NOT_STARTED",
+        kind: "pty_failed",
+        stage: "terminal",
+        errno: expect.any(String),
+      },
     });
     expect(await vsockbox(["ps", "--json", bare.address])).toMatchObject({ status: 0, stdout: "" });
   });

@@ -222,7 +222,7 @@ describe("an agent that lives", () => {
     expect(await vsockbox(start)).toMatchObject({ status: 0 });
     const run = [
       "logs",
-      "-f",
+      "--follow",
       agent.address,
       "quiet",
       "--keepalive",
