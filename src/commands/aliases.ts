@@ -12,7 +12,7 @@ export const PROGRAM_NAMES: Readonly<Record<string, string>> = {
 /** The name under which the kernel starts process 1 of an image that `vsockbox initramfs` has written. */
 const INIT_NAME = "init";
 
-/** Words behind a command that make it another command. */
+/** First words of a command that make it another command. */
 const SUB_COMMANDS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "hybrid-proxy": {
     bridge: "bridge",
@@ -22,7 +22,7 @@ const SUB_COMMANDS: Readonly<Record<string, Readonly<Record<string, string>>>> =
 };
 
 /**
- * The command that all words belong to where the program was started under a name of its own.
+ * Returns the command for which the program was started under another name.
  *
  * @param programName argv[0] as the kernel has it: in a compiled executable process.argv[0] is the
  * runtime's name, and process.argv0 is this.

@@ -1,4 +1,4 @@
-/** What was typed at a prompt, kept over its end. */
+/** The history of a prompt, kept in a file. */
 import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 /** Lines that are offered again. */
 const HISTORY_LINES = 1000;
 
-/** The folder for state of the XDG base directory specification, and ours in it. */
+/** The state directory of the XDG base directory specification, and ours in it. */
 function stateFolder(): string {
   const base =
     process.env["XDG_STATE_HOME"] || join(process.env["HOME"] || homedir(), ".local/state");
@@ -14,7 +14,7 @@ function stateFolder(): string {
 }
 
 /**
- * The lines of a prompt in a file of the user's own, mode 0600. Where the file cannot be read or
+ * The lines of a prompt in a file of the user's own, mode 0600. If the file cannot be read or
  * written there is no history, and no error.
  */
 export class LineHistory {

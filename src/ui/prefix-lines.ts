@@ -2,7 +2,7 @@
 
 const LINE_FEED = 0x0a;
 
-/** Each line with the prefix in front; the last one gets an end where it has none. */
+/** Each line with the prefix in front; the last one gets an end if it has none. */
 export function prefixLines(prefix: string, bytes: Uint8Array): Uint8Array {
   const parts: Uint8Array[] = [];
   const head = Buffer.from(prefix);

@@ -2,7 +2,7 @@
 import { formatBytes, formatClock } from "../text/units.ts";
 import { StatusLine } from "./status-line.ts";
 
-/** The line is drawn this often while nothing moves, so that it says so. */
+/** Interval at which the line is drawn while nothing is transferred, to show the stall. */
 const IDLE_INTERVAL_MS = 500;
 
 /** The rate is that of the last seconds, not of the whole transfer. */
@@ -25,7 +25,7 @@ export class ProgressLine implements Disposable {
     return this.#line.isEnabled;
   }
 
-  /** Sets how much it will be in all; undefined where nobody knows. */
+  /** Sets the total number of bytes; undefined if it is unknown. */
   set totalBytes(bytes: number | undefined) {
     this.#totalBytes = bytes;
   }

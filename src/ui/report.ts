@@ -44,9 +44,9 @@ function writeText(fd: 1 | 2, text: string): void {
 }
 
 /**
- * Short texts only: blocks where the reader does not read, and is quiet where it is gone.
+ * Short texts only: blocks while the reader does not read, and ignores a closed reader.
  *
- * @throws {VsockboxError} IO where data cannot be written, as on a full disk or a closed output.
+ * @throws {VsockboxError} IO if data cannot be written, as on a full disk or a closed output.
  */
 export function writeAll(fd: 1 | 2, bytes: Uint8Array): void {
   let rest = bytes;
@@ -93,7 +93,7 @@ export function reportError(thrown: unknown, hint?: string): number {
   const error = toVsockboxError(thrown);
   const [first = "", ...others] = error.message.split("\n");
   say(`vsockbox: ${first}`);
-  // Only messages of our own have more lines: peers' are escaped where they come in. Even so none of
+  // Only messages of our own have more lines: those of peers are escaped on arrival. Even so none of
   // them may look like a line of another kind.
   for (const line of others) say(`  | ${line}`);
   const shownHint = hint ?? error.hint;

@@ -1,4 +1,4 @@
-/** One line on the terminal that says what is going on, and goes away again. */
+/** A transient line of status on the terminal. */
 import { writeSync } from "node:fs";
 import { printable } from "../text/printable.ts";
 import { obeysEscapes } from "./terminal-escapes.ts";
@@ -6,10 +6,10 @@ import { obeysEscapes } from "./terminal-escapes.ts";
 /** Frames a second at most: a line that changes faster only flickers. */
 const MIN_INTERVAL_MS = 100;
 
-/** The last column makes some terminals wrap, and Ctrl-C is shown behind the line as `^C`. */
+/** The last column makes some terminals wrap, and Ctrl-C is echoed after the line as `^C`. */
 const RESERVED_COLUMNS = 3;
 
-/** Written to standard error, and only where that is a terminal that can take it back. */
+/** Written to standard error, and only if that is a terminal that can erase it. */
 export class StatusLine implements Disposable {
   readonly isEnabled: boolean;
   readonly #begin = performance.now();
@@ -42,7 +42,7 @@ export class StatusLine implements Disposable {
     try {
       writeSync(2, text);
     } catch {
-      // The work goes on where the terminal takes nothing at the moment, or is gone.
+      // The work continues if the terminal is blocked or closed.
     }
   }
 
@@ -51,7 +51,7 @@ export class StatusLine implements Disposable {
   }
 }
 
-/** As much of a text as fits: some characters take two columns, some none. */
+/** Truncates a text to the columns: some characters have two columns, some none. */
 export function cutToColumns(text: string, columns: number): string {
   let width = 0;
   for (const { segment, index } of new Intl.Segmenter().segment(text)) {

@@ -1,4 +1,4 @@
-/** `vsockbox bridge`: the hybrid-vsock Unix socket where the kernel carries vsock, and back. */
+/** `vsockbox bridge`: a hybrid-vsock Unix socket for AF_VSOCK of the kernel, and the other way round. */
 import { parsePorts } from "../../device/config/device-config.ts";
 import { VsockboxError } from "../../errors.ts";
 import {
@@ -126,7 +126,7 @@ export const command = defineCommand({
 /** One listener that is to be opened. */
 interface Route {
   to: string;
-  /** Gives the address on which it listens. */
+  /** Returns the listening address. */
   open(bridge: HybridBridge): SocketAddress;
 }
 

@@ -86,7 +86,7 @@ async function passDescriptor(
   }
 }
 
-/** ssh always gives a port (22 by default); an address that has its own keeps it. */
+/** ssh always passes a port (22 by default); an address with a port keeps it. */
 function withPort(address: SocketAddress, port: number | undefined): SocketAddress {
   if (port === undefined || address.kind === "unix" || address.port !== undefined) {
     if (address.kind !== "unix" && address.port === undefined) {

@@ -1,4 +1,4 @@
-/** `vsockbox forward`: ports and Unix sockets of a guest here, and of this machine there. */
+/** `vsockbox forward`: ports and Unix sockets of a guest on the host, and of the host in a guest. */
 import { performHandshake, OldAgentError } from "../../agent/client/handshake.ts";
 import { reasonOf, VsockboxError } from "../../errors.ts";
 import { formatEndpoint } from "../../text/endpoint.ts";

@@ -89,7 +89,7 @@ export class LocalForwards {
 /** Pauses between tries to reach a guest that was restarted. */
 const RECONNECT_BACKOFF: Backoff = { firstMs: 200, factor: 1.5, maxMs: 5000 };
 
-/** Errors that a guest on its way up gives; others will not go away. */
+/** Errors of a booting guest, which are retried; others are final. */
 const MAY_COME_BACK = new Set(["UNAVAILABLE", "TIMEOUT", "TRANSPORT", "ABORTED"]);
 
 /** Listeners in the guest that lead here. */
@@ -113,7 +113,7 @@ export class RemoteForwards {
   /**
    * Keeps the listeners open until {@link close}.
    *
-   * @throws {VsockboxError} where a listener cannot be opened, or the connection ends and is not to
+   * @throws {VsockboxError} if a listener cannot be opened, or the connection ends and is not to
    * be made again.
    */
   async run(specs: readonly ForwardSpec[]): Promise<void> {

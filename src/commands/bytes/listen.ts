@@ -98,7 +98,7 @@ export const command = defineCommand({
 });
 
 interface Service {
-  /** Serves one connection to its end; gives an exit status. */
+  /** Serves one connection to its end; returns an exit status. */
   accept(stream: SocketStream): Promise<number>;
   stop(): Promise<void>;
 }

@@ -22,7 +22,7 @@ export async function serveCommand(
     env: ownEnvironment().with(peerEnvironment(stream)),
   });
   const input = copy(stream, child.stdin).catch(async (thrown: unknown) => {
-    // EPIPE only says that the command reads no more; anything else, that the peer is gone.
+    // EPIPE only means that the command has closed its input; anything else, that the peer has closed.
     if (reasonOf(thrown).errno !== "EPIPE") await child.terminateGroup();
   });
   const output = copy(child.stdout, stream).catch(() => child.terminateGroup());

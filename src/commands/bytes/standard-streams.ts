@@ -7,7 +7,7 @@ const PEER_CHECK_MS = 200;
 
 /**
  * Copies the connection to `output` and `input` to the connection, each with half-close, until both
- * are done, or until the peer has closed altogether: then nobody is left to read the input.
+ * are done, or until the peer has closed both directions: then the input has no reader.
  */
 export async function joinStandardStreams(
   stream: SocketStream,

@@ -1,4 +1,4 @@
-/** `vsockbox cid`: this machine's own CID. */
+/** `vsockbox cid`: the local CID. */
 import { localCid } from "../../ffi/vsock.ts";
 import { ANY, CID_HOST, CID_HYPERVISOR, CID_LOCAL } from "../../net/address.ts";
 import { print, printJson } from "../../ui/report.ts";

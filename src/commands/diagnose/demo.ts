@@ -12,10 +12,10 @@ import { flag, option } from "../../ui/argument.ts";
 import { choice } from "../../ui/value-kind.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
 
-/** What a guest runs under, as it is said. */
+/** Names of VMMs. */
 const VMM_NAMES: Readonly<Record<VmmName, string>> = { qemu: "QEMU", uml: "User-mode Linux" };
 
-/** A guest that was told to end is off within this time. */
+/** Limit for a guest to power off, in milliseconds. */
 const OFF_TIMEOUT_MS = 30_000;
 
 export const command = defineCommand({
@@ -76,7 +76,7 @@ function ownExecutable(): string {
   throw usage(message, "npm run demo builds it first");
 }
 
-/** A guest; where there can be none and none was asked for by name, this machine. */
+/** A guest; if none can be booted and none was requested by name, the local system. */
 async function choosePlace(
   binary: string,
   wanted: VmmName | undefined,
@@ -128,7 +128,7 @@ async function bootPlace(
   }
 }
 
-/** A step with what it gave. */
+/** A step with its result. */
 interface StepResult {
   command: string;
   status: number;

@@ -1,4 +1,4 @@
-/** `vsockbox info`: what an agent says of itself and its machine. */
+/** `vsockbox info`: facts of an agent and its guest. */
 import { infoJson } from "../shared/json-shapes.ts";
 import { AgentClient } from "../../agent/client/agent-client.ts";
 import {

@@ -1,4 +1,4 @@
-/** `vsockbox smoke`: checks for CI that vsock works on this machine. */
+/** `vsockbox smoke`: checks for CI that vsock works on this system. */
 import { EXIT_STATUS, toVsockboxError, VsockboxError } from "../../errors.ts";
 import { formatAddress, withDefaultPort, ANY, type SocketAddress } from "../../net/address.ts";
 import { checksFor } from "../../smoke/checks.ts";

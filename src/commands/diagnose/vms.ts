@@ -47,7 +47,7 @@ export const command = defineCommand({
   },
 });
 
-/** `ready`: an agent of ours answers; `agent`: another one; `down`: nobody; `refused`: not us. */
+/** `ready`: a vsockbox agent answers; `agent`: another one; `down`: none; `refused`: this host is refused. */
 async function stateOf(
   { address, tokenFile, socketOwner }: Profile,
   timeoutMs: number,

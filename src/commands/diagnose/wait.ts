@@ -109,7 +109,7 @@ interface AwaitedAgent extends Pick<AgentDialOptions, "token" | "allowsClearToke
   owners: SocketOwners;
 }
 
-/** Returns the number of tries that it took. */
+/** Returns the number of attempts. */
 async function waitUntilReady(
   { target, proof, owners, ...secret }: AwaitedAgent,
   timeoutMs: number,

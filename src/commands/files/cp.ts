@@ -1,4 +1,4 @@
-/** `vsockbox cp`: files and trees between this machine and guests, and from guest to guest. */
+/** `vsockbox cp`: copies files and trees between the host and guests, and from guest to guest. */
 import { transferJson } from "../shared/json-shapes.ts";
 import type { TransferSummary } from "../../agent/transfer/transfer.ts";
 import { VsockboxError } from "../../errors.ts";
@@ -57,7 +57,7 @@ export const command = defineCommand({
       status ??= statusOfSignal(signal);
       interrupt.abort();
     });
-    // What is being typed has its own line.
+    // Typed input has its own line.
     const isTyped = operands[0]?.kind === "stream" && process.stdin.isTTY;
     const isQuiet = args.quiet || args.json;
     using progress = new ProgressLine(!isQuiet && !isTyped);
@@ -78,7 +78,7 @@ export const command = defineCommand({
     progress[Symbol.dispose]();
     const seconds = (performance.now() - begin) / 1000;
     if (args.json) printJson(transferJson(summary, seconds));
-    // A file that went to standard output is no copy to be counted.
+    // A file that was written to standard output is not counted as a copy.
     const ownStatus = reportTransfer(
       summary,
       seconds,

@@ -40,7 +40,7 @@ export function fileTime(entry: JsonObject): string {
   return Number.isNaN(time.getTime()) ? "-" : time.toISOString().replace(/\.\d+Z$/, "Z");
 }
 
-/** Where a link leads, for behind its name, as text that is safe to show. */
+/** Returns a link's target as text after its name, safe to print. */
 export function linkTarget(entry: JsonObject): string {
   const target = linkTargetBytes(entry);
   return target === undefined ? "" : ` -> ${showPath(target)}`;

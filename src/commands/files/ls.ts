@@ -1,4 +1,4 @@
-/** `vsockbox ls`: what is in a guest's directory. */
+/** `vsockbox ls`: lists directories of a guest. */
 import { entryJson } from "../shared/json-shapes.ts";
 import { resolveHome } from "../../agent/client/home-path.ts";
 import { OldAgentError } from "../../agent/client/handshake.ts";

@@ -1,4 +1,4 @@
-/** What the agent does on top where it is a guest's init (process 1). */
+/** Additional tasks of the agent as a guest's init (process 1). */
 import { type Agent, type AgentOptions, startAgent } from "../../agent/server/agent-server.ts";
 import type { Log } from "../../process/service/log.ts";
 import { reasonOf, VsockboxError } from "../../errors.ts";
@@ -9,7 +9,7 @@ import { endMachine, type MachineEnd } from "../../process/init/power.ts";
 import { type Reaper, startReaper } from "../../process/init/reaper.ts";
 import { ignoreStraySignals } from "../../process/service/stray-signals.ts";
 
-/** Signals by which others end a machine: busybox's and the kernel's Ctrl-Alt-Del. */
+/** Signals that request a shutdown: those of busybox, and the kernel's Ctrl-Alt-Del. */
 const SIGNAL_ENDS: readonly (readonly [NodeJS.Signals, MachineEnd])[] = [
   ["SIGUSR1", "halt"],
   ["SIGUSR2", "poweroff"],
@@ -19,14 +19,14 @@ const SIGNAL_ENDS: readonly (readonly [NodeJS.Signals, MachineEnd])[] = [
 /** Pauses between tries to listen: without an agent an init is of no use, but it must not end. */
 const START_BACKOFF: Backoff = { firstMs: 200, factor: 1.5, maxMs: 5000 };
 
-/** Mounts what is missing, and says so. */
+/** Makes the missing mounts, and logs them. */
 export function mountAndReport(log: Log): void {
   const { mounted, warnings } = mountInitFilesystems();
   if (mounted.length > 0) log.info(`mounted ${mounted.join(", ")}`);
   for (const warning of warnings) log.warn(warning);
 }
 
-/** Mounts, reaps, and in the end ends the machine. */
+/** Mounts, reaps orphans, and finally powers off. */
 export class InitDuties implements Disposable {
   readonly #log: Log;
   readonly #reaper: Reaper;
@@ -34,10 +34,10 @@ export class InitDuties implements Disposable {
   #action: MachineEnd = "poweroff";
 
   /**
-   * Takes over.
+   * Begins to act as init.
    *
-   * @param operation what is to be process 1, in errors.
-   * @throws {VsockboxError} USAGE where this is not process 1.
+   * @param operation the name of process 1, in errors.
+   * @throws {VsockboxError} USAGE if this is not process 1.
    */
   constructor(log: Log, operation = "agent --init") {
     if (process.pid !== 1) {
@@ -68,19 +68,19 @@ export class InitDuties implements Disposable {
     ignoreStraySignals();
   }
 
-  /** Resolves with the reason when the machine is to end. */
+  /** Resolves with the reason when a shutdown is requested. */
   get ended(): Promise<string> {
     return this.#ended.promise;
   }
 
-  /** Ends the machine, soon. */
+  /** Requests a shutdown. */
   requestEnd(action: MachineEnd): void {
     this.#action = action;
-    // The answer to whoever asked is to go out first.
+    // The answer to the request is sent first.
     setTimeout(() => this.#ended.resolve(action), 50);
   }
 
-  /** Starts the agent, again and again where it cannot listen yet. */
+  /** Starts the agent, and retries while it cannot listen yet. */
   async untilStarted(options: AgentOptions): Promise<Agent> {
     for (let attempt = 0; ; attempt++) {
       try {
@@ -92,7 +92,7 @@ export class InitDuties implements Disposable {
     }
   }
 
-  /** Ends the machine. Does not return where the kernel can do it. */
+  /** Powers off or reboots. Does not return if the kernel can do it. */
   async end(): Promise<void> {
     await endMachine(this.#action, { warn: (message) => this.#log.warn(message) });
   }

@@ -22,7 +22,7 @@ import { allowedCids } from "../shared/connect-options.ts";
 import { pidFileOf } from "../shared/service.ts";
 import { countOf } from "../../text/count.ts";
 
-/** Serves until a signal ends it; gives the exit status. */
+/** Serves until a signal ends it; returns the exit status. */
 export async function runAgent(args: AgentServiceValues): Promise<number> {
   takeNotifySocket();
   const log = openLog({
@@ -92,7 +92,7 @@ function limitsOf(args: AgentServiceValues) {
 }
 
 /**
- * Checks the options' values for an agent that starts elsewhere, or later: what is in its files, the
+ * Checks the options' values for an agent that starts elsewhere, or later: the contents of its files, the
  * token and the profiles, is not known here.
  *
  * @throws {VsockboxError} USAGE, as the agent would.

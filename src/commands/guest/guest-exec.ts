@@ -1,4 +1,4 @@
-/** `vsockbox guest-exec`: in the guest, connects to the host and runs what it is sent. */
+/** `vsockbox guest-exec`: in the guest, connects to the host and runs its commands. */
 import { toVsockboxError, VsockboxError } from "../../errors.ts";
 import { type ReceiveOptions, receivedCommands } from "../../guest-exec/received.ts";
 import { ReportedCommand } from "../../guest-exec/reporting.ts";
@@ -107,7 +107,7 @@ export const command = defineCommand({
       idleMs: args.idleTimeout,
     };
     const { timeout: timeoutMs, retryTimeout: retryTimeoutMs } = args;
-    // Before a command is taken from the host, which would then be lost.
+    // Before a command is read from the host, which would then be lost.
     const shell = findShell(args.shell);
     const json = args.json
       ? (index: number) => eventOutput(new StandardOutput(1), { command: index })
@@ -213,7 +213,7 @@ async function serve(
   }
 }
 
-/** In persistent mode nothing but this line says that a command has failed. */
+/** In persistent mode only this line reports that a command has failed. */
 function sayResult(
   { code, signal, timedOut, error }: CommandResult,
   index: number | undefined,

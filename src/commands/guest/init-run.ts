@@ -20,8 +20,8 @@ import { commandHint } from "../shared/error-hints.ts";
 
 /**
  * Mounts, loads modules, and runs the agent in this process, or another command beside it. The kernel's
- * own words for its init are not looked at: they are what it did not know itself. What was meant for
- * us stands behind `--`.
+ * own words for its init are ignored: they are the ones that it did not know itself. What was meant for
+ * us follows `--`.
  */
 export async function runAsInit(): Promise<number> {
   const log = openLog({ tag: "init" });
@@ -36,7 +36,7 @@ export async function runAsInit(): Promise<number> {
     return await agentCommand.run(["--init", ...further]);
   } catch (thrown) {
     // An agent without the limits that it was to have is worse than none; and the end of process 1 is
-    // a panic of the kernel, which hides what was wrong.
+    // a panic of the kernel, which hides the error.
     reportError(thrown, commandHint(thrown));
     say("vsockbox: init: this guest cannot do what it is for, and is switched off");
     await endMachine("poweroff", { warn: (message) => log.warn(message) });
@@ -45,9 +45,9 @@ export async function runAsInit(): Promise<number> {
 }
 
 /**
- * The image's instructions; undefined where it has none.
+ * The image's instructions; undefined if it has none.
  *
- * @throws {VsockboxError} CONFIG where they are wrong.
+ * @throws {VsockboxError} CONFIG if they are invalid.
  */
 export function readInitConfig(): InitConfig | undefined {
   let bytes: Uint8Array;

@@ -1,4 +1,4 @@
-/** A command beside process 1: started, waited for, and the machine ended behind it. */
+/** Runs a command beside process 1, and powers off after its end. */
 import { existsSync } from "node:fs";
 import type { Log } from "../../process/service/log.ts";
 import { reasonOf, toVsockboxError, VsockboxError } from "../../errors.ts";
@@ -19,8 +19,8 @@ const RESTART_BACKOFF: Backoff = { firstMs: 200, factor: 2, maxMs: 10_000 };
 const LONG_RUN_MS = 10_000;
 
 /**
- * Runs a command until it ends or the machine is told to, with the console as its standard input and
- * output. Does not return where the kernel can end the machine.
+ * Runs a command until it ends or a shutdown is requested, with the console as its standard input and
+ * output. Does not return if the kernel can power off.
  *
  * @param command words of vsockbox's command line, or a program that begins with `/`.
  */
@@ -48,7 +48,7 @@ export async function supervise(
   return 0;
 }
 
-/** Says on the console how it ended, or why it could not be started. */
+/** Reports its end on the console, or why it could not be started. */
 async function runOnce(command: readonly [string, ...string[]], log: Log): Promise<undefined> {
   const line = command.join(" ");
   let child: ProcessGroup;
@@ -73,7 +73,7 @@ function start(command: readonly [string, ...string[]]): ProcessGroup {
   try {
     return new ProcessGroup(startProcess(resolved, ["inherit", "inherit", "inherit"]));
   } catch (thrown) {
-    // The program is there: it has just been looked at.
+    // The program exists: it was checked just before.
     if (reasonOf(thrown).errno === "ENOENT" && existsSync(argv[0])) throw withoutLoader(argv[0]);
     throw toVsockboxError(thrown);
   }

@@ -50,7 +50,7 @@ export const command = defineCommand({
     const ended = Promise.withResolvers<"ended">();
     using _signals = onEndingSignal(() => ended.resolve("ended"));
     for (;;) {
-      // One that has stopped gives no answer for a while.
+      // A stopped process does not answer.
       const statuses = await Promise.race([collect(paths), ended.promise]);
       if (statuses === "ended") return 0;
       if (!isJson && obeysEscapes(process.stdout)) process.stdout.write(CLEAR);
@@ -61,7 +61,7 @@ export const command = defineCommand({
   },
 });
 
-/** Whether standard output is a pipe or socket that nobody reads any more, as behind `head`. */
+/** Whether standard output is a pipe or socket without a reader, as before `head`. */
 function isReaderGone(): boolean {
   return (pollDescriptor(1, 0, 0) & (POLLERR | POLLHUP)) !== 0;
 }
@@ -73,7 +73,7 @@ async function collect(paths: readonly string[]): Promise<VmStatus[]> {
   const found = await Promise.all(
     controlSockets().map((control) =>
       requestStatus(control).catch((thrown: unknown) => {
-        // One that ends at this moment, or is another program's, is no reason to hide the others.
+        // One that ends at this moment, or belongs to another program, must not hide the others.
         if (thrown instanceof VsockboxError) return undefined;
         throw thrown;
       }),

@@ -21,7 +21,7 @@ import { countOf } from "../../text/count.ts";
 /** Mode of a new archive: it may have secrets of the guest in it. */
 const ARCHIVE_MODE = 0o600;
 
-/** Gives the exit status. */
+/** Packs the image; returns the exit status. */
 export async function packInitramfs(args: InitramfsValues): Promise<number> {
   const plan = await planOf(args);
   if (plan.output !== undefined && !args.force) refuseExisting(plan.output);
@@ -59,7 +59,7 @@ async function writeOut(output: string | undefined, content: CountedBytes): Prom
   } catch (thrown) {
     if (thrown instanceof VsockboxError) throw thrown;
     const { errno, message } = reasonOf(thrown);
-    // Reading has errors of its own, which name what was read.
+    // Errors of reading name the file that was read.
     const path: unknown = thrown instanceof Error ? Reflect.get(thrown, "path") : undefined;
     throw new VsockboxError({
       code: "CANNOT_CREATE",
@@ -72,7 +72,7 @@ async function writeOut(output: string | undefined, content: CountedBytes): Prom
   }
 }
 
-/** Undefined where there is nothing, or writing tells better why it cannot be. */
+/** Undefined if there is no file, or if writing reports a better error. */
 function statusOf(path: string) {
   try {
     return lstatSync(path);

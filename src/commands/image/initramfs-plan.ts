@@ -1,4 +1,4 @@
-/** The options of `vsockbox initramfs`, checked: whatever is wrong is said before anything is written. */
+/** The options of `vsockbox initramfs`, checked: errors are reported before anything is written. */
 import { isatty } from "node:tty";
 import { VsockboxError } from "../../errors.ts";
 import { type AddedFile, fileStatus, parseAddedFile } from "../../initramfs/added-file.ts";
@@ -29,7 +29,7 @@ import { checkAgentValues, wordsOf } from "../guest/agent-run.ts";
 import { command as agentCommand } from "../guest/agent.ts";
 import { PROGRAM_NAMES, subCommand } from "../aliases.ts";
 
-/** What is packed, and where to. */
+/** The contents of the image, and its output. */
 export interface PackPlan extends ImageOptions {
   /** Undefined: standard output. */
   output: string | undefined;
@@ -43,7 +43,7 @@ const MODULES_HINT =
 /**
  * Reads the options.
  *
- * @throws {VsockboxError} USAGE for what does not go together, CONFIG and UNAVAILABLE for what is not
+ * @throws {VsockboxError} USAGE for conflicting options, CONFIG and UNAVAILABLE for files that are not
  * there.
  */
 export async function planOf(args: InitramfsValues): Promise<PackPlan> {
@@ -122,9 +122,9 @@ function executableOf(args: InitramfsValues): string {
 }
 
 /**
- * The version of Linux that the modules are for; undefined where there are none or they do not say.
+ * The version of Linux that the modules are for; undefined if there are none or they do not contain it.
  *
- * @throws {VsockboxError} CONFIG where that Linux is for another machine than the executable.
+ * @throws {VsockboxError} CONFIG if that Linux is for another architecture than the executable.
  */
 function kernelOf(
   [first]: readonly ModuleFile[],
@@ -212,13 +212,13 @@ async function checkOwn(name: string, words: readonly string[]): Promise<void> {
   (await entry.load()).command.parse(inner === undefined ? words : words.slice(1));
 }
 
-/** @param packed paths of the image; undefined where not all of them are known. */
+/** @param packed paths of the image; undefined if not all of them are known. */
 function checkProgram(program: string, packed: readonly string[] | undefined): void {
   if (packed === undefined || packed.includes(program) || program === IMAGE_EXECUTABLE) return;
   throw usage(`${program} is not in the image`, `pack it: --file SOURCE:${program}:755`);
 }
 
-/** @throws {VsockboxError} USAGE where two files would be one, or one of them what the image is for. */
+/** @throws {VsockboxError} USAGE if two files have one path, or one replaces a file of the image itself. */
 function withoutDoubles(files: readonly AddedFile[]): readonly AddedFile[] {
   const seen = new Set<string>();
   for (const { path } of files) {

@@ -1,4 +1,4 @@
-/** What `vsockbox install` says. */
+/** The report of `vsockbox install`. */
 import type { Executable } from "../../install/executable.ts";
 import type { Service } from "../../install/manifest.ts";
 import type { Change, Remark } from "../../install/plan.ts";
@@ -90,7 +90,7 @@ const START: Readonly<Record<Service, { start?: string; restart?: string }>> = {
   none: {},
 };
 
-/** What is left to be done. */
+/** The next steps for the user. */
 function nextLines(report: Omit<InstallReport, "executable">): string[] {
   const { operation, service, changes, kept, now, dryRun, agent } = report;
   if (dryRun) return [];

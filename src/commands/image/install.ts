@@ -184,7 +184,7 @@ function reportOf(args: Values, tree: Tree, { plan, facts, because }: Prepared) 
   } satisfies Partial<InstallReport>;
 }
 
-/** What is to be run: nothing, where the tree is not this machine's or nobody runs its services. */
+/** The commands to run: none, if the tree is not the running system or no service manager runs. */
 function managerOf(args: Values, tree: Tree, service: Service, happened: Happened) {
   const now = args.now;
   const isThisMachine = tree.outside("") === "/";

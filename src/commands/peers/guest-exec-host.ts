@@ -241,7 +241,7 @@ async function* bytesOf(bytes: Uint8Array): ByteSource {
   yield bytes;
 }
 
-/** Whether every guest gets all of it; otherwise each disposable guest takes the next command. */
+/** Whether every guest gets all commands; otherwise each disposable guest gets the next one. */
 function isForEach(commands: readonly Uint8Array[], args: Values): boolean {
   return args.persistent || commands.length === 1;
 }
@@ -255,7 +255,7 @@ function text(args: Values, prompt: GuestExecPrompt | undefined): HostEvents {
   return textEvents(sinks, { prefix: !args.once, quiet: args.quiet });
 }
 
-/** Nobody reads the output any more, as in `… | head -1`: that is not the guest's fault. */
+/** The output has no reader any longer, as in `… | head -1`: that is not an error of the guest. */
 function guarded(events: HostEvents, ended: PromiseWithResolvers<number>): HostEvents {
   return {
     ...events,

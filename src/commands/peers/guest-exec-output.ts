@@ -12,7 +12,7 @@ import { prefixLines } from "../../ui/prefix-lines.ts";
 import { eventOutput } from "../shared/json-output.ts";
 import { countOf } from "../../text/count.ts";
 
-/** Where text goes. */
+/** Receives text. */
 export interface TextSinks {
   stdout: ByteSink;
   stderr: ByteSink;
@@ -24,7 +24,7 @@ export interface TextSinks {
 export interface TextOptions {
   /** Puts the guest's name before each line of output: there may be several. */
   prefix: boolean;
-  /** Leaves out who comes and goes. */
+  /** Without lines about connects and disconnects. */
   quiet: boolean;
 }
 
@@ -59,7 +59,7 @@ export function textEvents(
   };
 }
 
-/** What there is to say of a command that ended other than well. */
+/** Describes the end of a command that did not succeed. */
 function describeEnding({ exitCode, signal, droppedBytes }: Report): string | undefined {
   const dropped =
     droppedBytes === 0

@@ -44,10 +44,10 @@ export class GuestExecPrompt implements AsyncIterable<Uint8Array>, Disposable {
     });
     this.#readline.on("line", (line) => this.#onLine(line));
     this.#readline.on("SIGINT", () => this.#onInterrupt());
-    // Behind Ctrl-Z and `fg`: readline has paused the input.
+    // After Ctrl-Z and `fg`: readline has paused the input.
     this.#readline.on("SIGCONT", () => this.#readline.prompt(true));
     this.#readline.on("close", () => {
-      // The cursor is still behind the prompt.
+      // The cursor is still after the prompt.
       if (!this.#closed) writeAll(1, Buffer.of(LINE_FEED));
       this.#closed = true;
       this.#wake.resolve();
@@ -133,13 +133,13 @@ export class GuestExecPrompt implements AsyncIterable<Uint8Array>, Disposable {
     if (!this.#closed) this.#readline.prompt(true);
   }
 
-  /** Takes the prompt with what is typed off the screen, all rows of it. */
+  /** Erases the prompt and the typed text, all rows of it. */
   #clear(): void {
     if (!obeysEscapes(process.stdout)) return;
     moveCursor(process.stdout, 0, -this.#readline.getCursorPos().rows);
     cursorTo(process.stdout, 0);
     clearScreenDown(process.stdout);
-    // It would go up once more; what it remembers of lines that were typed is not right either.
+    // Readline would move up once more; its record of the typed lines is wrong, too.
     this.#readline.prevRows = 0;
   }
 

@@ -58,7 +58,7 @@ export const command = defineCommand({
   },
 });
 
-/** What the command line asks for; undefined where it names no server. */
+/** The job of the command line; undefined if it names no server. */
 function jobOf(args: ShellClientValues): ShellJob | undefined {
   const cid = args.cid;
   const first = args.target;
@@ -95,7 +95,7 @@ function addressOf(name: string, port: number | undefined): SocketAddress {
   return resolveAddress(name, port ?? SHELL_PORT);
 }
 
-/** Paths need not be UTF-8, so they are taken from the command line as it is. */
+/** Paths need not be UTF-8, so they are read from the kernel's command line. */
 function transferOf(args: ShellClientValues): Transfer | undefined {
   const bytes = (path: string | undefined) => (path === undefined ? undefined : rawOption(path));
   return readTransfer({

@@ -20,7 +20,7 @@ import type { Transfer } from "./shell-transfer.ts";
 import { reportTransfer, withResumeHint } from "../shared/transfer-report.ts";
 import { assertTerminal, joinTerminal } from "../shared/remote-terminal.ts";
 
-/** What to do, and where. */
+/** A job, and its server. */
 export interface ShellJob {
   /** The server as the user named it. */
   name: string;
@@ -31,7 +31,7 @@ export interface ShellJob {
   command: string | undefined;
 }
 
-/** Does it; gives the exit status. */
+/** Performs the job; returns the exit status. */
 export function runShellJob(job: ShellJob, args: ShellClientValues): Promise<number> {
   if (args.verbose) say(`vsockbox: connecting to ${formatAddress(job.address)}`);
   return job.transfer === undefined

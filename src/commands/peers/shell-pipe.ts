@@ -69,7 +69,7 @@ async function sendInput(remote: RemoteShell): Promise<void> {
     await remote.type(bytes);
     last = bytes.at(-1) ?? last;
   }
-  // Behind an unfinished line the first one only hands that over.
+  // After an unfinished line the first one only submits that line.
   const keys = last === LINE_FEED ? [END_KEY] : [END_KEY, END_KEY];
   await remote.type(new Uint8Array(keys));
 }

@@ -10,7 +10,7 @@ import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
 import { sayBlock, writeAll } from "../../ui/report.ts";
 import type { ShellJob } from "./shell-job.ts";
 
-/** Thrown where the user leaves a prompt. */
+/** Thrown if the user cancels a prompt. */
 const CANCELLED = Symbol("cancelled");
 
 /** Stands for an address that is in no list. */
@@ -19,7 +19,7 @@ const OTHER = "";
 /**
  * Asks, and shows the command line that does the same.
  *
- * @returns undefined where the user left.
+ * @returns undefined if the user cancelled.
  */
 export async function askForJob(defaultPort: number): Promise<ShellJob | undefined> {
   using _reading = readAfterStop();
@@ -158,7 +158,7 @@ function required(value: string | undefined): string | undefined {
   return value === undefined || value === "" ? "It is empty." : undefined;
 }
 
-/** The answer of a prompt; leaves where the user does. */
+/** Returns the answer of a prompt; throws if the user cancels it. */
 async function answer<T>(prompt: Promise<T | symbol>): Promise<Exclude<T, symbol>> {
   const value = await prompt;
   if (isCancel(value)) throw CANCELLED;

@@ -9,7 +9,7 @@ export interface Transfer {
   remote: Buffer;
 }
 
-/** What the options say, as bytes where they are paths. */
+/** The options of a transfer; paths are bytes. */
 export interface TransferWords {
   upload: Uint8Array | undefined;
   download: Uint8Array | undefined;
@@ -22,10 +22,10 @@ const COLON = 0x3a;
 const SLASH = 0x2f;
 
 /**
- * Finds out what is meant: `SRC:DST` as the README has it, a file alone as the C code has it, or
+ * Determines the transfer: `SRC:DST` as in the README, a file alone as the C code has it, or
  * `SRC` with `--to DST`.
  *
- * @returns undefined where no transfer is asked for.
+ * @returns undefined if no transfer is requested.
  * @throws {VsockboxError} USAGE.
  */
 export function readTransfer(words: TransferWords): Transfer | undefined {

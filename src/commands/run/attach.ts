@@ -87,7 +87,7 @@ async function joinPipes(remote: RemoteCommand, id: string, noInput: boolean): P
   }
 }
 
-/** Prints a session's output to this process's own, and says where some of it is lost. */
+/** Prints a session's output, and reports lost parts of it. */
 export async function printOutput(remote: RemoteCommand): Promise<void> {
   remote.channel.onControl = (value) => {
     const dropped = field(value, "dropped");

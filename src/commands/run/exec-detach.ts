@@ -1,4 +1,4 @@
-/** `exec --detach`: starts a command in one guest or several, and leaves it running there. */
+/** `exec --detach`: starts a command in one guest or several, and returns while it runs. */
 import { AgentClient } from "../../agent/client/agent-client.ts";
 import type { CommandToRun, DetachedCommand } from "../../agent/client/remote-command.ts";
 import { toVsockboxError, type VsockboxError } from "../../errors.ts";

@@ -24,7 +24,7 @@ interface Outcome {
 /**
  * Runs the command everywhere, without input.
  *
- * @returns 0 where it was 0 everywhere, else the largest status.
+ * @returns 0 if all statuses are 0, else the largest one.
  */
 export async function runOnMany(
   args: ExecValues,
@@ -101,7 +101,7 @@ function outOfTime(name: string): string {
 
 const LINE_FEED = 0x0a;
 
-/** A line without an end is given out all the same when it gets this long, in bytes. */
+/** A line without an end is printed when it gets this long, in bytes. */
 const MAX_LINE_BYTES = 64 * 1024;
 
 /** Whole lines with the target in front: lines of several guests must not run into each other. */

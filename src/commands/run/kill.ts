@@ -68,7 +68,7 @@ export const command = defineCommand({
 /** `-9`, `-HUP` or `-SIGHUP`, as kill(1) has it. */
 const SIGNAL_WORD = /^-([0-9]{1,2}|[A-Z][A-Z0-9+-]*)$/;
 
-/** Writes the signals of kill(1) as our option; what stands behind `--` is left alone. */
+/** Writes the signals of kill(1) as our option; words after `--` are unchanged. */
 function withSignalOption(words: readonly string[]): string[] {
   const end = words.indexOf("--");
   return words.map((given, index) => {

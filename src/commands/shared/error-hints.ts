@@ -7,7 +7,7 @@ import { SocketOwnerError } from "../../net/socket-owner.ts";
 import { SHELL_PORT } from "../../vsock-shell/ports.ts";
 import { parsePasswd, systemUsers } from "../../process/users.ts";
 
-/** Returns what the user of a command can do about an error; undefined: what the error itself says. */
+/** Returns the hint of the command line for an error; undefined: the error's own hint. */
 export function commandHint(thrown: unknown): string | undefined {
   if (thrown instanceof SocketOwnerError) return ownerHint(thrown.uid);
   if (thrown instanceof SilentPeerError) {

@@ -13,7 +13,7 @@ export interface ExitEvent {
   duration_ms: number;
 }
 
-/** Where the parts of a command's output go. */
+/** Receives the parts of a command's output. */
 export interface ExecOutput {
   onStdout(bytes: Uint8Array): Promise<void>;
   onStderr(bytes: Uint8Array): Promise<void>;
@@ -22,7 +22,7 @@ export interface ExecOutput {
 }
 
 /**
- * Prints an object a line: `{"event":"stdout","text":…}` (or `"base64"` for what is not UTF-8),
+ * Prints an object a line: `{"event":"stdout","text":…}` (or `"base64"` for bytes that are not UTF-8),
  * `stderr` likewise, then `exit` or `error`.
  *
  * @param common fields that every line begins with.

@@ -79,8 +79,8 @@ export function assertTerminal(): void {
 /**
  * Joins this terminal to one in the guest; whatever happens, this one is restored.
  *
- * @param leftStatus the exit status where the user leaves with `~.`.
- * @param leftMessage what is said then.
+ * @param leftStatus the exit status if the user disconnects with `~.`.
+ * @param leftMessage the message then.
  * @returns the command's exit status.
  */
 export async function joinTerminal(
@@ -159,6 +159,6 @@ async function sendKeys(
     if (actions.includes("help")) sayBlock(`\r\n${ESCAPE_HELP.join("\r\n")}\r`);
     if (actions.includes("disconnect")) return onDisconnect();
   }
-  // The terminal has hung up: nobody is left to type or to read.
+  // The terminal has hung up: there is no input and no reader any longer.
   leave(statusOfSignal("SIGHUP"));
 }

@@ -22,7 +22,7 @@ export const serviceArguments = {
 /**
  * Runs a service here, or with `--daemon` in the background.
  *
- * @param name the command's name, also where it was started under another one.
+ * @param name the command's name, also if it was started under another one.
  */
 export async function runService(
   name: string,

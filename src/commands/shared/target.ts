@@ -62,7 +62,7 @@ export interface AgentTarget {
 }
 
 /**
- * Reads an agent's address and what is needed to get in.
+ * Reads an agent's address and its connect options.
  *
  * @throws {VsockboxError} USAGE, CONFIG.
  */

@@ -7,7 +7,7 @@ import { say } from "../../ui/report.ts";
 import { formatBytes } from "../../text/units.ts";
 import { countOf } from "../../text/count.ts";
 
-/** Says what came of a transfer; gives the exit status. */
+/** Reports the result of a transfer; returns the exit status. */
 export function reportTransfer(summary: TransferSummary, seconds: number, quiet: boolean): number {
   printErrors(summary);
   if (!quiet && process.stderr.isTTY) {
@@ -28,7 +28,7 @@ export function printErrors({ errors, errorCount }: FileFailures): void {
   if (unlisted > 0) say(`vsockbox: and ${unlisted} more errors`);
 }
 
-/** A copy that the connection broke can go on where it stopped. */
+/** Adds the hint that an interrupted copy can be resumed. */
 export function withResumeHint(thrown: unknown, resumes: boolean): unknown {
   if (!(thrown instanceof VsockboxError) || thrown.code !== "TRANSPORT") return thrown;
   if (thrown instanceof SilentCloseError) return thrown;
