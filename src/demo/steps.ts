@@ -46,7 +46,7 @@ const COMMANDS: readonly DemoStep[] = [
     output: /^$/,
   },
   {
-    caption: "A time limit ends it, and 124 says so:",
+    caption: "A time limit ends it with status 124:",
     line: "vsockbox exec $AGENT --timeout 1 -- sleep 60",
     status: 124,
     output: /^vsockbox: .* ran longer than --timeout 1s$/,

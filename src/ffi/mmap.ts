@@ -112,7 +112,7 @@ export function mapShared(fd: number, offset: number, size: number): SharedMappi
       if (!isMapped || from < 0 || length < 0 || from + length > size) {
         throw new VsockboxError({
           code: "SOFTWARE",
-          operation: "look at mapped memory",
+          operation: "read mapped memory",
           message: isMapped ? `${length} bytes at ${from} of ${size}` : "it is unmapped",
         });
       }

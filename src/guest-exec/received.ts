@@ -70,7 +70,7 @@ function readWithin(
         code: "TIMEOUT",
         operation: "wait for a command of",
         address: formatPeer(stream.peer),
-        message: `the host said nothing for ${(milliseconds ?? 0) / 1000} s`,
+        message: `the host sent nothing for ${(milliseconds ?? 0) / 1000} s`,
       }),
     onGiveUp: (reason) => stream.abort(reason),
   });

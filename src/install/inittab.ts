@@ -86,7 +86,7 @@ function findPlace(text: string): Place | undefined {
       operation: "edit",
       address: "/etc/inittab",
       message: `the lines "${BEGIN.trim()}" and "${END}" are not one pair in this order`,
-      hint: "mend or remove them by hand",
+      hint: "fix or remove them by hand",
     });
   }
   return { begin, end: end + END.length };

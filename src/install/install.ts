@@ -115,7 +115,7 @@ export function isUpToDate({ place: { manifest }, plan, facts }: Prepared): bool
 }
 
 function chooseService({ tree, service }: InstallOptions, before: Service | undefined) {
-  if (service !== undefined) return { service, because: "--service says so" };
+  if (service !== undefined) return { service, because: "chosen by --service" };
   if (before !== undefined) return { service: before, because: "it was installed so" };
   return serviceOf(tree);
 }

@@ -159,7 +159,7 @@ function run(command: readonly string[], hint: string): void {
 /** The hint if the first of `left` has failed. */
 function adviceOf(left: readonly (readonly string[])[], files: string): string {
   if (left[0]?.[1] === "is-active") {
-    return `\`systemctl status ${SERVICE_NAME}\` says why the service does not run: in a container it is not started`;
+    return `\`systemctl status ${SERVICE_NAME}\` shows why the service does not run: in a container it is not started`;
   }
   if (files === "not removed") return "run it again when the cause is gone";
   // Another installation would find no change, and leave these out.

@@ -170,7 +170,7 @@ function requirePort(port: number | undefined, shown: string): number {
     operation: "connect",
     address: shown,
     message: "the port is missing",
-    hint: `write it behind the address, as in ${shown.replace(/:4294967295$/, "")}:5000`,
+    hint: `write it after the address, as in ${shown.replace(/:4294967295$/, "")}:5000`,
   });
 }
 

@@ -186,7 +186,7 @@ function requireListenPort(address: SocketAddress & { kind: "vsock" | "hybrid" }
     operation: "listen on",
     address: formatAddress(address),
     message: "the port is missing",
-    hint: `write it behind the address, as in ${formatAddress(address)}:5000; \`any\` lets the kernel choose`,
+    hint: `write it after the address, as in ${formatAddress(address)}:5000; \`any\` lets the kernel choose`,
   });
 }
 

@@ -59,7 +59,7 @@ export function findUml(executable = Bun.which("linux.uml") ?? undefined): Kerne
   if (executable === undefined) throw missing("it is not in PATH");
   const { exitCode, stdout } = Bun.spawnSync([executable, "--version"], { stderr: "ignore" });
   const version = stdout.toString().trim();
-  if (exitCode !== 0) throw missing("it does not tell its version", executable);
+  if (exitCode !== 0) throw missing("it does not print its version", executable);
   // Beside the executable, so that an unpacked package works as well.
   const modules = join(executable, "../../lib/uml/modules", version);
   if (!existsSync(join(modules, "modules.dep"))) {

@@ -206,7 +206,7 @@ function lostEnd(): VsockboxError {
   return new VsockboxError({
     code: "BAD_DATA",
     operation: "download",
-    message: "the server sends no more, and has not said that the file is complete",
+    message: "the server stopped sending before the file was complete",
     hint: "vsock-shell's own server can lose a message where several clients use it at once; try again",
   });
 }

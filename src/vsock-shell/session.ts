@@ -117,7 +117,7 @@ async function firstEvent(
       new VsockboxError({
         code: "TIMEOUT",
         operation: "read the first message",
-        message: `the client did not say what it wants within ${FIRST_MESSAGE_TIMEOUT_MS / 1000} seconds`,
+        message: `the client sent no request within ${FIRST_MESSAGE_TIMEOUT_MS / 1000} seconds`,
       }),
     onGiveUp: () => undefined,
   });

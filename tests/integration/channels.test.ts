@@ -100,7 +100,7 @@ describe("a peer that does not read", () => {
       channel.control({ offer: { kind: "part", bytes: 1, hash: "" } });
     }
     expect(await channel.result.catch((thrown: Error) => thrown.message)).toBe(
-      "read offer: nobody has asked for it",
+      "read offer: no peer has requested it",
     );
     expect((await client.ping()).roundTripMs).toBeGreaterThan(0);
   });

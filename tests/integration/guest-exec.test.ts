@@ -305,7 +305,10 @@ describe("a host that is not there", () => {
     await host[Symbol.asyncDispose]();
     expect(
       await vsockbox(["guest-exec", address, "--retry", "--retry-timeout", "300ms", "-q"]),
-    ).toMatchObject({ status: 75, stderr: expect.stringMatching(/nobody after 0\.3 s.*ENOENT/) });
+    ).toMatchObject({
+      status: 75,
+      stderr: expect.stringMatching(/no answer after 0\.3 s.*ENOENT/),
+    });
   });
 
   test("--retry does not wait for what no waiting mends", async () => {
@@ -315,7 +318,7 @@ describe("a host that is not there", () => {
   test("--idle-timeout gives up on one that says nothing", async () => {
     expect(await vsockbox(["guest-exec", address, "--idle-timeout", "200ms"])).toMatchObject({
       status: 75,
-      stderr: expect.stringContaining("the host said nothing for 0.2 s"),
+      stderr: expect.stringContaining("the host sent nothing for 0.2 s"),
     });
   });
 

@@ -157,7 +157,7 @@ function newBuffer(bytes: number): Uint8Array {
 /** The error for a file of unknown size, as in /proc, that may not have an end. */
 function endless(): Error {
   const mib = MAX_UNSIZED_BYTES / 1024 / 1024;
-  return withErrno("EFBIG", `it says that it is empty and gave more than ${mib} MiB`);
+  return withErrno("EFBIG", `its size is 0, but it contains more than ${mib} MiB`);
 }
 
 function becameShorter(missing: number): Error {

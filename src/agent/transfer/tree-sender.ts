@@ -93,7 +93,7 @@ export class TreeSender {
     this.#channel = channel;
     this.#options = options;
     channel.onControl = (value) => {
-      if (this.#offers.length >= MAX_WAITING_OFFERS) throw bad("offer", "nobody has asked for it");
+      if (this.#offers.length >= MAX_WAITING_OFFERS) throw bad("offer", "no peer has requested it");
       this.#offers.push(decodeResumeOffer(value));
       this.#offerWaiter?.resolve();
     };

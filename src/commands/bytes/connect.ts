@@ -94,7 +94,7 @@ function withPort(address: SocketAddress, port: number | undefined): SocketAddre
         code: "USAGE",
         operation: "connect",
         message: "the port is missing",
-        hint: "write it behind the address (3:5000) or as the second word (3 5000)",
+        hint: "write it after the address (3:5000) or as the second word (3 5000)",
       });
     }
     return address;

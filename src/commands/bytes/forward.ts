@@ -55,7 +55,7 @@ export const command = defineCommand({
     },
     {
       command: "vsockbox forward 3 -L 0:localhost:80 --json",
-      explanation: "On a port that the kernel chooses; the ready line says which",
+      explanation: "On a port that the kernel chooses; the ready line shows it",
     },
   ],
   async run(args) {

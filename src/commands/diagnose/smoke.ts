@@ -62,7 +62,7 @@ export const command = defineCommand({
     },
     {
       command: "vsockbox smoke unix:$XDG_RUNTIME_DIR/smoke.sock",
-      explanation: "The same over a Unix socket: tells a vsock problem from another one",
+      explanation: "The same over a Unix socket, to distinguish a vsock problem from another one",
     },
   ],
   run(args) {
@@ -129,7 +129,7 @@ function assertConsent(address: SocketAddress, agreed: boolean): void {
     code: "USAGE",
     operation: "smoke",
     message: "it would open AF_VSOCK sockets on this machine",
-    hint: "say --yes-use-vsock if that is what you want, or give a unix: address",
+    hint: "write --yes-use-vsock to do it, or a unix: address",
   });
 }
 

@@ -154,6 +154,6 @@ function localStat(path: Uint8Array) {
     return statSync(bytesPath(path));
   } catch (thrown) {
     if (reasonOf(thrown).errno === "ENOENT") return undefined;
-    throw fileError("look at", bytesPath(path), thrown);
+    throw fileError("inspect", bytesPath(path), thrown);
   }
 }

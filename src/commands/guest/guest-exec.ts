@@ -91,7 +91,7 @@ export const command = defineCommand({
     },
     {
       command: "vsockbox guest-exec 2:1024 persistent --report --timeout 30",
-      explanation: "Also tell the host status and output; no command runs longer than 30 s",
+      explanation: "Also report status and output to the host; no command runs longer than 30 s",
     },
     {
       command: "ln -s vsockbox vsock_guest_exec && ./vsock_guest_exec 2:2049 persistent",
@@ -155,7 +155,7 @@ async function connect(
         code: "TIMEOUT",
         operation: "wait for",
         address: shown,
-        message: `nobody after ${(timeoutMs ?? 0) / 1000} s and ${countOf(tries, "try", "tries")}; the last one: ${last.message}`,
+        message: `no answer after ${(timeoutMs ?? 0) / 1000} s and ${countOf(tries, "try", "tries")}; the last one: ${last.message}`,
         hint: last.hint,
         cause: last,
       }),

@@ -19,7 +19,7 @@ export const command = defineCommand({
   examples: [
     {
       command: "/init",
-      explanation: `As the kernel starts it: mounts, loads modules, runs the agent or what ${INIT_CONFIG_PATH} says`,
+      explanation: `As the kernel starts it: mounts, loads modules, runs the agent or the command of ${INIT_CONFIG_PATH}`,
     },
     {
       command: "vsockbox init --load-modules && vsockbox agent --daemon",

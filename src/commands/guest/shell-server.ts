@@ -71,7 +71,7 @@ export const command = defineCommand({
     },
     {
       command: "vsock-shell-server -d -p 9999 --allow-cid any",
-      explanation: "Under the C program's name and on its port, for everybody, in the background",
+      explanation: "Under the C program's name and on its port, for all CIDs, in the background",
     },
     {
       command: "vsockbox shell-server --files-only --root /srv/drop",

@@ -17,7 +17,7 @@ export const command = defineCommand({
     {
       command:
         "vsockbox initramfs -o guest.cpio --file ./token:/etc/token:600 -- --token-file /etc/token",
-      explanation: "Words behind -- are for the agent; the kernel has vsock built in",
+      explanation: "Words after -- are for the agent; the kernel has vsock built in",
     },
     {
       command:

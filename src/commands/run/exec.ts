@@ -45,7 +45,7 @@ export const command = defineCommand({
     { command: "vsockbox exec -t 3 -- top", explanation: "On a terminal; `~.` leaves it" },
     {
       command: "vsockbox exec 3,4,web -- uptime",
-      explanation: "In several guests at once, without input; each line says where it is from",
+      explanation: "In several guests at once, without input; each line shows its guest",
     },
     {
       command: "vsockbox exec -d 3 --name build -- make all",

@@ -70,7 +70,7 @@ export async function startDaemon(
           code: "TIMEOUT",
           operation: "start in the background",
           message: `it was not ready within ${readyTimeoutMs / 1000} seconds`,
-          hint: logFile === undefined ? "--log-file keeps what it says" : `see ${logFile}`,
+          hint: logFile === undefined ? "--log-file keeps its messages" : `see ${logFile}`,
         }),
       onGiveUp: () => undefined,
     });

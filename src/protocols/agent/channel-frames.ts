@@ -137,7 +137,7 @@ export function decodeChannelFrame({ type, payload, prefix }: Frame): ChannelFra
       if (rest.length > 0) throw bad(name, "it has a payload");
       return { kind: "end", channel };
     default:
-      throw bad("frame", `a ${name} frame has no place behind a Hello`);
+      throw bad("frame", `a ${name} frame is not allowed after a Hello`);
   }
 }
 

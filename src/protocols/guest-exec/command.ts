@@ -42,7 +42,7 @@ export function receivedCommand(bytes: Uint8Array): Uint8Array {
   const command = trimCommand(bytes);
   const nul = command.indexOf(NUL);
   if (nul === -1) return command;
-  throw badCommand(`a NUL byte inside the command, behind ${nul} of ${command.length} bytes`);
+  throw badCommand(`a NUL byte inside the command, after ${nul} of ${command.length} bytes`);
 }
 
 /**

@@ -123,7 +123,7 @@ export class ReportReader {
    */
   finish(): void {
     if (this.#filled === 0) return;
-    throw bad(WHAT, `the guest closed inside a line, behind ${this.#filled} bytes of it`);
+    throw bad(WHAT, `the guest closed inside a line, after ${this.#filled} bytes of it`);
   }
 
   #append(piece: Uint8Array): void {

@@ -59,7 +59,7 @@ export class ClientProtocol {
    * @throws {VsockboxError} BAD_DATA for what has no place here; REFUSED ({@link ServerRefusalError}).
    */
   accept({ type, data }: Message): ClientEvent {
-    if (this.#state === "over") throw misplaced(type, "behind the end of the session");
+    if (this.#state === "over") throw misplaced(type, "after the end of the session");
     if (type === Type.ClientEnd) {
       const status = decodeStatus(data);
       this.#state = "over";

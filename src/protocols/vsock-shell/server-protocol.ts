@@ -78,7 +78,7 @@ export class ServerProtocol {
         this.#state = "over";
         return { kind: "acknowledged" };
       case "over":
-        throw misplaced(type, "behind the end of a transfer");
+        throw misplaced(type, "after the end of a transfer");
     }
   }
 

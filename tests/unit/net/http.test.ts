@@ -55,7 +55,7 @@ describe("a server on a Unix socket", () => {
     expect(() => serve(folder.file("link"))).toThrow(cannot);
   });
 
-  test("leaves alone what somebody else has put in its place", () => {
+  test("leaves alone what another process has put in its place", () => {
     using folder = new TemporaryFolder();
     const path = folder.file("x.ctl");
     const server = serve(path);

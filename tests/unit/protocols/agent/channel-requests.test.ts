@@ -79,8 +79,8 @@ describe("channel frames", () => {
     [[69, 0, 0, 0, 4, 0, 0, 0, 1], "not 8"],
     [[70, 0, 0, 0, 5, 0, 0, 0, 1, 1], "has a payload"],
     [[65, 0, 0, 0, 6, 0, 0, 0, 1, 0x5b, 0x5d], "not a JSON object"],
-    [[1, 0, 0, 0, 4, 0, 0, 0, 1], "no place behind a Hello"],
-    [[99, 0, 0, 0, 4, 0, 0, 0, 1], "no place behind a Hello"],
+    [[1, 0, 0, 0, 4, 0, 0, 0, 1], "not allowed after a Hello"],
+    [[99, 0, 0, 0, 4, 0, 0, 0, 1], "not allowed after a Hello"],
   ])("refuses %j", (bytes, message) => {
     expect(() => decodeInPieces(Uint8Array.from(bytes), 1000)).toThrow(message);
   });

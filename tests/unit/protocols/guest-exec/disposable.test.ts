@@ -52,7 +52,7 @@ describe("DisposableReader", () => {
   });
 
   test("a NUL inside is an error", () => {
-    expect(() => read("a\0b")).toThrow("behind 1 of 3 bytes");
+    expect(() => read("a\0b")).toThrow("after 1 of 3 bytes");
   });
 });
 

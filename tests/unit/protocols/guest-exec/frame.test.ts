@@ -81,7 +81,7 @@ describe("CommandDecoder", () => {
     ]);
     const inside = encodeCommandFrame(bytes("rm -r /tmp\0/x"));
     expect(errorOf(() => [...new CommandDecoder().push(inside)]).message).toContain(
-      "a NUL byte inside the command, behind 10 of 13 bytes",
+      "a NUL byte inside the command, after 10 of 13 bytes",
     );
   });
 });

@@ -103,7 +103,7 @@ describe("ReportReader", () => {
   test("an end inside a line is an error", () => {
     const reader = new ReportReader();
     expect([...reader.push(bytes('{"exit'))]).toEqual([]);
-    expect(() => reader.finish()).toThrow("behind 6 bytes of it");
+    expect(() => reader.finish()).toThrow("after 6 bytes of it");
   });
 
   test("holds no line that is too long", () => {

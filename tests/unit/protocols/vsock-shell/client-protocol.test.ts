@@ -72,7 +72,7 @@ describe("a client", () => {
     ["terminal", [], readySend, /no place here/],
     ["terminal", [], message(Type.FileData, "x"), /in a terminal session/],
     ["terminal", [], message(Type.OpenBash), /in a session/],
-    ["terminal", [message(Type.ClientEnd)], message(Type.PtyData), /behind the end/],
+    ["terminal", [message(Type.ClientEnd)], message(Type.PtyData), /after the end/],
   ] as const)("%s: what has no place there is refused", (purpose, before, wrong, reason) => {
     expect(() => after(purpose, ...before).accept(wrong)).toThrow(reason);
   });

@@ -52,7 +52,7 @@ describe("a session", () => {
   test("an acknowledged download is over", () => {
     const protocol = after(download);
     expect(protocol.accept(message(Type.FileDataEndAck))).toEqual({ kind: "acknowledged" });
-    expect(() => protocol.accept(message(Type.FileDataEndAck))).toThrow(/behind the end/);
+    expect(() => protocol.accept(message(Type.FileDataEndAck))).toThrow(/after the end/);
   });
 });
 
@@ -72,7 +72,7 @@ describe("what bad input gets", () => {
     ["a shell in an upload", [upload], message(Type.OpenBash), /in an upload/],
     ["a second upload", [upload], upload, /in an upload/],
     ["data in a download", [download], message(Type.FileData, "x"), /in a download/],
-    ["data behind the end", [upload, message(Type.FileDataEnd)], upload, /behind the end/],
+    ["data after the end", [upload, message(Type.FileDataEnd)], upload, /after the end/],
     ["an empty command", [], message(Type.OpenCommand, "\0"), /command is empty/],
     ["a size of 7 bytes", [], message(Type.WindowSize, "1234567"), /7 bytes/],
     ["one path", [], message(Type.UploadStart, "/a\0"), /source and destination/],
