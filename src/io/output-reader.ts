@@ -7,7 +7,14 @@
  * without a byte sends it. Output that comes slowly is not delayed by more than one turn.
  */
 import { ERRNO, systemError } from "../ffi/errno.ts";
-import { closeDescriptor, PIPE_BYTES, readDescriptor, setNonBlocking } from "../ffi/socket.ts";
+import {
+  closeDescriptor,
+  PIPE_BYTES,
+  pollDescriptor,
+  POLLIN,
+  readDescriptor,
+  setNonBlocking,
+} from "../ffi/socket.ts";
 import { PipeReader } from "./pipe.ts";
 import type { ByteSource } from "./pump.ts";
 import { readableWatch, type ReadableWatch } from "./readable-watch.ts";
@@ -27,6 +34,8 @@ const spareBuffers: Uint8Array[] = [];
 export interface OutputReader extends ByteSource {
   /** Returns the next bytes, or undefined at end of input and after {@link close}. */
   read(): Promise<Uint8Array | undefined>;
+  /** Whether the pipe has no bytes and no end, and no piece is being read. */
+  readonly isIdle: boolean;
   /** Closes the pipe; a child that writes on gets SIGPIPE. */
   close(): Promise<void>;
 }
@@ -44,6 +53,7 @@ export class BatchingReader implements OutputReader {
   #isEmpty = true;
   #hasEnded = false;
   #isClosed = false;
+  #isWaiting = false;
   #wake: (() => void) | undefined;
   #sinceTurnBytes = 0;
 
@@ -87,7 +97,8 @@ export class BatchingReader implements OutputReader {
         this.#sinceTurnBytes += count;
         if (filled < ENOUGH_BYTES) await this.#turn();
       }
-      return filled === 0 || this.#isClosed ? undefined : buffer.slice(0, filled);
+      // Bytes that were read before a close are not lost.
+      return filled === 0 ? undefined : buffer.slice(0, filled);
     } finally {
       if (spareBuffers.length < MAX_SPARE_BUFFERS) spareBuffers.push(buffer);
     }
@@ -116,10 +127,18 @@ export class BatchingReader implements OutputReader {
 
   #untilReadable(): Promise<void> {
     this.#sinceTurnBytes = 0;
+    this.#isWaiting = true;
     return new Promise((resolve) => {
-      this.#wake = resolve;
-      this.#watch.once(this.#fd, resolve);
+      this.#wake = () => {
+        this.#isWaiting = false;
+        resolve();
+      };
+      this.#watch.once(this.#fd, this.#wake);
     });
+  }
+
+  get isIdle(): boolean {
+    return this.#isWaiting && pollDescriptor(this.#fd, POLLIN, 0) === 0;
   }
 
   /** Closes the pipe; a child that writes on gets SIGPIPE, and a read that waits ends. */

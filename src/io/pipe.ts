@@ -4,7 +4,14 @@
  */
 import { reasonOf, type VsockboxError } from "../errors.ts";
 import { ERRNO, systemError } from "../ffi/errno.ts";
-import { closeDescriptor, PIPE_BYTES, setNonBlocking, writeDescriptor } from "../ffi/socket.ts";
+import {
+  closeDescriptor,
+  PIPE_BYTES,
+  pollDescriptor,
+  POLLIN,
+  setNonBlocking,
+  writeDescriptor,
+} from "../ffi/socket.ts";
 import type { ByteSink, ByteSource } from "./pump.ts";
 import { writableWatch } from "./writable-watch.ts";
 
@@ -38,6 +45,11 @@ export class PipeReader implements ByteSource {
       if (chunk === undefined) return;
       yield chunk;
     }
+  }
+
+  /** Whether the pipe has no bytes and no end. */
+  get isIdle(): boolean {
+    return !this.#closed && pollDescriptor(this.#fd, POLLIN, 0) === 0;
   }
 
   /** Closes the pipe; a child that writes again gets SIGPIPE. */

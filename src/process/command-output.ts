@@ -50,8 +50,10 @@ export class WatchedOutput {
       const since = this.#waitingSince;
       const quiet =
         since !== undefined && performance.now() - Math.max(since, from) >= OUTPUT_QUIET_MS;
-      if (quiet) void this.#pipe.close();
-      if (quiet || this.#ended) clearInterval(timer);
+      // On a busy system bytes may wait in the pipe although this process has not read them yet.
+      const isOver = quiet && this.#pipe.isIdle;
+      if (isOver) void this.#pipe.close();
+      if (isOver || this.#ended) clearInterval(timer);
     }, OUTPUT_QUIET_MS / 5);
   }
 }
