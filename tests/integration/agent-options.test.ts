@@ -305,10 +305,13 @@ describe("--sandbox", () => {
   test("an agent that knows no sandbox is not trusted with the command", async () => {
     await using agent = await TestAgent.start();
     using folder = new TemporaryFolder();
-    // What the Go agent does with a frame that it does not know: it closes.
+    // The Go agent closes at a frame that it does not know, such as Hello, and runs commands of Exec.
+    const ran = encodeJsonFrame(FrameType.ExecResult, { exit_code: 0 });
     const old = Bun.listen({
       unix: folder.file("old.sock"),
-      socket: { data: (socket) => void socket.end() },
+      socket: {
+        data: (socket, bytes) => void socket.end(bytes[0] === FrameType.Exec ? ran : undefined),
+      },
     });
     const result = await vsockbox([
       ...["exec", "--sandbox", "all", `unix:${folder.file("old.sock")}`, "--", "true"],

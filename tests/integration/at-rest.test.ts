@@ -1,6 +1,6 @@
 /** Sessions that end while bytes are on their way use no CPU time afterwards and keep no descriptor. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { AgentClient } from "../../src/agent/client/agent-client.ts";
 import { encodeFrame, encodeJsonFrame, FrameType } from "../../src/protocols/agent/frame.ts";
 import { encodeMessage, Type } from "../../src/protocols/vsock-shell/message.ts";
@@ -112,6 +112,11 @@ describe("a program that ends while its input is on the way", () => {
     const words = ["listen", `unix:${path}`, "--keep-open", "--exec", daemon(file)];
     await using running = new Running(words);
     await running.says("listening");
+    // Some descriptors are opened with the first command.
+    const first = new RawPeer(path);
+    process.kill(await pidIn(file), "SIGKILL");
+    await first.answer;
+    rmSync(file);
     const start = openEnds(running.pid);
     const peer = new RawPeer(path);
     for (let sent = 0; sent < PIECES; sent++) peer.send(PASTE);
