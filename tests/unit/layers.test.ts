@@ -1,7 +1,7 @@
 /**
- * The layers of `src/`, held against its imports: which room may import which other room, and no circle
- * between files or rooms. A room is a directory of `src/`; agent, device, process and commands have rooms
- * of their own below them. Files directly in `src/` are rooms too, named as they are.
+ * The layers of `src/`, held against its imports: which directory may import which other one, and no circle
+ * between files or directories. Here a "room" is a directory of `src/`; agent, device and process are
+ * divided once more. Files directly in `src/` count as rooms too.
  */
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
