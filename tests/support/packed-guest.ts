@@ -91,7 +91,7 @@ export class PackedGuest implements AsyncDisposable {
 async function untilOurInit(guest: Guest): Promise<void> {
   let hasEnded = false;
   void guest.ended.then(() => (hasEnded = true));
-  const isOurs = () => guest.consoleLog().includes("vsockbox: init: ") || hasEnded;
+  const isOurs = () => /vsockbox: (?:init|agent): /.test(guest.consoleLog()) || hasEnded;
   await eventually("our init is there", isOurs, 180_000);
 }
 

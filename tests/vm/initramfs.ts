@@ -170,7 +170,7 @@ sleep 1000
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
 mount -t devtmpfs dev /dev
-echo "[info] [base] links: $(readlink /lib64) $(readlink /lib)"
+echo "[base] links: $(readlink /lib64) $(readlink /lib)"
 vsockbox init --load-modules
 exec vsockbox agent --init
 `);
