@@ -43,24 +43,6 @@ export function readInteger(text: string, min: number, max: number): number | un
 }
 
 /**
- * Reads `4096`, `64KiB`, `1.5GiB`, `64 MiB` as whole bytes; a bare number is bytes.
- *
- * @throws {VsockboxError} USAGE.
- */
-export function parseSize(text: string, option: string): number {
-  const match = /^([0-9]+(?:\.[0-9]+)?) ?(KiB|MiB|GiB|TiB|)$/.exec(text);
-  const bytes = Number(match?.[1]) * (SIZE_UNITS[match?.[2] || "none"] ?? Number.NaN);
-  if (bytes <= Number.MAX_SAFE_INTEGER) return Math.floor(bytes);
-  throw new VsockboxError({
-    code: "USAGE",
-    operation: `read --${option}`,
-    address: JSON.stringify(text),
-    message: "expected a size",
-    hint: "write bytes, or a unit after the number: 4096, 64KiB, 500MiB, 1.5GiB",
-  });
-}
-
-/**
  * A whole number in a range.
  *
  * @throws {VsockboxError} USAGE.

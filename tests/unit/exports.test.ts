@@ -25,7 +25,6 @@ const UNUSED: Readonly<Record<string, string>> = {
   "protocols/vhost-user/encode.ts encodeRingDescriptor": "the VMM's half of the codec",
   "protocols/vhost-user/encode.ts encodeRegions": "the VMM's half of the codec",
   "protocols/vhost-user/encode.ts encodeRegion": "the VMM's half of the codec",
-  "text/quantities.ts parseSize": "to be removed with its test: typed arguments read sizes",
   "vm/uml.ts umlGuestFiles": "a guest that boots guests, in tests/vm/uml.ts",
 };
 
