@@ -408,9 +408,19 @@ function runForward(text: string): void {
   }
 }
 
+/** The result of a parser of the command line; undefined if it refuses the word as a usage error. */
+function parseOrUsage<T>(parse: () => T): T | undefined {
+  try {
+    return parse();
+  } catch (thrown) {
+    if (thrown instanceof VsockboxError && thrown.code === "USAGE") return undefined;
+    throw thrown;
+  }
+}
+
 function runOperand(input: Uint8Array): void {
-  const operand = parseOperand(input);
-  if (operand.kind === "stream") return;
+  const operand = parseOrUsage(() => parseOperand(input));
+  if (operand === undefined || operand.kind === "stream") return;
   demand(
     operand.kind === "local"
       ? same(operand.path, input)
