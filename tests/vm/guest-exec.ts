@@ -102,7 +102,7 @@ describeVm("guest-exec over AF_VSOCK", () => {
       );
       expect(single.stdout).toBe("one\n");
       const many = await inGuest(
-        `${hosting("vsock::1025 --once -p -c 'echo a' -c 'echo b'")}/tmp/cguest 1:1025 persistent; wait $host; echo $?`,
+        `${hosting("vsock::1025 --once --persistent -c 'echo a' -c 'echo b'")}/tmp/cguest 1:1025 persistent; wait $host; echo $?`,
       );
       expect(many.stdout).toBe("a\nb\n0\n");
     });
