@@ -20,10 +20,6 @@ const text = (object: unknown, name: string) => typed(object, name, "string");
 const number = (object: unknown, name: string) => typed(object, name, "number");
 const boolean = (object: unknown, name: string) => typed(object, name, "boolean");
 
-function part(object: JsonObject, name: string): unknown {
-  return field(object, name);
-}
-
 const MS_PER_SECOND = 1000;
 
 function milliseconds(seconds: Scalar): number | null {
@@ -44,7 +40,7 @@ function path(object: JsonObject, name: string): unknown {
 /** A detached session, of `ps` and `kill`. */
 export function sessionJson(session: unknown): JsonObject {
   const object = (typeof session === "object" && session !== null ? session : {}) as JsonObject;
-  const output = part(object, "output");
+  const output = field(object, "output");
   return {
     id: text(object, "id"),
     name: text(object, "name"),
@@ -63,9 +59,9 @@ export function sessionJson(session: unknown): JsonObject {
 
 /** An agent and its guest, of `info`. */
 export function infoJson(info: JsonObject): JsonObject {
-  const machine = (part(info, "machine") ?? {}) as JsonObject;
-  const memory = part(machine, "memory");
-  const buffers = part(info, "buffers");
+  const machine = (field(info, "machine") ?? {}) as JsonObject;
+  const memory = field(machine, "memory");
+  const buffers = field(info, "buffers");
   return {
     version: text(info, "version"),
     commit: text(info, "commit"),
@@ -96,7 +92,7 @@ export function infoJson(info: JsonObject): JsonObject {
 }
 
 function loadOf(machine: JsonObject): number[] {
-  const load = part(machine, "load");
+  const load = field(machine, "load");
   return Array.isArray(load) ? load.filter((value) => typeof value === "number") : [];
 }
 
@@ -106,7 +102,7 @@ export function fileJson(facts: JsonObject, common: JsonObject): JsonObject {
     ...common,
     type: text(facts, "type"),
     size_bytes: number(facts, "size"),
-    mode: octalMode(part(facts, "mode")),
+    mode: octalMode(field(facts, "mode")),
     uid: number(facts, "uid"),
     gid: number(facts, "gid"),
     links: number(facts, "links"),
