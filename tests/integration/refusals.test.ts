@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { connect } from "node:net";
-import { eventually, Running, TemporaryFolder, TestAgent, vsockbox } from "../support/binary.ts";
+import { Running, TemporaryFolder, TestAgent, vsockbox } from "../support/binary.ts";
 
 let folder: TemporaryFolder;
 let agent: TestAgent;
@@ -50,10 +50,12 @@ describe("an agent that wants a token is named by", () => {
 
 test("an agent above --max-sessions is named", async () => {
   await using small = await TestAgent.start(["--max-sessions", "1"]);
-  await using first = new Running(["exec", small.address, "-n", "--", "sleep", "1000"]);
-  await eventually("the second is refused", async () => {
-    const { status, stderr } = await vsockbox(["exec", small.address, "-n", "--", "true"]);
-    return status === 77 && stderr.includes(`${small.address}: connection refused: `);
-  });
+  // The only session is taken once its command has written: before that, this client could be refused.
+  const words = ["exec", small.address, "-n", "--", "sh", "-c", "echo served >&2; exec sleep 1000"];
+  await using first = new Running(words);
+  await first.says("served");
+  const { status, stderr } = await vsockbox(["exec", small.address, "-n", "--", "true"]);
+  expect(stderr).toContain(`${small.address}: connection refused: `);
+  expect(status).toBe(77);
   first.process.kill();
 });
