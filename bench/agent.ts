@@ -1,6 +1,6 @@
 /**
  * cp and exec against a raw pump (`listen` and `connect`) over Unix sockets in the same run, in turns.
- * Prints a table; `bun run bench/agent.ts [--mib N] [--rounds N] [--folder DIR]`.
+ * Prints a table; `bun run bench/agent.ts [--mib N] [--rounds N] [--directory DIR]`.
  */
 import { cpus } from "node:os";
 import { connectAgent } from "vsockbox";

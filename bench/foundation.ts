@@ -12,7 +12,7 @@ const STARTS = 40;
 const BULK_BYTES = 2_000_000_000;
 const ROUNDS = 5;
 
-const folder = mkdtempSync(join(tmpdir(), "vsockbox-bench-"));
+const scratch = mkdtempSync(join(tmpdir(), "vsockbox-bench-"));
 const rows: [what: string, value: string, beside: string, ratio: string][] = [];
 
 const median = (values: number[]) => values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0;
@@ -26,9 +26,9 @@ function milliseconds(command: [string, ...string[]]): number {
 
 /** A compiled program that does nothing: what every Bun executable costs. */
 async function emptyProgram(): Promise<string> {
-  const source = join(folder, "empty.ts");
+  const source = join(scratch, "empty.ts");
   writeFileSync(source, "export {};\n");
-  const outfile = join(folder, "empty");
+  const outfile = join(scratch, "empty");
   const built = await Bun.build({
     entrypoints: [source],
     minify: true,
@@ -73,7 +73,7 @@ async function listening(command: [string, ...string[]], socket: string): Promis
 }
 
 async function idleAgent(): Promise<void> {
-  const socket = join(folder, "agent.sock");
+  const socket = join(scratch, "agent.sock");
   const agent = await listening([VSOCKBOX, "agent", "--listen", `unix:${socket}`, "-q"], socket);
   await Bun.sleep(2000);
   const idle = memory(agent.pid);
@@ -109,7 +109,7 @@ const rate = (time: number) => BULK_BYTES / 1e6 / time;
 
 async function bulk(): Promise<void> {
   const [agentSocket, listenSocket, socatSocket] = ["a", "l", "s"].map((name) =>
-    join(folder, name),
+    join(scratch, name),
   );
   const source = `head -c ${BULK_BYTES} /dev/zero`;
   const agent = await listening(
@@ -163,7 +163,7 @@ async function bulk(): Promise<void> {
 
 /** Input of a command, which counts it: a reader that drops it would end without it. */
 async function bulkInput(): Promise<void> {
-  const [agentSocket, socatSocket] = [join(folder, "input-agent"), join(folder, "input-socat")];
+  const [agentSocket, socatSocket] = [join(scratch, "input-agent"), join(scratch, "input-socat")];
   const source = `head -c ${BULK_BYTES} /dev/zero`;
   const agent = await listening(
     [VSOCKBOX, "agent", "--listen", `unix:${agentSocket}`, "-q"],
@@ -212,5 +212,5 @@ try {
   console.log("| what | vsockbox | beside it | ratio |\n| --- | --- | --- | --- |");
   for (const row of rows) console.log(`| ${row.join(" | ")} |`);
 } finally {
-  rmSync(folder, { recursive: true, force: true });
+  rmSync(scratch, { recursive: true, force: true });
 }

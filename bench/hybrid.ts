@@ -61,10 +61,10 @@ type StartGuest = (programs: Programs, device: Device) => Promise<GuestEnd>;
 class Subjects implements AsyncDisposable {
   readonly all: Subject[] = [];
 
-  async start(programs: Programs, folder: string, startGuest: StartGuest): Promise<Subject[]> {
+  async start(programs: Programs, scratch: string, startGuest: StartGuest): Promise<Subject[]> {
     const peer = await findPeer();
     for (const kind of peer === undefined ? [OURS] : [OURS, peer]) {
-      const device = await Device.start(kind, folder, OPTIONS);
+      const device = await Device.start(kind, scratch, OPTIONS);
       try {
         const guest = await startGuest(programs, device);
         this.all.push(await Subject.start(programs, device, guest));
@@ -82,11 +82,11 @@ class Subjects implements AsyncDisposable {
 }
 
 /** Every round has processes of its own: how well they are compiled differs from one to the next. */
-async function behindDriver(programs: Programs, folder: string): Promise<Row[]> {
+async function behindDriver(programs: Programs, scratch: string): Promise<Row[]> {
   const results = new Results();
   for (let round = 0; round < ROUNDS; round++) {
     await using subjects = new Subjects();
-    const all = await subjects.start(programs, folder, (...given) =>
+    const all = await subjects.start(programs, scratch, (...given) =>
       DriverEnd.start(...given, ENTRIES),
     );
     for (const subject of all) await warmUp(subject, WARM_UP);
@@ -96,10 +96,10 @@ async function behindDriver(programs: Programs, folder: string): Promise<Row[]> 
 }
 
 /** Two guests of one image are up all the time: a boot is longer than a round. */
-async function behindQemu(programs: Programs, folder: string): Promise<Row[]> {
+async function behindQemu(programs: Programs, scratch: string): Promise<Row[]> {
   const results = new Results();
   await using subjects = new Subjects();
-  const all = await subjects.start(programs, folder, (...given) => QemuEnd.start(...given));
+  const all = await subjects.start(programs, scratch, (...given) => QemuEnd.start(...given));
   for (const subject of all) await warmUp(subject, WARM_UP);
   for (let round = 0; round < ROUNDS; round++) await results.round(all, EMULATED, round);
   return results.rows();
@@ -115,12 +115,12 @@ async function main(): Promise<number> {
     return 64;
   }
   exitOnSignals();
-  const folder = mkdtempSync(join(tmpdir(), "vsockbox-bench-"));
-  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
-  const programs = compilePrograms(folder);
+  const scratch = mkdtempSync(join(tmpdir(), "vsockbox-bench-"));
+  process.once("exit", () => rmSync(scratch, { recursive: true, force: true }));
+  const programs = compilePrograms(scratch);
   if (programs === undefined) return 69;
   if (values.profile) {
-    await profile({ programs, folder, amounts: NATIVE, warmUp: WARM_UP, entries: ENTRIES });
+    await profile({ programs, scratch, amounts: NATIVE, warmUp: WARM_UP, entries: ENTRIES });
     return 0;
   }
   const machine = {
@@ -132,11 +132,11 @@ async function main(): Promise<number> {
   tell(
     `Bun ${machine.bun}, linux ${machine.architecture}, ${machine.cores} cores (${machine.processor})`,
   );
-  const native = await behindDriver(programs, folder);
+  const native = await behindDriver(programs, scratch);
   tell(`\nBehind the driver, median of ${ROUNDS}:\n\n${markdown(native)}`);
   const missing = values.vmm === "none" ? "--vmm none" : whyNoQemu();
   if (missing !== undefined) console.warn(`SKIPPED: QEMU: ${missing}`);
-  const emulated = missing === undefined ? await behindQemu(programs, folder) : undefined;
+  const emulated = missing === undefined ? await behindQemu(programs, scratch) : undefined;
   if (emulated !== undefined) {
     tell(`\nBehind Linux under QEMU, median of ${ROUNDS}:\n\n${markdown(emulated)}`);
   }

@@ -26,23 +26,26 @@ const { values } = parseArgs({
 const STARTS = Number(values.starts);
 const BOOTS = Number(values.boots);
 
-const folder = mkdtempSync(join(tmpdir(), "vsockbox-bench-"));
+const scratch = mkdtempSync(join(tmpdir(), "vsockbox-bench-"));
 const median = (numbers: number[]) => numbers.toSorted((a, b) => a - b)[numbers.length >> 1] ?? 0;
 
 const quiet = { ...process.env, VSOCKBOX_NO_VSOCK: "1", NO_COLOR: "1" };
 
 /** Both builds as fresh copies: how a file came into the page cache changes what it seems to weigh. */
 function builds(): { packed: string; dynamic: string } {
-  const made = join(folder, "made");
+  const made = join(scratch, "made");
   for (const options of [[], ["--dynamic"]]) {
     const { exitCode } = Bun.spawnSync(
       [process.execPath, "run", "build.ts", "--quiet", ...options, "--outdir", made],
       { cwd: ROOT, stderr: "inherit" },
     );
     if (exitCode !== 0) throw new Error("the build failed");
-    copyFileSync(join(made, "vsockbox"), join(folder, options.length === 0 ? "packed" : "dynamic"));
+    copyFileSync(
+      join(made, "vsockbox"),
+      join(scratch, options.length === 0 ? "packed" : "dynamic"),
+    );
   }
-  return { packed: join(folder, "packed"), dynamic: join(folder, "dynamic") };
+  return { packed: join(scratch, "packed"), dynamic: join(scratch, "dynamic") };
 }
 
 interface Start {
@@ -72,7 +75,7 @@ interface Idle {
 
 /** An idle agent's memory in MiB, from /proc/PID/smaps_rollup. */
 async function idleAgent(binary: string, name: string): Promise<Idle> {
-  const socket = join(folder, `${name}.sock`);
+  const socket = join(scratch, `${name}.sock`);
   const agent = Bun.spawn([binary, "agent", "--listen", `unix:${socket}`, "-q"], {
     stdio: ["ignore", "ignore", "ignore"],
     env: quiet,
@@ -126,7 +129,7 @@ interface Boot {
 
 /** Boots an image whose init is the agent, behind hybrid-proxy; times are this machine's. */
 async function boot(vmm: VmmName, round: number): Promise<Boot> {
-  const [socket, uds] = [join(folder, `vhost-${round}.sock`), join(folder, `vm-${round}.vsock`)];
+  const [socket, uds] = [join(scratch, `vhost-${round}.sock`), join(scratch, `vm-${round}.vsock`)];
   const binary = join(ROOT, "dist/vsockbox");
   const device = Bun.spawn(
     [binary, "hybrid-proxy", "--vm", `guest-cid=5,socket=${socket},uds-path=${uds}`],
@@ -188,5 +191,5 @@ try {
   await beside();
   if (values.vmm === "qemu" || values.vmm === "uml") await boots(values.vmm);
 } finally {
-  rmSync(folder, { recursive: true, force: true });
+  rmSync(scratch, { recursive: true, force: true });
 }

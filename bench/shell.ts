@@ -1,7 +1,7 @@
 /**
  * shell-client's transfers against a raw pump (`listen` and `connect`) over Unix sockets in the same
  * run, in turns, with the C programs' 4,096-byte messages beside it. Prints a table;
- * `bun run bench/shell.ts [--mib N] [--rounds N] [--folder DIR]`.
+ * `bun run bench/shell.ts [--mib N] [--rounds N] [--directory DIR]`.
  */
 import { cpus } from "node:os";
 import { TransferBench } from "./transfer-bench.ts";

@@ -33,23 +33,23 @@ export interface Service extends AsyncDisposable {
   peakMib(): number;
 }
 
-/** A folder with a file of random bytes; `--mib`, `--rounds` and `--folder` of the command line. */
+/** A directory with a file of random bytes; `--mib`, `--rounds` and `--directory` of the command line. */
 export class TransferBench implements Disposable {
   readonly mib: number;
   readonly rounds: number;
-  readonly #folder: string;
+  readonly #scratch: string;
 
   constructor() {
     const { values } = parseArgs({
       options: {
         mib: { type: "string", default: "1024" },
         rounds: { type: "string", default: "5" },
-        folder: { type: "string", default: existsSync("/dev/shm") ? "/dev/shm" : tmpdir() },
+        scratch: { type: "string", default: existsSync("/dev/shm") ? "/dev/shm" : tmpdir() },
       },
     });
     this.mib = Number(values.mib);
     this.rounds = Number(values.rounds);
-    this.#folder = mkdtempSync(join(values.folder, "vsockbox-bench-"));
+    this.#scratch = mkdtempSync(join(values.scratch, "vsockbox-bench-"));
     this.#makeSource();
   }
 
@@ -62,9 +62,9 @@ export class TransferBench implements Disposable {
     return this.file("source");
   }
 
-  /** The path of a file in the folder. */
+  /** The path of a file in the directory. */
   file(name: string): string {
-    return join(this.#folder, name);
+    return join(this.#scratch, name);
   }
 
   #makeSource(): void {
@@ -161,6 +161,6 @@ export class TransferBench implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    rmSync(this.#folder, { recursive: true, force: true });
+    rmSync(this.#scratch, { recursive: true, force: true });
   }
 }

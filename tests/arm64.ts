@@ -64,8 +64,8 @@ function expectEqual(what: string, actual: string, expected: string | RegExp): v
 function fetchPackages(cache: string): string {
   const root = join(cache, "root");
   if (existsSync(join(root, "done"))) return root;
-  for (const folder of ["lists/partial", "archives/partial", "debs"]) {
-    mkdirSync(join(cache, folder), { recursive: true });
+  for (const scratch of ["lists/partial", "archives/partial", "debs"]) {
+    mkdirSync(join(cache, scratch), { recursive: true });
   }
   writeFileSync(join(cache, "status"), "");
   const options = [
@@ -91,8 +91,8 @@ interface Device {
   process: Bun.Subprocess;
 }
 
-async function startDevice(folder: string): Promise<Device> {
-  const [socket, uds] = [join(folder, "vhost.sock"), join(folder, "vm.vsock")];
+async function startDevice(scratch: string): Promise<Device> {
+  const [socket, uds] = [join(scratch, "vhost.sock"), join(scratch, "vm.vsock")];
   const child = Bun.spawn(
     [OURS, "hybrid-proxy", "--vm", `guest-cid=3,socket=${socket},uds-path=${uds}`],
     { stdio: ["ignore", "ignore", "ignore"] },
@@ -101,7 +101,7 @@ async function startDevice(folder: string): Promise<Device> {
   return { address: `hybrid:${uds}`, socket, process: child };
 }
 
-function bootGuest(folder: string, kernel: string, { socket }: Device): Bun.Subprocess {
+function bootGuest(scratch: string, kernel: string, { socket }: Device): Bun.Subprocess {
   return Bun.spawn(
     [
       ...["qemu-system-aarch64", "-M", "virt,memory-backend=mem", "-cpu", "max"],
@@ -109,8 +109,8 @@ function bootGuest(folder: string, kernel: string, { socket }: Device): Bun.Subp
       ...["-nodefaults", "-display", "none", "-no-reboot"],
       ...["-object", "memory-backend-memfd,id=mem,size=1024M,share=on"],
       ...["-chardev", `socket,id=v,path=${socket}`, "-device", "vhost-user-vsock-pci,chardev=v"],
-      ...["-serial", `file:${join(folder, "console.log")}`],
-      ...["-kernel", kernel, "-initrd", join(folder, "initrd")],
+      ...["-serial", `file:${join(scratch, "console.log")}`],
+      ...["-kernel", kernel, "-initrd", join(scratch, "initrd")],
       ...["-append", "console=ttyAMA0 panic=-1"],
     ],
     { stdio: ["ignore", "inherit", "inherit"] },
@@ -118,7 +118,7 @@ function bootGuest(folder: string, kernel: string, { socket }: Device): Bun.Subp
 }
 
 /** What the guest is to be able to do. */
-const CHECKS: readonly [name: string, check: (address: string, folder: string) => void][] = [
+const CHECKS: readonly [name: string, check: (address: string, scratch: string) => void][] = [
   [
     "it is arm64, and the executable is self-contained",
     (address) => {
@@ -174,17 +174,17 @@ const CHECKS: readonly [name: string, check: (address: string, folder: string) =
   ],
   [
     "3 MB there and back",
-    (address, folder) => {
+    (address, scratch) => {
       const bytes = randomBytes(3_000_000);
-      writeFileSync(join(folder, "there"), bytes);
-      run([OURS, "cp", join(folder, "there"), `${address}:/tmp/there`]);
-      run([OURS, "cp", "--checksum", `${address}:/tmp/there`, join(folder, "back")]);
-      if (!readFileSync(join(folder, "back")).equals(bytes)) throw new Error("they differ");
+      writeFileSync(join(scratch, "there"), bytes);
+      run([OURS, "cp", join(scratch, "there"), `${address}:/tmp/there`]);
+      run([OURS, "cp", "--checksum", `${address}:/tmp/there`, join(scratch, "back")]);
+      if (!readFileSync(join(scratch, "back")).equals(bytes)) throw new Error("they differ");
     },
   ],
 ];
 
-const folder = mkdtempSync(join(tmpdir(), "vsockbox-arm64-run-"));
+const scratch = mkdtempSync(join(tmpdir(), "vsockbox-arm64-run-"));
 const begin = performance.now();
 let device: Device | undefined;
 let guest: Bun.Subprocess | undefined;
@@ -193,28 +193,28 @@ try {
   const libraries = join(root, "lib/aarch64-linux-gnu");
   await step("build", () => {
     run(["bun", "run", "build.ts", "--quiet"]);
-    const only = ["--only", "linux-arm64", "--zstd", "0", "--outdir", folder];
+    const only = ["--only", "linux-arm64", "--zstd", "0", "--outdir", scratch];
     run(["bun", "run", "build.ts", ...only, "--libraries-arm64", libraries]);
   });
   const [version = ""] = readdirSync(join(root, "lib/modules"));
   await step("initramfs", () => {
     run([
-      ...[OURS, "initramfs", "-o", join(folder, "initrd")],
-      ...["--executable", join(folder, "vsockbox-linux-arm64")],
+      ...[OURS, "initramfs", "-o", join(scratch, "initrd")],
+      ...["--executable", join(scratch, "vsockbox-linux-arm64")],
       ...["--kernel-modules", join(root, "lib/modules", version)],
       ...["--file", `${join(root, "bin/busybox")}:/bin/busybox:755`],
     ]);
   });
-  const started = await startDevice(folder);
+  const started = await startDevice(scratch);
   device = started;
   await step(`boot of Linux ${version}, until the agent is ready`, () => {
-    guest = bootGuest(folder, join(root, `boot/vmlinuz-${version}`), started);
+    guest = bootGuest(scratch, join(root, `boot/vmlinuz-${version}`), started);
     run([OURS, "wait", started.address, "--timeout", "300"]);
   });
   await step("a program without a shell: busybox installs itself", () => {
     run([OURS, "exec", started.address, "--", "/bin/busybox", "--install", "-s", "/bin"]);
   });
-  for (const [name, check] of CHECKS) await step(name, () => check(started.address, folder));
+  for (const [name, check] of CHECKS) await step(name, () => check(started.address, scratch));
   await step("shutdown", async () => {
     run([OURS, "shutdown", started.address]);
     await guest?.exited;
@@ -222,11 +222,11 @@ try {
   console.log(`done in ${((performance.now() - begin) / 1000).toFixed(0)} s`);
 } catch (thrown) {
   console.error(`FAIL ${thrown instanceof Error ? thrown.message : String(thrown)}`);
-  const log = join(folder, "console.log");
+  const log = join(scratch, "console.log");
   if (existsSync(log)) console.error(readFileSync(log, "utf8").split("\n").slice(-20).join("\n"));
   process.exitCode = 1;
 } finally {
   guest?.kill("SIGKILL");
   device?.process.kill();
-  rmSync(folder, { recursive: true, force: true });
+  rmSync(scratch, { recursive: true, force: true });
 }

@@ -82,9 +82,9 @@ export class Device implements AsyncDisposable {
     this.#process = child;
   }
 
-  /** Starts one whose sockets are in `folder`, and waits for them. */
-  static async start(kind: DeviceKind, folder: string, options: DeviceOptions): Promise<Device> {
-    const base = join(folder, kind.name);
+  /** Starts one whose sockets are in `directory`, and waits for them. */
+  static async start(kind: DeviceKind, scratch: string, options: DeviceOptions): Promise<Device> {
+    const base = join(scratch, kind.name);
     const given = [
       ...(options.txBufferSize === undefined ? [] : ["--tx-buffer-size", options.txBufferSize]),
       ...(options.queueSize === undefined ? [] : ["--queue-size", options.queueSize]),

@@ -21,7 +21,7 @@ const TRACED_PART = 8;
 /** What is profiled. */
 export interface Run {
   programs: Programs;
-  folder: string;
+  scratch: string;
   amounts: Amounts;
   warmUp: Amounts;
   /** Of the driver's rings. */
@@ -39,10 +39,10 @@ export async function profile(run: Run): Promise<void> {
 
 async function withDevice(
   kind: DeviceKind,
-  { programs, folder, warmUp: before, entries }: Run,
+  { programs, scratch, warmUp: before, entries }: Run,
   body: (subject: Subject) => Promise<void>,
 ): Promise<void> {
-  const device = await Device.start(kind, folder, {});
+  const device = await Device.start(kind, scratch, {});
   await using subject = await Subject.start(
     programs,
     device,
@@ -64,7 +64,7 @@ async function functions(step: Step, run: Run): Promise<string> {
     name: "vsockbox",
     command: [
       process.execPath,
-      ...["--cpu-prof", "--cpu-prof-dir", run.folder, "--cpu-prof-name", name],
+      ...["--cpu-prof", "--cpu-prof-dir", run.scratch, "--cpu-prof-name", name],
       join(ROOT, "src/main.ts"),
       "hybrid-proxy",
     ],
@@ -72,7 +72,7 @@ async function functions(step: Step, run: Run): Promise<string> {
   await withDevice(kind, run, async (subject) => {
     await step.run(subject, step.amount(run.amounts));
   });
-  const path = join(run.folder, name);
+  const path = join(run.scratch, name);
   if (!existsSync(path)) return "Bun has written no profile.";
   const { nodes, samples } = JSON.parse(readFileSync(path, "utf8")) as CpuProfile;
   const names = new Map(
@@ -114,7 +114,7 @@ async function traced(
 
 async function perf(step: Step, run: Run): Promise<string> {
   if (Bun.which("perf") === null) return "perf is missing: no shares of the kernel's parts.";
-  const data = join(run.folder, "perf.data");
+  const data = join(run.scratch, "perf.data");
   await withDevice(OURS, run, (subject) =>
     traced(["perf", "record", "-o", data], step, subject, step.amount(run.amounts)),
   );
@@ -133,7 +133,7 @@ async function perf(step: Step, run: Run): Promise<string> {
 
 async function systemCalls(step: Step, run: Run): Promise<string> {
   if (Bun.which("strace") === null) return "strace is missing: no system calls.";
-  const output = join(run.folder, "strace.txt");
+  const output = join(run.scratch, "strace.txt");
   const amount = Math.ceil(step.amount(run.amounts) / TRACED_PART);
   await withDevice(OURS, run, (subject) =>
     traced(["strace", "-f", "-c", "-o", output], step, subject, amount),

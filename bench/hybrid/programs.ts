@@ -1,7 +1,7 @@
 /** The C programs at the ends of the traffic, compiled at the time of the measurement. */
 import { join } from "node:path";
 
-const FOLDER = import.meta.dir;
+const DIRECTORY = import.meta.dir;
 
 /** Paths of what was compiled. */
 export interface Programs {
@@ -12,24 +12,24 @@ export interface Programs {
 }
 
 /**
- * Compiles into `folder`; undefined, with a line that says so, where gcc is missing.
+ * Compiles into `directory`; undefined, with a line that says so, where gcc is missing.
  *
  * @throws {Error} with gcc's words where something does not compile.
  */
-export function compilePrograms(folder: string): Programs | undefined {
+export function compilePrograms(scratch: string): Programs | undefined {
   if (Bun.which("gcc") === null) {
     console.warn("SKIPPED: gcc is missing, which compiles the ends of the traffic");
     return undefined;
   }
   return {
-    load: compile(folder, "load", ["-static"]),
-    driver: compile(folder, "vhost-driver", []),
+    load: compile(scratch, "load", ["-static"]),
+    driver: compile(scratch, "vhost-driver", []),
   };
 }
 
-function compile(folder: string, name: string, options: string[]): string {
-  const target = join(folder, name);
-  const source = join(FOLDER, `${name}.c`);
+function compile(scratch: string, name: string, options: string[]): string {
+  const target = join(scratch, name);
+  const source = join(DIRECTORY, `${name}.c`);
   const command = ["gcc", "-O2", "-Wall", ...options, "-o", target, source];
   const { exitCode, stderr } = Bun.spawnSync(command, { stderr: "pipe" });
   if (exitCode !== 0) throw new Error(`${command.join(" ")}\n${stderr.toString()}`);

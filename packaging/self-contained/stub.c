@@ -103,13 +103,13 @@ enum { STATUS_UNAVAILABLE = 69, STATUS_SOFTWARE = 70 };
 
 /* What `begin` leaves on the stack for `finish`, above the arguments. */
 #define HANDOVER_BYTES 2048
-enum { FOLDER_BYTES = 64, PRELOAD_BYTES = 1024 };
+enum { DIRECTORY_BYTES = 64, PRELOAD_BYTES = 1024 };
 struct handover {
   char preload[PRELOAD_BYTES]; /* LD_PRELOAD=…; the first, since `finish` has its address alone */
   u64 *variables;              /* the environment as the kernel made it, in pages of its own; or 0 */
   u64 variables_bytes;
   char library_path[24];       /* LD_LIBRARY_PATH= */
-  char folder[FOLDER_BYTES];   /* to be removed with the libraries in it; empty where there is none */
+  char directory[DIRECTORY_BYTES];   /* to be removed with the libraries in it; empty where there is none */
   s32 descriptors[MAX_LIBRARIES + 1];
   s32 descriptor_count;
   s32 home; /* the working directory, where that was left; or -1 */
@@ -263,7 +263,7 @@ static long provide_memfds(struct handover *handover, char *preload) {
     name = preload;
     preload = append_number(append(preload, "/proc/self/fd/"), fd);
   }
-  /* The loader would end the process where a folder only looks like /proc, or no descriptor is left for it. */
+  /* The loader would end the process where a directory only looks like /proc, or no descriptor is left for it. */
   long fd = SYSTEM(SYS_openat, AT_FDCWD, name, O_CLOEXEC, 0, 0, 0);
   if (fd < 0) return fd;
   long error = probe(fd);
@@ -271,7 +271,7 @@ static long provide_memfds(struct handover *handover, char *preload) {
   return error;
 }
 
-/* Files in the folder `at`, which the loader finds below the path `prefix`. 0, or the error. */
+/* Files in the directory `at`, which the loader finds below the path `prefix`. 0, or the error. */
 static long provide_files(long at, const char *prefix, char *preload) {
   for (u64 i = 0; i < table.library_count; i++) {
     const struct library *library = &table.libraries[i];
@@ -306,34 +306,34 @@ static long provide_hidden(struct handover *handover, char *preload) {
   return result;
 }
 
-static void remove_folder(const char *folder) {
-  long at = SYSTEM(SYS_openat, AT_FDCWD, folder, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0, 0, 0);
+static void remove_directory(const char *directory) {
+  long at = SYSTEM(SYS_openat, AT_FDCWD, directory, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0, 0, 0);
   if (at >= 0) {
     for (u64 i = 0; i < table.library_count; i++) SYSTEM(SYS_unlinkat, at, table.libraries[i].name, 0, 0, 0, 0);
     SYSTEM(SYS_close, at, 0, 0, 0, 0, 0);
   }
-  SYSTEM(SYS_unlinkat, AT_FDCWD, folder, AT_REMOVEDIR, 0, 0, 0);
+  SYSTEM(SYS_unlinkat, AT_FDCWD, directory, AT_REMOVEDIR, 0, 0, 0);
 }
 
-/* Without /proc and privileges: a folder of our own, removed again by `finish`. 0, or the error of the first place there is. */
-static long provide_folder(struct handover *handover, char *preload) {
+/* Without /proc and privileges: a directory of our own, removed again by `finish`. 0, or the error of the first place there is. */
+static long provide_directory(struct handover *handover, char *preload) {
   static const char places[][12] = {"/dev/shm", "/run", "/tmp", "/var/tmp", ""};
   long result, reason = -ENOENT;
   for (u64 i = 0; i < sizeof(places) / sizeof(*places); i++) {
-    char *end = append(append(handover->folder, places[i]), "/.vsockbox-");
+    char *end = append(append(handover->directory, places[i]), "/.vsockbox-");
     for (u64 number = unique_number(), k = 0; k < 16; k++, number >>= 4) *end++ = "0123456789abcdef"[number & 15];
     *end = 0;
-    result = SYSTEM(SYS_mkdirat, AT_FDCWD, handover->folder, 0700, 0, 0, 0);
+    result = SYSTEM(SYS_mkdirat, AT_FDCWD, handover->directory, 0700, 0, 0, 0);
     if (reason == -ENOENT) reason = result;
     if (result < 0) continue;
-    long at = SYSTEM(SYS_openat, AT_FDCWD, handover->folder, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0, 0, 0);
-    result = at < 0 ? at : provide_files(at, handover->folder, preload);
+    long at = SYSTEM(SYS_openat, AT_FDCWD, handover->directory, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0, 0, 0);
+    result = at < 0 ? at : provide_files(at, handover->directory, preload);
     if (at >= 0) SYSTEM(SYS_close, at, 0, 0, 0, 0, 0);
     if (result == 0) return 0;
-    remove_folder(handover->folder);
+    remove_directory(handover->directory);
     if (reason == 0) reason = result;
   }
-  handover->folder[0] = 0;
+  handover->directory[0] = 0;
   return reason;
 }
 
@@ -347,7 +347,7 @@ static void provide(struct handover *handover) {
   append(handover->library_path, "LD_LIBRARY_PATH=");
   handover->home = -1;
   handover->descriptor_count = 0;
-  handover->folder[0] = 0;
+  handover->directory[0] = 0;
   long result = SYSTEM(SYS_faccessat, AT_FDCWD, "/proc/self/fd", 0, 0, 0, 0);
   if (result == 0) {
     result = provide_memfds(handover, preload);
@@ -356,9 +356,9 @@ static void provide(struct handover *handover) {
   }
   if (provide_hidden(handover, preload) == 0) return;
   forget_descriptors(handover);
-  result = provide_folder(handover, preload);
+  result = provide_directory(handover, preload);
   if (result == 0) return;
-  die("its libraries need /proc (mount -t proc proc /proc), or a folder where files can be made and run: "
+  die("its libraries need /proc (mount -t proc proc /proc), or a directory where files can be made and run: "
       "/dev/shm, /run, /tmp or /var/tmp", result);
 }
 
@@ -522,7 +522,7 @@ __attribute__((used)) u64 finish_in_c(u64 *stack) {
   }
   if (handover->home >= 0) SYSTEM(SYS_fchdir, handover->home, 0, 0, 0, 0, 0);
   forget_descriptors(handover);
-  if (handover->folder[0]) remove_folder(handover->folder);
+  if (handover->directory[0]) remove_directory(handover->directory);
   answer_for_proc((u64)stack, page);
   return table.program_entry;
 }

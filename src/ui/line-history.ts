@@ -7,7 +7,7 @@ import { dirname, join } from "node:path";
 const HISTORY_LINES = 1000;
 
 /** The state directory of the XDG base directory specification, and ours in it. */
-function stateFolder(): string {
+function stateDirectory(): string {
   const base =
     process.env["XDG_STATE_HOME"] || join(process.env["HOME"] || homedir(), ".local/state");
   return join(base, "vsockbox");
@@ -23,7 +23,7 @@ export class LineHistory {
 
   /** @param name of the file in `$XDG_STATE_HOME/vsockbox`, or `~/.local/state/vsockbox`. */
   constructor(name: string) {
-    this.#path = join(stateFolder(), name);
+    this.#path = join(stateDirectory(), name);
     const lines = this.#read();
     this.#lines = lines.slice(-HISTORY_LINES);
     // Now and then, so that the file stays small and each line costs no more than itself.

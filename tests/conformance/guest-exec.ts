@@ -86,14 +86,14 @@ function hostPeer(
   connect: SocketAddress,
   line: string,
 ): HostPeer {
-  const folder = started.add(mkdtempSync(join(tmpdir(), "conformance-")), (path) =>
+  const scratch = started.add(mkdtempSync(join(tmpdir(), "conformance-")), (path) =>
     rmSync(path, { recursive: true, force: true }),
   );
   // Else it would go on to connect to the next case's host.
   const stop = started.add(new AbortController(), (one) => one.abort());
   return {
     async start(mode, commands, options = "") {
-      const file = join(folder, "commands");
+      const file = join(scratch, "commands");
       writeFileSync(file, commands.map((command) => `${command}\n`).join(""));
       const env = { ADDRESS: address, MODE: mode, OPTIONS: options, COMMANDS: file };
       const host = started.add(new Program(line, env), (one) => one.kill());

@@ -1,4 +1,4 @@
-/** What a case may do with the guest: connections, shell lines, sessions, a folder, processes. */
+/** What a case may do with the guest: connections, shell lines, sessions, a directory, processes. */
 import type { SocketAddress } from "../../src/net/address.ts";
 import { dial } from "../../src/net/dial.ts";
 import { execResult, type ExecResult, same } from "./expect.ts";
@@ -24,7 +24,7 @@ export class Guest {
   readonly target: Target;
   readonly #marker: string;
   readonly #wires: Wire[] = [];
-  readonly #folders: string[] = [];
+  readonly #scratches: string[] = [];
   #hasSessions = false;
   #isOver = false;
 
@@ -78,11 +78,11 @@ export class Guest {
     return wire;
   }
 
-  /** A folder in the guest that goes away with the case. */
-  async folder(): Promise<string> {
-    const path = `/tmp/vsockbox-conformance-${this.#marker}-${this.#folders.length}`;
+  /** A directory in the guest that goes away with the case. */
+  async scratch(): Promise<string> {
+    const path = `/tmp/vsockbox-conformance-${this.#marker}-${this.#scratches.length}`;
     // Before it is made: an agent may make it and then answer what nobody understands.
-    this.#folders.push(path);
+    this.#scratches.push(path);
     await this.sh(`mkdir ${path} && chmod 755 ${path}`);
     return path;
   }
@@ -153,7 +153,7 @@ export class Guest {
   /** Ends what the case left in the guest. */
   async cleanUp(withinMs: number): Promise<void> {
     this.disconnect();
-    if (!this.#hasSessions && this.#folders.length === 0) return;
+    if (!this.#hasSessions && this.#scratches.length === 0) return;
     const steps: string[] = [];
     if (this.#hasSessions) {
       const setting = `${MARKER_VARIABLE}=${this.#marker}`;
@@ -161,7 +161,7 @@ export class Guest {
         `for p in /proc/[0-9]*; do tr '\\0' '\\n' 2>/dev/null < $p/environ | grep -qx ${setting} && kill -9 \${p#/proc/}; done 2>/dev/null`,
       );
     }
-    for (const path of this.#folders) steps.push(`rm -rf ${path}`);
+    for (const path of this.#scratches) steps.push(`rm -rf ${path}`);
     const wire = new Wire(await dial(this.target.address));
     const timer = setTimeout(() => wire.close(), withinMs);
     try {

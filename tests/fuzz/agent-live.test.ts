@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { AgentClient } from "../../src/agent/client/agent-client.ts";
-import { eventually, TemporaryFolder, TestAgent, vsockbox } from "../support/binary.ts";
+import { eventually, ScratchDirectory, TestAgent, vsockbox } from "../support/binary.ts";
 import { FLOODS, flood, play, Scripts } from "./live.ts";
 import { Random } from "./random.ts";
 
@@ -36,7 +36,7 @@ async function stillServes(agent: TestAgent) {
 }
 
 test("the agent outlives every connection, and keeps nothing of them", async () => {
-  using folder = new TemporaryFolder();
+  using scratch = new ScratchDirectory();
   await using agent = await TestAgent.start();
   const { pid } = agent.running;
   await stillServes(agent);
@@ -48,7 +48,7 @@ test("the agent outlives every connection, and keeps nothing of them", async () 
     while (next < CONNECTIONS) {
       const random = new Random();
       random.begin(SEED, next++);
-      await play(agent.path, new Scripts(random, folder.path).next());
+      await play(agent.path, new Scripts(random, scratch.path).next());
     }
   };
   await Promise.all(Array.from({ length: SIDE_BY_SIDE }, one));

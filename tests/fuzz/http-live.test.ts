@@ -5,7 +5,7 @@
 import { expect, test } from "bun:test";
 import { connect } from "node:net";
 import { readdirSync, readFileSync } from "node:fs";
-import { eventually, Running, TemporaryFolder, vsockbox } from "../support/binary.ts";
+import { eventually, Running, ScratchDirectory, vsockbox } from "../support/binary.ts";
 import { Mutator, seedOf } from "./mutate.ts";
 import { Random } from "./random.ts";
 
@@ -46,14 +46,14 @@ function send(path: string, bytes: Uint8Array): Promise<void> {
 test(
   "control and metrics sockets outlive every request, and keep nothing of them",
   async () => {
-    using folder = new TemporaryFolder();
-    const [socket, metrics] = [folder.file("v.sock"), folder.file("m.sock")];
+    using scratch = new ScratchDirectory();
+    const [socket, metrics] = [scratch.file("v.sock"), scratch.file("m.sock")];
     await using device = new Running(
       [
         ...["hybrid-proxy", "--guest-cid", "3", "--socket", socket],
-        ...["--uds-path", folder.file("u.sock"), "--metrics", `unix:${metrics}`],
+        ...["--uds-path", scratch.file("u.sock"), "--metrics", `unix:${metrics}`],
       ],
-      { cwd: folder.path },
+      { cwd: scratch.path },
     );
     await device.says("waiting for its VMM");
     const descriptors = () => readdirSync(`/proc/${device.pid}/fd`).length;

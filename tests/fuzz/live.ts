@@ -1,6 +1,6 @@
 /**
  * Connections with a live agent that keep to no rule. What reaches the machine through them is
- * harmless whatever is drawn: commands come from a fixed list, paths stay in one folder, and what is
+ * harmless whatever is drawn: commands come from a fixed list, paths stay in one directory, and what is
  * broken in a request is of a wrong type, never another path or command.
  */
 import { connect, type Socket } from "node:net";
@@ -32,11 +32,11 @@ export interface Script {
 /** Draws connections. */
 export class Scripts {
   readonly #random: Random;
-  readonly #folder: string;
+  readonly #scratch: string;
 
-  constructor(random: Random, folder: string) {
+  constructor(random: Random, scratch: string) {
     this.#random = random;
-    this.#folder = folder;
+    this.#scratch = scratch;
   }
 
   /** The next connection. */
@@ -97,7 +97,7 @@ export class Scripts {
   }
 
   #path(): string {
-    return `${this.#folder}/${this.#random.pick(["a", "b", "c/d", "none/x", "socket"])}`;
+    return `${this.#scratch}/${this.#random.pick(["a", "b", "c/d", "none/x", "socket"])}`;
   }
 
   /** The modes that begin without a Hello. */
@@ -149,18 +149,18 @@ export class Scripts {
       () => ({ op: "attach", id: "none", tty: { rows: 1 } }),
       () => ({ op: "logs", id: "none", follow: true }),
       () => ({ op: "kill", id: "none", signal: random.below(99) }),
-      () => ({ op: "put", path: this.#folder, ...flags }),
+      () => ({ op: "put", path: this.#scratch, ...flags }),
       () => ({ op: "get", path, name: "x", ...flags }),
-      () => ({ op: "get", path: this.#folder, name: random.pick(["x", "..", "a/b"]), ...flags }),
+      () => ({ op: "get", path: this.#scratch, name: random.pick(["x", "..", "a/b"]), ...flags }),
       () => ({ op: "stat", path, follow: random.below(2) === 0 }),
-      () => ({ op: "list", path: this.#folder }),
-      () => ({ op: "glob", pattern: `${this.#folder}/${random.pick(["*", "[", "*/*", "?"])}` }),
+      () => ({ op: "list", path: this.#scratch }),
+      () => ({ op: "glob", pattern: `${this.#scratch}/${random.pick(["*", "[", "*/*", "?"])}` }),
       () => ({ op: "mkdir", path, parents: true, mode: 0o700 + random.below(64) }),
       () => ({ op: "remove", path, ...flags, force: true }),
       () => ({ op: "rename", path, to: this.#path(), replace: random.below(2) === 0 }),
       () => ({ op: "dial", path }),
       () => ({ op: "dial", host: "127.0.0.1", port: 1 }),
-      () => ({ op: "listen", path: `${this.#folder}/listen${random.below(20)}` }),
+      () => ({ op: "listen", path: `${this.#scratch}/listen${random.below(20)}` }),
       () => ({ op: "listen", host: "127.0.0.1", port: 0 }),
       () => ({ op: "sessions" }),
       () => ({ op: "info" }),
@@ -199,7 +199,7 @@ export class Scripts {
     switch (random.below(40)) {
       case 0:
         for (let times = 0; times < TOO_MANY_CHANNELS; times++) {
-          open({ op: "listen", path: `${this.#folder}/many` });
+          open({ op: "listen", path: `${this.#scratch}/many` });
         }
         break;
       case 1:

@@ -6,7 +6,7 @@ import { closeDescriptor } from "../../src/ffi/socket.ts";
 import {
   eventually,
   processesWith,
-  TemporaryFolder,
+  ScratchDirectory,
   TestAgent,
   Running,
   vsockbox,
@@ -32,8 +32,8 @@ describe("without a free descriptor", () => {
   test.each(["agent", "shell-server", "listen"])(
     "%s neither spins nor ends, and serves again later",
     async (name) => {
-      using folder = new TemporaryFolder();
-      const path = folder.file("s");
+      using scratch = new ScratchDirectory();
+      const path = scratch.file("s");
       await using service = new Running(services[name]?.(`unix:${path}`) ?? [], {
         through: ["prlimit", "--nofile=60:60"],
       });

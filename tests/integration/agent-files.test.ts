@@ -17,18 +17,18 @@ import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { goFileMode, unixMode } from "../../src/protocols/agent/file-messages.ts";
 import { encodeJsonFrame, FrameType } from "../../src/protocols/agent/frame.ts";
-import { TemporaryFolder, TestAgent } from "../support/binary.ts";
+import { ScratchDirectory, TestAgent } from "../support/binary.ts";
 import { json, RawPeer, text } from "../support/raw-peer.ts";
 
 let agent: TestAgent;
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 beforeAll(async () => {
   agent = await TestAgent.start();
-  folder = new TemporaryFolder();
+  scratch = new ScratchDirectory();
 });
 afterAll(async () => {
   await agent[Symbol.asyncDispose]();
-  folder[Symbol.dispose]();
+  scratch[Symbol.dispose]();
 });
 
 const base64 = (value: string) => Buffer.from(value).toString("base64");
@@ -44,9 +44,9 @@ async function ask(type: number, value: unknown): Promise<Record<string, unknown
 
 describe("WriteFile (14)", () => {
   test("makes the file and its parents, with 0644 where no mode is given", async () => {
-    const path = folder.file("a/b/new");
+    const path = scratch.file("a/b/new");
     expect(await ask(FrameType.WriteFile, { path, content: base64("text"), mode: 0 })).toEqual({});
-    expect([readFileSync(path, "utf8"), modeOf(path), modeOf(folder.file("a/b"))]).toEqual([
+    expect([readFileSync(path, "utf8"), modeOf(path), modeOf(scratch.file("a/b"))]).toEqual([
       "text",
       "644",
       "755",
@@ -54,45 +54,45 @@ describe("WriteFile (14)", () => {
   });
 
   test("sets the mode of a new file, whatever the umask", async () => {
-    const path = folder.file("script");
+    const path = scratch.file("script");
     await ask(FrameType.WriteFile, { path, content: base64("#!"), mode: 0o777 });
     expect(modeOf(path)).toBe("777");
   });
 
   test("replaces an existing file, keeps its mode, and leaves nothing beside it", async () => {
-    mkdirSync(folder.file("one"));
-    const path = folder.file("one/file");
+    mkdirSync(scratch.file("one"));
+    const path = scratch.file("one/file");
     writeFileSync(path, "a longer text than the new one");
     chmodSync(path, 0o600);
     expect(await ask(FrameType.WriteFile, { path, content: base64("new"), mode: 0o755 })).toEqual(
       {},
     );
     expect([readFileSync(path, "utf8"), modeOf(path)]).toEqual(["new", "600"]);
-    expect(readdirSync(folder.file("one"))).toEqual(["file"]);
+    expect(readdirSync(scratch.file("one"))).toEqual(["file"]);
   });
 
   test("follows a symbolic link", async () => {
-    writeFileSync(folder.file("real"), "old");
-    symlinkSync("real", folder.file("link"));
+    writeFileSync(scratch.file("real"), "old");
+    symlinkSync("real", scratch.file("link"));
     await ask(FrameType.WriteFile, {
-      path: folder.file("link"),
+      path: scratch.file("link"),
       content: base64("through"),
       mode: 0,
     });
-    expect(readFileSync(folder.file("real"), "utf8")).toBe("through");
-    expect(lstatSync(folder.file("link")).isSymbolicLink()).toBe(true);
+    expect(readFileSync(scratch.file("real"), "utf8")).toBe("through");
+    expect(lstatSync(scratch.file("link")).isSymbolicLink()).toBe(true);
   });
 
   test.skipIf(process.getuid?.() !== 0)(
     "follows no link of another user in a directory for all, and keeps no set-ID bits",
     async () => {
-      mkdirSync(folder.file("for-all"));
-      chmodSync(folder.file("for-all"), 0o1777);
-      const real = folder.file("set-id");
+      mkdirSync(scratch.file("for-all"));
+      chmodSync(scratch.file("for-all"), 0o1777);
+      const real = scratch.file("set-id");
       writeFileSync(real, "old");
       chownSync(real, 12345, 12345);
       chmodSync(real, 0o4755);
-      const path = folder.file("for-all/link");
+      const path = scratch.file("for-all/link");
       symlinkSync(real, path);
       lchownSync(path, 12345, 12345);
       const refused = { error: expect.stringContaining("user 12345 has put a symbolic link") };
@@ -112,13 +112,13 @@ describe("WriteFile (14)", () => {
   });
 
   test("an empty file, also with content null", async () => {
-    const path = folder.file("empty");
+    const path = scratch.file("empty");
     expect(await ask(FrameType.WriteFile, { path, content: null, mode: 0 })).toEqual({});
     expect(statSync(path).size).toBe(0);
   });
 
   test("20 MB in one frame", async () => {
-    const path = folder.file("large");
+    const path = scratch.file("large");
     const content = Buffer.alloc(20_000_000, "0123456789");
     expect(await ask(FrameType.WriteFile, { path, content: content.toString("base64") })).toEqual(
       {},
@@ -143,14 +143,14 @@ describe("WriteFile (14)", () => {
 
 describe("ReadFile (15)", () => {
   test("gives the content", async () => {
-    writeFileSync(folder.file("read"), "content");
-    expect(await ask(FrameType.ReadFile, { path: folder.file("read") })).toEqual({
+    writeFileSync(scratch.file("read"), "content");
+    expect(await ask(FrameType.ReadFile, { path: scratch.file("read") })).toEqual({
       content: base64("content"),
     });
   });
 
   test("gives exactly 16 MiB, and refuses one byte more", async () => {
-    const path = folder.file("limit");
+    const path = scratch.file("limit");
     writeFileSync(path, Buffer.alloc(16 * 1024 * 1024, 1));
     const { content } = await ask(FrameType.ReadFile, { path });
     expect(Buffer.from(String(content), "base64").length).toBe(16 * 1024 * 1024);
@@ -166,8 +166,8 @@ describe("ReadFile (15)", () => {
   });
 
   test("does not wait at a FIFO", async () => {
-    Bun.spawnSync(["mkfifo", folder.file("fifo")]);
-    expect(await ask(FrameType.ReadFile, { path: folder.file("fifo") })).toEqual({
+    Bun.spawnSync(["mkfifo", scratch.file("fifo")]);
+    expect(await ask(FrameType.ReadFile, { path: scratch.file("fifo") })).toEqual({
       error: expect.stringContaining("no regular file"),
     });
   });
@@ -185,7 +185,7 @@ describe("ReadFile (15)", () => {
 
 describe("ListFiles (16)", () => {
   test("gives one level, sorted by name, with Go's modes", async () => {
-    const path = folder.file("list");
+    const path = scratch.file("list");
     mkdirSync(join(path, "dir/deeper"), { recursive: true });
     writeFileSync(join(path, "b"), "12345");
     chmodSync(join(path, "b"), 0o640);
@@ -203,9 +203,9 @@ describe("ListFiles (16)", () => {
   });
 
   test("an empty directory has no files, a missing one is an error", async () => {
-    mkdirSync(folder.file("nothing"));
-    expect(await ask(FrameType.ListFiles, { path: folder.file("nothing") })).toEqual({});
-    expect(await ask(FrameType.ListFiles, { path: folder.file("none") })).toEqual({
+    mkdirSync(scratch.file("nothing"));
+    expect(await ask(FrameType.ListFiles, { path: scratch.file("nothing") })).toEqual({});
+    expect(await ask(FrameType.ListFiles, { path: scratch.file("none") })).toEqual({
       error: expect.stringContaining("ENOENT"),
     });
     expect(await ask(FrameType.ListFiles, { path: "/etc/passwd" })).toEqual({

@@ -14,7 +14,7 @@ import { encodeFrame, encodeJsonFrame, FrameType } from "../../src/protocols/age
 import {
   eventually,
   processesWith,
-  TemporaryFolder,
+  ScratchDirectory,
   TestAgent,
   vsockbox,
 } from "../support/binary.ts";
@@ -23,33 +23,33 @@ import { json, RawPeer, text } from "../support/raw-peer.ts";
 describe("--token-file", () => {
   const TOKEN = "a secret of sufficient length";
 
-  async function guarded(folder: TemporaryFolder) {
-    writeFileSync(folder.file("token"), `${TOKEN.replaceAll(" ", "-")}\n`, { mode: 0o600 });
-    writeFileSync(folder.file("wrong"), "another-secret\n", { mode: 0o600 });
-    return TestAgent.start(["--token-file", folder.file("token")]);
+  async function guarded(scratch: ScratchDirectory) {
+    writeFileSync(scratch.file("token"), `${TOKEN.replaceAll(" ", "-")}\n`, { mode: 0o600 });
+    writeFileSync(scratch.file("wrong"), "another-secret\n", { mode: 0o600 });
+    return TestAgent.start(["--token-file", scratch.file("token")]);
   }
 
   test("lets in who knows it, for every kind of request", async () => {
-    using folder = new TemporaryFolder();
-    await using agent = await guarded(folder);
-    const token = ["--token-file", folder.file("token")];
+    using scratch = new ScratchDirectory();
+    await using agent = await guarded(scratch);
+    const token = ["--token-file", scratch.file("token")];
     for (const args of [
       ["exec", agent.address, ...token, "--", "true"],
       ["exec", "-n", agent.address, ...token, "--", "true"],
       ["exec", "-d", agent.address, ...token, "--", "true"],
       ["ls", ...token, `${agent.address}:/`],
-      ["cp", ...token, "/etc/hostname", `${agent.address}:${folder.file("copy")}`],
+      ["cp", ...token, "/etc/hostname", `${agent.address}:${scratch.file("copy")}`],
       ["info", agent.address, ...token],
     ]) {
       expect({ args, ...(await vsockbox(args)) }).toMatchObject({ status: 0 });
     }
-    const env = { VSOCKBOX_TOKEN_FILE: folder.file("token") };
+    const env = { VSOCKBOX_TOKEN_FILE: scratch.file("token") };
     expect((await vsockbox(["exec", agent.address, "--", "true"], { env })).status).toBe(0);
   });
 
   test("reads no more than 64 KiB of a peer that has not sent it", async () => {
-    using folder = new TemporaryFolder();
-    await using agent = await guarded(folder);
+    using scratch = new ScratchDirectory();
+    await using agent = await guarded(scratch);
     const large = { path: "/never", content: "A".repeat(64 * 1024) };
     // The mode's own answer, for a Go client whose request is above the limit.
     const refused = await new RawPeer(agent.path)
@@ -67,7 +67,7 @@ describe("--token-file", () => {
     }
     // With the token a request may have the whole limit.
     const content = Buffer.alloc(1024 * 1024, "x");
-    const target = folder.file("large");
+    const target = scratch.file("large");
     const hello = { protocol: 1, version: "test", features: [], token: TOKEN.replaceAll(" ", "-") };
     const taken = await new RawPeer(agent.path)
       .send(encodeJsonFrame(FrameType.Hello, hello))
@@ -80,11 +80,11 @@ describe("--token-file", () => {
   });
 
   test("keeps out who does not, with a reason and without the token", async () => {
-    using folder = new TemporaryFolder();
-    await using agent = await guarded(folder);
+    using scratch = new ScratchDirectory();
+    await using agent = await guarded(scratch);
     for (const args of [
       ["exec", agent.address, "--", "true"],
-      ["exec", agent.address, "--token-file", folder.file("wrong"), "--", "true"],
+      ["exec", agent.address, "--token-file", scratch.file("wrong"), "--", "true"],
       ["info", agent.address],
       ["cp", "/etc/hostname", `${agent.address}:/tmp/never`],
     ]) {
@@ -100,14 +100,14 @@ describe("--token-file", () => {
   });
 
   test("a token file that others can read or change is refused, whoever names it", async () => {
-    using folder = new TemporaryFolder();
-    await using agent = await guarded(folder);
-    const open = folder.file("open");
+    using scratch = new ScratchDirectory();
+    await using agent = await guarded(scratch);
+    const open = scratch.file("open");
     writeFileSync(open, `${TOKEN.replaceAll(" ", "-")}\n`);
     chmodSync(open, 0o666);
-    mkdirSync(folder.file("vsockbox"));
+    mkdirSync(scratch.file("vsockbox"));
     writeFileSync(
-      folder.file("vsockbox/config.yaml"),
+      scratch.file("vsockbox/config.yaml"),
       `vms:\n  web:\n    address: ${agent.address}\n    token_file: ${open}\n`,
     );
     const refused = {
@@ -115,18 +115,18 @@ describe("--token-file", () => {
       stderr: expect.stringMatching(/permissions 0666 are too open[^]*chmod 600/),
     };
     for (const { args, env = {} } of [
-      { args: ["agent", "--listen", `unix:${folder.file("s")}`, "--token-file", open] },
+      { args: ["agent", "--listen", `unix:${scratch.file("s")}`, "--token-file", open] },
       { args: ["info", agent.address, "--token-file", open] },
       { args: ["info", agent.address], env: { VSOCKBOX_TOKEN_FILE: open } },
-      { args: ["info", "web"], env: { XDG_CONFIG_HOME: folder.path } },
+      { args: ["info", "web"], env: { XDG_CONFIG_HOME: scratch.path } },
     ]) {
       expect({ args, ...(await vsockbox(args, { env })) }).toMatchObject(refused);
     }
   });
 
   test("old clients are refused in the frames that they read", async () => {
-    using folder = new TemporaryFolder();
-    await using agent = await guarded(folder);
+    using scratch = new ScratchDirectory();
+    await using agent = await guarded(scratch);
     const ask = (type: number, value: unknown) =>
       new RawPeer(agent.path).send(encodeJsonFrame(type, value)).frames();
     const command = { command: "touch /tmp/never" };
@@ -219,10 +219,10 @@ describe("the end of an agent", () => {
 
 describe("--daemon", () => {
   test("returns when it listens, logs to its file, and is ended by its pid", async () => {
-    using folder = new TemporaryFolder();
-    const address = `unix:${folder.file("agent.sock")}`;
-    const pidFile = folder.file("pid");
-    const log = folder.file("log");
+    using scratch = new ScratchDirectory();
+    const address = `unix:${scratch.file("agent.sock")}`;
+    const pidFile = scratch.file("pid");
+    const log = scratch.file("log");
     const started = await vsockbox([
       ...["agent", "--daemon", "--listen", address],
       ...["--pid-file", pidFile, "--log-file", log],
@@ -250,16 +250,16 @@ describe.skipIf(process.getuid?.() !== 0)("names that another user has taken", (
   const OTHER = 4242;
 
   test("a link under --log-file, --pid-file or --listen is refused", async () => {
-    using folder = new TemporaryFolder();
-    const shared = folder.file("shared");
+    using scratch = new ScratchDirectory();
+    const shared = scratch.file("shared");
     mkdirSync(shared);
     chmodSync(shared, 0o1777);
-    const victim = folder.file("victim");
+    const victim = scratch.file("victim");
     writeFileSync(victim, "precious\n");
     symlinkSync(victim, `${shared}/name`);
-    symlinkSync(folder.path, `${shared}/directory`);
+    symlinkSync(scratch.path, `${shared}/directory`);
     for (const name of ["name", "directory"]) lchownSync(`${shared}/${name}`, OTHER, OTHER);
-    const listen = ["--listen", `unix:${folder.file("agent.sock")}`];
+    const listen = ["--listen", `unix:${scratch.file("agent.sock")}`];
     const refused = { status: 77, stderr: expect.stringContaining("is a symbolic link of user") };
     for (const command of ["agent", "shell-server"]) {
       for (const option of ["--log-file", "--pid-file"]) {
@@ -271,7 +271,7 @@ describe.skipIf(process.getuid?.() !== 0)("names that another user has taken", (
       expect(await vsockbox(words)).toMatchObject(refused);
     }
     expect(readFileSync(victim, "utf8")).toBe("precious\n");
-    expect(readdirSync(folder.path).toSorted()).toEqual(["shared", "victim"]);
+    expect(readdirSync(scratch.path).toSorted()).toEqual(["shared", "victim"]);
   });
 });
 
@@ -304,17 +304,17 @@ describe("--sandbox", () => {
 
   test("an agent that knows no sandbox is not trusted with the command", async () => {
     await using agent = await TestAgent.start();
-    using folder = new TemporaryFolder();
+    using scratch = new ScratchDirectory();
     // The Go agent closes at a frame that it does not know, such as Hello, and runs commands of Exec.
     const ran = encodeJsonFrame(FrameType.ExecResult, { exit_code: 0 });
     const old = Bun.listen({
-      unix: folder.file("old.sock"),
+      unix: scratch.file("old.sock"),
       socket: {
         data: (socket, bytes) => void socket.end(bytes[0] === FrameType.Exec ? ran : undefined),
       },
     });
     const result = await vsockbox([
-      ...["exec", "--sandbox", "all", `unix:${folder.file("old.sock")}`, "--", "true"],
+      ...["exec", "--sandbox", "all", `unix:${scratch.file("old.sock")}`, "--", "true"],
     ]);
     expect(result).toMatchObject({
       status: 69,
@@ -329,8 +329,8 @@ describe("--sandbox", () => {
 describe("an agent of somebody else", () => {
   test("serves exec, cp of single files, ls and cat through the frames that it has", async () => {
     await using agent = await TestAgent.start();
-    using folder = new TemporaryFolder();
-    const path = folder.file("old.sock");
+    using scratch = new ScratchDirectory();
+    const path = scratch.file("old.sock");
     // Ours behind a door that closes on a Hello.
     const old = Bun.listen<{ to: Bun.Socket | undefined; queued: Buffer[] }>({
       unix: path,
@@ -363,23 +363,23 @@ describe("an agent of somebody else", () => {
       },
     });
     const address = `unix:${path}`;
-    writeFileSync(folder.file("a"), "content");
+    writeFileSync(scratch.file("a"), "content");
     expect(
-      await vsockbox(["cp", folder.file("a"), `${address}:${folder.file("b")}`]),
+      await vsockbox(["cp", scratch.file("a"), `${address}:${scratch.file("b")}`]),
     ).toMatchObject({
       status: 0,
       stderr: "",
     });
-    expect(readFileSync(folder.file("b"), "utf8")).toBe("content");
-    await vsockbox(["cp", `${address}:${folder.file("b")}`, folder.file("c")]);
-    expect(readFileSync(folder.file("c"), "utf8")).toBe("content");
-    expect((await vsockbox(["cat", `${address}:${folder.file("b")}`])).stdout).toBe("content");
-    expect((await vsockbox(["ls", `${address}:${folder.path}`])).stdout).toBe(
+    expect(readFileSync(scratch.file("b"), "utf8")).toBe("content");
+    await vsockbox(["cp", `${address}:${scratch.file("b")}`, scratch.file("c")]);
+    expect(readFileSync(scratch.file("c"), "utf8")).toBe("content");
+    expect((await vsockbox(["cat", `${address}:${scratch.file("b")}`])).stdout).toBe("content");
+    expect((await vsockbox(["ls", `${address}:${scratch.path}`])).stdout).toBe(
       "a\nb\nc\nold.sock\n",
     );
     expect((await vsockbox(["exec", address, "--", "echo", "hi"])).stdout).toBe("hi\n");
     for (const args of [
-      ["cp", "-r", folder.path, `${address}:/tmp/never`],
+      ["cp", "-r", scratch.path, `${address}:/tmp/never`],
       ["ps", address],
       ["rm", `${address}:/tmp/never`],
       ["info", address],

@@ -8,7 +8,7 @@ import { closeDescriptor, pollDescriptor, POLLRDHUP } from "../../src/ffi/socket
 import { CHANNEL_WINDOW_BYTES } from "../../src/protocols/agent/credit.ts";
 import { encodeJsonFrame, FrameType } from "../../src/protocols/agent/frame.ts";
 import { encodeHello, FEATURES, type Hello } from "../../src/protocols/agent/hello.ts";
-import { eventually, TemporaryFolder, TestAgent, vsockbox } from "../support/binary.ts";
+import { eventually, ScratchDirectory, TestAgent, vsockbox } from "../support/binary.ts";
 import { RawPeer } from "../support/raw-peer.ts";
 import { connectUnix } from "../support/raw-vmm.ts";
 
@@ -82,9 +82,9 @@ describe("a peer that", () => {
   });
 
   test.each(Object.keys(unproved))("%s does not hold a session", async (what) => {
-    using folder = new TemporaryFolder();
-    const token = ["--token-file", folder.file("token")];
-    writeFileSync(folder.file("token"), "correct-horse-battery\n", { mode: 0o600 });
+    using scratch = new ScratchDirectory();
+    const token = ["--token-file", scratch.file("token")];
+    writeFileSync(scratch.file("token"), "correct-horse-battery\n", { mode: 0o600 });
     await using agent = await TestAgent.start([...limits, ...token]);
     await holdsNoSlot(agent, unproved[what] ?? { atOnce: [] });
     expect((await vsockbox(["exec", ...token, agent.address, "--", "true"])).status).toBe(0);
@@ -109,13 +109,13 @@ describe("a peer that keeps its connection for good reason", () => {
 
 describe("the ready port", () => {
   test("does not hold connections of peers that do not close", async () => {
-    using folder = new TemporaryFolder();
-    await using agent = await TestAgent.start(["--ready-listen", `unix:${folder.file("ready")}`]);
+    using scratch = new ScratchDirectory();
+    await using agent = await TestAgent.start(["--ready-listen", `unix:${scratch.file("ready")}`]);
     const descriptors = () =>
       [...new Bun.Glob("*").scanSync({ cwd: `/proc/${agent.running.pid}/fd`, onlyFiles: false })]
         .length;
     const before = descriptors();
-    const peers = Array.from({ length: 50 }, () => connectUnix(folder.file("ready")));
+    const peers = Array.from({ length: 50 }, () => connectUnix(scratch.file("ready")));
     try {
       for (const fd of peers) {
         await eventually("its end is there", () => pollDescriptor(fd, POLLRDHUP, 0) !== 0);

@@ -11,13 +11,13 @@ import { encodeProof, NONCE_BYTES } from "../../src/protocols/agent/challenge.ts
 import { CHANNEL_WINDOW_BYTES } from "../../src/protocols/agent/credit.ts";
 import { encodeJsonFrame, FrameType } from "../../src/protocols/agent/frame.ts";
 import { decodeHello, encodeHello, FEATURES, type Hello } from "../../src/protocols/agent/hello.ts";
-import { Running, TemporaryFolder, TestAgent, vsockbox } from "../support/binary.ts";
+import { Running, ScratchDirectory, TestAgent, vsockbox } from "../support/binary.ts";
 import { RawPeer, text } from "../support/raw-peer.ts";
 import { recordingRelay } from "../support/recording-relay.ts";
 
 const TOKEN = "correct-horse-battery-staple";
-const folder = new TemporaryFolder();
-const tokenFile = folder.file("token");
+const scratch = new ScratchDirectory();
+const tokenFile = scratch.file("token");
 const withToken = ["--token-file", tokenFile];
 let agent: TestAgent;
 beforeAll(async () => {
@@ -26,7 +26,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await agent[Symbol.asyncDispose]();
-  folder[Symbol.dispose]();
+  scratch[Symbol.dispose]();
 });
 
 const ownHello = (secret: Partial<Hello>, features: readonly string[] = FEATURES): Hello => ({
@@ -61,14 +61,14 @@ function expectNoTrace(bytes: Buffer): void {
 
 describe("a recording", () => {
   test("of every kind of request holds no token, and is of no use for another connection", async () => {
-    const path = folder.file("relay");
+    const path = scratch.file("relay");
     using relay = await recordingRelay(path, agent.path);
-    const marker = folder.file("marker");
+    const marker = scratch.file("marker");
     for (const args of [
       ["exec", `unix:${path}`, "--", "sh", "-c", `echo >> ${marker}`],
       ["exec", "-n", `unix:${path}`, "--", "true"],
       ["exec", "-d", `unix:${path}`, "--", "true"],
-      ["cp", "/etc/hostname", `unix:${path}:${folder.file("copy")}`],
+      ["cp", "/etc/hostname", `unix:${path}:${scratch.file("copy")}`],
       ["info", `unix:${path}`],
     ]) {
       const result = await vsockbox([...args.slice(0, 1), ...withToken, ...args.slice(1)]);
@@ -134,7 +134,7 @@ describe("a process that listens in the agent's place", () => {
   };
 
   test.each(Object.keys(answers))("learns nothing if it %s", async (what) => {
-    const path = folder.file(`squatter-${Object.keys(answers).indexOf(what)}`);
+    const path = scratch.file(`squatter-${Object.keys(answers).indexOf(what)}`);
     using server = squatter(path, answers[what] ?? (() => helloFrame({})));
     for (const args of [
       ["exec", `unix:${path}`, ...withToken, "--", "echo", "secret-argument"],
@@ -154,7 +154,7 @@ describe("a process that listens in the agent's place", () => {
   });
 
   test("is sent the token only with --allow-clear-token", async () => {
-    const path = folder.file("clear");
+    const path = scratch.file("clear");
     using server = squatter(path, ({ token }) =>
       token === undefined
         ? (answers["asks for the token in clear"]?.(ownHello({})) ?? nonce)
@@ -192,10 +192,10 @@ describe("an agent with a token", () => {
   }
 
   const proofFrame = (proof: Uint8Array) => encodeJsonFrame(FrameType.Proof, encodeProof(proof));
-  const marker = folder.file("never");
+  const marker = scratch.file("never");
 
   test("serves a client that proves it", async () => {
-    const path = folder.file("made");
+    const path = scratch.file("made");
     const said = await afterHello(({ nonce: own = nonceOf() }, client) => [
       proofFrame(proofOf(TOKEN, "client", { client, agent: own })),
       touch(path),
@@ -229,7 +229,7 @@ describe("an agent with a token", () => {
   });
 
   test("accepts the token in clear from clients of version 0.1, with a warning", async () => {
-    const path = folder.file("by-old-client");
+    const path = scratch.file("by-old-client");
     await new RawPeer(agent.path).send(helloFrame({ token: TOKEN }), touch(path)).frames();
     expect(existsSync(path)).toBe(true);
     expect(agent.running.stderr).toContain("sent its token in clear");
@@ -280,7 +280,7 @@ describe("a client with a token", () => {
 
 describe("wait", () => {
   test("counts an agent as ready that proves the token, and no other one", async () => {
-    const other = folder.file("other-token");
+    const other = scratch.file("other-token");
     writeFileSync(other, "another-horse-battery-staple\n", { mode: 0o600 });
     await using bare = await TestAgent.start();
     const wait = (address: string, ...words: string[]) =>
@@ -296,8 +296,8 @@ describe("wait", () => {
   });
 
   test("with a token asks the agent's port, not the ready port", async () => {
-    const prefix = folder.file("guest");
-    const hybrid = folder.file("vm");
+    const prefix = scratch.file("guest");
+    const hybrid = scratch.file("vm");
     await using serving = new Running([
       ...["agent", "--listen", `unix:${prefix}_5000`, ...withToken],
     ]);

@@ -9,7 +9,7 @@ import {
   BINARY,
   eventually,
   Running,
-  TemporaryFolder,
+  ScratchDirectory,
   TestAgent,
   vsockbox,
 } from "../support/binary.ts";
@@ -22,11 +22,11 @@ const PIECES = 16;
 
 const SIZE = { rows: 24, cols: 80 };
 
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 let agent: TestAgent;
 let before: number;
 beforeEach(async () => {
-  folder = new TemporaryFolder();
+  scratch = new ScratchDirectory();
   agent = await TestAgent.start();
   // With its first command an agent starts a helper, whose pipe stays.
   await vsockbox(["exec", agent.address, "--", "true"]);
@@ -35,7 +35,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   await agent[Symbol.asyncDispose]();
-  folder[Symbol.dispose]();
+  scratch[Symbol.dispose]();
 });
 
 /** A shell line that writes its pid to `file` and becomes a program that reads nothing. */
@@ -53,7 +53,7 @@ async function pidIn(file: string): Promise<number> {
 
 describe("a program that ends while its input is on the way", () => {
   test("on a terminal, in the Go agent's frames", async () => {
-    const file = folder.file("pid");
+    const file = scratch.file("pid");
     const peer = new RawPeer(agent.path);
     const command = `stty raw -echo; ${sleeper(file)}`;
     peer.send(encodeJsonFrame(FrameType.ExecTTY, { command, ...SIZE }));
@@ -66,7 +66,7 @@ describe("a program that ends while its input is on the way", () => {
   });
 
   test.each([SIZE, undefined])("over a channel, terminal %j", async (tty) => {
-    const file = folder.file("pid");
+    const file = scratch.file("pid");
     await using client = await AgentClient.connect({ kind: "unix", path: agent.path });
     const start = openEnds(agent.running.pid);
     const channel = client.open({
@@ -96,7 +96,7 @@ describe("a program that ends while its input is on the way", () => {
   });
 
   test("on pipes, while a process that it started still has them", async () => {
-    const file = folder.file("pid");
+    const file = scratch.file("pid");
     const peer = new RawPeer(agent.path);
     peer.send(encodeJsonFrame(FrameType.ExecPipe, { command: daemon(file) }));
     for (let sent = 0; sent < PIECES; sent++) peer.send(encodeFrame(FrameType.Stdin, PASTE));
@@ -107,8 +107,8 @@ describe("a program that ends while its input is on the way", () => {
   });
 
   test("under listen --exec, while a process that it started still has the input", async () => {
-    const path = folder.file("listen.sock");
-    const file = folder.file("pid");
+    const path = scratch.file("listen.sock");
+    const file = scratch.file("pid");
     const words = ["listen", `unix:${path}`, "--keep-open", "--exec", daemon(file)];
     await using running = new Running(words);
     await running.says("listening");
@@ -133,7 +133,7 @@ describe("a program that ends while its input is on the way", () => {
     await first.answer;
     await isAtRest(pid);
     const start = openEnds(pid);
-    const file = folder.file("pid");
+    const file = scratch.file("pid");
     const peer = new RawPeer(server.path);
     const line = `stty raw -echo; ${sleeper(file)}`;
     peer.send(encodeMessage(Type.OpenCommand, Buffer.from(`${line}\0`)));

@@ -5,28 +5,28 @@ import { createServer, type Server, type Socket } from "node:net";
 import { ERRNO } from "../../src/ffi/errno.ts";
 import { closeDescriptor, shutdownRead, writeDescriptor } from "../../src/ffi/socket.ts";
 import { openUnixListener } from "../../src/net/listen.ts";
-import { eventually, Running, shell, TemporaryFolder } from "../support/binary.ts";
+import { eventually, Running, shell, ScratchDirectory } from "../support/binary.ts";
 import { acceptFrom, readAll } from "../support/local-device.ts";
 import { connectUnix } from "../support/raw-vmm.ts";
 
 const PORT = 1234;
 const CLIENTS = 20;
 
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 let path: string;
 let prefix: string;
 let bridge: Running;
 let server: Server | undefined;
 beforeEach(async () => {
-  folder = new TemporaryFolder();
-  [path, prefix] = [folder.file("vm.vsock"), folder.file("guest")];
+  scratch = new ScratchDirectory();
+  [path, prefix] = [scratch.file("vm.vsock"), scratch.file("guest")];
   bridge = new Running(["bridge", "--uds-path", path, "--to", `unix:${prefix}`]);
   await bridge.says("listening on");
 });
 afterEach(async () => {
   server?.close();
   await bridge[Symbol.asyncDispose]();
-  folder[Symbol.dispose]();
+  scratch[Symbol.dispose]();
 });
 
 interface Received {

@@ -2,20 +2,20 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { randomBytes } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
-import { eventually, Running, TemporaryFolder, vsockbox } from "../support/binary.ts";
+import { eventually, Running, ScratchDirectory, vsockbox } from "../support/binary.ts";
 
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 let path: string;
 let prefix: string;
 const servers: Server[] = [];
 beforeEach(() => {
-  folder = new TemporaryFolder();
-  path = folder.file("vm.vsock");
-  prefix = folder.file("guest");
+  scratch = new ScratchDirectory();
+  path = scratch.file("vm.vsock");
+  prefix = scratch.file("guest");
 });
 afterEach(() => {
   for (const server of servers.splice(0)) server.close();
-  folder[Symbol.dispose]();
+  scratch[Symbol.dispose]();
 });
 
 /** What stands in for a guest's listener on a port. */
@@ -339,8 +339,8 @@ describe("bridge the other way", () => {
   test("joins listeners to a port behind a hybrid socket", async () => {
     await guest(5000, echo);
     await using _bridge = await bridge();
-    const plain = folder.file("plain.sock");
-    const other = folder.file("other.vsock");
+    const plain = scratch.file("plain.sock");
+    const other = scratch.file("other.vsock");
     await using back = new Running([
       ...["bridge", "--listen", `unix:${plain}`, "--listen", `hybrid:${other}:7`],
       ...["--hybrid", path, "--port", "5000"],
@@ -356,7 +356,7 @@ describe("bridge the other way", () => {
 
   test("closes the connection where nobody listens in the guest", async () => {
     await using _bridge = await bridge();
-    const plain = folder.file("plain.sock");
+    const plain = scratch.file("plain.sock");
     await using back = new Running([
       ...["bridge", "--listen", `unix:${plain}`, "--hybrid", path, "--port", "9"],
     ]);

@@ -7,7 +7,7 @@ import {
   eventually,
   Running,
   shell,
-  TemporaryFolder,
+  ScratchDirectory,
   TestAgent,
   vsockbox,
 } from "../support/binary.ts";
@@ -112,28 +112,30 @@ describe("vsockbox", () => {
   });
 
   test("an unknown profile says where it was looked for", async () => {
-    using folder = new TemporaryFolder();
-    const result = await vsockbox(["exec", "web", "ls"], { env: { XDG_CONFIG_HOME: folder.path } });
+    using scratch = new ScratchDirectory();
+    const result = await vsockbox(["exec", "web", "ls"], {
+      env: { XDG_CONFIG_HOME: scratch.path },
+    });
     expect(result).toMatchObject({
       status: 78,
-      stderr: expect.stringContaining(`${folder.path}/vsockbox/config.yaml`),
+      stderr: expect.stringContaining(`${scratch.path}/vsockbox/config.yaml`),
     });
   });
 
   test("a profile is as good as its address", async () => {
-    using folder = new TemporaryFolder();
+    using scratch = new ScratchDirectory();
     const line = `mkdir -p $XDG_CONFIG_HOME/vsockbox; printf 'vms:\\n  box:\\n    address: unix:%s/a.sock\\n' "$XDG_CONFIG_HOME" > $XDG_CONFIG_HOME/vsockbox/config.yaml
       vsockbox agent --listen box -q & agent=$!; vsockbox wait box && vsockbox exec box -- echo found; kill $agent; wait`;
-    const result = await shell(line, { env: { XDG_CONFIG_HOME: folder.path } });
+    const result = await shell(line, { env: { XDG_CONFIG_HOME: scratch.path } });
     expect(result).toMatchObject({ stdout: "found\n" });
   });
 
   test("files in the current directory do not change what it does", async () => {
-    using folder = new TemporaryFolder();
-    await Bun.write(folder.file(".env"), "VSOCKBOX_NO_VSOCK=0\nNO_COLOR=\n");
-    await Bun.write(folder.file("bunfig.toml"), 'preload = ["./evil.ts"]\n');
-    await Bun.write(folder.file("evil.ts"), "throw new Error('loaded');\n");
-    const result = await vsockbox(["cid"], { cwd: folder.path });
+    using scratch = new ScratchDirectory();
+    await Bun.write(scratch.file(".env"), "VSOCKBOX_NO_VSOCK=0\nNO_COLOR=\n");
+    await Bun.write(scratch.file("bunfig.toml"), 'preload = ["./evil.ts"]\n');
+    await Bun.write(scratch.file("evil.ts"), "throw new Error('loaded');\n");
+    const result = await vsockbox(["cid"], { cwd: scratch.path });
     expect(result).toMatchObject({
       status: 77,
       stderr: expect.stringContaining("VSOCKBOX_NO_VSOCK=1"),
@@ -143,8 +145,12 @@ describe("vsockbox", () => {
 
 describe("smoke over a Unix socket", () => {
   test("passes all its checks", async () => {
-    using folder = new TemporaryFolder();
-    const { status, stdout } = await vsockbox(["smoke", `unix:${folder.file("s.sock")}`, "--json"]);
+    using scratch = new ScratchDirectory();
+    const { status, stdout } = await vsockbox([
+      "smoke",
+      `unix:${scratch.file("s.sock")}`,
+      "--json",
+    ]);
     const report = JSON.parse(stdout) as { ok: boolean; checks: { name: string; ok: boolean }[] };
     expect(report.checks.map(({ name, ok }) => [name, ok])).toEqual([
       ["listen and connect", true],
@@ -197,7 +203,7 @@ describe("smoke --target", () => {
 
   test("through a hybrid socket", async () => {
     await using agent = await TestAgent.start();
-    const uds = agent.folder.file("vm");
+    const uds = agent.scratch.file("vm");
     const words = ["bridge", "--uds-path", uds, "--to", `unix:${agent.path}`];
     await using bridge = new Running(words);
     await bridge.says("listening on");
@@ -207,12 +213,12 @@ describe("smoke --target", () => {
   });
 
   test("fails with each check that fails, and goes on with the next", async () => {
-    using folder = new TemporaryFolder();
-    using _agent = hostileAgent(folder.file("a"), (channel, request) => {
+    using scratch = new ScratchDirectory();
+    using _agent = hostileAgent(scratch.file("a"), (channel, request) => {
       if (request["op"] === "exec") channel.finish({ exit_code: 0 });
       else channel.finish();
     });
-    const words = ["smoke", "--target", `unix:${folder.file("a")}`, "--json"];
+    const words = ["smoke", "--target", `unix:${scratch.file("a")}`, "--json"];
     const { status, stdout } = await vsockbox(words);
     const report = JSON.parse(stdout) as Report;
     expect([status, report.ok]).toEqual([69, false]);
@@ -242,7 +248,7 @@ describe("smoke --target", () => {
 
 describe("demo", () => {
   test("without QEMU and User-mode Linux says so, and does the same over a Unix socket", async () => {
-    using tools = new TemporaryFolder();
+    using tools = new ScratchDirectory();
     for (const name of ["sh", "tr", "uname", "sleep"]) {
       symlinkSync(Bun.which(name) ?? "", tools.file(name));
     }
@@ -261,7 +267,7 @@ describe("demo", () => {
   });
 
   test("a guest that was asked for by name and cannot be is an error", async () => {
-    using tools = new TemporaryFolder();
+    using tools = new ScratchDirectory();
     const missing = await vsockbox(["demo", "--vmm", "uml"], { env: { PATH: tools.path } });
     expect(missing).toMatchObject({ status: 69, stdout: "" });
     expect(missing.stderr).toContain("apt-get install user-mode-linux");

@@ -1,7 +1,7 @@
 /** The conformance suite against the compiled agent, and against agents that do not conform. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { TemporaryFolder, TestAgent } from "../support/binary.ts";
+import { ScratchDirectory, TestAgent } from "../support/binary.ts";
 
 const SUITE = join(import.meta.dir, "../conformance");
 
@@ -36,8 +36,8 @@ async function conformance(...options: string[]) {
 
 describe("the agent conforms", () => {
   test("in every case, and leaves nothing behind", async () => {
-    using folder = new TemporaryFolder();
-    const ready = `unix:${folder.file("ready.sock")}`;
+    using scratch = new ScratchDirectory();
+    const ready = `unix:${scratch.file("ready.sock")}`;
     await using agent = await TestAgent.start(["--ready-listen", ready]);
     const { status, passed, failed } = await conformance(
       "--target",
@@ -90,11 +90,11 @@ function brokenAgent(path: string, answer: "exit 0" | "empty result" | "close" |
 }
 
 describe("every case can fail", () => {
-  let folder: TemporaryFolder;
+  let scratch: ScratchDirectory;
   beforeAll(() => {
-    folder = new TemporaryFolder();
+    scratch = new ScratchDirectory();
   });
-  afterAll(() => folder[Symbol.dispose]());
+  afterAll(() => scratch[Symbol.dispose]());
 
   test.each([
     ["exit 0", "3"],
@@ -102,7 +102,7 @@ describe("every case can fail", () => {
     ["close", "3"],
     ["nothing", "0.2"],
   ] as const)("at an agent whose answer is always: %s", async (answer, deadline) => {
-    const path = folder.file(`${answer.replace(" ", "-")}.sock`);
+    const path = scratch.file(`${answer.replace(" ", "-")}.sock`);
     const agent = brokenAgent(path, answer);
     try {
       const { status, passed, failed, skipped } = await conformance(
@@ -120,8 +120,8 @@ describe("every case can fail", () => {
 });
 
 test("--required-only: a strict case that fails does not decide", async () => {
-  using folder = new TemporaryFolder();
-  const path = folder.file("close.sock");
+  using scratch = new ScratchDirectory();
+  const path = scratch.file("close.sock");
   const agent = brokenAgent(path, "close");
   try {
     const only = ["--target", `unix:${path}`, "--only", "a Stderr frame says so"];

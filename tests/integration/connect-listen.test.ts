@@ -6,21 +6,21 @@ import {
   eventually,
   Running,
   shell,
-  TemporaryFolder,
+  ScratchDirectory,
   vsockbox,
   processesWith,
 } from "../support/binary.ts";
 import { catches } from "../support/process-state.ts";
 
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 let address: string;
 let path: string;
 beforeEach(() => {
-  folder = new TemporaryFolder();
-  path = folder.file("x.sock");
+  scratch = new ScratchDirectory();
+  path = scratch.file("x.sock");
   address = `unix:${path}`;
 });
-afterEach(() => folder[Symbol.dispose]());
+afterEach(() => scratch[Symbol.dispose]());
 
 async function listening(...args: string[]): Promise<Running> {
   const listener = new Running(["listen", address, ...args]);
@@ -32,7 +32,7 @@ const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest(
 
 describe("connect and listen", () => {
   test("send 64 MiB unchanged, and the end of input ends both", async () => {
-    const input = folder.file("input");
+    const input = scratch.file("input");
     const data = randomBytes(64 * 1024 * 1024);
     writeFileSync(input, data);
     const { stdout, status } = await shell(
@@ -127,7 +127,7 @@ describe("connect and listen", () => {
 describe.if(process.getuid?.() === 0)("the socket of another user", () => {
   test("is refused with 77 and says so", async () => {
     await using _listener = await listening("-k", "-n");
-    chmodSync(folder.path, 0o755);
+    chmodSync(scratch.path, 0o755);
     const { stdout, stderr } = await shell(
       `setpriv --reuid 65534 --clear-groups -- vsockbox connect -n ${address}; echo $?`,
     );
@@ -299,7 +299,7 @@ describe("wait", () => {
   });
 
   test("is ready on the agent's ready port", async () => {
-    const [exec, ready] = [folder.file("a.sock"), folder.file("r.sock")];
+    const [exec, ready] = [scratch.file("a.sock"), scratch.file("r.sock")];
     await using agent = new Running([
       "agent",
       "--listen",

@@ -13,13 +13,13 @@ import {
 } from "node:fs";
 import type { Channel } from "../../src/agent/channel/channel.ts";
 import type { JsonObject } from "../../src/protocols/agent/json-fields.ts";
-import { eventually, Running, TemporaryFolder, TestAgent, vsockbox } from "../support/binary.ts";
+import { eventually, Running, ScratchDirectory, TestAgent, vsockbox } from "../support/binary.ts";
 import { unnamedBytes } from "../support/unfinished.ts";
 import { hostileAgent } from "../support/hostile-agent.ts";
 import { atRest, cpuTicks } from "../support/process-state.ts";
 
 let agent: TestAgent;
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 beforeAll(async () => {
   agent = await TestAgent.start();
 });
@@ -27,36 +27,36 @@ afterAll(async () => {
   await agent[Symbol.asyncDispose]();
 });
 beforeEach(() => {
-  folder?.[Symbol.dispose]();
-  folder = new TemporaryFolder();
+  scratch?.[Symbol.dispose]();
+  scratch = new ScratchDirectory();
 });
-afterAll(() => folder[Symbol.dispose]());
+afterAll(() => scratch[Symbol.dispose]());
 
-const remote = (name: string) => `${agent.address}:${folder.file(name)}`;
+const remote = (name: string) => `${agent.address}:${scratch.file(name)}`;
 const cp = (...args: string[]) => vsockbox(["cp", ...args]);
 
 describe("what is no regular file", () => {
   beforeEach(() => {
-    writeFileSync(folder.file("fifo.txt"), "text");
-    Bun.spawnSync(["mkfifo", folder.file("fifo"), folder.file("d-fifo")]);
+    writeFileSync(scratch.file("fifo.txt"), "text");
+    Bun.spawnSync(["mkfifo", scratch.file("fifo"), scratch.file("d-fifo")]);
   });
-  const isFifo = (name: string) => lstatSync(folder.file(name)).isFIFO();
+  const isFifo = (name: string) => lstatSync(scratch.file(name)).isFIFO();
 
   test("is not replaced by an upload", async () => {
-    const { status, stderr } = await cp(folder.file("fifo.txt"), remote("fifo"));
+    const { status, stderr } = await cp(scratch.file("fifo.txt"), remote("fifo"));
     expect({ status, fifo: isFifo("fifo") }).toEqual({ status: 73, fifo: true });
     expect(stderr).toContain("it is a fifo, which a copy would replace by a file");
   });
 
   test("is not replaced by a download", async () => {
-    const { status } = await cp(remote("fifo.txt"), folder.file("fifo"));
+    const { status } = await cp(remote("fifo.txt"), scratch.file("fifo"));
     expect({ status, fifo: isFifo("fifo") }).toEqual({ status: 73, fifo: true });
   });
 
   test("is not replaced where it stands in the destination directory", async () => {
-    mkdirSync(folder.file("in"));
-    writeFileSync(folder.file("in/d-fifo"), "text");
-    const { status, stderr } = await cp(folder.file("in/d-fifo"), remote("."));
+    mkdirSync(scratch.file("in"));
+    writeFileSync(scratch.file("in/d-fifo"), "text");
+    const { status, stderr } = await cp(scratch.file("in/d-fifo"), remote("."));
     expect({ status, fifo: isFifo("d-fifo") }).toEqual({ status: 74, fifo: true });
     expect(stderr).toContain("it is a fifo");
   });
@@ -66,38 +66,38 @@ describe("copies", () => {
   test("of a file of /sys, which says that it has a page", async () => {
     const path = "/sys/kernel/mm/transparent_hugepage/enabled";
     if (!existsSync(path)) return;
-    const { status } = await cp(`${agent.address}:${path}`, folder.file("copy"));
-    expect([status, readFileSync(folder.file("copy"), "utf8")]).toEqual([
+    const { status } = await cp(`${agent.address}:${path}`, scratch.file("copy"));
+    expect([status, readFileSync(scratch.file("copy"), "utf8")]).toEqual([
       0,
       readFileSync(path, "utf8"),
     ]);
   });
 
   test("keep a time before 1970", async () => {
-    writeFileSync(folder.file("old"), "");
-    Bun.spawnSync(["touch", "-d", "1960-02-03T04:05:06.5Z", folder.file("old")]);
-    expect((await cp("-p", folder.file("old"), remote("copy"))).status).toBe(0);
-    expect(statSync(folder.file("copy")).mtime.toISOString()).toBe("1960-02-03T04:05:06.500Z");
+    writeFileSync(scratch.file("old"), "");
+    Bun.spawnSync(["touch", "-d", "1960-02-03T04:05:06.5Z", scratch.file("old")]);
+    expect((await cp("-p", scratch.file("old"), remote("copy"))).status).toBe(0);
+    expect(statSync(scratch.file("copy")).mtime.toISOString()).toBe("1960-02-03T04:05:06.500Z");
   });
 
   test("of a file that becomes shorter leave that file out, not the rest", async () => {
     const stopped = await TestAgent.start();
-    mkdirSync(folder.file("tree"));
-    for (const name of ["a", "z"]) writeFileSync(folder.file(`tree/${name}`), name);
-    writeFileSync(folder.file("tree/big"), Buffer.alloc(64 * 1024 * 1024));
+    mkdirSync(scratch.file("tree"));
+    for (const name of ["a", "z"]) writeFileSync(scratch.file(`tree/${name}`), name);
+    writeFileSync(scratch.file("tree/big"), Buffer.alloc(64 * 1024 * 1024));
     try {
-      const to = `${stopped.address}:${folder.file("copy")}`;
-      await using copying = new Running(["cp", "-r", folder.file("tree"), to]);
+      const to = `${stopped.address}:${scratch.file("copy")}`;
+      await using copying = new Running(["cp", "-r", scratch.file("tree"), to]);
       const { pid } = stopped.running;
-      const received = () => unnamedBytes(pid, folder.file("copy"));
+      const received = () => unnamedBytes(pid, scratch.file("copy"));
       await eventually("it is being copied", () => received() > 0);
       stopped.running.process.kill("SIGSTOP");
-      truncateSync(folder.file("tree/big"), 10);
+      truncateSync(scratch.file("tree/big"), 10);
       stopped.running.process.kill("SIGCONT");
       expect(await copying.process.exited).toBe(74);
       await copying.stderrDone;
-      expect(copying.stderr).toContain(`${folder.file("tree/big")}: the file became`);
-      expect(readdirSync(folder.file("copy")).toSorted()).toEqual(["a", "z"]);
+      expect(copying.stderr).toContain(`${scratch.file("tree/big")}: the file became`);
+      expect(readdirSync(scratch.file("copy")).toSorted()).toEqual(["a", "z"]);
     } finally {
       stopped.running.process.kill("SIGCONT");
       await stopped[Symbol.asyncDispose]();
@@ -105,9 +105,9 @@ describe("copies", () => {
   });
 
   test("with --checksum of a hole leave other requests their turn", async () => {
-    writeFileSync(folder.file("sparse"), "");
-    truncateSync(folder.file("sparse"), 1024 ** 4);
-    await using copying = new Running(["cp", "--checksum", remote("sparse"), folder.file("copy")]);
+    writeFileSync(scratch.file("sparse"), "");
+    truncateSync(scratch.file("sparse"), 1024 ** 4);
+    await using copying = new Running(["cp", "--checksum", remote("sparse"), scratch.file("copy")]);
     const used = cpuTicks(agent.running.pid);
     await eventually("it hashes", () => cpuTicks(agent.running.pid) > used + 20);
     expect((await vsockbox(["ping", "--count", "1", agent.address])).status).toBe(0);
@@ -121,45 +121,45 @@ describe("copies", () => {
     ["that ends in a hole", "data", 40_000_000],
     ["that is one hole", "", 70_000_000],
   ])("with --checksum of a file %s are the same, both ways", async (_, data, bytes) => {
-    writeFileSync(folder.file("sparse"), data);
-    truncateSync(folder.file("sparse"), bytes);
+    writeFileSync(scratch.file("sparse"), data);
+    truncateSync(scratch.file("sparse"), bytes);
     for (const [from, to] of [
-      [remote("sparse"), folder.file("down")],
-      [folder.file("sparse"), remote("up")],
+      [remote("sparse"), scratch.file("down")],
+      [scratch.file("sparse"), remote("up")],
     ] as const) {
       expect(await cp("-q", "--checksum", from, to)).toEqual({ status: 0, stdout: "", stderr: "" });
     }
-    const wanted = readFileSync(folder.file("sparse"));
-    expect(readFileSync(folder.file("down")).equals(wanted)).toBe(true);
-    expect(readFileSync(folder.file("up")).equals(wanted)).toBe(true);
+    const wanted = readFileSync(scratch.file("sparse"));
+    expect(readFileSync(scratch.file("down")).equals(wanted)).toBe(true);
+    expect(readFileSync(scratch.file("up")).equals(wanted)).toBe(true);
   });
 
   test("that are broken off leave directories that may be entered as in the source", async () => {
-    mkdirSync(folder.file("tree"), { mode: 0o755 });
-    writeFileSync(folder.file("tree/big"), "");
-    truncateSync(folder.file("tree/big"), 1024 ** 4);
+    mkdirSync(scratch.file("tree"), { mode: 0o755 });
+    writeFileSync(scratch.file("tree/big"), "");
+    truncateSync(scratch.file("tree/big"), 1024 ** 4);
     await using copying = new Running([
       "cp",
       "-r",
       "--checksum",
-      folder.file("tree"),
+      scratch.file("tree"),
       remote("copy"),
     ]);
-    await eventually("it has begun", () => existsSync(folder.file("copy")));
+    await eventually("it has begun", () => existsSync(scratch.file("copy")));
     copying.process.kill("SIGKILL");
-    expect(statSync(folder.file("copy")).mode & 0o777).toBe(0o755 & ~process.umask());
+    expect(statSync(scratch.file("copy")).mode & 0o777).toBe(0o755 & ~process.umask());
   });
 
   test("end at Ctrl-C where the agent takes nothing any more", async () => {
     const stopped = await TestAgent.start();
-    writeFileSync(folder.file("big"), Buffer.alloc(64 * 1024 * 1024));
+    writeFileSync(scratch.file("big"), Buffer.alloc(64 * 1024 * 1024));
     try {
       await using copying = new Running([
         "cp",
-        folder.file("big"),
-        `${stopped.address}:${folder.file("copy")}`,
+        scratch.file("big"),
+        `${stopped.address}:${scratch.file("copy")}`,
       ]);
-      const received = () => unnamedBytes(stopped.running.pid, folder.path);
+      const received = () => unnamedBytes(stopped.running.pid, scratch.path);
       await eventually("it has begun", () => received() > 0);
       stopped.running.process.kill("SIGSTOP");
       await atRest(copying.pid);
@@ -174,23 +174,23 @@ describe("copies", () => {
 
 describe("rm and mkdir", () => {
   test("rm goes on behind a path that is not there", async () => {
-    writeFileSync(folder.file("there"), "");
+    writeFileSync(scratch.file("there"), "");
     const { status, stderr } = await vsockbox(["rm", remote("missing"), remote("there")]);
-    expect([status, existsSync(folder.file("there"))]).toEqual([74, false]);
+    expect([status, existsSync(scratch.file("there"))]).toEqual([74, false]);
     expect(stderr).toContain("missing: no such file or directory");
   });
 
   test("rm -r of a link with a slash behind it leaves alone what it leads to", async () => {
-    mkdirSync(folder.file("real"));
-    writeFileSync(folder.file("real/keep"), "");
-    symlinkSync("real", folder.file("link"));
+    mkdirSync(scratch.file("real"));
+    writeFileSync(scratch.file("real/keep"), "");
+    symlinkSync("real", scratch.file("link"));
     expect((await vsockbox(["rm", "-r", remote("link/")])).status).toBe(74);
-    expect(existsSync(folder.file("real/keep"))).toBe(true);
+    expect(existsSync(scratch.file("real/keep"))).toBe(true);
   });
 
   test("mkdir --parents accepts a link to a directory", async () => {
-    mkdirSync(folder.file("real"));
-    symlinkSync("real", folder.file("link"));
+    mkdirSync(scratch.file("real"));
+    symlinkSync("real", scratch.file("link"));
     expect(await vsockbox(["mkdir", "--parents", remote("link")])).toEqual({
       status: 0,
       stdout: "",
@@ -205,13 +205,13 @@ describe("an agent that does not send what was asked for", () => {
     flags: string[],
     send: (channel: Channel, name: string) => Promise<void>,
   ) => {
-    const path = folder.file("hostile.sock");
+    const path = scratch.file("hostile.sock");
     using _agent = hostileAgent(path, async (channel: Channel, request: JsonObject) => {
       await send(channel, String(request["name"]));
       channel.end();
       channel.finish();
     });
-    return await cp(...flags, `unix:${path}:/srv/file`, folder.file("file"));
+    return await cp(...flags, `unix:${path}:/srv/file`, scratch.file("file"));
   };
 
   test("a link in place of a file is refused", async () => {
@@ -219,7 +219,7 @@ describe("an agent that does not send what was asked for", () => {
       channel.sendRecord({ kind: "link", name, target: "/etc/passwd", ...status }),
     );
     expect(result.status).toBe(65);
-    expect(lstatSync(folder.file("file"), { throwIfNoEntry: false })).toBeUndefined();
+    expect(lstatSync(scratch.file("file"), { throwIfNoEntry: false })).toBeUndefined();
   });
 
   test("a directory is refused without --recursive", async () => {
@@ -227,7 +227,7 @@ describe("an agent that does not send what was asked for", () => {
       await channel.sendRecord({ kind: "directory", name, ...status });
       await channel.sendRecord({ kind: "leave" });
     });
-    expect([result.status, existsSync(folder.file("file"))]).toEqual([65, false]);
+    expect([result.status, existsSync(scratch.file("file"))]).toEqual([65, false]);
   });
 
   test("nothing at all is an error", async () => {
@@ -244,12 +244,12 @@ describe("an agent that does not send what was asked for", () => {
       await channel.send(1, Buffer.from("abc"));
       await channel.sendRecord({ kind: "end" });
     });
-    expect([result.status, existsSync(folder.file("file"))]).toEqual([74, false]);
+    expect([result.status, existsSync(scratch.file("file"))]).toEqual([74, false]);
     expect(result.stderr).toContain("more than its 2 bytes came");
   });
 
   test("cat says that the end is missing", async () => {
-    const path = folder.file("hostile.sock");
+    const path = scratch.file("hostile.sock");
     using _agent = hostileAgent(path, async (channel) => {
       await channel.sendRecord({ kind: "file", name: "file", size: 10, ...status });
       await channel.send(1, Buffer.from("abc"));

@@ -20,31 +20,31 @@ import {
   eventually,
   Running,
   shell,
-  TemporaryFolder,
+  ScratchDirectory,
   TestAgent,
   vsockbox,
 } from "../support/binary.ts";
 
 let agent: TestAgent;
-let folder: TemporaryFolder;
-/** A fresh pair of folders, "the guest's" and ours. */
+let scratch: ScratchDirectory;
+/** A fresh pair of directories, "the guest's" and ours. */
 let there: string;
 let here: string;
 let count = 0;
 
 beforeAll(async () => {
   agent = await TestAgent.start();
-  folder = new TemporaryFolder();
+  scratch = new ScratchDirectory();
 });
 beforeEach(() => {
-  there = folder.file(`there-${++count}`);
-  here = folder.file(`here-${count}`);
+  there = scratch.file(`there-${++count}`);
+  here = scratch.file(`here-${count}`);
   mkdirSync(there);
   mkdirSync(here);
 });
 afterAll(async () => {
   await agent[Symbol.asyncDispose]();
-  folder[Symbol.dispose]();
+  scratch[Symbol.dispose]();
 });
 
 const remote = (...names: string[]) => `${agent.address}:${join(there, ...names)}`;
@@ -264,7 +264,7 @@ describe("cp of trees", () => {
 
 describe("cp --resume", () => {
   test("goes on where a killed agent left off, both ways, with 2 GiB", async () => {
-    using own = new TemporaryFolder();
+    using own = new ScratchDirectory();
     const source = own.file("source");
     const made = await shell(
       `head -c 64M /dev/urandom > "${own.file("block")}"; for i in $(seq 32); do cat "${own.file("block")}"; echo $i; done > "${source}"; rm "${own.file("block")}"`,

@@ -1,6 +1,6 @@
 /** The examples of the documents that run over Unix sockets, with the output that is shown there. */
 import { describe, expect, test } from "bun:test";
-import { shell, TemporaryFolder } from "../support/binary.ts";
+import { shell, ScratchDirectory } from "../support/binary.ts";
 import { documentPages, examplesOf } from "../support/readme.ts";
 import { comparable } from "../support/example-text.ts";
 import { runExamples } from "../support/run-examples.ts";
@@ -35,7 +35,7 @@ test("ssh reads the ssh configuration of the documents", async () => {
     examplesOf(path).filter(({ info }) => info === "ssh-config"),
   );
   expect(configurations.length).toBeGreaterThan(0);
-  using directory = new TemporaryFolder();
+  using directory = new ScratchDirectory();
   for (const { text } of configurations) {
     await Bun.write(directory.file("config"), text);
     const { stdout, status } = await shell(`ssh -G -F ${directory.file("config")} user@vsock%3`);

@@ -6,7 +6,7 @@ import {
   processesWith,
   Running,
   shell,
-  TemporaryFolder,
+  ScratchDirectory,
   TestAgent,
   vsockbox,
 } from "../support/binary.ts";
@@ -31,14 +31,14 @@ const ODD_VARIABLES = [
 ];
 
 let agent: TestAgent;
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 beforeAll(async () => {
-  folder = new TemporaryFolder();
+  scratch = new ScratchDirectory();
   agent = await TestAgent.start([], { env: { "agent.own-1": "kept", OPTARG: "o" } });
 });
 afterAll(async () => {
   await agent[Symbol.asyncDispose]();
-  folder[Symbol.dispose]();
+  scratch[Symbol.dispose]();
 });
 
 const exec = (...args: string[]) => vsockbox(["exec", agent.address, ...args]);
@@ -107,7 +107,7 @@ describe("the arguments", () => {
 
   test("a program and a directory need not be UTF-8", async () => {
     const { stdout, status } = await shell(
-      `d=$(printf '${folder.path}/d\\377'); mkdir "$d"; printf '#!/bin/sh\\necho "$1"; pwd | od -An -c | tail -1' > "$d/p"; chmod 755 "$d/p"
+      `d=$(printf '${scratch.path}/d\\377'); mkdir "$d"; printf '#!/bin/sh\\necho "$1"; pwd | od -An -c | tail -1' > "$d/p"; chmod 755 "$d/p"
        vsockbox exec ${agent.address} --cwd "$d" -- "$d/p" ok`,
     );
     expect(status).toBe(0);
@@ -129,7 +129,7 @@ describe("the arguments", () => {
 
 describe("a failed start", () => {
   const program = (name: string, content: string, mode: number) => {
-    const file = folder.file(name);
+    const file = scratch.file(name);
     writeFileSync(file, content);
     chmodSync(file, mode);
     return file;
@@ -138,7 +138,7 @@ describe("a failed start", () => {
     [["--", "no-such-program"], 127, "not_found", "program", "ENOENT"],
     [["--", "/no/such/program"], 127, "not_found", "program", "ENOENT"],
     [["--", program("plain", "x", 0o644)], 126, "permission_denied", "program", "EACCES"],
-    [["--", folder.path], 126, "permission_denied", "program", "EACCES"],
+    [["--", scratch.path], 126, "permission_denied", "program", "EACCES"],
     [["--", program("noexec", "\x7fno", 0o755)], 126, "not_executable", "program", "ENOEXEC"],
     [["--cwd", "/nope", "--", "true"], 125, "bad_cwd", "directory", "ENOENT"],
     [["--cwd", "/etc/passwd", "--", "true"], 125, "bad_cwd", "directory", "ENOTDIR"],
@@ -315,8 +315,8 @@ describe("exec --detach", () => {
   test.each(["\u001b[2J", "a b", "", "x".repeat(65), "../x", "1\n2"])(
     "prints no id like %j",
     async (id) => {
-      using _ = hostileAgent(folder.file("hostile.sock"), (channel) => channel.finish({ id }));
-      const address = `unix:${folder.file("hostile.sock")}`;
+      using _ = hostileAgent(scratch.file("hostile.sock"), (channel) => channel.finish({ id }));
+      const address = `unix:${scratch.file("hostile.sock")}`;
       for (const json of [[], ["--json"]]) {
         const result = await vsockbox(["exec", "-d", ...json, address, "--", "true"]);
         expect(result.status).toBe(65);

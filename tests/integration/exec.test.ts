@@ -6,7 +6,7 @@ import {
   processesWith,
   Running,
   shell,
-  TemporaryFolder,
+  ScratchDirectory,
   TestAgent,
   vsockbox,
 } from "../support/binary.ts";
@@ -14,14 +14,14 @@ import { OwnTerminal } from "../support/own-terminal.ts";
 import { atRest } from "../support/process-state.ts";
 
 let agent: TestAgent;
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 beforeAll(async () => {
   agent = await TestAgent.start();
-  folder = new TemporaryFolder();
+  scratch = new ScratchDirectory();
 });
 afterAll(async () => {
   await agent[Symbol.asyncDispose]();
-  folder[Symbol.dispose]();
+  scratch[Symbol.dispose]();
 });
 
 const exec = (...args: string[]) => vsockbox(["exec", agent.address, ...args]);
@@ -66,7 +66,7 @@ describe("exec", () => {
 
   test("sends 64 MiB there and back unchanged", async () => {
     const data = randomBytes(64 * 1024 * 1024);
-    const input = folder.file("input");
+    const input = scratch.file("input");
     writeFileSync(input, data);
     const { stdout } = await shell(`vsockbox exec ${agent.address} -- cat < ${input} | sha256sum`);
     expect(stdout).toContain(createHash("sha256").update(data).digest("hex"));
@@ -80,7 +80,7 @@ describe("exec", () => {
   });
 
   test("a regular file as input is read from where its descriptor stands", async () => {
-    const file = folder.file("lines");
+    const file = scratch.file("lines");
     writeFileSync(file, "one\ntwo\nthree\n");
     const { stdout } = await shell(`{ read x; vsockbox exec ${agent.address} -- cat; } < ${file}`);
     expect(stdout).toBe("two\nthree\n");
@@ -147,7 +147,7 @@ describe("exec", () => {
   });
 
   test("--env, --env-file and --cwd", async () => {
-    const file = folder.file("env");
+    const file = scratch.file("env");
     writeFileSync(file, "A=file\nB=file\n");
     const result = await vsockbox(
       [

@@ -2,16 +2,16 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
 import { connect, createServer, type Server } from "node:net";
-import { eventually, Running, TemporaryFolder, TestAgent, vsockbox } from "../support/binary.ts";
+import { eventually, Running, ScratchDirectory, TestAgent, vsockbox } from "../support/binary.ts";
 
 let agent: TestAgent;
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 let web: Bun.Server<undefined>;
 let counter: Server;
 let counterPort: number;
 beforeAll(async () => {
   agent = await TestAgent.start();
-  folder = new TemporaryFolder();
+  scratch = new ScratchDirectory();
   web = Bun.serve({
     port: 0,
     hostname: "127.0.0.1",
@@ -32,7 +32,7 @@ afterAll(async () => {
   await web.stop(true);
   counter.close();
   await agent[Symbol.asyncDispose]();
-  folder[Symbol.dispose]();
+  scratch[Symbol.dispose]();
 });
 
 interface Ready {
@@ -97,7 +97,7 @@ describe("forward -L", () => {
   });
 
   test("several at once, TCP and Unix, with half-close carried over", async () => {
-    const path = folder.file("f.sock");
+    const path = scratch.file("f.sock");
     const [running, ready] = await forwarding(
       `0:localhost:${counterPort}`,
       `${path}:127.0.0.1:${counterPort}`,
@@ -141,11 +141,11 @@ describe("forward -L", () => {
       "forward",
       other.address,
       "-L",
-      `${folder.file("g.sock")}:127.0.0.1:${counterPort}`,
+      `${scratch.file("g.sock")}:127.0.0.1:${counterPort}`,
     ]);
     await using _running = running;
     await running.says("forwarding");
-    const ask = () => halfClosed({ path: folder.file("g.sock") }, new Uint8Array(5));
+    const ask = () => halfClosed({ path: scratch.file("g.sock") }, new Uint8Array(5));
     expect(await ask()).toBe("got 5");
     other.running.process.kill("SIGKILL");
     await other.running.process.exited;
@@ -203,15 +203,15 @@ describe("forward -R", () => {
   });
 
   test("half-close is carried over, and the listener goes with the command", async () => {
-    const path = folder.file("r.sock");
+    const path = scratch.file("r.sock");
     const { running, next } = await started(
       agent.address,
       ...["-R", `${path}:localhost:${counterPort}`],
-      ...["-L", `${folder.file("l.sock")}:${path}`],
+      ...["-L", `${scratch.file("l.sock")}:${path}`],
     );
     expect((await next()).direction).toBe("local");
     expect((await next()).listening).toBe(`unix:${path}`);
-    expect(await countThrough(folder.file("l.sock"), 3_000_000)).toBe("got 3000000");
+    expect(await countThrough(scratch.file("l.sock"), 3_000_000)).toBe("got 3000000");
     running.process.kill("SIGINT");
     expect(await running.process.exited).toBe(0);
     await eventually("the guest's socket is gone", () => !existsSync(path));
@@ -235,7 +235,7 @@ describe("forward -R", () => {
   });
 
   test("--reconnect opens the listener again when the agent is back", async () => {
-    const socket = folder.file("mortal.sock");
+    const socket = scratch.file("mortal.sock");
     const mortal = () => new Running(["agent", "--listen", `unix:${socket}`]);
     const first = mortal();
     await first.says("listening on");
@@ -253,7 +253,7 @@ describe("forward -R", () => {
   });
 
   test("without it the end of the agent is the end", async () => {
-    const socket = folder.file("once.sock");
+    const socket = scratch.file("once.sock");
     const only = new Running(["agent", "--listen", `unix:${socket}`]);
     await only.says("listening on");
     const { running, next } = await started(`unix:${socket}`, "-R", `0:localhost:${web.port}`);

@@ -2,16 +2,16 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { eventually, processesWith, shell, TemporaryFolder, vsockbox } from "../support/binary.ts";
+import { eventually, processesWith, shell, ScratchDirectory, vsockbox } from "../support/binary.ts";
 
 const FIXTURE = join(import.meta.dir, "../fixtures/go-agent.ts");
 
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 let address: string;
 let agent: Bun.Subprocess;
 beforeAll(async () => {
-  folder = new TemporaryFolder();
-  const path = folder.file("go.sock");
+  scratch = new ScratchDirectory();
+  const path = scratch.file("go.sock");
   address = `unix:${path}`;
   agent = Bun.spawn([process.execPath, FIXTURE, path], { stdio: ["ignore", "ignore", "ignore"] });
   await eventually("it listens", () => existsSync(path));
@@ -19,7 +19,7 @@ beforeAll(async () => {
 afterAll(async () => {
   agent.kill();
   await agent.exited;
-  folder[Symbol.dispose]();
+  scratch[Symbol.dispose]();
 });
 
 describe("exec drives the Go agent's wire", () => {
@@ -87,7 +87,7 @@ describe("exec drives the Go agent's wire", () => {
 
   test("8 MiB there and back", async () => {
     const { stdout } = await shell(
-      `head -c 8388608 /dev/urandom > ${folder.file("d")}; vsockbox exec ${address} -- cat < ${folder.file("d")} | cmp - ${folder.file("d")} && echo equal`,
+      `head -c 8388608 /dev/urandom > ${scratch.file("d")}; vsockbox exec ${address} -- cat < ${scratch.file("d")} | cmp - ${scratch.file("d")} && echo equal`,
     );
     expect(stdout).toBe("equal\n");
   });

@@ -1,7 +1,7 @@
 /** The guest-exec suite against ours, against a guest in C, and against some that do not conform. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { BINARY, TemporaryFolder } from "../support/binary.ts";
+import { BINARY, ScratchDirectory } from "../support/binary.ts";
 import { buildCGuest } from "../support/guest-exec.ts";
 import { describeWith } from "../support/tools.ts";
 
@@ -16,11 +16,11 @@ interface Line {
   detail?: string;
 }
 
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 beforeAll(() => {
-  folder = new TemporaryFolder();
+  scratch = new ScratchDirectory();
 });
-afterAll(() => folder[Symbol.dispose]());
+afterAll(() => scratch[Symbol.dispose]());
 
 async function suite(...options: string[]) {
   const child = Bun.spawn(
@@ -30,7 +30,7 @@ async function suite(...options: string[]) {
       SUITE,
       "--json",
       "--address",
-      `unix:${folder.file("x.sock")}`,
+      `unix:${scratch.file("x.sock")}`,
       ...options,
     ],
     { stdin: "ignore", stdout: "pipe", stderr: "inherit" },
@@ -62,7 +62,7 @@ describe("ours conform", () => {
 
 describeWith(["gcc"], "a guest in C", () => {
   test("does what is required, and fails what it cannot do", async () => {
-    const program = await buildCGuest(folder.file("guest"));
+    const program = await buildCGuest(scratch.file("guest"));
     const run = ["--role", "guest", "--run", `exec ${program} "$ADDRESS" $MODE`];
     const { status, failed } = await suite(...run, "--required-only", "--deadline", "3");
     expect(failed.filter(({ level }) => level === "required")).toEqual([]);

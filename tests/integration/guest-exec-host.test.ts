@@ -2,20 +2,20 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
-import { eventually, Running, shell, TemporaryFolder, vsockbox } from "../support/binary.ts";
+import { eventually, Running, shell, ScratchDirectory, vsockbox } from "../support/binary.ts";
 import { buildCGuest, commandFrame, received } from "../support/guest-exec.ts";
 import { describeWith } from "../support/tools.ts";
 import { listensAt } from "../support/process-state.ts";
 
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 let path: string;
 let address: string;
 beforeEach(() => {
-  folder = new TemporaryFolder();
-  path = folder.file("vm4.sock_1024");
+  scratch = new ScratchDirectory();
+  path = scratch.file("vm4.sock_1024");
   address = `unix:${path}`;
 });
-afterEach(() => folder[Symbol.dispose]());
+afterEach(() => scratch[Symbol.dispose]());
 
 async function hosting(...args: string[]): Promise<Running> {
   const host = new Running(["guest-exec-host", address, ...args]);
@@ -78,15 +78,15 @@ describe("what goes over the wire", () => {
   });
 
   test("bytes that are not UTF-8 stay as they are", async () => {
-    const file = folder.file("script");
+    const file = scratch.file("script");
     writeFileSync(file, Buffer.from("echo '\xff'\n", "latin1"));
     await using _host = await hosting("--once", "--script", file);
     expect((await rawGuest().bytes).toString("latin1")).toBe("echo '\xff'\0");
     const result = shell(
-      `vsockbox guest-exec-host unix:${folder.file("b")} -q --once $'echo \\xff'`,
+      `vsockbox guest-exec-host unix:${scratch.file("b")} -q --once $'echo \\xff'`,
     );
-    await eventually("it listens", () => listensAt(folder.file("b")));
-    const other = connect({ path: folder.file("b"), allowHalfOpen: true });
+    await eventually("it listens", () => listensAt(scratch.file("b")));
+    const other = connect({ path: scratch.file("b"), allowHalfOpen: true });
     expect((await received(other)).toString("latin1")).toBe("echo \xff\0");
     expect((await result).status).toBe(0);
   });
@@ -94,7 +94,7 @@ describe("what goes over the wire", () => {
 
 describe("where commands come from", () => {
   test("a file: lines for a persistent guest", async () => {
-    const file = folder.file("commands");
+    const file = scratch.file("commands");
     writeFileSync(file, "echo one\n\necho two");
     await using host = await hosting("--once", "--persistent", "--file", file);
     expect(await guest("persistent")).toMatchObject({ status: 0, stdout: "one\ntwo\n" });
@@ -102,7 +102,7 @@ describe("where commands come from", () => {
   });
 
   test("a script: the whole file for a disposable guest", async () => {
-    const file = folder.file("script");
+    const file = scratch.file("script");
     writeFileSync(file, "for i in 1 2; do\n  echo $i\ndone\nexit 5\n");
     await using _host = await hosting("--once", "--script", file);
     expect(await guest()).toMatchObject({ status: 5, stdout: "1\n2\n" });
@@ -393,7 +393,7 @@ describe("--timeout", () => {
 test("hybrid:PATH listens where a VMM looks for host port 1024", async () => {
   await using host = new Running([
     "guest-exec-host",
-    `hybrid:${folder.file("vm4.sock")}`,
+    `hybrid:${scratch.file("vm4.sock")}`,
     "--once",
     "echo hi",
   ]);
@@ -408,7 +408,7 @@ test("an address that is taken: 73", async () => {
 
 describeWith(["gcc"], "a guest that is written in C", () => {
   const cGuest = async (...args: string[]) => {
-    const program = await buildCGuest(folder.file("guest"));
+    const program = await buildCGuest(scratch.file("guest"));
     const child = Bun.spawn([program, address, ...args], { stdout: "pipe", stderr: "inherit" });
     return { stdout: await new Response(child.stdout).text(), status: await child.exited };
   };
@@ -441,7 +441,7 @@ describeWith(["gcc"], "a guest that is written in C", () => {
   });
 
   test("opens no AF_VSOCK outside a test guest", async () => {
-    const program = await buildCGuest(folder.file("guest"));
+    const program = await buildCGuest(scratch.file("guest"));
     const { VSOCKBOX_TEST_VM: _, ...env } = process.env;
     const child = Bun.spawn([program, "2:1024"], { env, stderr: "ignore" });
     expect(await child.exited).toBe(77);
@@ -449,7 +449,7 @@ describeWith(["gcc"], "a guest that is written in C", () => {
 
   test("takes lines as they are typed, with its output where it was", async () => {
     await using host = await hosting("--persistent");
-    const ran = folder.file("ran");
+    const ran = scratch.file("ran");
     const done = cGuest("persistent");
     await host.says("is connected");
     host.process.stdin.write(`echo first > ${ran}\n`);

@@ -2,22 +2,22 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { BINARY, eventually, Running, TemporaryFolder } from "../support/binary.ts";
+import { BINARY, eventually, Running, ScratchDirectory } from "../support/binary.ts";
 import { describeWith } from "../support/tools.ts";
 
 describeWith(["tmux"], "guest-exec-host on a terminal", () => {
-  let folder: TemporaryFolder;
+  let scratch: ScratchDirectory;
   let address: string;
 
   const tmux = (...args: string[]) => {
     const { stdout, stderr, exitCode } = Bun.spawnSync(
-      ["tmux", "-S", folder.file("tmux"), "-f", "/dev/null", ...args],
+      ["tmux", "-S", scratch.file("tmux"), "-f", "/dev/null", ...args],
       {
         env: {
           ...process.env,
           PATH: `${dirname(BINARY)}:${process.env["PATH"] ?? ""}`,
           VSOCKBOX_NO_VSOCK: "1",
-          XDG_STATE_HOME: folder.file("state"),
+          XDG_STATE_HOME: scratch.file("state"),
           A: address,
           PS1: "$ ",
           TERM: "xterm",
@@ -45,13 +45,13 @@ describeWith(["tmux"], "guest-exec-host on a terminal", () => {
   const guest = () => new Running(["guest-exec", address, "persistent", "--report", "-q"]);
 
   beforeEach(() => {
-    folder = new TemporaryFolder();
-    address = `unix:${folder.file("h.sock")}`;
+    scratch = new ScratchDirectory();
+    address = `unix:${scratch.file("h.sock")}`;
     tmux("new-session", "-d", "-x", "80", "-y", "24", "sh");
   });
   afterEach(() => {
     tmux("kill-server");
-    folder[Symbol.dispose]();
+    scratch[Symbol.dispose]();
   });
 
   test("shows who is connected, and results above the prompt", async () => {
@@ -128,7 +128,7 @@ describeWith(["tmux"], "guest-exec-host on a terminal", () => {
       type("C-d");
       await shows("status 0");
     }
-    const file = folder.file("state/vsockbox/guest-exec-history");
+    const file = scratch.file("state/vsockbox/guest-exec-history");
     expect(readFileSync(file, "utf8")).toBe("echo remembered\n");
   });
 
@@ -145,7 +145,7 @@ describeWith(["tmux"], "guest-exec-host on a terminal", () => {
     await shows("status 130");
     type("stty -a | cmp - /tmp/before.$$ && echo same; rm /tmp/before.$$", "Enter");
     await shows(/^same/m);
-    expect(existsSync(folder.file("h.sock"))).toBe(false);
+    expect(existsSync(scratch.file("h.sock"))).toBe(false);
   });
 
   test("a line that no guest takes is said, and not sent", async () => {

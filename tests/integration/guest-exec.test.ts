@@ -8,24 +8,24 @@ import {
   Running,
   type RunOptions,
   shell,
-  TemporaryFolder,
+  ScratchDirectory,
   vsockbox,
 } from "../support/binary.ts";
 import { commandFrame, RawHost, received } from "../support/guest-exec.ts";
 
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 let path: string;
 let address: string;
 let host: RawHost;
 beforeEach(async () => {
-  folder = new TemporaryFolder();
-  path = folder.file("host.sock");
+  scratch = new ScratchDirectory();
+  path = scratch.file("host.sock");
   address = `unix:${path}`;
   host = await RawHost.listen(path);
 });
 afterEach(async () => {
   await host[Symbol.asyncDispose]();
-  folder[Symbol.dispose]();
+  scratch[Symbol.dispose]();
 });
 
 /** Runs guest-exec against a host that sends these bytes and ends its output. */
@@ -127,11 +127,11 @@ describe("a disposable guest", () => {
   });
 
   test("a NUL inside: 65, and nothing is run", async () => {
-    expect(await guestOf([`touch ${folder.file("ran")}\0 x`])).toMatchObject({
+    expect(await guestOf([`touch ${scratch.file("ran")}\0 x`])).toMatchObject({
       status: 65,
       stderr: expect.stringContaining("a NUL byte inside the command"),
     });
-    expect(existsSync(folder.file("ran"))).toBe(false);
+    expect(existsSync(scratch.file("ran"))).toBe(false);
   });
 
   test("a command that begins like an option is no option of the shell", async () => {
@@ -147,11 +147,11 @@ describe("a disposable guest", () => {
     let closed = false;
     const answer = received(socket).then(() => (closed = true));
     socket.end(
-      `touch ${folder.file("up")}; until [ -e ${folder.file("go")} ]; do sleep 0.05; done`,
+      `touch ${scratch.file("up")}; until [ -e ${scratch.file("go")} ]; do sleep 0.05; done`,
     );
-    await eventually("it runs", () => existsSync(folder.file("up")));
+    await eventually("it runs", () => existsSync(scratch.file("up")));
     expect(closed).toBe(false);
-    writeFileSync(folder.file("go"), "");
+    writeFileSync(scratch.file("go"), "");
     await answer;
     expect((await result).status).toBe(0);
   });
@@ -205,7 +205,7 @@ describe("a persistent guest", () => {
   });
 
   test.each([2049, 65_535])("a length of %d: named, closed, 65, nothing run", async (length) => {
-    const ran = folder.file("ran");
+    const ran = scratch.file("ran");
     const touch = `touch ${ran} #`.padEnd(length, "x");
     const result = vsockbox(["guest-exec", address, "persistent"]);
     const socket = await host.guest();
@@ -226,12 +226,12 @@ describe("a persistent guest", () => {
     [2, "1999 bytes are missing"],
     [1000, "1001 bytes are missing"],
   ])("a host that closes %d bytes into a frame: 65 with what is missing", async (sent, message) => {
-    const frame = commandFrame(`touch ${folder.file("ran")} #`.padEnd(1999, "x"));
+    const frame = commandFrame(`touch ${scratch.file("ran")} #`.padEnd(1999, "x"));
     expect(await persistent(frame.subarray(0, sent))).toMatchObject({
       status: 65,
       stderr: expect.stringContaining(message),
     });
-    expect(existsSync(folder.file("ran"))).toBe(false);
+    expect(existsSync(scratch.file("ran"))).toBe(false);
   });
 
   test("a host that closes without a command is an ordinary end", async () => {
@@ -262,7 +262,7 @@ describe("the target", () => {
   });
 
   test("under the C program's name the words are the same", async () => {
-    const link = folder.file("vsock_guest_exec");
+    const link = scratch.file("vsock_guest_exec");
     symlinkSync(BINARY, link);
     const result = shell(`${link} ${address} persistent`);
     const socket = await host.guest();
@@ -274,7 +274,7 @@ describe("the target", () => {
   });
 
   test("a copy under that name runs bytes as well", async () => {
-    const copy = folder.file("vsock_guest_exec");
+    const copy = scratch.file("vsock_guest_exec");
     const result = shell(`cp ${BINARY} ${copy} && ${copy} ${address}`);
     (await host.guest()).end(Buffer.from("printf '\xff' | od -An -tx1", "latin1"));
     expect(await result).toMatchObject({ status: 0, stdout: " ff\n" });
@@ -284,7 +284,7 @@ describe("the target", () => {
 describe("a host that is not there", () => {
   test("is named with the errno: 69", async () => {
     await host[Symbol.asyncDispose]();
-    writeFileSync(folder.file("nothing"), "");
+    writeFileSync(scratch.file("nothing"), "");
     expect(await vsockbox(["guest-exec", address])).toMatchObject({
       status: 69,
       stderr: expect.stringMatching(new RegExp(`connect ${address}: .*ENOENT`)),
@@ -323,7 +323,7 @@ describe("a host that is not there", () => {
   });
 
   test("SIGTERM ends the wait", async () => {
-    for (const words of [[address], [`unix:${folder.file("nobody")}`, "--retry"]]) {
+    for (const words of [[address], [`unix:${scratch.file("nobody")}`, "--retry"]]) {
       await using guest = new Running(["guest-exec", ...words]);
       if (words.length === 1) await host.guest();
       else await guest.says("waiting for");
@@ -366,9 +366,9 @@ describe("a running command", () => {
   test("gets guest-exec's SIGTERM, and its status counts", async () => {
     await using guest = new Running(["guest-exec", address]);
     (await host.guest()).end(
-      `trap 'exit 9' TERM; touch ${folder.file("up")}; while :; do sleep 0.05; done`,
+      `trap 'exit 9' TERM; touch ${scratch.file("up")}; while :; do sleep 0.05; done`,
     );
-    await eventually("it runs", () => existsSync(folder.file("up")));
+    await eventually("it runs", () => existsSync(scratch.file("up")));
     guest.process.kill("SIGTERM");
     expect(await guest.process.exited).toBe(9);
   });
@@ -376,11 +376,11 @@ describe("a running command", () => {
   test("a second signal ends all of it", async () => {
     await using guest = new Running(["guest-exec", address]);
     (await host.guest()).end(
-      `(trap '' TERM; exec sleep 61.25) & trap 'touch ${folder.file("caught")}' TERM; touch ${folder.file("up")}; while :; do sleep 0.05; done`,
+      `(trap '' TERM; exec sleep 61.25) & trap 'touch ${scratch.file("caught")}' TERM; touch ${scratch.file("up")}; while :; do sleep 0.05; done`,
     );
-    await eventually("it runs", () => existsSync(folder.file("up")));
+    await eventually("it runs", () => existsSync(scratch.file("up")));
     guest.process.kill("SIGTERM");
-    await eventually("the first is passed on", () => existsSync(folder.file("caught")));
+    await eventually("the first is passed on", () => existsSync(scratch.file("caught")));
     guest.process.kill("SIGTERM");
     expect(await guest.process.exited).toBe(137);
     await eventually("nothing is left", () => processesWith("sleep 61.25").length === 0);
@@ -403,7 +403,7 @@ describe("a running command", () => {
   });
 
   test("what it leaves behind is left alone", async () => {
-    const late = folder.file("late");
+    const late = scratch.file("late");
     const { status } = await guestOf([`(sleep 0.5; echo late > ${late}) > /dev/null 2>&1 &`]);
     expect(status).toBe(0);
     await eventually("it goes on", () => existsSync(late) && readFileSync(late, "utf8") !== "");
@@ -463,7 +463,7 @@ describe("--report", () => {
   test("a host that does not wait for it changes nothing", async () => {
     const result = vsockbox(["guest-exec", address, "persistent", "--report"]);
     const socket = await host.guest();
-    const [up, go] = [folder.file("up"), folder.file("go")];
+    const [up, go] = [scratch.file("up"), scratch.file("go")];
     const first = `touch ${up}; until [ -e ${go} ]; do sleep 0.05; done; echo a`;
     socket.end(Buffer.concat([commandFrame(first), commandFrame("echo b")]));
     await eventually("it runs", () => existsSync(up));

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { parsePasswd, systemUsers } from "../../src/process/users.ts";
 import { encodeJsonFrame, FrameType } from "../../src/protocols/agent/frame.ts";
-import { TemporaryFolder, TestAgent, vsockbox } from "../support/binary.ts";
+import { ScratchDirectory, TestAgent, vsockbox } from "../support/binary.ts";
 import { hostileAgent, sendHostileFile } from "../support/hostile-agent.ts";
 
 /** This process's entry of passwd(5). */
@@ -11,16 +11,16 @@ const user = parsePasswd(systemUsers().passwd).find(({ uid }) => uid === process
 const { name: username, home: homedir } = user ?? { name: "root", home: "/root" };
 
 let agent: TestAgent;
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 beforeAll(async () => {
-  folder = new TemporaryFolder();
-  mkdirSync(folder.file("here"));
-  mkdirSync(folder.file("cwd"));
-  agent = await TestAgent.start([], { cwd: folder.file("cwd") });
+  scratch = new ScratchDirectory();
+  mkdirSync(scratch.file("here"));
+  mkdirSync(scratch.file("cwd"));
+  agent = await TestAgent.start([], { cwd: scratch.file("cwd") });
 });
 afterAll(async () => {
   await agent[Symbol.asyncDispose]();
-  folder[Symbol.dispose]();
+  scratch[Symbol.dispose]();
 });
 
 /** From the home directory up to the root, and down again. */
@@ -40,25 +40,25 @@ describe("a tilde", () => {
   );
 
   test("works in every command", async () => {
-    const file = folder.file("file");
+    const file = scratch.file("file");
     writeFileSync(file, "content");
     const at = (path: string) => `${agent.address}:~${fromHome(path)}`;
     expect((await vsockbox(["cat", at(file)])).stdout).toBe("content");
-    expect((await vsockbox(["ls", at(folder.file("here"))])).status).toBe(0);
-    expect((await vsockbox(["cp", at(file), at(folder.file("up"))])).status).toBe(0);
-    expect((await vsockbox(["cp", at(`${folder.file("")}/u?`), folder.file("here")])).status).toBe(
-      0,
-    );
-    expect(readdirSync(folder.file("here"))).toEqual(["up"]);
-    expect((await vsockbox(["mv", at(folder.file("up")), at(folder.file("moved"))])).status).toBe(
-      0,
-    );
-    expect(existsSync(folder.file("moved"))).toBe(true);
-    expect((await vsockbox(["mkdir", at(folder.file("made"))])).status).toBe(0);
+    expect((await vsockbox(["ls", at(scratch.file("here"))])).status).toBe(0);
+    expect((await vsockbox(["cp", at(file), at(scratch.file("up"))])).status).toBe(0);
     expect(
-      (await vsockbox(["rm", "-r", at(folder.file("made")), at(folder.file("moved"))])).status,
+      (await vsockbox(["cp", at(`${scratch.file("")}/u?`), scratch.file("here")])).status,
     ).toBe(0);
-    expect([existsSync(folder.file("made")), existsSync(folder.file("moved"))]).toEqual([
+    expect(readdirSync(scratch.file("here"))).toEqual(["up"]);
+    expect((await vsockbox(["mv", at(scratch.file("up")), at(scratch.file("moved"))])).status).toBe(
+      0,
+    );
+    expect(existsSync(scratch.file("moved"))).toBe(true);
+    expect((await vsockbox(["mkdir", at(scratch.file("made"))])).status).toBe(0);
+    expect(
+      (await vsockbox(["rm", "-r", at(scratch.file("made")), at(scratch.file("moved"))])).status,
+    ).toBe(0);
+    expect([existsSync(scratch.file("made")), existsSync(scratch.file("moved"))]).toEqual([
       false,
       false,
     ]);
@@ -70,7 +70,7 @@ describe("a tilde", () => {
       stderr: expect.stringContaining("there is no such user"),
     });
     for (const path of ["~", "~/", `~${username}`]) {
-      const result = await vsockbox(["cp", "-r", `${agent.address}:${path}`, folder.file("here")]);
+      const result = await vsockbox(["cp", "-r", `${agent.address}:${path}`, scratch.file("here")]);
       expect(result).toMatchObject({
         status: 64,
         stderr: expect.stringContaining("has no name that the copy could get"),
@@ -82,14 +82,14 @@ describe("a tilde", () => {
     expect((await vsockbox(["cp", "-", `${agent.address}:./~x`], { stdin: "tilde" })).status).toBe(
       0,
     );
-    expect(readFileSync(folder.file("cwd/~x"), "utf8")).toBe("tilde");
+    expect(readFileSync(scratch.file("cwd/~x"), "utf8")).toBe("tilde");
     expect((await vsockbox(["ls", `${agent.address}:`])).stdout).toBe("~x\n");
     expect((await vsockbox(["cat", `${agent.address}:./~x`])).stdout).toBe("tilde");
   });
 });
 
 describe("an agent that answers something else", () => {
-  const path = () => folder.file("hostile.sock");
+  const path = () => scratch.file("hostile.sock");
 
   test.each(["relative", "", 7, "/a\0b", null])("home %j is refused", async (home) => {
     using _agent = hostileAgent(path(), (channel) => channel.finish({ home }));
@@ -110,7 +110,7 @@ describe("an agent that answers something else", () => {
       channel.end();
       channel.finish();
     });
-    const result = await vsockbox(["cp", `unix:${path()}:~/*`, folder.file("here")]);
+    const result = await vsockbox(["cp", `unix:${path()}:~/*`, scratch.file("here")]);
     expect(result.status).toBe(65);
     expect(patterns).toEqual([String.raw`/\[x]/\*/*`]);
   });
@@ -122,7 +122,7 @@ describe("an agent that answers something else", () => {
     for (const words of [
       ["ls", "T:~"],
       ["cat", "T:~/x"],
-      ["cp", "T:~/x", folder.file("here")],
+      ["cp", "T:~/x", scratch.file("here")],
     ]) {
       const args = words.map((word) => word.replace(/^T/, `unix:${path()}`));
       expect(await vsockbox(args)).toMatchObject({

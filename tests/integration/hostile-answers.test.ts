@@ -8,19 +8,19 @@ import { VsockboxError } from "../../src/errors.ts";
 import { encodeFrame, encodeJsonFrame, FrameType } from "../../src/protocols/agent/frame.ts";
 import { FEATURES } from "../../src/protocols/agent/hello.ts";
 import type { JsonObject } from "../../src/protocols/agent/json-fields.ts";
-import { eventually, TemporaryFolder, TestAgent, vsockbox } from "../support/binary.ts";
+import { eventually, ScratchDirectory, TestAgent, vsockbox } from "../support/binary.ts";
 import { hostileAgent, sendHostileDirectory, sendHostileFile } from "../support/hostile-agent.ts";
 
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 beforeEach(() => {
-  folder = new TemporaryFolder();
-  mkdirSync(folder.file("here"));
+  scratch = new ScratchDirectory();
+  mkdirSync(scratch.file("here"));
 });
-afterEach(() => folder[Symbol.dispose]());
+afterEach(() => scratch[Symbol.dispose]());
 
-const here = () => folder.file("here");
+const here = () => scratch.file("here");
 const everythingHere = () => readdirSync(here(), { recursive: true }).map(String).sort();
-const socket = () => folder.file("hostile.sock");
+const socket = () => scratch.file("hostile.sock");
 const target = () => `unix:${socket()}`;
 
 /** Answers `stat` as a directory with a name of its own choice, everything else as the test wants. */
@@ -422,10 +422,10 @@ test.each([
 
 test("what is copied is what was asked for, byte for byte", async () => {
   await using agent = await TestAgent.start();
-  mkdirSync(folder.file("there/app"), { recursive: true });
-  writeFileSync(folder.file("there/app/a.log"), "a");
-  writeFileSync(folder.file("there/app/b.log"), "b");
-  const from = `${agent.address}:${folder.file("there")}`;
+  mkdirSync(scratch.file("there/app"), { recursive: true });
+  writeFileSync(scratch.file("there/app/a.log"), "a");
+  writeFileSync(scratch.file("there/app/b.log"), "b");
+  const from = `${agent.address}:${scratch.file("there")}`;
   for (const to of [here(), `${agent.address}:${here()}`]) {
     expect(await vsockbox(["cp", "-r", `${from}/app/`, to])).toMatchObject({ status: 0 });
     expect(everythingHere()).toEqual(["app", "app/a.log", "app/b.log"]);

@@ -125,10 +125,10 @@ test.each([1, 9, 100, 253])("%d descriptors where none belongs", async (count) =
 const openEpoll = () => libc().epoll_create1(0);
 
 const KINDS: Record<string, () => number> = {
-  "a folder": () => openSync(device.folder.path, "r"),
+  "a directory": () => openSync(device.scratch.path, "r"),
   "/dev/null": () => openSync("/dev/null", "r+"),
   "a file to be read": () => openSync(import.meta.path, "r"),
-  "a file": () => openSync(device.folder.file("file"), "w+"),
+  "a file": () => openSync(device.scratch.file("file"), "w+"),
   "an epoll": openEpoll,
   "a memfd that is too small": () => openMemory(4096),
   "a pipe": () => {

@@ -4,7 +4,7 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 import { existsSync, readdirSync } from "node:fs";
 import { VM_DEFAULTS } from "../../src/device/config/vm-config.ts";
 import { Feature } from "../../src/protocols/vhost-user/features.ts";
-import { eventually, Running, shell, TemporaryFolder, vsockbox } from "../support/binary.ts";
+import { eventually, Running, shell, ScratchDirectory, vsockbox } from "../support/binary.ts";
 import { type GuestConnection, LiveGuest } from "../support/live-guest.ts";
 import { RawVmm, TestGuest } from "../support/raw-vmm.ts";
 
@@ -13,14 +13,14 @@ const PORT = 7000;
 /** More than sockets and the device hold together. */
 const OUTPUT_BYTES = 4 * 2 ** 20;
 
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 let socket: string;
 let uds: string;
 beforeEach(() => {
-  folder = new TemporaryFolder();
-  [socket, uds] = [folder.file("vmm"), folder.file("host")];
+  scratch = new ScratchDirectory();
+  [socket, uds] = [scratch.file("vmm"), scratch.file("host")];
 });
-afterEach(() => folder[Symbol.dispose]());
+afterEach(() => scratch[Symbol.dispose]());
 
 async function start(...options: string[]): Promise<Running> {
   const device = new Running([

@@ -9,7 +9,7 @@ import {
   writeDescriptor,
 } from "../../src/ffi/socket.ts";
 import { openUnixListener, type UnixListener } from "../../src/net/listen.ts";
-import { eventually, Running, TemporaryFolder } from "../support/binary.ts";
+import { eventually, Running, ScratchDirectory } from "../support/binary.ts";
 import { LiveGuest } from "../support/live-guest.ts";
 import { acceptFrom } from "../support/local-device.ts";
 import { atRest } from "../support/process-state.ts";
@@ -22,14 +22,14 @@ const CLIENTS = 300;
 /** What a process may hold afterwards beyond what it held before, in bytes. */
 const RSS_MAX_BYTES = 48 * 1024 * 1024;
 
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 let socket: string;
 let uds: string;
 beforeEach(() => {
-  folder = new TemporaryFolder();
-  [socket, uds] = [folder.file("vmm"), folder.file("host")];
+  scratch = new ScratchDirectory();
+  [socket, uds] = [scratch.file("vmm"), scratch.file("host")];
 });
-afterEach(() => folder[Symbol.dispose]());
+afterEach(() => scratch[Symbol.dispose]());
 
 const descriptors = (pid: number) => readdirSync(`/proc/${pid}/fd`).length;
 const rssBytes = (pid: number) =>
@@ -114,7 +114,7 @@ describe("peers that are killed at any stage", () => {
   });
 
   test("leave the bridge idle, with no descriptor", async () => {
-    const prefix = folder.file("guest");
+    const prefix = scratch.file("guest");
     await using bridge = new Running(["bridge", "-q", "--uds-path", uds, "--to", `unix:${prefix}`]);
     await eventually("it listens", () => existsSync(uds));
     const listener: UnixListener = openUnixListener({ kind: "unix", path: `${prefix}_${PORT}` });

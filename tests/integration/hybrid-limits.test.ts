@@ -1,20 +1,20 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { connect, createServer, type Socket } from "node:net";
-import { eventually, Running, TemporaryFolder } from "../support/binary.ts";
+import { eventually, Running, ScratchDirectory } from "../support/binary.ts";
 import { type GuestConnection, LiveGuest } from "../support/live-guest.ts";
 
 const MIB = 2 ** 20;
 const PORT = 7000;
 
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 beforeEach(() => {
-  folder = new TemporaryFolder();
+  scratch = new ScratchDirectory();
 });
-afterEach(() => folder[Symbol.dispose]());
+afterEach(() => scratch[Symbol.dispose]());
 
 const paths = (cid: number) => ({
-  socket: folder.file(`${cid}.socket`),
-  uds: folder.file(`${cid}.vsock`),
+  socket: scratch.file(`${cid}.socket`),
+  uds: scratch.file(`${cid}.vsock`),
 });
 
 /** A device for VMs with these further keys, by their CIDs. */

@@ -9,7 +9,7 @@ import {
   Running,
   type RunResult,
   shell,
-  TemporaryFolder,
+  ScratchDirectory,
   vsockbox,
 } from "../support/binary.ts";
 import { examplesOf } from "../support/readme.ts";
@@ -20,22 +20,22 @@ import { TestVmm } from "../support/vmm.ts";
 const CID = 7;
 const GUEST_PORT = 5000;
 
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 let socket: string;
 let uds: string;
 let metrics: string;
 let device: Running | undefined;
 let vmm: TestVmm | undefined;
 beforeEach(() => {
-  folder = new TemporaryFolder();
-  socket = folder.file("v.socket");
-  uds = folder.file("v.vsock");
-  metrics = folder.file("metrics.sock");
+  scratch = new ScratchDirectory();
+  socket = scratch.file("v.socket");
+  uds = scratch.file("v.vsock");
+  metrics = scratch.file("metrics.sock");
 });
 afterEach(async () => {
   vmm?.[Symbol.dispose]();
   await device?.[Symbol.asyncDispose]();
-  folder[Symbol.dispose]();
+  scratch[Symbol.dispose]();
   vmm = device = undefined;
 });
 
@@ -170,7 +170,7 @@ describe("status", () => {
     const watch = `vsockbox hybrid-proxy status ${socket} --json --watch 50ms`;
     const { stdout } = await shell(`${watch} | head -n 3`);
     expect(stdout.trimEnd().split("\n")).toHaveLength(3);
-    const log = folder.file("watch");
+    const log = scratch.file("watch");
     const ended = await shell(
       `${watch} > ${log} & until [ -s ${log} ]; do sleep 0.05; done; kill $!; wait $!`,
     );
@@ -179,7 +179,7 @@ describe("status", () => {
 
   test("--watch ends at a signal though hybrid-proxy has stopped", async () => {
     const { device: running } = await start();
-    const log = folder.file("stopped");
+    const log = scratch.file("stopped");
     const { status: ended } = await shell(
       `vsockbox hybrid-proxy status ${socket} --json --watch 50ms > ${log} &
        until [ -s ${log} ]; do sleep 0.05; done
@@ -191,12 +191,12 @@ describe("status", () => {
 
   test("says it where nobody serves the path", async () => {
     const missing = { status: 69, stdout: "", stderr: expect.stringContaining("no hybrid-proxy") };
-    expect(await status(folder.file("none"))).toEqual(missing as never);
-    const gone = await status(folder.file("none.ctl"));
+    expect(await status(scratch.file("none"))).toEqual(missing as never);
+    const gone = await status(scratch.file("none.ctl"));
     expect([gone.status, gone.stdout]).toEqual([69, ""]);
     // Another program's socket.
-    const server = Bun.serve({ unix: folder.file("other.ctl"), fetch: () => new Response("hi") });
-    const other = await status(folder.file("other.ctl"));
+    const server = Bun.serve({ unix: scratch.file("other.ctl"), fetch: () => new Response("hi") });
+    const other = await status(scratch.file("other.ctl"));
     expect([other.status, other.stderr]).toEqual([
       65,
       expect.stringContaining("no control socket"),
@@ -340,7 +340,7 @@ describe("metrics", () => {
 
 describe("capture", () => {
   test("has every packet of a connection, from the beginning of the device", async () => {
-    const file = folder.file("v.pcap");
+    const file = scratch.file("v.pcap");
     const { device: running, vmm: guest } = await start("--capture", file, "--capture-bytes", "6");
     const { srcPort } = await talk(guest);
     // It is in the file while everything goes on.
@@ -363,7 +363,7 @@ describe("capture", () => {
 
   test("is switched on and off while the device runs", async () => {
     const { vmm: guest } = await start();
-    const file = folder.file("v.pcap");
+    const file = scratch.file("v.pcap");
     const first = await talk(guest);
     expect(await capture(uds, file)).toEqual({
       status: 0,
@@ -371,7 +371,7 @@ describe("capture", () => {
       stderr: "",
     });
     expect((await facts()).capture).toMatchObject({ file, packets: 0 });
-    const twice = await capture(uds, folder.file("other.pcap"));
+    const twice = await capture(uds, scratch.file("other.pcap"));
     expect([twice.status, twice.stderr]).toEqual([77, expect.stringContaining("is running")]);
     first.stream.write("more");
     await guest.receive();
@@ -396,7 +396,7 @@ describe("capture", () => {
   });
 
   test("does not begin over a file that exists, and then no device does", async () => {
-    const file = folder.file("v.pcap");
+    const file = scratch.file("v.pcap");
     writeFileSync(file, "precious");
     const words = ["--socket", socket, "--uds-path", uds, "--capture", file];
     const { status: exit, stderr } = await vsockbox(["hybrid-proxy", ...words]);
@@ -420,18 +420,18 @@ describe("capture", () => {
 
 describeUnshared(["--user", "--map-root-user", "--mount"], "a full disk", (unshare) => {
   test("ends the capture and not the device", async () => {
-    const disk = folder.file("disk");
+    const disk = scratch.file("disk");
     const inside = `mkdir ${disk} && mount -t tmpfs -o size=64k none ${disk} &&
       exec vsockbox hybrid-proxy --guest-cid ${CID} --socket ${socket} --uds-path ${uds} \
         --capture ${disk}/v.pcap --capture-bytes 4000`;
     const child = Bun.spawn([...unshare, "bash", "-c", inside], {
       stdin: "ignore",
       stdout: "ignore",
-      stderr: Bun.file(folder.file("log")),
+      stderr: Bun.file(scratch.file("log")),
       env: { ...process.env, PATH: `${import.meta.dir}/../../dist:${process.env["PATH"] ?? ""}` },
     });
     try {
-      const log = () => readFileSync(folder.file("log"), "utf8");
+      const log = () => readFileSync(scratch.file("log"), "utf8");
       await eventually("it listens", () => existsSync(uds) && log().includes("waiting for"));
       vmm = new TestVmm(socket, CID);
       const guest = vmm;
@@ -462,10 +462,10 @@ test("the examples of docs/hybrid-proxy.md do what they say", async () => {
     const line = text
       .replaceAll("$XDG_RUNTIME_DIR/vm4.vsock", uds)
       .replaceAll("$XDG_RUNTIME_DIR/vm4-metrics.sock", metrics)
-      .replaceAll("$XDG_RUNTIME_DIR/vm4.pcap", folder.file("vm4.pcap"));
+      .replaceAll("$XDG_RUNTIME_DIR/vm4.pcap", scratch.file("vm4.pcap"));
     const { status: exit, stdout, stderr } = await shell(`set -e; ${line}`);
     expect({ line, exit, stderr }).toEqual({ line, exit: 0, stderr: "" });
     expect(stdout).toMatch(/VM 4: no VMM|vsockbox_build_info|captured 0 packets/);
   }
-  expect(readPcap(readFileSync(folder.file("vm4.pcap"))).packets).toEqual([]);
+  expect(readPcap(readFileSync(scratch.file("vm4.pcap"))).packets).toEqual([]);
 });

@@ -1,12 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { symlinkSync, writeFileSync } from "node:fs";
-import { BINARY, shell, TemporaryFolder, vsockbox } from "../support/binary.ts";
+import { BINARY, shell, ScratchDirectory, vsockbox } from "../support/binary.ts";
 
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 beforeEach(() => {
-  folder = new TemporaryFolder();
+  scratch = new ScratchDirectory();
 });
-afterEach(() => folder[Symbol.dispose]());
+afterEach(() => scratch[Symbol.dispose]());
 
 const VM = "guest_cid=4,socket=/tmp/vhost4.socket,uds_path=/tmp/vm4.vsock,groups=a+b";
 const PRINTED = `vms:
@@ -28,7 +28,7 @@ describe("hybrid-proxy", () => {
     expect(fromOptions).toEqual({ status: 0, stdout: PRINTED, stderr: "" });
     const fromVm = await vsockbox(["hybrid-proxy", "--vm", VM, "--print-config", "--json"]);
     for (const text of [PRINTED, fromVm.stdout]) {
-      const file = folder.file("vms.yaml");
+      const file = scratch.file("vms.yaml");
       writeFileSync(file, text);
       const again = await vsockbox(["hybrid-proxy", "--config", file, "--print-config"]);
       expect(again).toEqual({ status: 0, stdout: PRINTED, stderr: "" });
@@ -95,13 +95,13 @@ describe("hybrid-proxy", () => {
 
 describe("a link called vhost-device-vsock", () => {
   test("is hybrid-proxy, however it is started", async () => {
-    const link = folder.file("vhost-device-vsock");
+    const link = scratch.file("vhost-device-vsock");
     symlinkSync(BINARY, link);
     const words = `--vm ${VM} --print-config`;
     for (const line of [
       `${link} ${words}`,
-      `cd ${folder.path} && ./vhost-device-vsock ${words}`,
-      `PATH=${folder.path}:$PATH vhost-device-vsock ${words}`,
+      `cd ${scratch.path} && ./vhost-device-vsock ${words}`,
+      `PATH=${scratch.path}:$PATH vhost-device-vsock ${words}`,
       `exec -a vhost-device-vsock ${BINARY} ${words}`,
     ]) {
       expect(await shell(line)).toEqual({ status: 0, stdout: PRINTED, stderr: "" });
@@ -109,7 +109,7 @@ describe("a link called vhost-device-vsock", () => {
   });
 
   test("has the peer's help and version, and no other command", async () => {
-    const link = folder.file("vhost-device-vsock");
+    const link = scratch.file("vhost-device-vsock");
     symlinkSync(BINARY, link);
     expect((await shell(`${link} --help`)).stdout).toContain("--guest-cid");
     expect((await shell(`${link} --version`)).stdout).toStartWith("vsockbox ");
@@ -120,7 +120,7 @@ describe("a link called vhost-device-vsock", () => {
   });
 
   test("by another name is vsockbox", async () => {
-    const link = folder.file("my-vsockbox");
+    const link = scratch.file("my-vsockbox");
     symlinkSync(BINARY, link);
     expect((await shell(`${link} hybrid-proxy --vm ${VM} --print-config`)).stdout).toBe(PRINTED);
   });

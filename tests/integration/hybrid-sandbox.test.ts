@@ -12,7 +12,7 @@ import {
 import { connect, createServer, type Socket } from "node:net";
 import { dirname, join } from "node:path";
 import { landlockVersion } from "../../src/ffi/landlock.ts";
-import { BINARY, eventually, Running, TemporaryFolder, vsockbox } from "../support/binary.ts";
+import { BINARY, eventually, Running, ScratchDirectory, vsockbox } from "../support/binary.ts";
 import { LiveGuest } from "../support/live-guest.ts";
 import { describeWith } from "../support/tools.ts";
 
@@ -23,14 +23,14 @@ const FIXTURES = join(import.meta.dir, "../fixtures");
 const CID = 3;
 const PORT = 7000;
 
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 let socket: string;
 let uds: string;
 beforeEach(() => {
-  folder = new TemporaryFolder();
-  [socket, uds] = [folder.file("vmm"), folder.file("host")];
+  scratch = new ScratchDirectory();
+  [socket, uds] = [scratch.file("vmm"), scratch.file("host")];
 });
-afterEach(() => folder[Symbol.dispose]());
+afterEach(() => scratch[Symbol.dispose]());
 
 const deviceArgs = (...more: string[]) => [
   "hybrid-proxy",
@@ -148,7 +148,7 @@ describe("hybrid-proxy --sandbox", () => {
   });
 
   test("can be looked at: status, metrics, a signal, a capture from the beginning", async () => {
-    const [metrics, file] = [folder.file("metrics"), folder.file("capture.pcap")];
+    const [metrics, file] = [scratch.file("metrics"), scratch.file("capture.pcap")];
     const args = deviceArgs("--metrics", `unix:${metrics}`, "--capture", file);
     await using device = await start(args);
     using guest = new LiveGuest(socket, CID);
@@ -165,7 +165,7 @@ describe("hybrid-proxy --sandbox", () => {
     await device.says("VM 3");
     await eventually("the capture has packets", () => statSync(file).size > PAYLOAD.length / 256);
     // A file that is not open yet stays out of reach.
-    const other = folder.file("other.pcap");
+    const other = scratch.file("other.pcap");
     const late = await vsockbox(["hybrid-proxy", "capture", socket, other]);
     expect([late.status === 0, existsSync(other)]).toEqual([false, false]);
     expect(statusOf(device.pid)).toMatchObject(RESTRICTED);
@@ -203,7 +203,7 @@ describe("hybrid-proxy --sandbox", () => {
   });
 
   test.skipIf(!isRoot)("becomes the user that it is told, for all its threads", async () => {
-    chownSync(folder.path, NOBODY, NOBODY);
+    chownSync(scratch.path, NOBODY, NOBODY);
     const args = deviceArgs("--user", `${NOBODY}:${NOBODY}`, "--socket-owner", `:${NOBODY}`);
     await using device = await start(args);
     const ids = [`${NOBODY}\t${NOBODY}\t${NOBODY}\t${NOBODY}`];
@@ -212,7 +212,7 @@ describe("hybrid-proxy --sandbox", () => {
     await endsCleanly(device);
   });
 
-  test.skipIf(!isRoot)("needs a folder that its user may write to", async () => {
+  test.skipIf(!isRoot)("needs a directory that its user may write to", async () => {
     expect(await vsockbox(deviceArgs("--user", String(NOBODY)))).toMatchObject({
       status: 73,
       stderr: expect.stringContaining(`${socket}.ctl: permission denied`),
@@ -221,7 +221,7 @@ describe("hybrid-proxy --sandbox", () => {
 
   test.skipIf(!isRoot)("says which sockets it could not remove", async () => {
     // As /tmp: others' files stay.
-    chmodSync(folder.path, 0o1777);
+    chmodSync(scratch.path, 0o1777);
     await using device = await start(deviceArgs("--user", String(NOBODY)));
     device.process.kill("SIGTERM");
     expect(await device.process.exited).toBe(0);
@@ -278,7 +278,7 @@ describeWith(["setpriv"], "an ordinary user", () => {
   ];
 
   test.skipIf(!isRoot)("has the same sandbox", async () => {
-    chownSync(folder.path, NOBODY, NOBODY);
+    chownSync(scratch.path, NOBODY, NOBODY);
     await using device = await start(deviceArgs(), through);
     expect(statusOf(device.pid)).toMatchObject(RESTRICTED);
     await exercise();
@@ -286,7 +286,7 @@ describeWith(["setpriv"], "an ordinary user", () => {
   });
 
   test.skipIf(!isRoot)("needs none of it for a device", async () => {
-    chownSync(folder.path, NOBODY, NOBODY);
+    chownSync(scratch.path, NOBODY, NOBODY);
     const args = deviceArgs().filter((word) => word !== "--sandbox");
     await using device = new Running(args, { through });
     await device.says("waiting for its VMM");
@@ -296,7 +296,7 @@ describeWith(["setpriv"], "an ordinary user", () => {
   });
 
   test.skipIf(!isRoot)("becomes nobody else", async () => {
-    chownSync(folder.path, NOBODY, NOBODY);
+    chownSync(scratch.path, NOBODY, NOBODY);
     const child = Bun.spawn([...through, BINARY, ...deviceArgs("--user", "0")], { stderr: "pipe" });
     expect(await new Response(child.stderr).text()).toContain("only root can become another user");
     expect(await child.exited).toBe(77);
@@ -304,8 +304,8 @@ describeWith(["setpriv"], "an ordinary user", () => {
 });
 
 test.skipIf(!hasLandlock)("Landlock keeps a process to the files of its rules", () => {
-  const inside = folder.file("inside");
-  using elsewhere = new TemporaryFolder();
+  const inside = scratch.file("inside");
+  using elsewhere = new ScratchDirectory();
   const outside = elsewhere.file("outside");
   for (const file of [inside, outside]) writeFileSync(file, "text");
   const script = join(FIXTURES, "landlocked.ts");

@@ -1,17 +1,17 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
-import { Running, shell, TemporaryFolder, vsockbox } from "../support/binary.ts";
+import { Running, shell, ScratchDirectory, vsockbox } from "../support/binary.ts";
 import { describeWith } from "../support/tools.ts";
 
 const isRoot = process.getuid?.() === 0;
 const AS_NOBODY = "setpriv --reuid 65534 --regid 65534 --clear-groups";
 
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 beforeEach(() => {
-  folder = new TemporaryFolder();
+  scratch = new ScratchDirectory();
 });
-afterEach(() => folder[Symbol.dispose]());
+afterEach(() => scratch[Symbol.dispose]());
 
 const rights = (path: string) => {
   const { mode, uid, gid } = statSync(path);
@@ -32,7 +32,7 @@ describe("the sockets of hybrid-proxy", () => {
   const [uid, gid] = [process.getuid?.() ?? -1, process.getgid?.() ?? -1];
 
   test("are for their maker alone where nothing else is said", async () => {
-    const [vmm, host] = [folder.file("vmm"), folder.file("host")];
+    const [vmm, host] = [scratch.file("vmm"), scratch.file("host")];
     await using device = new Running(["hybrid-proxy", "--socket", vmm, "--uds-path", host]);
     await device.says("waiting for its VMM");
     expect(rights(vmm)).toEqual(["600", uid, gid]);
@@ -44,8 +44,8 @@ describe("the sockets of hybrid-proxy", () => {
       ["with its VMM's given away", ["--socket-owner", "65534"], "waiting for its VMM"],
       ["that goes on as another user", ["--sandbox", "--user", "65534"], "confined: "],
     ])("tell root the status %s", async (_, options, ready) => {
-      const [vmm, host] = [folder.file("vmm"), folder.file("host")];
-      chmodSync(folder.path, 0o777);
+      const [vmm, host] = [scratch.file("vmm"), scratch.file("host")];
+      chmodSync(scratch.path, 0o777);
       const args = ["hybrid-proxy", "--guest-cid", "77", "--socket", vmm, "--uds-path", host];
       await using device = new Running([...args, ...options]);
       await device.says(ready);
@@ -57,7 +57,7 @@ describe("the sockets of hybrid-proxy", () => {
   });
 
   test.each(["options", "--vm", "--config"])("have the modes given by %s", async (form) => {
-    const [vmm, host] = [folder.file("vmm"), folder.file("host")];
+    const [vmm, host] = [scratch.file("vmm"), scratch.file("host")];
     const keys = {
       socket: vmm,
       "socket-mode": "0666",
@@ -66,7 +66,7 @@ describe("the sockets of hybrid-proxy", () => {
       "uds-owner": `${uid}:${gid}`,
     };
     const pairs = Object.entries(keys);
-    const file = folder.file("vms.yaml");
+    const file = scratch.file("vms.yaml");
     writeFileSync(file, JSON.stringify({ vms: [keys] }));
     const args = {
       options: pairs.flatMap(([key, value]) => [`--${key}`, value]),
@@ -84,7 +84,7 @@ describe("the sockets of hybrid-proxy", () => {
   });
 
   test.skipIf(!isRoot)("have the owners that they are given to", async () => {
-    const [vmm, host] = [folder.file("vmm"), folder.file("host")];
+    const [vmm, host] = [scratch.file("vmm"), scratch.file("host")];
     const vm = `socket=${vmm},socket-owner=65534:65533,uds-path=${host},uds-owner=:65532,uds-mode=0060`;
     await using device = new Running(["hybrid-proxy", "--vm", vm]);
     await device.says("waiting for its VMM");
@@ -93,7 +93,7 @@ describe("the sockets of hybrid-proxy", () => {
   });
 
   test("are not opened for an owner that nobody is", async () => {
-    const [vmm, host] = [folder.file("vmm"), folder.file("host")];
+    const [vmm, host] = [scratch.file("vmm"), scratch.file("host")];
     const args = ["--socket", vmm, "--uds-path", host, "--uds-owner", "no-such-user"];
     expect(await vsockbox(["hybrid-proxy", ...args])).toMatchObject({
       status: 78,
@@ -105,8 +105,8 @@ describe("the sockets of hybrid-proxy", () => {
 
 describeWith(["setpriv"], "an ordinary user's sockets", () => {
   test.skipIf(!isRoot)("cannot be given away, and then are not there", async () => {
-    chmodSync(folder.path, 0o777);
-    const [vmm, host] = [folder.file("vmm"), folder.file("host")];
+    chmodSync(scratch.path, 0o777);
+    const [vmm, host] = [scratch.file("vmm"), scratch.file("host")];
     const line = `${AS_NOBODY} vsockbox hybrid-proxy --socket ${vmm} --uds-path ${host} --uds-owner :0`;
     const { status, stderr } = await shell(line);
     expect([status, stderr]).toEqual([77, expect.stringContaining("that you are in it")]);
@@ -114,8 +114,8 @@ describeWith(["setpriv"], "an ordinary user's sockets", () => {
   });
 
   test.skipIf(!isRoot)("can be given to a group that the user is in", async () => {
-    chmodSync(folder.path, 0o777);
-    const [vmm, host] = [folder.file("vmm"), folder.file("host")];
+    chmodSync(scratch.path, 0o777);
+    const [vmm, host] = [scratch.file("vmm"), scratch.file("host")];
     const args = ["--socket", vmm, "--socket-owner", ":7", "--socket-mode", "660"];
     const through = ["setpriv", "--reuid", "65534", "--regid", "65534", "--groups", "7"];
     await using device = new Running(["hybrid-proxy", ...args, "--uds-path", host], { through });
@@ -126,7 +126,7 @@ describeWith(["setpriv"], "an ordinary user's sockets", () => {
 
 describeWith(["strace"], "seen from the kernel", () => {
   test.skipIf(!isRoot)("a socket has its owner and mode before anybody can connect", async () => {
-    const [vmm, host, trace] = [folder.file("vmm"), folder.file("host"), folder.file("trace")];
+    const [vmm, host, trace] = [scratch.file("vmm"), scratch.file("host"), scratch.file("trace")];
     const calls = "umask,bind,chown,lchown,fchownat,chmod,fchmodat,listen";
     const through = ["strace", "-f", "-e", `trace=${calls}`, "-o", trace];
     const args = ["--socket", vmm, "--socket-mode", "0666", "--socket-owner", "65534"];

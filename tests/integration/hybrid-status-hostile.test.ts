@@ -2,23 +2,23 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { chownSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
-import { Running, TemporaryFolder, vsockbox } from "../support/binary.ts";
+import { Running, ScratchDirectory, vsockbox } from "../support/binary.ts";
 
 /** A user without an entry in /etc/passwd. */
 const OTHER = 12_345;
 
 const isRoot = process.getuid?.() === 0;
 
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 let control: string;
 let server: Server | undefined;
 beforeEach(() => {
-  folder = new TemporaryFolder();
-  control = folder.file("v.socket.ctl");
+  scratch = new ScratchDirectory();
+  control = scratch.file("v.socket.ctl");
 });
 afterEach(() => {
   server?.close();
-  folder[Symbol.dispose]();
+  scratch[Symbol.dispose]();
 });
 
 async function serve(onClient: (socket: Socket) => void): Promise<void> {
@@ -95,7 +95,7 @@ test("texts of an answer cannot forge lines or reach the terminal", async () => 
 
 describe.if(isRoot)("another user who listens there", () => {
   test("is refused and not asked, whoever owns the file", async () => {
-    chownSync(folder.path, OTHER, OTHER);
+    chownSync(scratch.path, OTHER, OTHER);
     const through = ["setpriv", `--reuid=${OTHER}`, `--regid=${OTHER}`, "--clear-groups", "socat"];
     await using squatter = new Running(
       ["-d", "-d", `UNIX-LISTEN:${control},fork`, "OPEN:/dev/null"],
@@ -110,11 +110,11 @@ describe.if(isRoot)("another user who listens there", () => {
     expect([code, stderr]).toEqual([77, expect.stringContaining(`user ${OTHER} listens there`)]);
     for (const words of [
       ["capture", control, "--off"],
-      ["capture", control, folder.file("x")],
+      ["capture", control, scratch.file("x")],
     ]) {
       expect((await vsockbox(["hybrid-proxy", ...words])).status).toBe(77);
     }
     // Among all those that are found it is left out.
-    expect((await status()).stdout).not.toContain(folder.path);
+    expect((await status()).stdout).not.toContain(scratch.path);
   });
 });

@@ -18,7 +18,7 @@ import {
   eventually,
   Running,
   shell,
-  TemporaryFolder,
+  ScratchDirectory,
   vsockbox,
 } from "../support/binary.ts";
 import { packInto } from "../support/pack.ts";
@@ -27,11 +27,11 @@ import { describeWith } from "../support/tools.ts";
 /** A small ELF file in the place of 100 MB: what is packed is not run here. */
 const SMALL = ["--executable", "/bin/true"];
 
-/** A folder of modules as depmod leaves it; the modules themselves are text. */
-function modulesIn(folder: TemporaryFolder): string {
+/** A directory of modules as depmod leaves it; the modules themselves are text. */
+function modulesIn(scratch: ScratchDirectory): string {
   const lines: string[] = [];
   const add = (name: string, needs: string[]) => {
-    writeFileSync(folder.file(`${name}.ko`), `\0vermagic=6.6.9-test SMP \0name=${name}\0`);
+    writeFileSync(scratch.file(`${name}.ko`), `\0vermagic=6.6.9-test SMP \0name=${name}\0`);
     lines.push(`${name}.ko:${needs.map((need) => ` ${need}.ko`).join("")}`);
   };
   add("virtio_ring", []);
@@ -41,9 +41,9 @@ function modulesIn(folder: TemporaryFolder): string {
   add("vmw_vsock_virtio_transport_common", ["vsock"]);
   add("vmw_vsock_virtio_transport", ["vmw_vsock_virtio_transport_common", "vsock", "virtio"]);
   add("ext4", []);
-  writeFileSync(folder.file("modules.dep"), `${lines.join("\n")}\n`);
-  writeFileSync(folder.file("modules.builtin"), "kernel/virtio_pci.ko\n");
-  return folder.path;
+  writeFileSync(scratch.file("modules.dep"), `${lines.join("\n")}\n`);
+  writeFileSync(scratch.file("modules.builtin"), "kernel/virtio_pci.ko\n");
+  return scratch.path;
 }
 
 /** What cpio lists: mode, owner and path of each entry. */
@@ -66,8 +66,8 @@ function contentOf(archive: string, path: string): Buffer {
 
 describeWith(["cpio"], "an image", () => {
   test("has this very executable as its init, and what it is mounted upon", async () => {
-    using folder = new TemporaryFolder();
-    const file = folder.file("image");
+    using scratch = new ScratchDirectory();
+    const file = scratch.file("image");
     const summary = await packInto(file, []);
     expect(summary).toMatchObject({
       file,
@@ -91,16 +91,16 @@ describeWith(["cpio"], "an image", () => {
   });
 
   test("of the same input is the same bytes, whatever the times of the files", async () => {
-    using folder = new TemporaryFolder();
-    using modules = new TemporaryFolder();
-    writeFileSync(folder.file("note"), "hello");
+    using scratch = new ScratchDirectory();
+    using modules = new ScratchDirectory();
+    writeFileSync(scratch.file("note"), "hello");
     const args = [
       ...[...SMALL, "--kernel-modules", modulesIn(modules)],
-      ...["--file", `${folder.file("note")}:/etc/note`],
+      ...["--file", `${scratch.file("note")}:/etc/note`],
     ];
-    const first = await packInto(folder.file("first"), args);
-    utimesSync(folder.file("note"), 1, 1);
-    const second = await packInto(folder.file("second"), args);
+    const first = await packInto(scratch.file("first"), args);
+    utimesSync(scratch.file("note"), 1, 1);
+    const second = await packInto(scratch.file("second"), args);
     expect(second.sha256).toBe(first.sha256);
     const piped = await shell(`vsockbox initramfs -o - ${args.join(" ")} | sha256sum`);
     expect(piped.stdout).toStartWith(first.sha256);
@@ -108,7 +108,7 @@ describeWith(["cpio"], "an image", () => {
       ["gzip", "gzip -dc"],
       ["zstd", "zstd -dc"],
     ] as const) {
-      const packed = folder.file(name);
+      const packed = scratch.file(name);
       const compressed = await packInto(packed, [...args, "--compress", name]);
       expect((await packInto(`${packed}2`, [...args, "--compress", name])).sha256).toBe(
         compressed.sha256,
@@ -120,82 +120,85 @@ describeWith(["cpio"], "an image", () => {
   });
 
   test("has modules in load order, and says for which kernel", async () => {
-    using folder = new TemporaryFolder();
-    using modules = new TemporaryFolder();
+    using scratch = new ScratchDirectory();
+    using modules = new ScratchDirectory();
     const args = [...SMALL, "--kernel-modules", modulesIn(modules), "--modules", "ext4"];
-    const summary = await packInto(folder.file("image"), args);
+    const summary = await packInto(scratch.file("image"), args);
     const order = [
       ...["virtio_ring", "virtio", "virtio_mmio", "vsock"],
       ...["vmw_vsock_virtio_transport_common", "vmw_vsock_virtio_transport", "ext4"],
     ];
     expect(summary).toMatchObject({ kernel: "6.6.9-test", modules: order });
-    const config = decodeInitConfig(contentOf(folder.file("image"), "etc/vsockbox/init.json"));
+    const config = decodeInitConfig(contentOf(scratch.file("image"), "etc/vsockbox/init.json"));
     expect(config).toEqual({
       kernel: "6.6.9-test",
       modules: order,
       command: ["agent"],
       onExit: "poweroff",
     });
-    const packed = pathsOf(folder.file("image")).filter((path) => path.endsWith(".ko"));
+    const packed = pathsOf(scratch.file("image")).filter((path) => path.endsWith(".ko"));
     expect(packed).toEqual(order.map((name) => `usr/lib/vsockbox/modules/${name}.ko`));
   });
 
   test("has the files, the command and the end that it is told", async () => {
-    using folder = new TemporaryFolder();
-    writeFileSync(folder.file("job"), "#!/bin/sh\n", { mode: 0o700 });
-    const summary = await packInto(folder.file("image"), [
-      ...[...SMALL, "--file", `${folder.file("job")}:/bin/job:755`, "--on-exit", "reboot"],
+    using scratch = new ScratchDirectory();
+    writeFileSync(scratch.file("job"), "#!/bin/sh\n", { mode: 0o700 });
+    const summary = await packInto(scratch.file("image"), [
+      ...[...SMALL, "--file", `${scratch.file("job")}:/bin/job:755`, "--on-exit", "reboot"],
       ...["--command", "/bin/job 'a b' --c", "--", "-d"],
     ]);
     expect(summary).toMatchObject({
       init: { command: ["/bin/job", "a b", "--c", "-d"], on_exit: "reboot" },
-      files: [{ source: folder.file("job"), path: "/bin/job", mode: "0755" }],
+      files: [{ source: scratch.file("job"), path: "/bin/job", mode: "0755" }],
     });
-    expect(listOf(folder.file("image")).join("\n")).toMatch(/-rwxr-xr-x .* bin\/job/);
+    expect(listOf(scratch.file("image")).join("\n")).toMatch(/-rwxr-xr-x .* bin\/job/);
   });
 
   test("has the loader and libraries of what is not self-contained", async () => {
-    using folder = new TemporaryFolder();
-    const { executable } = await packInto(folder.file("image"), SMALL);
+    using scratch = new ScratchDirectory();
+    const { executable } = await packInto(scratch.file("image"), SMALL);
     expect(executable.shared_objects.length).toBeGreaterThan(1);
-    const paths = pathsOf(folder.file("image"));
+    const paths = pathsOf(scratch.file("image"));
     for (const path of executable.shared_objects) expect(paths).toContain(path.slice(1));
     expect(paths).toContain("proc/self/maps");
   });
 });
 
 describeWith(["cpio"], "an overlay", () => {
-  test("leaves init, devices and accounts alone, and folders that may be links", async () => {
-    using folder = new TemporaryFolder();
-    const result = await vsockbox(["initramfs", "-o", folder.file("over"), "--overlay", ...SMALL]);
+  test("leaves init, devices and accounts alone, and directories that may be links", async () => {
+    using scratch = new ScratchDirectory();
+    const result = await vsockbox(["initramfs", "-o", scratch.file("over"), "--overlay", ...SMALL]);
     expect(result.status).toBe(0);
     expect(result.stderr).toContain("not self-contained");
     expect(result.stdout).toContain("init: not in it");
-    const paths = pathsOf(folder.file("over"));
+    const paths = pathsOf(scratch.file("over"));
     expect(paths).toContain("usr/bin/vsockbox");
     expect(paths).toContain("usr/");
     for (const path of ["init", "dev/console", "etc/passwd", "proc"]) {
       expect(paths).not.toContain(path);
     }
-    await packInto(folder.file("with-init"), ["--overlay", "--init"]);
-    expect(pathsOf(folder.file("with-init"))).toContain("init");
+    await packInto(scratch.file("with-init"), ["--overlay", "--init"]);
+    expect(pathsOf(scratch.file("with-init"))).toContain("init");
   });
 
   test("goes behind its base, at an offset where the kernel looks", async () => {
-    using folder = new TemporaryFolder();
-    writeFileSync(folder.file("base"), "five!");
+    using scratch = new ScratchDirectory();
+    writeFileSync(scratch.file("base"), "five!");
     const args = ["--overlay", ...SMALL];
-    const said = await vsockbox(["initramfs", "-o", folder.file("over"), ...args]);
+    const said = await vsockbox(["initramfs", "-o", scratch.file("over"), ...args]);
     expect(said.status).toBe(0);
-    const both = ["initramfs", "-o", folder.file("both"), ...args, "--base", folder.file("base")];
+    const both = ["initramfs", "-o", scratch.file("both"), ...args, "--base", scratch.file("base")];
     expect((await vsockbox(both)).status).toBe(0);
-    const expected = Buffer.concat([Buffer.from("five!\0\0\0"), readFileSync(folder.file("over"))]);
-    expect(readFileSync(folder.file("both")).equals(expected)).toBe(true);
+    const expected = Buffer.concat([
+      Buffer.from("five!\0\0\0"),
+      readFileSync(scratch.file("over")),
+    ]);
+    expect(readFileSync(scratch.file("both")).equals(expected)).toBe(true);
   });
 
   test("behind another archive is unpacked over it", async () => {
-    using folder = new TemporaryFolder();
-    const line = `cd ${folder.path} && mkdir tree out && echo base > tree/init &&
+    using scratch = new ScratchDirectory();
+    const line = `cd ${scratch.path} && mkdir tree out && echo base > tree/init &&
       (cd tree && find . | cpio --quiet -o -H newc) > base &&
       vsockbox initramfs --overlay --base base -o both --executable /bin/true --json 2>&1 > said &&
       cd out && (cpio --quiet -idm && cpio --quiet -idm --no-absolute-filenames) < ../both; cat init; ls usr/bin`;
@@ -206,18 +209,18 @@ describeWith(["cpio"], "an overlay", () => {
 });
 
 test("a reader that goes away early is no success", async () => {
-  using folder = new TemporaryFolder();
+  using scratch = new ScratchDirectory();
   const { stdout, stderr } = await shell(
     "{ vsockbox initramfs -o - 2> /dev/null; echo $? > status; } | head -c 1 > /dev/null; cat status",
-    { cwd: folder.path },
+    { cwd: scratch.path },
   );
   expect({ stdout, stderr }).toEqual({ stdout: "141\n", stderr: "" });
 });
 
 describe("a file that exists", () => {
   test("stays, but for --force", async () => {
-    using folder = new TemporaryFolder();
-    const file = folder.file("image");
+    using scratch = new ScratchDirectory();
+    const file = scratch.file("image");
     writeFileSync(file, "mine");
     chmodSync(file, 0o644);
     const refused = await vsockbox(["initramfs", "-o", file, ...SMALL]);
@@ -226,17 +229,17 @@ describe("a file that exists", () => {
     expect(readFileSync(file, "utf8")).toBe("mine");
     await packInto(file, [...SMALL, "--force"]);
     expect(readFileSync(file).subarray(0, 6).toString()).toBe("070701");
-    symlinkSync(folder.file("nowhere"), folder.file("link"));
-    expect((await vsockbox(["initramfs", "-o", folder.file("link"), ...SMALL])).status).toBe(73);
+    symlinkSync(scratch.file("nowhere"), scratch.file("link"));
+    expect((await vsockbox(["initramfs", "-o", scratch.file("link"), ...SMALL])).status).toBe(73);
   });
 
   test("nothing partial is left where packing ends early", async () => {
-    using folder = new TemporaryFolder();
-    using sources = new TemporaryFolder();
+    using scratch = new ScratchDirectory();
+    using sources = new ScratchDirectory();
     writeFileSync(sources.file("large"), "");
     truncateSync(sources.file("large"), 3 * 1024 ** 3);
     await using running = new Running([
-      ...["initramfs", "-o", folder.file("x"), "--compress", "zstd"],
+      ...["initramfs", "-o", scratch.file("x"), "--compress", "zstd"],
       ...["--file", `${sources.file("large")}:/large`],
     ]);
     // The file has no name until it is whole.
@@ -245,7 +248,7 @@ describe("a file that exists", () => {
     await eventually("it writes", () => written() > 1_000_000);
     running.process.kill("SIGINT");
     expect(await running.process.exited).toBe(130);
-    expect(readdirSync(folder.path)).toEqual([]);
+    expect(readdirSync(scratch.path)).toEqual([]);
   });
 
   test("on a full disk is an error, and is no file", async () => {
@@ -287,15 +290,15 @@ describe("what is refused, with what to do", () => {
     [["-o", "/dev/null/x"], 73, "write /dev/null"],
   ];
   test.each(cases)("%j", async (args, status, says) => {
-    using folder = new TemporaryFolder();
-    const result = await vsockbox(["initramfs", ...args], { cwd: folder.path });
+    using scratch = new ScratchDirectory();
+    const result = await vsockbox(["initramfs", ...args], { cwd: scratch.path });
     expect(result.stderr).toContain(says);
     // A refused --json is an error in JSON.
     expect({ ...result, stdout: result.stdout.replace(/^\{"error":.*\}\n$/, "") }).toMatchObject({
       status,
       stdout: "",
     });
-    expect(existsSync(folder.file("x"))).toBe(false);
+    expect(existsSync(scratch.file("x"))).toBe(false);
   });
 
   test("init is for process 1", async () => {
@@ -305,8 +308,8 @@ describe("what is refused, with what to do", () => {
   });
 
   test("modules of a kernel for another machine", async () => {
-    using folder = new TemporaryFolder();
-    using modules = new TemporaryFolder();
+    using scratch = new ScratchDirectory();
+    using modules = new ScratchDirectory();
     const tree = modulesIn(modules);
     const other = process.arch === "arm64" ? [62, "x86-64"] : [183, "arm64"];
     const head = Buffer.from("7f454c46020101000000000000000000010000000100000000000000", "hex");
@@ -315,35 +318,35 @@ describe("what is refused, with what to do", () => {
       writeFileSync(modules.file(file), Buffer.concat([head, readFileSync(modules.file(file))]));
     }
     const args = ["--kernel-modules", tree, ...SMALL];
-    const result = await vsockbox(["initramfs", "-o", folder.file("x"), ...args]);
+    const result = await vsockbox(["initramfs", "-o", scratch.file("x"), ...args]);
     expect(result.status).toBe(78);
     expect(result.stderr).toContain(`.ko: it is for ${other[1]}, and /bin/true for `);
-    expect(existsSync(folder.file("x"))).toBe(false);
+    expect(existsSync(scratch.file("x"))).toBe(false);
   });
 
   test("a module that is named and missing", async () => {
-    using folder = new TemporaryFolder();
-    using modules = new TemporaryFolder();
+    using scratch = new ScratchDirectory();
+    using modules = new ScratchDirectory();
     const args = ["--kernel-modules", modulesIn(modules), "--modules", "etx4", ...SMALL];
-    const result = await vsockbox(["initramfs", "-o", folder.file("x"), ...args]);
+    const result = await vsockbox(["initramfs", "-o", scratch.file("x"), ...args]);
     expect(result.status).toBe(69);
     expect(result.stderr).toContain("did you mean ext4?");
-    expect(existsSync(folder.file("x"))).toBe(false);
+    expect(existsSync(scratch.file("x"))).toBe(false);
   });
 
-  test("a folder without vsock's modules is packed, with a word", async () => {
-    using folder = new TemporaryFolder();
-    writeFileSync(folder.file("modules.dep"), "");
-    const args = ["--kernel-modules", folder.path, ...SMALL];
-    const result = await vsockbox(["initramfs", "-o", folder.file("x"), ...args]);
+  test("a directory without vsock's modules is packed, with a word", async () => {
+    using scratch = new ScratchDirectory();
+    writeFileSync(scratch.file("modules.dep"), "");
+    const args = ["--kernel-modules", scratch.path, ...SMALL];
+    const result = await vsockbox(["initramfs", "-o", scratch.file("x"), ...args]);
     expect(result.status).toBe(0);
     expect(result.stderr).toContain("the guest may have no vsock");
   });
 
   test("an image without any is packed with a warning, an overlay without one", async () => {
-    using folder = new TemporaryFolder();
+    using scratch = new ScratchDirectory();
     const stderrOf = async (...args: string[]) => {
-      const { status, stderr } = await vsockbox(["initramfs", "-o", folder.file("x"), ...args]);
+      const { status, stderr } = await vsockbox(["initramfs", "-o", scratch.file("x"), ...args]);
       expect(status).toBe(0);
       return stderr;
     };

@@ -15,7 +15,7 @@ import {
 import { join } from "node:path";
 import { BINARY, Running, vsockbox } from "../support/binary.ts";
 import {
-  folder,
+  scratch,
   install,
   installSmall,
   root,
@@ -88,12 +88,12 @@ describe("what is in the way", () => {
       status: 78,
       stderr: expect.stringContaining("nothing is known to be installed"),
     });
-    expect((await vsockbox(["install", "--root", folder.file("none")])).status).toBe(78);
+    expect((await vsockbox(["install", "--root", scratch.file("none")])).status).toBe(78);
   });
 
   test.skipIf(process.getuid?.() !== 0)("another user's tree; one's own works", async () => {
     makeTree(root, SYSTEMS.debian);
-    chmodSync(folder.path, 0o755);
+    chmodSync(scratch.path, 0o755);
     const as = async (...words: string[]) => {
       const child = Bun.spawn([BINARY, "install", "--root", root, "--binary", small, ...words], {
         uid: 65534,
@@ -130,8 +130,8 @@ describe("links in the tree", () => {
       ...(path === "usr" ? {} : { "usr/share/x": "" }),
     });
     // What is beside the tree, and would be met first on the way out.
-    makeTree(folder.path, { "etc/passwd": "outside", "bin/sh": "", "somewhere/else/x": "" });
-    const outside = () => listing(folder.path).filter((line) => !line.startsWith("/root/"));
+    makeTree(scratch.path, { "etc/passwd": "outside", "bin/sh": "", "somewhere/else/x": "" });
+    const outside = () => listing(scratch.path).filter((line) => !line.startsWith("/root/"));
     const [before, beside] = [listing(root), outside()];
     await well(installSmall("--service", "systemd", "--agent-args=-q"));
     expect(outside()).toEqual(beside);
@@ -173,13 +173,13 @@ describe("the executable", () => {
     await refused("/dev/null", "it is no regular file");
     const arm = readFileSync(small);
     arm.writeUInt16LE(183, 18);
-    writeFileSync(folder.file("arm"), arm);
-    await refused(folder.file("arm"), `it is for arm64, but ${root}/usr/bin/sh is for x86-64`);
+    writeFileSync(scratch.file("arm"), arm);
+    await refused(scratch.file("arm"), `it is for arm64, but ${root}/usr/bin/sh is for x86-64`);
     rmSync(join(root, "lib64"), { recursive: true });
     await refused(small, "it needs /lib64/ld-linux-x86-64.so.2");
-    expect((await install("--binary", folder.file("none"))).status).toBe(74);
+    expect((await install("--binary", scratch.file("none"))).status).toBe(74);
     expect(listing(root)).toEqual(before.filter((line) => !line.startsWith("/lib64")));
-    await well(install("--binary", folder.file("arm"), "--force"));
+    await well(install("--binary", scratch.file("arm"), "--force"));
   });
 });
 
@@ -207,7 +207,7 @@ test.each([
 
 test("an empty --root is not the working directory", async () => {
   const { status, stderr } = await vsockbox(["install", "--dry-run", "--root", ""], {
-    cwd: folder.path,
+    cwd: scratch.path,
   });
   expect({ status, stderr }).toEqual({
     status: 64,
@@ -303,7 +303,7 @@ describeUnshared(
   (unshare) => {
     /** Runs a shell line with `$ROOT` a tmpfs of `size` that has a Debian's tree. */
     function onTmpfs(size: string, line: string) {
-      const tree = makeTree(folder.file("tree"), SYSTEMS.debian);
+      const tree = makeTree(scratch.file("tree"), SYSTEMS.debian);
       mkdirSync(root);
       const { exitCode, stdout, stderr } = Bun.spawnSync(
         [
@@ -312,16 +312,16 @@ describeUnshared(
           "-c",
           `mount -t tmpfs -o size=${size} none "$ROOT" && cp -a "$TREE/." "$ROOT" || exit 99
         list() { (cd "$ROOT"; find . -printf '%p %m %y %l\\n' | sort; find . -type f | sort | xargs sha256sum); }
-        list > "$FOLDER/before"
+        list > "$DIRECTORY/before"
         ${line}
-        list > "$FOLDER/after"
-        cmp "$FOLDER/before" "$FOLDER/after" || exit 98
+        list > "$DIRECTORY/after"
+        cmp "$DIRECTORY/before" "$DIRECTORY/after" || exit 98
         exit $status`,
         ],
         {
           env: {
             ...process.env,
-            ...{ ROOT: root, TREE: tree, FOLDER: folder.path, V: BINARY, SMALL: small },
+            ...{ ROOT: root, TREE: tree, DIRECTORY: scratch.path, V: BINARY, SMALL: small },
           },
         },
       );
@@ -336,7 +336,7 @@ describeUnshared(
     test("a disk that is full for another version keeps the one that is there", () => {
       const result = onTmpfs(
         "4m",
-        `"$V" install --root "$ROOT" --binary "$SMALL" > /dev/null; list > "$FOLDER/before"
+        `"$V" install --root "$ROOT" --binary "$SMALL" > /dev/null; list > "$DIRECTORY/before"
       "$V" install --root "$ROOT"; status=$?`,
       );
       expect(result).toMatchObject({ status: 74, stderr: expect.stringContaining("ENOSPC") });

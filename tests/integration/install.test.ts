@@ -14,7 +14,7 @@ import {
 import { join } from "node:path";
 import { BINARY, Running, vsockbox } from "../support/binary.ts";
 import {
-  folder,
+  scratch,
   install,
   installSmall,
   read,
@@ -240,7 +240,7 @@ describe("again", () => {
   test("another version while the agent runs from the old one", async () => {
     makeTree(root, SYSTEMS.debian);
     await well(install());
-    const address = `unix:${folder.file("agent.sock")}`;
+    const address = `unix:${scratch.file("agent.sock")}`;
     const installed = join(root, "usr/bin/vsockbox");
     await using agent = new Running([installed, "agent", "--listen", address], {
       through: ["sh", "-c", 'exec "$@"'],

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { DECODERS } from "../fixtures/decode-json.ts";
-import { TemporaryFolder } from "../support/folder.ts";
+import { ScratchDirectory } from "../support/scratch-directory.ts";
 
 const INPUT_BYTES = 24 * 1024 * 1024;
 
@@ -14,14 +14,14 @@ const SLACK_BYTES = 32 * 1024 * 1024;
 
 const FIXTURE = `${import.meta.dir}/../fixtures/decode-json.ts`;
 
-const folder = new TemporaryFolder();
-afterAll(() => folder[Symbol.dispose]());
+const scratch = new ScratchDirectory();
+afterAll(() => scratch[Symbol.dispose]());
 
 function put(name: string, before: string, unit: string, after: string): void {
   const bytes = Buffer.alloc(INPUT_BYTES, unit);
   bytes.write(before, 0);
   bytes.write(after, INPUT_BYTES - Buffer.byteLength(after));
-  writeFileSync(folder.file(name), bytes);
+  writeFileSync(scratch.file(name), bytes);
 }
 
 const numbered = (unit: (number: string) => string) => {
@@ -42,8 +42,8 @@ beforeAll(() => {
   put("arrays", '{"a":[  ', "[],", "[]]}");
   put("numbers", '{"a":[1,', "1,", "1]}");
   put("strings", '{"a":[  ', '"a",', "1,1]}");
-  writeFileSync(folder.file("shapes"), `{"a":[${numbered((n) => `{"k${n}":1},`)}]}`);
-  writeFileSync(folder.file("names"), `{${numbered((n) => `"k${n}":1,`)}}`);
+  writeFileSync(scratch.file("shapes"), `{"a":[${numbered((n) => `{"k${n}":1},`)}]}`);
+  writeFileSync(scratch.file("names"), `{${numbered((n) => `"k${n}":1,`)}}`);
 });
 
 interface Outcome {
@@ -52,7 +52,7 @@ interface Outcome {
 }
 
 async function decoding(decoder: string, names: readonly string[]): Promise<Outcome[]> {
-  const child = Bun.spawn(["bun", FIXTURE, decoder, ...names.map((name) => folder.file(name))], {
+  const child = Bun.spawn(["bun", FIXTURE, decoder, ...names.map((name) => scratch.file(name))], {
     stdout: "pipe",
     stderr: "inherit",
   });
@@ -97,7 +97,7 @@ describe("what is taken", () => {
     ["wide characters", '"error":"ł",', 40],
   ])("FileResult with long names in %s", async (name, before, times) => {
     const entry = (n: string) => `{"name":"${n.repeat(times)}","size":1,"mode":1,"is_dir":false},`;
-    writeFileSync(folder.file(name), `{${before}"files":[${numbered(entry)}]}`);
+    writeFileSync(scratch.file(name), `{${before}"files":[${numbered(entry)}]}`);
     const [outcome] = await decoding("FileResult", [name]);
     expect(outcome?.outcome).toBe("taken");
     expect(outcome?.grownBytes).toBeLessThan(FACTOR * INPUT_BYTES + SLACK_BYTES);

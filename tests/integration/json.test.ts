@@ -51,7 +51,7 @@ let agent: TestAgent;
 let directory: string;
 beforeAll(async () => {
   agent = await TestAgent.start();
-  directory = agent.folder.path;
+  directory = agent.scratch.path;
   writeFileSync(join(directory, "file"), "content");
 });
 afterAll(() => agent[Symbol.asyncDispose]());

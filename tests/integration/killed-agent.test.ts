@@ -9,7 +9,7 @@ import {
   eventually,
   Running,
   shell,
-  TemporaryFolder,
+  ScratchDirectory,
   TestAgent,
   vsockbox,
 } from "../support/binary.ts";
@@ -17,15 +17,15 @@ import { commandFrame, RawHost } from "../support/guest-exec.ts";
 import { RawPeer } from "../support/raw-peer.ts";
 import { TestShellServer } from "../support/vsock-shell.ts";
 
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 let agent: TestAgent;
 beforeEach(async () => {
-  folder = new TemporaryFolder();
+  scratch = new ScratchDirectory();
   agent = await TestAgent.start();
 });
 afterEach(async () => {
   await agent[Symbol.asyncDispose]();
-  folder[Symbol.dispose]();
+  scratch[Symbol.dispose]();
 });
 
 /** Of an ended process that is not collected yet, /proc has an empty command line. */
@@ -71,7 +71,7 @@ async function killAgent(): Promise<void> {
 
 describe("kill -9 of the agent ends", () => {
   test("commands of clients, detached ones, and those on terminals with their jobs", async () => {
-    const file = folder.file("pids");
+    const file = scratch.file("pids");
     const line = `echo $$ >> ${file}; sleep 1000 & echo $! >> ${file}; wait`;
     const pipes = new RawPeer(agent.path);
     pipes.send(encodeJsonFrame(FrameType.ExecPipe, { command: line }));
@@ -88,9 +88,9 @@ describe("kill -9 of the agent ends", () => {
   });
 
   test.skipIf(process.getuid?.() !== 0)("what runs as another user", async () => {
-    const file = folder.file("pids");
+    const file = scratch.file("pids");
     const line = `echo $$ >> ${file}; exec sleep 1000`;
-    await vsockbox(["exec", agent.address, "--", "chmod", "777", folder.path]);
+    await vsockbox(["exec", agent.address, "--", "chmod", "777", scratch.path]);
     await detach("--user", "65534", "--", "sh", "-c", line);
     const pids = await pidsIn(file, 1);
     await killAgent();
@@ -108,7 +108,7 @@ describe("kill -9 of the agent ends", () => {
   });
 
   test("commands that began before the helper itself was killed", async () => {
-    const file = folder.file("pids");
+    const file = scratch.file("pids");
     await detach("--", "sh", "-c", `echo $$ >> ${file}; exec sleep 1000`);
     const pids = await pidsIn(file, 1);
     const [first = 0] = guards(agent.running.pid);
@@ -122,7 +122,7 @@ describe("kill -9 of the agent ends", () => {
 });
 
 test("kill -9 of the agent leaves alone what has left its command's session, and what an ended command left", async () => {
-  const file = folder.file("pids");
+  const file = scratch.file("pids");
   const away = "</dev/null >/dev/null 2>&1";
   const { status } = await vsockbox([
     ...["exec", agent.address, "--", "sh", "-c"],
@@ -135,7 +135,7 @@ test("kill -9 of the agent leaves alone what has left its command's session, and
     "-c",
     `setsid sh -c 'echo $$ >> ${file}; exec sleep 1000' ${away} & wait`,
   );
-  const detached = folder.file("detached");
+  const detached = scratch.file("detached");
   await detach("--", "sh", "-c", `echo $$ >> ${detached}; exec sleep 1000`);
   const [running = 0] = await pidsIn(detached, 1);
   const pids = await pidsIn(file, 2);
@@ -159,7 +159,7 @@ test("an agent that is at its end leaves no helper, and one without commands has
 
 test("kill -9 of shell-server ends a session that ignores the hang-up", async () => {
   await using server = await TestShellServer.start();
-  const file = folder.file("pids");
+  const file = scratch.file("pids");
   const peer = new RawPeer(server.path);
   const line = `trap '' HUP; echo $$ >> ${file}; sleep 1000; sleep 1000`;
   peer.send(encodeMessage(Type.OpenCommand, Buffer.from(`${line}\0`)));
@@ -169,12 +169,12 @@ test("kill -9 of shell-server ends a session that ignores the hang-up", async ()
 });
 
 test("setsid -f starts what outlives kill -9 of the agent, as the documentation has it", async () => {
-  const file = folder.file("pids");
+  const file = scratch.file("pids");
   const { status } = await shell(
     `vsockbox exec ${agent.address} -- setsid -f sh -c 'echo $$ >> ${file}; exec sleep 1000' > /dev/null`,
   );
   expect(status).toBe(0);
-  const ended = folder.file("ended");
+  const ended = scratch.file("ended");
   await detach("--", "sh", "-c", `echo $$ >> ${ended}; exec sleep 1000`);
   const [outliving = 0] = await pidsIn(file, 1);
   const [detached = 0] = await pidsIn(ended, 1);
@@ -190,7 +190,7 @@ describe("kill -9 of another command that starts commands ends these:", () => {
     `trap '' HUP; echo $$ >> ${file}; sleep 1000 & echo $! >> ${file}; wait`;
 
   test("listen --exec", async () => {
-    const [path, file] = [folder.file("l.sock"), folder.file("pids")];
+    const [path, file] = [scratch.file("l.sock"), scratch.file("pids")];
     await using listener = new Running(["listen", `unix:${path}`, "-k", "--exec", line(file)]);
     await listener.says("listening on");
     await using _client = new Running(["connect", `unix:${path}`]);
@@ -202,7 +202,7 @@ describe("kill -9 of another command that starts commands ends these:", () => {
   });
 
   test.each(["once", "persistent"])("guest-exec, %s", async (mode) => {
-    const [path, file] = [folder.file("h.sock"), folder.file("pids")];
+    const [path, file] = [scratch.file("h.sock"), scratch.file("pids")];
     await using host = await RawHost.listen(path);
     await using guest = new Running(["guest-exec", `unix:${path}`, mode]);
     const socket = await host.guest();
@@ -235,7 +235,7 @@ describe("signals to the agent", () => {
   test.each(["SIGHUP", "SIGTERM", "SIGINT", "SIGQUIT"] as const)(
     "%s ends its commands, then itself",
     async (signal) => {
-      const file = folder.file("pids");
+      const file = scratch.file("pids");
       await detach("--", "sh", "-c", `echo $$ >> ${file}; exec sleep 1000`);
       const pids = await pidsIn(file, 1);
       agent.running.process.kill(signal);

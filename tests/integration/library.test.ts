@@ -4,15 +4,15 @@ import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { connectAgent, StartError, VsockboxError } from "vsockbox";
-import { TemporaryFolder, TestAgent } from "../support/binary.ts";
+import { ScratchDirectory, TestAgent } from "../support/binary.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 
 let agent: TestAgent;
-let project: TemporaryFolder;
+let project: ScratchDirectory;
 beforeAll(async () => {
   agent = await TestAgent.start();
-  project = new TemporaryFolder();
+  project = new ScratchDirectory();
   mkdirSync(project.file("node_modules"));
   symlinkSync(ROOT, project.file("node_modules/vsockbox"));
 });

@@ -1,24 +1,24 @@
 /** Several guests at once: exec with commas, and vms. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { TemporaryFolder, TestAgent, vsockbox } from "../support/binary.ts";
+import { ScratchDirectory, TestAgent, vsockbox } from "../support/binary.ts";
 
 let one: TestAgent;
 let two: TestAgent;
-let folder: TemporaryFolder;
-const env = () => ({ XDG_CONFIG_HOME: folder.path });
+let scratch: ScratchDirectory;
+const env = () => ({ XDG_CONFIG_HOME: scratch.path });
 beforeAll(async () => {
   [one, two] = await Promise.all([TestAgent.start(), TestAgent.start()]);
-  folder = new TemporaryFolder();
-  mkdirSync(folder.file("vsockbox"));
+  scratch = new ScratchDirectory();
+  mkdirSync(scratch.file("vsockbox"));
   writeFileSync(
-    folder.file("vsockbox/config.yaml"),
+    scratch.file("vsockbox/config.yaml"),
     `vms:\n  one:\n    address: ${one.address}\n  second:\n    address: ${two.address}\n  gone:\n    address: unix:/nowhere.sock\n`,
   );
 });
 afterAll(async () => {
   await Promise.all([one[Symbol.asyncDispose](), two[Symbol.asyncDispose]()]);
-  folder[Symbol.dispose]();
+  scratch[Symbol.dispose]();
 });
 
 const lines = (text: string) => text.split("\n").filter((line) => line !== "");

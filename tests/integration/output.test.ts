@@ -1,18 +1,18 @@
 /** What commands print: all of it or an error, and nothing that a terminal obeys. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { VsockboxError } from "../../src/errors.ts";
-import { shell, TemporaryFolder, TestAgent, vsockbox } from "../support/binary.ts";
+import { shell, ScratchDirectory, TestAgent, vsockbox } from "../support/binary.ts";
 import { hostileAgent } from "../support/hostile-agent.ts";
 
 let agent: TestAgent;
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 beforeAll(async () => {
   agent = await TestAgent.start();
-  folder = new TemporaryFolder();
+  scratch = new ScratchDirectory();
 });
 afterAll(async () => {
   await agent[Symbol.asyncDispose]();
-  folder[Symbol.dispose]();
+  scratch[Symbol.dispose]();
 });
 
 test.each(["ls T:/", "ls --json T:/", "info T", "stat T:/"])(
@@ -32,7 +32,7 @@ test("a reader that has seen enough is no error", async () => {
 });
 
 test("an agent's words have no control characters left", async () => {
-  const path = folder.file("hostile.sock");
+  const path = scratch.file("hostile.sock");
   const words = "\u001B]0;title\u0007\u009B31m";
   using _agent = hostileAgent(path, (channel, request) => {
     if (request["op"] === "sessions") {

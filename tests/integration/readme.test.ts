@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { BINARY, shell, TemporaryFolder } from "../support/binary.ts";
+import { BINARY, shell, ScratchDirectory } from "../support/binary.ts";
 import { examplesOf } from "../support/readme.ts";
 
 const examples = examplesOf("README.md");
@@ -27,7 +27,7 @@ describe("README.md", () => {
   });
 
   test("installs the executable in one line, after the build", async () => {
-    using directory = new TemporaryFolder();
+    using directory = new ScratchDirectory();
     const [packages, build, copy = ""] = install.trim().split(" && ");
     expect([packages, build]).toEqual(["npm ci", "npm run build"]);
     const line = copy
@@ -45,7 +45,7 @@ describe("README.md", () => {
   ] as const)(
     "its sockets are in a directory of one's own below %s",
     async (_name, names, expected) => {
-      using directory = new TemporaryFolder();
+      using directory = new ScratchDirectory();
       const inside = (name: string | undefined) =>
         name === undefined ? name : directory.file(name);
       const env = { XDG_RUNTIME_DIR: inside(names.XDG_RUNTIME_DIR), HOME: inside(names.HOME) };

@@ -2,19 +2,19 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { connect } from "node:net";
-import { Running, TemporaryFolder, TestAgent, vsockbox } from "../support/binary.ts";
+import { Running, ScratchDirectory, TestAgent, vsockbox } from "../support/binary.ts";
 
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 let agent: TestAgent;
 beforeAll(async () => {
-  folder = new TemporaryFolder();
-  const tokenFile = folder.file("token");
+  scratch = new ScratchDirectory();
+  const tokenFile = scratch.file("token");
   writeFileSync(tokenFile, "secret-of-this-test", { mode: 0o600 });
   agent = await TestAgent.start(["--token-file", tokenFile]);
 });
 afterAll(async () => {
   await agent[Symbol.asyncDispose]();
-  folder[Symbol.dispose]();
+  scratch[Symbol.dispose]();
 });
 
 describe("an agent that wants a token is named by", () => {
@@ -38,10 +38,10 @@ describe("an agent that wants a token is named by", () => {
       agent.address,
       "--lazy",
       "-L",
-      `${folder.file("here")}:localhost:1`,
+      `${scratch.file("here")}:localhost:1`,
     ]);
     await running.says("forwarding");
-    const socket = connect(folder.file("here"));
+    const socket = connect(scratch.file("here"));
     socket.on("error", () => undefined);
     await running.says(`${agent.address}: connection refused: this agent expects a token`);
     socket.destroy();

@@ -6,7 +6,7 @@ import { ownJob } from "../../packaging/build/targets.ts";
 import { sha256, sha256File } from "../../packaging/build/inputs.ts";
 import { ElfFile } from "../../src/elf/elf-file.ts";
 import { findRuntime } from "../../packaging/self-contained/libraries.ts";
-import { TemporaryFolder } from "../support/binary.ts";
+import { ScratchDirectory } from "../support/binary.ts";
 import { copySources, runBuild } from "../support/source-tree.ts";
 
 /** What needs no network: made of the running Bun. */
@@ -14,18 +14,18 @@ const { target, architecture, selfContained } = ownJob(false);
 const EXECUTABLE = `vsockbox-${target}`;
 const only = ["--only", target];
 
-/** Names and hashes of what is in a folder. */
-const contents = (folder: string) =>
+/** Names and hashes of what is in a directory. */
+const contents = (scratch: string) =>
   Object.fromEntries(
-    readdirSync(folder)
+    readdirSync(scratch)
       .sort()
-      .map((name) => [name, sha256File(join(folder, name))]),
+      .map((name) => [name, sha256File(join(scratch, name))]),
   );
 
 const isStamp = (name: string) => name.endsWith(".stamp");
 
-const verify = (folder: string) =>
-  Bun.spawnSync(["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], { cwd: folder });
+const verify = (scratch: string) =>
+  Bun.spawnSync(["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], { cwd: scratch });
 
 interface Component {
   name: string;
@@ -42,8 +42,8 @@ interface Document {
 }
 
 test("two releases of one commit are byte-identical, and what they say of themselves is so", async () => {
-  using first = new TemporaryFolder();
-  using second = new TemporaryFolder();
+  using first = new ScratchDirectory();
+  using second = new ScratchDirectory();
   for (const { path } of [first, second]) {
     copySources(path);
     expect(runBuild(path, ...only, "--zstd", "1", "--quiet")).toEqual({
@@ -67,7 +67,7 @@ test("two releases of one commit are byte-identical, and what they say of themse
   });
 
   await check("a changed byte is found, in any file", () => {
-    using copy = new TemporaryFolder();
+    using copy = new ScratchDirectory();
     cpSync(dist, copy.path, { recursive: true });
     for (const name of Object.keys(files).filter((it) => !isStamp(it) && it !== "SHA256SUMS")) {
       const bytes = read(name);
@@ -182,9 +182,9 @@ test.each([
   [["--only", "linux-x64", "--all"], /^build: --all and --only exclude each other/],
   [["--only", "linux-x64", "--zstd", "20"], /^build: "20" is no level from 0 to 19/],
 ])("build.ts %j is refused, and leaves nothing", (options, message) => {
-  using folder = new TemporaryFolder();
-  const { status, stdout, stderr } = runBuild(".", ...options, "--outdir", folder.file("out"));
+  using scratch = new ScratchDirectory();
+  const { status, stdout, stderr } = runBuild(".", ...options, "--outdir", scratch.file("out"));
   expect({ status, stdout }).toEqual({ status: 1, stdout: "" });
   expect(stderr).toMatch(message);
-  expect(existsSync(folder.file("out"))).toBe(false);
+  expect(existsSync(scratch.file("out"))).toBe(false);
 });

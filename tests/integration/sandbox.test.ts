@@ -9,7 +9,7 @@ import { handOver } from "../../src/process/start-instructions.ts";
 import { resolveSpawn } from "../../src/process/spawn.ts";
 import { ALL_OPTIONS, type SandboxOption } from "../../src/process/sandbox/sandbox.ts";
 import type { SandboxedRequest, SandboxedResult } from "../fixtures/sandboxed.ts";
-import { BINARY, eventually, processesWith, TemporaryFolder } from "../support/binary.ts";
+import { BINARY, eventually, processesWith, ScratchDirectory } from "../support/binary.ts";
 import { describeWith, findTool } from "../support/tools.ts";
 
 const FIXTURE = join(import.meta.dir, "../fixtures/sandboxed.ts");
@@ -58,9 +58,9 @@ describeWhere("no-new-privs", () => {
   });
 
   test.skipIf(!isRoot)("a set-user-ID program gives nothing", () => {
-    using folder = new TemporaryFolder();
-    chmodSync(folder.path, 0o755);
-    const program = folder.file("id");
+    using scratch = new ScratchDirectory();
+    chmodSync(scratch.path, 0o755);
+    const program = scratch.file("id");
     copyFileSync(Bun.which("id") ?? "/usr/bin/id", program);
     chmodSync(program, 0o4755);
     const uid = (sandbox: string) =>
@@ -108,13 +108,13 @@ describeWith(
   "32-bit calls",
   () => {
     test("end the program by SIGSYS", () => {
-      using folder = new TemporaryFolder();
-      const program = folder.file("int80");
+      using scratch = new ScratchDirectory();
+      const program = scratch.file("int80");
       writeFileSync(
-        folder.file("int80.c"),
+        scratch.file("int80.c"),
         `int main(void) { int pid; __asm__ volatile("int $0x80" : "=a"(pid) : "a"(20)); return 5; }`,
       );
-      Bun.spawnSync(["gcc", "-o", program, folder.file("int80.c")]);
+      Bun.spawnSync(["gcc", "-o", program, scratch.file("int80.c")]);
       const result = sandboxed({ argv: [program], sandbox: "seccomp" });
       expect(result).toMatchObject({ code: 159, signal: "SIGSYS" });
     });
@@ -137,8 +137,8 @@ describeWhere("drop-caps", () => {
   });
 
   test("root is root by name alone", () => {
-    using folder = new TemporaryFolder();
-    const file = folder.file("file");
+    using scratch = new ScratchDirectory();
+    const file = scratch.file("file");
     writeFileSync(file, "");
     const { code, stderr } = shell("drop-caps", `id -u; chown 1:1 ${file}`);
     expect([code, stderr]).toEqual([1, expect.stringContaining("not permitted")]);
@@ -163,7 +163,7 @@ describeWhere("pid-namespace", () => {
 
   test("it inherits no descriptors but the three", () => {
     const { stdout } = shell("all", "ls /proc/self/fd");
-    // The fourth is that of ls for the folder.
+    // The fourth is that of ls for the directory.
     expect(stdout.trim().split("\n")).toEqual(["0", "1", "2", "3"]);
   });
 
@@ -221,15 +221,15 @@ describeWhere("pid-namespace", () => {
   });
 
   test("root is root of a user namespace, and owns its own pipes and files alone", () => {
-    using folder = new TemporaryFolder();
-    chmodSync(folder.path, 0o777);
-    const line = `id -u; echo kept > /dev/stdout; echo x > ${folder.path}/made; cat /proc/self/uid_map`;
+    using scratch = new ScratchDirectory();
+    chmodSync(scratch.path, 0o777);
+    const line = `id -u; echo kept > /dev/stdout; echo x > ${scratch.path}/made; cat /proc/self/uid_map`;
     const { stdout, stderr } = shell("all", line);
     expect(stderr).toBe("");
     expect(stdout).toMatch(/^0\nkept\n +0 1878982656 +65536\n$/);
-    expect(statSync(folder.file("made")).uid).toBe(1_878_982_656);
-    chmodSync(folder.path, 0o755);
-    const denied = shell("all", `echo x > ${folder.path}/other; rm ${folder.path}/made`);
+    expect(statSync(scratch.file("made")).uid).toBe(1_878_982_656);
+    chmodSync(scratch.path, 0o755);
+    const denied = shell("all", `echo x > ${scratch.path}/other; rm ${scratch.path}/made`);
     expect(denied.code).not.toBe(0);
     expect(denied.stderr.match(/permission denied/gi)?.length).toBe(2);
   });
@@ -300,9 +300,9 @@ describeWhere("pid-namespace", () => {
   });
 
   test("a program that cannot be run is said to be none", () => {
-    using folder = new TemporaryFolder();
-    chmodSync(folder.path, 0o755);
-    const file = folder.file("program");
+    using scratch = new ScratchDirectory();
+    chmodSync(scratch.path, 0o755);
+    const file = scratch.file("program");
     writeFileSync(file, "\x7fno program");
     chmodSync(file, 0o755);
     const { code, stderr } = sandboxed({ argv: [file], sandbox: "all" });

@@ -4,7 +4,7 @@ import { chmodSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { ElfFile, PF } from "../../src/elf/elf-file.ts";
 import { findBusybox } from "../../src/vm/guest-image.ts";
 import { BARE_BINARY, BareRoot } from "../support/bare-root.ts";
-import { BINARY, Running, shell, TemporaryFolder, vsockbox } from "../support/binary.ts";
+import { BINARY, Running, shell, ScratchDirectory, vsockbox } from "../support/binary.ts";
 import { AS_RUNTIME, writeRuntimeBinary } from "../support/runtime-binary.ts";
 import { describeWith } from "../support/tools.ts";
 
@@ -51,9 +51,9 @@ describe("a root with nothing but the executable", () => {
     expect(readdirSync(root.path)).toEqual(["vsockbox"]);
   });
 
-  test.if(isRoot)("as an ordinary user, with a folder that can be written", () => {
+  test.if(isRoot)("as an ordinary user, with a directory that can be written", () => {
     using root = new BareRoot();
-    root.folder("/tmp", 0o1777);
+    root.scratch("/tmp", 0o1777);
     const { status, stdout } = root.run([BARE_BINARY, "--version"], { user: "1000:1000" });
     expect({ status, stdout }).toEqual({ status: 0, stdout: expect.stringMatching(VERSION) });
     expect(readdirSync(root.at("/tmp"))).toEqual([]);
@@ -68,27 +68,27 @@ describe("a root with nothing but the executable", () => {
     });
   });
 
-  test.if(isRoot)("says of the first folder there is why it is of no use", () => {
+  test.if(isRoot)("says of the first directory there is why it is of no use", () => {
     using root = new BareRoot();
     root.copy(findBusybox(), "/bin/busybox");
-    root.folder("/tmp", 0o755);
+    root.scratch("/tmp", 0o755);
     // A library does not fit into a file of 512 bytes: EFBIG, 27. EACCES is 13.
     const command = ["/bin/busybox", "sh", "-c", "trap '' XFSZ; ulimit -f 1; exec /vsockbox"];
     expect(root.run(command, { user: "1000:1000" }).stderr).toEndWith(": error 13\n");
-    root.folder("/tmp", 0o1777);
+    root.scratch("/tmp", 0o1777);
     expect(root.run(command, { user: "1000:1000" }).stderr).toEndWith(": error 27\n");
     expect(readdirSync(root.at("/tmp"))).toEqual([]);
   });
 
-  test.if(isRoot)("with a folder that looks like /proc", () => {
+  test.if(isRoot)("with a directory that looks like /proc", () => {
     using root = new BareRoot();
-    root.folder("/proc/self/fd");
+    root.scratch("/proc/self/fd");
     expect(root.run([BARE_BINARY, "--version"])).toMatchObject({ status: 0, stderr: "" });
   });
 
   test("with a list of libraries for another libc in /etc/ld.so.preload", () => {
     using root = new BareRoot();
-    root.folder("/etc");
+    root.scratch("/etc");
     writeFileSync(root.at("/etc/ld.so.preload"), "/lib/nowhere.so\n");
     expect(root.run([BARE_BINARY, "--version"])).toEqual({
       status: 0,
@@ -108,7 +108,7 @@ describe("a root with nothing but the executable", () => {
   test.if(isRoot).each(loaderVariables)("as if %s were not there", (variable) => {
     using root = new BareRoot();
     root.copy(findBusybox(), "/bin/busybox");
-    root.folder("/tmp", 0o1777);
+    root.scratch("/tmp", 0o1777);
     for (const user of [undefined, "1000:1000"]) {
       const command = ["/bin/busybox", "env", variable, BARE_BINARY, "--version"];
       expect(root.run(command, user === undefined ? {} : { user })).toEqual({
@@ -123,8 +123,8 @@ describe("a root with nothing but the executable", () => {
   test("an agent there runs commands, ends with their status, and takes files", async () => {
     using root = new BareRoot();
     root.copy(findBusybox(), "/bin/sh");
-    root.folder("/run");
-    root.folder("/tmp");
+    root.scratch("/run");
+    root.scratch("/tmp");
     await using agent = agentIn(root);
     await agent.says("listening on");
     const target = `unix:${root.at("/run/a.sock")}`;
@@ -157,10 +157,10 @@ describe("no trace", () => {
       environment: Object.keys(process.env), path: process.execPath, name: process.argv0,
       sameProcess: libc.symbols.getpid() === process.pid, child: child.stdout.toString().trim().split("\\n"),
       words: process.argv.length - 2, maps: await Bun.file("/proc/self/maps").text(),
-      folder: process.cwd(),
+      directory: process.cwd(),
     }));`;
 
-  const runtime = new TemporaryFolder();
+  const runtime = new ScratchDirectory();
   const RUNTIME = runtime.file("runtime");
   beforeAll(() => writeRuntimeBinary(RUNTIME));
   afterAll(() => runtime[Symbol.dispose]());
@@ -173,7 +173,7 @@ describe("no trace", () => {
     child: string[];
     words: number;
     maps: string;
-    folder: string;
+    scratch: string;
   }
 
   function reportOf(
@@ -181,19 +181,22 @@ describe("no trace", () => {
     env: Record<string, string> = {},
     cwd = "/",
   ): Report {
-    using folder = new TemporaryFolder();
-    writeFileSync(folder.file("report.ts"), report);
-    const { stdout, stderr } = Bun.spawnSync([RUNTIME, "run", folder.file("report.ts"), ...words], {
-      env: { ...AS_RUNTIME, PATH: "/usr/bin:/bin", ...env },
-      cwd,
-      stdin: "ignore",
-    });
+    using scratch = new ScratchDirectory();
+    writeFileSync(scratch.file("report.ts"), report);
+    const { stdout, stderr } = Bun.spawnSync(
+      [RUNTIME, "run", scratch.file("report.ts"), ...words],
+      {
+        env: { ...AS_RUNTIME, PATH: "/usr/bin:/bin", ...env },
+        cwd,
+        stdin: "ignore",
+      },
+    );
     if (stdout.length === 0) throw new Error(stderr.toString());
     return JSON.parse(stdout.toString()) as Report;
   }
 
   test("in the environment and the descriptors, of us and of a child", () => {
-    const { environment, child, path, sameProcess, folder } = reportOf();
+    const { environment, child, path, sameProcess, scratch } = reportOf();
     expect(environment.toSorted()).toEqual(["BUN_BE_BUN", "PATH"]);
     const variables = child.filter((line) => line.includes("="));
     expect(variables.map((line) => line.split("=")[0]).toSorted()).toEqual([
@@ -201,12 +204,12 @@ describe("no trace", () => {
       "PATH",
       "PWD",
     ]);
-    // ls has the folder open itself.
+    // ls has the directory open itself.
     expect(child.filter((line) => /^\d+$/.test(line))).toEqual(["0", "1", "2", "3"]);
-    expect({ path, sameProcess, folder }).toEqual({
+    expect({ path, sameProcess, scratch }).toEqual({
       path: RUNTIME,
       sameProcess: true,
-      folder: "/",
+      scratch: "/",
     });
   });
 
@@ -284,9 +287,9 @@ describe("no trace", () => {
   });
 
   test("through a link, a relative path, and the PATH", async () => {
-    using folder = new TemporaryFolder();
+    using scratch = new ScratchDirectory();
     const line = `ln -s "$VSOCKBOX" link; ./link --version; cp "$VSOCKBOX" own; ./own --version; PATH=. own --version`;
-    const { stdout } = await shell(line, { cwd: folder.path });
+    const { stdout } = await shell(line, { cwd: scratch.path });
     expect(stdout.trimEnd().split("\n").length).toBe(3);
   });
 
@@ -316,7 +319,7 @@ describeWith(["musl-gcc"], "a root with musl in the place of glibc", () => {
     expect(exitCode).toBe(0);
     const loader = "/lib/ld-musl-x86_64.so.1";
     root.copy(loader, loader);
-    root.folder("/run");
+    root.scratch("/run");
     expect(root.run(["/hello"])).toMatchObject({ status: 5, stdout: "from musl\n" });
     await using agent = agentIn(root);
     await agent.says("listening on");
@@ -331,13 +334,13 @@ describeWith(["musl-gcc"], "a root with musl in the place of glibc", () => {
 
 describe("variables of the runtime", () => {
   const run = (variable: Record<string, string>, words: string[] = ["--version"]) => {
-    using folder = new TemporaryFolder();
-    const script = folder.file("foreign.js");
+    using scratch = new ScratchDirectory();
+    const script = scratch.file("foreign.js");
     writeFileSync(script, "console.log('foreign code')");
     const env = Object.fromEntries(
       Object.entries(variable).map(([name, value]) => [name, value.replace("SCRIPT", script)]),
     );
-    const { stdout, stderr } = Bun.spawnSync([BINARY, ...words], { env, cwd: folder.path });
+    const { stdout, stderr } = Bun.spawnSync([BINARY, ...words], { env, cwd: scratch.path });
     return stdout.toString() + stderr.toString();
   };
 
@@ -353,11 +356,11 @@ describe("variables of the runtime", () => {
   });
 
   test("BUN_INSPECT opens no debugger", async () => {
-    using folder = new TemporaryFolder();
+    using scratch = new ScratchDirectory();
     const unused = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
     const { port } = unused;
     unused.stop(true);
-    await using agent = new Running(["agent", "--listen", `unix:${folder.file("s")}`], {
+    await using agent = new Running(["agent", "--listen", `unix:${scratch.file("s")}`], {
       env: { BUN_INSPECT: `ws://127.0.0.1:${port}/x` },
     });
     await agent.says("listening on");
@@ -366,13 +369,13 @@ describe("variables of the runtime", () => {
   });
 
   test("a command that the agent starts has them", async () => {
-    using folder = new TemporaryFolder();
-    await using agent = new Running(["agent", "--listen", `unix:${folder.file("s")}`], {
+    using scratch = new ScratchDirectory();
+    await using agent = new Running(["agent", "--listen", `unix:${scratch.file("s")}`], {
       env: { BUN_OPTIONS: "--preload=/nowhere", BUN_BE_BUN: "1", GLIBC_TUNABLES: "x=y" },
     });
     await agent.says("listening on");
     const line = "env | grep -e ^BUN_ -e ^GLIBC_ | sort";
-    expect(await vsockbox(["exec", `unix:${folder.file("s")}`, "--shell", line])).toMatchObject({
+    expect(await vsockbox(["exec", `unix:${scratch.file("s")}`, "--shell", line])).toMatchObject({
       stdout: "BUN_BE_BUN=1\nBUN_OPTIONS=--preload=/nowhere\nGLIBC_TUNABLES=x=y\n",
     });
   });

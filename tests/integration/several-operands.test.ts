@@ -2,28 +2,28 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { COMMANDS } from "../../src/commands/index.ts";
-import { eventually, TemporaryFolder, TestAgent, shell, vsockbox } from "../support/binary.ts";
+import { eventually, ScratchDirectory, TestAgent, shell, vsockbox } from "../support/binary.ts";
 
 let agent: TestAgent;
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 beforeAll(async () => {
   agent = await TestAgent.start();
-  folder = new TemporaryFolder();
+  scratch = new ScratchDirectory();
 });
 afterAll(async () => {
   await agent[Symbol.asyncDispose]();
-  folder[Symbol.dispose]();
+  scratch[Symbol.dispose]();
 });
 
-const at = (name: string) => `${agent.address}:${folder.file(`t/${name}`)}`;
+const at = (name: string) => `${agent.address}:${scratch.file(`t/${name}`)}`;
 /** No agent listens there. */
-const nowhere = (name: string) => `unix:${folder.file("none.sock")}:/${name}`;
-const there = () => readdirSync(folder.file("t")).sort();
+const nowhere = (name: string) => `unix:${scratch.file("none.sock")}:/${name}`;
+const there = () => readdirSync(scratch.file("t")).sort();
 
 beforeEach(() => {
-  rmSync(folder.file("t"), { recursive: true, force: true });
-  mkdirSync(folder.file("t/d"), { recursive: true });
-  for (const name of ["a", "b"]) writeFileSync(folder.file(`t/${name}`), `${name}\n`);
+  rmSync(scratch.file("t"), { recursive: true, force: true });
+  mkdirSync(scratch.file("t/d"), { recursive: true });
+  for (const name of ["a", "b"]) writeFileSync(scratch.file(`t/${name}`), `${name}\n`);
 });
 
 const reports = (stderr: string) => stderr.match(/^vsockbox: .*$/gm) ?? [];
@@ -38,7 +38,7 @@ describe("what fails first decides the status, and the others are done", () => {
   ] as const)("%s", async (_, failing, status) => {
     const bad = failing.map((word) => word());
     for (const [command, ...options] of [["cat"], ["stat"], ["ls"], ["rm"], ["cp"]] as const) {
-      const last = command === "cp" ? [folder.file("t/d")] : [];
+      const last = command === "cp" ? [scratch.file("t/d")] : [];
       const args = [command, ...options, at("a"), ...bad, at("b"), ...last];
       const result = await vsockbox(args);
       expect({ args, ...result }).toMatchObject({ status });
@@ -47,32 +47,32 @@ describe("what fails first decides the status, and the others are done", () => {
       if (command === "stat") expect(result.stdout).toMatch(/t\/a\n[^]*t\/b\n/);
       if (command === "rm") {
         expect(there()).toEqual(["d"]);
-        for (const name of ["a", "b"]) writeFileSync(folder.file(`t/${name}`), `${name}\n`);
+        for (const name of ["a", "b"]) writeFileSync(scratch.file(`t/${name}`), `${name}\n`);
       }
-      if (command === "cp") expect(readdirSync(folder.file("t/d")).sort()).toEqual(["a", "b"]);
+      if (command === "cp") expect(readdirSync(scratch.file("t/d")).sort()).toEqual(["a", "b"]);
     }
   });
 
   test("cp: a pattern without a match, errors in JSON, and one source alone", async () => {
-    const args = ["cp", at("a"), at("none*"), at("b"), folder.file("t/d")];
+    const args = ["cp", at("a"), at("none*"), at("b"), scratch.file("t/d")];
     const result = await vsockbox(args);
     expect(result).toMatchObject({ status: 74 });
     expect(reports(result.stderr)).toEqual([
       expect.stringContaining("nothing matches the pattern"),
     ]);
-    expect(readdirSync(folder.file("t/d")).sort()).toEqual(["a", "b"]);
+    expect(readdirSync(scratch.file("t/d")).sort()).toEqual(["a", "b"]);
     const json = await vsockbox([...args, "--json"]);
     expect(JSON.parse(json.stdout)).toMatchObject({ files: 2, error_count: 1 });
     expect(json.status).toBe(74);
-    expect(await vsockbox(["cp", at("none*"), folder.file("t/d")])).toMatchObject({ status: 74 });
-    const refused = await vsockbox(["cp", nowhere("x"), folder.file("t/d")]);
+    expect(await vsockbox(["cp", at("none*"), scratch.file("t/d")])).toMatchObject({ status: 74 });
+    const refused = await vsockbox(["cp", nowhere("x"), scratch.file("t/d")]);
     expect([refused.status, reports(refused.stderr).length]).toEqual([69, 1]);
   });
 
   test("cp: several sources need a directory, and two failing ones are two reports", async () => {
-    const result = await vsockbox(["cp", at("a"), at("b"), folder.file("t/new")]);
+    const result = await vsockbox(["cp", at("a"), at("b"), scratch.file("t/new")]);
     expect([result.status, reports(result.stderr).length]).toEqual([73, 2]);
-    expect(existsSync(folder.file("t/new"))).toBe(false);
+    expect(existsSync(scratch.file("t/new"))).toBe(false);
   });
 
   test("mkdir and mv", async () => {
@@ -81,7 +81,7 @@ describe("what fails first decides the status, and the others are done", () => {
     expect(there()).toEqual(["a", "b", "d", "m1", "m3"]);
     const moved = await vsockbox(["mv", at("a"), at("none"), at("m1"), at("d")]);
     expect([moved.status, reports(moved.stderr).length]).toEqual([74, 1]);
-    expect(readdirSync(folder.file("t/d")).sort()).toEqual(["a", "m1"]);
+    expect(readdirSync(scratch.file("t/d")).sort()).toEqual(["a", "m1"]);
     expect(await vsockbox(["mv", at("b"), at("m3"), at("new")])).toMatchObject({ status: 64 });
     expect(await vsockbox(["mv", at("b")])).toMatchObject({ status: 64 });
     expect(await vsockbox(["mv", at("b"), nowhere("x")])).toMatchObject({ status: 64 });
@@ -90,9 +90,12 @@ describe("what fails first decides the status, and the others are done", () => {
   });
 
   test("ls of several directories names each, and JSON has the operand", async () => {
-    writeFileSync(folder.file("t/d/x"), "");
+    writeFileSync(scratch.file("t/d/x"), "");
     const { status, stdout } = await vsockbox(["ls", at("d"), at("a")]);
-    expect([status, stdout]).toEqual([0, `${at("d")}:\nx\n\n${at("a")}:\n${folder.file("t/a")}\n`]);
+    expect([status, stdout]).toEqual([
+      0,
+      `${at("d")}:\nx\n\n${at("a")}:\n${scratch.file("t/a")}\n`,
+    ]);
     const json = await vsockbox(["ls", "--json", at("d"), at("a")]);
     const lines = json.stdout
       .trim()
@@ -100,7 +103,7 @@ describe("what fails first decides the status, and the others are done", () => {
       .map((line) => JSON.parse(line) as object);
     expect(lines).toMatchObject([
       { name: "x", path: at("d") },
-      { name: folder.file("t/a"), path: at("a") },
+      { name: scratch.file("t/a"), path: at("a") },
     ]);
   });
 });
@@ -184,7 +187,7 @@ describe("odd operands", () => {
         `${agent.address}:/${path}`,
         `${agent.address}:/a/${long}/`,
       ]) {
-        const more = command === "cp" ? [folder.file("t/d")] : command === "mv" ? [at("y")] : [];
+        const more = command === "cp" ? [scratch.file("t/d")] : command === "mv" ? [at("y")] : [];
         const { status, stderr } = await vsockbox([command, word, ...more]);
         expect([64, 65, 73, 74]).toContain(status);
         expect(stderr).not.toMatch(/defect|\/proc\/self\/fd/);
@@ -196,10 +199,10 @@ describe("odd operands", () => {
     for (const args of [
       ["cp", "", at("x")],
       ["cp", at("a"), ""],
-      ["cp", folder.file("n".repeat(300)), at("x")],
-      ["cp", at("a"), folder.file("n".repeat(300))],
-      ["cp", at("a"), `${folder.file("t/a")}/x`],
-      ["cp", at("a"), folder.file("none/x")],
+      ["cp", scratch.file("n".repeat(300)), at("x")],
+      ["cp", at("a"), scratch.file("n".repeat(300))],
+      ["cp", at("a"), `${scratch.file("t/a")}/x`],
+      ["cp", at("a"), scratch.file("none/x")],
     ]) {
       const { status, stderr } = await vsockbox(args);
       expect([64, 73, 74]).toContain(status);
@@ -212,11 +215,12 @@ describe("an operand whose guest is unknown", () => {
   const line = (words: string) => `cd "$D" && vsockbox ${words}`;
   const run = (words: string) =>
     shell(line(words), {
-      env: { A: agent.address, D: folder.file("local"), HOME: folder.file("") },
+      env: { A: agent.address, D: scratch.file("local"), HOME: scratch.file("") },
     });
   beforeAll(() => {
-    mkdirSync(folder.file("local/full"), { recursive: true });
-    for (const name of ["1star", "a b", "co:lon"]) writeFileSync(folder.file(`local/${name}`), "x");
+    mkdirSync(scratch.file("local/full"), { recursive: true });
+    for (const name of ["1star", "a b", "co:lon"])
+      writeFileSync(scratch.file(`local/${name}`), "x");
   });
 
   test("ends cp before anything is copied, with a hint at the local file", async () => {
@@ -224,9 +228,9 @@ describe("an operand whose guest is unknown", () => {
     expect(status).toBe(78);
     expect(stderr).toContain('"co": there is no such profile');
     expect(stderr).toContain("hint: for the local file of that name write ./co:lon\n");
-    expect(readdirSync(folder.file("local/full"))).toEqual([]);
+    expect(readdirSync(scratch.file("local/full"))).toEqual([]);
     expect((await run('cp -q *star "a b" ./co:lon "$A:$D/full/"')).status).toBe(0);
-    expect(readdirSync(folder.file("local/full"))).toHaveLength(3);
+    expect(readdirSync(scratch.file("local/full"))).toHaveLength(3);
   });
 
   test.each(["cat", "ls", "stat", "rm", "mkdir"])(
@@ -237,7 +241,7 @@ describe("an operand whose guest is unknown", () => {
       expect(stderr).toContain(
         "hint: co:lon is a local file; this command is for files in guests\n",
       );
-      expect(existsSync(folder.file("local/a b"))).toBe(true);
+      expect(existsSync(scratch.file("local/a b"))).toBe(true);
     },
   );
 

@@ -18,7 +18,7 @@ import {
   eventually,
   processesWith,
   shell,
-  TemporaryFolder,
+  ScratchDirectory,
   TestAgent,
   vsockbox,
 } from "../support/binary.ts";
@@ -31,19 +31,19 @@ beforeAll(async () => {
 });
 afterAll(() => server[Symbol.asyncDispose]());
 
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 beforeEach(() => {
-  folder = new TemporaryFolder();
+  scratch = new ScratchDirectory();
 });
-afterEach(() => folder[Symbol.dispose]());
+afterEach(() => scratch[Symbol.dispose]());
 
 const client = (...args: string[]) =>
-  vsockbox(["shell-client", ...args], { cwd: folder.path, env: { A: server.address } });
-const part = () => readdirSync(folder.path).filter((name) => name.includes("vsockbox-"));
+  vsockbox(["shell-client", ...args], { cwd: scratch.path, env: { A: server.address } });
+const part = () => readdirSync(scratch.path).filter((name) => name.includes("vsockbox-"));
 
 describe("the command line", () => {
   test("as the README has it", async () => {
-    writeFileSync(folder.file("f"), "file");
+    writeFileSync(scratch.file("f"), "file");
     expect(await client(server.address, "echo a  b; exit 4")).toMatchObject({
       status: 4,
       stdout: "a b\r\n",
@@ -51,36 +51,36 @@ describe("the command line", () => {
     expect(await client(server.address, "echo", "a", "-u", "b")).toMatchObject({
       stdout: "a -u b\r\n",
     });
-    expect(await client(server.address, "-u", `f:${folder.file("g")}`)).toMatchObject({
+    expect(await client(server.address, "-u", `f:${scratch.file("g")}`)).toMatchObject({
       status: 0,
     });
     expect(await client("--", server.address, "echo", "-a")).toMatchObject({ stdout: "-a\r\n" });
     expect(await client("--cid", server.address, "--", "echo", "-a")).toMatchObject({
       stdout: "-a\r\n",
     });
-    expect(await client("-d", `${folder.file("g")}:h`, server.address)).toMatchObject({
+    expect(await client("-d", `${scratch.file("g")}:h`, server.address)).toMatchObject({
       status: 0,
     });
-    expect(readFileSync(folder.file("h"), "utf8")).toBe("file");
+    expect(readFileSync(scratch.file("h"), "utf8")).toBe("file");
   });
 
   test("as the C code has it", async () => {
-    writeFileSync(folder.file("f"), "file");
-    mkdirSync(folder.file("out"));
+    writeFileSync(scratch.file("f"), "file");
+    mkdirSync(scratch.file("out"));
     expect(await client("-c", server.address, "-x", "echo $((1 + 1))")).toMatchObject({
       status: 0,
       stdout: "2\r\n",
     });
     expect(
-      await client("--cid", server.address, "-u", "f", "-r", folder.file("out")),
+      await client("--cid", server.address, "-u", "f", "-r", scratch.file("out")),
     ).toMatchObject({ status: 0 });
     expect(
-      await client("-c", server.address, "-d", folder.file("out/f"), "-l", "./out"),
+      await client("-c", server.address, "-d", scratch.file("out/f"), "-l", "./out"),
     ).toMatchObject({
       status: 73,
       stderr: expect.stringContaining("it exists"),
     });
-    expect(await client("-c", server.address, "-d", folder.file("out/f"))).toMatchObject({
+    expect(await client("-c", server.address, "-d", scratch.file("out/f"))).toMatchObject({
       status: 73,
     });
     expect(await client("--cid", server.address, "echo both")).toMatchObject({
@@ -89,37 +89,37 @@ describe("the command line", () => {
   });
 
   test("by the programs' own names", async () => {
-    symlinkSync(BINARY, folder.file("vsock-shell-client"));
-    symlinkSync(BINARY, folder.file("vsock-shell-server"));
+    symlinkSync(BINARY, scratch.file("vsock-shell-client"));
+    symlinkSync(BINARY, scratch.file("vsock-shell-server"));
     const { stdout, status } = await shell(
       "./vsock-shell-server --listen unix:$PWD/s.sock 2> log & " +
         "until grep -q listening log; do sleep 0.02; done; " +
         "./vsock-shell-client unix:$PWD/s.sock 'echo by name' < /dev/null; ./vsock-shell-client --version; kill %1; wait",
-      { cwd: folder.path },
+      { cwd: scratch.path },
     );
     expect(stdout).toMatch(/^by name\r\nvsockbox /);
     expect(status).toBe(0);
     for (const name of ["client", "server"]) {
-      const { stdout: help } = await shell(`./vsock-shell-${name} -h`, { cwd: folder.path });
+      const { stdout: help } = await shell(`./vsock-shell-${name} -h`, { cwd: scratch.path });
       expect(help).toContain("Examples:");
       expect(help).toContain("-p, --port PORT");
     }
   });
 
   test("-d puts the server into the background", async () => {
-    symlinkSync(BINARY, folder.file("vsock-shell-server"));
+    symlinkSync(BINARY, scratch.file("vsock-shell-server"));
     const { status } = await shell(
       "./vsock-shell-server -d -v --listen unix:$PWD/s.sock --pid-file pid --log-file log",
-      { cwd: folder.path },
+      { cwd: scratch.path },
     );
     expect(status).toBe(0);
-    const address = `unix:${folder.file("s.sock")}`;
+    const address = `unix:${scratch.file("s.sock")}`;
     expect(await client(address, "echo from a daemon")).toMatchObject({
       stdout: "from a daemon\r\n",
     });
-    expect(readFileSync(folder.file("log"), "utf8")).toContain("debug: unix: connected");
-    process.kill(Number(readFileSync(folder.file("pid"), "utf8")), "SIGTERM");
-    await eventually("it is gone", () => !existsSync(folder.file("pid")));
+    expect(readFileSync(scratch.file("log"), "utf8")).toContain("debug: unix: connected");
+    process.kill(Number(readFileSync(scratch.file("pid"), "utf8")), "SIGTERM");
+    await eventually("it is gone", () => !existsSync(scratch.file("pid")));
   });
 
   test.each([
@@ -140,8 +140,8 @@ describe("the command line", () => {
     [["3", "-d", "/x:there"], /it exists/],
     [["3", "-d", "/x:no/such/y"], /ENOENT/],
   ] as const)("%j is refused before anybody is asked", async (args, reason) => {
-    mkdirSync(folder.file("dir"));
-    writeFileSync(folder.file("there"), "");
+    mkdirSync(scratch.file("dir"));
+    writeFileSync(scratch.file("there"), "");
     const { status, stdout, stderr } = await client(...args);
     expect(stderr).toMatch(reason);
     // With --json the error is an object on standard output too.
@@ -218,7 +218,7 @@ describe("what the other side may do", () => {
     answer: readonly Uint8Array[],
     args: readonly string[],
   ): Promise<{ status: number; stderr: string }> => {
-    const path = folder.file("fake.sock");
+    const path = scratch.file("fake.sock");
     const listener = listen(
       { kind: "unix", path },
       {
@@ -279,7 +279,7 @@ describe("what the other side may do", () => {
   ] as const)("%s", async (_, answer, args, status, reason) => {
     const result = await withServer(answer, args);
     expect(result).toMatchObject({ status, stderr: expect.stringMatching(reason) });
-    expect(readdirSync(folder.path)).toEqual([]);
+    expect(readdirSync(scratch.path)).toEqual([]);
   });
 
   test("an agent on the same port is told from a server", async () => {
@@ -289,7 +289,7 @@ describe("what the other side may do", () => {
   });
 
   test("nobody: 69", async () => {
-    expect(await client(`unix:${folder.file("none")}`, "ls")).toMatchObject({ status: 69 });
+    expect(await client(`unix:${scratch.file("none")}`, "ls")).toMatchObject({ status: 69 });
   });
 
   test("a server that dies: 255", async () => {
@@ -314,76 +314,76 @@ describe("transfers between two of ours", () => {
   test("keep blanks, colons and bytes that are no UTF-8", async () => {
     const { status, stderr } = await shell(
       String.raw`printf x > $'a: \xff'; vsockbox shell-client $A --upload $'a: \xff' --to "$PWD/"$'b: \xfe' && vsockbox shell-client $A --download "$PWD/"$'b: \xfe' --to $'c \xfd'; cmp $'a: \xff' $'c \xfd'`,
-      { cwd: folder.path, env: { A: server.address } },
+      { cwd: scratch.path, env: { A: server.address } },
     );
     expect([status, stderr]).toEqual([0, ""]);
   });
 
   test("replace nothing without --force", async () => {
-    writeFileSync(folder.file("new"), "new");
-    writeFileSync(folder.file("old"), "old");
+    writeFileSync(scratch.file("new"), "new");
+    writeFileSync(scratch.file("old"), "old");
     for (const form of [[], ["--plain"]]) {
-      const up = await client(...form, server.address, "-u", `new:${folder.file("old")}`);
+      const up = await client(...form, server.address, "-u", `new:${scratch.file("old")}`);
       expect(up).toMatchObject({ status: 77, stderr: expect.stringContaining("it exists") });
-      const down = await client(...form, server.address, "-d", `${folder.file("new")}:old`);
+      const down = await client(...form, server.address, "-d", `${scratch.file("new")}:old`);
       expect(down).toMatchObject({ status: 73, stderr: expect.stringContaining("it exists") });
-      expect(readFileSync(folder.file("old"), "utf8")).toBe("old");
+      expect(readFileSync(scratch.file("old"), "utf8")).toBe("old");
     }
-    expect(await client("-f", server.address, "-u", `new:${folder.file("old")}`)).toMatchObject({
+    expect(await client("-f", server.address, "-u", `new:${scratch.file("old")}`)).toMatchObject({
       status: 0,
     });
-    expect(readFileSync(folder.file("old"), "utf8")).toBe("new");
-    writeFileSync(folder.file("old"), "old");
-    expect(await client("-f", server.address, "-d", `${folder.file("new")}:old`)).toMatchObject({
+    expect(readFileSync(scratch.file("old"), "utf8")).toBe("new");
+    writeFileSync(scratch.file("old"), "old");
+    expect(await client("-f", server.address, "-d", `${scratch.file("new")}:old`)).toMatchObject({
       status: 0,
     });
-    expect(readFileSync(folder.file("old"), "utf8")).toBe("new");
-    expect(readdirSync(folder.path).sort()).toEqual(["new", "old"]);
+    expect(readFileSync(scratch.file("old"), "utf8")).toBe("new");
+    expect(readdirSync(scratch.path).sort()).toEqual(["new", "old"]);
   });
 
   test("carry directories, modes and times", async () => {
-    mkdirSync(folder.file("tree/sub/empty"), { recursive: true });
-    makeFile(folder.file("tree/sub/data"), 300_000);
-    writeFileSync(folder.file("tree/script"), "#!/bin/sh\n");
-    chmodSync(folder.file("tree/script"), 0o751);
-    symlinkSync("sub/data", folder.file("tree/link"));
-    utimesSync(folder.file("tree/script"), 1_000_000, 1_000_000);
+    mkdirSync(scratch.file("tree/sub/empty"), { recursive: true });
+    makeFile(scratch.file("tree/sub/data"), 300_000);
+    writeFileSync(scratch.file("tree/script"), "#!/bin/sh\n");
+    chmodSync(scratch.file("tree/script"), 0o751);
+    symlinkSync("sub/data", scratch.file("tree/link"));
+    utimesSync(scratch.file("tree/script"), 1_000_000, 1_000_000);
     const flags = ["-R", "--preserve", "--checksum", "--json"];
-    const up = await client(...flags, server.address, "-u", `tree:${folder.file("up")}`);
+    const up = await client(...flags, server.address, "-u", `tree:${scratch.file("up")}`);
     expect(JSON.parse(up.stdout)).toMatchObject({
       files: 2,
       directories: 3,
       links: 1,
       error_count: 0,
     });
-    const down = await client(...flags, server.address, "-d", `${folder.file("up")}:down`);
+    const down = await client(...flags, server.address, "-d", `${scratch.file("up")}:down`);
     expect(JSON.parse(down.stdout)).toMatchObject({ files: 2, error_count: 0 });
     const { stdout } = await shell(
       "diff -r tree down && stat -c '%a %Y %N' down/script down/link",
       {
-        cwd: folder.path,
+        cwd: scratch.path,
       },
     );
     expect(stdout).toMatch(/^751 1000000 'down\/script'\n777 \d+ 'down\/link' -> 'sub\/data'\n$/);
-    expect(await client("-R", server.address, "-u", `tree:${folder.file("up")}`)).toMatchObject({
+    expect(await client("-R", server.address, "-u", `tree:${scratch.file("up")}`)).toMatchObject({
       status: 77,
     });
   });
 
   test("without --preserve a file is 0644 at most, and an executable stays one", async () => {
-    writeFileSync(folder.file("script"), "");
-    chmodSync(folder.file("script"), 0o777);
-    await client(server.address, "-u", `script:${folder.file("up")}`);
-    expect(statSync(folder.file("up")).mode & 0o777).toBe(0o777 & ~process.umask());
+    writeFileSync(scratch.file("script"), "");
+    chmodSync(scratch.file("script"), 0o777);
+    await client(server.address, "-u", `script:${scratch.file("up")}`);
+    expect(statSync(scratch.file("up")).mode & 0o777).toBe(0o777 & ~process.umask());
   });
 
   test("1 GiB there and back with equal sha256, resumed after a kill in either direction", async () => {
-    const source = makeFile(folder.file("source"), 1024 * 1024 * 1024);
+    const source = makeFile(scratch.file("source"), 1024 * 1024 * 1024);
     const wanted = await sha256(source);
     const size = (path: string) => statSync(path, { throwIfNoEntry: false })?.size ?? 0;
     for (const [way, from, to] of [
-      ["-u", source, folder.file("up")],
-      ["-d", folder.file("up"), folder.file("down")],
+      ["-u", source, scratch.file("up")],
+      ["-d", scratch.file("up"), scratch.file("down")],
     ] as const) {
       const first = Bun.spawn(
         [BINARY, "shell-client", server.address, "--resume", way, `${from}:${to}`],
@@ -415,25 +415,25 @@ describe("transfers between two of ours", () => {
       "--json",
       server.address,
       "-u",
-      `${source}:${folder.file("up")}`,
+      `${source}:${scratch.file("up")}`,
     );
     expect(JSON.parse(same.stdout)).toMatchObject({ reused_bytes: 1024 * 1024 * 1024 });
-    truncateSync(folder.file("up"), 10);
-    const other = await client("--resume", server.address, "-u", `${source}:${folder.file("up")}`);
+    truncateSync(scratch.file("up"), 10);
+    const other = await client("--resume", server.address, "-u", `${source}:${scratch.file("up")}`);
     expect(other).toMatchObject({ status: 74, stderr: expect.stringContaining("it exists") });
-    expect(size(folder.file("up"))).toBe(10);
+    expect(size(scratch.file("up"))).toBe(10);
   });
 
   test("1 GiB in the messages of the C programs", async () => {
-    const source = makeFile(folder.file("source"), 1024 * 1024 * 1024);
+    const source = makeFile(scratch.file("source"), 1024 * 1024 * 1024);
     const wanted = await sha256(source);
     expect(
-      await client("--plain", server.address, "-u", `source:${folder.file("up")}`),
+      await client("--plain", server.address, "-u", `source:${scratch.file("up")}`),
     ).toMatchObject({ status: 0 });
-    expect(await sha256(folder.file("up"))).toBe(wanted);
+    expect(await sha256(scratch.file("up"))).toBe(wanted);
     expect(
-      await client("--plain", server.address, "-d", `${folder.file("up")}:down`),
+      await client("--plain", server.address, "-d", `${scratch.file("up")}:down`),
     ).toMatchObject({ status: 0 });
-    expect(await sha256(folder.file("down"))).toBe(wanted);
+    expect(await sha256(scratch.file("down"))).toBe(wanted);
   });
 });

@@ -1,7 +1,7 @@
 /** The conformance suite of vsock-shell against ours, and against the stand-ins for the C programs. */
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { BINARY, TemporaryFolder } from "../support/binary.ts";
+import { BINARY, ScratchDirectory } from "../support/binary.ts";
 import { describeWith } from "../support/tools.ts";
 import { CShellServer, TestShellServer } from "../support/vsock-shell.ts";
 
@@ -33,8 +33,8 @@ test("our server conforms, and leaves nothing behind", async () => {
 });
 
 test("our client conforms", async () => {
-  using folder = new TemporaryFolder();
-  const address = `unix:${folder.file("s.sock")}`;
+  using scratch = new ScratchDirectory();
+  const address = `unix:${scratch.file("s.sock")}`;
   const run = await conformance("--client", clientLine(), "--listen", address);
   expect(run.failed).toEqual([]);
   expect(run.passed.length).toBeGreaterThan(15);
@@ -42,8 +42,8 @@ test("our client conforms", async () => {
 });
 
 test("a client that does something else is found out", async () => {
-  using folder = new TemporaryFolder();
-  const address = `unix:${folder.file("s.sock")}`;
+  using scratch = new ScratchDirectory();
+  const address = `unix:${scratch.file("s.sock")}`;
   const line = clientLine("--plain");
   const { status, failed } = await conformance(
     "--client",

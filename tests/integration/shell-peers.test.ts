@@ -8,7 +8,7 @@ import {
   writeDescriptor,
 } from "../../src/ffi/socket.ts";
 import { openUnixListener } from "../../src/net/listen.ts";
-import { BINARY, eventually, TemporaryFolder, vsockbox } from "../support/binary.ts";
+import { BINARY, eventually, ScratchDirectory, vsockbox } from "../support/binary.ts";
 import { describeWith } from "../support/tools.ts";
 import {
   CShellServer,
@@ -26,14 +26,14 @@ const LARGEST_C_UPLOAD = 980_000;
 
 describeWith(["gcc"], "our server with the C client", () => {
   let server: TestShellServer;
-  let folder: TemporaryFolder;
+  let scratch: ScratchDirectory;
   beforeAll(async () => {
     server = await TestShellServer.start();
-    folder = new TemporaryFolder();
+    scratch = new ScratchDirectory();
   });
   afterAll(async () => {
     await server[Symbol.asyncDispose]();
-    folder[Symbol.dispose]();
+    scratch[Symbol.dispose]();
   });
 
   test("runs a command that the client has only queued", async () => {
@@ -68,8 +68,8 @@ describeWith(["gcc"], "our server with the C client", () => {
   test.each([0, 1, 4096, 400_000, 600_000, LARGEST_C_UPLOAD])(
     "takes a file of %d bytes",
     async (bytes) => {
-      const source = makeFile(folder.file(`up-${bytes}`), bytes);
-      const target = folder.file(`taken-${bytes}`);
+      const source = makeFile(scratch.file(`up-${bytes}`), bytes);
+      const target = scratch.file(`taken-${bytes}`);
       mkdirSync(target);
       const { status, stderr } = await runCClient(server.path, "upload", source, target);
       expect(status).toBe(0);
@@ -81,8 +81,8 @@ describeWith(["gcc"], "our server with the C client", () => {
   );
 
   test("ends a client whose queue has lost a message, and keeps nothing of the file", async () => {
-    const source = makeFile(folder.file("too-large"), 3_000_000);
-    const target = folder.file("taken-none");
+    const source = makeFile(scratch.file("too-large"), 3_000_000);
+    const target = scratch.file("taken-none");
     mkdirSync(target);
     const { status, stderr } = await runCClient(server.path, "upload", source, target);
     expect(status).toBe(0);
@@ -91,8 +91,8 @@ describeWith(["gcc"], "our server with the C client", () => {
   });
 
   test.each([0, 1, 4097, 20_000_000])("sends a file of %d bytes", async (bytes) => {
-    const source = makeFile(folder.file(`down-${bytes}`), bytes);
-    const target = folder.file(`sent-${bytes}`);
+    const source = makeFile(scratch.file(`down-${bytes}`), bytes);
+    const target = scratch.file(`sent-${bytes}`);
     mkdirSync(target);
     const { status, stderr } = await runCClient(server.path, "download", source, target);
     expect(status).toBe(0);
@@ -102,17 +102,17 @@ describeWith(["gcc"], "our server with the C client", () => {
   });
 
   test("refuses in words of at most 299 bytes what it cannot do", async () => {
-    const source = makeFile(folder.file("x".repeat(180)), 10);
-    mkdirSync(folder.file("there"));
-    await runCClient(server.path, "upload", source, folder.file("there"));
-    const again = await runCClient(server.path, "upload", source, folder.file("there"));
+    const source = makeFile(scratch.file("x".repeat(180)), 10);
+    mkdirSync(scratch.file("there"));
+    await runCClient(server.path, "upload", source, scratch.file("there"));
+    const again = await runCClient(server.path, "upload", source, scratch.file("there"));
     expect(again.status).toBe(0);
     expect(again.stderr).toMatch(/refused: KO write .*: it exists/);
-    const missing = await runCClient(server.path, "upload", source, folder.file("missing"));
+    const missing = await runCClient(server.path, "upload", source, scratch.file("missing"));
     expect(missing.stderr).toMatch(/refused: KO .*ENOENT/);
-    const none = await runCClient(server.path, "download", "/no/such", folder.file("there"));
+    const none = await runCClient(server.path, "download", "/no/such", scratch.file("there"));
     expect(none.stderr).toMatch(/refused: KO .*ENOENT/);
-    const directory = await runCClient(server.path, "download", "/etc", folder.file("there"));
+    const directory = await runCClient(server.path, "download", "/etc", scratch.file("there"));
     expect(directory.stderr).toMatch(/refused: KO .*directory/);
   });
 
@@ -129,14 +129,14 @@ describeWith(["gcc"], "our server with the C client", () => {
 
 describeWith(["gcc"], "our client with the C server", () => {
   let server: CShellServer;
-  let folder: TemporaryFolder;
+  let scratch: ScratchDirectory;
   beforeAll(async () => {
     server = await CShellServer.start();
-    folder = new TemporaryFolder();
+    scratch = new ScratchDirectory();
   });
   afterAll(async () => {
     await server[Symbol.asyncDispose]();
-    folder[Symbol.dispose]();
+    scratch[Symbol.dispose]();
   });
 
   /** Neither ends a session by what the server does not know, nor leaves one behind. */
@@ -150,8 +150,8 @@ describeWith(["gcc"], "our client with the C server", () => {
   });
 
   test.each([0, 1, 4096, 600_000, 5_000_000])("sends a file of %d bytes", async (bytes) => {
-    const source = makeFile(folder.file(`up-${bytes}`), bytes);
-    const target = folder.file(`taken-${bytes}`);
+    const source = makeFile(scratch.file(`up-${bytes}`), bytes);
+    const target = scratch.file(`taken-${bytes}`);
     const { status, stderr } = await client("-u", `${source}:${target}`);
     expect([status, stderr]).toEqual([0, ""]);
     expect(await sha256(target)).toBe(await sha256(source));
@@ -161,8 +161,8 @@ describeWith(["gcc"], "our client with the C server", () => {
   test.each([0, 1, 4096, 499_000, 995_328, 1_000_000, 3_000_000, 50_000_001])(
     "takes a file of %d bytes",
     async (bytes) => {
-      const source = makeFile(folder.file(`down-${bytes}`), bytes);
-      const target = folder.file(`sent-${bytes}`);
+      const source = makeFile(scratch.file(`down-${bytes}`), bytes);
+      const target = scratch.file(`sent-${bytes}`);
       const { status, stderr } = await client("-d", `${source}:${target}`);
       expect([status, stderr]).toEqual([0, ""]);
       expect(await sha256(target)).toBe(await sha256(source));
@@ -171,13 +171,13 @@ describeWith(["gcc"], "our client with the C server", () => {
   );
 
   test("takes several files at once", async () => {
-    const source = makeFile(folder.file("many"), 10_000_000);
+    const source = makeFile(scratch.file("many"), 10_000_000);
     const wanted = await sha256(source);
     const runs = await Promise.all(
-      [1, 2, 3].map((index) => client("-d", `${source}:${folder.file(`many-${index}`)}`)),
+      [1, 2, 3].map((index) => client("-d", `${source}:${scratch.file(`many-${index}`)}`)),
     );
     for (const [index, { status }] of runs.entries()) {
-      const target = folder.file(`many-${index + 1}`);
+      const target = scratch.file(`many-${index + 1}`);
       // The server's own fault may strike, but what stands there is whole.
       if (status === 0) expect(await sha256(target)).toBe(wanted);
       else expect(existsSync(target)).toBe(false);
@@ -194,7 +194,7 @@ describeWith(["gcc"], "our client with the C server", () => {
     [["-u", "/etc/hostname:/tmp/vsockbox never"], 69, /which has a blank/],
   ] as const)("%j: says why not", async (args, expected, reason) => {
     const { status, stderr } = await vsockbox(["shell-client", server.address, ...args], {
-      cwd: folder.path,
+      cwd: scratch.path,
     });
     expect([status, stderr]).toEqual([expected, expect.stringMatching(reason)]);
     expect(existsSync("/tmp/vsockbox-never")).toBe(false);
@@ -202,28 +202,28 @@ describeWith(["gcc"], "our client with the C server", () => {
   });
 
   test("leaves a transfer that is interrupted so that the server goes on", async () => {
-    const source = makeFile(folder.file("interrupted"), 100_000_000);
+    const source = makeFile(scratch.file("interrupted"), 100_000_000);
     const child = Bun.spawn(
       [
         "bash",
         "-c",
-        `timeout -s INT 0.15 ${BINARY} shell-client ${server.address} -d ${source}:${folder.file("cut")}; echo $?`,
+        `timeout -s INT 0.15 ${BINARY} shell-client ${server.address} -d ${source}:${scratch.file("cut")}; echo $?`,
       ],
       { stdio: ["ignore", "pipe", "pipe"] },
     );
     const status = await new Response(child.stdout).text();
     // 124 is timeout's own word for it; a fast machine may have been done before.
     expect(["124\n", "0\n"]).toContain(status);
-    if (status === "124\n") expect(existsSync(folder.file("cut"))).toBe(false);
+    if (status === "124\n") expect(existsSync(scratch.file("cut"))).toBe(false);
     // What it could not send to a client that had ended, it says; that it goes on is what counts.
     expect((await client("sleep 0.2; echo on")).stdout).toBe("on\r\n");
   });
 
   test("never gets more than 500,000 bytes ahead of a server that stands still", async () => {
-    const source = makeFile(folder.file("ahead"), 5_000_000);
+    const source = makeFile(scratch.file("ahead"), 5_000_000);
     // Descriptors of our own: every stream of a runtime would read ahead by itself.
-    const listener = openUnixListener({ kind: "unix", path: folder.file("still.sock") });
-    const path = folder.file("still.sock");
+    const listener = openUnixListener({ kind: "unix", path: scratch.file("still.sock") });
+    const path = scratch.file("still.sock");
     const child = Bun.spawn([BINARY, "shell-client", `unix:${path}`, "-u", `${source}:/far`], {
       env: { ...process.env, VSOCKBOX_NO_VSOCK: "1" },
       stdio: ["ignore", "ignore", "ignore"],

@@ -10,7 +10,13 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { BINARY, eventually, processesWith, TemporaryFolder, vsockbox } from "../support/binary.ts";
+import {
+  BINARY,
+  eventually,
+  processesWith,
+  ScratchDirectory,
+  vsockbox,
+} from "../support/binary.ts";
 import { unnamedBytes } from "../support/unfinished.ts";
 import { makeFile, raw, RawShell, sha256, TestShellServer } from "../support/vsock-shell.ts";
 import { closeDescriptor, openPipe } from "../../src/ffi/socket.ts";
@@ -31,13 +37,13 @@ const FILE_DATA_END = 0x12;
 const FILE_DATA_BEGIN = 0x13;
 const FILE_DATA_END_ACK = 0x14;
 
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 beforeEach(() => {
-  folder = new TemporaryFolder();
+  scratch = new ScratchDirectory();
 });
-afterEach(() => folder[Symbol.dispose]());
+afterEach(() => scratch[Symbol.dispose]());
 
-const part = () => readdirSync(folder.path).filter((name) => name.includes("vsockbox-"));
+const part = () => readdirSync(scratch.path).filter((name) => name.includes("vsockbox-"));
 
 describe("what bad input gets", () => {
   let server: TestShellServer;
@@ -59,7 +65,7 @@ describe("what bad input gets", () => {
     bytes.writeUInt32LE(length, 8);
     return bytes;
   };
-  const up = () => raw(UPLOAD_START, `x ${folder.file("up")}\0`);
+  const up = () => raw(UPLOAD_START, `x ${scratch.file("up")}\0`);
 
   const rows: [string, () => Buffer[], RegExp][] = [
     ["wrong magic", () => [raw(OPEN_BASH, "", 0xbabe_cafe)], /does not begin with 0xcafebabe/],
@@ -110,27 +116,27 @@ describe("what bad input gets", () => {
     expect(text.join("")).toMatch(reason);
     expect(answer.at(-1)).toEqual({ type: CLIENT_END, data: Buffer.alloc(0) });
     await eventually("it is logged", () => reason.test(server.running.stderr));
-    expect(readdirSync(folder.path)).toEqual([]);
+    expect(readdirSync(scratch.path)).toEqual([]);
   });
 
   test("a vanished client in the middle of a file: nothing stands under its name", async () => {
     const client = new RawShell(server.path).send(up());
     await client.until(READY_SEND);
     client.send(raw(FILE_DATA_BEGIN), raw(FILE_DATA, "half of it"));
-    const received = () => unnamedBytes(server.running.pid, folder.path);
+    const received = () => unnamedBytes(server.running.pid, scratch.path);
     await eventually("it is on its way", () => received() > 0);
     client.close();
     await eventually("it is closed", () => received() === 0);
-    expect(readdirSync(folder.path)).toEqual([]);
+    expect(readdirSync(scratch.path)).toEqual([]);
   });
 
   test("what somebody else puts there in the meantime stays", async () => {
     const client = new RawShell(server.path).send(up());
     await client.until(READY_SEND);
-    writeFileSync(folder.file("up"), "first");
+    writeFileSync(scratch.file("up"), "first");
     client.send(raw(FILE_DATA, "second"), raw(FILE_DATA_END));
     expect((await client.until(READY_SEND)).toString()).toMatch(/KO .*it exists/);
-    expect(readFileSync(folder.file("up"), "utf8")).toBe("first");
+    expect(readFileSync(scratch.file("up"), "utf8")).toBe("first");
     expect(part()).toEqual([]);
   });
 
@@ -141,12 +147,12 @@ describe("what bad input gets", () => {
     expect((await second.until(READY_SEND)).toString()).toMatch(/another transfer is writing it/);
     first.send(raw(FILE_DATA, "first"), raw(FILE_DATA_END));
     await first.until(FILE_DATA_END_ACK);
-    expect(readFileSync(folder.file("up"), "utf8")).toBe("first");
+    expect(readFileSync(scratch.file("up"), "utf8")).toBe("first");
     first.close();
   });
 
   test("a link in the destination's place is not followed", async () => {
-    symlinkSync("/etc/vsockbox-never", folder.file("up"));
+    symlinkSync("/etc/vsockbox-never", scratch.file("up"));
     const client = new RawShell(server.path).send(up());
     expect((await client.until(READY_SEND)).toString()).toMatch(/KO .*it exists/);
     expect(existsSync("/etc/vsockbox-never")).toBe(false);
@@ -202,13 +208,13 @@ describe("a session", () => {
   test("wakes an upload that stalls", async () => {
     await using server = await TestShellServer.start();
     const client = new RawShell(server.path);
-    client.send(raw(UPLOAD_START, `x ${folder.file("up")}\0`));
+    client.send(raw(UPLOAD_START, `x ${scratch.file("up")}\0`));
     await client.until(READY_SEND);
     for (let index = 0; index < 125; index++) client.send(raw(FILE_DATA, "x".repeat(4096)));
     expect(await client.until(PTY_DATA)).toHaveLength(0);
     client.send(raw(FILE_DATA_END));
     await client.until(FILE_DATA_END_ACK);
-    expect(statSync(folder.file("up")).size).toBe(125 * 4096);
+    expect(statSync(scratch.file("up")).size).toBe(125 * 4096);
     client.close();
   });
 
@@ -238,22 +244,22 @@ describe("--root", () => {
   let server: TestShellServer;
   let root: string;
   beforeEach(async () => {
-    root = folder.file("root");
+    root = scratch.file("root");
     mkdirSync(`${root}/sub`, { recursive: true });
     writeFileSync(`${root}/sub/inside`, "inside");
-    writeFileSync(folder.file("outside"), "outside");
+    writeFileSync(scratch.file("outside"), "outside");
     symlinkSync("../outside", `${root}/link`);
-    symlinkSync(folder.path, `${root}/up`);
+    symlinkSync(scratch.path, `${root}/up`);
     server = await TestShellServer.start(["--root", root]);
   });
   afterEach(() => server[Symbol.asyncDispose]());
 
   const client = (...args: string[]) =>
-    vsockbox(["shell-client", server.address, ...args], { cwd: folder.path });
+    vsockbox(["shell-client", server.address, ...args], { cwd: scratch.path });
 
   test.each(["sub/inside", "./sub/../sub/inside"])("%s can be taken", async (path) => {
     expect(await client("-d", `${path}:got`)).toMatchObject({ status: 0, stderr: "" });
-    expect(readFileSync(folder.file("got"), "utf8")).toBe("inside");
+    expect(readFileSync(scratch.file("got"), "utf8")).toBe("inside");
   });
 
   test.each(["../outside", "link", "up/outside", "/etc/passwd", "sub/../../outside"])(
@@ -265,7 +271,7 @@ describe("--root", () => {
       }
       const { status } = await client("-R", "-d", `${path}:got`);
       expect(status).toBe(77);
-      expect(existsSync(folder.file("got"))).toBe(false);
+      expect(existsSync(scratch.file("got"))).toBe(false);
     },
   );
 
@@ -274,7 +280,7 @@ describe("--root", () => {
       const { status, stderr } = await client(...form, "-u", `outside:${path}`);
       expect([status, stderr]).toEqual([77, expect.stringMatching(/leads out of/)]);
     }
-    expect([existsSync(folder.file("new")), existsSync("/tmp/vsockbox-never")]).toEqual([
+    expect([existsSync(scratch.file("new")), existsSync("/tmp/vsockbox-never")]).toEqual([
       false,
       false,
     ]);
@@ -282,9 +288,9 @@ describe("--root", () => {
 
   test("a link below a directory that is taken stays a link", async () => {
     expect(await client("-R", "-d", ".:got")).toMatchObject({ status: 0 });
-    expect(readdirSync(folder.file("got")).sort()).toEqual(["link", "sub", "up"]);
-    expect(readFileSync(folder.file("got/sub/inside"), "utf8")).toBe("inside");
-    expect(readlinkSync(folder.file("got/link"))).toBe("../outside");
+    expect(readdirSync(scratch.file("got")).sort()).toEqual(["link", "sub", "up"]);
+    expect(readFileSync(scratch.file("got/sub/inside"), "utf8")).toBe("inside");
+    expect(readlinkSync(scratch.file("got/link"))).toBe("../outside");
   });
 
   test("sessions begin there, unless there are none", async () => {
@@ -365,30 +371,30 @@ describe("clients that are killed", () => {
   });
 
   test("in the middle of an upload, in either form", async () => {
-    const source = makeFile(folder.file("source"), 200_000_000);
+    const source = makeFile(scratch.file("source"), 200_000_000);
     for (const form of [[], ["--plain"]]) {
-      const child = spawn(...form, "-u", `${source}:${folder.file("target")}`);
-      const received = () => unnamedBytes(server.running.pid, folder.path);
+      const child = spawn(...form, "-u", `${source}:${scratch.file("target")}`);
+      const received = () => unnamedBytes(server.running.pid, scratch.path);
       await eventually("it is on its way", () => received() > 0);
       await kill(child);
       await eventually("it is closed", () => received() === 0);
       expect(part()).toEqual([]);
-      expect(existsSync(folder.file("target"))).toBe(false);
+      expect(existsSync(scratch.file("target"))).toBe(false);
     }
   });
 
   test("in the middle of a download, in either form", async () => {
-    const source = makeFile(folder.file("source"), 200_000_000);
+    const source = makeFile(scratch.file("source"), 200_000_000);
     for (const form of [[], ["--plain"]]) {
-      const child = spawn(...form, "-d", `${source}:${folder.file("target")}`);
-      await eventually("it is on its way", () => unnamedBytes(child.pid, folder.path) > 0);
+      const child = spawn(...form, "-d", `${source}:${scratch.file("target")}`);
+      await eventually("it is on its way", () => unnamedBytes(child.pid, scratch.path) > 0);
       await kill(child);
-      expect(existsSync(folder.file("target"))).toBe(false);
+      expect(existsSync(scratch.file("target"))).toBe(false);
       // Not even a client that is killed leaves anything.
       expect(part()).toEqual([]);
     }
     expect(
-      await vsockbox(["shell-client", server.address, "-d", `${source}:${folder.file("target")}`]),
+      await vsockbox(["shell-client", server.address, "-d", `${source}:${scratch.file("target")}`]),
     ).toMatchObject({ status: 0 });
     expect(part()).toEqual([]);
   });
@@ -413,7 +419,7 @@ describe("many at once", () => {
   test("50 shells and 10 transfers", async () => {
     await using server = await TestShellServer.start();
     const before = server.state();
-    const source = makeFile(folder.file("source"), 30_000_000);
+    const source = makeFile(scratch.file("source"), 30_000_000);
     const wanted = await sha256(source);
     const shell = async (index: number) => {
       const client = new RawShell(server.path).send(raw(OPEN_BASH));
@@ -428,7 +434,7 @@ describe("many at once", () => {
       return (await client.until(CLIENT_END)).readInt32LE(0);
     };
     const transfer = async (index: number) => {
-      const target = folder.file(`target-${index}`);
+      const target = scratch.file(`target-${index}`);
       const form = index % 4 < 2 ? [] : ["--plain"];
       const way = index % 2 === 0 ? "-u" : "-d";
       const run = await vsockbox([

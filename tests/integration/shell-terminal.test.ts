@@ -1,7 +1,7 @@
 /** vsock-shell on a real terminal; the screens are in the test's output. */
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:test";
 import { readdirSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { eventually, processesWith, TemporaryFolder } from "../support/binary.ts";
+import { eventually, processesWith, ScratchDirectory } from "../support/binary.ts";
 import { Screen } from "../support/screen.ts";
 import { describeWith } from "../support/tools.ts";
 import {
@@ -14,27 +14,27 @@ import {
 
 describeWith(["tmux", "vim.tiny", "gcc"], "vsock-shell on a terminal", () => {
   let server: TestShellServer;
-  let folder: TemporaryFolder;
+  let scratch: ScratchDirectory;
   let screen: Screen;
   let count = 0;
   beforeAll(async () => {
     server = await TestShellServer.start();
-    folder = new TemporaryFolder();
-    mkdirSync(folder.file("config/vsockbox"), { recursive: true });
+    scratch = new ScratchDirectory();
+    mkdirSync(scratch.file("config/vsockbox"), { recursive: true });
     writeFileSync(
-      folder.file("config/vsockbox/config.yaml"),
-      `vms:\n  web:\n    address: "${server.address}"\n  away:\n    address: "unix:${folder.file("none")}"\n`,
+      scratch.file("config/vsockbox/config.yaml"),
+      `vms:\n  web:\n    address: "${server.address}"\n  away:\n    address: "unix:${scratch.file("none")}"\n`,
     );
   });
   afterAll(async () => {
     await server[Symbol.asyncDispose]();
-    folder[Symbol.dispose]();
+    scratch[Symbol.dispose]();
   });
   beforeEach(() => {
-    screen = new Screen(folder.file(`tmux-${count++}.sock`), {
+    screen = new Screen(scratch.file(`tmux-${count++}.sock`), {
       A: server.address,
-      XDG_CONFIG_HOME: folder.file("config"),
-      D: folder.path,
+      XDG_CONFIG_HOME: scratch.file("config"),
+      D: scratch.path,
       LANG: "C.UTF-8",
     });
     screen.resize(80, 24);
@@ -96,7 +96,7 @@ describeWith(["tmux", "vim.tiny", "gcc"], "vsock-shell on a terminal", () => {
   });
 
   test("prompts send a file with a path picker, and show progress", async () => {
-    makeFile(folder.file("picked.bin"), 400_000_000);
+    makeFile(scratch.file("picked.bin"), 400_000_000);
     line("vsockbox shell-client; echo status $?");
     await screen.shows("Which VM?");
     screen.type("Enter");
@@ -109,29 +109,29 @@ describeWith(["tmux", "vim.tiny", "gcc"], "vsock-shell on a terminal", () => {
     screen.type("Enter");
     await screen.shows("Where it goes");
     for (let key = 0; key < "/tmp/picked.bin".length; key++) screen.type("BSpace");
-    line(folder.file("sent.bin"));
+    line(scratch.file("sent.bin"));
     await screen.shows(/picked\.bin +[1-9]\d? % +[\d.]+ [KMi]*B of 381 MiB/);
     screen.print("on its way:");
     await screen.shows("status 0");
     expect(screen.text).toMatch(/--upload [^]*picked\.bin:/);
     screen.print("there:");
-    expect(await sha256(folder.file("sent.bin"))).toBe(await sha256(folder.file("picked.bin")));
+    expect(await sha256(scratch.file("sent.bin"))).toBe(await sha256(scratch.file("picked.bin")));
   });
 
   test("prompts take a file", async () => {
-    writeFileSync(folder.file("remote.txt"), "remote");
-    mkdirSync(folder.file("into"));
+    writeFileSync(scratch.file("remote.txt"), "remote");
+    mkdirSync(scratch.file("into"));
     line("cd into; vsockbox shell-client; echo status $?");
     await screen.shows("Which VM?");
     screen.type("Enter");
     await screen.shows("What?");
     screen.type("Down", "Down", "Down", "Enter");
     await screen.shows("Which file of the VM");
-    line(folder.file("remote.txt"));
+    line(scratch.file("remote.txt"));
     await screen.shows("Into which directory");
     screen.type("Enter");
     await screen.shows("status 0");
-    expect(readFileSync(folder.file("into/remote.txt"), "utf8")).toBe("remote");
+    expect(readFileSync(scratch.file("into/remote.txt"), "utf8")).toBe("remote");
     screen.print("taken:");
   });
 
@@ -176,7 +176,7 @@ describeWith(["tmux", "vim.tiny", "gcc"], "vsock-shell on a terminal", () => {
 
   test("vim draws a whole screen, and a resize reflows it", async () => {
     await open();
-    line(`seq 100 > ${folder.file("lines")}; vim.tiny -u NONE ${folder.file("lines")}`);
+    line(`seq 100 > ${scratch.file("lines")}; vim.tiny -u NONE ${scratch.file("lines")}`);
     await screen.shows(/^22\n/m);
     screen.resize(60, 16);
     await screen.shows(/^15\n/m);
@@ -238,7 +238,7 @@ describeWith(["tmux", "vim.tiny", "gcc"], "vsock-shell on a terminal", () => {
   });
 
   test("upload and download show how far they are, and sum up", async () => {
-    makeFile(folder.file("large"), 600_000_000);
+    makeFile(scratch.file("large"), 600_000_000);
     line("clear; vsockbox shell-client $A -u large:$PWD/large.up; echo status $?");
     await screen.shows(/large +[1-9]\d? % +[\d.]+ [KMi]*B of 572 MiB +[\d.]+ .iB\/s/);
     screen.print("an upload:");
@@ -251,12 +251,12 @@ describeWith(["tmux", "vim.tiny", "gcc"], "vsock-shell on a terminal", () => {
   });
 
   test("an interrupted transfer leaves nothing behind, and says so", async () => {
-    makeFile(folder.file("cut"), 900_000_000);
+    makeFile(scratch.file("cut"), 900_000_000);
     line("clear; vsockbox shell-client $A -u cut:$PWD/cut.up; echo status $?");
     await screen.shows(/ % /);
     screen.type("C-c");
     await screen.shows(/interrupted\nstatus 130/);
-    expect(readdirSync(folder.path).filter((name) => /cut\.up|vsockbox-/.test(name))).toEqual([]);
+    expect(readdirSync(scratch.path).filter((name) => /cut\.up|vsockbox-/.test(name))).toEqual([]);
   });
 
   test("the C client's shell works on our server: size, keys, resize", async () => {

@@ -9,7 +9,7 @@ import {
   BINARY,
   eventually,
   Running,
-  TemporaryFolder,
+  ScratchDirectory,
   TestAgent,
   vsockbox,
 } from "../support/binary.ts";
@@ -57,19 +57,19 @@ class SilentServer implements AsyncDisposable {
   }
 }
 
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 let mute: SilentServer;
 let greeter: SilentServer;
 beforeAll(async () => {
-  folder = new TemporaryFolder();
-  mute = await SilentServer.start(folder.file("mute.sock"));
-  greeter = await SilentServer.start(folder.file("greeter.sock"), HELLO);
-  await Bun.write(folder.file("file"), "content");
+  scratch = new ScratchDirectory();
+  mute = await SilentServer.start(scratch.file("mute.sock"));
+  greeter = await SilentServer.start(scratch.file("greeter.sock"), HELLO);
+  await Bun.write(scratch.file("file"), "content");
 });
 afterAll(async () => {
   await mute[Symbol.asyncDispose]();
   await greeter[Symbol.asyncDispose]();
-  folder[Symbol.dispose]();
+  scratch[Symbol.dispose]();
 });
 
 /** Each client command, for the address of an agent. */
@@ -83,10 +83,10 @@ const CLIENTS: [name: string, words: (agent: string) => string[]][] = [
   ["mkdir", (agent) => ["mkdir", `${agent}:/tmp/x`]],
   ["mv", (agent) => ["mv", `${agent}:/tmp/x`, `${agent}:/tmp/y`]],
   ["rm", (agent) => ["rm", `${agent}:/tmp/x`]],
-  ["cp to it", (agent) => ["cp", folder.file("file"), `${agent}:/tmp/`]],
-  ["cp from it", (agent) => ["cp", `${agent}:/etc/hosts`, folder.path]],
+  ["cp to it", (agent) => ["cp", scratch.file("file"), `${agent}:/tmp/`]],
+  ["cp from it", (agent) => ["cp", `${agent}:/etc/hosts`, scratch.path]],
   ["cp from guest to guest", (agent) => ["cp", `${agent}:/etc/hosts`, `${agent}:/tmp/`]],
-  ["cp of a pattern", (agent) => ["cp", `${agent}:/etc/*`, folder.path]],
+  ["cp of a pattern", (agent) => ["cp", `${agent}:/etc/*`, scratch.path]],
   ["exec", (agent) => ["exec", agent, "--", "true"]],
   ["exec -n", (agent) => ["exec", "-n", agent, "--", "true"]],
   ["exec of a line", (agent) => ["exec", agent, "-c", "true"]],
@@ -109,11 +109,11 @@ describe("a peer that accepts and never answers", () => {
     ["forward -L", (agent: string) => ["forward", agent, "-L", "0:localhost:1"]],
     [
       "shell-client upload",
-      (agent: string) => ["shell-client", agent, "-u", `${folder.file("file")}:/tmp/x`],
+      (agent: string) => ["shell-client", agent, "-u", `${scratch.file("file")}:/tmp/x`],
     ],
     [
       "shell-client download",
-      (agent: string) => ["shell-client", agent, "-d", `/etc/hosts:${folder.file("got")}`],
+      (agent: string) => ["shell-client", agent, "-d", `/etc/hosts:${scratch.file("got")}`],
     ],
     ["connect to a hybrid socket", (agent: string) => ["connect", `hybrid:${agent.slice(5)}:5000`]],
   ] as typeof CLIENTS)("ends %s with 75", async (_name, words) => {
@@ -143,7 +143,7 @@ describe("a peer that greets and never answers", () => {
       [["exec", greeter.address, "--", "true"], "SIGINT"],
       [["exec", "--json", greeter.address, "--", "true"], "SIGTERM"],
       [["exec", mute.address, "--", "true"], "SIGTERM"],
-      [["cp", `${greeter.address}:/etc/hosts`, folder.path], "SIGTERM"],
+      [["cp", `${greeter.address}:/etc/hosts`, scratch.path], "SIGTERM"],
       [["attach", greeter.address, "x"], "SIGTERM"],
       [["forward", mute.address, "-L", "0:localhost:1"], "SIGINT"],
       [["wait", mute.address], "SIGTERM"],
@@ -170,7 +170,7 @@ describe("an agent that is stopped", () => {
     await using agent = await TestAgent.start();
     await using run = new Running([
       ...["cp", "--keepalive", "200ms", "--connect-timeout", "5", "-"],
-      `${agent.address}:${agent.folder.file("copy")}`,
+      `${agent.address}:${agent.scratch.file("copy")}`,
     ]);
     run.process.stdin.write(new Uint8Array(1024 * 1024));
     await run.process.stdin.flush();
@@ -193,7 +193,7 @@ describe("an agent that is stopped", () => {
   });
 
   test("a ready port that accepts and does not close is not ready either", async () => {
-    using own = new TemporaryFolder();
+    using own = new ScratchDirectory();
     await using listening = new Running([
       ...["agent", "--listen", `unix:${own.file("a")}`, "--ready-listen", `unix:${own.file("r")}`],
     ]);
@@ -235,7 +235,7 @@ describe("an agent that lives", () => {
 
   test("is not left by a client that was stopped itself", async () => {
     await using agent = await TestAgent.start();
-    const fifo = agent.folder.file("fifo");
+    const fifo = agent.scratch.file("fifo");
     Bun.spawnSync(["mkfifo", fifo]);
     const start = ["exec", "-d", agent.address, "--name", "quiet", "--", "cat", fifo];
     expect(await vsockbox(start)).toMatchObject({ status: 0 });
@@ -267,7 +267,7 @@ describe("a client", () => {
       "/dev/zero",
     ];
     expect(await vsockbox(start)).toMatchObject({ status: 0 });
-    const fifo = agent.folder.file("fifo");
+    const fifo = agent.scratch.file("fifo");
     Bun.spawnSync(["mkfifo", fifo]);
     const unread = openSync(fifo, constants.O_RDWR);
     const run = Bun.spawn([BINARY, "logs", "--follow", agent.address, "loud"], {

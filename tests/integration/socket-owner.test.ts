@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chownSync, existsSync, mkdirSync } from "node:fs";
 import { Op } from "../../src/protocols/virtio-vsock/packet.ts";
-import { eventually, Running, TemporaryFolder, vsockbox } from "../support/binary.ts";
+import { eventually, Running, ScratchDirectory, vsockbox } from "../support/binary.ts";
 import { LocalDevice } from "../support/local-device.ts";
 
 /** A user without an entry in /etc/passwd. */
@@ -12,10 +12,10 @@ const OTHER = 12_345;
 const isRoot = process.getuid?.() === 0;
 
 /** A directory in which the other user may make sockets. */
-function othersDirectory(folder: TemporaryFolder): string {
-  const path = folder.file("others");
+function othersDirectory(scratch: ScratchDirectory): string {
+  const path = scratch.file("others");
   mkdirSync(path, { mode: 0o755 });
-  chownSync(folder.path, OTHER, OTHER);
+  chownSync(scratch.path, OTHER, OTHER);
   chownSync(path, OTHER, OTHER);
   return path;
 }
@@ -25,26 +25,26 @@ const asOther = {
 };
 
 describe.if(isRoot)("a client", () => {
-  let folder: TemporaryFolder;
+  let scratch: ScratchDirectory;
   let agent: Running;
   let directory: string;
   let address: string;
   beforeAll(async () => {
-    folder = new TemporaryFolder();
-    directory = othersDirectory(folder);
+    scratch = new ScratchDirectory();
+    directory = othersDirectory(scratch);
     address = `unix:${directory}/s`;
     agent = new Running(["agent", "--listen", address], asOther);
     await agent.says("listening on");
     // The file's owner proves nothing: a squatter may have root's own file in the way.
     chownSync(`${directory}/s`, 0, 0);
     await Bun.write(
-      folder.file("config/vsockbox/config.yaml"),
+      scratch.file("config/vsockbox/config.yaml"),
       `vms:\n  theirs:\n    address: ${address}\n    socket_owner: ${OTHER}\n`,
     );
   });
   afterAll(async () => {
     await agent[Symbol.asyncDispose]();
-    folder[Symbol.dispose]();
+    scratch[Symbol.dispose]();
   });
 
   const COMMANDS: [string, (target: string) => string[]][] = [
@@ -83,7 +83,7 @@ describe.if(isRoot)("a client", () => {
   });
 
   test("a profile allows it", async () => {
-    const env = { XDG_CONFIG_HOME: folder.file("config") };
+    const env = { XDG_CONFIG_HOME: scratch.file("config") };
     expect(await vsockbox(["info", "theirs"], { env })).toMatchObject({ status: 0 });
     expect((await vsockbox(["vms"], { env })).stdout).toMatch(/theirs .* ready /);
   });
@@ -96,12 +96,12 @@ describe.if(isRoot)("a client", () => {
   });
 
   test("a user reaches root's socket and its own", async () => {
-    await using root = new Running(["agent", "--listen", `unix:${folder.file("root")}`]);
+    await using root = new Running(["agent", "--listen", `unix:${scratch.file("root")}`]);
     await root.says("listening on");
-    chownSync(folder.file("root"), OTHER, OTHER);
+    chownSync(scratch.file("root"), OTHER, OTHER);
     await using own = new Running(["agent", "--listen", `unix:${directory}/own`], asOther);
     await own.says("listening on");
-    for (const target of [`unix:${folder.file("root")}`, `unix:${directory}/own`]) {
+    for (const target of [`unix:${scratch.file("root")}`, `unix:${directory}/own`]) {
       await using run = new Running(["info", target], asOther);
       expect([target, await run.process.exited]).toEqual([target, 0]);
     }
@@ -114,8 +114,8 @@ describe.if(isRoot)("a guest behind the device", () => {
   async function connectTo(
     owners: readonly number[],
   ): Promise<[op: number | undefined, log: string]> {
-    using folder = new TemporaryFolder();
-    const udsPath = `${othersDirectory(folder)}/uds`;
+    using scratch = new ScratchDirectory();
+    const udsPath = `${othersDirectory(scratch)}/uds`;
     using local = new LocalDevice({ udsPath, socketOwners: owners });
     await using _service = new Running(["listen", "-k", `unix:${udsPath}_${PORT}`], asOther);
     const path = `${udsPath}_${PORT}`;

@@ -3,28 +3,28 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { chmodSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { BINARY, Running, shell, TemporaryFolder } from "../support/binary.ts";
+import { BINARY, Running, shell, ScratchDirectory } from "../support/binary.ts";
 import { describeWith, findTool } from "../support/tools.ts";
 
 describeWith(["ssh", "sshd", "ssh-keygen"], "as ssh's ProxyCommand", () => {
-  let folder: TemporaryFolder;
+  let scratch: ScratchDirectory;
   let server: Running;
   let socket: string;
   beforeAll(async () => {
-    folder = new TemporaryFolder();
-    chmodSync(folder.path, 0o755);
+    scratch = new ScratchDirectory();
+    chmodSync(scratch.path, 0o755);
     // ssh turns host names to lower case, and this path is one.
     socket = join(tmpdir(), `vsockbox-ssh-${process.pid}.sock`);
-    // sshd's own privilege separation folder, which a service script makes otherwise.
+    // sshd's own privilege separation directory, which a service script makes otherwise.
     if (process.getuid?.() === 0) mkdirSync("/run/sshd", { recursive: true });
     for (const key of ["host", "user"]) {
-      Bun.spawnSync(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder.file(key)]);
+      Bun.spawnSync(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", scratch.file(key)]);
     }
     writeFileSync(
-      folder.file("sshd_config"),
+      scratch.file("sshd_config"),
       [
-        `HostKey ${folder.file("host")}`,
-        `AuthorizedKeysFile ${folder.file("user.pub")}`,
+        `HostKey ${scratch.file("host")}`,
+        `AuthorizedKeysFile ${scratch.file("user.pub")}`,
         "StrictModes no",
         "UsePAM no",
         "PermitRootLogin yes",
@@ -32,21 +32,21 @@ describeWith(["ssh", "sshd", "ssh-keygen"], "as ssh's ProxyCommand", () => {
         "",
       ].join("\n"),
     );
-    const line = `${findTool("sshd")} -i -f ${folder.file("sshd_config")}`;
+    const line = `${findTool("sshd")} -i -f ${scratch.file("sshd_config")}`;
     server = new Running(["listen", `unix:${socket}`, "-k", "--exec", line]);
     await server.says("listening on");
   });
   afterAll(async () => {
     await server[Symbol.asyncDispose]();
     rmSync(socket, { force: true });
-    folder[Symbol.dispose]();
+    scratch[Symbol.dispose]();
   });
 
   const ssh = async (options: string[], command: string, stdin = "") => {
     const child = Bun.spawn(
       [
         "ssh",
-        ...["-F", "none", "-i", folder.file("user"), "-o", "BatchMode=yes"],
+        ...["-F", "none", "-i", scratch.file("user"), "-o", "BatchMode=yes"],
         ...["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"],
         ...["-o", "LogLevel=ERROR"],
         ...options,

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { constants } from "node:os";
 import { hasSignal, parseSignalMask } from "../../src/process/signal-masks.ts";
-import { eventually, Running, TemporaryFolder, TestAgent } from "../support/binary.ts";
+import { eventually, Running, ScratchDirectory, TestAgent } from "../support/binary.ts";
 import { catches } from "../support/process-state.ts";
 
 const { signals } = constants;
@@ -13,15 +13,15 @@ const STRAYS = [
   ...[35, 50, 64],
 ];
 
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 let agent: TestAgent;
 beforeEach(async () => {
-  folder = new TemporaryFolder();
+  scratch = new ScratchDirectory();
   agent = await TestAgent.start();
 });
 afterEach(async () => {
   await agent[Symbol.asyncDispose]();
-  folder[Symbol.dispose]();
+  scratch[Symbol.dispose]();
 });
 
 interface LongRunning {
@@ -36,40 +36,40 @@ interface LongRunning {
 
 const KINDS = {
   bridge: () => {
-    const path = folder.file("b.sock");
-    const words = ["bridge", "--uds-path", path, "--to", `unix:${folder.file("to")}`];
+    const path = scratch.file("b.sock");
+    const words = ["bridge", "--uds-path", path, "--to", `unix:${scratch.file("to")}`];
     return { words, ready: "listening on", sockets: [path], status: 0 };
   },
   forward: () => {
-    const path = folder.file("f.sock");
+    const path = scratch.file("f.sock");
     const words = ["forward", agent.address, "-L", `${path}:localhost:1`];
     return { words, ready: "forwarding", sockets: [path], status: 0 };
   },
   listen: () => {
-    const path = folder.file("l.sock");
+    const path = scratch.file("l.sock");
     return { words: ["listen", `unix:${path}`], ready: "listening on", sockets: [path] };
   },
   "guest-exec": () => {
-    const words = ["guest-exec", `unix:${folder.file("none.sock")}`, "--retry"];
+    const words = ["guest-exec", `unix:${scratch.file("none.sock")}`, "--retry"];
     return { words, ready: "vsockbox:", sockets: [] };
   },
   "guest-exec-host": () => {
-    const path = folder.file("h.sock");
+    const path = scratch.file("h.sock");
     const words = ["guest-exec-host", `unix:${path}`, "true"];
     return { words, ready: "listening on", sockets: [path] };
   },
   "hybrid-proxy": () => {
-    const [socket, uds] = [folder.file("d.sock"), folder.file("d.vsock")];
+    const [socket, uds] = [scratch.file("d.sock"), scratch.file("d.vsock")];
     const words = ["hybrid-proxy", "--socket", socket, "--uds-path", uds];
     return { words, ready: "waiting for its VMM", sockets: [socket, uds], status: 0 };
   },
   "hybrid-proxy --sandbox": () => {
-    const [socket, uds] = [folder.file("d.sock"), folder.file("d.vsock")];
+    const [socket, uds] = [scratch.file("d.sock"), scratch.file("d.vsock")];
     const words = ["hybrid-proxy", "--sandbox", "--socket", socket, "--uds-path", uds];
     return { words, ready: "waiting for its VMM", sockets: [socket, uds], status: 0 };
   },
   "shell-server": () => {
-    const path = folder.file("s.sock");
+    const path = scratch.file("s.sock");
     const words = ["shell-server", "--listen", `unix:${path}`];
     return { words, ready: "listening on", sockets: [path], status: 0 };
   },

@@ -1,18 +1,18 @@
 /** Commands on a terminal: its modes travel, its bytes are not changed, and it is as before. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { eventually, TemporaryFolder, TestAgent, vsockbox } from "../support/binary.ts";
+import { eventually, ScratchDirectory, TestAgent, vsockbox } from "../support/binary.ts";
 import { OwnTerminal } from "../support/own-terminal.ts";
 
 let agent: TestAgent;
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 beforeAll(async () => {
-  folder = new TemporaryFolder();
+  scratch = new ScratchDirectory();
   agent = await TestAgent.start();
 });
 afterAll(async () => {
   await agent[Symbol.asyncDispose]();
-  folder[Symbol.dispose]();
+  scratch[Symbol.dispose]();
 });
 
 describe("exec -t", () => {
@@ -71,7 +71,7 @@ describe("exec -t", () => {
   test("with its output in a file has the terminal's size and keys", async () => {
     await using terminal = new OwnTerminal({ rows: 41, cols: 123 });
     const before = terminal.settings;
-    const file = folder.file("output");
+    const file = scratch.file("output");
     const line = "stty size; read line; echo got $line";
     const run = terminal.run(["exec", "-t", agent.address, "--", "sh", "-c", line], Bun.file(file));
     await eventually("it is raw", () => terminal.settings !== before);
@@ -198,7 +198,7 @@ describe("the modes of a full-screen program", () => {
 
   test("are not reset in a file", async () => {
     await using terminal = new OwnTerminal();
-    const file = folder.file("modes");
+    const file = scratch.file("modes");
     const words = ["exec", "-t", agent.address, "--", ...waiting];
     const run = terminal.run(words, Bun.file(file));
     await eventually("it has begun", () => readFileSync(file, "utf8").includes("begun"));

@@ -1,20 +1,20 @@
 /** On a real terminal: tmux types and reads the screen. */
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:test";
-import { eventually, processesWith, TemporaryFolder, TestAgent } from "../support/binary.ts";
+import { eventually, processesWith, ScratchDirectory, TestAgent } from "../support/binary.ts";
 import { Screen } from "../support/screen.ts";
 import { describeWith } from "../support/tools.ts";
 import { socketsAt } from "../support/process-state.ts";
 
 describeWith(["tmux"], "on a terminal", () => {
   let agent: TestAgent;
-  let folder: TemporaryFolder;
+  let scratch: ScratchDirectory;
   beforeAll(async () => {
     agent = await TestAgent.start();
-    folder = new TemporaryFolder();
+    scratch = new ScratchDirectory();
   });
   afterAll(async () => {
     await agent[Symbol.asyncDispose]();
-    folder[Symbol.dispose]();
+    scratch[Symbol.dispose]();
   });
 
   let terminal: Screen;
@@ -25,7 +25,7 @@ describeWith(["tmux"], "on a terminal", () => {
 
   let servers = 0;
   beforeEach(() => {
-    terminal = new Screen(folder.file(`tmux-${servers++}.sock`), { A: agent.address });
+    terminal = new Screen(scratch.file(`tmux-${servers++}.sock`), { A: agent.address });
   });
   afterEach(() => terminal[Symbol.dispose]());
 
@@ -107,8 +107,8 @@ describeWith(["tmux"], "on a terminal", () => {
   });
 
   test("cp sums up copies, and not a file that went to standard output", async () => {
-    await Bun.write(folder.file("short"), "its content\n");
-    type(`clear; vsockbox cp $A:${folder.file("short")} -; echo status $?`, "Enter");
+    await Bun.write(scratch.file("short"), "its content\n");
+    type(`clear; vsockbox cp $A:${scratch.file("short")} -; echo status $?`, "Enter");
     await shows(/^its content\nstatus 0/m);
   });
 
@@ -207,7 +207,7 @@ describeWith(["tmux"], "on a terminal", () => {
   });
 
   test("cp shows how far it is, and sums up", async () => {
-    const source = folder.file("large");
+    const source = scratch.file("large");
     type(`head -c 300000000 /dev/zero | tr '\\0' x > ${source}; clear`, "Enter");
     type(`vsockbox cp ${source} $A:${source}.copy; echo done $?`, "Enter");
     await shows(/large +\d+ % +[\d.]+ [MKi]*B of 286 MiB +[\d.]+ .iB\/s/);
@@ -217,7 +217,7 @@ describeWith(["tmux"], "on a terminal", () => {
   test("cp says that nothing moves, and Ctrl-C ends it", async () => {
     await using other = await TestAgent.start();
     const { process: agentProcess } = other.running;
-    const source = folder.file("slow");
+    const source = scratch.file("slow");
     type(`head -c 900000000 /dev/zero | tr '\\0' x > ${source}; clear`, "Enter");
     type(`vsockbox cp ${source} ${other.address}:${source}.copy; echo done $?`, "Enter");
     await shows(/^\d+\.\ds slow .* % /m);

@@ -22,7 +22,7 @@ import {
   eventually,
   Running,
   shell,
-  TemporaryFolder,
+  ScratchDirectory,
   TestAgent,
   vsockbox,
 } from "../support/binary.ts";
@@ -31,7 +31,7 @@ import { hostileAgent } from "../support/hostile-agent.ts";
 import { leavePart, partOf, unnamedBytes } from "../support/unfinished.ts";
 
 let agent: TestAgent;
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 beforeAll(async () => {
   agent = await TestAgent.start();
 });
@@ -39,12 +39,12 @@ afterAll(async () => {
   await agent[Symbol.asyncDispose]();
 });
 beforeEach(() => {
-  folder?.[Symbol.dispose]();
-  folder = new TemporaryFolder();
+  scratch?.[Symbol.dispose]();
+  scratch = new ScratchDirectory();
 });
-afterAll(() => folder[Symbol.dispose]());
+afterAll(() => scratch[Symbol.dispose]());
 
-const file = (name: string) => folder.file(name);
+const file = (name: string) => scratch.file(name);
 const remote = (name: string) => `${agent.address}:${file(name)}`;
 const cp = (...args: string[]) => vsockbox(["cp", "-q", ...args]);
 const quiet = { status: 0, stdout: "", stderr: "" };
@@ -126,7 +126,7 @@ describe("unfinished files have no name of the user's", () => {
     first.process.stdin.write("first");
     await first.process.stdin.flush();
     const { pid } = agent.running;
-    await eventually("it has begun", () => unnamedBytes(pid, folder.path) === 5);
+    await eventually("it has begun", () => unnamedBytes(pid, scratch.path) === 5);
     writeFileSync(file("second"), "the second");
     const second = await vsockbox(["cp", "--json", file("second"), remote("f")]);
     expect(second).toMatchObject({ status: 0, stderr: "" });
@@ -135,7 +135,7 @@ describe("unfinished files have no name of the user's", () => {
     first.process.stdin.end();
     expect(await first.process.exited).toBe(0);
     expect(readFileSync(file("f"), "utf8")).toBe("first");
-    expect(readdirSync(folder.path).toSorted()).toEqual(["f", "second"]);
+    expect(readdirSync(scratch.path).toSorted()).toEqual(["f", "second"]);
   });
 
   test("what is refused is not counted", async () => {
@@ -190,7 +190,7 @@ describe("deep trees", () => {
     for (const name of ["up", "down", "tree"]) {
       expect(await vsockbox(["rm", "-r", at(name)])).toEqual(quiet);
     }
-    expect(readdirSync(folder.path)).toEqual([]);
+    expect(readdirSync(scratch.path)).toEqual([]);
   });
 
   test("of 15,000 levels are removed, and others are served meanwhile", async () => {
@@ -240,7 +240,7 @@ describe("a size that was not announced", () => {
       const { status: exit, stdout } = await vsockbox(words);
       expect([exit === 0, stdout]).toEqual([false, ""]);
     }
-    expect(readdirSync(folder.path)).toEqual(["s"]);
+    expect(readdirSync(scratch.path)).toEqual(["s"]);
   });
 
   test("--max-size bounds what is received in all, before it is written", async () => {
@@ -314,7 +314,7 @@ describe.skipIf(!asRoot)("owners and set-ID bits", () => {
   test("an agent that may not change owners drops set-ID bits with -p", async () => {
     mkdirSync(file("theirs"));
     chownSync(file("theirs"), 12347, 12347);
-    chmodSync(folder.path, 0o755);
+    chmodSync(scratch.path, 0o755);
     const address = `unix:${file("theirs/s")}`;
     const through = ["setpriv", "--reuid=12347", "--regid=12347", "--clear-groups"];
     await using other = new Running(["agent", "--listen", address], {
@@ -390,7 +390,7 @@ describeUnshared(["-rm"], "across file systems", (unshare) => {
   async function inNamespace(line: string) {
     const script = `
       set -e
-      D=${folder.path}
+      D=${scratch.path}
       mkdir $D/other $D/own
       mount -t tmpfs none $D/other
       vsockbox agent --listen unix:$D/own/s 2>/dev/null &

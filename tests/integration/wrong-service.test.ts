@@ -2,9 +2,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
-import { Running, TemporaryFolder, TestAgent, vsockbox } from "../support/binary.ts";
+import { Running, ScratchDirectory, TestAgent, vsockbox } from "../support/binary.ts";
 
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 let agent: TestAgent;
 let shellServer: Running;
 let bridge: Running;
@@ -12,11 +12,11 @@ const servers: Server[] = [];
 let shellPath: string;
 let hybridPath: string;
 beforeAll(async () => {
-  folder = new TemporaryFolder();
+  scratch = new ScratchDirectory();
   agent = await TestAgent.start();
-  shellPath = folder.file("shell");
+  shellPath = scratch.file("shell");
   shellServer = await listening(["shell-server"], shellPath);
-  hybridPath = folder.file("vm");
+  hybridPath = scratch.file("vm");
   bridge = new Running(["bridge", "--uds-path", hybridPath, "--to", `unix:${agent.path}`]);
   await bridge.says("listening on");
 });
@@ -25,12 +25,12 @@ afterAll(async () => {
   await bridge[Symbol.asyncDispose]();
   await shellServer[Symbol.asyncDispose]();
   await agent[Symbol.asyncDispose]();
-  folder[Symbol.dispose]();
+  scratch[Symbol.dispose]();
 });
 
 /** A server that sends `banner` at once, or for the first bytes of the client. */
 async function serve(name: string, banner: string, atOnce: boolean): Promise<string> {
-  const path = folder.file(name);
+  const path = scratch.file(name);
   const server = createServer((socket) => {
     socket.on("error", () => undefined);
     if (atOnce) socket.write(banner);
@@ -113,7 +113,7 @@ const CONNECTING: [string, (target: string, directory: string) => string[]][] = 
 describe("an echo service", () => {
   /** Sends everything back, in pieces of at most `pieceBytes`; collects it in `seen`. */
   async function echo(name: string, seen: Buffer[], pieceBytes = Infinity): Promise<string> {
-    const path = folder.file(name);
+    const path = scratch.file(name);
     const server = createServer((socket) => {
       socket.on("error", () => undefined);
       socket.on("data", (chunk: Buffer) => {
@@ -138,7 +138,7 @@ describe("an echo service", () => {
     "is not an agent for %s",
     async (name, words) => {
       const target = await echo(`echo ${name}`, []);
-      expectKnown(await vsockbox(words(target, folder.path)), target);
+      expectKnown(await vsockbox(words(target, scratch.path)), target);
     },
   );
 
@@ -149,15 +149,15 @@ describe("an echo service", () => {
   });
 
   test("is recognised if it is cat(1) for each connection", async () => {
-    await using listener = new Running(["listen", `unix:${folder.file("cat")}`, "--exec", "cat"]);
+    await using listener = new Running(["listen", `unix:${scratch.file("cat")}`, "--exec", "cat"]);
     await listener.says("listening on");
-    const target = `unix:${folder.file("cat")}`;
+    const target = `unix:${scratch.file("cat")}`;
     expectKnown(await vsockbox(["ping", target]), target);
   });
 
   test("is never sent the token, not even with --allow-clear-token", async () => {
     const token = "a-token-of-enough-characters";
-    const file = folder.file("token");
+    const file = scratch.file("token");
     writeFileSync(file, `${token}\n`, { mode: 0o600 });
     const seen: Buffer[] = [];
     const target = await echo("echo-token", seen);
@@ -176,7 +176,7 @@ describe("an echo service", () => {
 describe("the plain address of a hybrid socket", () => {
   test.each(CONNECTING)("leads %s to the hybrid one", async (_name, words) => {
     await using _agent = await listening(["agent"], `${agent.path}_5000`);
-    const { status, stderr } = await vsockbox(words(`unix:${hybridPath}`, folder.path));
+    const { status, stderr } = await vsockbox(words(`unix:${hybridPath}`, scratch.path));
     expect({ status, stderr }).toMatchObject({ status: 65 });
     expect(stderr).toContain("a VMM's vsock socket answers there");
     expect(stderr).toContain(`hint: its address is hybrid:${hybridPath}:5000`);
@@ -184,11 +184,11 @@ describe("the plain address of a hybrid socket", () => {
 
   test.each(CONNECTING)("may be meant by %s if no guest answers", async (name, words) => {
     await using proxy = new Running([
-      ...["hybrid-proxy", "--socket", folder.file("vhost"), "--uds-path", folder.file("proxy")],
+      ...["hybrid-proxy", "--socket", scratch.file("vhost"), "--uds-path", scratch.file("proxy")],
     ]);
     await proxy.says("waiting for its VMM");
-    for (const path of [hybridPath, folder.file("proxy")]) {
-      const { status, stderr } = await vsockbox(words(`unix:${path}`, folder.path));
+    for (const path of [hybridPath, scratch.file("proxy")]) {
+      const { status, stderr } = await vsockbox(words(`unix:${path}`, scratch.path));
       // A command of shell-client may have run before its server closed the connection.
       const expected = name === "wait" ? 75 : name.startsWith("shell-client") ? 255 : 69;
       expect({ status, stderr }).toMatchObject({ status: expected });

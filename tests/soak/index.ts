@@ -11,7 +11,7 @@ import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSy
 import { parseArgs } from "node:util";
 import { bootGuest, type Guest } from "../../src/vm/guest.ts";
 import { Random } from "../fuzz/random.ts";
-import { BINARY, eventually, Running, TemporaryFolder, vsockbox } from "../support/binary.ts";
+import { BINARY, eventually, Running, ScratchDirectory, vsockbox } from "../support/binary.ts";
 import { atRest } from "../support/process-state.ts";
 import { type Kind, KINDS, type Places } from "./kinds.ts";
 import { type Complaint, runSession } from "./session.ts";
@@ -78,16 +78,16 @@ function clear(directory: string): void {
 }
 
 async function main(): Promise<number> {
-  using folder = new TemporaryFolder();
-  const directory = folder.file("d");
+  using scratch = new ScratchDirectory();
+  const directory = scratch.file("d");
   mkdirSync(directory);
   const places: Places = {
-    agent: `unix:${folder.file("agent.sock")}`,
-    shellServer: `unix:${folder.file("shell.sock")}`,
-    guest: options["no-guest"] ? undefined : `hybrid:${folder.file("vm.sock")}`,
+    agent: `unix:${scratch.file("agent.sock")}`,
+    shellServer: `unix:${scratch.file("shell.sock")}`,
+    guest: options["no-guest"] ? undefined : `hybrid:${scratch.file("vm.sock")}`,
     directory,
-    file: folder.file("file"),
-    tree: folder.file("tree"),
+    file: scratch.file("file"),
+    tree: scratch.file("tree"),
   };
   writeFileSync(places.file, Buffer.alloc(8 * 1024 * 1024, 7));
   mkdirSync(places.tree);
@@ -95,8 +95,8 @@ async function main(): Promise<number> {
 
   await using agent = new Running(["agent", "--listen", places.agent, "-q"]);
   await using shellServer = new Running(["shell-server", "--listen", places.shellServer]);
-  const socket = folder.file("vhost.sock");
-  const vm = `guest-cid=4,socket=${socket},uds-path=${folder.file("vm.sock")}`;
+  const socket = scratch.file("vhost.sock");
+  const vm = `guest-cid=4,socket=${socket},uds-path=${scratch.file("vm.sock")}`;
   await using device = new Running(["hybrid-proxy", "--vm", vm]);
   for (const address of [places.agent, places.shellServer]) {
     await eventually(`${address} is there`, async () => {

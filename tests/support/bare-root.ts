@@ -1,15 +1,15 @@
 /** Root file systems that hold the executable and what a test puts there, and nothing else. */
 import { chmodSync, constants, copyFileSync, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
-import { BINARY, type RunResult, TemporaryFolder } from "./binary.ts";
+import { BINARY, type RunResult, ScratchDirectory } from "./binary.ts";
 
 /** Where the executable is in such a root. */
 export const BARE_BINARY = "/vsockbox";
 
-/** A folder to be a root: at first without so much as a /proc or a /dev. */
+/** A directory to be a root: at first without so much as a /proc or a /dev. */
 export class BareRoot implements Disposable {
-  readonly #folder = new TemporaryFolder();
-  readonly path = this.#folder.path;
+  readonly #scratch = new ScratchDirectory();
+  readonly path = this.#scratch.path;
 
   constructor(binary = BINARY) {
     chmodSync(this.path, 0o755);
@@ -29,7 +29,7 @@ export class BareRoot implements Disposable {
   }
 
   /** Makes a directory. */
-  folder(path: string, mode = 0o755): void {
+  scratch(path: string, mode = 0o755): void {
     mkdirSync(this.at(path), { recursive: true });
     chmodSync(this.at(path), mode);
   }
@@ -56,6 +56,6 @@ export class BareRoot implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#folder[Symbol.dispose]();
+    this.#scratch[Symbol.dispose]();
   }
 }

@@ -1,11 +1,11 @@
 /** The compiled executable under test, and how tests run it. */
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { TemporaryFolder } from "./folder.ts";
+import { ScratchDirectory } from "./scratch-directory.ts";
 
 export { eventually } from "./eventually.ts";
 
-export { TemporaryFolder } from "./folder.ts";
+export { ScratchDirectory } from "./scratch-directory.ts";
 
 /** dist/vsockbox; VSOCKBOX_BINARY names another one. */
 export const BINARY =
@@ -132,10 +132,10 @@ export class Running implements AsyncDisposable {
   }
 }
 
-/** An agent on a Unix socket in a folder of its own. */
+/** An agent on a Unix socket in a directory of its own. */
 export class TestAgent implements AsyncDisposable {
-  readonly folder = new TemporaryFolder();
-  readonly path = this.folder.file("agent.sock");
+  readonly scratch = new ScratchDirectory();
+  readonly path = this.scratch.file("agent.sock");
   readonly address = `unix:${this.path}`;
   readonly running: Running;
 
@@ -152,7 +152,7 @@ export class TestAgent implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.running[Symbol.asyncDispose]();
-    this.folder[Symbol.dispose]();
+    this.scratch[Symbol.dispose]();
   }
 }
 

@@ -1,26 +1,26 @@
-/** Runs of `vsockbox install` in a folder of each test's own. Never without --root. */
+/** Runs of `vsockbox install` in a directory of each test's own. Never without --root. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { TemporaryFolder, vsockbox } from "./binary.ts";
+import { ScratchDirectory, vsockbox } from "./binary.ts";
 import { writeSmallBinary } from "./install-tree.ts";
 
-/** A folder of the running test's. */
-export let folder: TemporaryFolder;
-/** Where its tree is to be, in the folder. */
+/** A directory of the running test's. */
+export let scratch: ScratchDirectory;
+/** Where its tree is to be, in the directory. */
 export let root: string;
 /** A small program that passes for vsockbox. */
 export let small: string;
 
 /** Before each test. */
 export function setUp(): void {
-  folder = new TemporaryFolder();
-  root = folder.file("root");
-  small = writeSmallBinary(folder.file("vsockbox-1"), "1");
+  scratch = new ScratchDirectory();
+  root = scratch.file("root");
+  small = writeSmallBinary(scratch.file("vsockbox-1"), "1");
 }
 
 /** After each test. */
 export function tearDown(): void {
-  folder[Symbol.dispose]();
+  scratch[Symbol.dispose]();
 }
 
 /** Runs it on the test's tree. */

@@ -1,4 +1,4 @@
-/** Root file systems as trees in a folder, for tests of `vsockbox install`. */
+/** Root file systems as trees in a directory, for tests of `vsockbox install`. */
 import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { readElfNeeds } from "../../src/elf/shared-objects.ts";

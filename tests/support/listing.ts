@@ -1,4 +1,4 @@
-/** What a folder holds, to be compared. */
+/** What a directory holds, to be compared. */
 import { createHash } from "node:crypto";
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";

@@ -11,7 +11,7 @@ import {
 } from "../../src/ffi/socket.ts";
 import { Feature } from "../../src/protocols/vhost-user/features.ts";
 import { Op } from "../../src/protocols/virtio-vsock/packet.ts";
-import { eventually, Running, TemporaryFolder } from "./binary.ts";
+import { eventually, Running, ScratchDirectory } from "./binary.ts";
 import { connectUnix, type GuestOptions, RX, TestGuest, RawVmm } from "./raw-vmm.ts";
 import { type Received, VsockDriver } from "./vsock-driver.ts";
 
@@ -91,11 +91,11 @@ export function awaitEnd(fd: number): void {
 
 /** A device with a VM 3, for mischief, and a VM 4 whose guest works. */
 export class LiveDevice implements AsyncDisposable {
-  readonly folder = new TemporaryFolder();
-  readonly socket = this.folder.file("3.vmm");
-  readonly udsPath = this.folder.file("3.uds");
-  readonly goodSocket = this.folder.file("4.vmm");
-  readonly #goodUds = this.folder.file("4.uds");
+  readonly scratch = new ScratchDirectory();
+  readonly socket = this.scratch.file("3.vmm");
+  readonly udsPath = this.scratch.file("3.uds");
+  readonly goodSocket = this.scratch.file("4.vmm");
+  readonly #goodUds = this.scratch.file("4.uds");
   readonly running: Running;
   #good: LiveGuest | undefined;
   #descriptors = 0;
@@ -191,6 +191,6 @@ export class LiveDevice implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#good?.guest.close();
     await this.running[Symbol.asyncDispose]();
-    this.folder[Symbol.dispose]();
+    this.scratch[Symbol.dispose]();
   }
 }

@@ -10,7 +10,7 @@ import type { DeviceOptions } from "../../src/device/device-options.ts";
 import { VsockDevice } from "../../src/device/device.ts";
 import { EventLoop } from "../../src/io/event-loop.ts";
 import { UnixBackend } from "../../src/device/host/unix-backend.ts";
-import { TemporaryFolder } from "./folder.ts";
+import { ScratchDirectory } from "./scratch-directory.ts";
 import { connectUnix, type GuestOptions, TestGuest, RawVmm } from "./raw-vmm.ts";
 import { VsockDriver } from "./vsock-driver.ts";
 
@@ -40,18 +40,18 @@ export interface LocalDeviceOptions extends Partial<
   socketOwners?: SocketOwners;
 }
 
-/** The device, its folder and what it has said. */
+/** The device, its directory and what it has said. */
 export class LocalDevice implements Disposable {
-  readonly folder = new TemporaryFolder();
+  readonly scratch = new ScratchDirectory();
   readonly loop = new EventLoop();
   readonly log: string[] = [];
   readonly device: VsockDevice;
-  readonly socket = this.folder.file("vmm");
+  readonly socket = this.scratch.file("vmm");
   readonly udsPath: string;
   readonly #listeners: UnixListener[] = [];
 
   constructor({ udsPath, socketOwners, ...options }: LocalDeviceOptions = {}) {
-    this.udsPath = udsPath ?? this.folder.file("uds");
+    this.udsPath = udsPath ?? this.scratch.file("uds");
     const seqpacketPath = `${this.udsPath}.seq`;
     const listeners: ListenerSource = {
       unix: (path) =>
@@ -121,7 +121,7 @@ export class LocalDevice implements Disposable {
   [Symbol.dispose](): void {
     this.device.close();
     for (const { fd } of this.#listeners) closeDescriptor(fd);
-    this.folder[Symbol.dispose]();
+    this.scratch[Symbol.dispose]();
   }
 }
 

@@ -6,7 +6,7 @@ import type { Machine, VmmName } from "../../src/vm/machine.ts";
 import { qemuMachine } from "../../src/vm/qemu.ts";
 import type { Guest } from "../../src/vm/running-guest.ts";
 import { umlMachine } from "../../src/vm/uml.ts";
-import { BINARY, eventually, Running, TemporaryFolder } from "./binary.ts";
+import { BINARY, eventually, Running, ScratchDirectory } from "./binary.ts";
 import { makeDisk } from "./disk.ts";
 import { packInto } from "./pack.ts";
 import { withArguments } from "./machine.ts";
@@ -14,7 +14,7 @@ import { withArguments } from "./machine.ts";
 /** Options of {@link PackedGuest.boot}. */
 export interface PackedGuestOptions {
   vmm: VmmName;
-  /** Arguments of `vsockbox initramfs`, without `-o`; `modules` is the kernel's folder of modules. */
+  /** Arguments of `vsockbox initramfs`, without `-o`; `modules` is the kernel's directory of modules. */
   pack(modules: string): readonly string[];
   /** User-mode Linux: further words of the kernel's command line. */
   words?: readonly string[];
@@ -31,21 +31,21 @@ export class PackedGuest implements AsyncDisposable {
   readonly guest: Guest;
   /** How the host reaches its agent. */
   readonly address: string;
-  readonly #folder: TemporaryFolder;
+  readonly #scratch: ScratchDirectory;
   readonly #device: Running;
 
-  private constructor(guest: Guest, address: string, folder: TemporaryFolder, device: Running) {
+  private constructor(guest: Guest, address: string, scratch: ScratchDirectory, device: Running) {
     this.guest = guest;
     this.address = address;
-    this.#folder = folder;
+    this.#scratch = scratch;
     this.#device = device;
   }
 
   /** Packs, and boots as far as our init's first words. */
   static async boot(options: PackedGuestOptions): Promise<PackedGuest> {
-    const folder = new TemporaryFolder();
-    const uds = folder.file("vm5.vsock");
-    const socket = folder.file("vhost.sock");
+    const scratch = new ScratchDirectory();
+    const uds = scratch.file("vm5.vsock");
+    const socket = scratch.file("vhost.sock");
     const device = new Running([
       ...["hybrid-proxy", "--vm", `guest-cid=5,socket=${socket},uds-path=${uds}`],
     ]);
@@ -58,7 +58,7 @@ export class PackedGuest implements AsyncDisposable {
       const address = `hybrid:${uds}`;
       options.beforeStart?.(address);
       const guest = await startMachine({ machine, directory: home, ready: untilOurInit });
-      return new PackedGuest(guest, address, folder, device);
+      return new PackedGuest(guest, address, scratch, device);
     } catch (thrown) {
       rmSync(home, { recursive: true, force: true });
       await device[Symbol.asyncDispose]();
@@ -84,7 +84,7 @@ export class PackedGuest implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.guest.stop();
     await this.#device[Symbol.asyncDispose]();
-    this.#folder[Symbol.dispose]();
+    this.#scratch[Symbol.dispose]();
   }
 }
 
@@ -100,12 +100,12 @@ function machineOf(options: PackedGuestOptions, socket: string): Machine {
   const boot = { binary: BINARY, vsockDevices: [socket], memoryMib };
   if (vmm === "qemu") return qemuMachine(boot);
   const machine = umlMachine(boot);
-  const rootOf = (folder: string) =>
+  const rootOf = (scratch: string) =>
     onDisk
-      ? [`ubd0r=${join(folder, "disk")}`, "root=/dev/ubda", "rootfstype=ext4", "ro", "init=/init"]
+      ? [`ubd0r=${join(scratch, "disk")}`, "root=/dev/ubda", "rootfstype=ext4", "ro", "init=/init"]
       : [];
-  return withArguments(machine, (given, folder) => {
+  return withArguments(machine, (given, scratch) => {
     const own = onDisk ? given.filter((word) => !word.startsWith("initrd=")) : given;
-    return [...own, ...rootOf(folder), ...words];
+    return [...own, ...rootOf(scratch), ...words];
   });
 }

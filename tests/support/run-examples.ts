@@ -1,6 +1,6 @@
 /** Runs the shell examples of a page, one after the other in one shell, and compares their output. */
 import { mkdirSync } from "node:fs";
-import { shell, TemporaryFolder, TestAgent } from "./binary.ts";
+import { shell, ScratchDirectory, TestAgent } from "./binary.ts";
 import { DIRECTORIES, inDirectory, withAgent } from "./example-text.ts";
 import type { Example } from "./readme.ts";
 
@@ -14,7 +14,7 @@ export interface ExampleResult {
 
 /** Runs the blocks `sh` and `sh agent` of a page; they share the working directory and variables. */
 export async function runExamples(examples: readonly Example[]): Promise<ExampleResult[]> {
-  using directory = new TemporaryFolder();
+  using directory = new ScratchDirectory();
   for (const name of [...DIRECTORIES, "home", "work"]) {
     mkdirSync(directory.file(name), { recursive: true });
   }

@@ -9,19 +9,19 @@ const INPUTS = [
   ...["LICENSE", ".git"],
 ];
 
-/** Puts the sources into `folder`, with this tree's node_modules. */
-export function copySources(folder: string): void {
+/** Puts the sources into `directory`, with this tree's node_modules. */
+export function copySources(scratch: string): void {
   for (const name of INPUTS) {
     if (existsSync(join(ROOT, name)))
-      cpSync(join(ROOT, name), join(folder, name), { recursive: true });
+      cpSync(join(ROOT, name), join(scratch, name), { recursive: true });
   }
-  symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"));
+  symlinkSync(join(ROOT, "node_modules"), join(scratch, "node_modules"));
 }
 
-/** Runs build.ts of the tree in `folder`. */
-export function runBuild(folder: string, ...options: string[]) {
+/** Runs build.ts of the tree in `directory`. */
+export function runBuild(scratch: string, ...options: string[]) {
   const { exitCode, stdout, stderr } = Bun.spawnSync(["bun", "run", "build.ts", ...options], {
-    cwd: folder,
+    cwd: scratch,
     env: {
       ...process.env,
       PATH: `${join(ROOT, "node_modules/.bin")}:${process.env["PATH"] ?? ""}`,

@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 
 const REQUIRED = process.env["VSOCKBOX_REQUIRE_VM"] === "1";
 
-/** The program's path, from PATH or the folder of system programs. */
+/** The program's path, from PATH or the directory of system programs. */
 export function findTool(name: string): string | undefined {
   const system = `/usr/sbin/${name}`;
   return Bun.which(name) ?? (existsSync(system) ? system : undefined);

@@ -3,16 +3,16 @@ import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, writeSync
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { GROUP_GUARD_WORD } from "../../src/process/group-guard-word.ts";
-import { BINARY, eventually, Running, type RunOptions, TemporaryFolder } from "./binary.ts";
+import { BINARY, eventually, Running, type RunOptions, ScratchDirectory } from "./binary.ts";
 
 const SOURCES = join(import.meta.dir, "../fixtures/vsock-shell");
 
-let compiled: TemporaryFolder | undefined;
+let compiled: ScratchDirectory | undefined;
 
 /** The stand-ins, compiled once a process. */
 function standIn(name: "client" | "server"): string {
   if (compiled === undefined) {
-    const folder = new TemporaryFolder();
+    const scratch = new ScratchDirectory();
     for (const [program, libraries] of [
       ["client", []],
       ["server", ["-lutil"]],
@@ -20,12 +20,12 @@ function standIn(name: "client" | "server"): string {
       const source = join(SOURCES, `${program}.c`);
       const { exitCode, stderr } = Bun.spawnSync([
         ...["gcc", "-O2", "-Wall", "-Wextra", "-Wno-format-truncation", "-Werror"],
-        ...["-o", folder.file(program), source, ...libraries],
+        ...["-o", scratch.file(program), source, ...libraries],
       ]);
       if (exitCode !== 0) throw new Error(stderr.toString());
     }
-    compiled = folder;
-    process.on("exit", () => folder[Symbol.dispose]());
+    compiled = scratch;
+    process.on("exit", () => scratch[Symbol.dispose]());
   }
   return compiled.file(name);
 }
@@ -49,10 +49,10 @@ function sessionDescriptors(pid: number): number {
   }).length;
 }
 
-/** Our server on a Unix socket in a folder of its own. */
+/** Our server on a Unix socket in a directory of its own. */
 export class TestShellServer implements AsyncDisposable {
-  readonly folder = new TemporaryFolder();
-  readonly path = this.folder.file("shell.sock");
+  readonly scratch = new ScratchDirectory();
+  readonly path = this.scratch.file("shell.sock");
   readonly address = `unix:${this.path}`;
   readonly running: Running;
 
@@ -96,14 +96,14 @@ export class TestShellServer implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.running[Symbol.asyncDispose]();
-    this.folder[Symbol.dispose]();
+    this.scratch[Symbol.dispose]();
   }
 }
 
 /** The stand-in for the C server. */
 export class CShellServer implements AsyncDisposable {
-  readonly folder = new TemporaryFolder();
-  readonly path = this.folder.file("c.sock");
+  readonly scratch = new ScratchDirectory();
+  readonly path = this.scratch.file("c.sock");
   readonly address = `unix:${this.path}`;
   readonly #process = Bun.spawn([standIn("server"), this.path], {
     stdio: ["ignore", "ignore", "pipe"],
@@ -126,7 +126,7 @@ export class CShellServer implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#process.kill("SIGKILL");
     await this.#process.exited;
-    this.folder[Symbol.dispose]();
+    this.scratch[Symbol.dispose]();
   }
 }
 

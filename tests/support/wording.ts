@@ -73,7 +73,7 @@ export const HABITS: readonly Habit[] = [
     instead: "connection state, VM, host, architecture",
     hasRightUse: true,
   },
-  { name: "folder", pattern: /\bfolders?\b/gi, instead: "directory" },
+  { name: "directory", pattern: /\bfolders?\b/gi, instead: "directory" },
   {
     name: "I (of the program)",
     pattern: /\bI(?:'m)? (?:am|can|cannot|do|know|have|will)\b/g,

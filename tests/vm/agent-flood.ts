@@ -1,7 +1,7 @@
 /** A process in the guest that may not connect to the agent, and connects all the same, again and again. */
 import { expect, test } from "bun:test";
 import { bootGuest } from "../../src/vm/guest.ts";
-import { BINARY, eventually, Running, TemporaryFolder, vsockbox } from "../support/binary.ts";
+import { BINARY, eventually, Running, ScratchDirectory, vsockbox } from "../support/binary.ts";
 import { runIn } from "../support/guest-lines.ts";
 import { guestVsock } from "../support/guest-vsock.ts";
 import { describeUml } from "./support.ts";
@@ -14,9 +14,9 @@ const FLOOD_S = 20;
 
 describeUml("a flood of refused peers over AF_VSOCK", () => {
   test("leaves sessions and descriptors to the host, and few lines in the log", async () => {
-    using folder = new TemporaryFolder();
-    const uds = folder.file("vm4.vsock");
-    const socket = folder.file("vhost.sock");
+    using scratch = new ScratchDirectory();
+    const uds = scratch.file("vm4.vsock");
+    const socket = scratch.file("vhost.sock");
     const vm = `guest-cid=4,connect-timeout=30,socket=${socket},uds-path=${uds}`;
     await using device = new Running(["hybrid-proxy", "--vm", vm]);
     await device.says("waiting for its VMM");
@@ -25,7 +25,7 @@ describeUml("a flood of refused peers over AF_VSOCK", () => {
       binary: BINARY,
       environment: { VSOCKBOX_TEST_VM: "1", NO_COLOR: "1" },
       memoryMib: 1024,
-      files: [guestVsock(folder)],
+      files: [guestVsock(scratch)],
       vsockDevices: [socket],
     });
     // The host is CID 2, which is allowed by default; the guest itself is CID 1, which is not.

@@ -1,7 +1,7 @@
 /** `vsockbox demo` from its beginning to its end, with each kind of guest. */
 import { expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
-import { BINARY, processesWith, TemporaryFolder, vsockbox } from "../support/binary.ts";
+import { BINARY, processesWith, ScratchDirectory, vsockbox } from "../support/binary.ts";
 import { describeUml, describeVm } from "./support.ts";
 
 /** What `demo --json` prints. */
@@ -29,9 +29,9 @@ describeUml("demo with User-mode Linux", () => {
   test("shows what hybrid-proxy does", () => expectDemo("uml"));
 
   test("leaves nothing behind when it is interrupted", async () => {
-    // Its guest's kernel and sockets have the folder in their command lines.
-    using folder = new TemporaryFolder();
-    const env = { ...process.env, TMPDIR: folder.path, VSOCKBOX_NO_VSOCK: "1" };
+    // Its guest's kernel and sockets have the directory in their command lines.
+    using scratch = new ScratchDirectory();
+    const env = { ...process.env, TMPDIR: scratch.path, VSOCKBOX_NO_VSOCK: "1" };
     // At the device, in the boot, and in the middle of the commands.
     for (const sign of ["hybrid-proxy", "", "uname"]) {
       const demo = Bun.spawn([BINARY, "demo", "--vmm", "uml"], { env, stdout: "pipe" });
@@ -44,8 +44,8 @@ describeUml("demo with User-mode Linux", () => {
       }
       demo.kill("SIGINT");
       expect(await demo.exited).toBe(130);
-      expect(readdirSync(folder.path)).toEqual([]);
-      expect(processesWith(folder.path)).toEqual([]);
+      expect(readdirSync(scratch.path)).toEqual([]);
+      expect(processesWith(scratch.path)).toEqual([]);
     }
   });
 });

@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { bootGuest, type Guest } from "../../src/vm/guest.ts";
-import { eventually, TemporaryFolder } from "../support/binary.ts";
+import { eventually, ScratchDirectory } from "../support/binary.ts";
 import { runIn, startListener } from "../support/guest-lines.ts";
 import { guestVsock } from "../support/guest-vsock.ts";
 import { writeRuntimeBinary } from "../support/runtime-binary.ts";
@@ -15,22 +15,22 @@ const PROXY =
   "vsockbox hybrid-proxy --guest-cid 5 --socket /tmp/inner.sock --forward-cid 1 --forward-listen 9001+9002 --forward-listen-seqpacket 9003";
 
 describeUml("hybrid-proxy --forward-cid, in a guest with vsock_loopback", () => {
-  let folder: TemporaryFolder;
+  let scratch: ScratchDirectory;
   let guest: Guest;
 
   beforeAll(async () => {
-    folder = new TemporaryFolder();
+    scratch = new ScratchDirectory();
     const entry = join(import.meta.dir, "../fixtures/forward-guest.ts");
-    const built = await Bun.build({ entrypoints: [entry], target: "bun", outdir: folder.path });
+    const built = await Bun.build({ entrypoints: [entry], target: "bun", outdir: scratch.path });
     const [script] = built.outputs;
-    const runtime = folder.file("runtime");
+    const runtime = scratch.file("runtime");
     writeRuntimeBinary(runtime);
     if (script === undefined) throw new Error("the inner guest is not built");
     guest = await bootGuest({
       vmm: "uml",
       binary: runtime,
       environment: { VSOCKBOX_TEST_VM: "1", NO_COLOR: "1" },
-      files: [guestVsock(folder), { path: "test/inner.js", source: script.path, mode: 0o644 }],
+      files: [guestVsock(scratch), { path: "test/inner.js", source: script.path, mode: 0o644 }],
     });
     await runIn(guest, `(${PROXY} > /tmp/proxy.log 2>&1) > /dev/null 2>&1 &`);
     await eventually("the device waits", async () => {
@@ -45,7 +45,7 @@ describeUml("hybrid-proxy --forward-cid, in a guest with vsock_loopback", () => 
   });
   afterAll(async () => {
     await guest?.stop();
-    folder?.[Symbol.dispose]();
+    scratch?.[Symbol.dispose]();
   });
 
   const said = async () => await runIn(guest, "cat /tmp/inner.log");

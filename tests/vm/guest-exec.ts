@@ -1,7 +1,7 @@
 /** guest-exec and its host over AF_VSOCK, in the shared guest: both ends are CID 1. */
 import { beforeAll, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { TemporaryFolder } from "../support/folder.ts";
+import { ScratchDirectory } from "../support/scratch-directory.ts";
 import { buildCGuest } from "../support/guest-exec.ts";
 import { describeWith } from "../support/tools.ts";
 import { describeVm, inGuest, prepare } from "./support.ts";
@@ -86,8 +86,8 @@ describeVm("guest-exec over AF_VSOCK", () => {
 
   describeWith(["gcc"], "the guest in C", () => {
     beforeAll(async () => {
-      using folder = new TemporaryFolder();
-      const program = readFileSync(await buildCGuest(folder.file("guest"), "-static"));
+      using scratch = new ScratchDirectory();
+      const program = readFileSync(await buildCGuest(scratch.file("guest"), "-static"));
       const packed = Buffer.from(Bun.gzipSync(program)).toString("base64");
       await prepare("rm -f /tmp/c.base64");
       for (let at = 0; at < packed.length; at += 90_000) {

@@ -14,7 +14,7 @@ import {
   eventually,
   processesWith,
   Running,
-  TemporaryFolder,
+  ScratchDirectory,
   vsockbox,
 } from "../support/binary.ts";
 import { runIn, startListener } from "../support/guest-lines.ts";
@@ -64,7 +64,7 @@ function hasSingleDescriptors({ version }: Kernel): boolean {
 }
 
 function deviceTests({ name, bulkMib, options = [], findKernel = findOwnKernel }: Vmm): void {
-  let folder: TemporaryFolder;
+  let scratch: ScratchDirectory;
   let device: Running;
   let guest: Guest;
   let uds: string;
@@ -72,11 +72,11 @@ function deviceTests({ name, bulkMib, options = [], findKernel = findOwnKernel }
   let address: string;
 
   beforeAll(async () => {
-    folder = new TemporaryFolder();
-    uds = folder.file("vm4.vsock");
+    scratch = new ScratchDirectory();
+    uds = scratch.file("vm4.vsock");
     address = `hybrid:${uds}`;
-    socket = folder.file("vhost.sock");
-    const paths = `socket=${socket},uds-path=${uds},seqpacket-path=${folder.file("seqpacket")}`;
+    socket = scratch.file("vhost.sock");
+    const paths = `socket=${socket},uds-path=${uds},seqpacket-path=${scratch.file("seqpacket")}`;
     // An emulated guest on a busy machine takes its time to answer 500 clients at once.
     const vm = `guest-cid=4,connect-timeout=30,${paths}`;
     device = new Running(["hybrid-proxy", ...options, "--vm", vm]);
@@ -86,7 +86,7 @@ function deviceTests({ name, bulkMib, options = [], findKernel = findOwnKernel }
   afterAll(async () => {
     await guest?.stop();
     await device?.[Symbol.asyncDispose]();
-    folder?.[Symbol.dispose]();
+    scratch?.[Symbol.dispose]();
   });
 
   async function boot(): Promise<Guest> {
@@ -95,10 +95,10 @@ function deviceTests({ name, bulkMib, options = [], findKernel = findOwnKernel }
       binary: BINARY,
       environment: { VSOCKBOX_TEST_VM: "1", NO_COLOR: "1" },
       memoryMib: 1024,
-      files: [guestVsock(folder)],
+      files: [guestVsock(scratch)],
       vsockDevices: [socket],
       ...(name === "qemu"
-        ? { kernel: findKernel(), monitor: folder.file("monitor"), reboots: true }
+        ? { kernel: findKernel(), monitor: scratch.file("monitor"), reboots: true }
         : {}),
     });
     await startAgent(booted);
@@ -143,7 +143,7 @@ function deviceTests({ name, bulkMib, options = [], findKernel = findOwnKernel }
   });
 
   test("carries a file each way with equal hashes", async () => {
-    const source = folder.file("source");
+    const source = scratch.file("source");
     const data = Buffer.alloc(64 * MIB);
     for (let at = 0; at < data.length; at += 65_536) {
       crypto.getRandomValues(data.subarray(at, at + 65_536));
@@ -153,9 +153,9 @@ function deviceTests({ name, bulkMib, options = [], findKernel = findOwnKernel }
     expect(up).toMatchObject({ status: 0, stderr: "" });
     const hash = createHash("sha256").update(data).digest("hex");
     expect(await run("sha256sum < /tmp/up")).toStartWith(hash);
-    const down = await vsockbox(["cp", `${address}:/tmp/up`, folder.file("down")]);
+    const down = await vsockbox(["cp", `${address}:/tmp/up`, scratch.file("down")]);
     expect(down).toMatchObject({ status: 0, stderr: "" });
-    const back = new Uint8Array(await Bun.file(folder.file("down")).arrayBuffer());
+    const back = new Uint8Array(await Bun.file(scratch.file("down")).arrayBuffer());
     expect(createHash("sha256").update(back).digest("hex")).toBe(hash);
     await run("rm /tmp/up");
   });
@@ -386,7 +386,7 @@ function deviceTests({ name, bulkMib, options = [], findKernel = findOwnKernel }
     listener.close();
 
     const result = await runListener("guest-vsock echo-records 7300");
-    const target = { kind: "hybrid", path: folder.file("seqpacket"), port: 7300 } as const;
+    const target = { kind: "hybrid", path: scratch.file("seqpacket"), port: 7300 } as const;
     const stream = await dial(target, { seqpacket: true });
     for (const size of sizes) {
       await stream.write(new Uint8Array(size).fill(size));
@@ -424,7 +424,7 @@ function deviceTests({ name, bulkMib, options = [], findKernel = findOwnKernel }
     expect((await vsockbox(["wait", server, "--timeout", "30"])).status).toBe(0);
     const command = await vsockbox(["shell-client", server, "vsockbox cid; exit 3"]);
     expect([command.status, command.stdout.trim()]).toEqual([3, "4"]);
-    const source = folder.file("shell-source");
+    const source = scratch.file("shell-source");
     writeFileSync(source, new KnownBytes().next(8 * MIB));
     const up = await vsockbox([
       "shell-client",
@@ -436,7 +436,7 @@ function deviceTests({ name, bulkMib, options = [], findKernel = findOwnKernel }
       "/tmp/shell-up",
     ]);
     expect([up.status, up.stderr]).toEqual([0, ""]);
-    const back = folder.file("shell-back");
+    const back = scratch.file("shell-back");
     const down = await vsockbox([
       "shell-client",
       server,
@@ -515,14 +515,14 @@ function deviceTests({ name, bulkMib, options = [], findKernel = findOwnKernel }
       const client = await connectHybrid(uds, 7800);
       for (let round = 0; round < 3; round++) {
         for (const chunk of chunksOf(known, 4)) client.write(chunk);
-        await qemuMonitor(folder.file("monitor"), "stop");
+        await qemuMonitor(scratch.file("monitor"), "stop");
         // Sent while nobody is there to take it.
         for (const chunk of chunksOf(known, 4)) client.write(chunk);
         await standsStill(
           "the device accepts no more",
           () => client.bytesWritten - client.writableLength,
         );
-        await qemuMonitor(folder.file("monitor"), "cont");
+        await qemuMonitor(scratch.file("monitor"), "cont");
       }
       client.end();
       expect(await result()).toBe(known.report);
@@ -568,7 +568,7 @@ function deviceTests({ name, bulkMib, options = [], findKernel = findOwnKernel }
       const isUp = async () => {
         const patience = performance.now() + 60_000;
         while (!lost.closed && performance.now() < patience) await Bun.sleep(100);
-        if (!lost.closed) await qemuMonitor(folder.file("monitor"), "system_reset");
+        if (!lost.closed) await qemuMonitor(scratch.file("monitor"), "system_reset");
         return lost.closed;
       };
       await eventually("the connection of before is closed", isUp, 240_000);

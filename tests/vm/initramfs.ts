@@ -7,7 +7,7 @@ import { DEVICE_ENTRIES } from "../../src/initramfs/executable.ts";
 import { withDirectories } from "../../src/initramfs/directories.ts";
 import { writeArchive } from "../../src/initramfs/write.ts";
 import { findBusybox } from "../../src/vm/guest-image.ts";
-import { TemporaryFolder, vsockbox } from "../support/binary.ts";
+import { ScratchDirectory, vsockbox } from "../support/binary.ts";
 import { PackedGuest } from "../support/packed-guest.ts";
 import { describeUml, describeVm } from "./support.ts";
 
@@ -45,16 +45,16 @@ describeVm("an image of initramfs under QEMU", () => {
 });
 
 describeUml("an image of initramfs under User-mode Linux", () => {
-  let folder: TemporaryFolder;
+  let scratch: ScratchDirectory;
   beforeAll(() => {
-    folder = new TemporaryFolder();
+    scratch = new ScratchDirectory();
   });
   afterAll(() => {
-    folder[Symbol.dispose]();
+    scratch[Symbol.dispose]();
   });
 
   function script(name: string, text: string): string {
-    const path = folder.file(name);
+    const path = scratch.file(name);
     writeFileSync(path, text, { mode: 0o755 });
     return `${path}:/bin/${name}`;
   }
@@ -188,8 +188,8 @@ exec vsockbox agent --init
       "run",
       ...(isMerged ? ["usr/lib64", "usr/lib"] : []),
     ];
-    writeArchive(folder.file(name), withDirectories(entries, { directories }));
-    return folder.file(name);
+    writeArchive(scratch.file(name), withDirectories(entries, { directories }));
+    return scratch.file(name);
   }
 
   test("as an overlay leaves the initrd below it as it is", async () => {
@@ -217,11 +217,11 @@ exec vsockbox agent --init
   test("of a build that is not self-contained has what that needs, alone and as an overlay", async () => {
     const bun = join(ROOT, "node_modules/.bin/bun");
     const built = Bun.spawnSync(
-      [bun, "run", "build.ts", "--dynamic", "--quiet", "--outdir", folder.path],
+      [bun, "run", "build.ts", "--dynamic", "--quiet", "--outdir", scratch.path],
       { cwd: ROOT, stderr: "inherit" },
     );
     expect(built.exitCode).toBe(0);
-    const executable = ["--executable", folder.file("vsockbox")];
+    const executable = ["--executable", scratch.file("vsockbox")];
     const kinds = [
       { given: [], links: undefined },
       {

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { bootGuest, type Guest } from "../../src/vm/guest.ts";
-import { BINARY, TemporaryFolder } from "../support/binary.ts";
+import { BINARY, ScratchDirectory } from "../support/binary.ts";
 import { runIn } from "../support/guest-lines.ts";
 import { describeVm } from "./support.ts";
 
@@ -63,12 +63,12 @@ function readTable(): { columns: string[]; rows: Row[] } {
 
 describeVm("a sandbox of the agent", () => {
   let guest: Guest;
-  let folder: TemporaryFolder;
+  let scratch: ScratchDirectory;
   const table = readTable();
 
   beforeAll(async () => {
-    folder = new TemporaryFolder();
-    const attack = folder.file("attack");
+    scratch = new ScratchDirectory();
+    const attack = scratch.file("attack");
     const built = Bun.spawnSync([
       "gcc",
       "-static",
@@ -97,7 +97,7 @@ describeVm("a sandbox of the agent", () => {
   });
   afterAll(async () => {
     await guest?.stop();
-    folder?.[Symbol.dispose]();
+    scratch?.[Symbol.dispose]();
   });
 
   const run = (line: string) => runIn(guest, line);

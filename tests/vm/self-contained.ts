@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { findBusybox } from "../../src/vm/guest-image.ts";
-import { BINARY, shell, TemporaryFolder, vsockbox } from "../support/binary.ts";
+import { BINARY, shell, ScratchDirectory, vsockbox } from "../support/binary.ts";
 import { PackedGuest } from "../support/packed-guest.ts";
 import { Screen } from "../support/screen.ts";
 import { describeUml } from "./support.ts";
@@ -62,8 +62,8 @@ describeUml("the self-contained executable as init of a disk with busybox alone"
   });
 
   test("opens a shell on a terminal", async () => {
-    using folder = new TemporaryFolder();
-    using screen = new Screen(folder.file("tmux.sock"), { A: packed.address });
+    using scratch = new ScratchDirectory();
+    using screen = new Screen(scratch.file("tmux.sock"), { A: packed.address });
     screen.type("vsockbox shell $A; echo status $?", "Enter");
     await screen.shows("~ #");
     screen.type("tty; stty size; exit 4", "Enter");
@@ -71,10 +71,10 @@ describeUml("the self-contained executable as init of a disk with busybox alone"
   });
 
   test("copies files both ways", async () => {
-    using folder = new TemporaryFolder();
+    using scratch = new ScratchDirectory();
     const source = import.meta.path;
     expect((await vsockbox(["cp", source, `${packed.address}:/tmp/`])).stderr).toBe("");
-    const back = folder.file("back");
+    const back = scratch.file("back");
     await vsockbox(["cp", "--checksum", `${packed.address}:/tmp/self-contained.ts`, back]);
     expect(readFileSync(back)).toEqual(readFileSync(source));
   });

@@ -1,24 +1,24 @@
 /** VMs of one device process: those of one group reach each other, those of two do not. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { bootGuest, type Guest } from "../../src/vm/guest.ts";
-import { BINARY, eventually, Running, TemporaryFolder, vsockbox } from "../support/binary.ts";
+import { BINARY, eventually, Running, ScratchDirectory, vsockbox } from "../support/binary.ts";
 import { runIn, startListener } from "../support/guest-lines.ts";
 import { guestVsock } from "../support/guest-vsock.ts";
 import { describeTwoKernels, describeUml, findNewerKernel } from "./support.ts";
 
 describeUml("sibling VMs", () => {
-  let folder: TemporaryFolder;
+  let scratch: ScratchDirectory;
   let device: Running;
   let first: Guest;
   let second: Guest;
   let stranger: Guest;
 
-  const socketOf = (cid: number) => folder.file(`${cid}.sock`);
+  const socketOf = (cid: number) => scratch.file(`${cid}.sock`);
   const vmOf = (cid: number, groups: string) =>
-    `guest-cid=${cid},socket=${socketOf(cid)},uds-path=${folder.file(`${cid}.vsock`)},groups=${groups}`;
+    `guest-cid=${cid},socket=${socketOf(cid)},uds-path=${scratch.file(`${cid}.vsock`)},groups=${groups}`;
 
   beforeAll(async () => {
-    folder = new TemporaryFolder();
+    scratch = new ScratchDirectory();
     const vms = [vmOf(5, "one"), vmOf(6, "other+one"), vmOf(7, "two")];
     device = new Running(["hybrid-proxy", ...vms.flatMap((vm) => ["--vm", vm])]);
     await device.says("VM 7: waiting for its VMM");
@@ -27,7 +27,7 @@ describeUml("sibling VMs", () => {
   afterAll(async () => {
     for (const guest of [first, second, stranger]) await guest?.stop();
     await device?.[Symbol.asyncDispose]();
-    folder?.[Symbol.dispose]();
+    scratch?.[Symbol.dispose]();
   });
 
   /** Packets of a VM's guest that the device has carried to siblings so far. */
@@ -42,7 +42,7 @@ describeUml("sibling VMs", () => {
       vmm: "uml",
       binary: BINARY,
       environment: { VSOCKBOX_TEST_VM: "1", NO_COLOR: "1" },
-      files: [guestVsock(folder)],
+      files: [guestVsock(scratch)],
       vsockDevices: [socketOf(cid)],
     });
   }
@@ -134,7 +134,7 @@ describeUml("sibling VMs", () => {
       [7, stranger],
     ] as const) {
       await runIn(guest, "(vsockbox agent -q > /tmp/agent.log 2>&1 &)");
-      const address = `hybrid:${folder.file(`${cid}.vsock`)}`;
+      const address = `hybrid:${scratch.file(`${cid}.vsock`)}`;
       expect((await vsockbox(["wait", address, "--timeout", "30"])).status).toBe(0);
       expect((await vsockbox(["exec", address, "--", "vsockbox", "cid"])).stdout).toBe(`${cid}\n`);
     }
@@ -143,18 +143,18 @@ describeUml("sibling VMs", () => {
 
 describeTwoKernels("sibling VMs of two kernels", () => {
   test("carry bytes and records from one layout of packets to the other", async () => {
-    using folder = new TemporaryFolder();
-    const socketOf = (cid: number) => folder.file(`${cid}.sock`);
+    using scratch = new ScratchDirectory();
+    const socketOf = (cid: number) => scratch.file(`${cid}.sock`);
     const vms = [5, 6].flatMap((cid) => [
       "--vm",
-      `guest-cid=${cid},socket=${socketOf(cid)},uds-path=${folder.file(`${cid}.vsock`)}`,
+      `guest-cid=${cid},socket=${socketOf(cid)},uds-path=${scratch.file(`${cid}.vsock`)}`,
     ]);
     await using device = new Running(["hybrid-proxy", ...vms]);
     await device.says("VM 6: waiting for its VMM");
     const common = {
       binary: BINARY,
       environment: { VSOCKBOX_TEST_VM: "1", NO_COLOR: "1" },
-      files: [guestVsock(folder)],
+      files: [guestVsock(scratch)],
     };
     const older = await bootGuest({ ...common, vmm: "uml", vsockDevices: [socketOf(5)] });
     const newer = await bootGuest({

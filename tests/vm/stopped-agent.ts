@@ -1,7 +1,7 @@
 /** An agent that is stopped (SIGSTOP), or whose whole VM is: every client ends with 75, also in the middle. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { bootGuest, type Guest } from "../../src/vm/guest.ts";
-import { BINARY, eventually, Running, TemporaryFolder, vsockbox } from "../support/binary.ts";
+import { BINARY, eventually, Running, ScratchDirectory, vsockbox } from "../support/binary.ts";
 import { runIn } from "../support/guest-lines.ts";
 import { describeUml, describeVm, inGuest, prepare } from "./support.ts";
 
@@ -47,14 +47,14 @@ describeVm("a stopped agent over AF_VSOCK", () => {
 });
 
 describeUml("a stopped agent behind hybrid-proxy", () => {
-  let folder: TemporaryFolder;
+  let scratch: ScratchDirectory;
   let device: Running;
   let guest: Guest;
   let address: string;
 
   beforeAll(async () => {
-    folder = new TemporaryFolder();
-    const [socket, uds] = [folder.file("vhost"), folder.file("vm.vsock")];
+    scratch = new ScratchDirectory();
+    const [socket, uds] = [scratch.file("vhost"), scratch.file("vm.vsock")];
     address = `hybrid:${uds}`;
     device = new Running([
       "hybrid-proxy",
@@ -78,7 +78,7 @@ describeUml("a stopped agent behind hybrid-proxy", () => {
   afterAll(async () => {
     await guest?.stop();
     await device?.[Symbol.asyncDispose]();
-    folder?.[Symbol.dispose]();
+    scratch?.[Symbol.dispose]();
   });
 
   const stop = () => runIn(guest, "kill -STOP $(cat /tmp/agent.pid)");
@@ -91,7 +91,7 @@ describeUml("a stopped agent behind hybrid-proxy", () => {
         ["exec", "--connect-timeout", "2", address, "--", "true"],
         ["ps", "--connect-timeout", "2", address],
         ["ls", "--connect-timeout", "2", `${address}:/`],
-        ["cp", "--connect-timeout", "2", `${address}:/etc/passwd`, folder.file("copy")],
+        ["cp", "--connect-timeout", "2", `${address}:/etc/passwd`, scratch.file("copy")],
         ["forward", "--connect-timeout", "2", address, "-L", "0:localhost:1"],
         ["wait", address, "--timeout", "2"],
       ];

@@ -20,7 +20,7 @@ const MAKE_TREE = `insmod /overlay.ko; insmod /autofs4.ko
   mount -t tmpfs over /over; mkdir /over/upper /over/work
   mount -t overlay -o lowerdir=/lower,upperdir=/over/upper,workdir=/over/work tree /tree
   cd /tree
-  for folder in proc sys dev run tmp root; do mount -t tmpfs none $folder; done
+  for directory in proc sys dev run tmp root; do mount -t tmpfs none $directory; done
   mount -t devtmpfs dev dev; mkdir -p dev/pts; mount -t devpts devpts dev/pts
   mount -t sysfs -o ro sys sys; mount -t cgroup2 cgroup sys/fs/cgroup
   rm -rf etc/systemd/system etc/vsockbox usr/lib/vsockbox usr/bin/vsock*; mkdir -p etc/systemd/system

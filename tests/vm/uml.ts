@@ -5,7 +5,7 @@ import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { bootGuest } from "../../src/vm/guest.ts";
 import { findUml, umlGuestFiles } from "../../src/vm/uml.ts";
-import { BINARY, eventually, processesWith, TemporaryFolder } from "../support/binary.ts";
+import { BINARY, eventually, processesWith, ScratchDirectory } from "../support/binary.ts";
 import { runIn } from "../support/guest-lines.ts";
 import { describeUml } from "./support.ts";
 
@@ -31,13 +31,13 @@ describeUml("a guest under User-mode Linux", () => {
   });
 
   test("has vsock_loopback, files and memory as asked for", async () => {
-    using folder = new TemporaryFolder();
-    writeFileSync(folder.file("note"), "from the host\n");
+    using scratch = new ScratchDirectory();
+    writeFileSync(scratch.file("note"), "from the host\n");
     await using guest = await bootGuest({
       vmm: "uml",
       binary: BINARY,
       environment: ENVIRONMENT,
-      files: [{ path: "/etc/note", source: folder.file("note"), mode: 0o600 }],
+      files: [{ path: "/etc/note", source: scratch.file("note"), mode: 0o600 }],
       memoryMib: 640,
     });
     expect(await runIn(guest, "cat /etc/note")).toBe("from the host\n");
@@ -50,16 +50,16 @@ describeUml("a guest under User-mode Linux", () => {
   test("leaves no process and no file when it is stopped, or ends by itself", async () => {
     for (const end of ["stop", "poweroff"]) {
       const guest = await bootGuest({ vmm: "uml", binary: BINARY });
-      const { directory: folder } = guest;
-      expect(processesWith(folder).length).toBeGreaterThan(1);
+      const { directory: scratch } = guest;
+      expect(processesWith(scratch).length).toBeGreaterThan(1);
       if (end === "poweroff") {
         guest.run("poweroff -f").catch(() => undefined);
         await guest.ended;
-        await eventually("its processes are gone", () => processesWith(folder).length === 0);
+        await eventually("its processes are gone", () => processesWith(scratch).length === 0);
       }
       await guest.stop();
-      await eventually("its processes are gone", () => processesWith(folder).length === 0);
-      expect(existsSync(folder)).toBe(false);
+      await eventually("its processes are gone", () => processesWith(scratch).length === 0);
+      expect(existsSync(scratch)).toBe(false);
     }
   });
 
@@ -75,17 +75,17 @@ describeUml("a guest under User-mode Linux", () => {
       { stdout: "pipe", stderr: "inherit" },
     );
     const { value } = await parent.stdout.getReader().read();
-    const folder = new TextDecoder().decode(value).trim();
+    const scratch = new TextDecoder().decode(value).trim();
     try {
-      expect(folder).toContain("/vsockbox-guest-");
-      expect(processesWith(folder).length).toBeGreaterThan(1);
+      expect(scratch).toContain("/vsockbox-guest-");
+      expect(processesWith(scratch).length).toBeGreaterThan(1);
       parent.kill("SIGKILL");
       await parent.exited;
-      await eventually("its processes are gone", () => processesWith(folder).length === 0);
+      await eventually("its processes are gone", () => processesWith(scratch).length === 0);
     } finally {
       parent.kill("SIGKILL");
       // Nobody was left to remove it.
-      rmSync(folder, { recursive: true, force: true });
+      rmSync(scratch, { recursive: true, force: true });
     }
   });
 

@@ -146,20 +146,20 @@ function kernelOf(
 }
 
 function modulesOf(args: InitramfsValues): ModuleFile[] {
-  const folder = args.kernelModules;
+  const scratch = args.kernelModules;
   const named = [...wordsOf(args.modules), ...(args.loopback ? ["vsock_loopback"] : [])];
   if (named.includes("")) throw usage("--modules has an empty name");
-  if (folder === undefined) {
+  if (scratch === undefined) {
     if (named.length > 0)
       throw usage("modules are packed from --kernel-modules DIR, which is missing");
     return [];
   }
-  const tree = { modules: folder, installHint: MODULES_HINT };
+  const tree = { modules: scratch, installHint: MODULES_HINT };
   const modules = resolveModules(tree, named, { optional: VSOCK_MODULES });
   for (const name of ["vsock", "vmw_vsock_virtio_transport"]) {
     if (!hasModule(tree, name)) {
       say(
-        `vsockbox: ${folder} has no ${name}, and it is not built in: the guest may have no vsock`,
+        `vsockbox: ${scratch} has no ${name}, and it is not built in: the guest may have no vsock`,
       );
     }
   }

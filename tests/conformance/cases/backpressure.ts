@@ -18,14 +18,14 @@ async function slowsDown(
   mode: number,
   endOf: (frames: RawFrame[]) => { exitCode: number },
 ): Promise<void> {
-  const folder = await guest.folder();
+  const scratch = await guest.scratch();
   const wire = await guest.start(mode, {
-    command: `stty -opost 2>/dev/null; i=0; while [ $i -lt ${STEPS} ]; do head -c ${STEP_BYTES} /dev/zero; i=$((i+1)); echo $i > ${folder}/steps; done`,
+    command: `stty -opost 2>/dev/null; i=0; while [ $i -lt ${STEPS} ]; do head -c ${STEP_BYTES} /dev/zero; i=$((i+1)); echo $i > ${scratch}/steps; done`,
     rows: 24,
     cols: 80,
   });
   const steps = async () =>
-    Number.parseInt(await guest.sh(`cat ${folder}/steps 2>/dev/null; :`), 10);
+    Number.parseInt(await guest.sh(`cat ${scratch}/steps 2>/dev/null; :`), 10);
   await guest.eventually("the first step", async () => (await steps()) > 0);
   const before = await standsStill("the command stands still", steps);
   holds(before < STEPS, `all ${STEPS * STEP_BYTES} bytes were accepted and not read`);

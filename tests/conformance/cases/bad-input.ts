@@ -57,8 +57,8 @@ async function endsBy(guest: Guest, mode: number, ...bytes: Uint8Array[]): Promi
 
 /** What a host that leaves in the middle has sent makes nothing run. */
 async function brokenOff(guest: Guest, cut: (whole: Buffer) => Buffer): Promise<void> {
-  const folder = await guest.folder();
-  const whole = jsonFrame(Type.Exec, { command: `echo ran > ${folder}/ran` });
+  const scratch = await guest.scratch();
+  const whole = jsonFrame(Type.Exec, { command: `echo ran > ${scratch}/ran` });
   const wire = await guest.open();
   await wire.send(cut(whole));
   await wire.endOutput();
@@ -68,7 +68,7 @@ async function brokenOff(guest: Guest, cut: (whole: Buffer) => Buffer): Promise<
   await Bun.sleep(50);
   gone.close();
   await guest.alive();
-  same("files", await guest.sh(`ls ${folder}`), "");
+  same("files", await guest.sh(`ls ${scratch}`), "");
 }
 
 export const badInputCases = [
@@ -132,20 +132,20 @@ export const badInputCases = [
     }
   }),
   ...inEach(COMMANDS, "a NUL in the command is refused", async (guest, mode) => {
-    const folder = await guest.folder();
-    await refuses(guest, mode, JSON.stringify({ command: `echo > ${folder}/ran\0; true` }));
-    same("files", await guest.sh(`ls ${folder}`), "");
+    const scratch = await guest.scratch();
+    await refuses(guest, mode, JSON.stringify({ command: `echo > ${scratch}/ran\0; true` }));
+    same("files", await guest.sh(`ls ${scratch}`), "");
   }),
   ...inEach(FILES, "a NUL in the path is refused", async (guest, mode) => {
-    const folder = await guest.folder();
-    const path = mode === Type.WriteFile ? `${folder}/a\0b` : `${folder}\0b`;
+    const scratch = await guest.scratch();
+    const path = mode === Type.WriteFile ? `${scratch}/a\0b` : `${scratch}\0b`;
     await refuses(guest, mode, JSON.stringify({ path, content: "eA==", mode: 0 }));
-    same("files", await guest.sh(`ls ${folder}`), "");
+    same("files", await guest.sh(`ls ${scratch}`), "");
   }),
   ...inEach([Type.WriteFile], "content that is no base64 is refused", async (guest, mode) => {
-    const folder = await guest.folder();
-    await refuses(guest, mode, JSON.stringify({ path: `${folder}/f`, content: "?", mode: 0 }));
-    same("files", await guest.sh(`ls ${folder}`), "");
+    const scratch = await guest.scratch();
+    await refuses(guest, mode, JSON.stringify({ path: `${scratch}/f`, content: "?", mode: 0 }));
+    same("files", await guest.sh(`ls ${scratch}`), "");
   }),
   ...inEach(ALL, "a frame of 4 GiB is refused before its bytes come", async (guest, mode) => {
     refusedUnread(mode, await guest.sendRaw(header(mode, 0xffff_ffff)));

@@ -11,36 +11,36 @@ const MODES = [Type.Exec, Type.ExecStream, Type.ExecPipe, Type.ExecTTY] as const
 const WAIT = "i=0; while [ $i -lt 30 ]; do sleep 1; i=$((i+1)); done";
 
 /** A command that has written its process id, to be left by the host. */
-async function started(guest: Guest, mode: number, line: (folder: string) => string) {
-  const folder = await guest.folder();
-  const command = `${line(folder)}\necho $$ > ${folder}/pid; ${WAIT}`;
+async function started(guest: Guest, mode: number, line: (scratch: string) => string) {
+  const scratch = await guest.scratch();
+  const command = `${line(scratch)}\necho $$ > ${scratch}/pid; ${WAIT}`;
   const wire = await guest.start(mode, { command, rows: 24, cols: 80 });
-  return { wire, folder, pid: await guest.pidIn(`${folder}/pid`) };
+  return { wire, scratch, pid: await guest.pidIn(`${scratch}/pid`) };
 }
 
 // The shell says of its child that it was terminated, maybe to a pipe or terminal that is closed already.
 async function takesGroup(guest: Guest, mode: number): Promise<void> {
-  const { wire, folder, pid } = await started(
+  const { wire, scratch, pid } = await started(
     guest,
     mode,
     (path) =>
       `trap '' PIPE HUP; trap 'echo term > ${path}/term; exit' TERM; sleep 30 & echo $! > ${path}/child`,
   );
-  const child = await guest.pidIn(`${folder}/child`);
+  const child = await guest.pidIn(`${scratch}/child`);
   holds(await guest.runs(pid), "the command does not run before the host leaves");
   wire.close();
   await Promise.all([guest.gone(pid), guest.gone(child)]);
-  same("what the trap of SIGTERM wrote", await guest.sh(`cat ${folder}/term 2>&1; :`), "term\n");
+  same("what the trap of SIGTERM wrote", await guest.sh(`cat ${scratch}/term 2>&1; :`), "term\n");
 }
 
 async function killsAfterFiveSeconds(guest: Guest, mode: number): Promise<void> {
-  const { wire, folder, pid } = await started(
+  const { wire, scratch, pid } = await started(
     guest,
     mode,
     (path) => `trap '' HUP PIPE; trap 'echo term > ${path}/term' TERM`,
   );
   wire.close();
-  await guest.eventually("SIGTERM", async () => (await guest.sh(`ls ${folder}`)).includes("term"));
+  await guest.eventually("SIGTERM", async () => (await guest.sh(`ls ${scratch}`)).includes("term"));
   // It went on after SIGTERM: what ends it is SIGKILL.
   holds(await guest.runs(pid), "SIGKILL came together with SIGTERM");
   await guest.gone(pid, 15_000);
@@ -76,12 +76,12 @@ export const cancelCases = [
     "ExecStream: also while the host does not read the output": (guest) =>
       leaves(guest, Type.ExecStream, "(trap '' PIPE; head -c 50000000 /dev/zero) &", () => {}),
     "ExecTTY: jobs in groups of their own, too": async (guest) => {
-      const { wire, folder, pid } = await started(
+      const { wire, scratch, pid } = await started(
         guest,
         Type.ExecTTY,
         (path) => `trap '' HUP; set -m; sleep 30 & echo $! > ${path}/child`,
       );
-      const child = await guest.pidIn(`${folder}/child`);
+      const child = await guest.pidIn(`${scratch}/child`);
       wire.close();
       await Promise.all([guest.gone(pid, 8000), guest.gone(child, 8000)]);
     },

@@ -71,21 +71,21 @@ export const execCases = [
       same("output", [first.stdout.toString(), await guest.sh(line)], ["secret\n", "none\n"]);
     },
     working_dir: async (guest) => {
-      const folder = await guest.folder();
-      const result = await guest.exec({ command: "pwd -P", working_dir: folder });
-      const wanted = await guest.sh(`cd ${folder} && pwd -P`);
+      const scratch = await guest.scratch();
+      const result = await guest.exec({ command: "pwd -P", working_dir: scratch });
+      const wanted = await guest.sh(`cd ${scratch} && pwd -P`);
       holds(wanted.startsWith("/"), `pwd -P gave ${JSON.stringify(wanted)}`);
       same("directory", result.stdout.toString(), wanted);
     },
     "a working_dir that is not there: exit code 1 and error": async (guest) => {
-      const folder = await guest.folder();
+      const scratch = await guest.scratch();
       const result = await guest.exec({
-        command: `echo ran > ${folder}/ran`,
-        working_dir: `${folder}/missing`,
+        command: `echo ran > ${scratch}/ran`,
+        working_dir: `${scratch}/missing`,
       });
       same("exit code", result.exitCode, 1);
       holds(result.error !== "", "there is no error");
-      same("files", await guest.sh(`ls ${folder}`), "");
+      same("files", await guest.sh(`ls ${scratch}`), "");
     },
     "output of any bytes": async (guest) => {
       const { stdout } = await guest.exec({ command: ALL_BYTES });

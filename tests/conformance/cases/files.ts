@@ -42,9 +42,9 @@ async function permissions(guest: Guest, path: string): Promise<string> {
   return (await guest.sh(`ls -ld ${path}`)).slice(0, 10);
 }
 
-/** The mode that ListFiles gives for the one entry that a line makes in a new folder. */
+/** The mode that ListFiles gives for the one entry that a line makes in a new directory. */
 async function modeOf(guest: Guest, line: string): Promise<number | undefined> {
-  const path = await guest.folder();
+  const path = await guest.scratch();
   await guest.sh(`cd ${path} && ${line}`);
   const { files } = await done(guest, Type.ListFiles, { path });
   same("entries", files.length, 1);
@@ -52,7 +52,7 @@ async function modeOf(guest: Guest, line: string): Promise<number | undefined> {
 }
 
 async function writesAndReads(guest: Guest, content: Buffer): Promise<void> {
-  const path = `${await guest.folder()}/file`;
+  const path = `${await guest.scratch()}/file`;
   await done(guest, Type.WriteFile, { path, content: base64(content), mode: 0 });
   same("size", (await guest.sh(`wc -c < ${path}`)).trim(), String(content.length));
   const back = await done(guest, Type.ReadFile, { path });
@@ -62,64 +62,64 @@ async function writesAndReads(guest: Guest, content: Buffer): Promise<void> {
 export const fileCases = [
   ...casesOf("WriteFile (14)", "required", {
     "writes a file": async (guest) => {
-      const path = `${await guest.folder()}/file`;
+      const path = `${await guest.scratch()}/file`;
       await done(guest, Type.WriteFile, { path, content: base64("text\n"), mode: 0o644 });
       same("content", await guest.sh(`cat ${path}`), "text\n");
     },
     "any bytes": (guest) => writesAndReads(guest, randomBytes(100_000)),
     "4 MB in one frame": (guest) => writesAndReads(guest, randomBytes(4_000_000)),
     "parents are made with 0755": async (guest) => {
-      const folder = await guest.folder();
-      const path = `${folder}/a/b/file`;
+      const scratch = await guest.scratch();
+      const path = `${scratch}/a/b/file`;
       await done(guest, Type.WriteFile, { path, content: base64("x"), mode: 0o644 });
       same("content", await guest.sh(`cat ${path}`), "x");
       same(
         "permissions",
-        [await permissions(guest, `${folder}/a`), await permissions(guest, `${folder}/a/b`)],
+        [await permissions(guest, `${scratch}/a`), await permissions(guest, `${scratch}/a/b`)],
         ["drwxr-xr-x", "drwxr-xr-x"],
       );
     },
     "mode 0 means 0644": async (guest) => {
-      const path = `${await guest.folder()}/file`;
+      const path = `${await guest.scratch()}/file`;
       await done(guest, Type.WriteFile, { path, content: base64("x"), mode: 0 });
       same("permissions", await permissions(guest, path), "-rw-r--r--");
     },
     "a left-out mode means 0644": async (guest) => {
-      const path = `${await guest.folder()}/file`;
+      const path = `${await guest.scratch()}/file`;
       await done(guest, Type.WriteFile, { path, content: base64("x") });
       same("permissions", await permissions(guest, path), "-rw-r--r--");
     },
     "mode 0600 and mode 0755": async (guest) => {
-      const folder = await guest.folder();
+      const scratch = await guest.scratch();
       for (const [mode, wanted] of [
         [0o600, "-rw-------"],
         [0o755, "-rwxr-xr-x"],
       ] as const) {
-        const path = `${folder}/${wanted.length}${mode}`;
+        const path = `${scratch}/${wanted.length}${mode}`;
         await done(guest, Type.WriteFile, { path, content: base64("x"), mode });
         same("permissions", await permissions(guest, path), wanted);
       }
     },
     "a shorter content replaces a longer one": async (guest) => {
-      const path = `${await guest.folder()}/file`;
+      const path = `${await guest.scratch()}/file`;
       await guest.sh(`echo a longer text > ${path}`);
       await done(guest, Type.WriteFile, { path, content: base64("new"), mode: 0o644 });
       same("content", await guest.sh(`cat ${path}`), "new");
     },
     "content that is empty, null or left out": async (guest) => {
-      const folder = await guest.folder();
+      const scratch = await guest.scratch();
       for (const [name, content] of Object.entries({ a: "", b: null, c: undefined })) {
-        await done(guest, Type.WriteFile, { path: `${folder}/${name}`, content, mode: 0o644 });
-        same("size", (await guest.sh(`wc -c < ${folder}/${name}`)).trim(), "0");
+        await done(guest, Type.WriteFile, { path: `${scratch}/${name}`, content, mode: 0o644 });
+        same("size", (await guest.sh(`wc -c < ${scratch}/${name}`)).trim(), "0");
       }
     },
     "a file as parent is an error": async (guest) => {
-      const folder = await guest.folder();
-      await guest.sh(`echo x > ${folder}/file`);
-      await refused(guest, Type.WriteFile, { path: `${folder}/file/below`, content: base64("x") });
+      const scratch = await guest.scratch();
+      await guest.sh(`echo x > ${scratch}/file`);
+      await refused(guest, Type.WriteFile, { path: `${scratch}/file/below`, content: base64("x") });
     },
     "a directory in its place is an error": async (guest) => {
-      const path = await guest.folder();
+      const path = await guest.scratch();
       await refused(guest, Type.WriteFile, { path, content: base64("x") });
       same("entries", await guest.sh(`ls -A ${path}`), "");
     },
@@ -128,44 +128,44 @@ export const fileCases = [
   }),
   ...casesOf("WriteFile (14)", "strict", {
     "30 MB in one frame": async (guest) => {
-      const path = `${await guest.folder()}/file`;
+      const path = `${await guest.scratch()}/file`;
       const content = Buffer.alloc(30_000_000, 120);
       await done(guest, Type.WriteFile, { path, content: base64(content), mode: 0o600 });
       same("size", (await guest.sh(`wc -c < ${path}`)).trim(), "30000000");
     },
     "nothing is left beside the file": async (guest) => {
-      const folder = await guest.folder();
-      await done(guest, Type.WriteFile, { path: `${folder}/file`, content: base64("x"), mode: 0 });
-      same("entries", await guest.sh(`ls -A ${folder}`), "file\n");
+      const scratch = await guest.scratch();
+      await done(guest, Type.WriteFile, { path: `${scratch}/file`, content: base64("x"), mode: 0 });
+      same("entries", await guest.sh(`ls -A ${scratch}`), "file\n");
     },
   }),
   ...casesOf("ReadFile (15)", "required", {
     "gives the content": async (guest) => {
-      const path = `${await guest.folder()}/file`;
+      const path = `${await guest.scratch()}/file`;
       await guest.sh(`echo content > ${path}`);
       same("content", (await done(guest, Type.ReadFile, { path })).content.toString(), "content\n");
     },
     "an empty file": async (guest) => {
-      const path = `${await guest.folder()}/file`;
+      const path = `${await guest.scratch()}/file`;
       await guest.sh(`: > ${path}`);
       same("bytes", (await done(guest, Type.ReadFile, { path })).content.length, 0);
       await refused(guest, Type.ReadFile, { path: `${path}.missing` });
     },
     "exactly 16 MiB": async (guest) => {
-      const path = `${await guest.folder()}/file`;
+      const path = `${await guest.scratch()}/file`;
       await guest.sh(`head -c ${READ_LIMIT_BYTES} /dev/zero > ${path}`);
       const { content } = await done(guest, Type.ReadFile, { path });
       same("bytes", content.length, READ_LIMIT_BYTES);
     },
     "one byte more is an error": async (guest) => {
-      const path = `${await guest.folder()}/file`;
+      const path = `${await guest.scratch()}/file`;
       await guest.sh(`head -c ${READ_LIMIT_BYTES + 1} /dev/zero > ${path}`);
       await refused(guest, Type.ReadFile, { path });
     },
     "follows a symbolic link": async (guest) => {
-      const folder = await guest.folder();
-      await guest.sh(`cd ${folder} && echo real > file && ln -s file link`);
-      const { content } = await done(guest, Type.ReadFile, { path: `${folder}/link` });
+      const scratch = await guest.scratch();
+      await guest.sh(`cd ${scratch} && echo real > file && ln -s file link`);
+      const { content } = await done(guest, Type.ReadFile, { path: `${scratch}/link` });
       same("content", content.toString(), "real\n");
     },
     "a file that is not there is an error": (guest) =>
@@ -178,7 +178,7 @@ export const fileCases = [
     "a device without an end is an error": (guest) =>
       refused(guest, Type.ReadFile, { path: "/dev/zero" }),
     "a FIFO is an error and is not waited at": async (guest) => {
-      const path = `${await guest.folder()}/fifo`;
+      const path = `${await guest.scratch()}/fifo`;
       await guest.need("the guest has no mkfifo", `mkfifo ${path}`);
       await refused(guest, Type.ReadFile, { path });
     },
@@ -190,7 +190,7 @@ export const fileCases = [
   }),
   ...casesOf("ListFiles (16)", "required", {
     "one level, sorted by name": async (guest) => {
-      const path = await guest.folder();
+      const path = await guest.scratch();
       await guest.sh(`cd ${path} && mkdir d d/deeper && : > c && : > B && : > a && : > .hidden`);
       const { files } = await done(guest, Type.ListFiles, { path });
       same(
@@ -200,7 +200,7 @@ export const fileCases = [
       );
     },
     "names with blanks, quotes and UTF-8": async (guest) => {
-      const path = await guest.folder();
+      const path = await guest.scratch();
       const names = ["a b", "it's", "größe", "\u20ac"];
       for (const [index, name] of names.entries()) {
         const env = { NAME: name };
@@ -215,7 +215,7 @@ export const fileCases = [
       );
     },
     "sizes and is_dir": async (guest) => {
-      const path = await guest.folder();
+      const path = await guest.scratch();
       await guest.sh(`cd ${path} && mkdir d && printf 12345 > f`);
       const { files } = await done(guest, Type.ListFiles, { path });
       same(
@@ -228,13 +228,13 @@ export const fileCases = [
       );
     },
     "an empty directory": async (guest) => {
-      const path = await guest.folder();
+      const path = await guest.scratch();
       same("entries", (await done(guest, Type.ListFiles, { path })).files, []);
     },
     "a directory that is not there is an error": (guest) =>
       refused(guest, Type.ListFiles, { path: "/no/such/directory" }),
     "a file is an error": async (guest) => {
-      const path = `${await guest.folder()}/file`;
+      const path = `${await guest.scratch()}/file`;
       await guest.sh(`: > ${path}`);
       await refused(guest, Type.ListFiles, { path });
     },

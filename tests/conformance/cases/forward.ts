@@ -15,8 +15,8 @@ echo no nc with -e`;
 
 /** A TCP server in the guest that runs a shell line for one connection; gives its port. */
 async function server(guest: Guest, line: string): Promise<number> {
-  const folder = await guest.folder();
-  const script = `${folder}/serve`;
+  const scratch = await guest.scratch();
+  const script = `${scratch}/serve`;
   await guest.sh(`printf '%s\\n' '#!/bin/sh' 'exec ${line}' > ${script} && chmod 755 ${script}`);
   const port = 20_000 + Math.floor(Math.random() * 12_000);
   const wire = await guest.start(Type.ExecPipe, { command: listenLine(port, script) });
@@ -91,14 +91,14 @@ export const forwardCases = [
       same("bytes that came", answer.subarray(5).toString().trim(), "5");
     },
     "a host that leaves ends the guest's connection": async (guest) => {
-      const folder = await guest.folder();
-      const port = await server(guest, `sh -c "cat; echo end > ${folder}/end"`);
+      const scratch = await guest.scratch();
+      const port = await server(guest, `sh -c "cat; echo end > ${scratch}/end"`);
       const wire = await forwarded(guest, { host: "127.0.0.1", port });
       await wire.send(Buffer.from("x"));
       same("echo", (await wire.readExactly(1)).toString(), "x");
       wire.close();
       await guest.eventually("the end of the connection", async () =>
-        (await guest.sh(`ls ${folder}`)).includes("end"),
+        (await guest.sh(`ls ${scratch}`)).includes("end"),
       );
     },
   }),

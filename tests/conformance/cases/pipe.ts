@@ -84,10 +84,10 @@ export const pipeCases = [
       endedBySignal(exitEnd(await wire.frames()).exitCode, 9);
     },
     "env and working_dir": async (guest) => {
-      const folder = await guest.folder();
-      const request = { command: "pwd -P; echo $A", working_dir: folder, env: { A: "b" } };
+      const scratch = await guest.scratch();
+      const request = { command: "pwd -P; echo $A", working_dir: scratch, env: { A: "b" } };
       const frames = await guest.sendRaw(jsonFrame(Type.ExecPipe, request), endOfInput);
-      same("output", exitEnd(frames).stdout, `${await guest.sh(`cd ${folder} && pwd -P`)}b\n`);
+      same("output", exitEnd(frames).stdout, `${await guest.sh(`cd ${scratch} && pwd -P`)}b\n`);
     },
     "a start that fails: Exit 1": async (guest) => {
       const frames = await guest.ask(Type.ExecPipe, {

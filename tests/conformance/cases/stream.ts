@@ -36,10 +36,10 @@ export const streamCases = [
       endedBySignal(exitCode, 9);
     },
     "env and working_dir": async (guest) => {
-      const folder = await guest.folder();
-      const request = { command: "pwd -P; echo $A", working_dir: folder, env: { A: "b" } };
+      const scratch = await guest.scratch();
+      const request = { command: "pwd -P; echo $A", working_dir: scratch, env: { A: "b" } };
       const { stdout } = streamEnd(await guest.ask(Type.ExecStream, request));
-      same("output", stdout, `${await guest.sh(`cd ${folder} && pwd -P`)}b\n`);
+      same("output", stdout, `${await guest.sh(`cd ${scratch} && pwd -P`)}b\n`);
     },
     "a start that fails: exit code 1 and error": async (guest) => {
       const request = { command: "true", working_dir: "/no/such/directory" };

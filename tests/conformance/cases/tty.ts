@@ -104,11 +104,11 @@ export const ttyCases = [
       endedBySignal(exitCode, 9);
     },
     "env and working_dir": async (guest) => {
-      const folder = await guest.folder();
-      const wanted = (await guest.sh(`cd ${folder} && pwd -P`)).trim();
+      const scratch = await guest.scratch();
+      const wanted = (await guest.sh(`cd ${scratch} && pwd -P`)).trim();
       const { stdout } = await onTerminal(guest, {
         command: "pwd -P; echo $A",
-        working_dir: folder,
+        working_dir: scratch,
         env: { A: "b" },
       });
       same("output", stdout, `${wanted}\r\nb\r\n`);

@@ -31,13 +31,13 @@ async function asUser(guest: Guest, user: string, command: string): Promise<stri
 }
 
 async function runsNothing(guest: Guest, mode: number): Promise<void> {
-  const folder = await guest.folder();
-  const command = `echo ran > ${folder}/ran`;
+  const scratch = await guest.scratch();
+  const command = `echo ran > ${scratch}/ran`;
   refusalIn(
     mode,
     await guest.ask(mode, { command, user: "no-such-user-here", rows: 24, cols: 80 }),
   );
-  same("files", await guest.sh(`ls ${folder}`), "");
+  same("files", await guest.sh(`ls ${scratch}`), "");
 }
 
 export const userCases = [

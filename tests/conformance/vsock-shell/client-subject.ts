@@ -32,7 +32,7 @@ export interface ClientTarget {
 
 /** One case's view of the client. */
 export class ClientSubject {
-  readonly folder = mkdtempSync(join(tmpdir(), "vsockbox-conformance-"));
+  readonly scratch = mkdtempSync(join(tmpdir(), "vsockbox-conformance-"));
   readonly #target: ClientTarget;
   #listener: Listener | undefined;
   #child: Bun.Subprocess | undefined;
@@ -43,7 +43,7 @@ export class ClientSubject {
 
   /** The path of a file of the case. */
   file(name: string): string {
-    return join(this.folder, name);
+    return join(this.scratch, name);
   }
 
   /** Starts the client; gives its connection and how it ends. Its input stays open. */
@@ -54,7 +54,7 @@ export class ClientSubject {
       onConnection: (stream) => connected.resolve(new ShellWire(stream)),
     });
     const child = Bun.spawn(["sh", "-c", this.#target.line, "sh", ...words], {
-      cwd: this.folder,
+      cwd: this.scratch,
       env: { ...process.env, TARGET: formatAddress(this.#target.listen) },
       stdio: ["pipe", "pipe", "pipe"],
     });
@@ -82,6 +82,6 @@ export class ClientSubject {
     this.#child?.kill("SIGKILL");
     await this.#child?.exited;
     this.#listener?.close();
-    rmSync(this.folder, { recursive: true, force: true });
+    rmSync(this.scratch, { recursive: true, force: true });
   }
 }

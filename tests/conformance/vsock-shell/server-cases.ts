@@ -112,11 +112,11 @@ export const SERVER_CASES: readonly Case<ServerSubject>[] = [
       same("the greeting", [first?.type, first?.data.length], [Type.PTY_DATA, 0]);
     },
     "a client that is gone takes its command with it": async (server) => {
-      const folder = await server.folder();
+      const scratch = await server.scratch();
       const wire = await server.open();
-      await wire.send(command(`echo $$ > ${folder}/pid; sleep 60; :`));
+      await wire.send(command(`echo $$ > ${scratch}/pid; sleep 60; :`));
       let pid = "";
-      while (!/\d/.test(pid)) pid = await server.sh(`cat ${folder}/pid 2> /dev/null`);
+      while (!/\d/.test(pid)) pid = await server.sh(`cat ${scratch}/pid 2> /dev/null`);
       wire.close();
       for (let tries = 0; tries < 100; tries++) {
         if ((await server.sh(`kill -0 ${pid.trim()} 2> /dev/null || echo gone`)) === "gone\n")
@@ -128,7 +128,7 @@ export const SERVER_CASES: readonly Case<ServerSubject>[] = [
   }),
   ...casesOf<ServerSubject>("Upload", "required", {
     "START, OK, DATA, END, ACK": async (server) => {
-      const path = `${await server.folder()}/file`;
+      const path = `${await server.scratch()}/file`;
       const wire = await server.open();
       await wire.send(upload(path));
       same("answer", (await wire.expect(Type.FILE_READY_SEND)).toString(), `OK /source ${path}\0`);
@@ -138,7 +138,7 @@ export const SERVER_CASES: readonly Case<ServerSubject>[] = [
       same("the file", await server.sh(`cat ${path}; sleep 0.1`), "one two");
     },
     "what exists is not replaced": async (server) => {
-      const path = `${await server.folder()}/file`;
+      const path = `${await server.scratch()}/file`;
       await server.sh(`echo old > ${path}`);
       const wire = await server.open();
       await wire.send(upload(path));
@@ -159,7 +159,7 @@ export const SERVER_CASES: readonly Case<ServerSubject>[] = [
   }),
   ...casesOf<ServerSubject>("Upload", "strict", {
     "BEGIN is taken, and more than once": async (server) => {
-      const path = `${await server.folder()}/file`;
+      const path = `${await server.scratch()}/file`;
       const wire = await server.open();
       const begin = message(Type.FILE_DATA_BEGIN);
       await wire.send(upload(path));
@@ -170,7 +170,7 @@ export const SERVER_CASES: readonly Case<ServerSubject>[] = [
       same("the file", await server.sh(`cat ${path}`), "ab");
     },
     "nothing partial stands under the name": async (server) => {
-      const path = `${await server.folder()}/file`;
+      const path = `${await server.scratch()}/file`;
       const wire = await server.open();
       await wire.send(upload(path));
       await wire.expect(Type.FILE_READY_SEND);
@@ -186,7 +186,7 @@ export const SERVER_CASES: readonly Case<ServerSubject>[] = [
     },
     "a stalled client is woken": async (server) => {
       const wire = await server.open();
-      await wire.send(upload(`${await server.folder()}/file`));
+      await wire.send(upload(`${await server.scratch()}/file`));
       await wire.expect(Type.FILE_READY_SEND);
       const next = await wire.next();
       same("the wake", [next?.type, next?.data.length], [Type.PTY_DATA, 0]);
@@ -196,7 +196,7 @@ export const SERVER_CASES: readonly Case<ServerSubject>[] = [
   }),
   ...casesOf<ServerSubject>("Download", "required", {
     "START, OK, BEGIN, DATA, END": async (server) => {
-      const path = `${await server.folder()}/file`;
+      const path = `${await server.scratch()}/file`;
       await server.sh(`head -c 10000 /dev/zero | tr '\\0' x > ${path}`);
       const wire = await server.open();
       await wire.send(download(path));
@@ -241,7 +241,7 @@ export const SERVER_CASES: readonly Case<ServerSubject>[] = [
     "a server's own message": (server) => refuses(server, message(Type.PTY_DATA, "x")),
     "two opens": (server) => refuses(server, message(Type.OPEN_BASH), message(Type.OPEN_BASH)),
     "an open in an upload": async (server) =>
-      refuses(server, upload(`${await server.folder()}/f`), message(Type.OPEN_BASH)),
+      refuses(server, upload(`${await server.scratch()}/f`), message(Type.OPEN_BASH)),
     "no JSON behind the NUL": (server) => refuses(server, message(Type.OPEN_CMD, "true\0[1]")),
     "half a header, then nothing": async (server) => {
       const wire = await server.open();
@@ -279,16 +279,16 @@ export const SERVER_CASES: readonly Case<ServerSubject>[] = [
       await shows(wire, "30000\r\n");
     },
     "a path with a blank comes through the extension": async (server) => {
-      const folder = await server.folder();
+      const scratch = await server.scratch();
       const asked = {
-        ...{ v: 1, features: [], path: `${folder}/a b`, name: "a b" },
+        ...{ v: 1, features: [], path: `${scratch}/a b`, name: "a b" },
       };
       const wire = await server.open();
       await wire.send(message(Type.FILE_UPLOAD_START, `- -\0${JSON.stringify(asked)}`));
       holds((await wire.expect(Type.FILE_READY_SEND)).toString().startsWith("OK "), "no OK");
       await wire.send(message(Type.FILE_DATA, "x"), message(Type.FILE_DATA_END));
       await wire.expect(Type.FILE_DATA_END_ACK);
-      same("the file", await server.sh(`cat '${folder}/a b'`), "x");
+      same("the file", await server.sh(`cat '${scratch}/a b'`), "x");
     },
   }),
 ];

@@ -9,7 +9,7 @@ export class ServerSubject {
   readonly #address: SocketAddress;
   readonly #name: string;
   readonly #wires: ShellWire[] = [];
-  #hasFolder = false;
+  #hasDirectory = false;
 
   constructor(address: SocketAddress, name: string) {
     this.#address = address;
@@ -37,10 +37,10 @@ export class ServerSubject {
     return dataOf(answer, Type.PTY_DATA).toString().replaceAll("\r\n", "\n");
   }
 
-  /** A folder at the server that goes away with the case. */
-  async folder(): Promise<string> {
+  /** A directory at the server that goes away with the case. */
+  async scratch(): Promise<string> {
     const path = `/tmp/vsockbox-conformance-${this.#name}`;
-    this.#hasFolder = true;
+    this.#hasDirectory = true;
     await this.sh(`mkdir -p ${path}`);
     return path;
   }
@@ -51,9 +51,9 @@ export class ServerSubject {
     if (said !== "alive\n") throw new Failure(`the next command gave ${JSON.stringify(said)}`);
   }
 
-  /** Closes all connections and removes the folder. */
+  /** Closes all connections and removes the directory. */
   async cleanUp(): Promise<void> {
     for (const wire of this.#wires) wire.close();
-    if (this.#hasFolder) await this.sh(`rm -rf /tmp/vsockbox-conformance-${this.#name}`);
+    if (this.#hasDirectory) await this.sh(`rm -rf /tmp/vsockbox-conformance-${this.#name}`);
   }
 }

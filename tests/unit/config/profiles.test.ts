@@ -9,7 +9,7 @@ import {
   profileOf,
   resolveAddress,
 } from "../../../src/config/profiles.ts";
-import { TemporaryFolder } from "../../support/folder.ts";
+import { ScratchDirectory } from "../../support/scratch-directory.ts";
 
 const read = (text: string) =>
   Object.fromEntries(
@@ -79,27 +79,27 @@ describe("profiles", () => {
 });
 
 describe("a user's profiles", () => {
-  let folder: TemporaryFolder;
+  let scratch: ScratchDirectory;
   const before = { HOME: process.env["HOME"], XDG_CONFIG_HOME: process.env["XDG_CONFIG_HOME"] };
   const set = (name: keyof typeof before, value: string | undefined) => {
     if (value === undefined) delete process.env[name];
     else process.env[name] = value;
   };
   const write = (text: string) => {
-    mkdirSync(folder.file("vsockbox"), { recursive: true });
-    writeFileSync(folder.file("vsockbox/config.yaml"), text);
+    mkdirSync(scratch.file("vsockbox"), { recursive: true });
+    writeFileSync(scratch.file("vsockbox/config.yaml"), text);
   };
   beforeEach(() => {
-    folder = new TemporaryFolder();
-    set("XDG_CONFIG_HOME", folder.path);
+    scratch = new ScratchDirectory();
+    set("XDG_CONFIG_HOME", scratch.path);
   });
   afterEach(() => {
     for (const name of ["HOME", "XDG_CONFIG_HOME"] as const) set(name, before[name]);
-    folder[Symbol.dispose]();
+    scratch[Symbol.dispose]();
   });
 
   test("are in XDG_CONFIG_HOME, or else in .config of HOME, or else of the user's home", () => {
-    expect(configPath()).toBe(folder.file("vsockbox/config.yaml"));
+    expect(configPath()).toBe(scratch.file("vsockbox/config.yaml"));
     set("XDG_CONFIG_HOME", "");
     set("HOME", "/home/someone");
     expect(configPath()).toBe("/home/someone/.config/vsockbox/config.yaml");

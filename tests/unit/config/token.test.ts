@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { readToken, tokenFileProblem } from "../../../src/config/token.ts";
 import { VsockboxError } from "../../../src/errors.ts";
-import { TemporaryFolder } from "../../support/folder.ts";
+import { ScratchDirectory } from "../../support/scratch-directory.ts";
 
 const TOKEN = "a-secret-of-sufficient-length";
 
@@ -15,8 +15,8 @@ function thrownBy(path: string): VsockboxError {
   throw new Error("no VsockboxError was thrown");
 }
 
-function withMode(folder: TemporaryFolder, mode: number): string {
-  const path = folder.file(`token-${mode.toString(8)}`);
+function withMode(scratch: ScratchDirectory, mode: number): string {
+  const path = scratch.file(`token-${mode.toString(8)}`);
   writeFileSync(path, `${TOKEN}\n`);
   chmodSync(path, mode);
   return path;
@@ -24,16 +24,16 @@ function withMode(folder: TemporaryFolder, mode: number): string {
 
 describe("permissions of a token file", () => {
   test("a private file is read", () => {
-    using folder = new TemporaryFolder();
+    using scratch = new ScratchDirectory();
     for (const mode of [0o600, 0o400, 0o700]) {
-      expect(readToken(withMode(folder, mode))).toBe(TOKEN);
+      expect(readToken(withMode(scratch, mode))).toBe(TOKEN);
     }
   });
 
   test("every permission bit of the group and of others is refused, with chmod 600 as hint", () => {
-    using folder = new TemporaryFolder();
+    using scratch = new ScratchDirectory();
     for (const bit of [0o040, 0o020, 0o010, 0o004, 0o002, 0o001]) {
-      const path = withMode(folder, 0o600 | bit);
+      const path = withMode(scratch, 0o600 | bit);
       const error = thrownBy(path);
       expect(error.code).toBe("CONFIG");
       expect(error.message).toContain(`permissions 0${(0o600 | bit).toString(8)} are too open`);
@@ -43,11 +43,11 @@ describe("permissions of a token file", () => {
   });
 
   test("a symbolic link is judged by the file it leads to", () => {
-    using folder = new TemporaryFolder();
-    symlinkSync(withMode(folder, 0o600), folder.file("good"));
-    symlinkSync(withMode(folder, 0o666), folder.file("bad"));
-    expect(readToken(folder.file("good"))).toBe(TOKEN);
-    expect(thrownBy(folder.file("bad")).message).toContain("0666 are too open");
+    using scratch = new ScratchDirectory();
+    symlinkSync(withMode(scratch, 0o600), scratch.file("good"));
+    symlinkSync(withMode(scratch, 0o666), scratch.file("bad"));
+    expect(readToken(scratch.file("good"))).toBe(TOKEN);
+    expect(thrownBy(scratch.file("bad")).message).toContain("0666 are too open");
   });
 
   test("the owner is the user or root", () => {
@@ -70,26 +70,26 @@ describe("permissions of a token file", () => {
 });
 
 describe("content of a token file", () => {
-  const content = (folder: TemporaryFolder, text: string) => {
-    const path = folder.file(`content-${text.length}`);
+  const content = (scratch: ScratchDirectory, text: string) => {
+    const path = scratch.file(`content-${text.length}`);
     writeFileSync(path, text, { mode: 0o600 });
     return path;
   };
 
   test("is one word of 8 to 4096 characters", () => {
-    using folder = new TemporaryFolder();
-    expect(readToken(content(folder, " 12345678\n\n"))).toBe("12345678");
-    expect(readToken(content(folder, "x".repeat(4096)))).toHaveLength(4096);
-    expect(thrownBy(content(folder, "1234567\n")).message).toContain("at least 8");
-    expect(thrownBy(content(folder, "x".repeat(4097))).message).toContain("more than one word");
-    expect(thrownBy(content(folder, "one two three")).message).toContain("more than one word");
-    expect(thrownBy(content(folder, "y".repeat(1_000_000))).code).toBe("CONFIG");
+    using scratch = new ScratchDirectory();
+    expect(readToken(content(scratch, " 12345678\n\n"))).toBe("12345678");
+    expect(readToken(content(scratch, "x".repeat(4096)))).toHaveLength(4096);
+    expect(thrownBy(content(scratch, "1234567\n")).message).toContain("at least 8");
+    expect(thrownBy(content(scratch, "x".repeat(4097))).message).toContain("more than one word");
+    expect(thrownBy(content(scratch, "one two three")).message).toContain("more than one word");
+    expect(thrownBy(content(scratch, "y".repeat(1_000_000))).code).toBe("CONFIG");
   });
 
   test("a file that cannot be read is named with its reason", () => {
-    using folder = new TemporaryFolder();
+    using scratch = new ScratchDirectory();
     expect(thrownBy("/nowhere/token")).toMatchObject({ errno: "ENOENT", code: "CONFIG" });
-    const directory = folder.file("directory");
+    const directory = scratch.file("directory");
     mkdirSync(directory, { mode: 0o700 });
     expect(thrownBy(directory)).toMatchObject({ errno: "EISDIR", code: "CONFIG" });
   });

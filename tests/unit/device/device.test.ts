@@ -11,7 +11,7 @@ import {
   ShutdownFlag,
 } from "../../../src/protocols/virtio-vsock/packet.ts";
 import { acceptFrom, LocalDevice, openDescriptors, readAll } from "../../support/local-device.ts";
-import { TemporaryFolder } from "../../support/folder.ts";
+import { ScratchDirectory } from "../../support/scratch-directory.ts";
 import { RX, RawVmm, TX } from "../../support/raw-vmm.ts";
 
 const PORT = 5000;
@@ -52,8 +52,8 @@ test("a guest that begins again before it was told of the end is counted once", 
 });
 
 test("a port whose socket's path is too long is refused like any other", () => {
-  using folder = new TemporaryFolder();
-  const udsPath = folder.file("u".repeat(102 - folder.path.length));
+  using scratch = new ScratchDirectory();
+  const udsPath = scratch.file("u".repeat(102 - scratch.path.length));
   using local = new LocalDevice({ udsPath });
   const driver = local.startGuest();
   driver.post();

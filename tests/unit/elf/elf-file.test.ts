@@ -5,7 +5,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { ElfFile } from "../../../src/elf/elf-file.ts";
 import { VsockboxError } from "../../../src/errors.ts";
 import { findRuntime } from "../../../packaging/self-contained/libraries.ts";
-import { TemporaryFolder } from "../../support/folder.ts";
+import { ScratchDirectory } from "../../support/scratch-directory.ts";
 
 const architecture = process.arch === "arm64" ? "arm64" : "x64";
 const bun = { name: "bun", bytes: new Uint8Array(readFileSync(process.execPath)) };
@@ -62,8 +62,8 @@ describe("ElfFile", () => {
   });
 
   test("any bytes at the beginning give an answer or a refusal, in memory and on the disk", () => {
-    using folder = new TemporaryFolder();
-    const path = folder.file("damaged");
+    using scratch = new ScratchDirectory();
+    const path = scratch.file("damaged");
     const outcome = (ask: () => unknown) => {
       try {
         return ask();

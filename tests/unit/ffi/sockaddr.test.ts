@@ -50,12 +50,12 @@ const RECORDED = [
 ];
 
 let lines: string[] = RECORDED;
-let folder: string;
+let scratch: string;
 
 beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), "vsockbox-sockaddr-"));
+  scratch = mkdtempSync(join(tmpdir(), "vsockbox-sockaddr-"));
   if (Bun.which("gcc") === null) return;
-  const program = join(folder, "sockaddr");
+  const program = join(scratch, "sockaddr");
   const compiled = Bun.spawnSync(["gcc", "-x", "c", "-", "-o", program], {
     stdin: new TextEncoder().encode(C_PROGRAM),
   });
@@ -63,7 +63,7 @@ beforeAll(() => {
   lines = Bun.spawnSync([program]).stdout.toString().trim().split("\n");
 });
 
-afterAll(() => rmSync(folder, { recursive: true }));
+afterAll(() => rmSync(scratch, { recursive: true }));
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
 

@@ -10,7 +10,7 @@ import {
   withoutTrailingSlashes,
 } from "../../../src/files/bytes-path.ts";
 import { expandGlob, hasWildcard } from "../../../src/files/glob.ts";
-import { TemporaryFolder } from "../../support/folder.ts";
+import { ScratchDirectory } from "../../support/scratch-directory.ts";
 
 const path = (text: string) => Buffer.from(text, "latin1");
 
@@ -87,14 +87,14 @@ describe("parseOperand", () => {
 
 describe("expandGlob", () => {
   test("as a shell does", () => {
-    using folder = new TemporaryFolder();
+    using scratch = new ScratchDirectory();
     for (const name of ["a.log", "b.log", "c.txt", ".hidden", "x[1]", "sub/d.log", "sub/e"]) {
-      mkdirSync(folder.file("sub"), { recursive: true });
-      writeFileSync(folder.file(name), "");
+      mkdirSync(scratch.file("sub"), { recursive: true });
+      writeFileSync(scratch.file(name), "");
     }
     const expand = (pattern: string) =>
-      expandGlob(path(`${folder.path}/${pattern}`), 100).map((found) =>
-        found.toString().slice(folder.path.length + 1),
+      expandGlob(path(`${scratch.path}/${pattern}`), 100).map((found) =>
+        found.toString().slice(scratch.path.length + 1),
       );
     expect(expand("*.log")).toEqual(["a.log", "b.log"]);
     expect(expand("[ab].*")).toEqual(["a.log", "b.log"]);
@@ -105,7 +105,7 @@ describe("expandGlob", () => {
     expect(expand("x\\[1\\]")).toEqual(["x[1]"]);
     expect(expand("[z-a]*")).toEqual([]);
     expect(expand("nothing*")).toEqual([]);
-    expect(expandGlob(path(`${folder.path}/*`), 2).length).toBe(2);
+    expect(expandGlob(path(`${scratch.path}/*`), 2).length).toBe(2);
   });
 
   test("knows what has something to be expanded", () => {

@@ -2,13 +2,13 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readlinkSync, renameSync } from "node:fs";
 import { DirectoryHandle } from "../../../src/files/directory-handle.ts";
 import { DirectoryStack, MAX_OPEN_DIRECTORIES } from "../../../src/files/directory-stack.ts";
-import { TemporaryFolder } from "../../support/folder.ts";
+import { ScratchDirectory } from "../../support/scratch-directory.ts";
 
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 beforeEach(() => {
-  folder = new TemporaryFolder();
+  scratch = new ScratchDirectory();
 });
-afterEach(() => folder[Symbol.dispose]());
+afterEach(() => scratch[Symbol.dispose]());
 
 const D = Buffer.from("d");
 
@@ -16,7 +16,7 @@ const D = Buffer.from("d");
 function descriptors(): number {
   return readdirSync("/proc/self/fd").filter((fd) => {
     try {
-      return readlinkSync(`/proc/self/fd/${fd}`).startsWith(folder.path);
+      return readlinkSync(`/proc/self/fd/${fd}`).startsWith(scratch.path);
     } catch {
       return false;
     }
@@ -24,7 +24,7 @@ function descriptors(): number {
 }
 
 function descend(depth: number): DirectoryStack<number> {
-  const root = DirectoryHandle.open(Buffer.from(folder.path));
+  const root = DirectoryHandle.open(Buffer.from(scratch.path));
   const stack = new DirectoryStack<number>(root, Buffer.from("shown"), 0);
   for (let level = 1; level <= depth; level++) {
     stack.top.makeDirectory(D, 0o700);
@@ -58,8 +58,8 @@ test("paths for messages", () => {
 test("a directory that was moved away is not left for another one", () => {
   using stack = descend(MAX_OPEN_DIRECTORIES + 3);
   // The directory at depth 4 gets another parent, which is closed at the moment.
-  mkdirSync(`${folder.path}/elsewhere`);
-  renameSync(`${folder.path}/d/d/d/d`, `${folder.path}/elsewhere/d`);
+  mkdirSync(`${scratch.path}/elsewhere`);
+  renameSync(`${scratch.path}/d/d/d/d`, `${scratch.path}/elsewhere/d`);
   while (stack.depth > 4) stack.leave();
   expect(() => stack.leave()).toThrow("the directory was moved meanwhile");
   expect(stack.depth).toBe(0);

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { linkSync, mkdirSync, statSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { DirectoryHandle } from "../../../src/files/directory-handle.ts";
 import { entryFacts, fileKind, kindInWords } from "../../../src/files/facts.ts";
-import { TemporaryFolder } from "../../support/folder.ts";
+import { ScratchDirectory } from "../../support/scratch-directory.ts";
 
 test.each([
   [0o100_644, "file", "file"],
@@ -19,15 +19,15 @@ test.each([
 });
 
 test("the facts of an entry are those of the file, of a link its own and its target", () => {
-  using folder = new TemporaryFolder();
-  writeFileSync(folder.file("a"), "12345", { mode: 0o640 });
-  linkSync(folder.file("a"), folder.file("b"));
-  utimesSync(folder.file("a"), 1000, 1234.5);
-  symlinkSync("target", folder.file("link"));
-  mkdirSync(folder.file("directory"), 0o700);
-  const directory = DirectoryHandle.openPath(Buffer.from(folder.path));
+  using scratch = new ScratchDirectory();
+  writeFileSync(scratch.file("a"), "12345", { mode: 0o640 });
+  linkSync(scratch.file("a"), scratch.file("b"));
+  utimesSync(scratch.file("a"), 1000, 1234.5);
+  symlinkSync("target", scratch.file("link"));
+  mkdirSync(scratch.file("directory"), 0o700);
+  const directory = DirectoryHandle.openPath(Buffer.from(scratch.path));
   try {
-    const { uid, gid, ino } = statSync(folder.file("a"));
+    const { uid, gid, ino } = statSync(scratch.file("a"));
     expect(entryFacts(directory, Buffer.from("a"))).toEqual({
       ...{ type: "file", size: 5, mode: 0o640, uid, gid, links: 2, inode: ino },
       mtimeMs: 1_234_500,

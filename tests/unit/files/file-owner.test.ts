@@ -6,7 +6,7 @@ import {
   grantedMode,
   replacedMode,
 } from "../../../src/files/file-owner.ts";
-import { TemporaryFolder } from "../../support/folder.ts";
+import { ScratchDirectory } from "../../support/scratch-directory.ts";
 
 describe("grantedMode", () => {
   const wanted = { mode: 0o106755, uid: 1, gid: 2 };
@@ -34,8 +34,8 @@ test("a file that is replaced loses its set-ID bits, and keeps the others", () =
 
 describe.skipIf(process.geteuid?.() !== 0)("the owner of an open file", () => {
   const withFile = (run: (fd: number) => void) => {
-    using folder = new TemporaryFolder();
-    const fd = openSync(folder.file("file"), "w", 0o600);
+    using scratch = new ScratchDirectory();
+    const fd = openSync(scratch.file("file"), "w", 0o600);
     try {
       fchownSync(fd, 1000, 100);
       run(fd);

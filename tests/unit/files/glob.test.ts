@@ -38,17 +38,17 @@ describe("componentMatcher", () => {
 });
 
 test("expandGlob gives no more than the limit, over all directories", () => {
-  const folder = mkdtempSync(join(tmpdir(), "vsockbox-test-"));
+  const scratch = mkdtempSync(join(tmpdir(), "vsockbox-test-"));
   try {
     for (const directory of ["a", "b", "c"]) {
-      mkdirSync(join(folder, directory));
-      for (const name of ["1", "2", "3"]) writeFileSync(join(folder, directory, name), "");
+      mkdirSync(join(scratch, directory));
+      for (const name of ["1", "2", "3"]) writeFileSync(join(scratch, directory, name), "");
     }
-    const pattern = Buffer.from(`${folder}/*/*`);
+    const pattern = Buffer.from(`${scratch}/*/*`);
     expect(expandGlob(pattern, 100)).toHaveLength(9);
     expect(expandGlob(pattern, 4)).toHaveLength(4);
   } finally {
-    rmSync(folder, { recursive: true });
+    rmSync(scratch, { recursive: true });
   }
 });
 
@@ -93,16 +93,16 @@ describe("pathMatcher", () => {
   });
 
   test("whatever expandGlob gives it takes", () => {
-    const folder = mkdtempSync(join(tmpdir(), "vsockbox-test-"));
+    const scratch = mkdtempSync(join(tmpdir(), "vsockbox-test-"));
     try {
       for (const directory of ["a", ".b", "c d"]) {
-        mkdirSync(join(folder, directory));
+        mkdirSync(join(scratch, directory));
         for (const name of ["1", ".2", "[x]", "ł*"])
-          writeFileSync(join(folder, directory, name), "");
+          writeFileSync(join(scratch, directory, name), "");
       }
       const patterns = ["*/*", ".*/*", "*/.*", "[.ac]*/?", "*/\\[x]*", "./*/*", "//*///1/"];
       let found = 0;
-      for (const pattern of patterns.map((text) => Buffer.from(`${folder}/${text}`))) {
+      for (const pattern of patterns.map((text) => Buffer.from(`${scratch}/${text}`))) {
         for (const path of expandGlob(pattern, 100)) {
           expect(pathMatcher(pattern)(path)).toBe(true);
           found++;
@@ -110,7 +110,7 @@ describe("pathMatcher", () => {
       }
       expect(found).toBeGreaterThan(15);
     } finally {
-      rmSync(folder, { recursive: true });
+      rmSync(scratch, { recursive: true });
     }
   });
 });

@@ -1,24 +1,24 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { PathRoot } from "../../../src/files/path-root.ts";
-import { TemporaryFolder } from "../../support/folder.ts";
+import { ScratchDirectory } from "../../support/scratch-directory.ts";
 
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 let root: string;
 beforeEach(() => {
-  folder = new TemporaryFolder();
-  root = folder.file("root");
+  scratch = new ScratchDirectory();
+  root = scratch.file("root");
   mkdirSync(`${root}/sub`, { recursive: true });
-  mkdirSync(folder.file("root-beside"));
+  mkdirSync(scratch.file("root-beside"));
   writeFileSync(`${root}/sub/inside`, "inside");
-  writeFileSync(folder.file("outside"), "outside");
+  writeFileSync(scratch.file("outside"), "outside");
   symlinkSync("sub/inside", `${root}/good`);
   symlinkSync("../outside", `${root}/relative`);
-  symlinkSync(folder.file("outside"), `${root}/absolute`);
+  symlinkSync(scratch.file("outside"), `${root}/absolute`);
   symlinkSync("..", `${root}/up`);
   symlinkSync("/", `${root}/sub/slash`);
 });
-afterEach(() => folder[Symbol.dispose]());
+afterEach(() => scratch[Symbol.dispose]());
 
 const bytes = (path: string) => Buffer.from(path);
 
@@ -51,8 +51,8 @@ describe("below a root", () => {
   );
 
   test("the root itself is below it, also as a link", () => {
-    symlinkSync(root, folder.file("link"));
-    for (const path of [root, folder.file("link")]) {
+    symlinkSync(root, scratch.file("link"));
+    for (const path of [root, scratch.file("link")]) {
       using opened = new PathRoot(path).openDirectory(bytes("."));
       expect(opened.fd).toBeGreaterThan(2);
     }
@@ -72,8 +72,8 @@ describe("below a root", () => {
 
 describe("without a root", () => {
   test("paths are what they are", () => {
-    using opened = new PathRoot().open(bytes(folder.file("outside")));
-    expect(opened.path.toString()).toBe(folder.file("outside"));
+    using opened = new PathRoot().open(bytes(scratch.file("outside")));
+    expect(opened.path.toString()).toBe(scratch.file("outside"));
   });
 
   test("what is missing is named", () => {

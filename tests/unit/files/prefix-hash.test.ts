@@ -1,16 +1,16 @@
 import { expect, test } from "bun:test";
 import { closeSync, openSync, writeFileSync } from "node:fs";
 import { prefixHash } from "../../../src/files/prefix-hash.ts";
-import { TemporaryFolder } from "../../support/folder.ts";
+import { ScratchDirectory } from "../../support/scratch-directory.ts";
 
 const MIB = 1024 * 1024;
 
 test("files with the same beginning have the same hash of it, and any other byte changes it", async () => {
-  using folder = new TemporaryFolder();
+  using scratch = new ScratchDirectory();
   const content = Buffer.alloc(2 * MIB + 5, "vsock");
   const hashOf = async (bytes: Uint8Array, length: number) => {
-    writeFileSync(folder.file("file"), bytes);
-    const fd = openSync(folder.file("file"), "r");
+    writeFileSync(scratch.file("file"), bytes);
+    const fd = openSync(scratch.file("file"), "r");
     try {
       return await prefixHash(fd, length);
     } finally {

@@ -9,15 +9,15 @@ import {
   writeFileSync,
 } from "node:fs";
 import { isLinkMode, openResolved, resolvePath } from "../../../src/files/resolve-path.ts";
-import { TemporaryFolder } from "../../support/folder.ts";
+import { ScratchDirectory } from "../../support/scratch-directory.ts";
 
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 beforeEach(() => {
-  folder = new TemporaryFolder();
-  mkdirSync(folder.file("a/b"), { recursive: true });
-  writeFileSync(folder.file("a/file"), "content");
+  scratch = new ScratchDirectory();
+  mkdirSync(scratch.file("a/b"), { recursive: true });
+  writeFileSync(scratch.file("a/file"), "content");
 });
-afterEach(() => folder[Symbol.dispose]());
+afterEach(() => scratch[Symbol.dispose]());
 
 /** Directory, name and whether something has that name. */
 function resolved(path: string, follow = true) {
@@ -28,18 +28,18 @@ function resolved(path: string, follow = true) {
 }
 
 test("a path leads to a directory and a name in it, which need not exist", () => {
-  expect(resolved(folder.file("a/file"))).toEqual([folder.file("a"), "file", true]);
-  expect(resolved(`${folder.path}//a///none`)).toEqual([folder.file("a"), "none", false]);
-  expect(resolved(folder.file("a/..x"))).toEqual([folder.file("a"), "..x", false]);
-  expect(resolved(folder.file("a/x"))).toEqual([folder.file("a"), "x", false]);
-  expect(resolved(folder.file("a/..."))).toEqual([folder.file("a"), "...", false]);
-  expect(() => resolved(folder.file("none/x"))).toThrow("ENOENT");
-  expect(() => resolved(folder.file("a/file/x"))).toThrow("ENOTDIR");
+  expect(resolved(scratch.file("a/file"))).toEqual([scratch.file("a"), "file", true]);
+  expect(resolved(`${scratch.path}//a///none`)).toEqual([scratch.file("a"), "none", false]);
+  expect(resolved(scratch.file("a/..x"))).toEqual([scratch.file("a"), "..x", false]);
+  expect(resolved(scratch.file("a/x"))).toEqual([scratch.file("a"), "x", false]);
+  expect(resolved(scratch.file("a/..."))).toEqual([scratch.file("a"), "...", false]);
+  expect(() => resolved(scratch.file("none/x"))).toThrow("ENOENT");
+  expect(() => resolved(scratch.file("a/file/x"))).toThrow("ENOTDIR");
 });
 
 test("a path that ends in a slash or in dots is the directory itself", () => {
   for (const path of ["/a/b/..", "/a/.", "/a/", "/a/b/../"]) {
-    expect(resolved(folder.path + path)).toEqual([folder.file("a"), undefined, true]);
+    expect(resolved(scratch.path + path)).toEqual([scratch.file("a"), undefined, true]);
   }
   expect(resolved("/")).toEqual(["/", undefined, true]);
   expect(resolved(".")).toEqual([process.cwd(), undefined, true]);
@@ -47,14 +47,14 @@ test("a path that ends in a slash or in dots is the directory itself", () => {
 });
 
 test("links are followed, the last one only if that is wanted or a slash follows it", () => {
-  symlinkSync("a/b", folder.file("relative"));
-  symlinkSync(folder.file("a"), folder.file("absolute"));
-  symlinkSync("../file", folder.file("a/b/up"));
-  expect(resolved(`${folder.path}/relative/../file`)).toEqual([folder.file("a"), "file", true]);
-  expect(resolved(folder.file("absolute/b/up"))).toEqual([folder.file("a"), "file", true]);
-  expect(resolved(folder.file("absolute"))).toEqual([folder.path, "a", true]);
-  expect(resolved(folder.file("absolute"), false)).toEqual([folder.path, "absolute", true]);
-  expect(resolved(folder.file("absolute/"), false)).toEqual([folder.file("a"), undefined, true]);
+  symlinkSync("a/b", scratch.file("relative"));
+  symlinkSync(scratch.file("a"), scratch.file("absolute"));
+  symlinkSync("../file", scratch.file("a/b/up"));
+  expect(resolved(`${scratch.path}/relative/../file`)).toEqual([scratch.file("a"), "file", true]);
+  expect(resolved(scratch.file("absolute/b/up"))).toEqual([scratch.file("a"), "file", true]);
+  expect(resolved(scratch.file("absolute"))).toEqual([scratch.path, "a", true]);
+  expect(resolved(scratch.file("absolute"), false)).toEqual([scratch.path, "absolute", true]);
+  expect(resolved(scratch.file("absolute/"), false)).toEqual([scratch.file("a"), undefined, true]);
 });
 
 test("forty links are followed, one more is an error", () => {
@@ -62,22 +62,22 @@ test("forty links are followed, one more is an error", () => {
     for (let index = 0; index < length; index++) {
       symlinkSync(
         index + 1 === length ? "a" : `${length}-${index + 1}`,
-        folder.file(`${length}-${index}`),
+        scratch.file(`${length}-${index}`),
       );
     }
-    return folder.file(`${length}-0`);
+    return scratch.file(`${length}-0`);
   };
-  expect(resolved(chain(40))).toEqual([folder.path, "a", true]);
+  expect(resolved(chain(40))).toEqual([scratch.path, "a", true]);
   expect(() => resolved(chain(41))).toThrow("ELOOP");
 });
 
 test("an open file is read by its link in /proc", () => {
-  const fd = openResolved(Buffer.from(folder.file("a/file")), 0);
+  const fd = openResolved(Buffer.from(scratch.file("a/file")), 0);
   const again = openResolved(Buffer.from(`/proc/self/fd/${fd}`), 0);
   expect(readFileSync(again, "utf8")).toBe("content");
   closeSync(again);
   closeSync(fd);
-  const directory = openResolved(Buffer.from(`${folder.path}/a/.`), 0);
+  const directory = openResolved(Buffer.from(`${scratch.path}/a/.`), 0);
   expect(fstatSync(directory).isDirectory()).toBe(true);
   closeSync(directory);
 });

@@ -18,7 +18,7 @@ import {
   openTrustedForAppending,
   resolveTrusted,
 } from "../../../src/files/trusted-path.ts";
-import { TemporaryFolder } from "../../support/folder.ts";
+import { ScratchDirectory } from "../../support/scratch-directory.ts";
 
 const ME = { uid: 1000, gid: 100 };
 
@@ -44,49 +44,49 @@ test.each([
   expect(isShared(directory, ME)).toBe(expected);
 });
 
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 let own = "";
 beforeEach(() => {
-  folder = new TemporaryFolder();
-  own = folder.file("own");
+  scratch = new ScratchDirectory();
+  own = scratch.file("own");
   mkdirSync(own, 0o755);
 });
-afterEach(() => folder[Symbol.dispose]());
+afterEach(() => scratch[Symbol.dispose]());
 
 const OPEN = { operation: "open log file" };
 const resolved = (path: string) => resolveTrusted(path, OPEN);
 
 describe("resolveTrusted", () => {
   test("follows own links anywhere, relative, absolute and in the middle of a path", () => {
-    symlinkSync("own", folder.file("relative"));
-    symlinkSync(own, folder.file("absolute"));
-    symlinkSync("../absolute/./target", folder.file("own/chain"));
-    expect(resolved(`${folder.path}/relative/./x//y`)).toBe(`${own}/x/y`);
-    expect(resolved(folder.file("absolute"))).toBe(own);
-    expect(resolved(folder.file("relative/chain"))).toBe(`${own}/target`);
+    symlinkSync("own", scratch.file("relative"));
+    symlinkSync(own, scratch.file("absolute"));
+    symlinkSync("../absolute/./target", scratch.file("own/chain"));
+    expect(resolved(`${scratch.path}/relative/./x//y`)).toBe(`${own}/x/y`);
+    expect(resolved(scratch.file("absolute"))).toBe(own);
+    expect(resolved(scratch.file("relative/chain"))).toBe(`${own}/target`);
   });
 
   test("leads from a link to the parent of its target", () => {
-    mkdirSync(folder.file("own/deep"));
-    symlinkSync("own/deep", folder.file("link"));
-    expect(resolved(`${folder.path}/link/../x`)).toBe(`${own}/x`);
+    mkdirSync(scratch.file("own/deep"));
+    symlinkSync("own/deep", scratch.file("link"));
+    expect(resolved(`${scratch.path}/link/../x`)).toBe(`${own}/x`);
   });
 
   test("keeps links of /proc, and ends a loop", () => {
     expect(resolved("/proc/self/fd/0")).toBe(`/proc/${process.pid}/fd/0`);
-    symlinkSync("loop", folder.file("loop"));
-    expect(() => resolved(folder.file("loop"))).toThrow("too many symbolic links");
+    symlinkSync("loop", scratch.file("loop"));
+    expect(() => resolved(scratch.file("loop"))).toThrow("too many symbolic links");
   });
 
   test("follows as many links as the kernel does", () => {
     const chain = (length: number) => {
-      const name = (index: number) => folder.file(`${length}-${index}`);
+      const name = (index: number) => scratch.file(`${length}-${index}`);
       writeFileSync(name(length), "");
       for (let index = 0; index < length; index++) symlinkSync(name(index + 1), name(index));
       return name(0);
     };
-    expect(resolved(chain(40))).toBe(folder.file("40-40"));
-    expect(readFileSync(folder.file("40-0"), "utf8")).toBe("");
+    expect(resolved(chain(40))).toBe(scratch.file("40-40"));
+    expect(readFileSync(scratch.file("40-0"), "utf8")).toBe("");
     const tooLong = chain(41);
     expect(() => resolved(tooLong)).toThrow("too many symbolic links");
     expect(() => readFileSync(tooLong)).toThrow("ELOOP");
@@ -102,7 +102,7 @@ describe.skipIf(process.getuid?.() !== 0)("in a directory that others may write 
   let shared = "";
   let victim = "";
   beforeEach(() => {
-    shared = folder.file("shared");
+    shared = scratch.file("shared");
     mkdirSync(shared);
     chmodSync(shared, 0o1777);
     victim = `${own}/victim`;
@@ -179,7 +179,7 @@ describe.skipIf(process.getuid?.() !== 0)("in a directory that others may write 
 });
 
 test("what cannot be opened is an error with the path as it was given", () => {
-  expect(() => openTrustedForAppending(folder.file("none/log"), 0o640, OPEN)).toThrow(
-    `open log file ${folder.file("none/log")}: no such file or directory`,
+  expect(() => openTrustedForAppending(scratch.file("none/log"), 0o640, OPEN)).toThrow(
+    `open log file ${scratch.file("none/log")}: no such file or directory`,
   );
 });

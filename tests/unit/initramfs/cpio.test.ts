@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { truncateSync, writeFileSync } from "node:fs";
 import { archiveBytes, type CpioEntry, padding } from "../../../src/initramfs/cpio.ts";
 import { withDirectories } from "../../../src/initramfs/directories.ts";
-import { TemporaryFolder } from "../../support/folder.ts";
+import { ScratchDirectory } from "../../support/scratch-directory.ts";
 import { describeWith } from "../../support/tools.ts";
 
 const text = (content: string) => new TextEncoder().encode(content);
@@ -41,12 +41,14 @@ describeWith(["cpio"], "an archive, as cpio reads it", () => {
   });
 
   test("copies files of any size in pieces", () => {
-    using folder = new TemporaryFolder();
+    using scratch = new ScratchDirectory();
     const data = crypto.getRandomValues(new Uint8Array(60_001));
     const large = Buffer.concat(Array.from({ length: 40 }, () => data));
-    writeFileSync(folder.file("large"), large);
+    writeFileSync(scratch.file("large"), large);
     const pieces = [
-      ...archiveBytes([{ kind: "copy", path: "large", mode: 0o755, source: folder.file("large") }]),
+      ...archiveBytes([
+        { kind: "copy", path: "large", mode: 0o755, source: scratch.file("large") },
+      ]),
     ];
     expect(Math.max(...pieces.map(({ length }) => length))).toBeLessThanOrEqual(1024 * 1024);
     const archive = Buffer.concat(pieces);
@@ -66,8 +68,8 @@ describe("an archive", () => {
   });
 
   test("of a file that becomes shorter on the way is an error", () => {
-    using folder = new TemporaryFolder();
-    const source = folder.file("shrinks");
+    using scratch = new ScratchDirectory();
+    const source = scratch.file("shrinks");
     writeFileSync(source, new Uint8Array(3 * 1024 * 1024));
     const pieces = archiveBytes([{ kind: "copy", path: "x", mode: 0o644, source }]);
     pieces.next();

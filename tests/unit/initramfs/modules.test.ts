@@ -10,7 +10,7 @@ import {
   VSOCK_MODULES,
 } from "../../../src/initramfs/modules.ts";
 import { loadModules } from "../../../src/process/init/load-modules.ts";
-import { TemporaryFolder } from "../../support/folder.ts";
+import { ScratchDirectory } from "../../support/scratch-directory.ts";
 import { describeWith } from "../../support/tools.ts";
 
 /** As depmod writes it, nearest first. */
@@ -28,26 +28,26 @@ kernel/circle-a.ko: kernel/circle-b.ko
 kernel/circle-b.ko: kernel/circle-a.ko
 `;
 
-function treeIn(folder: TemporaryFolder) {
-  writeFileSync(folder.file("modules.dep"), DEPENDENCIES);
-  writeFileSync(folder.file("modules.builtin"), "kernel/fs/fuse/fuse.ko\nkernel/virtio-blk.ko\n");
+function treeIn(scratch: ScratchDirectory) {
+  writeFileSync(scratch.file("modules.dep"), DEPENDENCIES);
+  writeFileSync(scratch.file("modules.builtin"), "kernel/fs/fuse/fuse.ko\nkernel/virtio-blk.ko\n");
   writeFileSync(
-    folder.file("modules.softdep"),
+    scratch.file("modules.softdep"),
     "# comment\nsoftdep ext4 pre: crypto-crc32c nowhere post: other\n",
   );
   writeFileSync(
-    folder.file("modules.alias"),
+    scratch.file("modules.alias"),
     "alias crypto-crc32c crc32c_generic\nalias pci:v00001AF4* virtio_pci\n",
   );
-  return { modules: folder.path, installHint: "install more" };
+  return { modules: scratch.path, installHint: "install more" };
 }
 
 const names = (files: readonly { name: string }[]) => files.map(({ name }) => name);
 
 describe("the modules of a kernel", () => {
   test("come with what they need, each once, in load order", () => {
-    using folder = new TemporaryFolder();
-    const tree = treeIn(folder);
+    using scratch = new ScratchDirectory();
+    const tree = treeIn(scratch);
     expect(names(resolveModules(tree, [], { optional: VSOCK_MODULES }))).toEqual([
       "virtio_pci_modern_dev",
       "virtio_ring",
@@ -58,12 +58,12 @@ describe("the modules of a kernel", () => {
       "vmw_vsock_virtio_transport",
     ]);
     const [ring] = resolveModules(tree, ["virtio-ring"]);
-    expect(ring?.path).toBe(join(folder.path, "kernel/virtio_ring.ko.zst"));
+    expect(ring?.path).toBe(join(scratch.path, "kernel/virtio_ring.ko.zst"));
   });
 
   test("come with those that help them, by alias", () => {
-    using folder = new TemporaryFolder();
-    expect(names(resolveModules(treeIn(folder), ["ext4"]))).toEqual([
+    using scratch = new ScratchDirectory();
+    expect(names(resolveModules(treeIn(scratch), ["ext4"]))).toEqual([
       "crc32c_generic",
       "mbcache",
       "ext4",
@@ -71,8 +71,8 @@ describe("the modules of a kernel", () => {
   });
 
   test("need no file where they are built in, and must be there when they are named", () => {
-    using folder = new TemporaryFolder();
-    const tree = treeIn(folder);
+    using scratch = new ScratchDirectory();
+    const tree = treeIn(scratch);
     expect(resolveModules(tree, ["fuse", "virtio_blk"])).toEqual([]);
     expect(() => resolveModules(tree, ["vsok"])).toThrow("neither in");
     try {
@@ -83,22 +83,22 @@ describe("the modules of a kernel", () => {
   });
 
   test("that need one another end", () => {
-    using folder = new TemporaryFolder();
-    expect(names(resolveModules(treeIn(folder), ["circle_a"]))).toEqual(["circle_b", "circle_a"]);
+    using scratch = new ScratchDirectory();
+    expect(names(resolveModules(treeIn(scratch), ["circle_a"]))).toEqual(["circle_b", "circle_a"]);
   });
 
   test("without modules.dep are an error that says so; the other indexes may be missing", () => {
-    using folder = new TemporaryFolder();
-    const tree = { modules: folder.path, installHint: "" };
+    using scratch = new ScratchDirectory();
+    const tree = { modules: scratch.path, installHint: "" };
     expect(() => resolveModules(tree, [])).toThrow("no modules.dep");
-    writeFileSync(folder.file("modules.dep"), "a.ko:\n");
+    writeFileSync(scratch.file("modules.dep"), "a.ko:\n");
     expect(names(resolveModules(tree, ["a"]))).toEqual(["a"]);
   });
 });
 
 describeWith(["xz"], "a module", () => {
   test("is read as the kernel takes it, however it is compressed", () => {
-    using folder = new TemporaryFolder();
+    using scratch = new ScratchDirectory();
     const plain = Buffer.from(
       `\x7fELF...\0license=GPL\0vermagic=6.6.1-test SMP mod_unload \0name=x\0`,
     );
@@ -109,7 +109,7 @@ describeWith(["xz"], "a module", () => {
       "a.ko.xz": Bun.spawnSync(["xz", "-c"], { stdin: plain }).stdout,
     };
     for (const [name, bytes] of Object.entries(forms)) {
-      const path = folder.file(name);
+      const path = scratch.file(name);
       mkdirSync(dirname(path), { recursive: true });
       writeFileSync(path, bytes);
       expect(Buffer.from(readModule({ name: "a", path })).equals(plain)).toBe(true);
@@ -118,7 +118,7 @@ describeWith(["xz"], "a module", () => {
       if (name !== "a.ko")
         expect(() => readModule({ name: "a", path })).toThrow("read kernel module");
     }
-    expect(() => readModule({ name: "b", path: folder.file("b.ko") })).toThrow(
+    expect(() => readModule({ name: "b", path: scratch.file("b.ko") })).toThrow(
       "read kernel module",
     );
   });

@@ -9,7 +9,7 @@ import {
   kernelWords,
   moduleParameters,
 } from "../../../src/process/init/kernel-command-line.ts";
-import { TemporaryFolder } from "../../support/folder.ts";
+import { ScratchDirectory } from "../../support/scratch-directory.ts";
 
 describe("a line", () => {
   test.each<[string, string[]]>([
@@ -33,8 +33,8 @@ describe("a line", () => {
 
 describe("--file", () => {
   test("takes the mode of the file, or the one that is given", () => {
-    using folder = new TemporaryFolder();
-    const source = folder.file("a:b");
+    using scratch = new ScratchDirectory();
+    const source = scratch.file("a:b");
     writeFileSync(source, "x", { mode: 0o750 });
     expect(parseAddedFile(`${source}:/etc/x`)).toEqual({ source, path: "/etc/x", mode: 0o750 });
     expect(parseAddedFile(`${source}:/etc//y/../x:0600`)).toEqual({
@@ -42,8 +42,8 @@ describe("--file", () => {
       path: "/etc/x",
       mode: 0o600,
     });
-    symlinkSync(source, folder.file("link"));
-    expect(parseAddedFile(`${folder.file("link")}:/x`)).toMatchObject({ mode: 0o750 });
+    symlinkSync(source, scratch.file("link"));
+    expect(parseAddedFile(`${scratch.file("link")}:/x`)).toMatchObject({ mode: 0o750 });
   });
 
   test.each(["", "x", "x:", ":/x", "x:relative", "x:/dir/", "x:/a:9999", "x:/a:rwx"])(

@@ -2,21 +2,21 @@ import { expect, test } from "bun:test";
 import { linkSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { removeLeftovers, Transaction } from "../../../src/install/transaction.ts";
 import { Tree } from "../../../src/install/tree.ts";
-import { TemporaryFolder } from "../../support/folder.ts";
+import { ScratchDirectory } from "../../support/scratch-directory.ts";
 import { listing } from "../../support/listing.ts";
 
 const ID = "0123456789ab";
 
 function setUp() {
-  const folder = new TemporaryFolder();
-  writeFileSync(folder.file("old"), "old");
-  writeFileSync(folder.file("gone"), "gone");
-  symlinkSync("old", folder.file("link"));
-  const transaction = new Transaction(new Tree(folder.path), ID);
+  const scratch = new ScratchDirectory();
+  writeFileSync(scratch.file("old"), "old");
+  writeFileSync(scratch.file("gone"), "gone");
+  symlinkSync("old", scratch.file("link"));
+  const transaction = new Transaction(new Tree(scratch.path), ID);
   return {
-    folder,
+    scratch,
     transaction,
-    path: folder.path,
+    path: scratch.path,
     async change() {
       transaction.makeDirectory("/new");
       const pieces = [Buffer.from("a"), Buffer.from("b")];
@@ -28,7 +28,7 @@ function setUp() {
     },
     [Symbol.dispose]() {
       transaction[Symbol.dispose]();
-      folder[Symbol.dispose]();
+      scratch[Symbol.dispose]();
     },
   };
 }
@@ -43,7 +43,7 @@ test("all of it happens", async () => {
     "/new/file 100755",
     "/old 100600",
   ]);
-  expect(readFileSync(it.folder.file("old"), "utf8")).toBe("ab");
+  expect(readFileSync(it.scratch.file("old"), "utf8")).toBe("ab");
 });
 
 test("or none, whenever it fails", async () => {
@@ -51,7 +51,7 @@ test("or none, whenever it fails", async () => {
   const before = listing(it.path);
   await it.change();
   await it.transaction.stage({ path: "/last", mode: 0o644, pieces: [Buffer.from("x")] });
-  mkdirSync(it.folder.file("last"));
+  mkdirSync(it.scratch.file("last"));
   expect(() => it.transaction.commit("/last")).toThrow(
     expect.objectContaining({ code: "CANNOT_CREATE", errno: "EISDIR" }),
   );
@@ -66,7 +66,7 @@ test("twice at one place: undone to the first", async () => {
     await it.transaction.stage({ path: "/old", mode: 0o644, pieces: [Buffer.from(text)] });
     it.transaction.commit("/old");
   }
-  expect(readFileSync(it.folder.file("old"), "utf8")).toBe("two");
+  expect(readFileSync(it.scratch.file("old"), "utf8")).toBe("two");
   it.transaction.undo();
   expect(listing(it.path)).toEqual(before);
 });
@@ -97,8 +97,8 @@ test("an interrupted one ends with ABORTED", async () => {
 test("what a killed run has left goes, and nothing else", () => {
   using it = setUp();
   const before = listing(it.path);
-  writeFileSync(it.folder.file(`.old.${ID}.tmp`), "partial");
-  linkSync(it.folder.file("old"), it.folder.file(`.old.${ID}.old`));
+  writeFileSync(it.scratch.file(`.old.${ID}.tmp`), "partial");
+  linkSync(it.scratch.file("old"), it.scratch.file(`.old.${ID}.old`));
   removeLeftovers(new Tree(it.path), "/old", ID);
   removeLeftovers(new Tree(it.path), "/not/there", ID);
   expect(listing(it.path)).toEqual(before);

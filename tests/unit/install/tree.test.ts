@@ -5,19 +5,19 @@ import { join } from "node:path";
 import { Tree } from "../../../src/install/tree.ts";
 
 describe("a tree", () => {
-  let folder: string;
+  let scratch: string;
   let tree: Tree;
   beforeAll(() => {
-    folder = mkdtempSync(join(tmpdir(), "vsockbox-tree-"));
-    const root = join(folder, "root");
+    scratch = mkdtempSync(join(tmpdir(), "vsockbox-tree-"));
+    const root = join(scratch, "root");
     mkdirSync(join(root, "usr/bin"), { recursive: true });
-    mkdirSync(join(folder, "outside"));
-    writeFileSync(join(folder, "outside/secret"), "s");
+    mkdirSync(join(scratch, "outside"));
+    writeFileSync(join(scratch, "outside/secret"), "s");
     writeFileSync(join(root, "file"), "f");
     const links = {
       bin: "usr/bin",
       absolute: "/usr/bin",
-      out: join(folder, "outside"),
+      out: join(scratch, "outside"),
       up: "../../../../outside",
       chain: "absolute/../../bin",
       loop: "loop",
@@ -26,7 +26,7 @@ describe("a tree", () => {
     for (const [name, target] of Object.entries(links)) symlinkSync(target, join(root, name));
     tree = new Tree(root);
   });
-  afterAll(() => rmSync(folder, { recursive: true }));
+  afterAll(() => rmSync(scratch, { recursive: true }));
 
   test.each([
     ["/bin/x", "/usr/bin/x"],
@@ -42,7 +42,7 @@ describe("a tree", () => {
   });
 
   test("an absolute link has the tree as its root", () => {
-    expect(tree.resolve("/out/secret")).toBe(`${folder}/outside/secret`);
+    expect(tree.resolve("/out/secret")).toBe(`${scratch}/outside/secret`);
     expect(tree.has("/out/secret")).toBe(false);
     expect(tree.has("/up/secret")).toBe(false);
     expect(tree.has("/bin")).toBe(true);

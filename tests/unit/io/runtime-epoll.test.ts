@@ -4,16 +4,16 @@ import { Epoll, EPOLLIN } from "../../../src/ffi/epoll.ts";
 import { openEvent } from "../../../src/ffi/eventfd.ts";
 import { closeDescriptor } from "../../../src/ffi/socket.ts";
 import { epollTargets, findRuntimeEpoll } from "../../../src/io/runtime-epoll.ts";
-import { TemporaryFolder } from "../../support/folder.ts";
+import { ScratchDirectory } from "../../support/scratch-directory.ts";
 
 test("the runtime's epoll is the one that a server of the runtime's is put into", async () => {
-  using folder = new TemporaryFolder();
+  using scratch = new ScratchDirectory();
   const own = new Epoll();
   const event = openEvent();
   own.add(event, EPOLLIN);
   const before = epollTargets();
   expect(findRuntimeEpoll(before)).toBeUndefined();
-  const unix = folder.file("x.sock");
+  const unix = scratch.file("x.sock");
   const server = Bun.serve({ unix, fetch: () => new Response("yes") });
   const fd = findRuntimeEpoll(before);
   expect(readlinkSync(`/proc/self/fd/${fd}`)).toBe("anon_inode:[eventpoll]");

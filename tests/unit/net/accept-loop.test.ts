@@ -5,7 +5,7 @@ import { AcceptLoop } from "../../../src/net/accept-loop.ts";
 import { openUnixListener } from "../../../src/net/listen.ts";
 import { ReadableWatch } from "../../../src/io/readable-watch.ts";
 import { eventually } from "../../support/eventually.ts";
-import { TemporaryFolder } from "../../support/folder.ts";
+import { ScratchDirectory } from "../../support/scratch-directory.ts";
 import { connectUnix } from "../../support/raw-vmm.ts";
 
 describe.each([
@@ -13,8 +13,8 @@ describe.each([
   ["by a timer", true],
 ])("%s", (_, usesTimer) => {
   test("all connections are accepted, more than one round of them, in two bursts", async () => {
-    using folder = new TemporaryFolder();
-    const path = folder.file("s");
+    using scratch = new ScratchDirectory();
+    const path = scratch.file("s");
     const { fd } = openUnixListener({ kind: "unix", path });
     let accepted = 0;
     const watch = new ReadableWatch(usesTimer);
@@ -39,8 +39,8 @@ describe.each([
   });
 
   test("none is accepted after close, also one that waits already", async () => {
-    using folder = new TemporaryFolder();
-    const path = folder.file("s");
+    using scratch = new ScratchDirectory();
+    const path = scratch.file("s");
     const { fd } = openUnixListener({ kind: "unix", path });
     const accepted: number[] = [];
     const loop = new AcceptLoop({

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, renameSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { type HttpServer, parseHttpAddress, serveHttp } from "../../../src/net/http.ts";
-import { TemporaryFolder } from "../../support/folder.ts";
+import { ScratchDirectory } from "../../support/scratch-directory.ts";
 
 describe("an address to serve on", () => {
   test.each([
@@ -31,8 +31,8 @@ describe("a server on a Unix socket", () => {
   const cannot = expect.objectContaining({ code: "CANNOT_CREATE" }) as Error;
 
   test("is for its user alone, and removes its socket", async () => {
-    using folder = new TemporaryFolder();
-    const path = folder.file("x.ctl");
+    using scratch = new ScratchDirectory();
+    const path = scratch.file("x.ctl");
     const server = serve(path);
     expect(statSync(path).mode & 0o777).toBe(0o600);
     expect(await (await fetch("http://x/", { unix: path })).text()).toBe("yes");
@@ -42,24 +42,24 @@ describe("a server on a Unix socket", () => {
   });
 
   test("replaces a socket that nobody listens on, and no other file", () => {
-    using folder = new TemporaryFolder();
-    const path = folder.file("x.ctl");
-    const stale = Bun.listen({ unix: folder.file("stale"), socket: { data() {} } });
-    renameSync(folder.file("stale"), path);
+    using scratch = new ScratchDirectory();
+    const path = scratch.file("x.ctl");
+    const stale = Bun.listen({ unix: scratch.file("stale"), socket: { data() {} } });
+    renameSync(scratch.file("stale"), path);
     stale.stop(true);
     serve(path).close();
     writeFileSync(path, "mine");
     expect(() => serve(path)).toThrow(cannot);
-    expect(() => serve(folder.file("none/x.ctl"))).toThrow(cannot);
-    symlinkSync(path, folder.file("link"));
-    expect(() => serve(folder.file("link"))).toThrow(cannot);
+    expect(() => serve(scratch.file("none/x.ctl"))).toThrow(cannot);
+    symlinkSync(path, scratch.file("link"));
+    expect(() => serve(scratch.file("link"))).toThrow(cannot);
   });
 
   test("leaves alone what another process has put in its place", () => {
-    using folder = new TemporaryFolder();
-    const path = folder.file("x.ctl");
+    using scratch = new ScratchDirectory();
+    const path = scratch.file("x.ctl");
     const server = serve(path);
-    renameSync(path, folder.file("old"));
+    renameSync(path, scratch.file("old"));
     writeFileSync(path, "mine");
     server.close();
     expect(existsSync(path)).toBe(true);

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { listeningSockets, parseListeningSockets } from "../../../src/net/unix-sockets.ts";
-import { TemporaryFolder } from "../../support/folder.ts";
+import { ScratchDirectory } from "../../support/scratch-directory.ts";
 
 test("only listening sockets with absolute paths count, blanks and all", () => {
   const text = `Num       RefCount Protocol Flags    Type St Inode Path
@@ -17,8 +17,8 @@ nonsense
 });
 
 test("the kernel's own list has ours", () => {
-  using folder = new TemporaryFolder();
-  const path = folder.file("a b.sock");
+  using scratch = new ScratchDirectory();
+  const path = scratch.file("a b.sock");
   const server = Bun.listen({ unix: path, socket: { data() {} } });
   expect(listeningSockets()).toContain(path);
   server.stop(true);

@@ -2,9 +2,9 @@
 import { expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { checksumLines, writeWhole } from "../../../packaging/release/checksums.ts";
-import { TemporaryFolder } from "../../support/folder.ts";
+import { ScratchDirectory } from "../../support/scratch-directory.ts";
 
-test("lines are sorted by name, in the order of bytes, without folders", () => {
+test("lines are sorted by name, in the order of bytes, without directories", () => {
   const files = ["dist/b.zst", "dist/b", "/x/LICENSE", "a"].map((path, index) => ({
     path,
     sha256: `${index}`.repeat(64),
@@ -22,8 +22,8 @@ test("lines are sorted by name, in the order of bytes, without folders", () => {
 });
 
 test("a text replaces another one, and leaves nothing beside it", () => {
-  using folder = new TemporaryFolder();
-  for (const text of ["first and longer", "second"]) writeWhole(folder.path, "SUMS", text);
-  expect(readFileSync(folder.file("SUMS"), "utf8")).toBe("second");
-  expect(readdirSync(folder.path)).toEqual(["SUMS"]);
+  using scratch = new ScratchDirectory();
+  for (const text of ["first and longer", "second"]) writeWhole(scratch.path, "SUMS", text);
+  expect(readFileSync(scratch.file("SUMS"), "utf8")).toBe("second");
+  expect(readdirSync(scratch.path)).toEqual(["SUMS"]);
 });

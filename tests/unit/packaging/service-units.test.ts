@@ -49,16 +49,16 @@ test("the documentation has what an image needs", () => {
 
 describeWith(["systemd-analyze"], "systemd", () => {
   test.each(names)("has nothing to say about %s", (name) => {
-    const folder = mkdtempSync(join(tmpdir(), "vsockbox-units-"));
+    const scratch = mkdtempSync(join(tmpdir(), "vsockbox-units-"));
     try {
-      const unit = join(folder, name);
+      const unit = join(scratch, name);
       const text = readFileSync(join(UNITS, name), "utf8");
       // It looks for the executable.
       writeFileSync(unit, text.replaceAll("/usr/bin/vsockbox", "/bin/true"));
       const { exitCode, stderr } = Bun.spawnSync(["systemd-analyze", "verify", "--man=no", unit]);
       expect({ exitCode, stderr: stderr.toString() }).toEqual({ exitCode: 0, stderr: "" });
     } finally {
-      rmSync(folder, { recursive: true });
+      rmSync(scratch, { recursive: true });
     }
   });
 });

@@ -29,23 +29,23 @@ describe("environment settings", () => {
   });
 
   test("words win over files, later ones over earlier ones", () => {
-    const folder = mkdtempSync(join(tmpdir(), "vsockbox-env-"));
-    const file = join(folder, "env");
+    const scratch = mkdtempSync(join(tmpdir(), "vsockbox-env-"));
+    const file = join(scratch, "env");
     writeFileSync(file, "A=file\nB=file\n");
     const words = ["A=word", "A=last"].map((word) => Buffer.from(word));
     expect(collectSettings([file], words, []).map(String)).toEqual(["A=last", "B=file"]);
-    rmSync(folder, { recursive: true });
+    rmSync(scratch, { recursive: true });
     expect(() => collectSettings([file], [], [])).toThrow("no such file");
   });
 
   test("names and values are bytes", () => {
-    const folder = mkdtempSync(join(tmpdir(), "vsockbox-env-"));
-    const file = join(folder, "env");
+    const scratch = mkdtempSync(join(tmpdir(), "vsockbox-env-"));
+    const file = join(scratch, "env");
     writeFileSync(file, Buffer.from("\xa0\xff=\xfe\xa0\nOWN\n", "latin1"));
     const word = Buffer.from("W\xff=\x80", "latin1");
     const own = Buffer.from("OWN=\xfd=", "latin1");
     const settings = collectSettings([file], [word], [own]);
-    rmSync(folder, { recursive: true });
+    rmSync(scratch, { recursive: true });
     expect(settings.map((setting) => Buffer.from(setting).toString("latin1"))).toEqual([
       "\xa0\xff=\xfe\xa0",
       "OWN=\xfd=",

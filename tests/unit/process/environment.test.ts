@@ -33,16 +33,16 @@ describe("Environment", () => {
 });
 
 describe("finding a program", () => {
-  const folder = mkdtempSync(join(tmpdir(), "vsockbox-program-"));
-  mkdirSync(join(folder, "one"));
-  mkdirSync(join(folder, "two"));
-  mkdirSync(join(folder, "one/dir"));
-  writeFileSync(join(folder, "one/plain"), "", { mode: 0o644 });
-  writeFileSync(join(folder, "two/tool"), "", { mode: 0o755 });
-  writeFileSync(join(folder, "two/plain"), "", { mode: 0o755 });
+  const scratch = mkdtempSync(join(tmpdir(), "vsockbox-program-"));
+  mkdirSync(join(scratch, "one"));
+  mkdirSync(join(scratch, "two"));
+  mkdirSync(join(scratch, "one/dir"));
+  writeFileSync(join(scratch, "one/plain"), "", { mode: 0o644 });
+  writeFileSync(join(scratch, "two/tool"), "", { mode: 0o755 });
+  writeFileSync(join(scratch, "two/plain"), "", { mode: 0o755 });
   const path = bytes("one:two");
   const find = (name: string, where = path) =>
-    Buffer.from(findProgram(bytes(name), where, bytes(folder))).toString();
+    Buffer.from(findProgram(bytes(name), where, bytes(scratch))).toString();
   const failure = (name: string) => {
     try {
       return find(name);
@@ -52,10 +52,10 @@ describe("finding a program", () => {
   };
 
   test("searches PATH in order, relative to the directory, and past what is not executable", () => {
-    expect(find("tool")).toBe(join(folder, "two/tool"));
-    expect(find("plain")).toBe(join(folder, "two/plain"));
-    expect(find("tool", bytes("/nowhere::two"))).toBe(join(folder, "two/tool"));
-    expect(find("two/tool")).toBe(join(folder, "two/tool"));
+    expect(find("tool")).toBe(join(scratch, "two/tool"));
+    expect(find("plain")).toBe(join(scratch, "two/plain"));
+    expect(find("tool", bytes("/nowhere::two"))).toBe(join(scratch, "two/tool"));
+    expect(find("two/tool")).toBe(join(scratch, "two/tool"));
     expect(find("/bin/sh")).toBe("/bin/sh");
   });
 
@@ -70,8 +70,8 @@ describe("finding a program", () => {
   test("a directory is absolute, and typed if it is none", () => {
     expect(findDirectory(bytes("/"))).toEqual(bytes("/"));
     expect(Buffer.from(findDirectory(undefined)).toString()).toBe(process.cwd());
-    expect(() => findDirectory(bytes(join(folder, "two/tool")))).toThrow("not a directory");
+    expect(() => findDirectory(bytes(join(scratch, "two/tool")))).toThrow("not a directory");
     expect(() => findDirectory(bytes("/nope"))).toThrow("no such directory");
-    rmSync(folder, { recursive: true });
+    rmSync(scratch, { recursive: true });
   });
 });

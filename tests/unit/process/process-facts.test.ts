@@ -2,13 +2,13 @@ import { expect, test } from "bun:test";
 import { copyFileSync, readFileSync } from "node:fs";
 import { ancestorCommands, processFacts } from "../../../src/process/process-facts.ts";
 import { eventually } from "../../support/eventually.ts";
-import { TemporaryFolder } from "../../support/folder.ts";
+import { ScratchDirectory } from "../../support/scratch-directory.ts";
 
 test("tells of a process whose name looks like the fields behind it", async () => {
-  using folder = new TemporaryFolder();
+  using scratch = new ScratchDirectory();
   const name = ") S 1 2 (";
-  copyFileSync("/bin/sleep", folder.file(name));
-  const child = Bun.spawn([folder.file(name), "60"], { detached: true });
+  copyFileSync("/bin/sleep", scratch.file(name));
+  const child = Bun.spawn([scratch.file(name), "60"], { detached: true });
   try {
     // The child may not have become the program yet.
     const isThere = () => readFileSync(`/proc/${child.pid}/comm`, "utf8").trim() === name;

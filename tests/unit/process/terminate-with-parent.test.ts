@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from "bun:test";
 import { symlinkSync, writeFileSync } from "node:fs";
 import { endingWithUs } from "../../../src/process/terminate-with-parent.ts";
-import { TemporaryFolder } from "../../support/folder.ts";
+import { ScratchDirectory } from "../../support/scratch-directory.ts";
 
 const path = process.env["PATH"];
 afterEach(() => {
@@ -9,20 +9,20 @@ afterEach(() => {
 });
 
 test("setpriv is asked, but not busybox's", () => {
-  using folder = new TemporaryFolder();
-  process.env["PATH"] = folder.path;
+  using scratch = new ScratchDirectory();
+  process.env["PATH"] = scratch.path;
   expect(endingWithUs(["qemu", "-M"])).toEqual(["qemu", "-M"]);
-  writeFileSync(folder.file("busybox"), "", { mode: 0o755 });
-  symlinkSync(folder.file("busybox"), folder.file("setpriv"));
+  writeFileSync(scratch.file("busybox"), "", { mode: 0o755 });
+  symlinkSync(scratch.file("busybox"), scratch.file("setpriv"));
   expect(endingWithUs(["qemu"])).toEqual(["qemu"]);
 });
 
 test("where there is one, it is used", () => {
-  using folder = new TemporaryFolder();
-  process.env["PATH"] = folder.path;
-  writeFileSync(folder.file("setpriv"), "", { mode: 0o755 });
+  using scratch = new ScratchDirectory();
+  process.env["PATH"] = scratch.path;
+  writeFileSync(scratch.file("setpriv"), "", { mode: 0o755 });
   expect(endingWithUs(["qemu", "-M"])).toEqual([
-    folder.file("setpriv"),
+    scratch.file("setpriv"),
     ...["--pdeathsig", "KILL", "--", "qemu", "-M"],
   ]);
 });

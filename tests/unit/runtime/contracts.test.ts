@@ -197,8 +197,8 @@ describe("pipes read and written by descriptor", () => {
   });
 });
 
-function readdir(folder: string): string[] {
-  return [...new Bun.Glob("*").scanSync({ cwd: folder, onlyFiles: false })];
+function readdir(scratch: string): string[] {
+  return [...new Bun.Glob("*").scanSync({ cwd: scratch, onlyFiles: false })];
 }
 
 describe.if(process.getuid?.() === 0)("Bun.spawn as root", () => {

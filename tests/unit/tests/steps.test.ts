@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { TemporaryFolder } from "../../support/folder.ts";
+import { ScratchDirectory } from "../../support/scratch-directory.ts";
 import { failures } from "../../support/steps.ts";
 
 test("what was said of a failed test is said again, and nothing else", () => {
@@ -26,8 +26,8 @@ test("an output without failed tests gives nothing", () => {
 });
 
 test("failures are said again where the caller wants colours, and of files that cannot be loaded", async () => {
-  using folder = new TemporaryFolder();
-  const files = ["a", "b"].map((name) => folder.file(`${name}.test.ts`));
+  using scratch = new ScratchDirectory();
+  const files = ["a", "b"].map((name) => scratch.file(`${name}.test.ts`));
   await Bun.write(files[0] ?? "", 'import "./not-there.ts";');
   await Bun.write(files[1] ?? "", "test('it', () => expect('red').toBe('blue'));");
   const steps = [{ name: "both", command: ["bun", "test", ...files], echo: true }];

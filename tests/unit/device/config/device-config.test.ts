@@ -13,7 +13,7 @@ import {
 } from "../../../../src/device/config/device-config.ts";
 import { configDocument } from "../../../../src/device/config/print-config.ts";
 import { VsockboxError } from "../../../../src/errors.ts";
-import { TemporaryFolder } from "../../../support/folder.ts";
+import { ScratchDirectory } from "../../../support/scratch-directory.ts";
 import { vmList } from "../../../support/vm-list.ts";
 
 function failure(body: () => unknown): VsockboxError {
@@ -375,17 +375,17 @@ describe("a VM of hybrid-proxy", () => {
 
 describe("a configuration file", () => {
   test("is read", () => {
-    using folder = new TemporaryFolder();
-    const path = folder.file("vms.yaml");
+    using scratch = new ScratchDirectory();
+    const path = scratch.file("vms.yaml");
     writeFileSync(path, "vms:\n  - socket: /s\n    uds_path: /u\n");
     expect(readVmsFile(path)).toEqual([MINIMAL]);
   });
 
   test("is refused where it is missing, no file or no UTF-8", () => {
-    using folder = new TemporaryFolder();
-    const path = folder.file("vms.yaml");
+    using scratch = new ScratchDirectory();
+    const path = scratch.file("vms.yaml");
     expect(failure(() => readVmsFile(path))).toMatchObject({ code: "CONFIG", errno: "ENOENT" });
-    expect(failure(() => readVmsFile(folder.path))).toMatchObject({
+    expect(failure(() => readVmsFile(scratch.path))).toMatchObject({
       code: "CONFIG",
       errno: "EISDIR",
     });

@@ -7,7 +7,7 @@ import {
 import { HEADER_BYTES, Op, PacketHeader } from "../../../../src/protocols/virtio-vsock/packet.ts";
 import { Capture, type CaptureOptions } from "../../../../src/device/observe/capture.ts";
 import { PieceList } from "../../../../src/device/vhost-user/memory-table.ts";
-import { TemporaryFolder } from "../../../support/folder.ts";
+import { ScratchDirectory } from "../../../support/scratch-directory.ts";
 import { readPcap } from "../../../support/pcap.ts";
 import { bufferRegion, tableOf } from "../../../support/vhost.ts";
 
@@ -16,14 +16,14 @@ const memory = new ArrayBuffer(MEMORY_BYTES);
 const table = tableOf(bufferRegion(0, MEMORY_BYTES, { buffer: memory }));
 for (let index = 0; index < MEMORY_BYTES; index++) new Uint8Array(memory)[index] = index % 251;
 
-let folder: TemporaryFolder;
+let scratch: ScratchDirectory;
 beforeEach(() => {
-  folder = new TemporaryFolder();
+  scratch = new ScratchDirectory();
 });
-afterEach(() => folder[Symbol.dispose]());
+afterEach(() => scratch[Symbol.dispose]());
 
 const open = (options: Partial<CaptureOptions> = {}) =>
-  new Capture({ file: folder.file("x.pcap"), ...options }, () => undefined);
+  new Capture({ file: scratch.file("x.pcap"), ...options }, () => undefined);
 
 /** A packet in two pieces whose payload goes on through the memory; `claims` is what it says. */
 function give(capture: Capture, bytes: number, claims = bytes): void {
@@ -97,17 +97,17 @@ describe("a capture", () => {
   });
 
   test("takes no file that exists, unless told so, and nothing that is no file", async () => {
-    const file = folder.file("x.pcap");
+    const file = scratch.file("x.pcap");
     writeFileSync(file, "precious");
     expect(() => open()).toThrow("the file exists");
     expect(readFileSync(file, "utf8")).toBe("precious");
     await open({ force: true }).end();
     expect(readPcap(readFileSync(file)).packets).toEqual([]);
-    symlinkSync(file, folder.file("link"));
-    mkdirSync(folder.file("directory"));
-    Bun.spawnSync(["mkfifo", folder.file("fifo")]);
+    symlinkSync(file, scratch.file("link"));
+    mkdirSync(scratch.file("directory"));
+    Bun.spawnSync(["mkfifo", scratch.file("fifo")]);
     for (const name of ["link", "directory", "fifo", "none/x"]) {
-      expect(() => open({ file: folder.file(name), force: true })).toThrow(
+      expect(() => open({ file: scratch.file(name), force: true })).toThrow(
         expect.objectContaining({ code: "CANNOT_CREATE" }) as Error,
       );
     }

@@ -10,7 +10,7 @@ import { describeUnshared } from "../../../support/namespaces.ts";
 const FIXTURE = join(import.meta.dir, "../../../fixtures/init-mounts.ts");
 const EPERM = 1;
 
-function inFolder<T>(body: (root: string) => T): T {
+function inDirectory<T>(body: (root: string) => T): T {
   const root = mkdtempSync(join(tmpdir(), "vsockbox-mounts-"));
   try {
     return body(root);
@@ -40,7 +40,7 @@ function pretend(root: string, answer: (request: MountRequest) => number) {
 
 describe("the mounts of an init", () => {
   test("come in an order in which each finds its directory", () => {
-    inFolder((root) => {
+    inDirectory((root) => {
       const { mounted, warnings, requests } = pretend(root, () => 0);
       expect(warnings).toEqual([]);
       expect(mounted).toEqual([
@@ -59,7 +59,7 @@ describe("the mounts of an init", () => {
   });
 
   test("that fail are said, and do not stop the rest", () => {
-    inFolder((root) => {
+    inDirectory((root) => {
       const { mounted, warnings } = pretend(root, ({ type }) => (type === "sysfs" ? EPERM : 0));
       expect(warnings).toEqual([`mount sysfs on ${root}/sys: operation not permitted (EPERM)`]);
       expect(mounted).toHaveLength(6);
@@ -67,13 +67,13 @@ describe("the mounts of an init", () => {
   });
 
   test("that are there already are no error", () => {
-    inFolder((root) => {
+    inDirectory((root) => {
       expect(pretend(root, () => ERRNO.EBUSY)).toMatchObject({ mounted: [], warnings: [] });
     });
   });
 
   test("without a directory are said", () => {
-    inFolder((root) => {
+    inDirectory((root) => {
       writeFileSync(join(root, "run"), "");
       const { mounted, warnings } = pretend(root, () => 0);
       expect(warnings).toHaveLength(1);
@@ -85,7 +85,7 @@ describe("the mounts of an init", () => {
 
 describeUnshared(["-m"], "real mounts", (unshare) => {
   test("are made once, with devices on a tmpfs where the kernel has no devtmpfs", () => {
-    inFolder((root) => {
+    inDirectory((root) => {
       const busybox = Bun.which("busybox");
       mkdirSync(join(root, "bin"));
       if (busybox !== null) copyFileSync(busybox, join(root, "bin/busybox"));

@@ -13,13 +13,13 @@ import { join } from "node:path";
 
 const FIXTURE = join(import.meta.dir, "../../../fixtures/daemon.ts");
 
-let folder = "";
+let scratch = "";
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "vsockbox-daemon-"));
+  scratch = mkdtempSync(join(tmpdir(), "vsockbox-daemon-"));
 });
-afterEach(() => rmSync(folder, { recursive: true }));
+afterEach(() => rmSync(scratch, { recursive: true }));
 
-const pidFile = () => join(folder, "daemon.pid");
+const pidFile = () => join(scratch, "daemon.pid");
 
 /** Resolves once nobody holds the parent's output: a daemon that kept it would hang here. */
 async function start(role: string, logFile = "") {
@@ -73,7 +73,7 @@ describe("a daemon", () => {
   });
 
   test("writes to its log file", async () => {
-    const log = join(folder, "log");
+    const log = join(scratch, "log");
     const { pid } = await start("serve", log);
     expect(readFileSync(log, "utf8").split("\n").sort()).toEqual(["", "errors", "output"]);
     expect(statSync(log).mode & 0o777 & ~0o640).toBe(0);
@@ -97,10 +97,10 @@ describe("a daemon", () => {
       message: `start in the background: it ended by SIGKILL ${before}`,
       status: 137,
     });
-    expect(await start("leave", join(folder, "log"))).toEqual({
+    expect(await start("leave", join(scratch, "log"))).toEqual({
       kind: "failed",
       message: `start in the background: it ended with status 0 ${before}`,
-      hint: `see ${join(folder, "log")}`,
+      hint: `see ${join(scratch, "log")}`,
       status: 70,
     });
   });
@@ -111,7 +111,7 @@ describe("a daemon", () => {
   });
 
   test("whose log cannot be opened is not started", async () => {
-    expect(await start("serve", join(folder, "missing/log"))).toMatchObject({
+    expect(await start("serve", join(scratch, "missing/log"))).toMatchObject({
       code: "CANNOT_CREATE",
       errno: "ENOENT",
     });

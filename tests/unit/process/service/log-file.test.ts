@@ -13,17 +13,17 @@ import { join } from "node:path";
 import { LogFile } from "../../../../src/process/service/log-file.ts";
 import { writePidFile } from "../../../../src/process/service/pid-file.ts";
 
-let folder = "";
+let scratch = "";
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "vsockbox-log-"));
+  scratch = mkdtempSync(join(tmpdir(), "vsockbox-log-"));
 });
-afterEach(() => rmSync(folder, { recursive: true }));
+afterEach(() => rmSync(scratch, { recursive: true }));
 
 const TIME = new Date("2024-05-06T07:08:09.010Z");
 
 describe("a log file", () => {
   test("has the time before each line", () => {
-    const log = new LogFile(join(folder, "log"));
+    const log = new LogFile(join(scratch, "log"));
     expect(log.write("one", TIME)).toBe(true);
     expect(log.write("two\nthree\n", TIME)).toBe(true);
     expect(readFileSync(log.path, "utf8")).toBe(
@@ -32,7 +32,7 @@ describe("a log file", () => {
   });
 
   test("is appended to, and is not for everybody", () => {
-    const path = join(folder, "log");
+    const path = join(scratch, "log");
     new LogFile(path).write("x");
     expect(statSync(path).mode & 0o777 & ~0o640).toBe(0);
     new LogFile(path).write("y");
@@ -40,17 +40,17 @@ describe("a log file", () => {
   });
 
   test("is made anew once it was moved away", () => {
-    const log = new LogFile(join(folder, "log"));
+    const log = new LogFile(join(scratch, "log"));
     log.write("old");
-    renameSync(log.path, join(folder, "log.1"));
+    renameSync(log.path, join(scratch, "log.1"));
     log.write("new");
     expect(readFileSync(log.path, "utf8")).toEndWith(" new\n");
-    expect(readFileSync(join(folder, "log.1"), "utf8")).toEndWith(" old\n");
+    expect(readFileSync(join(scratch, "log.1"), "utf8")).toEndWith(" old\n");
   });
 
   test("never throws", () => {
-    expect(new LogFile(join(folder, "missing/log")).write("x")).toBe(false);
-    expect(new LogFile(folder).write("x")).toBe(false);
+    expect(new LogFile(join(scratch, "missing/log")).write("x")).toBe(false);
+    expect(new LogFile(scratch).write("x")).toBe(false);
     expect(new LogFile("/dev/full").write("x")).toBe(false);
     expect(new LogFile("a\0b").write("x")).toBe(false);
   });
@@ -58,7 +58,7 @@ describe("a log file", () => {
 
 describe("a pid file", () => {
   test("stands until it is disposed", async () => {
-    const path = join(folder, "run/agent.pid");
+    const path = join(scratch, "run/agent.pid");
     {
       using _file = writePidFile(path);
       expect(readFileSync(path, "utf8")).toBe(`${process.pid}\n`);
@@ -68,7 +68,7 @@ describe("a pid file", () => {
   });
 
   test("of a successor is left alone", async () => {
-    const path = join(folder, "agent.pid");
+    const path = join(scratch, "agent.pid");
     {
       using _file = writePidFile(path);
       writeFileSync(path, "1\n");
@@ -77,8 +77,8 @@ describe("a pid file", () => {
   });
 
   test("that cannot be written is an error", () => {
-    writeFileSync(join(folder, "file"), "");
-    expect(() => writePidFile(join(folder, "file/agent.pid"))).toThrow("write pid file");
-    expect(readdirSync(folder)).toEqual(["file"]);
+    writeFileSync(join(scratch, "file"), "");
+    expect(() => writePidFile(join(scratch, "file/agent.pid"))).toThrow("write pid file");
+    expect(readdirSync(scratch)).toEqual(["file"]);
   });
 });

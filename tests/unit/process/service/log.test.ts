@@ -3,7 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { MAX_LOG_LINE, openLog } from "../../../../src/process/service/log.ts";
 import { eventually } from "../../../support/eventually.ts";
-import { TemporaryFolder } from "../../../support/folder.ts";
+import { ScratchDirectory } from "../../../support/scratch-directory.ts";
 
 const FIXTURE = join(import.meta.dir, "../../../fixtures/log-lines.ts");
 
@@ -42,8 +42,8 @@ describe("a log on standard error", () => {
   });
 
   test("never blocks: lines that a full pipe has no space for are counted, and reported once", async () => {
-    using folder = new TemporaryFolder();
-    const [go, done, log] = [folder.file("go"), folder.file("done"), folder.file("log")];
+    using scratch = new ScratchDirectory();
+    const [go, done, log] = [scratch.file("go"), scratch.file("done"), scratch.file("log")];
     Bun.spawnSync(["mkfifo", go]);
     const script = `"$0" "$1" flood 20000 "${done}" 2>&1 | { read -r _ < "${go}"; cat > "${log}"; }`;
     const child = Bun.spawn(["sh", "-c", script, process.execPath, FIXTURE]);
@@ -63,8 +63,8 @@ describe("a log on standard error", () => {
 
 describe("a log in a file", () => {
   test("has time, level and message, on one line each", () => {
-    using folder = new TemporaryFolder();
-    const path = folder.file("log");
+    using scratch = new ScratchDirectory();
+    const path = scratch.file("log");
     const log = openLog({ tag: "agent", path });
     log.info("listening");
     log.debug("not shown");
@@ -77,10 +77,10 @@ describe("a log in a file", () => {
   });
 
   test("is there from the start, or refused", () => {
-    using folder = new TemporaryFolder();
-    openLog({ path: folder.file("log") });
-    expect(existsSync(folder.file("log"))).toBe(true);
-    expect(() => openLog({ path: folder.file("missing/log") })).toThrow("missing/log");
+    using scratch = new ScratchDirectory();
+    openLog({ path: scratch.file("log") });
+    expect(existsSync(scratch.file("log"))).toBe(true);
+    expect(() => openLog({ path: scratch.file("missing/log") })).toThrow("missing/log");
   });
 });
 

@@ -46,9 +46,9 @@ describe("without a service manager", () => {
 });
 
 describeWith(["python3"], "with a service manager", () => {
-  const folder = mkdtempSync(join(tmpdir(), "vsockbox-notify-"));
+  const scratch = mkdtempSync(join(tmpdir(), "vsockbox-notify-"));
 
-  test.each([join(folder, "notify"), `@vsockbox-notify-${process.pid}`])(
+  test.each([join(scratch, "notify"), `@vsockbox-notify-${process.pid}`])(
     "it is told at %s",
     async (socket) => {
       const receiver = Bun.spawn(["python3", "-c", RECEIVER, socket], { stderr: "inherit" });
@@ -70,7 +70,7 @@ describeWith(["python3"], "with a service manager", () => {
         JSON.stringify("STOPPING=1"),
       ]);
       await receiver.exited;
-      if (!socket.startsWith("@")) rmSync(folder, { recursive: true });
+      if (!socket.startsWith("@")) rmSync(scratch, { recursive: true });
     },
   );
 });

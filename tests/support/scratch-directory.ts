@@ -1,10 +1,10 @@
-/** Folders for tests. */
+/** Directories for tests. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** A folder that goes away with the test. */
-export class TemporaryFolder implements Disposable {
+/** A directory that goes away with the test. */
+export class ScratchDirectory implements Disposable {
   readonly path = mkdtempSync(join(tmpdir(), "vsockbox-test-"));
 
   /** The path of a file in it. */
