@@ -24,8 +24,8 @@ async function main(programName: string, words: readonly string[]): Promise<numb
     return await runGroupGuard();
   }
   if (isInit(programName, process.pid)) {
-    const { runAsInit } = await import("./commands/guest/init-run.ts");
-    return runAsInit();
+    const { runInit } = await import("./commands/guest/init-run.ts");
+    return runInit();
   }
   const alias = aliasedCommand(programName);
   if (alias !== undefined) {

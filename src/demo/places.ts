@@ -10,7 +10,7 @@ import { HostShell } from "./host-shell.ts";
 import { type DemoStep, GUEST_STEPS, LOCAL_STEPS } from "./steps.ts";
 
 /** A place in which the demo's lines can be run. */
-export interface Place extends AsyncDisposable {
+export interface DemoPlace extends AsyncDisposable {
   shell: HostShell;
   steps: readonly DemoStep[];
   /** What the commands go over, in words. */
@@ -75,7 +75,7 @@ export function availableVmm(): VmmName {
  *
  * @throws {VsockboxError} UNAVAILABLE if the VMM, a kernel or busybox is missing.
  */
-export async function guestPlace(options: GuestPlaceOptions): Promise<Place> {
+export async function guestPlace(options: GuestPlaceOptions): Promise<DemoPlace> {
   const { binary, vmm, onStage, signal } = options;
   checkVmm(vmm);
   const shell = new HostShell(
@@ -108,7 +108,7 @@ export async function guestPlace(options: GuestPlaceOptions): Promise<Place> {
 }
 
 /** The local system, with the agent on a Unix socket. */
-export function localPlace(binary: string, signal: AbortSignal): Place {
+export function localPlace(binary: string, signal: AbortSignal): DemoPlace {
   const shell = new HostShell(
     binary,
     (directory) => `unix:${join(directory, "agent.socket")}`,

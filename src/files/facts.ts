@@ -32,7 +32,7 @@ export function kindInWords(kind: string): string {
 const NANOSECONDS_PER_MS = 1e6;
 
 /** The facts as JSON. */
-export function factsOf(status: InodeStatus): JsonObject {
+export function inodeFacts(status: InodeStatus): JsonObject {
   const { seconds, nanoseconds } = status.modified;
   return {
     type: fileKind(status),
@@ -50,7 +50,7 @@ export function factsOf(status: InodeStatus): JsonObject {
 export function entryFacts(directory: DirectoryHandle, name: Uint8Array): JsonObject | undefined {
   const status = directory.find(name);
   if (status === undefined) return undefined;
-  const facts = factsOf(status);
+  const facts = inodeFacts(status);
   return fileKind(status) === "link"
     ? { ...facts, target: encodePath(directory.readLink(name)) }
     : facts;

@@ -34,20 +34,20 @@ export interface Self {
 }
 
 /** What decides whether a directory, link or file is trusted; a part of struct stat. */
-export interface Ownership {
+export interface OwnerAndMode {
   uid: number;
   gid: number;
   mode: number;
 }
 
 /** Whether the owner of a file could change it anyway, as root can, or is this user. */
-export function isTrustedOwner(uid: number, self: Self): boolean {
+export function isOwnerTrusted(uid: number, self: Self): boolean {
   return uid === 0 || uid === self.uid;
 }
 
 /** Whether users other than this one and root may make or replace files in a directory. */
-export function isShared({ uid, gid, mode }: Ownership, self: Self): boolean {
-  if (!isTrustedOwner(uid, self) || (mode & WORLD_WRITABLE) !== 0) return true;
+export function isShared({ uid, gid, mode }: OwnerAndMode, self: Self): boolean {
+  if (!isOwnerTrusted(uid, self) || (mode & WORLD_WRITABLE) !== 0) return true;
   return (mode & GROUP_WRITABLE) !== 0 && gid !== 0 && gid !== self.gid;
 }
 
@@ -110,7 +110,7 @@ export function resolveTrusted(path: string, { operation, self = thisProcess() }
       current = next;
       continue;
     }
-    if (!isTrustedOwner(status.uid, self) && isShared(statSync(current), self)) {
+    if (!isOwnerTrusted(status.uid, self) && isShared(statSync(current), self)) {
       const message = `${next === path ? "it" : next} is a symbolic link of user ${status.uid}, in a directory that others may write to`;
       throw refused(operation, path, message);
     }
@@ -157,7 +157,7 @@ export function openTrustedForAppending(path: string, mode: number, use: PathUse
   const status = fstatSync(fd);
   const problem = !status.isFile()
     ? "it is not a regular file"
-    : !isTrustedOwner(status.uid, self)
+    : !isOwnerTrusted(status.uid, self)
       ? `it belongs to user ${status.uid}`
       : status.nlink > 1
         ? "it has another hard link"

@@ -2,7 +2,7 @@
 import { toVsockboxError, type VsockboxError } from "../errors.ts";
 import type { SocketStream } from "../io/stream.ts";
 import { encodeReport, REPORT_OUTPUT_MAX_BYTES } from "../protocols/guest-exec/report.ts";
-import type { CommandResult, OutputSinks } from "./shell.ts";
+import type { CommandEnd, OutputSinks } from "./shell.ts";
 
 /** The beginning of one stream of output. */
 class KeptOutput {
@@ -53,7 +53,7 @@ export class ReportedCommand {
    *
    * @returns why the report could not be sent, if it could not: commands are run all the same.
    */
-  async send(stream: SocketStream, result: CommandResult): Promise<VsockboxError | undefined> {
+  async send(stream: SocketStream, result: CommandEnd): Promise<VsockboxError | undefined> {
     if (result.error !== undefined) {
       this.#stderr.push(new TextEncoder().encode(`vsockbox: ${result.error.message}\n`));
     }

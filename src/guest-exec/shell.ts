@@ -44,7 +44,7 @@ export interface OutputSinks {
 }
 
 /** How a command ended. */
-export interface CommandResult {
+export interface CommandEnd {
   /** Its own status, 128 + N for signal N, 124 after a timeout. */
   code: number;
   /** The signal's name, if one ended it. */
@@ -70,7 +70,7 @@ export interface ShellOptions {
 export async function runInShell(
   command: Uint8Array,
   { shell, sinks, timeoutMs, onStarted }: ShellOptions,
-): Promise<CommandResult> {
+): Promise<CommandEnd> {
   const begin = performance.now();
   const result = ({ code, signal }: ExitStatus, timedOut: boolean, error?: VsockboxError) => ({
     code,

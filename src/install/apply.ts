@@ -13,7 +13,7 @@ import { baseOf, type Tree } from "./tree.ts";
 export const MAX_INITTAB_BYTES = 1024 * 1024;
 
 /** The tree. */
-export interface Place {
+export interface InstallTarget {
   tree: Tree;
   /** The manifest's canonical path. */
   manifestPath: string;
@@ -30,7 +30,7 @@ export type NewFacts = Pick<Manifest, "version" | "service" | "agentArgs">;
  * @throws {VsockboxError} CANNOT_CREATE; IO if the disk is full; ABORTED.
  */
 export async function applyInstall(
-  place: Place,
+  place: InstallTarget,
   plan: Plan,
   facts: NewFacts,
   signal?: AbortSignal,
@@ -91,7 +91,7 @@ export async function applyInstall(
  *
  * @throws {VsockboxError} CANNOT_CREATE; IO.
  */
-export async function applyUninstall(place: Place, plan: Plan): Promise<void> {
+export async function applyUninstall(place: InstallTarget, plan: Plan): Promise<void> {
   const { tree, manifestPath, manifest } = place;
   if (manifest === undefined) throw new Error("there is nothing to uninstall");
   cleanUp(place);
@@ -148,7 +148,7 @@ export function lockTree(tree: Tree, tryLock: (fd: number) => boolean): Disposab
 }
 
 /** What a run that was killed has left. */
-function cleanUp({ tree, manifestPath, manifest }: Place): void {
+function cleanUp({ tree, manifestPath, manifest }: InstallTarget): void {
   if (manifest?.unfinished === undefined) return;
   const paths = manifest.entries.filter(({ kind }) => kind !== "directory").map(({ path }) => path);
   for (const path of new Set([...paths, manifestPath])) {

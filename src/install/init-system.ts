@@ -1,5 +1,5 @@
 /** Determines which service manager a tree starts, from its files. Pure. */
-import type { Service } from "./manifest.ts";
+import type { ServiceManager } from "./manifest.ts";
 
 /** What of a tree decides. */
 export interface InitFacts {
@@ -11,7 +11,7 @@ export interface InitFacts {
 
 /** The service manager, and the file by which it was recognised. */
 export interface FoundService {
-  service: Service;
+  service: ServiceManager;
   because: string;
 }
 

@@ -1,9 +1,9 @@
 /** Plans an installation from its options: everything is checked, nothing is changed. */
 import { VsockboxError } from "../errors.ts";
-import type { NewFacts, Place } from "./apply.ts";
+import type { NewFacts, InstallTarget } from "./apply.ts";
 import { checkFits, type Executable, readExecutable } from "./executable.ts";
 import type { Item } from "./items.ts";
-import type { Service } from "./manifest.ts";
+import type { ServiceManager } from "./manifest.ts";
 import { makePlan, type Plan } from "./plan.ts";
 import { agentCommand, serviceItems } from "./service-texts.ts";
 import { canonicalIn, findPlace, hasInittab, serviceOf, survey } from "./survey.ts";
@@ -21,14 +21,14 @@ export interface InstallOptions {
   /** All names that may be linked to the executable. */
   linkNames: readonly string[];
   links: readonly string[] | undefined;
-  service: Service | undefined;
+  service: ServiceManager | undefined;
   agentArgs: string | undefined;
   force: boolean;
 }
 
 /** A planned installation. */
 export interface Prepared {
-  place: Place;
+  place: InstallTarget;
   plan: Plan;
   facts: NewFacts;
   /** Why it is this service. */
@@ -114,13 +114,13 @@ export function isUpToDate({ place: { manifest }, plan, facts }: Prepared): bool
   );
 }
 
-function chooseService({ tree, service }: InstallOptions, before: Service | undefined) {
+function chooseService({ tree, service }: InstallOptions, before: ServiceManager | undefined) {
   if (service !== undefined) return { service, because: "chosen by --service" };
   if (before !== undefined) return { service: before, because: "it was installed so" };
   return serviceOf(tree);
 }
 
-function linksBefore({ prefix, linkNames }: InstallOptions, { tree, manifest }: Place) {
+function linksBefore({ prefix, linkNames }: InstallOptions, { tree, manifest }: InstallTarget) {
   if (manifest === undefined) return undefined;
   const paths = new Set(
     manifest.entries.filter(({ kind }) => kind === "link").map(({ path }) => path),
@@ -128,7 +128,7 @@ function linksBefore({ prefix, linkNames }: InstallOptions, { tree, manifest }: 
   return linkNames.filter((name) => paths.has(tree.canonical(`${prefix}/bin/${name}`)));
 }
 
-function planFor(place: Place, items: readonly Item[], force: boolean): Plan {
+function planFor(place: InstallTarget, items: readonly Item[], force: boolean): Plan {
   const canonical = items.map(canonicalIn(place.tree));
   const found = survey(place, canonical);
   return makePlan({

@@ -15,7 +15,7 @@ const FORMAT = 1;
 export const SERVICES = ["systemd", "openrc", "busybox", "none"] as const;
 
 /** One of {@link SERVICES}. */
-export type Service = (typeof SERVICES)[number];
+export type ServiceManager = (typeof SERVICES)[number];
 
 /** Something in the tree that is ours. Paths are absolute, with the tree as the root. */
 export type Entry =
@@ -31,7 +31,7 @@ export type Entry =
 export interface Manifest {
   /** The version of vsockbox that wrote it. */
   version: string;
-  service: Service;
+  service: ServiceManager;
   /** Arguments of the agent as on the command line; undefined: none. */
   agentArgs: string | undefined;
   /**

@@ -3,14 +3,14 @@ import { existsSync, readFileSync, readlinkSync } from "node:fs";
 import { basename } from "node:path";
 import { VsockboxError } from "../errors.ts";
 import { ancestorCommands } from "../process/process-facts.ts";
-import type { Service } from "./manifest.ts";
+import type { ServiceManager } from "./manifest.ts";
 import { SERVICE_NAME } from "./service-texts.ts";
 
 /** What has happened to the service. */
 export type Happened = "installed" | "unchanged" | "removed";
 
 /** Whether a service manager has booted this system; see sd_booted(3) for systemd. */
-export function managerRuns(service: Service): boolean {
+export function managerRuns(service: ServiceManager): boolean {
   switch (service) {
     case "systemd":
       return existsSync("/run/systemd/system");
@@ -27,7 +27,7 @@ export function managerRuns(service: Service): boolean {
  * Whether this process belongs to the service, as when the host runs it through the agent: stopping the
  * service would end it.
  */
-export function isInsideService(service: Service): boolean {
+export function isInsideService(service: ServiceManager): boolean {
   switch (service) {
     case "systemd":
       return hasOwnGroup();
@@ -67,7 +67,7 @@ const LATER = [
 
 /** What has to be run, in order, before files are removed and after all files are as they should be. */
 export function managerCommands(
-  service: Service,
+  service: ServiceManager,
   happened: Happened,
   now: boolean,
   isInside: boolean,

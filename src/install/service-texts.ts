@@ -3,7 +3,7 @@ import openrcScript from "../../packaging/openrc/vsockbox-agent" with { type: "t
 import systemdUnit from "../../packaging/systemd/vsockbox-agent.service" with { type: "text" };
 import { inittabEntry, newInittab } from "./inittab.ts";
 import type { Item } from "./items.ts";
-import type { Service } from "./manifest.ts";
+import type { ServiceManager } from "./manifest.ts";
 
 /** The service's name under systemd and OpenRC. */
 export const SERVICE_NAME = "vsockbox-agent";
@@ -15,7 +15,7 @@ export const INITTAB = "/etc/inittab";
 const PACKAGED_BINARY = "/usr/bin/vsockbox";
 
 /** What decides the texts. */
-export interface ServiceOptions {
+export interface ServiceFileOptions {
   /** The executable's path in the tree. */
   binary: string;
   /** Arguments of the agent; undefined: those that are there stay. */
@@ -25,7 +25,7 @@ export interface ServiceOptions {
 }
 
 /** What makes `service` start the agent. */
-export function serviceItems(service: Service, options: ServiceOptions): Item[] {
+export function serviceItems(service: ServiceManager, options: ServiceFileOptions): Item[] {
   switch (service) {
     case "systemd":
       return systemdItems(options);
@@ -39,11 +39,11 @@ export function serviceItems(service: Service, options: ServiceOptions): Item[] 
 }
 
 /** The line that starts the agent, for people. */
-export function agentCommand({ binary, agentArgs = "" }: ServiceOptions): string {
+export function agentCommand({ binary, agentArgs = "" }: ServiceFileOptions): string {
   return `${binary} agent ${agentArgs}`.trim();
 }
 
-function systemdItems({ binary, agentArgs }: ServiceOptions): Item[] {
+function systemdItems({ binary, agentArgs }: ServiceFileOptions): Item[] {
   const unit = `/etc/systemd/system/${SERVICE_NAME}.service`;
   return [
     { kind: "text", path: unit, mode: 0o644, text: withBinary(systemdUnit, binary) },
@@ -57,7 +57,7 @@ function systemdItems({ binary, agentArgs }: ServiceOptions): Item[] {
   ];
 }
 
-function openrcItems({ binary, agentArgs }: ServiceOptions): Item[] {
+function openrcItems({ binary, agentArgs }: ServiceFileOptions): Item[] {
   const script = `/etc/init.d/${SERVICE_NAME}`;
   return [
     { kind: "text", path: script, mode: 0o755, text: withBinary(openrcScript, binary) },
@@ -71,7 +71,7 @@ function openrcItems({ binary, agentArgs }: ServiceOptions): Item[] {
   ];
 }
 
-function busyboxItems(options: ServiceOptions): Item[] {
+function busyboxItems(options: ServiceFileOptions): Item[] {
   const entry = inittabEntry(agentCommand(options));
   return options.hasInittab
     ? [{ kind: "lines", path: INITTAB, lines: entry }]

@@ -1,6 +1,6 @@
 /** The state of a tree that a plan depends on. */
 import { VsockboxError } from "../errors.ts";
-import { MAX_INITTAB_BYTES, type Place } from "./apply.ts";
+import { MAX_INITTAB_BYTES, type InstallTarget } from "./apply.ts";
 import { findService, type FoundService, INIT_PATHS } from "./init-system.ts";
 import { findEntry } from "./inittab.ts";
 import type { Found, Item } from "./items.ts";
@@ -20,7 +20,7 @@ import type { Tree } from "./tree.ts";
  * @param force ignores a broken manifest.
  * @throws {VsockboxError} CONFIG if the manifest is not one of vsockbox.
  */
-export function findPlace(tree: Tree, prefix: string, force: boolean): Place {
+export function findPlace(tree: Tree, prefix: string, force: boolean): InstallTarget {
   const path = tree.canonical(manifestPath(prefix));
   const bytes = tree.read(path, MAX_MANIFEST_BYTES);
   let manifest: Manifest | undefined;
@@ -57,7 +57,7 @@ export function serviceOf(tree: Tree): FoundService {
 }
 
 /** Whether there is an inittab that is not, as a whole, as we wrote it. */
-export function hasInittab({ tree, manifest }: Place): boolean {
+export function hasInittab({ tree, manifest }: InstallTarget): boolean {
   const path = tree.resolve(INITTAB);
   const found = tree.find(path);
   if (found.kind !== "file") return found.kind !== "nothing";
@@ -72,7 +72,7 @@ export function hasInittab({ tree, manifest }: Place): boolean {
  * @throws {VsockboxError} CONFIG if the marks in an inittab are damaged; IO.
  */
 export function survey(
-  { tree, manifest }: Place,
+  { tree, manifest }: InstallTarget,
   items: readonly Item[],
 ): ReadonlyMap<string, Found> {
   const entries = manifest?.entries ?? [];

@@ -1,10 +1,10 @@
 /** The error for a peer that uses another protocol than the expected one. */
 import { VsockboxError } from "../errors.ts";
-import type { Service } from "../protocols/recognise-service.ts";
+import type { RecognisedService } from "../protocols/recognise-service.ts";
 import { formatAddress, type SocketAddress } from "./address.ts";
 
 /** The services in words, with their article. */
-const NAMES: Readonly<Record<Service, string>> = {
+const NAMES: Readonly<Record<RecognisedService, string>> = {
   agent: "a vsockbox agent",
   "vsock-shell": "a vsock-shell server",
   hybrid: "a VMM's vsock socket",
@@ -19,11 +19,16 @@ const NAMES: Readonly<Record<Service, string>> = {
 export class WrongServiceError extends VsockboxError {
   readonly target: SocketAddress;
   /** The service that answers. */
-  readonly service: Service;
+  readonly service: RecognisedService;
   /** The expected service. */
-  readonly expected: Service;
+  readonly expected: RecognisedService;
 
-  constructor(target: SocketAddress, service: Service, expected: Service, cause?: unknown) {
+  constructor(
+    target: SocketAddress,
+    service: RecognisedService,
+    expected: RecognisedService,
+    cause?: unknown,
+  ) {
     super({
       code: "BAD_DATA",
       operation: "connect",

@@ -13,7 +13,7 @@ export function processIds(): number[] {
 }
 
 /** Of /proc/PID/stat. */
-export interface ProcessFacts {
+export interface ProcessStat {
   parent: number;
   group: number;
   session: number;
@@ -22,7 +22,7 @@ export interface ProcessFacts {
 }
 
 /** Undefined if the process has ended, or /proc is not mounted. */
-export function processFacts(pid: number): ProcessFacts | undefined {
+export function processFacts(pid: number): ProcessStat | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
     // The command's name in parentheses may itself have any characters.

@@ -11,7 +11,7 @@ import { makeControllingTerminal, takeForeground } from "../ffi/pty.ts";
 import { asStartError, StartError } from "../start-error.ts";
 import {
   DESCRIPTORS_VARIABLE,
-  encodeReport,
+  encodeStartError,
   helperCommand,
   type HelperDescriptors,
   type Instructions,
@@ -45,7 +45,7 @@ export function runAs(): number {
   } catch (thrown) {
     const error = asStartError(thrown, { kind: "resources", stage: "process" });
     try {
-      writeSync(descriptors.report, encodeReport(error));
+      writeSync(descriptors.report, encodeStartError(error));
     } catch {
       // The agent has ended.
     }

@@ -154,16 +154,16 @@ async function readReport(fd: number): Promise<void> {
   } finally {
     await reader.close();
   }
-  if (pieces.length > 0) throw decodeReport(Buffer.concat(pieces).toString());
+  if (pieces.length > 0) throw decodeStartError(Buffer.concat(pieces).toString());
 }
 
 /** A failed start as the helper reports it. */
-export function encodeReport(error: StartError): string {
+export function encodeStartError(error: StartError): string {
   return JSON.stringify(error.details);
 }
 
 /** Reads a helper's report. Never throws. */
-export function decodeReport(text: string): StartError {
+export function decodeStartError(text: string): StartError {
   let report: unknown;
   try {
     report = JSON.parse(text);

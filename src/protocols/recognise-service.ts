@@ -10,7 +10,8 @@
  * - `text`: printable text of another kind, such as the commands of a guest-exec host
  * - `echo`: the bytes that were sent to it, which only their sender recognises
  */
-export type Service = "agent" | "vsock-shell" | "hybrid" | "ssh" | "http" | "tls" | "text" | "echo";
+export type RecognisedService =
+  "agent" | "vsock-shell" | "hybrid" | "ssh" | "http" | "tls" | "text" | "echo";
 
 /** Bytes that decide; more need not be kept. */
 export const RECOGNISED_BYTES = 32;
@@ -27,7 +28,7 @@ const MAX_AGENT_FRAME_BYTES = 64 * 1024 * 1024;
 const TLS_ALERT = [0x15, 0x03];
 
 /** Returns the service that sent these bytes; undefined for none, or for bytes of none of these. */
-export function recogniseService(head: Uint8Array): Service | undefined {
+export function recogniseService(head: Uint8Array): RecognisedService | undefined {
   if (head.length === 0) return undefined;
   if (beginsWith(head, VSOCK_SHELL_MAGIC)) return "vsock-shell";
   if (isAgentFrame(head)) return "agent";

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { writeGuestImage } from "./guest-image.ts";
-import type { BootOptions, Machine, VmmProcess } from "./machine.ts";
+import type { BootOptions, GuestKind, VmmProcess } from "./machine.ts";
 import { qemuMachine } from "./qemu.ts";
 import { Guest } from "./running-guest.ts";
 import { umlMachine } from "./uml.ts";
@@ -47,7 +47,7 @@ export async function bootGuest(options: BootOptions): Promise<Guest> {
 
 /** What {@link startMachine} starts. */
 export interface MachineStart {
-  machine: Machine;
+  machine: GuestKind;
   /** With the `initrd`. */
   directory: string;
   /** Resolves when the guest is up, rejects when it will not be. */

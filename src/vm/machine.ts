@@ -54,7 +54,7 @@ export interface Attempt {
 }
 
 /** A kind of guest. */
-export interface Machine {
+export interface GuestKind {
   kernel: Kernel;
   /** The existing directory in which the guest's directory is made. */
   parent: string;

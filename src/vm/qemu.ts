@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { VsockboxError } from "../errors.ts";
 import { endingWithUs } from "../process/terminate-with-parent.ts";
 import { findKernel, type Kernel } from "./kernel.ts";
-import { DEFAULT_MEMORY_MIB, type BootOptions, type Machine } from "./machine.ts";
+import { DEFAULT_MEMORY_MIB, type BootOptions, type GuestKind } from "./machine.ts";
 
 /**
  * Occasionally an emulated VM hangs at the kernel's first messages: the kernel fails to measure
@@ -64,7 +64,7 @@ export function qemuMachine({
   monitor,
   reboots = false,
   kernel = findKernel(),
-}: BootOptions): Machine {
+}: BootOptions): GuestKind {
   const setup = {
     ...{ qemu: findQemu(), kernel, vsockDevices, monitor, reboots },
     memoryMib: memoryMib ?? DEFAULT_MEMORY_MIB,

@@ -8,7 +8,7 @@ import { resolveModules } from "../initramfs/modules.ts";
 import { DEFAULT_PATH } from "../process/environment.ts";
 import type { GuestFile } from "./guest-image.ts";
 import type { Kernel } from "./kernel.ts";
-import { DEFAULT_MEMORY_MIB, type BootOptions, type Machine } from "./machine.ts";
+import { DEFAULT_MEMORY_MIB, type BootOptions, type GuestKind } from "./machine.ts";
 
 /** The virtio device type of vsock, virtio 1.2 section 5.10.1. */
 const VIRTIO_ID_VSOCK = 19;
@@ -73,7 +73,7 @@ export function findUml(executable = Bun.which("linux.uml") ?? undefined): Kerne
  *
  * @throws {VsockboxError} UNAVAILABLE if it is missing.
  */
-export function umlMachine({ memoryMib, vsockDevices = [] }: BootOptions): Machine {
+export function umlMachine({ memoryMib, vsockDevices = [] }: BootOptions): GuestKind {
   const kernel = findUml();
   const memory = memoryMib ?? DEFAULT_MEMORY_MIB;
   return {

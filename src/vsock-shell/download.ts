@@ -2,16 +2,16 @@
 import { closeSync, constants, lstatSync, openSync } from "node:fs";
 import { fileExistsError, IncomingFile } from "../agent/transfer/incoming-file.ts";
 import { ReceivedBytes } from "../agent/transfer/receive-limit.ts";
-import { openDestination, TransferSummary } from "../agent/transfer/transfer.ts";
+import { openDestinationDirectory, TransferSummary } from "../agent/transfer/transfer.ts";
 import { reasonOf, VsockboxError } from "../errors.ts";
 import { baseName, namesDirectory, parentOf, showPath } from "../files/bytes-path.ts";
 import { abortError, onAbort } from "../io/deadline.ts";
 import { CServerQueue } from "../protocols/vsock-shell/c-server-queue.ts";
-import { HEADER_BYTES, Type } from "../protocols/vsock-shell/message.ts";
+import { SHELL_HEADER_BYTES, Type } from "../protocols/vsock-shell/message.ts";
 import { leaveTransfer } from "./c-server.ts";
 import type { MessageConnection } from "./message-connection.ts";
 import { PLAIN_FLAGS, plainFile } from "./plain-file.ts";
-import { endedEarly } from "./remote-shell.ts";
+import { shellEndedEarly } from "./remote-shell.ts";
 import {
   askForTransfer,
   goesByTree,
@@ -101,7 +101,7 @@ async function downloadPlainly(
   request: TransferRequest,
   queue: CServerQueue | undefined,
 ): Promise<TransferSummary> {
-  using directory = openDestination(parentOf(request.local));
+  using directory = openDestinationDirectory(parentOf(request.local));
   const summary = new TransferSummary();
   const limit = new ReceivedBytes(request.maxBytes);
   const file = new IncomingFile(
@@ -143,12 +143,12 @@ async function receive(
     for (;;) {
       const message = await connection.next();
       if (isOver) return;
-      if (message === undefined) throw endedEarly();
+      if (message === undefined) throw shellEndedEarly();
       stalls.heard();
-      queue?.count(HEADER_BYTES + message.data.length);
+      queue?.count(SHELL_HEADER_BYTES + message.data.length);
       const event = protocol.accept(message);
       if (event.kind === "end") return;
-      if (event.kind === "over") throw endedEarly();
+      if (event.kind === "over") throw shellEndedEarly();
       if (event.kind !== "data") continue;
       await onData(event.bytes);
       const wake = queue?.next();

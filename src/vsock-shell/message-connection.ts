@@ -11,9 +11,9 @@ import type { SocketStream } from "../io/stream.ts";
 import {
   encodeMessage,
   encodeMessages,
-  MAX_DATA_BYTES,
+  MAX_SHELL_DATA_BYTES,
   type Message,
-  MessageReader,
+  ShellMessageReader,
 } from "../protocols/vsock-shell/message.ts";
 import { SHELL_PORT } from "./ports.ts";
 
@@ -35,10 +35,10 @@ export class MessageConnection {
   readonly stream: SocketStream;
   /** Limit for a server's answer, in milliseconds. */
   readonly answerTimeoutMs: number;
-  readonly #reader = new MessageReader();
+  readonly #reader = new ShellMessageReader();
   readonly #server: DialledServer | undefined;
   #head: Uint8Array = new Uint8Array(0);
-  #maxData = MAX_DATA_BYTES;
+  #maxData = MAX_SHELL_DATA_BYTES;
 
   /** @param server on the client's side. */
   constructor(stream: SocketStream, server?: DialledServer) {

@@ -5,7 +5,7 @@ import { Type } from "../protocols/vsock-shell/message.ts";
 import type { ServerProtocol, TransferEvent } from "../protocols/vsock-shell/server-protocol.ts";
 import { encodeGrant } from "../protocols/vsock-shell/texts.ts";
 import type { MessageConnection } from "./message-connection.ts";
-import type { Source } from "./server-path.ts";
+import type { DownloadSource } from "./server-path.ts";
 import { plainGrant, vanished } from "./plain-file.ts";
 
 const readAsync = promisify(read);
@@ -22,7 +22,7 @@ export async function runPlainDownload(
   connection: MessageConnection,
   protocol: ServerProtocol,
   event: TransferEvent,
-  { opened, status }: Source,
+  { opened, status }: DownloadSource,
 ): Promise<void> {
   const fd = openSync(opened.path, constants.O_RDONLY | constants.O_NONBLOCK);
   const stop = new AbortController();

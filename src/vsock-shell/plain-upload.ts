@@ -3,7 +3,11 @@ import { IncomingFile } from "../agent/transfer/incoming-file.ts";
 import { VsockboxError } from "../errors.ts";
 import { joinPath } from "../files/bytes-path.ts";
 import { DirectoryHandle } from "../files/directory-handle.ts";
-import { HEADER_BYTES, MAX_DATA_BYTES, Type } from "../protocols/vsock-shell/message.ts";
+import {
+  SHELL_HEADER_BYTES,
+  MAX_SHELL_DATA_BYTES,
+  Type,
+} from "../protocols/vsock-shell/message.ts";
 import type { ServerProtocol, TransferEvent } from "../protocols/vsock-shell/server-protocol.ts";
 import { encodeGrant } from "../protocols/vsock-shell/texts.ts";
 import type { MessageConnection } from "./message-connection.ts";
@@ -18,7 +22,7 @@ import { Waker } from "./wake-c-client.ts";
 const C_CLIENT_QUEUE_BYTES = 1_000_000;
 
 /** A full FileData message, in bytes. */
-const FULL_MESSAGE_BYTES = HEADER_BYTES + MAX_DATA_BYTES;
+const FULL_MESSAGE_BYTES = SHELL_HEADER_BYTES + MAX_SHELL_DATA_BYTES;
 
 /** A client that does not answer so many wakes at the end of its queue has lost a message. */
 const LOST_AFTER_WAKES = 5;
@@ -68,14 +72,14 @@ async function receive(
 ): Promise<void> {
   using waker = event.extension === undefined ? new Waker(connection) : undefined;
   // The request was the first in the client's queue.
-  let queued = HEADER_BYTES + event.pair.length + 1;
+  let queued = SHELL_HEADER_BYTES + event.pair.length + 1;
   let isOver = false;
   const read = async () => {
     for (;;) {
       const message = await connection.next();
       if (isOver) return;
       if (message === undefined) throw vanished("upload");
-      const bytes = HEADER_BYTES + message.data.length;
+      const bytes = SHELL_HEADER_BYTES + message.data.length;
       queued += bytes;
       waker?.heard(bytes);
       const next = protocol.accept(message);

@@ -3,7 +3,7 @@ import { VsockboxError } from "../errors.ts";
 import { ClientProtocol } from "../protocols/vsock-shell/client-protocol.ts";
 import { encodeTerminalExtension } from "../protocols/vsock-shell/extension.ts";
 import { LARGE_DATA_BYTES, Type } from "../protocols/vsock-shell/message.ts";
-import { encodeWindowSize, type WindowSize } from "../protocols/vsock-shell/payloads.ts";
+import { encodeWindowSize, type ShellWindowSize } from "../protocols/vsock-shell/payloads.ts";
 import { encodeText } from "../protocols/vsock-shell/texts.ts";
 import { leaveTerminal } from "./c-server.ts";
 import type { MessageConnection } from "./message-connection.ts";
@@ -14,7 +14,7 @@ export interface ShellRequest {
   command: string | undefined;
   term: string | undefined;
   /** Undefined: this side has no terminal. */
-  size: WindowSize | undefined;
+  size: ShellWindowSize | undefined;
   /** Speak as the C client does. */
   plain: boolean;
 }
@@ -56,7 +56,7 @@ export class RemoteShell {
   }
 
   /** Sends the new size. */
-  resize(size: WindowSize): Promise<void> {
+  resize(size: ShellWindowSize): Promise<void> {
     return this.#connection.send(Type.WindowSize, encodeWindowSize(size));
   }
 
@@ -82,7 +82,7 @@ export class RemoteShell {
         await this.#farewell;
         throw left();
       }
-      if (message === undefined) throw endedEarly();
+      if (message === undefined) throw shellEndedEarly();
       const event = this.#protocol.accept(message);
       if (event.kind === "output") await onOutput(event.bytes);
       if (event.kind === "greeted") {
@@ -106,7 +106,7 @@ function left(): VsockboxError {
 }
 
 /** What a connection that ends without a word means. */
-export function endedEarly(): VsockboxError {
+export function shellEndedEarly(): VsockboxError {
   return new VsockboxError({
     code: "TRANSPORT",
     operation: "session",

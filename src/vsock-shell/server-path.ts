@@ -21,7 +21,7 @@ export interface Destination {
  * @throws {VsockboxError} USAGE if the path can only be a directory; CANNOT_CREATE if something
  * is there and may not be replaced; REFUSED outside of the root; IO.
  */
-export function openDestination(root: PathRoot, { path, extension }: TransferEvent): Destination {
+export function openUpload(root: PathRoot, { path, extension }: TransferEvent): Destination {
   const name = baseName(path);
   if (name.length === 0 || namesDirectory(path)) {
     throw new VsockboxError({
@@ -43,7 +43,7 @@ export function openDestination(root: PathRoot, { path, extension }: TransferEve
 }
 
 /** What a download sends. */
-export interface Source {
+export interface DownloadSource {
   opened: OpenedPath;
   status: Stats;
 }
@@ -53,7 +53,7 @@ export interface Source {
  *
  * @throws {VsockboxError} REFUSED outside of the root; IO if it cannot be sent.
  */
-export function openSource(root: PathRoot, { path, extension }: TransferEvent): Source {
+export function openSource(root: PathRoot, { path, extension }: TransferEvent): DownloadSource {
   const opened = root.open(path);
   const status = fstatSync(opened.fd);
   const mayBeDirectory = extension?.recursive === true;

@@ -10,17 +10,17 @@ import { RefusedPool } from "../net/refused-pool.ts";
 import type { SocketStream } from "../io/stream.ts";
 import { endWithError } from "./end-session.ts";
 import { MessageConnection } from "./message-connection.ts";
-import { serveSession, type SessionServices } from "./session.ts";
+import { serveSession, type ShellSessionServices } from "./session.ts";
 import { countOf } from "../text/count.ts";
 
 /** Connections served at once unless configured otherwise. */
-export const DEFAULT_MAX_SESSIONS = 512;
+export const DEFAULT_MAX_SHELL_SESSIONS = 512;
 
 /** Limit for sessions to end after the request to end, before they are aborted, in milliseconds. */
 const CANCEL_MS = 7000;
 
 /** Options of {@link startShellServer}. */
-export interface ShellServerOptions extends Omit<SessionServices, "stopping"> {
+export interface ShellServerOptions extends Omit<ShellSessionServices, "stopping"> {
   listen: SocketAddress;
   allowed: AllowedCids;
   maxSessions?: number | undefined;
@@ -44,10 +44,10 @@ export interface ShellServer {
  * @throws {VsockboxError} as `listen` does.
  */
 export function startShellServer(options: ShellServerOptions): ShellServer {
-  const { allowed, log, maxSessions = DEFAULT_MAX_SESSIONS } = options;
+  const { allowed, log, maxSessions = DEFAULT_MAX_SHELL_SESSIONS } = options;
   const sessions = new Map<SocketStream, Promise<void>>();
   const stopping = new AbortController();
-  const services: SessionServices = { ...options, stopping: stopping.signal };
+  const services: ShellSessionServices = { ...options, stopping: stopping.signal };
 
   const refusals = new RefusalLog((line) => log.warn(line));
   const refusedPool = new RefusedPool();

@@ -13,7 +13,7 @@ import {
 import { showPath } from "../files/bytes-path.ts";
 import { endWithError, serverStopped } from "./end-session.ts";
 import { MessageConnection } from "./message-connection.ts";
-import { openDestination, openSource } from "./server-path.ts";
+import { openUpload, openSource } from "./server-path.ts";
 import { runPlainDownload } from "./plain-download.ts";
 import { runPlainUpload } from "./plain-upload.ts";
 import { runTerminal, type TerminalOptions } from "./terminal-session.ts";
@@ -24,7 +24,7 @@ import { Waker } from "./wake-c-client.ts";
 const FIRST_MESSAGE_TIMEOUT_MS = 30_000;
 
 /** What all sessions share. */
-export interface SessionServices extends TerminalOptions {
+export interface ShellSessionServices extends TerminalOptions {
   root: PathRoot;
   /** Whether there are transfers only. */
   filesOnly: boolean;
@@ -32,7 +32,10 @@ export interface SessionServices extends TerminalOptions {
 }
 
 /** Serves one connection. Never throws. */
-export async function serveSession(stream: SocketStream, services: SessionServices): Promise<void> {
+export async function serveSession(
+  stream: SocketStream,
+  services: ShellSessionServices,
+): Promise<void> {
   const { log } = services;
   const peer = formatPeer(stream.peer);
   const connection = new MessageConnection(stream);
@@ -58,7 +61,7 @@ async function serve(
   connection: MessageConnection,
   protocol: ServerProtocol,
   event: OpenEvent | TransferEvent,
-  services: SessionServices,
+  services: ShellSessionServices,
 ): Promise<void> {
   const peer = formatPeer(connection.stream.peer);
   const { root, log } = services;
@@ -76,7 +79,7 @@ async function serve(
   services.stopping.addEventListener("abort", stop, { once: true });
   try {
     if (event.kind === "upload") {
-      const destination = openDestination(root, event);
+      const destination = openUpload(root, event);
       using _directory = destination.directory;
       if (wantsTree(extension)) await runTreeUpload(connection, pair, extension, destination);
       else await runPlainUpload(connection, protocol, event, destination);

@@ -1,5 +1,5 @@
 /** A shell or a command on a terminal, for one client. */
-import { RunningCommand } from "../agent/server/running-command.ts";
+import { ServedCommand } from "../agent/server/running-command.ts";
 import { toVsockboxError, VsockboxError } from "../errors.ts";
 import { onAbort } from "../io/deadline.ts";
 import { Environment } from "../process/environment.ts";
@@ -69,7 +69,7 @@ export async function runTerminal(
   return undefined;
 }
 
-function start({ command, size, extension }: OpenEvent, options: TerminalOptions): RunningCommand {
+function start({ command, size, extension }: OpenEvent, options: TerminalOptions): ServedCommand {
   const shell = options.shell ?? findShell();
   const env = Environment.fromRecord({
     HOME: process.env["HOME"] ?? "/root",
@@ -77,7 +77,7 @@ function start({ command, size, extension }: OpenEvent, options: TerminalOptions
     TERM: extension?.term ?? DEFAULT_TERM,
     SHELL: shell,
   });
-  return RunningCommand.onTerminal(
+  return ServedCommand.onTerminal(
     {
       argv: command === undefined ? [shell] : [shell, "-c", command],
       env,
@@ -104,7 +104,7 @@ function answer(connection: MessageConnection, type: number, asked: TerminalExte
 async function feed(
   connection: MessageConnection,
   protocol: ServerProtocol,
-  command: RunningCommand,
+  command: ServedCommand,
 ): Promise<void> {
   for (;;) {
     const message = await connection.next();

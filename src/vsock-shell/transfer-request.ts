@@ -11,7 +11,7 @@ import {
   type TransferExtension,
   type TransferGrant,
 } from "../protocols/vsock-shell/extension.ts";
-import { HEADER_BYTES, Type } from "../protocols/vsock-shell/message.ts";
+import { SHELL_HEADER_BYTES, Type } from "../protocols/vsock-shell/message.ts";
 import {
   encodePair,
   encodeText,
@@ -20,7 +20,7 @@ import {
 } from "../protocols/vsock-shell/texts.ts";
 import { leaveTransfer } from "./c-server.ts";
 import type { MessageConnection } from "./message-connection.ts";
-import { endedEarly } from "./remote-shell.ts";
+import { shellEndedEarly } from "./remote-shell.ts";
 
 /** A transfer as the user wants it. */
 export interface TransferRequest extends Omit<TransferFlags, "keep"> {
@@ -80,11 +80,11 @@ export async function askForTransfer(
   try {
     for (;;) {
       const message = await connection.nextInTime();
-      if (message === undefined) throw endedEarly();
+      if (message === undefined) throw shellEndedEarly();
       const event = protocol.accept(message);
-      if (event.kind === "over") throw endedEarly();
+      if (event.kind === "over") throw shellEndedEarly();
       if (event.kind !== "granted") continue;
-      const answerBytes = HEADER_BYTES + message.data.length;
+      const answerBytes = SHELL_HEADER_BYTES + message.data.length;
       return { protocol, grant: event.grant, answerBytes };
     }
   } catch (thrown) {

@@ -11,7 +11,7 @@ import { bytesPath } from "../files/bytes-path.ts";
 import { DirectoryHandle } from "../files/directory-handle.ts";
 import { decodeChannelRequest } from "../protocols/agent/channel-requests.ts";
 import { CHANNEL_WINDOW_BYTES } from "../protocols/agent/credit.ts";
-import { bad, type JsonObject } from "../protocols/agent/json-fields.ts";
+import { badField, type JsonObject } from "../protocols/agent/json-fields.ts";
 import {
   encodeGrantExtension,
   type TransferExtension,
@@ -21,7 +21,7 @@ import { Type } from "../protocols/vsock-shell/message.ts";
 import { encodeGrant } from "../protocols/vsock-shell/texts.ts";
 import { VERSION } from "../version.ts";
 import type { MessageConnection } from "./message-connection.ts";
-import type { Destination, Source } from "./server-path.ts";
+import type { Destination, DownloadSource } from "./server-path.ts";
 
 /** Whether a client asks for a transfer of this kind. */
 export function wantsTree(
@@ -68,7 +68,7 @@ export function runTreeDownload(
   path: Uint8Array,
   pair: Uint8Array,
   extension: TransferExtension,
-  { opened, status }: Source,
+  { opened, status }: DownloadSource,
 ): Promise<void> {
   const size = status.isFile() ? status.size : undefined;
   return runTree(connection, { operation: "get", pair, extension, size }, async (channel) => {
@@ -129,7 +129,7 @@ async function serve(
 ): Promise<void> {
   try {
     if (begun || decodeChannelRequest(request).op !== operation) {
-      throw bad("Open", "it is not the one transfer that was granted");
+      throw badField("Open", "it is not the one transfer that was granted");
     }
     channel.finish(await work(channel));
   } catch (thrown) {

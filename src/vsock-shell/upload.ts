@@ -13,7 +13,7 @@ import type { TransferGrant } from "../protocols/vsock-shell/extension.ts";
 import { leaveTransfer } from "./c-server.ts";
 import type { MessageConnection } from "./message-connection.ts";
 import { sendFile } from "./plain-download.ts";
-import { endedEarly } from "./remote-shell.ts";
+import { shellEndedEarly } from "./remote-shell.ts";
 import {
   askForTransfer,
   goesByTree,
@@ -127,9 +127,9 @@ async function untilAcknowledged(
 ): Promise<void> {
   for (;;) {
     const message = await connection.next();
-    if (message === undefined) throw endedEarly();
+    if (message === undefined) throw shellEndedEarly();
     const event = protocol.accept(message);
     if (event.kind === "acknowledged") return;
-    if (event.kind === "over") throw endedEarly();
+    if (event.kind === "over") throw shellEndedEarly();
   }
 }

@@ -1,7 +1,7 @@
 /** A short run of the fuzzer, and proof that it finds what is broken. */
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { bad } from "../../src/protocols/agent/json-fields.ts";
+import { badField } from "../../src/protocols/agent/json-fields.ts";
 import { burnProcessor } from "./bounds.ts";
 import { json } from "./corpus.ts";
 import { fuzz, inputOf, replayInput, replayOf, runInput } from "./fuzzer.ts";
@@ -53,11 +53,11 @@ const BROKEN: Target = {
     try {
       value = JSON.parse(Buffer.from(input).toString());
     } catch {
-      throw bad("broken", "no JSON");
+      throw badField("broken", "no JSON");
     }
     const { list, length } = value;
-    if (!Array.isArray(list)) throw bad("broken", "no list");
-    if (typeof length !== "number") throw bad("broken", "no length");
+    if (!Array.isArray(list)) throw badField("broken", "no list");
+    if (typeof length !== "number") throw badField("broken", "no length");
     if (length > list.length) throw new Violation("it stays within its list");
   },
 };
@@ -90,8 +90,8 @@ describe("a broken reader is found", () => {
     });
     const reasonOf = (target: Target) => fuzz(target, { inputs: 1, seed: 1 }).failure?.reason;
     expect(reasonOf(throwing(new TypeError("undefined is no object")))).toContain("TypeError");
-    expect(reasonOf(throwing(bad("x", "y"), ["USAGE"]))).toContain("VsockboxError");
-    expect(reasonOf(throwing(bad("x", "y"), ["BAD_DATA"]))).toBeUndefined();
+    expect(reasonOf(throwing(badField("x", "y"), ["USAGE"]))).toContain("VsockboxError");
+    expect(reasonOf(throwing(badField("x", "y"), ["BAD_DATA"]))).toBeUndefined();
   });
 
   test("also where it is slow", () => {

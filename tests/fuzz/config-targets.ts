@@ -29,7 +29,7 @@ import {
   RECORD_BEGIN_BYTES,
   writeRecordBegin,
 } from "../../src/protocols/pcap/vsock-record.ts";
-import { HEADER_BYTES } from "../../src/protocols/virtio-vsock/packet.ts";
+import { VIRTIO_VSOCK_HEADER_BYTES } from "../../src/protocols/virtio-vsock/packet.ts";
 import { readPcap } from "../support/pcap.ts";
 import { type Target, Violation } from "./targets.ts";
 
@@ -261,12 +261,15 @@ const CPIO: Target = {
 
 const PCAP: Target = {
   name: "pcap",
-  corpus: [new Uint8Array(HEADER_BYTES + 10).fill(7), new Uint8Array(HEADER_BYTES)],
+  corpus: [
+    new Uint8Array(VIRTIO_VSOCK_HEADER_BYTES + 10).fill(7),
+    new Uint8Array(VIRTIO_VSOCK_HEADER_BYTES),
+  ],
   codes: [],
   run(input) {
-    const header = new Uint8Array(HEADER_BYTES);
-    header.set(input.subarray(0, HEADER_BYTES));
-    const payload = input.subarray(HEADER_BYTES, HEADER_BYTES + 256);
+    const header = new Uint8Array(VIRTIO_VSOCK_HEADER_BYTES);
+    header.set(input.subarray(0, VIRTIO_VSOCK_HEADER_BYTES));
+    const payload = input.subarray(VIRTIO_VSOCK_HEADER_BYTES, VIRTIO_VSOCK_HEADER_BYTES + 256);
     const view = new DataView(header.buffer);
     const [op, length] = [view.getUint16(30, true), view.getUint32(24, true)];
     const time = (input[0] ?? 0) * 1e9 + (input[1] ?? 0) / 7;

@@ -12,7 +12,7 @@ import {
   encodeVringState,
 } from "../../src/protocols/vhost-user/encode.ts";
 import { Feature, ProtocolFeature } from "../../src/protocols/vhost-user/features.ts";
-import { MessageReader } from "../../src/protocols/vhost-user/message-reader.ts";
+import { VhostUserMessageReader } from "../../src/protocols/vhost-user/message-reader.ts";
 import { decodeRequest } from "../../src/protocols/vhost-user/requests.ts";
 import {
   MAX_DESCRIPTORS,
@@ -126,7 +126,7 @@ function corrupt(bytes: Uint8Array, random: Random): void {
 /** Messages as bytes in pieces of any size. */
 export function readMessages(random: Random) {
   const descriptors = new Descriptors();
-  const reader = new MessageReader();
+  const reader = new VhostUserMessageReader();
   let steps = 0;
   const isAlive = attempt(() => {
     for (let count = random.below(12); count > 0; count--) {

@@ -7,12 +7,12 @@ import {
 } from "../../src/protocols/vsock-shell/client-protocol.ts";
 import { CServerQueue } from "../../src/protocols/vsock-shell/c-server-queue.ts";
 import {
-  HEADER_BYTES,
+  SHELL_HEADER_BYTES,
   LARGE_DATA_BYTES,
   MAGIC,
-  MAX_DATA_BYTES,
+  MAX_SHELL_DATA_BYTES,
   type Message,
-  MessageReader,
+  ShellMessageReader,
   Type,
 } from "../../src/protocols/vsock-shell/message.ts";
 import { ServerProtocol } from "../../src/protocols/vsock-shell/server-protocol.ts";
@@ -68,7 +68,7 @@ function data(random: Random): Uint8Array {
     case 0:
       return new Uint8Array(0);
     case 1:
-      return noise(random, random.pick([1, 3, 4, 7, 8, 9, 100, MAX_DATA_BYTES]));
+      return noise(random, random.pick([1, 3, 4, 7, 8, 9, 100, MAX_SHELL_DATA_BYTES]));
     case 2:
       return encoder.encode(`${random.pick(TEXTS)}\0`);
     case 3: {
@@ -102,7 +102,7 @@ function stream(random: Random): Uint8Array {
   const parts: Uint8Array[] = [];
   for (let count = 1 + random.below(6); count > 0; count--) {
     const payload = data(random);
-    const head = new DataView(new ArrayBuffer(HEADER_BYTES));
+    const head = new DataView(new ArrayBuffer(SHELL_HEADER_BYTES));
     const odd = random.below(40);
     head.setUint32(0, odd === 0 ? random.next() : MAGIC, true);
     head.setUint32(4, odd === 1 ? random.next() : type(random), true);
@@ -122,22 +122,22 @@ function reference(bytes: Uint8Array, limit: number): (string | undefined)[] {
     for (let index = 0; index < Math.min(rest.length, 4); index++) {
       if (rest[index] !== [0xbe, 0xba, 0xfe, 0xca][index]) return [...found, undefined];
     }
-    if (rest.length < HEADER_BYTES) return found;
+    if (rest.length < SHELL_HEADER_BYTES) return found;
     const view = new DataView(rest.buffer, rest.byteOffset);
     const [kind, length] = [view.getUint32(4, true), view.getUint32(8, true)];
     if (kind < 7 || kind > 20 || length > limit) return [...found, undefined];
-    if (rest.length < HEADER_BYTES + length) return found;
-    const payload = rest.subarray(HEADER_BYTES, HEADER_BYTES + length);
+    if (rest.length < SHELL_HEADER_BYTES + length) return found;
+    const payload = rest.subarray(SHELL_HEADER_BYTES, SHELL_HEADER_BYTES + length);
     found.push(`${kind} ${Bun.hash(payload)}`);
-    at += HEADER_BYTES + length;
+    at += SHELL_HEADER_BYTES + length;
   }
 }
 
 /** A stream cut anywhere gives what is in it, and holds no more than it may. */
 function runReader(random: Random) {
-  const limit = random.below(4) === 0 ? LARGE_DATA_BYTES : MAX_DATA_BYTES;
+  const limit = random.below(4) === 0 ? LARGE_DATA_BYTES : MAX_SHELL_DATA_BYTES;
   const bytes = stream(random);
-  const reader = new MessageReader(limit);
+  const reader = new ShellMessageReader(limit);
   const seen: (string | undefined)[] = [];
   let steps = 0;
   let isRefused = false;
@@ -161,7 +161,10 @@ function runReader(random: Random) {
     JSON.stringify(seen) === JSON.stringify(reference(bytes, limit)),
     `it reads ${JSON.stringify(seen)}`,
   );
-  promise(reader.takeRest().length <= HEADER_BYTES + limit + 9000, "it holds more than it may");
+  promise(
+    reader.takeRest().length <= SHELL_HEADER_BYTES + limit + 9000,
+    "it holds more than it may",
+  );
   return { steps, refused: isRefused ? 1 : 0 };
 }
 
@@ -227,7 +230,7 @@ function runClient(random: Random) {
 /** Whatever comes, what is sent to a C server is whole requests that it refuses. */
 function runQueue(random: Random) {
   const queue = new CServerQueue();
-  const reader = new MessageReader();
+  const reader = new ShellMessageReader();
   const take = (bytes: Uint8Array) => {
     reader.feed(bytes);
     for (let next = reader.next(); next !== undefined; next = reader.next()) {

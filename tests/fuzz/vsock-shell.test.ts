@@ -1,6 +1,6 @@
 /** A short run of vsock-shell's fuzzer; `bun run tests/fuzz/vsock-shell.ts` is the long one. */
 import { expect, test } from "bun:test";
-import { MessageReader } from "../../src/protocols/vsock-shell/message.ts";
+import { ShellMessageReader } from "../../src/protocols/vsock-shell/message.ts";
 import { fuzzVhost } from "./vhost-fuzzer.ts";
 import { SHELL_TARGETS } from "./vsock-shell-targets.ts";
 
@@ -21,8 +21,8 @@ test.each(SHELL_TARGETS.map((target) => [target.name, target] as const))(
 
 test("a reader that is broken is found out", () => {
   const [target] = SHELL_TARGETS;
-  const { next } = MessageReader.prototype;
-  MessageReader.prototype.next = function broken() {
+  const { next } = ShellMessageReader.prototype;
+  ShellMessageReader.prototype.next = function broken() {
     const message = next.call(this);
     return message === undefined || message.data.length % 7 !== 3
       ? message
@@ -32,6 +32,6 @@ test("a reader that is broken is found out", () => {
     if (target === undefined) throw new Error("there is no target");
     expect(fuzzVhost(target, { steps: STEPS, seed: 1 }).failure?.reason).toMatch(/BrokenPromise/);
   } finally {
-    MessageReader.prototype.next = next;
+    ShellMessageReader.prototype.next = next;
   }
 });

@@ -4,7 +4,7 @@
  */
 import { Feature } from "../../src/protocols/vhost-user/features.ts";
 import {
-  HEADER_BYTES,
+  VIRTIO_VSOCK_HEADER_BYTES,
   HOST_CID,
   Op,
   PacketHeader,
@@ -119,8 +119,8 @@ export class LiveGuest implements Disposable {
     header.bufAlloc = BUFFER_BYTES;
     header.fwdCnt = connection.toldForwarded = connection.received >>> 0;
     header.write(this.#guest.view, address);
-    this.#guest.bytes.set(payload, address + HEADER_BYTES);
-    this.#tx.describe(index, { address, length: HEADER_BYTES + payload.length });
+    this.#guest.bytes.set(payload, address + VIRTIO_VSOCK_HEADER_BYTES);
+    this.#tx.describe(index, { address, length: VIRTIO_VSOCK_HEADER_BYTES + payload.length });
     this.#tx.offer(index);
     this.#hasSent = true;
   }
@@ -167,7 +167,7 @@ export class LiveGuest implements Disposable {
     connection.peerForwarded = fwdCnt;
     if (op === Op.Response) connection.isOpen = true;
     if (op === Op.Rw) {
-      const begin = address + HEADER_BYTES;
+      const begin = address + VIRTIO_VSOCK_HEADER_BYTES;
       connection.hash.update(this.#guest.bytes.slice(begin, begin + len));
       connection.received += len;
     }
@@ -192,7 +192,11 @@ export class LiveGuest implements Disposable {
     while (connection.output.length > 0 && this.#txRoom >= 4) {
       const unread = (connection.sent - connection.peerForwarded) >>> 0;
       const room = Math.max(0, connection.peerBuffer - unread);
-      const count = Math.min(connection.output.length, room, PACKET_BYTES - HEADER_BYTES);
+      const count = Math.min(
+        connection.output.length,
+        room,
+        PACKET_BYTES - VIRTIO_VSOCK_HEADER_BYTES,
+      );
       if (count === 0) break;
       this.#put(connection, Op.Rw, connection.output.subarray(0, count));
       connection.output = connection.output.subarray(count);

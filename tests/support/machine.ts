@@ -1,5 +1,5 @@
 /** Machines that are started otherwise than the product does. */
-import type { Machine } from "../../src/vm/machine.ts";
+import type { GuestKind } from "../../src/vm/machine.ts";
 
 /**
  * The machine with other arguments.
@@ -7,9 +7,9 @@ import type { Machine } from "../../src/vm/machine.ts";
  * @param change gives them by those that it has, and by the guest's directory.
  */
 export function withArguments(
-  machine: Machine,
+  machine: GuestKind,
   change: (given: string[], scratch: string) => string[],
-): Machine {
+): GuestKind {
   return {
     ...machine,
     attempts: (scratch) =>

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { startMachine } from "../../src/vm/guest.ts";
-import type { Machine, VmmName } from "../../src/vm/machine.ts";
+import type { GuestKind, VmmName } from "../../src/vm/machine.ts";
 import { qemuMachine } from "../../src/vm/qemu.ts";
 import type { Guest } from "../../src/vm/running-guest.ts";
 import { umlMachine } from "../../src/vm/uml.ts";
@@ -95,7 +95,7 @@ async function untilOurInit(guest: Guest): Promise<void> {
   await eventually("our init is there", isOurs, 180_000);
 }
 
-function machineOf(options: PackedGuestOptions, socket: string): Machine {
+function machineOf(options: PackedGuestOptions, socket: string): GuestKind {
   const { vmm, words = [], onDisk = false, memoryMib = 1024 } = options;
   const boot = { binary: BINARY, vsockDevices: [socket], memoryMib };
   if (vmm === "qemu") return qemuMachine(boot);

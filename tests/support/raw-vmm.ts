@@ -23,7 +23,7 @@ import {
 } from "../../src/protocols/vhost-user/encode.ts";
 import { Feature } from "../../src/protocols/vhost-user/features.ts";
 import {
-  HEADER_BYTES as MESSAGE_HEADER_BYTES,
+  VHOST_USER_HEADER_BYTES as MESSAGE_HEADER_BYTES,
   type RequestName,
 } from "../../src/protocols/vhost-user/wire.ts";
 import { openMemory } from "./memfd.ts";

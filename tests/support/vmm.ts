@@ -18,7 +18,7 @@ import {
 } from "../../src/protocols/vhost-user/features.ts";
 import type { RequestName } from "../../src/protocols/vhost-user/wire.ts";
 import {
-  HEADER_BYTES,
+  VIRTIO_VSOCK_HEADER_BYTES,
   HOST_CID,
   Op,
   PacketHeader,
@@ -163,8 +163,8 @@ export class TestVmm implements Disposable {
     header.bufAlloc = packet.bufAlloc ?? 0x1_0000;
     header.fwdCnt = packet.fwdCnt ?? 0;
     header.write(this.#view, address);
-    this.#bytes.set(payload, address + HEADER_BYTES);
-    ring.describe(entry, { address, length: HEADER_BYTES + payload.length });
+    this.#bytes.set(payload, address + VIRTIO_VSOCK_HEADER_BYTES);
+    ring.describe(entry, { address, length: VIRTIO_VSOCK_HEADER_BYTES + payload.length });
     ring.offer(entry);
     this.#sent = (this.#sent + 1) & 0xffff;
     this.#kick(TX);
@@ -178,7 +178,7 @@ export class TestVmm implements Disposable {
     const address = RX_BUFFERS + head * BUFFER_BYTES;
     const header = new PacketHeader();
     header.read(this.#view, address);
-    const payload = this.#bytes.slice(address + HEADER_BYTES, address + length);
+    const payload = this.#bytes.slice(address + VIRTIO_VSOCK_HEADER_BYTES, address + length);
     this.#received = (this.#received + 1) & 0xffff;
     this.#offerRoom(head);
     this.#kick(RX);

@@ -1,5 +1,9 @@
 /** A guest's vsock driver for tests: packets over the two rings of a {@link TestGuest}. */
-import { HEADER_BYTES, HOST_CID, PacketHeader } from "../../src/protocols/virtio-vsock/packet.ts";
+import {
+  VIRTIO_VSOCK_HEADER_BYTES,
+  HOST_CID,
+  PacketHeader,
+} from "../../src/protocols/virtio-vsock/packet.ts";
 import { RX, type TestGuest, TX } from "./raw-vmm.ts";
 
 const NEXT = 1;
@@ -80,9 +84,9 @@ export class VsockDriver {
       bufAlloc: BUF_ALLOC,
       ...given,
     });
-    const bytes = new Uint8Array(HEADER_BYTES + payload.length);
+    const bytes = new Uint8Array(VIRTIO_VSOCK_HEADER_BYTES + payload.length);
     header.write(new DataView(bytes.buffer), 0);
-    bytes.set(payload, HEADER_BYTES);
+    bytes.set(payload, VIRTIO_VSOCK_HEADER_BYTES);
     this.sendBytes(bytes, pieces);
   }
 
@@ -122,7 +126,10 @@ export class VsockDriver {
     header.read(this.guest.view, at);
     return {
       header,
-      payload: this.guest.bytes.subarray(at + HEADER_BYTES, at + Math.max(length, HEADER_BYTES)),
+      payload: this.guest.bytes.subarray(
+        at + VIRTIO_VSOCK_HEADER_BYTES,
+        at + Math.max(length, VIRTIO_VSOCK_HEADER_BYTES),
+      ),
     };
   }
 }

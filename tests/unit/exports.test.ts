@@ -28,46 +28,8 @@ const UNUSED: Readonly<Record<string, string>> = {
   "vm/uml.ts umlGuestFiles": "a guest that boots guests, in tests/vm/uml.ts",
 };
 
-/**
- * Names that two things share, for reasons: `command` is what each command's file exports; the others
- * are in protocols that never meet in one file. The list may only become shorter.
- */
-const SHARED: ReadonlySet<string> = new Set([
-  "Agent",
-  "ByteSource",
-  "CommandResult",
-  "DEFAULT_MAX_SESSIONS",
-  "GoCommand",
-  "HEADER_BYTES",
-  "LIMITS",
-  "MAX_DATA_BYTES",
-  "formatSize",
-  "readInteger",
-  "Machine",
-  "MessageReader",
-  "Ownership",
-  "Place",
-  "ProcessFacts",
-  "RunningCommand",
-  "Service",
-  "ServiceOptions",
-  "SessionServices",
-  "Source",
-  "WindowSize",
-  "bad",
-  "badMessage",
-  "command",
-  "decodeReport",
-  "encodeReport",
-  "endedEarly",
-  "factsOf",
-  "goCommandOf",
-  "isPeerClosed",
-  "isTrustedOwner",
-  "openDestination",
-  "readSize",
-  "runAsInit",
-]);
+/** Names that two things share: `command` is what each command's file exports. */
+const SHARED: ReadonlySet<string> = new Set(["command"]);
 
 interface Export {
   file: string;

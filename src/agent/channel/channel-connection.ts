@@ -28,7 +28,7 @@ import {
 import { CHANNEL_WINDOW_BYTES } from "../../protocols/agent/credit.ts";
 import { encodeJsonFrame, FrameType } from "../../protocols/agent/frame.ts";
 import { encodeError } from "../../protocols/agent/hello.ts";
-import { bad, type JsonObject } from "../../protocols/agent/json-fields.ts";
+import { badField, type JsonObject } from "../../protocols/agent/json-fields.ts";
 import { printable } from "../../text/printable.ts";
 import { Channel, type ChannelCarrier, COALESCE_BYTES, requestTooLong } from "./channel.ts";
 import type { FrameConnection } from "./frame-connection.ts";
@@ -329,7 +329,8 @@ export class ChannelConnection implements ChannelCarrier {
         const channel = this.#channels.get(frame.channel);
         // A frame that crossed this side's Close is ignored.
         if (channel !== undefined) this.#onChannelFrame(channel, frame);
-        else if (!this.#wasOpen(frame.channel)) throw bad("frame", "its channel was never opened");
+        else if (!this.#wasOpen(frame.channel))
+          throw badField("frame", "its channel was never opened");
       }
     }
   }
@@ -366,7 +367,7 @@ export class ChannelConnection implements ChannelCarrier {
 
   #onOpen(id: number, request: JsonObject): void {
     if (id % 2 === this.#nextId % 2 || id <= this.#lastPeerId) {
-      throw bad("Open", `channel ${id} is not the other side's next one`);
+      throw badField("Open", `channel ${id} is not the other side's next one`);
     }
     this.#lastPeerId = id;
     if (this.#channels.size >= MAX_CHANNELS) {

@@ -2,7 +2,7 @@
 import { toVsockboxError, VsockboxError } from "../../errors.ts";
 import { type Duplex, pump } from "../../io/pump.ts";
 import type { SocketStream } from "../../io/stream.ts";
-import { bad } from "../../protocols/agent/json-fields.ts";
+import { badField } from "../../protocols/agent/json-fields.ts";
 import type { Channel } from "./channel.ts";
 
 /** Number of the stream that carries forwarded bytes. */
@@ -20,7 +20,7 @@ export class ChannelPipe implements Duplex {
     for (;;) {
       const item = await this.#channel.next();
       if (item === undefined) return;
-      if (item.kind === "record") throw bad("pipe", "a record has no place in a byte stream");
+      if (item.kind === "record") throw badField("pipe", "a record has no place in a byte stream");
       yield item.bytes;
     }
   }

@@ -30,7 +30,7 @@ import {
   encodeEnd,
   fillDataHeader,
   MAX_CHANNEL_FRAME_BYTES,
-  MAX_DATA_BYTES,
+  MAX_CHANNEL_DATA_BYTES,
   recordCost,
 } from "../../protocols/agent/channel-frames.ts";
 import { StartError } from "../../start-error.ts";
@@ -156,8 +156,8 @@ export class Channel {
    * @throws {VsockboxError} if the channel is closed: the peer's error, or ABORTED.
    */
   async send(stream: number, bytes: Uint8Array): Promise<void> {
-    for (let offset = 0; offset < bytes.length; offset += MAX_DATA_BYTES) {
-      const piece = bytes.subarray(offset, offset + MAX_DATA_BYTES);
+    for (let offset = 0; offset < bytes.length; offset += MAX_CHANNEL_DATA_BYTES) {
+      const piece = bytes.subarray(offset, offset + MAX_CHANNEL_DATA_BYTES);
       await this.#useCredit(piece.length);
       if (piece.length < COALESCE_BYTES) {
         await this.#carrier.write(encodeData(this.id, stream, piece));
@@ -182,7 +182,7 @@ export class Channel {
   /**
    * Sends bytes of a buffer with free space for the header in front, without copying them.
    *
-   * @param frame `DATA_HEADER_BYTES` of free space, then at most `MAX_DATA_BYTES` bytes.
+   * @param frame `DATA_HEADER_BYTES` of free space, then at most `MAX_CHANNEL_DATA_BYTES` bytes.
    */
   async sendInPlace(stream: number, frame: Uint8Array): Promise<void> {
     await this.#useCredit(frame.length - DATA_HEADER_BYTES);

@@ -2,7 +2,7 @@
  * Reusable buffers for large Data frames: a new one for each frame costs a page fault for every 4 KiB,
  * which is more than the copy into it.
  */
-import { DATA_HEADER_BYTES, MAX_DATA_BYTES } from "../../protocols/agent/channel-frames.ts";
+import { DATA_HEADER_BYTES, MAX_CHANNEL_DATA_BYTES } from "../../protocols/agent/channel-frames.ts";
 
 /** Limit of unused buffers, for all channels together. */
 const MAX_SPARE_BUFFERS = 2;
@@ -17,13 +17,13 @@ const spareBuffers: Uint8Array[] = [];
 
 /** Returns a buffer for one Data frame, with any content; see {@link frameIn}. */
 export function borrowFrameBuffer(): Uint8Array {
-  return spareBuffers.pop() ?? new Uint8Array(ALIGNMENT_BYTES + MAX_DATA_BYTES);
+  return spareBuffers.pop() ?? new Uint8Array(ALIGNMENT_BYTES + MAX_CHANNEL_DATA_BYTES);
 }
 
 /**
  * Returns the frame in a buffer that has space for the header and this many bytes after it.
  *
- * @param dataBytes at most `MAX_DATA_BYTES`.
+ * @param dataBytes at most `MAX_CHANNEL_DATA_BYTES`.
  */
 export function frameIn(buffer: Uint8Array, dataBytes: number): Uint8Array {
   return buffer.subarray(FRAME_OFFSET_BYTES, ALIGNMENT_BYTES + dataBytes);

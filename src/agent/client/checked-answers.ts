@@ -5,7 +5,7 @@
  */
 import { namesDirectory } from "../../files/bytes-path.ts";
 import { pathMatcher } from "../../files/glob.ts";
-import { bad, type JsonObject } from "../../protocols/agent/json-fields.ts";
+import { badField, type JsonObject } from "../../protocols/agent/json-fields.ts";
 import { isFileName, readPathField } from "../../protocols/agent/paths.ts";
 
 /** Limit of matches of one pattern, the same as the agent's. */
@@ -35,12 +35,13 @@ export class CheckedMatches {
    */
   read(record: JsonObject): Uint8Array | undefined {
     const path = readPathField("match", record, "path");
-    if (!this.#matches(path)) throw bad("match", "the agent named a file that was not asked for");
+    if (!this.#matches(path))
+      throw badField("match", "the agent named a file that was not asked for");
     const key = Buffer.from(path).toString("latin1");
     if (this.#seen.has(key)) return undefined;
     this.#bytes += path.length;
     if (this.#seen.size >= MAX_MATCHES || this.#bytes > MAX_MATCH_BYTES) {
-      throw bad("match", "the agent sends more matches than it may");
+      throw badField("match", "the agent sends more matches than it may");
     }
     this.#seen.add(key);
     return path;
@@ -69,14 +70,15 @@ export class CheckedEntries {
   read(record: JsonObject): Uint8Array {
     const name = readPathField("entry", record, "name");
     if (this.#isFile || ++this.#entries > this.#maxEntries) {
-      throw bad("entry", "the agent sends more entries than it may");
+      throw badField("entry", "the agent sends more entries than it may");
     }
     const isRequested = Buffer.compare(name, this.#requested) === 0 && !namesDirectory(name);
     if (this.#entries === 1 && isRequested) {
       this.#isFile = !isFileName(name);
       return name;
     }
-    if (!isFileName(name)) throw bad("entry", "the agent sent a name that no directory can have");
+    if (!isFileName(name))
+      throw badField("entry", "the agent sent a name that no directory can have");
     return name;
   }
 }

@@ -4,11 +4,11 @@ import { baseName, type BytesPath, bytesPath } from "../../files/bytes-path.ts";
 import { abortError, onAbort } from "../../io/deadline.ts";
 import type { ByteSource } from "../../io/pump.ts";
 import type { TransferFlags } from "../../protocols/agent/channel-requests.ts";
-import { bad, type JsonObject, readInteger } from "../../protocols/agent/json-fields.ts";
+import { badField, type JsonObject, integerField } from "../../protocols/agent/json-fields.ts";
 import type { Channel } from "../channel/channel.ts";
 import { IncomingStream } from "../transfer/incoming-stream.ts";
 import {
-  openDestination,
+  openDestinationDirectory,
   type TransferProgress,
   type TransferSummary,
 } from "../transfer/transfer.ts";
@@ -104,7 +104,7 @@ export function addReceiverSummary(summary: TransferSummary, result: JsonObject)
   // Only the receiver knows which files are complete.
   for (const name of ["files", "bytes", "reused"] as const) {
     summary[name] =
-      readInteger("put result", result, name, Number.MAX_SAFE_INTEGER) ?? summary[name];
+      integerField("put result", result, name, Number.MAX_SAFE_INTEGER) ?? summary[name];
   }
 }
 
@@ -133,10 +133,11 @@ export async function downloadFiles(
       expected: name,
       onProgress,
     });
-    await receiver.receive(openDestination(directory), directory);
+    await receiver.receive(openDestinationDirectory(directory), directory);
     await channel.result;
     const { files, directories, errorCount } = receiver.summary;
-    if (files + directories + errorCount === 0) throw bad("transfer", "the agent sent nothing");
+    if (files + directories + errorCount === 0)
+      throw badField("transfer", "the agent sent nothing");
     return receiver.summary;
   });
 }

@@ -96,7 +96,7 @@ export class GoCommand implements RemoteProcess {
 
   #endedEarly(): VsockboxError {
     const hint = this.#sawFrame ? undefined : this.#options.silentEndHint;
-    return endedEarly(this.#sawStdout ? "" : this.#stderrHead, this.#options.address, hint);
+    return commandEndedEarly(this.#sawStdout ? "" : this.#stderrHead, this.#options.address, hint);
   }
 
   #pieceOf({ type, payload }: Frame): OutputPiece {
@@ -203,7 +203,11 @@ function exitOfCode(code: number): RemoteExit {
  *
  * @param address of the agent, as errors show it.
  */
-export function endedEarly(stderrHead: string, address: string, hint?: string): VsockboxError {
+export function commandEndedEarly(
+  stderrHead: string,
+  address: string,
+  hint?: string,
+): VsockboxError {
   return (
     refusedBy(stderrHead, address) ??
     new VsockboxError({

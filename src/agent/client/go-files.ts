@@ -12,7 +12,7 @@ import {
 import { encodeBase64 } from "../../protocols/agent/base64.ts";
 import { encodeJsonFrame, frameName, FrameType } from "../../protocols/agent/frame.ts";
 import { printable } from "../../text/printable.ts";
-import { bad } from "../../protocols/agent/json-fields.ts";
+import { badField } from "../../protocols/agent/json-fields.ts";
 import { isFileName } from "../../protocols/agent/paths.ts";
 import { FrameConnection } from "../channel/frame-connection.ts";
 import { refusedBy } from "./handshake.ts";
@@ -147,5 +147,5 @@ export async function listOldDirectory(
   const files = response.files ?? [];
   const odd = files.find(({ name }) => !isFileName(Buffer.from(name)));
   if (odd === undefined) return files;
-  throw bad("FileResult", "the agent sent a name that no directory can have");
+  throw badField("FileResult", "the agent sent a name that no directory can have");
 }

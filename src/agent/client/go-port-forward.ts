@@ -4,7 +4,7 @@ import { DEFAULT_CONNECT_TIMEOUT_MS } from "../../net/dial.ts";
 import { answerInTime } from "../../io/deadline.ts";
 import type { SocketStream } from "../../io/stream.ts";
 import { encodeJsonFrame, frameName, FrameType } from "../../protocols/agent/frame.ts";
-import { endedEarly } from "./go-command.ts";
+import { commandEndedEarly } from "./go-command.ts";
 import { refusedBy } from "./handshake.ts";
 import { isAgentRefusal } from "../../protocols/agent/refused.ts";
 import { printable } from "../../text/printable.ts";
@@ -59,7 +59,7 @@ async function connectThrough(
       });
     }
     // The same frame carries an agent's refusal, and the refusal of the target.
-    if (reason === "") throw endedEarly(reason, agent);
+    if (reason === "") throw commandEndedEarly(reason, agent);
     throw (
       (isAgentRefusal(reason) ? refusedBy(reason, agent) : undefined) ??
       new VsockboxError({

@@ -5,7 +5,7 @@
  */
 import { toVsockboxError, VsockboxError } from "../../errors.ts";
 import { decodeAccepted } from "../../protocols/agent/channel-requests.ts";
-import { bad, field, type JsonObject } from "../../protocols/agent/json-fields.ts";
+import { badField, field, type JsonObject } from "../../protocols/agent/json-fields.ts";
 import type { Endpoint } from "../../text/endpoint.ts";
 import type { Channel } from "../channel/channel.ts";
 import { ChannelPipe } from "../channel/channel-pipe.ts";
@@ -67,7 +67,7 @@ export class RemoteListeners {
     this.#handlers.set(channel.id, onConnection);
     const ended = channel.result.then(
       // Without effect after the address has come.
-      () => listening.reject(bad("listen", "the agent ended it without an address")),
+      () => listening.reject(badField("listen", "the agent ended it without an address")),
       (thrown: unknown) => {
         listening.reject(thrown);
         throw thrown;
@@ -91,7 +91,7 @@ export class RemoteListeners {
     try {
       const { listener } = decodeAccepted(request);
       const handler = this.#handlers.get(listener);
-      if (handler === undefined) throw bad("accepted", `there is no listener ${listener}`);
+      if (handler === undefined) throw badField("accepted", `there is no listener ${listener}`);
       handler(channel);
     } catch (thrown) {
       channel.fail(toVsockboxError(thrown, "accept"));

@@ -3,7 +3,7 @@ import { VsockboxError } from "../../errors.ts";
 import { bytesPath, joinPath, showPath } from "../../files/bytes-path.ts";
 import { hasWildcard } from "../../files/glob.ts";
 import { HOME_FEATURE } from "../../protocols/agent/hello.ts";
-import { bad, field } from "../../protocols/agent/json-fields.ts";
+import { badField, field } from "../../protocols/agent/json-fields.ts";
 import type { AgentClient } from "./agent-client.ts";
 
 const TILDE = 0x7e;
@@ -50,7 +50,7 @@ export async function resolveHome(
   }
   const home = field(await client.request({ op: "home", user: parts.user }), "home");
   if (typeof home !== "string" || !home.startsWith("/") || home.includes("\0")) {
-    throw bad("home", "it is not an absolute path");
+    throw badField("home", "it is not an absolute path");
   }
   if (parts.rest === undefined) return bytesPath(home);
   // The guest's answer is not a pattern: its wildcards are escaped.

@@ -8,7 +8,12 @@ import {
   type ExecPart,
   splitExecOperation,
 } from "../../protocols/agent/exec-request.ts";
-import { bad, field, type JsonObject, readInteger } from "../../protocols/agent/json-fields.ts";
+import {
+  badField,
+  field,
+  type JsonObject,
+  integerField,
+} from "../../protocols/agent/json-fields.ts";
 import type { TerminalSize } from "../../protocols/agent/messages.ts";
 import { StartError, startFailureOfStatus } from "../../start-error.ts";
 import { printable } from "../../text/printable.ts";
@@ -74,8 +79,8 @@ export function detachedCommandOf(result: JsonObject): DetachedCommand {
   throwFailedStart(result);
   const what = "exec result";
   const id = field(result, "id");
-  if (typeof id !== "string" || !SESSION_ID.test(id)) throw bad(what, "its id is not an id");
-  return { id, pid: readInteger(what, result, "pid", 0x7fff_ffff) };
+  if (typeof id !== "string" || !SESSION_ID.test(id)) throw badField(what, "its id is not an id");
+  return { id, pid: integerField(what, result, "pid", 0x7fff_ffff) };
 }
 
 /**
@@ -88,7 +93,7 @@ function exitOfResult(result: JsonObject): RemoteExit {
   throwFailedStart(result);
   const signal = field(result, "signal");
   return {
-    exitCode: readInteger("exec result", result, "exit_code", 0xffff_ffff) ?? 0,
+    exitCode: integerField("exec result", result, "exit_code", 0xffff_ffff) ?? 0,
     signal: typeof signal === "string" ? printable(signal) : undefined,
   };
 }
@@ -97,7 +102,7 @@ function exitOfResult(result: JsonObject): RemoteExit {
 function throwFailedStart(result: JsonObject): void {
   const error = field(result, "error");
   if (typeof error !== "string") return;
-  const exitCode = readInteger("exec result", result, "exit_code", 0xffff_ffff) ?? 1;
+  const exitCode = integerField("exec result", result, "exit_code", 0xffff_ffff) ?? 1;
   throw startFailureOfStatus(exitCode, printable(error));
 }
 

@@ -3,7 +3,7 @@ import { textOf } from "../../protocols/agent/paths.ts";
 import { formatAddress, type SocketAddress } from "../../net/address.ts";
 import { dial } from "../../net/dial.ts";
 import {
-  goCommandOf,
+  goCommandLine,
   goEnvironmentOf,
   namesLostInShell,
 } from "../../protocols/agent/go-command.ts";
@@ -62,7 +62,7 @@ async function startOnOldAgent(
       `the agent runs commands by a shell, which may drop or change ${lost.map((name) => JSON.stringify(name)).join(", ")}`,
     );
   }
-  const line = goCommandOf(command.program, { mayHaveArgs: false });
+  const line = goCommandLine(command.program, { mayHaveArgs: false });
   const stream = await dial(address, options);
   const request = {
     command: line.command,

@@ -9,7 +9,7 @@
  * `handshakeTimeoutMs` to complete its handshake and the first frame of its session; `session.ts` serves
  * it from there, with channels (`channel-requests.ts`) or in one of the Go agent's modes (`go-*.ts`).
  *
- * What all connections share is in {@link SessionServices}: the detached commands, which outlive their
+ * What all connections share is in {@link AgentSessionServices}: the detached commands, which outlive their
  * connections, and one {@link MemoryBudget} for all buffers. Stopping has three steps: accept no more,
  * wait for sessions up to a grace period, then fire `stopping`, by which each session ends its command
  * and reports the reason to its host.
@@ -32,7 +32,7 @@ import { DetachedSessions } from "./detached-sessions.ts";
 import { FrameConnection } from "../channel/frame-connection.ts";
 import { firstFrameLimit, greetClient, RefusedClientError } from "./handshake.ts";
 import { defaultBudgetBytes, MemoryBudget } from "../channel/memory-budget.ts";
-import { serveConnection, type SessionServices } from "./session.ts";
+import { serveConnection, type AgentSessionServices } from "./session.ts";
 import { countOf } from "../../text/count.ts";
 
 /**
@@ -95,7 +95,7 @@ export interface StopReport {
 }
 
 /** A running agent. */
-export interface Agent {
+export interface RunningAgent {
   /** Address of the agent's port, with the port number that the kernel chose if none was configured. */
   readonly listening: SocketAddress;
   /** Address of the ready port; undefined without one. */
@@ -110,11 +110,11 @@ export interface Agent {
 }
 
 /**
- * Binds the agent's ports and serves until {@link Agent.stop}.
+ * Binds the agent's ports and serves until {@link RunningAgent.stop}.
  *
  * @throws {VsockboxError} as `listen` does.
  */
-export function startAgent(options: AgentOptions): Agent {
+export function startAgent(options: AgentOptions): RunningAgent {
   const { allowed, log } = options;
   const maxSessions = options.maxSessions ?? DEFAULT_MAX_SESSIONS;
   const maxOutputBytes = options.maxOutputBytes ?? DEFAULT_MAX_OUTPUT_BYTES;
@@ -123,7 +123,7 @@ export function startAgent(options: AgentOptions): Agent {
   );
   const sessions = new Map<SocketStream, Promise<void>>();
   const stopping = new AbortController();
-  const services: SessionServices = {
+  const services: AgentSessionServices = {
     detached: new DetachedSessions({ sessions: maxSessions, outputBytes: maxOutputBytes, budget }),
     budget,
     sandbox: options.sandbox ?? [],
@@ -225,7 +225,7 @@ async function refuseClient(stream: SocketStream, message: string): Promise<void
 async function serve(
   stream: SocketStream,
   options: AgentOptions,
-  services: SessionServices,
+  services: AgentSessionServices,
   refusals: RefusalLog,
 ): Promise<void> {
   const { maxFrameBytes } = services;

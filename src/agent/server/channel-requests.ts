@@ -28,8 +28,8 @@ import type { DetachedSessions } from "./detached-sessions.ts";
 import { runFileRequest } from "./file-requests.ts";
 import { guestInfo } from "./guest-info.ts";
 import type { MemoryBudget } from "../channel/memory-budget.ts";
-import { RunningCommand } from "./running-command.ts";
-import { openDestination } from "../transfer/transfer.ts";
+import { ServedCommand } from "./running-command.ts";
+import { openDestinationDirectory } from "../transfer/transfer.ts";
 import { TreeReceiver } from "../transfer/tree-receiver.ts";
 import { TreeSender } from "../transfer/tree-sender.ts";
 
@@ -124,9 +124,9 @@ export class ChannelRequests {
       const session = await this.#services.detached.start(request);
       return { id: session.id, pid: session.command.pid };
     }
-    let command: RunningCommand;
+    let command: ServedCommand;
     try {
-      command = RunningCommand.start(request);
+      command = ServedCommand.start(request);
       await command.started();
     } catch (thrown) {
       // Clients without the feature `argv` read a failed start as a result.
@@ -138,7 +138,7 @@ export class ChannelRequests {
   }
 
   /** Runs a command that ends with its channel. */
-  async #runJoined(channel: Channel, command: RunningCommand, input: boolean): Promise<JsonObject> {
+  async #runJoined(channel: Channel, command: ServedCommand, input: boolean): Promise<JsonObject> {
     channel.control({ pid: command.pid });
     channel.onControl = (value) => command.control(decodeExecControl(value));
     void feed(channel, command, input);
@@ -267,7 +267,7 @@ function exitResult({ code, signal }: ExitStatus): JsonObject {
 /** Writes the host's input to a command; `endInput`: the host's End closes the command's input. */
 async function feed(
   channel: Channel,
-  command: RunningCommand,
+  command: ServedCommand,
   input: boolean,
   endInput = true,
 ): Promise<void> {
@@ -289,7 +289,7 @@ async function feed(
 async function receiveFiles(channel: Channel, request: PutOperation): Promise<JsonObject> {
   const receiver = new TreeReceiver(channel, request);
   const path = bytesPath(request.path);
-  await receiver.receive(openDestination(path), path);
+  await receiver.receive(openDestinationDirectory(path), path);
   return receiver.summary.toJSON();
 }
 

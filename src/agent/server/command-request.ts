@@ -15,7 +15,7 @@ import {
   sandboxOf,
   userOf,
 } from "./command-context.ts";
-import { goCommandOf } from "./go-request.ts";
+import { vectorOfRequest } from "./go-request.ts";
 
 /** The shell of a user without a usable one. */
 const USUAL_SHELL = "/bin/sh";
@@ -49,7 +49,7 @@ function programOf(
 ): Pick<SpawnRequest, "argv" | "argv0" | "env"> {
   switch (program.kind) {
     case "go":
-      return goCommandOf(program, env);
+      return vectorOfRequest(program, env);
     case "vector":
       return { argv: vectorOf(program.argv), env };
     case "login-shell":

@@ -6,7 +6,7 @@ import { type ExecOperation, showProgram } from "../../protocols/agent/exec-requ
 import type { JsonObject } from "../../protocols/agent/json-fields.ts";
 import type { MemoryBudget } from "../channel/memory-budget.ts";
 import { OutputLog } from "./output-log.ts";
-import { RunningCommand } from "./running-command.ts";
+import { ServedCommand } from "./running-command.ts";
 import { countOf } from "../../text/count.ts";
 
 /** Ended sessions that are kept; the oldest is removed first. */
@@ -19,7 +19,7 @@ const MAX_SHOWN_COMMAND = 500;
 class DetachedSession {
   readonly id = randomBytes(4).toString("hex");
   readonly startedAt = Date.now();
-  readonly command: RunningCommand;
+  readonly command: ServedCommand;
   readonly log: OutputLog;
   readonly #listed: { command: string; name: string | undefined; user: string | undefined };
   /** Whether it runs on a terminal. */
@@ -35,7 +35,7 @@ class DetachedSession {
     const { name, user } = request;
     this.#listed = { command: shortened(showProgram(request.program)), name, user };
     this.tty = request.tty !== undefined;
-    this.command = RunningCommand.start(request);
+    this.command = ServedCommand.start(request);
     this.log = new OutputLog(maxOutputBytes, budget);
     this.done = this.#run(request.input);
   }

@@ -5,7 +5,7 @@ import {
   type ExecOperation,
   type ExecPart,
 } from "../../protocols/agent/exec-request.ts";
-import { bad } from "../../protocols/agent/json-fields.ts";
+import { badField } from "../../protocols/agent/json-fields.ts";
 import { StartError } from "../../start-error.ts";
 import type { Channel } from "../channel/channel.ts";
 
@@ -25,7 +25,8 @@ export async function receiveExecRequest(
   let bytes = 0;
   while (request.more) {
     const item = await channel.next();
-    if (item?.kind !== "record") throw bad("exec request", "a Record that continues it is missing");
+    if (item?.kind !== "record")
+      throw badField("exec request", "a Record that continues it is missing");
     const part = decodeExecPart(item.value);
     bytes += sizeOf(part);
     if (bytes > MAX_REQUEST_BYTES) throw tooLong();

@@ -4,7 +4,7 @@ import { O_PATH, statDescriptor } from "../../ffi/directory-calls.ts";
 import { realPathOf } from "../../ffi/real-path.ts";
 import { type BytesPath, bytesPath, parentOf } from "../../files/bytes-path.ts";
 import { DirectoryHandle } from "../../files/directory-handle.ts";
-import { entryFacts, factsOf, fileKind } from "../../files/facts.ts";
+import { entryFacts, inodeFacts, fileKind } from "../../files/facts.ts";
 import { expandGlob } from "../../files/glob.ts";
 import { isLinkMode, openEntry, type ResolvedPath, resolvePath } from "../../files/resolve-path.ts";
 import type { FileOperation } from "../../protocols/agent/channel-requests.ts";
@@ -61,7 +61,7 @@ function statResult(path: BytesPath, follow: boolean): JsonObject {
   if (!follow) return resolvedFacts(resolved);
   const fd = openEntry(resolved, O_PATH);
   try {
-    return { ...factsOf(statDescriptor(fd)), realPath: encodePath(realPathOf(path)) };
+    return { ...inodeFacts(statDescriptor(fd)), realPath: encodePath(realPathOf(path)) };
   } finally {
     closeSync(fd);
   }
@@ -69,7 +69,7 @@ function statResult(path: BytesPath, follow: boolean): JsonObject {
 
 /** Facts of the file at a path; of a symbolic link, those of the link itself. */
 function resolvedFacts({ directory, name }: ResolvedPath): JsonObject {
-  const facts = name === undefined ? factsOf(directory.status()) : entryFacts(directory, name);
+  const facts = name === undefined ? inodeFacts(directory.status()) : entryFacts(directory, name);
   if (facts === undefined) throw notThere();
   return facts;
 }

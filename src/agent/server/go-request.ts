@@ -22,7 +22,7 @@ export function goSpawnRequestOf(request: CommandRequest): SpawnRequest {
   const user = userOf(request);
   const env = inheritedEnvironment(user).with(request.env);
   return {
-    ...goCommandOf(request, env),
+    ...vectorOfRequest(request, env),
     cwd: request.workingDir,
     user,
     sandbox: sandboxOf(request),
@@ -35,7 +35,7 @@ export function goSpawnRequestOf(request: CommandRequest): SpawnRequest {
  *
  * @throws {StartError} not_found if there is no shell and the line needs one.
  */
-export function goCommandOf(
+export function vectorOfRequest(
   { command, args }: Pick<CommandRequest, "command" | "args">,
   env: Environment,
 ): Pick<SpawnRequest, "argv" | "env"> {

@@ -17,7 +17,7 @@ import { WatchedOutput } from "../../process/command-output.ts";
 export type OutputSink = (stream: number, bytes: Uint8Array) => Promise<void>;
 
 /** A command that has been started. */
-export class RunningCommand {
+export class ServedCommand {
   readonly #child: Child | TerminalChild;
   readonly #terminal: TerminalChild | undefined;
 
@@ -32,10 +32,10 @@ export class RunningCommand {
    * @throws {StartError} as `spawnCommand` and `spawnOnTerminal` do; later failures are in
    * {@link started}.
    */
-  static start(request: ExecOperation): RunningCommand {
+  static start(request: ExecOperation): ServedCommand {
     const { tty } = request;
-    if (tty !== undefined) return RunningCommand.onTerminal(spawnRequestOf(request), tty);
-    return new RunningCommand(spawnCommand(spawnRequestOf(request)), undefined);
+    if (tty !== undefined) return ServedCommand.onTerminal(spawnRequestOf(request), tty);
+    return new ServedCommand(spawnCommand(spawnRequestOf(request)), undefined);
   }
 
   /**
@@ -43,9 +43,9 @@ export class RunningCommand {
    *
    * @throws {VsockboxError} as `spawnOnTerminal` does.
    */
-  static onTerminal(request: SpawnRequest, like: NewTerminal): RunningCommand {
+  static onTerminal(request: SpawnRequest, like: NewTerminal): ServedCommand {
     const terminal = spawnOnTerminal(request, like);
-    return new RunningCommand(terminal, terminal);
+    return new ServedCommand(terminal, terminal);
   }
 
   get pid(): number {

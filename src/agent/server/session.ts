@@ -16,7 +16,7 @@ import { runTTYSession } from "./go-terminal.ts";
 const UNUSED_CONNECTION_MS = 10 * 60 * 1000;
 
 /** State that all sessions of an agent share. */
-export interface SessionServices extends AgentServices {
+export interface AgentSessionServices extends AgentServices {
   readonly maxOutputBytes: number;
   /** Largest frame of a peer that may connect, in bytes. */
   readonly maxFrameBytes: number;
@@ -31,7 +31,7 @@ export interface SessionServices extends AgentServices {
 export async function serveConnection(
   connection: FrameConnection,
   { next, hello }: Greeted,
-  services: SessionServices,
+  services: AgentSessionServices,
 ): Promise<void> {
   if (hello === undefined || next.type < FrameType.Hello) {
     return serveMode(connection, next, services);
@@ -44,7 +44,7 @@ export async function serveConnection(
 async function serveMode(
   connection: FrameConnection,
   { type, payload }: Frame,
-  services: SessionServices,
+  services: AgentSessionServices,
 ): Promise<void> {
   switch (type) {
     case FrameType.Exec:
@@ -72,7 +72,7 @@ async function serveMode(
 /** Aborts on stop, without a reason: a connection that carries raw bytes has no frame for one. */
 async function endOnStop(
   connection: FrameConnection,
-  { stopping }: SessionServices,
+  { stopping }: AgentSessionServices,
   work: Promise<void>,
 ): Promise<void> {
   using _stop = onAbort(stopping, () => connection.stream.abort());
@@ -82,7 +82,7 @@ async function endOnStop(
 async function serveChannels(
   connection: FrameConnection,
   peerWindow: number,
-  services: SessionServices,
+  services: AgentSessionServices,
 ): Promise<void> {
   const requests = new ChannelRequests(services, () => channels);
   const channels: ChannelConnection = new ChannelConnection(connection, {

@@ -4,7 +4,7 @@
  */
 import { toVsockboxError, type VsockboxError } from "../../errors.ts";
 import { abortError, onAbort } from "../../io/deadline.ts";
-import { bad, field, type JsonObject } from "../../protocols/agent/json-fields.ts";
+import { badField, field, type JsonObject } from "../../protocols/agent/json-fields.ts";
 import {
   decodeResumeOffer,
   decodeTreeRecord,
@@ -56,7 +56,7 @@ export async function relayFiles(
       if (item === undefined) break;
       if (item.kind === "data") {
         if (!root.acceptsData || item.stream !== FILE_STREAM)
-          throw bad("transfer", "stray bytes came");
+          throw badField("transfer", "stray bytes came");
         limit.add(item.bytes.length);
         await put.send(FILE_STREAM, item.bytes);
         summary.bytes += item.bytes.length;

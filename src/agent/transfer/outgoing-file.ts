@@ -5,7 +5,7 @@ import { reasonOf, VsockboxError } from "../../errors.ts";
 import type { InodeStatus } from "../../ffi/directory-calls.ts";
 import { nextData, nextHole } from "../../ffi/sparse.ts";
 import { type BytesPath, showPath } from "../../files/bytes-path.ts";
-import { DATA_HEADER_BYTES, MAX_DATA_BYTES } from "../../protocols/agent/channel-frames.ts";
+import { DATA_HEADER_BYTES, MAX_CHANNEL_DATA_BYTES } from "../../protocols/agent/channel-frames.ts";
 import { encodeTreeRecord } from "../../protocols/agent/tree-records.ts";
 import type { Channel } from "../channel/channel.ts";
 import { FILE_STREAM } from "./transfer.ts";
@@ -137,7 +137,7 @@ export class OutgoingFile {
   }
 
   async #readAt(frame: Uint8Array, offset: number, end: number): Promise<Uint8Array> {
-    const wanted = Math.min(MAX_DATA_BYTES, end - offset);
+    const wanted = Math.min(MAX_CHANNEL_DATA_BYTES, end - offset);
     const { bytesRead } = await readAsync(this.#fd, frame, DATA_HEADER_BYTES, wanted, offset);
     return frame.subarray(0, DATA_HEADER_BYTES + bytesRead);
   }
@@ -151,7 +151,7 @@ export class OutgoingFile {
 }
 
 function newBuffer(bytes: number): Uint8Array {
-  return new Uint8Array(DATA_HEADER_BYTES + Math.min(MAX_DATA_BYTES, bytes));
+  return new Uint8Array(DATA_HEADER_BYTES + Math.min(MAX_CHANNEL_DATA_BYTES, bytes));
 }
 
 /** The error for a file of unknown size, as in /proc, that may not have an end. */
@@ -191,7 +191,7 @@ export async function hashZeros(
 
 /** Adds a file's first bytes to a hash. */
 export async function hashRange(fd: number, bytes: number, hash: Bun.CryptoHasher): Promise<void> {
-  const block = new Uint8Array(MAX_DATA_BYTES);
+  const block = new Uint8Array(MAX_CHANNEL_DATA_BYTES);
   for (let offset = 0; offset < bytes;) {
     const wanted = Math.min(block.length, bytes - offset);
     const { bytesRead } = await readAsync(fd, block, 0, wanted, offset);

@@ -3,7 +3,7 @@
  * sender is not trusted, and its entries at depth 0 are created beside other files of the receiver.
  */
 import { showPath } from "../../files/bytes-path.ts";
-import { bad } from "../../protocols/agent/json-fields.ts";
+import { badField } from "../../protocols/agent/json-fields.ts";
 import type { TreeRecord } from "../../protocols/agent/tree-records.ts";
 
 /** The request that a transfer answers. */
@@ -81,5 +81,5 @@ export class RequestedRoot {
 }
 
 function fail(message: string) {
-  return bad("transfer", message);
+  return badField("transfer", message);
 }

@@ -55,7 +55,7 @@ export function isFatal(thrown: unknown): boolean {
  *
  * @throws {VsockboxError} IO; REFUSED for a link that another user may have created.
  */
-export function openDestination(path: BytesPath): DirectoryHandle {
+export function openDestinationDirectory(path: BytesPath): DirectoryHandle {
   try {
     return openResolvedDirectory(path);
   } catch (thrown) {

@@ -34,7 +34,7 @@ import { fileKind, kindInWords } from "../../files/facts.ts";
 import { prefixHash } from "../../files/prefix-hash.ts";
 import { openEntry, resolvePath } from "../../files/resolve-path.ts";
 import type { ByteSource } from "../../io/pump.ts";
-import { bad } from "../../protocols/agent/json-fields.ts";
+import { badField } from "../../protocols/agent/json-fields.ts";
 import type { TransferFlags } from "../../protocols/agent/channel-requests.ts";
 import {
   decodeResumeOffer,
@@ -93,7 +93,8 @@ export class TreeSender {
     this.#channel = channel;
     this.#options = options;
     channel.onControl = (value) => {
-      if (this.#offers.length >= MAX_WAITING_OFFERS) throw bad("offer", "no peer has requested it");
+      if (this.#offers.length >= MAX_WAITING_OFFERS)
+        throw badField("offer", "no peer has requested it");
       this.#offers.push(decodeResumeOffer(value));
       this.#offerWaiter?.resolve();
     };

@@ -18,7 +18,7 @@ import {
   jsonArgument,
   socketOwnerArgument,
   socketOwners,
-  LIMITS,
+  LIMITS_GROUP,
 } from "../shared/connect-options.ts";
 import { ADDRESS } from "../shared/address-kind.ts";
 import { flag, option, list, type ArgumentValues } from "../../ui/argument.ts";
@@ -46,17 +46,17 @@ const ARGUMENTS = {
     summary: "The guest's port to connect to through --hybrid",
   }),
   maxConnections: option(integer(1, 1_000_000), {
-    heading: LIMITS,
+    heading: LIMITS_GROUP,
     default: DEFAULT_MAX_CONNECTIONS,
     summary: "Connections at once",
   }),
   maxPending: option(integer(1, 1_000_000), {
-    heading: LIMITS,
+    heading: LIMITS_GROUP,
     default: DEFAULT_MAX_PENDING,
     summary: "Clients without a CONNECT line at once; one more closes the oldest",
   }),
   lineTimeout: option(DURATION, {
-    heading: LIMITS,
+    heading: LIMITS_GROUP,
     default: DEFAULT_LINE_TIMEOUT_MS,
     summary: "Close a client that has not sent a CONNECT line after this long",
   }),

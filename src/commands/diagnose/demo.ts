@@ -1,6 +1,6 @@
 /** `vsockbox demo`: the main job before one's eyes. */
 import type { DemoStep } from "../../demo/steps.ts";
-import { availableVmm, guestPlace, localPlace, type Place } from "../../demo/places.ts";
+import { availableVmm, guestPlace, localPlace, type DemoPlace } from "../../demo/places.ts";
 import { VsockboxError } from "../../errors.ts";
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
 import { selfCommand } from "../../process/self.ts";
@@ -82,7 +82,7 @@ async function choosePlace(
   wanted: VmmName | undefined,
   json: boolean,
   signal: AbortSignal,
-): Promise<Place> {
+): Promise<DemoPlace> {
   try {
     return await bootPlace(binary, wanted ?? availableVmm(), json, signal);
   } catch (thrown) {
@@ -100,7 +100,7 @@ async function bootPlace(
   vmm: VmmName,
   json: boolean,
   signal: AbortSignal,
-): Promise<Place> {
+): Promise<DemoPlace> {
   using line = new StatusLine(!json);
   let stage = "";
   const showStage = () => line.show(vmm === "qemu" ? `${stage} (emulated: about 10 s)` : stage);
@@ -136,7 +136,7 @@ interface StepResult {
   ok: boolean;
 }
 
-async function show(place: Place, json: boolean): Promise<number> {
+async function show(place: DemoPlace, json: boolean): Promise<number> {
   const results: StepResult[] = [];
   for (const step of place.steps) results.push(await showStep(place, step, json));
   const off = place.guestOff === undefined || (await endsInTime(place.guestOff));
@@ -150,7 +150,7 @@ async function show(place: Place, json: boolean): Promise<number> {
   return ok ? 0 : 1;
 }
 
-async function showStep({ shell }: Place, step: DemoStep, json: boolean): Promise<StepResult> {
+async function showStep({ shell }: DemoPlace, step: DemoStep, json: boolean): Promise<StepResult> {
   const { caption, background, line } = step;
   const shown = shell.shown(line);
   if (background !== undefined) await shell.background(background.line, background.socket);

@@ -9,7 +9,7 @@ import {
 import { SANDBOX_WORDS } from "../../process/sandbox/sandbox.ts";
 import { DEFAULT_MAX_FRAME_BYTES } from "../../protocols/agent/frame.ts";
 import { ADDRESS, readAddress } from "../shared/address-kind.ts";
-import { allowArguments, LIMITS } from "../shared/connect-options.ts";
+import { allowArguments, LIMITS_GROUP } from "../shared/connect-options.ts";
 import { serviceArguments } from "../shared/service.ts";
 import { flag, option, type ArgumentValues } from "../../ui/argument.ts";
 import { word, FILE, DURATION, integer, sizeBetween } from "../../ui/value-kind.ts";
@@ -37,37 +37,37 @@ export const agentServiceArguments = {
   }),
   quiet: flag({ short: "q", summary: "Log nothing but errors" }),
   maxSessions: option(integer(1, 1_000_000), {
-    heading: LIMITS,
+    heading: LIMITS_GROUP,
     default: DEFAULT_MAX_SESSIONS,
     summary: "Connections, and detached commands, at once",
   }),
   maxFrame: option(sizeBetween(1, 0xffff_ffff), {
-    heading: LIMITS,
+    heading: LIMITS_GROUP,
     default: DEFAULT_MAX_FRAME_BYTES,
     summary: "Largest frame that is accepted",
   }),
   maxOutput: option(sizeBetween(1, 0x7fff_ffff), {
-    heading: LIMITS,
+    heading: LIMITS_GROUP,
     default: DEFAULT_MAX_OUTPUT_BYTES,
     summary: "Output that is kept for one detached command, or collected for one Exec",
   }),
   maxMemory: option(sizeBetween(MIN_BUDGET_BYTES, Number.MAX_SAFE_INTEGER), {
-    heading: LIMITS,
+    heading: LIMITS_GROUP,
     defaultText: "an eighth of the memory",
     summary: "Buffers of all sessions and detached commands together",
   }),
   handshakeTimeout: option(DURATION, {
-    heading: LIMITS,
+    heading: LIMITS_GROUP,
     default: DEFAULT_HANDSHAKE_TIMEOUT_MS,
     summary: "Close a connection without a session after this long",
   }),
   idleTimeout: option(DURATION, {
-    heading: LIMITS,
+    heading: LIMITS_GROUP,
     defaultText: "never",
     summary: "Close a connection that is idle for this long",
   }),
   grace: option(DURATION, {
-    heading: LIMITS,
+    heading: LIMITS_GROUP,
     default: 0,
     summary: "After SIGTERM, wait this long for sessions to finish before they are ended",
   }),

@@ -1,5 +1,9 @@
 /** Additional tasks of the agent as a guest's init (process 1). */
-import { type Agent, type AgentOptions, startAgent } from "../../agent/server/agent-server.ts";
+import {
+  type RunningAgent,
+  type AgentOptions,
+  startAgent,
+} from "../../agent/server/agent-server.ts";
 import type { Log } from "../../process/service/log.ts";
 import { reasonOf, VsockboxError } from "../../errors.ts";
 import { bringUpLoopback } from "../../ffi/loopback.ts";
@@ -81,7 +85,7 @@ export class InitDuties implements Disposable {
   }
 
   /** Starts the agent, and retries while it cannot listen yet. */
-  async untilStarted(options: AgentOptions): Promise<Agent> {
+  async untilStarted(options: AgentOptions): Promise<RunningAgent> {
     for (let attempt = 0; ; attempt++) {
       try {
         return startAgent(options);

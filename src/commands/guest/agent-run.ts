@@ -1,6 +1,10 @@
 /** The agent from its start to its end. */
 import { EXEC_PORT, READY_PORT } from "../../agent/ports.ts";
-import { type Agent, type AgentOptions, startAgent } from "../../agent/server/agent-server.ts";
+import {
+  type RunningAgent,
+  type AgentOptions,
+  startAgent,
+} from "../../agent/server/agent-server.ts";
 import { resolveAddress } from "../../config/profiles.ts";
 import { readToken } from "../../config/token.ts";
 import { formatAddress, parseAddress, withDefaultPort } from "../../net/address.ts";
@@ -109,7 +113,7 @@ export function wordsOf(list: string | undefined): string[] {
   return list === undefined ? [] : list.split(",").map((word) => word.trim());
 }
 
-function listening({ listening: address, readyListening: ready }: Agent): string {
+function listening({ listening: address, readyListening: ready }: RunningAgent): string {
   const readyText = ready === undefined ? "" : `, ready on ${formatAddress(ready)}`;
   return `listening on ${formatAddress(address)}${readyText}`;
 }

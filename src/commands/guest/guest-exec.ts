@@ -3,7 +3,7 @@ import { toVsockboxError, VsockboxError } from "../../errors.ts";
 import { type ReceiveOptions, receivedCommands } from "../../guest-exec/received.ts";
 import { ReportedCommand } from "../../guest-exec/reporting.ts";
 import {
-  type CommandResult,
+  type CommandEnd,
   findShell,
   type OutputSinks,
   runInShell,
@@ -214,10 +214,7 @@ async function serve(
 }
 
 /** In persistent mode only this line reports that a command has failed. */
-function sayResult(
-  { code, signal, timedOut, error }: CommandResult,
-  index: number | undefined,
-): void {
+function sayResult({ code, signal, timedOut, error }: CommandEnd, index: number | undefined): void {
   if (error !== undefined) return say(`vsockbox: ${error.message}`);
   if (timedOut) return say(`vsockbox: command${number(index)} ran out of time`);
   if (index === undefined || code === 0) return;

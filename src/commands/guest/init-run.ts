@@ -23,7 +23,7 @@ import { commandHint } from "../shared/error-hints.ts";
  * own words for its init are ignored: they are the ones that it did not know itself. What was meant for
  * us follows `--`.
  */
-export async function runAsInit(): Promise<number> {
+export async function runInit(): Promise<number> {
   const log = openLog({ tag: "init" });
   try {
     mountAndReport(log);

@@ -2,7 +2,7 @@
 import { EXIT_STATUS, VsockboxError } from "../../errors.ts";
 import { INIT_CONFIG_PATH } from "../../initramfs/init-config.ts";
 import { print, printJson, say } from "../../ui/report.ts";
-import { kernelCommandLine, loadPackedModules, readInitConfig, runAsInit } from "./init-run.ts";
+import { kernelCommandLine, loadPackedModules, readInitConfig, runInit } from "./init-run.ts";
 import { flag } from "../../ui/argument.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
 
@@ -28,7 +28,7 @@ export const command = defineCommand({
   ],
   async run(args) {
     if (args.loadModules) return load(args.json);
-    if (process.pid === 1) return runAsInit();
+    if (process.pid === 1) return runInit();
     throw new VsockboxError({
       code: "USAGE",
       operation: "init",

@@ -15,11 +15,11 @@ import {
 } from "../../process/signals.ts";
 import { SHELL_PORT } from "../../vsock-shell/ports.ts";
 import {
-  DEFAULT_MAX_SESSIONS,
+  DEFAULT_MAX_SHELL_SESSIONS,
   type ShellServer,
   startShellServer,
 } from "../../vsock-shell/server.ts";
-import { allowArguments, allowedCids, LIMITS } from "../shared/connect-options.ts";
+import { allowArguments, allowedCids, LIMITS_GROUP } from "../shared/connect-options.ts";
 import { pidFileOf, runService, serviceArguments } from "../shared/service.ts";
 import { portArgument } from "../shared/shell-port.ts";
 import { flag, option, type ArgumentValues } from "../../ui/argument.ts";
@@ -44,12 +44,12 @@ const ARGUMENTS = {
   }),
   verbose: flag({ short: "v", summary: "Log every connection" }),
   maxSessions: option(integer(1, 1_000_000), {
-    heading: LIMITS,
-    default: DEFAULT_MAX_SESSIONS,
+    heading: LIMITS_GROUP,
+    default: DEFAULT_MAX_SHELL_SESSIONS,
     summary: "Connections at once",
   }),
   idleTimeout: option(DURATION, {
-    heading: LIMITS,
+    heading: LIMITS_GROUP,
     defaultText: "never",
     summary: "Close a connection that is idle for this long",
   }),

@@ -23,7 +23,7 @@ import {
 } from "../../protocols/pcap/vsock-record.ts";
 import { print, printJson } from "../../ui/report.ts";
 import { CONFINED_VARIABLE, SIGNALS_HELD } from "../../device/confine/confined-variable.ts";
-import { LIMITS, socketOwners } from "../shared/connect-options.ts";
+import { LIMITS_GROUP, socketOwners } from "../shared/connect-options.ts";
 import { flag, option, list, type ArgumentValues } from "../../ui/argument.ts";
 import { word, FILE } from "../../ui/value-kind.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
@@ -86,35 +86,35 @@ const ARGUMENTS = {
     summary: "Instead of both: a YAML file with a list `vms:` of the same keys",
   }),
   txBufferSize: option(word("BYTES"), {
-    heading: LIMITS,
+    heading: LIMITS_GROUP,
     defaultText: String(VM_DEFAULTS.txBufferSize),
     summary: "Buffer for the bytes that one connection sends",
   }),
   maxConnections: option(word("COUNT"), {
-    heading: LIMITS,
+    heading: LIMITS_GROUP,
     defaultText: String(VM_DEFAULTS.maxConnections),
     summary: "Connections at once; excess ones are refused",
   }),
   connectTimeout: option(word("TIME"), {
-    heading: LIMITS,
+    heading: LIMITS_GROUP,
     defaultText: `${VM_DEFAULTS.connectTimeoutMs / 1000}s`,
     summary: "Close a client whose CONNECT the guest has not answered after this long",
   }),
   lineTimeout: option(word("TIME"), {
-    heading: LIMITS,
+    heading: LIMITS_GROUP,
     defaultText: `${VM_DEFAULTS.lineTimeoutMs / 1000}s`,
     summary: "Close a client that has not sent a CONNECT line after this long",
   }),
   rateToGuest: option(word("BYTES"), {
-    heading: LIMITS,
+    heading: LIMITS_GROUP,
     summary: "Bytes per second to the guest; 64K, 10M and 1G are units of 1024",
   }),
   rateFromGuest: option(word("BYTES"), {
-    heading: LIMITS,
+    heading: LIMITS_GROUP,
     summary: "Bytes per second from the guest",
   }),
   burst: option(word("BYTES"), {
-    heading: LIMITS,
+    heading: LIMITS_GROUP,
     defaultText: "a tenth of a second's, at least 64K",
     summary: "With a rate: bytes that may follow a pause at once",
   }),

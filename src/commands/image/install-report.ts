@@ -1,6 +1,6 @@
 /** The report of `vsockbox install`. */
 import type { Executable } from "../../install/executable.ts";
-import type { Service } from "../../install/manifest.ts";
+import type { ServiceManager } from "../../install/manifest.ts";
 import type { Change, Remark } from "../../install/plan.ts";
 import { SERVICE_NAME } from "../../install/service-texts.ts";
 import { print, printJson } from "../../ui/report.ts";
@@ -12,7 +12,7 @@ export interface InstallReport {
   dryRun: boolean;
   now: boolean;
   root: string;
-  service: Service;
+  service: ServiceManager;
   because: string;
   upToDate: boolean;
   /** Of an installation. */
@@ -77,7 +77,7 @@ function changeLine(change: Change, executable: Executable | undefined): string 
   return `${words} (${formatBytes(item.bytes)}, ${executable?.architecture ?? ""})`;
 }
 
-const START: Readonly<Record<Service, { start?: string; restart?: string }>> = {
+const START: Readonly<Record<ServiceManager, { start?: string; restart?: string }>> = {
   systemd: {
     start: `\`systemctl start ${SERVICE_NAME}\``,
     restart: `\`systemctl restart ${SERVICE_NAME}\``,

@@ -8,7 +8,7 @@ import {
   prepareInstall,
   prepareUninstall,
 } from "../../install/install.ts";
-import { type Service, SERVICES } from "../../install/manifest.ts";
+import { type ServiceManager, SERVICES } from "../../install/manifest.ts";
 import { parseAgentArgs, parseLinks, parsePrefix } from "../../install/options.ts";
 import {
   type Happened,
@@ -185,7 +185,7 @@ function reportOf(args: Values, tree: Tree, { plan, facts, because }: Prepared) 
 }
 
 /** The commands to run: none, if the tree is not the running system or no service manager runs. */
-function managerOf(args: Values, tree: Tree, service: Service, happened: Happened) {
+function managerOf(args: Values, tree: Tree, service: ServiceManager, happened: Happened) {
   const now = args.now;
   const isThisMachine = tree.outside("") === "/";
   if (now && !isThisMachine) throw usage("--now is for this machine, and --root is another tree");

@@ -17,7 +17,7 @@ export const jsonArgument = {
 export const CONNECTION = "Connection options";
 
 /** The heading of options that limit what a service does. */
-export const LIMITS = "Limits";
+export const LIMITS_GROUP = "Limits";
 
 /** `--connect-timeout`. */
 const connectTimeoutArgument = {

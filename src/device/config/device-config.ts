@@ -28,10 +28,10 @@ import {
   type YamlScalar,
 } from "../../config/yaml-tree.ts";
 import {
-  bad,
+  vmConfigError,
   type RawVm,
   resolveVm,
-  type Source,
+  type ValueSource,
   VM_KEYS,
   type VmConfig,
   type VmKey,
@@ -58,7 +58,7 @@ const NAME_KEYS: ReadonlySet<VmKey> = new Set(["socket-owner", "uds-owner", "gro
 
 interface SourcedVm {
   config: VmConfig;
-  source: Source;
+  source: ValueSource;
 }
 
 /**
@@ -72,7 +72,7 @@ export function vmFromOptions(options: Readonly<Partial<Record<VmKey, string>>>)
     const value = options[key];
     if (value !== undefined) raw.set(key, value);
   }
-  const source: Source = {
+  const source: ValueSource = {
     code: "USAGE",
     operation: "read the options of",
     address: "the VM",
@@ -92,7 +92,7 @@ export function vmFromOptions(options: Readonly<Partial<Record<VmKey, string>>>)
 export function vmsFromWords(words: readonly string[]): VmConfig[] {
   return checkTogether(
     words.map((word) => {
-      const source: Source = {
+      const source: ValueSource = {
         code: "USAGE",
         operation: "read --vm",
         address: JSON.stringify(word),
@@ -101,7 +101,7 @@ export function vmsFromWords(words: readonly string[]): VmConfig[] {
       };
       const pairs = word.split(",").map((part): [string, string] => {
         const equals = part.indexOf("=");
-        if (equals <= 0) throw bad(source, `${JSON.stringify(part)} is not key=value`);
+        if (equals <= 0) throw vmConfigError(source, `${JSON.stringify(part)} is not key=value`);
         return [part.slice(0, equals), part.slice(equals + 1)];
       });
       return { config: resolveVm(rawVm(pairs, source), source), source };
@@ -115,28 +115,28 @@ export function vmsFromWords(words: readonly string[]): VmConfig[] {
  * @throws {VsockboxError} CONFIG, naming the file, the VM, its line and the key.
  */
 export function vmsFromYaml(text: string, path: string): VmConfig[] {
-  const source: Source = {
+  const source: ValueSource = {
     code: "CONFIG",
     operation: "read VMs from",
     address: path,
     hint: `expected \`vms:\` with a list of maps; the keys are ${VM_KEYS.join(", ")}`,
     name: (key) => key,
   };
-  const inLine = (line: number): Source => ({ ...source, address: `${path}, line ${line}` });
+  const inLine = (line: number): ValueSource => ({ ...source, address: `${path}, line ${line}` });
   const document = parseYamlTree(text, (message, line) =>
-    bad(line === undefined ? source : inLine(line), message),
+    vmConfigError(line === undefined ? source : inLine(line), message),
   );
-  if (document.kind !== "map") throw bad(source, "the document is not a map");
+  if (document.kind !== "map") throw vmConfigError(source, "the document is not a map");
   const other = document.entries.find(({ key }) => key !== "vms");
   if (other !== undefined) {
-    throw bad(inLine(other.line), `unknown key ${JSON.stringify(other.key)}`);
+    throw vmConfigError(inLine(other.line), `unknown key ${JSON.stringify(other.key)}`);
   }
   const repeated = repeatedEntry(document);
-  if (repeated !== undefined) throw bad(inLine(repeated.line), "vms is given twice");
+  if (repeated !== undefined) throw vmConfigError(inLine(repeated.line), "vms is given twice");
   const vms = entryOf(document, "vms");
-  if (vms?.value.kind !== "list") throw bad(source, "vms is not a list");
+  if (vms?.value.kind !== "list") throw vmConfigError(source, "vms is not a list");
   const { items } = vms.value;
-  if (items.length === 0) throw bad(source, "vms is empty");
+  if (items.length === 0) throw vmConfigError(source, "vms is empty");
   return checkTogether(items.map((vm, index) => vmOfYaml(vm, index, source)));
 }
 
@@ -180,16 +180,16 @@ export function readVmsFile(path: string): VmConfig[] {
   return vmsFromYaml(text, path);
 }
 
-function vmOfYaml(vm: YamlNode, index: number, file: Source): SourcedVm {
-  const at = (line: number): Source => ({
+function vmOfYaml(vm: YamlNode, index: number, file: ValueSource): SourcedVm {
+  const at = (line: number): ValueSource => ({
     ...file,
     address: `${file.address}, vms[${index}] in line ${line}`,
   });
   const source = at(vm.line);
-  if (vm.kind !== "map") throw bad(source, "the VM is not a map");
+  if (vm.kind !== "map") throw vmConfigError(source, "the VM is not a map");
   const repeated = repeatedEntry(vm, normalized);
   if (repeated !== undefined) {
-    throw bad(at(repeated.line), `${normalized(repeated.key)} is given twice`);
+    throw vmConfigError(at(repeated.line), `${normalized(repeated.key)} is given twice`);
   }
   const pairs = vm.entries.map(({ key, line, value }): [string, string] => {
     // The key first: for an unknown key, the value is not the mistake.
@@ -200,12 +200,12 @@ function vmOfYaml(vm: YamlNode, index: number, file: Source): SourcedVm {
 }
 
 /** Returns where the error for a key's value is: in the key's line. */
-function sourceOfKey(vm: YamlMap, at: (line: number) => Source): (key: VmKey) => Source {
+function sourceOfKey(vm: YamlMap, at: (line: number) => ValueSource): (key: VmKey) => ValueSource {
   return (key) => at(vm.entries.find((entry) => normalized(entry.key) === key)?.line ?? vm.line);
 }
 
 /** Returns a value as the command line would contain it; lists may be YAML lists as well. */
-function textOf(value: YamlNode, key: VmKey, source: Source): string {
+function textOf(value: YamlNode, key: VmKey, source: ValueSource): string {
   const isList = key === "groups" || key.startsWith("forward-listen");
   if (isList && value.kind === "list") {
     return value.items.map((item) => scalarText(item, key, source)).join("+");
@@ -213,11 +213,11 @@ function textOf(value: YamlNode, key: VmKey, source: Source): string {
   return scalarText(value, key, source);
 }
 
-function scalarText(node: YamlNode, key: VmKey, source: Source): string {
+function scalarText(node: YamlNode, key: VmKey, source: ValueSource): string {
   const text = node.kind === "scalar" ? textOfScalar(node, key) : undefined;
   if (text !== undefined) return text;
   const shown = node.kind === "scalar" ? JSON.stringify(node.value) : `a ${node.kind}`;
-  throw bad(source, `invalid value ${shown} for ${source.name(key)}`);
+  throw vmConfigError(source, `invalid value ${shown} for ${source.name(key)}`);
 }
 
 function textOfScalar({ value, source }: YamlScalar, key: VmKey): string | undefined {
@@ -230,22 +230,22 @@ function textOfScalar({ value, source }: YamlScalar, key: VmKey): string | undef
 
 const normalized = (key: string) => key.replaceAll("_", "-");
 
-function knownKey(key: string, source: Source): VmKey {
+function knownKey(key: string, source: ValueSource): VmKey {
   const name = normalized(key);
   const known = VM_KEYS.find((candidate) => candidate === name);
   if (known !== undefined) return known;
   const near = closest(name, VM_KEYS);
-  throw bad(
+  throw vmConfigError(
     source,
     `unknown key ${JSON.stringify(key)}${near === undefined ? "" : `; did you mean ${near}?`}`,
   );
 }
 
-function rawVm(pairs: ReadonlyArray<[string, string]>, source: Source): RawVm {
+function rawVm(pairs: ReadonlyArray<[string, string]>, source: ValueSource): RawVm {
   const raw = new Map<VmKey, string>();
   for (const [key, value] of pairs) {
     const known = knownKey(key, source);
-    if (raw.has(known)) throw bad(source, `${source.name(known)} is given twice`);
+    if (raw.has(known)) throw vmConfigError(source, `${source.name(known)} is given twice`);
     raw.set(known, value);
   }
   return raw;
@@ -256,8 +256,9 @@ function checkTogether(vms: readonly SourcedVm[]): VmConfig[] {
   const cids = new Set<number>();
   const paths = new Set<string>();
   const ports = new Set<number>();
-  const claim = <T>(used: Set<T>, value: T, source: Source, key: VmKey, shown: unknown) => {
-    if (used.has(value)) throw bad(source, `${source.name(key)}: ${String(shown)} is used twice`);
+  const claim = <T>(used: Set<T>, value: T, source: ValueSource, key: VmKey, shown: unknown) => {
+    if (used.has(value))
+      throw vmConfigError(source, `${source.name(key)}: ${String(shown)} is used twice`);
     used.add(value);
   };
   for (const { config, source } of vms) {

@@ -1,7 +1,7 @@
 /** Prints a resolved configuration of `hybrid-proxy` as a file, or the QEMU options for it. */
 import { VsockboxError } from "../../errors.ts";
 import { quoteArgument } from "../../protocols/agent/shell-quote.ts";
-import { formatMode, formatSize } from "./vm-values.ts";
+import { formatMode, formatVmSize } from "./vm-values.ts";
 import { VM_DEFAULTS, type VmConfig } from "./vm-config.ts";
 
 /** A VM with the keys of a configuration file. */
@@ -37,9 +37,9 @@ function printedVm(vm: VmConfig): PrintedVm {
       vm.maxConnections === VM_DEFAULTS.maxConnections ? undefined : vm.maxConnections,
     connect_timeout: shown(vm.connectTimeoutMs, formatMilliseconds),
     line_timeout: shown(unix?.lineTimeoutMs, formatMilliseconds),
-    rate_to_guest: shown(vm.rateToGuest, formatSize),
-    rate_from_guest: shown(vm.rateFromGuest, formatSize),
-    burst: shown(vm.burst, formatSize),
+    rate_to_guest: shown(vm.rateToGuest, formatVmSize),
+    rate_from_guest: shown(vm.rateFromGuest, formatVmSize),
+    burst: shown(vm.burst, formatVmSize),
     capture: vm.capture?.file,
     capture_bytes: vm.capture?.payloadBytes,
   };

@@ -5,7 +5,7 @@ import { ANY, CID_HOST } from "../../net/address.ts";
 import { readU32 } from "../../text/quantities.ts";
 import { MAX_RECORD_PAYLOAD_BYTES } from "../../protocols/pcap/vsock-record.ts";
 import { readDuration } from "../../text/quantities.ts";
-import { isOwner, readMode, readSize } from "./vm-values.ts";
+import { isOwner, readMode, readVmSize } from "./vm-values.ts";
 
 /** One device: its side towards the VMM, and its back end on the host. */
 export interface VmConfig {
@@ -114,7 +114,7 @@ const CONNECTIONS_MAX = 1_048_576;
 const RATE_MIN = 4096;
 
 /** The source of a VM's values, for errors. */
-export interface Source {
+export interface ValueSource {
   code: ErrorCode;
   operation: string;
   /** The file or option. */
@@ -128,7 +128,7 @@ export interface Source {
 export type RawVm = ReadonlyMap<VmKey, string>;
 
 /** Returns the error for the values of a VM. */
-export function bad(source: Source, message: string): VsockboxError {
+export function vmConfigError(source: ValueSource, message: string): VsockboxError {
   const { code, operation, address, hint } = source;
   return new VsockboxError({ code, operation, address, message, hint });
 }
@@ -136,10 +136,10 @@ export function bad(source: Source, message: string): VsockboxError {
 /** Reads the values of one VM, each with its check. */
 class Values {
   readonly #raw: RawVm;
-  readonly #source: Source;
-  readonly #sourceOf: (key: VmKey) => Source;
+  readonly #source: ValueSource;
+  readonly #sourceOf: (key: VmKey) => ValueSource;
 
-  constructor(raw: RawVm, source: Source, sourceOf: (key: VmKey) => Source) {
+  constructor(raw: RawVm, source: ValueSource, sourceOf: (key: VmKey) => ValueSource) {
     this.#raw = raw;
     this.#source = source;
     this.#sourceOf = sourceOf;
@@ -150,7 +150,7 @@ class Values {
   }
 
   fail(key: VmKey, message: string): VsockboxError {
-    return bad(this.#sourceOf(key), `${this.name(key)}: ${message}`);
+    return vmConfigError(this.#sourceOf(key), `${this.name(key)}: ${message}`);
   }
 
   #read<T>(key: VmKey, read: (text: string) => T | undefined, expected: string): T | undefined {
@@ -163,7 +163,7 @@ class Values {
 
   #invalid(key: VmKey, text: string, expected: string): VsockboxError {
     const message = `invalid value ${JSON.stringify(text)} for ${this.name(key)}: expected ${expected}`;
-    return bad(this.#sourceOf(key), message);
+    return vmConfigError(this.#sourceOf(key), message);
   }
 
   integer(key: VmKey, min: number, max: number): number | undefined {
@@ -232,7 +232,7 @@ class Values {
 
   size(key: VmKey, min: number): number | undefined {
     const read = (text: string) => {
-      const bytes = readSize(text);
+      const bytes = readVmSize(text);
       return bytes !== undefined && bytes >= min ? bytes : undefined;
     };
     return this.#read(key, read, `a size of at least ${min} bytes such as 65536, 64K, 10M or 1G`);
@@ -242,12 +242,12 @@ class Values {
 /** Checks the values of one VM, and adds defaults. */
 export function resolveVm(
   raw: RawVm,
-  source: Source,
-  sourceOf: (key: VmKey) => Source = () => source,
+  source: ValueSource,
+  sourceOf: (key: VmKey) => ValueSource = () => source,
 ): VmConfig {
   const values = new Values(raw, source, sourceOf);
   const socket = values.path("socket");
-  if (socket === undefined) throw bad(source, `${source.name("socket")} is missing`);
+  if (socket === undefined) throw vmConfigError(source, `${source.name("socket")} is missing`);
   const backend = backendOf(values, source);
   const queueSize = values.integer("queue-size", 2, QUEUE_SIZE_MAX) ?? VM_DEFAULTS.queueSize;
   if ((queueSize & (queueSize - 1)) !== 0) {
@@ -279,7 +279,7 @@ export function resolveVm(
   };
 }
 
-function captureOf(values: Values, source: Source): { capture?: CaptureConfig } {
+function captureOf(values: Values, source: ValueSource): { capture?: CaptureConfig } {
   const file = values.filePath("capture");
   const payloadBytes = values.integer("capture-bytes", 0, MAX_RECORD_PAYLOAD_BYTES);
   if (file !== undefined) return { capture: { file, payloadBytes } };
@@ -287,7 +287,7 @@ function captureOf(values: Values, source: Source): { capture?: CaptureConfig } 
   throw values.fail("capture-bytes", `it requires ${source.name("capture")}`);
 }
 
-function backendOf(values: Values, source: Source): HybridBackend {
+function backendOf(values: Values, source: ValueSource): HybridBackend {
   const udsPath = values.path("uds-path");
   const forwardCid = values.integer("forward-cid", 0, ANY - 1);
   if (udsPath !== undefined && forwardCid !== undefined) {
@@ -324,5 +324,5 @@ function backendOf(values: Values, source: Source): HybridBackend {
     return { kind: "vsock", forwardCid, forwardListen: forwardListen ?? [], ...seqpacket };
   }
   const [uds, cid] = [source.name("uds-path"), source.name("forward-cid")];
-  throw bad(source, `${uds} or ${cid} is required`);
+  throw vmConfigError(source, `${uds} or ${cid} is required`);
 }

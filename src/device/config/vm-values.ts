@@ -3,14 +3,14 @@
 const UNITS: Readonly<Record<string, number>> = { "": 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
 
 /** Reads a size above 0 such as `65536`, `64K`, `10M` or `1G` in bytes; units are powers of 1024. */
-export function readSize(text: string): number | undefined {
+export function readVmSize(text: string): number | undefined {
   const match = /^([1-9][0-9]{0,14})([KMG]?)$/i.exec(text);
   const bytes = Number(match?.[1]) * (UNITS[match?.[2]?.toUpperCase() ?? ""] ?? Number.NaN);
   return Number.isSafeInteger(bytes) ? bytes : undefined;
 }
 
-/** Formats a size for {@link readSize}, in the largest unit without a fraction. */
-export function formatSize(bytes: number): string {
+/** Formats a size for {@link readVmSize}, in the largest unit without a fraction. */
+export function formatVmSize(bytes: number): string {
   const [unit, factor] = Object.entries(UNITS).findLast(([, size]) => bytes % size === 0) ?? [
     "",
     1,

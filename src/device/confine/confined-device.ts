@@ -17,10 +17,10 @@ import { openLog } from "../../process/service/log.ts";
 import { CONFINED_VARIABLE, SIGNALS_HELD } from "./confined-variable.ts";
 import { ListeningSockets, type InheritedSockets } from "../host/listening-sockets.ts";
 import type { ObserverOptions } from "../observe/observers.ts";
-import { runDevice, type ServiceOptions } from "../serve/run-devices.ts";
+import { runDevice, type DevicesOptions } from "../serve/run-devices.ts";
 
 /** Options besides the VMs. */
-export interface ConfinedOptions extends ServiceOptions {
+export interface ConfinedOptions extends DevicesOptions {
   /** `USER` or `USER:GROUP`; undefined: the present user. */
   user?: string | undefined;
 }
@@ -28,7 +28,7 @@ export interface ConfinedOptions extends ServiceOptions {
 /** Data for the program after execve(2), in a memfd. */
 interface Handover {
   configs: VmConfig[];
-  observers: ServiceOptions;
+  observers: DevicesOptions;
   sockets: InheritedSockets;
   /** Landlock's version, as confineSelf returns it. */
   landlock: number;

@@ -20,7 +20,10 @@ import {
   type RecordFacts,
   writeRecordBegin,
 } from "../../protocols/pcap/vsock-record.ts";
-import { HEADER_BYTES, type PacketHeader } from "../../protocols/virtio-vsock/packet.ts";
+import {
+  VIRTIO_VSOCK_HEADER_BYTES,
+  type PacketHeader,
+} from "../../protocols/virtio-vsock/packet.ts";
 import type { MemoryTable, PieceList } from "../vhost-user/memory-table.ts";
 import type { PacketTap } from "../vsock/packet-tap.ts";
 
@@ -121,7 +124,7 @@ export class Capture implements PacketTap {
     bytes: number,
   ): void {
     if (this.#isOver) return;
-    const captured = Math.min(bytes, pieces.bytes - HEADER_BYTES, this.#payloadBytes);
+    const captured = Math.min(bytes, pieces.bytes - VIRTIO_VSOCK_HEADER_BYTES, this.#payloadBytes);
     const size = RECORD_BEGIN_BYTES + captured;
     if (this.#filling.filled + size > BUFFER_BYTES) this.#flush();
     const { bytes: target, view, filled } = this.#filling;
@@ -136,7 +139,11 @@ export class Capture implements PacketTap {
     record.length = bytes;
     writeRecordBegin(view, filled, headerBytes, record);
     if (captured > 0) {
-      table.read(pieces, HEADER_BYTES, target.subarray(filled + RECORD_BEGIN_BYTES, filled + size));
+      table.read(
+        pieces,
+        VIRTIO_VSOCK_HEADER_BYTES,
+        target.subarray(filled + RECORD_BEGIN_BYTES, filled + size),
+      );
     }
     this.#filling.filled = filled + size;
     this.#packets++;

@@ -3,9 +3,9 @@ import type { Endpoint } from "../../text/endpoint.ts";
 import { type HttpServer, serveHttp } from "../../net/http.ts";
 import { PROMETHEUS_TYPE } from "../../protocols/prometheus/text.ts";
 import { COMMIT, TARGET, VERSION } from "../../version.ts";
-import { metricsText, type ProcessFacts } from "./metrics.ts";
+import { metricsText, type ServerFacts } from "./metrics.ts";
 import type { ObservedVm } from "./observed-vm.ts";
-import { factsOf } from "./status.ts";
+import { vmFacts } from "./status.ts";
 
 /** The path of the metrics. */
 export const METRICS_PATH = "/metrics";
@@ -24,12 +24,12 @@ export function serveMetrics(endpoint: Endpoint, vms: Iterable<ObservedVm>): Htt
     if (request.method !== "GET" && request.method !== "HEAD") {
       return new Response("GET only\n", { status: 405, headers: { Allow: "GET, HEAD" } });
     }
-    const text = metricsText([...vms].map(factsOf), processFacts());
+    const text = metricsText([...vms].map(vmFacts), processFacts());
     return new Response(text, { headers: { "Content-Type": PROMETHEUS_TYPE } });
   });
 }
 
-function processFacts(): ProcessFacts {
+function processFacts(): ServerFacts {
   const { user, system } = process.cpuUsage();
   return {
     version: VERSION,

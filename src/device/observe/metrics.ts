@@ -3,7 +3,7 @@ import { encodeMetrics, type Metric, type Sample } from "../../protocols/prometh
 import type { VmFacts } from "./status.ts";
 
 /** The process that serves the VMs. */
-export interface ProcessFacts {
+export interface ServerFacts {
   version: string;
   commit: string;
   target: string;
@@ -184,7 +184,7 @@ const VM_METRICS: readonly VmMetric[] = [
 ];
 
 /** Returns all metrics in Prometheus' text format; those of a VM have the label `cid`. */
-export function metricsText(vms: readonly VmFacts[], process: ProcessFacts): string {
+export function metricsText(vms: readonly VmFacts[], process: ServerFacts): string {
   const ofVms = VM_METRICS.map(([name, type, help, values]): Metric => {
     const samples = vms.flatMap((vm) =>
       values(vm).map(([labels, value]): Sample => ({
@@ -197,7 +197,7 @@ export function metricsText(vms: readonly VmFacts[], process: ProcessFacts): str
   return encodeMetrics([...processMetrics(process), ...ofVms]);
 }
 
-function processMetrics(facts: ProcessFacts): Metric[] {
+function processMetrics(facts: ServerFacts): Metric[] {
   const { version, commit, target } = facts;
   const metric = (name: string, type: Metric["type"], help: string, sample: Sample): Metric => ({
     name: `vsockbox_${name}`,

@@ -90,7 +90,7 @@ export interface VmStatus extends VmFacts {
 }
 
 /** Returns the state of a VM without its connections. */
-export function factsOf(vm: ObservedVm): VmFacts {
+export function vmFacts(vm: ObservedVm): VmFacts {
   const { config, device } = vm;
   const { backend } = config;
   return {
@@ -117,11 +117,11 @@ export function factsOf(vm: ObservedVm): VmFacts {
   };
 }
 
-/** Returns {@link factsOf} and the connections, by ascending ports of the host. */
+/** Returns {@link vmFacts} and the connections, by ascending ports of the host. */
 export function statusOf(vm: ObservedVm): VmStatus {
   const connections = [...vm.device.muxer].map(connectionOf);
   connections.sort((a, b) => a.host_port - b.host_port || a.guest_port - b.guest_port);
-  return { ...factsOf(vm), connections };
+  return { ...vmFacts(vm), connections };
 }
 
 function countersOf({ device, packetsLost }: ObservedVm): VmCounters {

@@ -12,13 +12,13 @@ import { UnixBackend } from "../host/unix-backend.ts";
 import { VsockBackend } from "../host/vsock-backend.ts";
 
 /** Options of all devices of a process. */
-export interface ServiceOptions extends ObserverOptions {
+export interface DevicesOptions extends ObserverOptions {
   /** Users besides this process's own and root whose services the guests may reach. */
   socketOwners?: SocketOwners | undefined;
 }
 
 /** Options of {@link runDevice}. */
-export interface RunOptions extends ServiceOptions {
+export interface RunOptions extends DevicesOptions {
   /** Called when a signal no longer ends the process before the sockets are removed. */
   openSockets?: () => ListeningSockets;
   /** Called when everything is open, before the first VMM is accepted. */

@@ -19,7 +19,7 @@ import { closeDescriptor, writeDescriptor } from "../../ffi/socket.ts";
 import type { UnixListener } from "../../net/listen.ts";
 import { descriptorsOf, type VhostAction } from "../../protocols/vhost-user/actions.ts";
 import { VhostBackend } from "../../protocols/vhost-user/backend.ts";
-import { MessageReader } from "../../protocols/vhost-user/message-reader.ts";
+import { VhostUserMessageReader } from "../../protocols/vhost-user/message-reader.ts";
 import type { VhostMessage } from "../../protocols/vhost-user/wire.ts";
 import { Acceptor } from "../../io/acceptor.ts";
 import type { EventLoop } from "../../io/event-loop.ts";
@@ -70,7 +70,7 @@ export class VmmConnection {
   readonly #acceptor: Acceptor;
   readonly #backend: VhostBackend;
   #fd: number | undefined;
-  #reader = new MessageReader();
+  #reader = new VhostUserMessageReader();
 
   /** Accepts from the first round of the loop on. */
   constructor(loop: EventLoop, handlers: VmmHandlers, options: VmmConnectionOptions) {
@@ -105,7 +105,7 @@ export class VmmConnection {
       return closeDescriptor(fd);
     }
     this.#fd = fd;
-    this.#reader = new MessageReader();
+    this.#reader = new VhostUserMessageReader();
     this.#handlers.onConnected();
     this.#loop.add(fd, EPOLLIN | EPOLLRDHUP, () => this.#onReadable(fd));
   }

@@ -1,7 +1,7 @@
 /** A ring buffer of fixed capacity for bytes of a guest that wait for a socket; allocated at first use. */
 
 /** Source of bytes, such as a packet in guest memory. */
-export interface ByteSource {
+export interface CopySource {
   /** Fills `target` with the bytes that follow the first `skip`. */
   copyTo(target: Uint8Array, skip: number): void;
 }
@@ -26,7 +26,7 @@ export class ByteRing {
   }
 
   /** Adds `length` bytes of the source; the caller has checked that they fit. */
-  push(source: ByteSource, skip: number, length: number): void {
+  push(source: CopySource, skip: number, length: number): void {
     if (this.#bytes.length === 0) this.#bytes = new Uint8Array(this.#capacity);
     // An empty ring starts at its beginning, so that the bytes are in one piece.
     if (this.#count === 0) this.#begin = 0;

@@ -35,7 +35,7 @@ import { PendingResets } from "./pending-resets.ts";
 import type { RxBuffers } from "./rx-buffers.ts";
 import { SendQueue } from "./send-queue.ts";
 import { SeqpacketConnection } from "./seqpacket-connection.ts";
-import { isEndOfInput, isPeerClosed, isReadable, isWritable } from "./socket-events.ts";
+import { isEndOfInput, hasPeerClosed, isReadable, isWritable } from "./socket-events.ts";
 import type { DeviceStatistics } from "./statistics.ts";
 import { StreamConnection } from "./stream-connection.ts";
 import type { TxPacket } from "./tx-packet.ts";
@@ -265,7 +265,7 @@ export class Muxer {
     if (isEndOfInput(events)) connection.hasEndOfInput = true;
     if (isWritable(events)) connection.flush();
     if (isReadable(events)) connection.vsock.onReadable();
-    if (isPeerClosed(events)) connection.vsock.onHostClosed(hasUnread(connection));
+    if (hasPeerClosed(events)) connection.vsock.onHostClosed(hasUnread(connection));
     this.#settle(connection);
   }
 

@@ -11,7 +11,10 @@
 import { VsockboxError } from "../../errors.ts";
 import { copyMemory } from "../../ffi/memory-copy.ts";
 import { IoVector } from "../../ffi/iovec.ts";
-import { HEADER_BYTES, type PacketHeader } from "../../protocols/virtio-vsock/packet.ts";
+import {
+  VIRTIO_VSOCK_HEADER_BYTES,
+  type PacketHeader,
+} from "../../protocols/virtio-vsock/packet.ts";
 import { forEachPair, type MemoryTable, type PieceList } from "../vhost-user/memory-table.ts";
 import type { PacketTap } from "./packet-tap.ts";
 import type { TokenBucket } from "./token-bucket.ts";
@@ -25,7 +28,7 @@ export class RxBuffers {
   readonly #table: MemoryTable;
   readonly #chains: readonly Chain[];
   readonly #vector = new IoVector();
-  readonly #headerBytes = new Uint8Array(new ArrayBuffer(HEADER_BYTES));
+  readonly #headerBytes = new Uint8Array(new ArrayBuffer(VIRTIO_VSOCK_HEADER_BYTES));
   readonly #headerView = new DataView(this.#headerBytes.buffer);
   readonly #rate: TokenBucket;
   #queue: Virtqueue | undefined;
@@ -69,7 +72,7 @@ export class RxBuffers {
     if (this.#count === MAX_CHAINS || this.#queue === undefined) return false;
     const chain = this.#chainAt(this.#count);
     if (!this.#queue.peek(chain, this.#count)) return false;
-    if (chain.writable.bytes <= HEADER_BYTES) {
+    if (chain.writable.bytes <= VIRTIO_VSOCK_HEADER_BYTES) {
       throw new VsockboxError({
         code: "BAD_DATA",
         operation: "send a packet to the guest",
@@ -91,7 +94,7 @@ export class RxBuffers {
 
   /** Capacity of the next chain for payload in bytes, within the guest's rate. */
   get bytes(): number {
-    return Math.min(this.#chain.writable.bytes - HEADER_BYTES, this.#rate.allowance);
+    return Math.min(this.#chain.writable.bytes - VIRTIO_VSOCK_HEADER_BYTES, this.#rate.allowance);
   }
 
   /**
@@ -107,28 +110,28 @@ export class RxBuffers {
     for (let index = 0; left > 0 && index < chains; index++) {
       if (index === this.#count && !this.#peekFurther()) break;
       const pieces = this.#chainAt(index).writable;
-      const added = pieces.pushTo(vector, HEADER_BYTES, left);
+      const added = pieces.pushTo(vector, VIRTIO_VSOCK_HEADER_BYTES, left);
       left -= added;
-      if (added < Math.min(left + added, pieces.bytes - HEADER_BYTES)) break;
+      if (added < Math.min(left + added, pieces.bytes - VIRTIO_VSOCK_HEADER_BYTES)) break;
     }
     return vector;
   }
 
   /** Copies payload into the next chain, before {@link put}: up to {@link bytes}. */
   write(payload: Uint8Array): void {
-    this.#table.write(this.#chain.writable, HEADER_BYTES, payload);
+    this.#table.write(this.#chain.writable, VIRTIO_VSOCK_HEADER_BYTES, payload);
   }
 
   /** Copies payload of another guest into the next chain; see {@link write}. */
   copyFrom(source: PieceList, skip: number, length: number): void {
-    forEachPair(source, skip, this.#chain.writable, HEADER_BYTES, length, copyMemory);
+    forEachPair(source, skip, this.#chain.writable, VIRTIO_VSOCK_HEADER_BYTES, length, copyMemory);
   }
 
   /** Writes the header of a packet whose `bytes` of payload are in the next chain; the chain is used then. */
   put(header: PacketHeader, bytes: number): void {
     const { head, writable, descriptors } = this.#chain;
     if (descriptors === 1 && bytes > 0) this.singleDescriptorPackets++;
-    if (writable.length(0) >= HEADER_BYTES) {
+    if (writable.length(0) >= VIRTIO_VSOCK_HEADER_BYTES) {
       header.write(this.#table.dataView(writable.window(0)), writable.offset(0));
     } else {
       header.write(this.#headerView, 0);
@@ -141,7 +144,7 @@ export class RxBuffers {
     this.#first = (this.#first + 1) % MAX_CHAINS;
     this.#count--;
     this.#queue?.advance();
-    this.#queue?.addUsed(head, HEADER_BYTES + bytes);
+    this.#queue?.addUsed(head, VIRTIO_VSOCK_HEADER_BYTES + bytes);
     this.#rate.consume(bytes);
   }
 }

@@ -2,7 +2,7 @@
  * Records of a guest that wait for their socket, as plain bytes and lengths: a guest that sends records
  * of one byte uses no more memory here than its credit and a number for each record.
  */
-import { ByteRing, type ByteSource } from "./byte-ring.ts";
+import { ByteRing, type CopySource } from "./byte-ring.ts";
 
 /** Initial capacity in records; it doubles. */
 const FIRST_RECORDS = 16;
@@ -28,7 +28,7 @@ export class SeqpacketQueue {
   }
 
   /** Adds bytes to the last record; the caller has checked the credit. */
-  push(source: ByteSource, bytes: number): void {
+  push(source: CopySource, bytes: number): void {
     this.#bytes.push(source, 0, bytes);
     this.#incomplete += bytes;
   }

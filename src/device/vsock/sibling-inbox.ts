@@ -4,7 +4,12 @@
  * The queue is limited; when it is full, the senders' TX queues wait. A guest that reads nothing while
  * senders wait is stuck after {@link STUCK_MS}, and connections to it are reset.
  */
-import { HEADER_BYTES, Op, PacketHeader, PacketType } from "../../protocols/virtio-vsock/packet.ts";
+import {
+  VIRTIO_VSOCK_HEADER_BYTES,
+  Op,
+  PacketHeader,
+  PacketType,
+} from "../../protocols/virtio-vsock/packet.ts";
 import type { RxBuffers } from "./rx-buffers.ts";
 import type { TxPacket } from "./tx-packet.ts";
 
@@ -65,7 +70,7 @@ export class SiblingInbox {
         return true;
       }
       const bytes = Math.min(length - sent, buffers.bytes);
-      buffers.copyFrom(packet.pieces, HEADER_BYTES + sent, bytes);
+      buffers.copyFrom(packet.pieces, VIRTIO_VSOCK_HEADER_BYTES + sent, bytes);
       sent += bytes;
       this.#put(buffers, header, bytes, sent === length);
       if (sent === length) return true;

@@ -8,7 +8,7 @@ export const SOCKET_EVENTS = EPOLLIN | EPOLLRDHUP | EPOLLET;
 export const WRITABLE_SOCKET_EVENTS = SOCKET_EVENTS | EPOLLOUT;
 
 /** Returns whether the socket's peer has closed it altogether. */
-export function isPeerClosed(events: number): boolean {
+export function hasPeerClosed(events: number): boolean {
   return (events & (EPOLLHUP | EPOLLERR)) !== 0;
 }
 

@@ -16,14 +16,14 @@ interface LimitKind {
  * - `open-files`: RLIMIT_NOFILE, descriptors of each process;
  * - `file-size`: RLIMIT_FSIZE, the largest file that is written.
  */
-export const LIMITS: Readonly<Record<LimitName, LimitKind>> = {
+export const RESOURCE_LIMITS: Readonly<Record<LimitName, LimitKind>> = {
   processes: { resource: 6, isSize: false },
   memory: { resource: 2, isSize: true },
   "open-files": { resource: 7, isSize: false },
   "file-size": { resource: 1, isSize: true },
 };
 
-/** A word of {@link LIMITS}. */
+/** A word of {@link RESOURCE_LIMITS}. */
 export type LimitName = "processes" | "memory" | "open-files" | "file-size";
 
 /** A limit as one word, sizes in bytes. */
@@ -39,7 +39,7 @@ const UNITS: Readonly<Record<string, number>> = { "": 1, K: 2 ** 10, M: 2 ** 20,
 export function parseLimit(word: string): LimitWord | undefined {
   const [name = "", ...rest] = word.split("=");
   if (rest.length === 0 || !isLimit(name)) return undefined;
-  const { isSize } = LIMITS[name];
+  const { isSize } = RESOURCE_LIMITS[name];
   const match = /^([1-9][0-9]{0,14})([KMG]?)$/i.exec(rest.join("="));
   const unit = match?.[2]?.toUpperCase() ?? "";
   const value = Number(match?.[1]) * (UNITS[unit] ?? Number.NaN);
@@ -60,7 +60,7 @@ export function isLimitWord(word: string): word is LimitWord {
 }
 
 function isLimit(name: string): name is LimitName {
-  return Object.hasOwn(LIMITS, name);
+  return Object.hasOwn(RESOURCE_LIMITS, name);
 }
 
 /** Name and value of a word. */
@@ -71,7 +71,7 @@ export function readLimit(word: LimitWord): { name: LimitName; value: number } {
 
 /** Returns each limit once, the lowest of several. */
 export function lowestLimits(words: readonly LimitWord[]): LimitWord[] {
-  return Object.keys(LIMITS).flatMap((name) => {
+  return Object.keys(RESOURCE_LIMITS).flatMap((name) => {
     const values = words.map(readLimit).filter((limit) => limit.name === name);
     if (values.length === 0) return [];
     return [`${name as LimitName}=${Math.min(...values.map(({ value }) => value))}` as const];
@@ -88,6 +88,6 @@ export function lowestLimits(words: readonly LimitWord[]): LimitWord[] {
 export function applyLimits(words: readonly LimitWord[], otherThreads: number): void {
   for (const { name, value } of words.map(readLimit)) {
     const extra = name === "processes" ? otherThreads : 0;
-    setResourceLimit(LIMITS[name].resource, value + extra, name);
+    setResourceLimit(RESOURCE_LIMITS[name].resource, value + extra, name);
   }
 }

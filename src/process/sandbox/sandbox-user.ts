@@ -13,14 +13,14 @@ import { isLimitWord, readLimit } from "./limits.ts";
 export const SANDBOX_USERS: UserMap = { first: 0x6fff_0000, count: 0x1_0000 };
 
 /** The properties of the system that decide, for tests. */
-export interface Machine {
+export interface SystemFacts {
   /** Whether the kernel has a namespace of this name below /proc/self/ns. */
   hasNamespace(name: string): boolean;
   /** Mode of the running executable; undefined without /proc. */
   executableMode(): number | undefined;
 }
 
-const THIS_MACHINE: Machine = {
+const THIS_MACHINE: SystemFacts = {
   hasNamespace: (name) => existsSync(`/proc/self/ns/${name}`),
   executableMode: () => statSync("/proc/self/exe", { throwIfNoEntry: false })?.mode,
 };
@@ -34,7 +34,7 @@ const THIS_MACHINE: Machine = {
 export function sandboxForUser(
   sandbox: readonly SandboxOption[],
   uid: number,
-  machine: Machine = THIS_MACHINE,
+  machine: SystemFacts = THIS_MACHINE,
 ): SandboxOption[] {
   const isRoot = uid === 0;
   const options = sandbox.filter((option) => isRoot || option !== "user-namespace");

@@ -14,7 +14,7 @@ import {
   unshareNamespaces,
 } from "../../ffi/sandbox.ts";
 import { protectProc, protectSystem, restrictKernelWrites } from "./protect-kernel.ts";
-import { LIMITS, type LimitWord, lowestLimits, parseLimit } from "./limits.ts";
+import { RESOURCE_LIMITS, type LimitWord, lowestLimits, parseLimit } from "./limits.ts";
 import { seccompProgram } from "./seccomp.ts";
 import {
   encodeProgram,
@@ -101,7 +101,7 @@ export function parseSandbox(words: readonly string[]): SandboxOption[] {
 }
 
 function unknownOption(word: string, words: readonly string[]): VsockboxError {
-  const limits = Object.keys(LIMITS).map((name) => `${name}=N`);
+  const limits = Object.keys(RESOURCE_LIMITS).map((name) => `${name}=N`);
   return new VsockboxError({
     code: "USAGE",
     operation: "parse --sandbox",

@@ -19,7 +19,7 @@
  * there; see {@link admit} and {@link judgeAgent}.
  */
 import { decodeBase64, encodeBase64 } from "./base64.ts";
-import { bad, type JsonObject, parseObject, readString } from "./json-fields.ts";
+import { badField, type JsonObject, parseObject, readString } from "./json-fields.ts";
 import { TOKEN_MISSING_TEXT } from "./refused.ts";
 
 /** Bytes of each nonce. */
@@ -65,7 +65,7 @@ export function readFixedBytes(
   const text = readString(what, object, name);
   if (text === undefined) return undefined;
   const bytes = decodeBase64(text);
-  if (bytes?.length !== length) throw bad(what, `${name} is not ${length} bytes in base64`);
+  if (bytes?.length !== length) throw badField(what, `${name} is not ${length} bytes in base64`);
   return bytes;
 }
 
@@ -77,7 +77,7 @@ export function readFixedBytes(
 export function decodeProof(payload: Uint8Array): Uint8Array {
   const what = "Proof";
   const proof = readFixedBytes(what, parseObject(what, payload), "proof", PROOF_BYTES);
-  if (proof === undefined) throw bad(what, "proof is missing");
+  if (proof === undefined) throw badField(what, "proof is missing");
   return proof;
 }
 

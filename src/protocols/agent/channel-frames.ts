@@ -15,7 +15,7 @@
  * The side that connected opens odd channels, the other one even ones; a number is used once.
  */
 import { encodeFrame, type Frame, FRAME_HEADER_BYTES, frameName, FrameType } from "./frame.ts";
-import { bad, type JsonObject, parseObject } from "./json-fields.ts";
+import { badField, type JsonObject, parseObject } from "./json-fields.ts";
 
 /** u32 in front of every channel frame's payload. */
 const CHANNEL_BYTES = 4;
@@ -24,7 +24,7 @@ const CHANNEL_BYTES = 4;
 export const DATA_HEADER_BYTES = FRAME_HEADER_BYTES + CHANNEL_BYTES + 1;
 
 /** Most bytes in one Data frame: small enough that many channels share a connection smoothly. */
-export const MAX_DATA_BYTES = 256 * 1024;
+export const MAX_CHANNEL_DATA_BYTES = 256 * 1024;
 
 /** Largest frame that is accepted after a Hello, in bytes: nothing needs more. */
 export const MAX_CHANNEL_FRAME_BYTES = 1024 * 1024;
@@ -113,11 +113,11 @@ export function decodeChannelFrame({ type, payload, prefix }: Frame): ChannelFra
   const name = frameName(type);
   if (type === FrameType.Ping || type === FrameType.Pong) {
     if (payload.length > MAX_PING_BYTES)
-      throw bad(name, `it has more than ${MAX_PING_BYTES} bytes`);
+      throw badField(name, `it has more than ${MAX_PING_BYTES} bytes`);
     const value = parseObject(name, payload);
     return { kind: type === FrameType.Ping ? "ping" : "pong", value };
   }
-  if (payload.length < CHANNEL_BYTES) throw bad(name, "the channel's number is missing");
+  if (payload.length < CHANNEL_BYTES) throw badField(name, "the channel's number is missing");
   const view = new DataView(payload.buffer, payload.byteOffset, payload.length);
   const channel = view.getUint32(0);
   const rest = payload.subarray(CHANNEL_BYTES);
@@ -131,20 +131,20 @@ export function decodeChannelFrame({ type, payload, prefix }: Frame): ChannelFra
     case FrameType.Record:
       return { kind: "record", channel, value: parseObject(name, rest), cost: rest.length };
     case FrameType.Credit:
-      if (payload.length !== 8) throw bad(name, `it has ${payload.length} bytes, not 8`);
+      if (payload.length !== 8) throw badField(name, `it has ${payload.length} bytes, not 8`);
       return { kind: "credit", channel, bytes: view.getUint32(4) };
     case FrameType.End:
-      if (rest.length > 0) throw bad(name, "it has a payload");
+      if (rest.length > 0) throw badField(name, "it has a payload");
       return { kind: "end", channel };
     default:
-      throw bad("frame", `a ${name} frame is not allowed after a Hello`);
+      throw badField("frame", `a ${name} frame is not allowed after a Hello`);
   }
 }
 
 function decodeDataPiece(prefix: Uint8Array, bytes: Uint8Array): ChannelFrame {
   // Without a view of the prefix, whose cost is that of all else here.
   const { 0: first = 0, 1: second = 0, 2: third = 0, 3: fourth = 0, 4: stream } = prefix;
-  if (stream === undefined) throw bad("Data", "the stream's number is missing");
+  if (stream === undefined) throw badField("Data", "the stream's number is missing");
   const channel = first * 2 ** 24 + ((second << 16) | (third << 8) | fourth);
   return { kind: "data", channel, stream, bytes, cost: bytes.length };
 }

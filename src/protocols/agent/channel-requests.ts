@@ -1,6 +1,6 @@
 /** What an Open asks for. Every request is JSON with an `op`; unknown fields are passed over. */
 import type { Endpoint } from "../../text/endpoint.ts";
-import { bad, field, type JsonObject, readInteger, readString } from "./json-fields.ts";
+import { badField, field, type JsonObject, integerField, readString } from "./json-fields.ts";
 import { encodePath, type JsonPath, readNameField, readPathField } from "./paths.ts";
 import {
   ARGV_FEATURE,
@@ -8,7 +8,7 @@ import {
   encodeExecOperation,
   type ExecOperation,
   readFlag,
-  readSize,
+  readTerminalSize,
 } from "./exec-request.ts";
 import type { TerminalSize } from "./messages.ts";
 
@@ -115,14 +115,14 @@ function readTransferFlags(what: string, object: JsonObject): TransferFlags {
 function readEndpoint(what: string, object: JsonObject, leastPort: number): Endpoint {
   const path = readString(what, object, "path");
   if (path !== undefined) return { kind: "unix", path };
-  const port = readInteger(what, object, "port", 65_535);
-  if (port === undefined || port < leastPort) throw bad(what, "the port is missing");
+  const port = integerField(what, object, "port", 65_535);
+  if (port === undefined || port < leastPort) throw badField(what, "the port is missing");
   return { kind: "tcp", host: readString(what, object, "host") ?? "127.0.0.1", port };
 }
 
 function required(what: string, object: JsonObject, name: string): string {
   const value = readString(what, object, name);
-  if (value === undefined) throw bad(what, `${name} is missing`);
+  if (value === undefined) throw badField(what, `${name} is missing`);
   return value;
 }
 
@@ -142,16 +142,16 @@ export function decodeChannelRequest(object: JsonObject): ChannelRequest {
       return {
         op,
         id: required(what, object, "id"),
-        offset: readInteger(what, object, "offset", Number.MAX_SAFE_INTEGER),
+        offset: integerField(what, object, "offset", Number.MAX_SAFE_INTEGER),
         follow: readFlag(what, object, "follow"),
         halfClose: readFlag(what, object, "halfClose"),
-        tty: readSize(what, object),
+        tty: readTerminalSize(what, object),
       };
     case "kill":
       return {
         op,
         id: required(what, object, "id"),
-        signal: readInteger(what, object, "signal", 64) || undefined,
+        signal: integerField(what, object, "signal", 64) || undefined,
         remove: readFlag(what, object, "remove"),
       };
     case "put":
@@ -175,7 +175,7 @@ export function decodeChannelRequest(object: JsonObject): ChannelRequest {
       return { op };
     case "power": {
       const action = required(what, object, "action");
-      if (action !== "poweroff" && action !== "reboot") throw bad(what, "no such action");
+      if (action !== "poweroff" && action !== "reboot") throw badField(what, "no such action");
       return { op, action };
     }
     default:
@@ -200,7 +200,7 @@ function decodeFileOperation(what: string, op: unknown, object: JsonObject): Fil
         op,
         path: readPathField(what, object, "path"),
         parents: readFlag(what, object, "parents"),
-        mode: readInteger(what, object, "mode", MODE_MAX),
+        mode: integerField(what, object, "mode", MODE_MAX),
       };
     case "remove":
       return {
@@ -218,7 +218,7 @@ function decodeFileOperation(what: string, op: unknown, object: JsonObject): Fil
         replace: readFlag(what, object, "replace"),
       };
     default:
-      throw bad(what, op === undefined ? "op is missing" : "this agent knows no such request");
+      throw badField(what, op === undefined ? "op is missing" : "this agent knows no such request");
   }
 }
 
@@ -268,10 +268,10 @@ export type ExecControlMessage =
  */
 export function decodeExecControl(object: JsonObject): ExecControlMessage {
   const what = "control";
-  const signal = readInteger(what, object, "signal", 64);
+  const signal = integerField(what, object, "signal", 64);
   if (signal !== undefined && signal > 0) return { kind: "signal", signal };
-  const size = readSize(what, object);
-  if (size === undefined) throw bad(what, "it has neither a signal nor a size");
+  const size = readTerminalSize(what, object);
+  if (size === undefined) throw badField(what, "it has neither a signal nor a size");
   return { kind: "resize", size };
 }
 
@@ -289,9 +289,9 @@ export interface AcceptedOperation {
  */
 export function decodeAccepted(object: JsonObject): AcceptedOperation {
   const what = "accepted";
-  const listener = readInteger(what, object, "listener", 0xffff_ffff);
+  const listener = integerField(what, object, "listener", 0xffff_ffff);
   if (field(object, "op") !== "accepted" || listener === undefined) {
-    throw bad(what, "an agent opens no such channel");
+    throw badField(what, "an agent opens no such channel");
   }
   return { op: "accepted", listener };
 }

@@ -3,7 +3,7 @@
  * of one channel does not block the others on the connection. The receiver grants its window at the start
  * and more as its reader consumes; the sender stops at zero.
  */
-import { bad } from "./json-fields.ts";
+import { badField } from "./json-fields.ts";
 
 /** Bytes of Data and Records that may be on the way in each direction of a channel. */
 export const CHANNEL_WINDOW_BYTES = 2 * 1024 * 1024;
@@ -36,7 +36,7 @@ export class SendCredit {
    */
   add(bytes: number): void {
     const available = this.#available + bytes;
-    if (available > MAX_CREDIT_BYTES) throw bad("Credit", "it is more than any window holds");
+    if (available > MAX_CREDIT_BYTES) throw badField("Credit", "it is more than any window holds");
     this.#available = available;
   }
 }
@@ -60,7 +60,7 @@ export class ReceiveWindow {
   accept(bytes: number): void {
     this.#open -= bytes;
     if (this.#open < 0)
-      throw bad("channel", `the peer sent ${-this.#open} bytes beyond its credit`);
+      throw badField("channel", `the peer sent ${-this.#open} bytes beyond its credit`);
   }
 
   /**

@@ -13,12 +13,12 @@
  * Agents and clients without the feature `argv` have `command`, `args` and `env` of the Go agent's
  * ExecRequest instead.
  */
-import { goCommandOf, goEnvironmentOf } from "./go-command.ts";
+import { goCommandLine, goEnvironmentOf } from "./go-command.ts";
 import {
-  bad,
+  badField,
   field,
   type JsonObject,
-  readInteger,
+  integerField,
   readString,
   readStrings,
 } from "./json-fields.ts";
@@ -72,32 +72,33 @@ const U16_MAX = 0xffff;
 /** A field that is true or false; false if it is missing. */
 export function readFlag(what: string, object: JsonObject, name: string): boolean {
   const value = field(object, name) ?? false;
-  if (typeof value !== "boolean") throw bad(what, `${name} is neither true nor false`);
+  if (typeof value !== "boolean") throw badField(what, `${name} is neither true nor false`);
   return value;
 }
 
 /** A terminal's size as `tty`; 0 rows or columns mean 24 and 80. */
-export function readSize(what: string, object: JsonObject): TerminalSize | undefined {
+export function readTerminalSize(what: string, object: JsonObject): TerminalSize | undefined {
   const value = field(object, "tty");
   if (value === undefined) return undefined;
-  if (typeof value !== "object" || Array.isArray(value)) throw bad(what, "tty is not an object");
+  if (typeof value !== "object" || Array.isArray(value))
+    throw badField(what, "tty is not an object");
   const size = value as JsonObject;
   return {
-    rows: readInteger(what, size, "rows", U16_MAX) || 24,
-    cols: readInteger(what, size, "cols", U16_MAX) || 80,
+    rows: integerField(what, size, "rows", U16_MAX) || 24,
+    cols: integerField(what, size, "cols", U16_MAX) || 80,
   };
 }
 
 function readTerminal(what: string, object: JsonObject): TerminalRequest | undefined {
-  const size = readSize(what, object);
+  const size = readTerminalSize(what, object);
   const modes = readModes(what, field((field(object, "tty") ?? {}) as JsonObject, "modes"));
   return size === undefined || modes === undefined ? size : { ...size, modes };
 }
 
 function bytesOf(what: string, name: string, value: unknown): Uint8Array {
   const bytes = decodePath(value);
-  if (bytes === undefined) throw bad(what, `${name} is neither a string nor base64`);
-  if (bytes.includes(0)) throw bad(what, `${name} has a NUL byte`);
+  if (bytes === undefined) throw badField(what, `${name} is neither a string nor base64`);
+  if (bytes.includes(0)) throw badField(what, `${name} has a NUL byte`);
   return bytes;
 }
 
@@ -108,7 +109,7 @@ function readBytesField(what: string, object: JsonObject, name: string): Uint8Ar
 
 function readBytesList(what: string, object: JsonObject, name: string): Uint8Array[] {
   const value = field(object, name) ?? [];
-  if (!Array.isArray(value)) throw bad(what, `${name} is not a list`);
+  if (!Array.isArray(value)) throw badField(what, `${name} is not a list`);
   return value.map((item) => bytesOf(what, name, item));
 }
 
@@ -116,7 +117,7 @@ function readSettings(what: string, object: JsonObject): Uint8Array[] {
   const settings = readBytesList(what, object, "environment");
   const equals = 0x3d;
   if (settings.some((setting) => setting.indexOf(equals) < 1)) {
-    throw bad(what, "environment has a setting that is not NAME=VALUE");
+    throw badField(what, "environment has a setting that is not NAME=VALUE");
   }
   return settings;
 }
@@ -164,8 +165,8 @@ function readProgram(what: string, object: JsonObject): Program {
   const isVector = field(object, "argv") !== undefined;
   const isLogin = readFlag(what, object, "login_shell");
   const count = [line !== undefined, isVector, isLogin].filter(Boolean).length;
-  if (count === 0) throw bad(what, "the command is missing");
-  if (count > 1) throw bad(what, "it has more than one of argv, shell_line and login_shell");
+  if (count === 0) throw badField(what, "the command is missing");
+  if (count > 1) throw badField(what, "it has more than one of argv, shell_line and login_shell");
   if (line !== undefined) return { kind: "shell-line", line };
   if (isLogin) return { kind: "login-shell" };
   return { kind: "vector", argv: readBytesList(what, object, "argv") };
@@ -198,7 +199,7 @@ export function encodeExecOperation(
   const { op, program, workingDir, user, sandbox, tty, input, detach, name, more } = request;
   const common = { op, tty, input, detach, name };
   if (program.kind === "go" || !features.includes(ARGV_FEATURE)) {
-    const { command, args, env } = goCommandOf(program, { mayHaveArgs: true });
+    const { command, args, env } = goCommandLine(program, { mayHaveArgs: true });
     const text = workingDir && textOf(workingDir);
     const all = { ...goEnvironmentOf(request.env), ...env };
     const fields = { command, args, workingDir: text, env: all, user, sandbox };
@@ -285,7 +286,7 @@ export function splitExecOperation(request: ExecOperation): {
 export function addExecPart(request: ExecOperation, part: ExecPart): ExecOperation {
   const { program } = request;
   if (program.kind !== "vector" && part.argv.length > 0) {
-    throw bad("exec request", "there is no argv to be continued");
+    throw badField("exec request", "there is no argv to be continued");
   }
   return {
     ...request,

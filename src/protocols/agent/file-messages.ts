@@ -1,12 +1,12 @@
 /** The JSON payloads of PortForward and of the file frames. */
 import { encodeBase64 } from "./base64.ts";
 import {
-  bad,
+  badField,
   field,
   type JsonObject,
   parseObject,
   readBytes,
-  readInteger,
+  integerField,
   readString,
 } from "./json-fields.ts";
 
@@ -54,14 +54,14 @@ export interface FileResponse {
 export function decodePortForwardRequest(payload: Uint8Array): PortForwardRequest {
   const what = "PortForwardRequest";
   const object = parseObject(what, payload);
-  const port = readInteger(what, object, "port", 65_535) ?? 0;
-  if (port === 0) throw bad(what, "port 0 cannot be connected to");
+  const port = integerField(what, object, "port", 65_535) ?? 0;
+  if (port === 0) throw badField(what, "port 0 cannot be connected to");
   return { host: readString(what, object, "host") ?? "127.0.0.1", port };
 }
 
 function readPath(what: string, object: JsonObject): string {
   const path = readString(what, object, "path");
-  if (path === undefined) throw bad(what, "the path is missing");
+  if (path === undefined) throw badField(what, "the path is missing");
   return path;
 }
 
@@ -104,7 +104,7 @@ export function unixMode(goMode: number): number {
 export function decodeWriteFileRequest(payload: Uint8Array): WriteFileRequest {
   const what = "WriteFileRequest";
   const object = parseObject(what, payload);
-  const mode = readInteger(what, object, "mode", 0xffff_ffff) ?? 0;
+  const mode = integerField(what, object, "mode", 0xffff_ffff) ?? 0;
   return {
     path: readPath(what, object),
     content: readBytes(what, object, "content"),
@@ -139,7 +139,7 @@ export function decodeFileResponse(payload: Uint8Array): FileResponse {
   const what = "FileResult";
   const object = parseObject(what, payload);
   const files: unknown = field(object, "files") ?? [];
-  if (!Array.isArray(files)) throw bad(what, "files is no list");
+  if (!Array.isArray(files)) throw badField(what, "files is no list");
   const error = readString(what, object, "error");
   return {
     content: readBytes(what, object, "content"),
@@ -151,11 +151,11 @@ export function decodeFileResponse(payload: Uint8Array): FileResponse {
 /** The list itself, each entry checked and completed in place. */
 function checkFiles(what: string, files: unknown[]): FileInfo[] {
   for (const value of files) {
-    if (typeof value !== "object" || value === null) throw bad(what, "a file is no object");
+    if (typeof value !== "object" || value === null) throw badField(what, "a file is no object");
     const file = value as JsonObject;
     file["name"] = readString(what, file, "name") ?? "";
-    file["size"] = readInteger(what, file, "size", Number.MAX_SAFE_INTEGER) ?? 0;
-    file["mode"] = readInteger(what, file, "mode", 0xffff_ffff) ?? 0;
+    file["size"] = integerField(what, file, "size", Number.MAX_SAFE_INTEGER) ?? 0;
+    file["mode"] = integerField(what, file, "mode", 0xffff_ffff) ?? 0;
     file["is_dir"] = field(file, "is_dir") === true;
   }
   return files as FileInfo[];

@@ -7,7 +7,7 @@ import { carryLine, quoteCommand } from "./shell-quote.ts";
 const LOGIN_SHELL = 'exec "${SHELL:-/bin/sh}" -l';
 
 /** The command's part of an ExecRequest. */
-export interface GoCommand {
+export interface GoCommandLine {
   command: string;
   args: string[];
   /** Variables that the line needs. */
@@ -19,7 +19,7 @@ export interface GoCommand {
  *
  * @param options `mayHaveArgs`: the agent honours `args`, which the Go agent ignores.
  */
-export function goCommandOf(program: Program, options: { mayHaveArgs: boolean }): GoCommand {
+export function goCommandLine(program: Program, options: { mayHaveArgs: boolean }): GoCommandLine {
   switch (program.kind) {
     case "go":
       return { command: program.command, args: program.args, env: {} };

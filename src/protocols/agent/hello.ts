@@ -10,11 +10,11 @@ import {
   type StartErrorDetails,
 } from "../../start-error.ts";
 import {
-  bad,
+  badField,
   field,
   type JsonObject,
   parseObject,
-  readInteger,
+  integerField,
   readString,
   readStrings,
 } from "./json-fields.ts";
@@ -92,12 +92,12 @@ const VERSION_LENGTH = { maxCharacters: 100 };
 export function decodeHello(payload: Uint8Array): Hello {
   const what = "Hello";
   const object = parseObject(what, payload);
-  const window = readInteger(what, object, "window", 0x7fff_ffff) ?? MIN_WINDOW_BYTES;
+  const window = integerField(what, object, "window", 0x7fff_ffff) ?? MIN_WINDOW_BYTES;
   if (window < MIN_WINDOW_BYTES) {
-    throw bad(what, `a window of ${window} bytes is below ${MIN_WINDOW_BYTES}`);
+    throw badField(what, `a window of ${window} bytes is below ${MIN_WINDOW_BYTES}`);
   }
   return {
-    protocol: readInteger(what, object, "protocol", 0xffff) ?? 0,
+    protocol: integerField(what, object, "protocol", 0xffff) ?? 0,
     version: printable(readString(what, object, "version") ?? "unknown", VERSION_LENGTH),
     features: readStrings(what, object, "features"),
     window,

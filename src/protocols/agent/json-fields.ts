@@ -7,7 +7,7 @@ import { decodeBase64, decodeBase64Bytes } from "./base64.ts";
 export type JsonObject = Record<string, unknown>;
 
 /** The error for a payload that is not what its type promises. */
-export function bad(what: string, message: string): VsockboxError {
+export function badField(what: string, message: string): VsockboxError {
   return new VsockboxError({ code: "BAD_DATA", operation: `read ${what}`, message });
 }
 
@@ -19,7 +19,7 @@ export function bad(what: string, message: string): VsockboxError {
 export function parseObject(what: string, payload: Uint8Array): JsonObject {
   const value = parseJson(what, payload, { cutsLongStrings: true });
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw bad(what, "the payload is not a JSON object");
+    throw badField(what, "the payload is not a JSON object");
   }
   return value as JsonObject;
 }
@@ -65,11 +65,11 @@ export function readString(what: string, object: JsonObject, name: string): stri
   const raw = field(object, name);
   const value = raw instanceof LongString ? raw.decode() : raw;
   if (value === undefined || value === "") {
-    if (raw instanceof LongString) throw bad(what, `${name} is not a string of JSON`);
+    if (raw instanceof LongString) throw badField(what, `${name} is not a string of JSON`);
     return undefined;
   }
-  if (typeof value !== "string") throw bad(what, `${name} is no string`);
-  if (value.includes("\0")) throw bad(what, `${name} has a NUL byte`);
+  if (typeof value !== "string") throw badField(what, `${name} is no string`);
+  if (value.includes("\0")) throw badField(what, `${name} has a NUL byte`);
   return value;
 }
 
@@ -79,7 +79,7 @@ export function readStrings(what: string, object: JsonObject, name: string): str
   const isText = (item: unknown): item is string =>
     typeof item === "string" && !item.includes("\0");
   if (!Array.isArray(value) || !value.every(isText)) {
-    throw bad(what, `${name} is no list of strings without NUL bytes`);
+    throw badField(what, `${name} is no list of strings without NUL bytes`);
   }
   return value;
 }
@@ -88,13 +88,14 @@ export function readStrings(what: string, object: JsonObject, name: string): str
 export function readEnvironment(what: string, object: JsonObject): Record<string, string> {
   const value = field(object, "env") ?? {};
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw bad(what, "env is no object");
+    throw badField(what, "env is no object");
   }
   const env: Record<string, string> = Object.create(null) as Record<string, string>;
   for (const [name, setting] of Object.entries(value)) {
-    if (typeof setting !== "string") throw bad(what, `env ${JSON.stringify(name)} is no string`);
+    if (typeof setting !== "string")
+      throw badField(what, `env ${JSON.stringify(name)} is no string`);
     if (name === "" || /[=\0]/.test(name) || setting.includes("\0")) {
-      throw bad(
+      throw badField(
         what,
         `env ${JSON.stringify(name)} has a name or value that no environment can hold`,
       );
@@ -113,12 +114,12 @@ export function readBytes(what: string, object: JsonObject, name: string): Uint8
       : typeof value === "string"
         ? decodeBase64(value)
         : undefined;
-  if (bytes === undefined) throw bad(what, `${name} is no base64`);
+  if (bytes === undefined) throw badField(what, `${name} is no base64`);
   return bytes;
 }
 
 /** A whole number in a range; undefined if it is missing. */
-export function readInteger(
+export function integerField(
   what: string,
   object: JsonObject,
   name: string,
@@ -127,7 +128,7 @@ export function readInteger(
   const value = field(object, name);
   if (value === undefined) return undefined;
   if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value > max) {
-    throw bad(what, `${name} is no whole number from 0 to ${max}`);
+    throw badField(what, `${name} is no whole number from 0 to ${max}`);
   }
   return value;
 }

@@ -4,12 +4,12 @@
  */
 import { encodeBase64 } from "./base64.ts";
 import {
-  bad,
+  badField,
   field,
   type JsonObject,
   parseObject,
   readBytes,
-  readInteger,
+  integerField,
   readEnvironment,
   readString,
   readStrings,
@@ -60,7 +60,7 @@ export interface ExecResponse {
 /** Reads the fields that all requests to run a command have. */
 export function decodeCommandFields(what: string, object: JsonObject): CommandRequest {
   const command = readString(what, object, "command");
-  if (command === undefined) throw bad(what, "the command is missing");
+  if (command === undefined) throw badField(what, "the command is missing");
   return {
     command,
     args: readStrings(what, object, "args"),
@@ -123,8 +123,8 @@ export function decodeExecTTYRequest(payload: Uint8Array): ExecTTYRequest {
   return {
     ...decodeCommandFields(what, object),
     size: {
-      rows: readInteger(what, object, "rows", U16_MAX) || DEFAULT_SIZE.rows,
-      cols: readInteger(what, object, "cols", U16_MAX) || DEFAULT_SIZE.cols,
+      rows: integerField(what, object, "rows", U16_MAX) || DEFAULT_SIZE.rows,
+      cols: integerField(what, object, "cols", U16_MAX) || DEFAULT_SIZE.cols,
     },
   };
 }
@@ -140,10 +140,10 @@ export function encodeExecTTYRequest({ size, ...request }: ExecTTYRequest): Json
  * @throws {VsockboxError} BAD_DATA for another length than 4, or a size of 0.
  */
 export function decodeResize(payload: Uint8Array): TerminalSize {
-  if (payload.length !== 4) throw bad("Resize", `it has ${payload.length} bytes, not 4`);
+  if (payload.length !== 4) throw badField("Resize", `it has ${payload.length} bytes, not 4`);
   const view = new DataView(payload.buffer, payload.byteOffset);
   const size = { rows: view.getUint16(0), cols: view.getUint16(2) };
-  if (size.rows === 0 || size.cols === 0) throw bad("Resize", "a terminal has no size of 0");
+  if (size.rows === 0 || size.cols === 0) throw badField("Resize", "a terminal has no size of 0");
   return size;
 }
 
@@ -165,7 +165,7 @@ export function decodeExecResponse(payload: Uint8Array): ExecResponse {
   const object = parseObject(what, payload);
   const exitCode = field(object, "exit_code") ?? 0;
   if (typeof exitCode !== "number" || !Number.isInteger(exitCode)) {
-    throw bad(what, "exit_code is no integer");
+    throw badField(what, "exit_code is no integer");
   }
   return {
     exitCode,
@@ -191,7 +191,7 @@ export function encodeExecResponse(response: ExecResponse): JsonObject {
  * @throws {VsockboxError} BAD_DATA for another length than 4.
  */
 export function decodeExit(payload: Uint8Array): number {
-  if (payload.length !== 4) throw bad("Exit", `it has ${payload.length} bytes, not 4`);
+  if (payload.length !== 4) throw badField("Exit", `it has ${payload.length} bytes, not 4`);
   return new DataView(payload.buffer, payload.byteOffset).getUint32(0);
 }
 
@@ -206,7 +206,7 @@ const SIGNAL_MAX = 64;
 export function decodeSignal(payload: Uint8Array): number {
   const signal = payload[0] ?? 0;
   if (payload.length !== 1 || signal < 1 || signal > SIGNAL_MAX) {
-    throw bad("Signal", `it must be one byte from 1 to ${SIGNAL_MAX}`);
+    throw badField("Signal", `it must be one byte from 1 to ${SIGNAL_MAX}`);
   }
   return signal;
 }

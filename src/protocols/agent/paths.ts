@@ -3,7 +3,7 @@
  * anything else as `{"base64": …}`.
  */
 import { decodeBase64, encodeBase64 } from "./base64.ts";
-import { bad, field, type JsonObject } from "./json-fields.ts";
+import { badField, field, type JsonObject } from "./json-fields.ts";
 
 /** Longest path of the kernel, with its NUL: PATH_MAX, linux/limits.h. */
 const PATH_MAX_BYTES = 4096;
@@ -41,9 +41,9 @@ export function decodePath(value: unknown): Uint8Array | undefined {
 
 function bytesOf(what: string, name: string, value: unknown): Uint8Array {
   const bytes = decodePath(value);
-  if (bytes === undefined) throw bad(what, `${name} is no path`);
-  if (bytes.length === 0) throw bad(what, `${name} is empty`);
-  if (bytes.includes(0)) throw bad(what, `${name} has a NUL byte`);
+  if (bytes === undefined) throw badField(what, `${name} is no path`);
+  if (bytes.length === 0) throw badField(what, `${name} is empty`);
+  if (bytes.includes(0)) throw badField(what, `${name} has a NUL byte`);
   return bytes;
 }
 
@@ -55,7 +55,10 @@ function bytesOf(what: string, name: string, value: unknown): Uint8Array {
 export function readPathField(what: string, object: JsonObject, name: string): Uint8Array {
   const bytes = bytesOf(what, name, field(object, name));
   if (bytes.length >= PATH_MAX_BYTES) {
-    throw bad(what, `${name} has ${bytes.length} bytes; a path has fewer than ${PATH_MAX_BYTES}`);
+    throw badField(
+      what,
+      `${name} has ${bytes.length} bytes; a path has fewer than ${PATH_MAX_BYTES}`,
+    );
   }
   return bytes;
 }
@@ -75,7 +78,7 @@ export function isFileName(bytes: Uint8Array): boolean {
 export function readNameField(what: string, object: JsonObject, name: string): Uint8Array {
   const bytes = bytesOf(what, name, field(object, name));
   if (!isFileName(bytes)) {
-    throw bad(what, `${name} is no name of a file in a directory`);
+    throw badField(what, `${name} is no name of a file in a directory`);
   }
   return bytes;
 }

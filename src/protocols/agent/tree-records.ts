@@ -3,7 +3,7 @@
  * between is in it. A file's record is followed by its bytes as Data on stream 1, holes as records,
  * and `end`.
  */
-import { bad, field, type JsonObject, readInteger, readString } from "./json-fields.ts";
+import { badField, field, type JsonObject, integerField, readString } from "./json-fields.ts";
 import { encodePath, readNameField, readPathField } from "./paths.ts";
 
 /** Attributes of a file that are preserved. */
@@ -49,19 +49,19 @@ const MAX_NANOSECONDS = 999_999_999;
 function readStatus(what: string, object: JsonObject): FileStatus {
   const seconds = field(object, "seconds") ?? 0;
   if (!Number.isInteger(seconds) || Math.abs(Number(seconds)) > MAX_SECONDS) {
-    throw bad(what, "seconds is no time");
+    throw badField(what, "seconds is no time");
   }
   return {
-    mode: readInteger(what, object, "mode", 0o7777) ?? 0o644,
+    mode: integerField(what, object, "mode", 0o7777) ?? 0o644,
     seconds: Number(seconds),
-    nanoseconds: readInteger(what, object, "nanoseconds", MAX_NANOSECONDS) ?? 0,
-    uid: readInteger(what, object, "uid", 0xffff_fffe) ?? 0,
-    gid: readInteger(what, object, "gid", 0xffff_fffe) ?? 0,
+    nanoseconds: integerField(what, object, "nanoseconds", MAX_NANOSECONDS) ?? 0,
+    uid: integerField(what, object, "uid", 0xffff_fffe) ?? 0,
+    gid: integerField(what, object, "gid", 0xffff_fffe) ?? 0,
   };
 }
 
 function need(what: string, value: number | undefined, name: string): number {
-  if (value === undefined) throw bad(what, `${name} is missing`);
+  if (value === undefined) throw badField(what, `${name} is missing`);
   return value;
 }
 
@@ -73,7 +73,7 @@ function need(what: string, value: number | undefined, name: string): number {
 export function decodeTreeRecord(object: JsonObject): TreeRecord {
   const kind = field(object, "kind");
   const what = "file record";
-  const count = (name: string) => readInteger(what, object, name, Number.MAX_SAFE_INTEGER);
+  const count = (name: string) => integerField(what, object, name, Number.MAX_SAFE_INTEGER);
   switch (kind) {
     case "directory":
       return { kind, name: readNameField(what, object, "name"), ...readStatus(what, object) };
@@ -92,7 +92,7 @@ export function decodeTreeRecord(object: JsonObject): TreeRecord {
       return { kind, bytes: need(what, count("bytes"), "bytes") };
     case "end": {
       const sha256 = readString(what, object, "sha256");
-      if (sha256 !== undefined && !/^[0-9a-f]{64}$/.test(sha256)) throw bad(what, "no sha256");
+      if (sha256 !== undefined && !/^[0-9a-f]{64}$/.test(sha256)) throw badField(what, "no sha256");
       return { kind, sha256, error: readString(what, object, "error") };
     }
     case "link":
@@ -109,7 +109,7 @@ export function decodeTreeRecord(object: JsonObject): TreeRecord {
         error: readString(what, object, "error") ?? "it was left out",
       };
     default:
-      throw bad(what, "there is no such kind");
+      throw badField(what, "there is no such kind");
   }
 }
 
@@ -133,12 +133,12 @@ export function encodeResumeOffer(offer: ResumeOffer): JsonObject {
 export function decodeResumeOffer(object: JsonObject): ResumeOffer {
   const what = "resume offer";
   const offer = field(object, "offer");
-  if (typeof offer !== "object" || offer === null) throw bad(what, "it is missing");
+  if (typeof offer !== "object" || offer === null) throw badField(what, "it is missing");
   const value = offer as JsonObject;
   if (field(value, "kind") === "same") return { kind: "same" };
   return {
     kind: "part",
-    bytes: readInteger(what, value, "bytes", Number.MAX_SAFE_INTEGER) ?? 0,
+    bytes: integerField(what, value, "bytes", Number.MAX_SAFE_INTEGER) ?? 0,
     hash: readString(what, value, "hash") ?? "",
   };
 }

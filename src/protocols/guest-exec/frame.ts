@@ -5,7 +5,7 @@
 import { badCommand, COMMAND_MAX_BYTES, receivedCommand } from "./command.ts";
 
 /** The u16 length. */
-export const HEADER_BYTES = 2;
+const HEADER_BYTES = 2;
 
 /** A command as it goes over the wire, in one piece: old guests read it with two single calls. */
 export function encodeCommandFrame(command: Uint8Array): Uint8Array {

@@ -3,7 +3,7 @@
  * `{"exit_code":0,"signal":null,"stdout":"base64","stderr":"base64","duration_ms":12}`.
  */
 import { encodeBase64 } from "../agent/base64.ts";
-import { bad, field, parseObject, readBytes, readInteger } from "../agent/json-fields.ts";
+import { badField, field, parseObject, readBytes, integerField } from "../agent/json-fields.ts";
 
 /** Output that a report carries of each stream, in bytes: what goes beyond it is cut off. */
 export const REPORT_OUTPUT_MAX_BYTES = 4 * 1024 * 1024;
@@ -64,17 +64,17 @@ export function decodeReport(line: Uint8Array): Report {
   const object = parseObject(WHAT, line);
   const signal = field(object, "signal");
   if (signal !== undefined && (typeof signal !== "string" || !SIGNAL_NAME.test(signal))) {
-    throw bad(WHAT, "signal is no signal's name");
+    throw badField(WHAT, "signal is no signal's name");
   }
-  const exitCode = readInteger(WHAT, object, "exit_code", 255);
-  if (exitCode === undefined) throw bad(WHAT, "exit_code is missing");
+  const exitCode = integerField(WHAT, object, "exit_code", 255);
+  if (exitCode === undefined) throw badField(WHAT, "exit_code is missing");
   return {
     exitCode,
     signal,
     stdout: readBytes(WHAT, object, "stdout"),
     stderr: readBytes(WHAT, object, "stderr"),
-    durationMs: readInteger(WHAT, object, "duration_ms", Number.MAX_SAFE_INTEGER) ?? 0,
-    droppedBytes: readInteger(WHAT, object, "dropped_bytes", Number.MAX_SAFE_INTEGER) ?? 0,
+    durationMs: integerField(WHAT, object, "duration_ms", Number.MAX_SAFE_INTEGER) ?? 0,
+    droppedBytes: integerField(WHAT, object, "dropped_bytes", Number.MAX_SAFE_INTEGER) ?? 0,
   };
 }
 
@@ -123,14 +123,14 @@ export class ReportReader {
    */
   finish(): void {
     if (this.#filled === 0) return;
-    throw bad(WHAT, `the guest closed inside a line, after ${this.#filled} bytes of it`);
+    throw badField(WHAT, `the guest closed inside a line, after ${this.#filled} bytes of it`);
   }
 
   #append(piece: Uint8Array): void {
     const bytes = this.#filled + piece.length;
     // The newline counts as well.
     if (bytes >= REPORT_LINE_MAX_BYTES) {
-      throw bad(WHAT, `a line of more than ${REPORT_LINE_MAX_BYTES} bytes`);
+      throw badField(WHAT, `a line of more than ${REPORT_LINE_MAX_BYTES} bytes`);
     }
     if (bytes > this.#line.length) {
       const larger = new Uint8Array(Math.max(bytes, this.#line.length * 2));

@@ -4,7 +4,7 @@
  * `struct af_vsockmon_hdr`, `struct virtio_vsock_hdr`, payload (linux/vsockmon.h). All numbers are
  * written little-endian.
  */
-import { HEADER_BYTES, Op } from "../virtio-vsock/packet.ts";
+import { VIRTIO_VSOCK_HEADER_BYTES, Op } from "../virtio-vsock/packet.ts";
 
 /** "tcpdump and libpcap: link-layer header types": LINKTYPE_VSOCK. */
 export const LINKTYPE_VSOCK = 271;
@@ -21,7 +21,7 @@ const PACKET_HEADER_BYTES = 16;
 /** sizeof(struct af_vsockmon_hdr). */
 const MONITOR_HEADER_BYTES = 32;
 /** What a packet is in its first part before its payload, in bytes. */
-const PACKET_BEGIN_BYTES = MONITOR_HEADER_BYTES + HEADER_BYTES;
+const PACKET_BEGIN_BYTES = MONITOR_HEADER_BYTES + VIRTIO_VSOCK_HEADER_BYTES;
 
 /** Everything that stands in the file for a packet but its payload, in bytes. */
 export const RECORD_BEGIN_BYTES = PACKET_HEADER_BYTES + PACKET_BEGIN_BYTES;
@@ -109,13 +109,13 @@ export function writeRecordBegin(
   view.setUint32(offset + 12, PACKET_BEGIN_BYTES + length, true);
   const monitor = offset + PACKET_HEADER_BYTES;
   const transport = monitor + MONITOR_HEADER_BYTES;
-  for (let index = 0; index < HEADER_BYTES; index++) {
+  for (let index = 0; index < VIRTIO_VSOCK_HEADER_BYTES; index++) {
     const byte = header[index] ?? 0;
     if (index < ADDRESS_BYTES) view.setUint8(monitor + index, byte);
     view.setUint8(transport + index, byte);
   }
   view.setUint16(monitor + 24, monitorOp(op), true);
   view.setUint16(monitor + 26, TRANSPORT_VIRTIO, true);
-  view.setUint16(monitor + 28, HEADER_BYTES, true);
+  view.setUint16(monitor + 28, VIRTIO_VSOCK_HEADER_BYTES, true);
   view.setUint16(monitor + 30, 0, true);
 }

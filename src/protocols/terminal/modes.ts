@@ -4,7 +4,7 @@
  * for bits and characters of Linux's struct termios (asm-generic/termbits.h, equal on x86-64 and arm64).
  * Speeds, character size and parity are not sent: a pseudo-terminal has no line.
  */
-import { bad } from "../agent/json-fields.ts";
+import { badField } from "../agent/json-fields.ts";
 
 /** Opcodes and values. Flags are 0 or 1, characters 0 to 255, where 255 is "none". */
 export type TerminalModes = readonly (readonly [opcode: number, value: number])[];
@@ -155,5 +155,5 @@ export function readModes(what: string, value: unknown): TerminalModes | undefin
   const isPair = (item: unknown): item is [number, number] =>
     Array.isArray(item) && item.length === 2 && item.every(isNumber);
   if (Array.isArray(value) && value.length <= MAX_PAIRS && value.every(isPair)) return value;
-  throw bad(what, "modes is not a list of opcodes and values");
+  throw badField(what, "modes is not a list of opcodes and values");
 }

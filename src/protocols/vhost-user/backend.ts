@@ -22,7 +22,7 @@ import {
 } from "./features.ts";
 import { decodeRequest, overlapOf, type VhostRequest } from "./requests.ts";
 import {
-  badMessage,
+  badVhostUserMessage,
   HeaderFlag,
   knownRequest,
   MAX_MEMORY_BYTES,
@@ -179,7 +179,7 @@ export class VhostBackend {
     const request = decodeRequest(message);
     const { gate } = RULES[request.name];
     if ((this.#protocolFeatures & gate) !== gate) {
-      throw badMessage(message.request, "its protocol feature was not negotiated");
+      throw badVhostUserMessage(message.request, "its protocol feature was not negotiated");
     }
     this.#actions = [];
     const isDone = this.#dispatch(request, message);
@@ -256,7 +256,7 @@ export class VhostBackend {
         return true;
       case "SET_LOG_BASE":
       case "SET_LOG_FD":
-        throw badMessage(message.request, "logging was not offered");
+        throw badVhostUserMessage(message.request, "logging was not offered");
       case "GET_QUEUE_NUM":
         this.#reply(message, encodeU64(BigInt(this.#rings.length)));
         return true;
@@ -311,7 +311,10 @@ export class VhostBackend {
     const index = request.ring;
     const ring = this.#rings[index];
     if (ring === undefined) {
-      throw badMessage(message.request, `ring ${index}, where there are ${this.#rings.length}`);
+      throw badVhostUserMessage(
+        message.request,
+        `ring ${index}, where there are ${this.#rings.length}`,
+      );
     }
     switch (request.name) {
       case "SET_VRING_NUM":
@@ -327,7 +330,7 @@ export class VhostBackend {
         this.#getBase(index, ring, message);
         return;
       case "SET_VRING_ENABLE":
-        if (request.value > 1) throw badMessage(message.request, `state ${request.value}`);
+        if (request.value > 1) throw badVhostUserMessage(message.request, `state ${request.value}`);
         this.#enable(index, request.value === 1);
         return;
       case "SET_VRING_KICK":
@@ -350,10 +353,13 @@ export class VhostBackend {
   #setFeatures(features: bigint, message: VhostMessage): void {
     const unknown = features & ~this.#offered;
     if (unknown !== 0n) {
-      throw badMessage(message.request, `features 0x${unknown.toString(16)} were not offered`);
+      throw badVhostUserMessage(
+        message.request,
+        `features 0x${unknown.toString(16)} were not offered`,
+      );
     }
     if (features !== this.#features && this.#rings.some((ring) => ring.isRunning)) {
-      throw badMessage(message.request, "other features while a ring runs");
+      throw badVhostUserMessage(message.request, "other features while a ring runs");
     }
     this.#features = features;
     this.#do({ kind: "features", features });
@@ -366,14 +372,15 @@ export class VhostBackend {
     const unknown = features & ~this.#offeredProtocol;
     if (unknown !== 0n) {
       const bits = unknown.toString(16);
-      throw badMessage(message.request, `protocol features 0x${bits} were not offered`);
+      throw badVhostUserMessage(message.request, `protocol features 0x${bits} were not offered`);
     }
     this.#protocolFeatures = features;
   }
 
   #setStatus(status: bigint, message: VhostMessage): void {
     // virtio 1.2, 2.1: the status is eight bits; zero is a reset.
-    if (status > 0xffn) throw badMessage(message.request, "a status of more than eight bits");
+    if (status > 0xffn)
+      throw badVhostUserMessage(message.request, "a status of more than eight bits");
     this.#status = status;
     if (status === 0n) this.#reset();
   }
@@ -409,7 +416,7 @@ export class VhostBackend {
         userAddress === wanted.userAddress &&
         size === wanted.size,
     );
-    if (found === undefined) throw badMessage(message.request, "there is no such region");
+    if (found === undefined) throw badVhostUserMessage(message.request, "there is no such region");
     this.#regions = this.#regions.filter((region) => region !== found);
     this.#do({ kind: "remove-region", region: found });
     this.#close(message.fds[0]);
@@ -417,16 +424,22 @@ export class VhostBackend {
 
   #checkRegions(regions: readonly RegionDescription[], message: VhostMessage): void {
     if (regions.length > MAX_REGIONS) {
-      throw badMessage(message.request, `${regions.length} regions are above ${MAX_REGIONS}`);
+      throw badVhostUserMessage(
+        message.request,
+        `${regions.length} regions are above ${MAX_REGIONS}`,
+      );
     }
     const bytes = regions.reduce((sum, { size }) => sum + size, 0);
     if (bytes > MAX_MEMORY_BYTES) {
-      throw badMessage(message.request, `${bytes} bytes of memory are above ${MAX_MEMORY_BYTES}`);
+      throw badVhostUserMessage(
+        message.request,
+        `${bytes} bytes of memory are above ${MAX_MEMORY_BYTES}`,
+      );
     }
     const overlap = overlapOf(regions);
     if (overlap === undefined) return;
     const [first, second] = overlap.map(({ guestAddress }) => `0x${guestAddress.toString(16)}`);
-    throw badMessage(message.request, `the regions at ${first} and ${second} overlap`);
+    throw badVhostUserMessage(message.request, `the regions at ${first} and ${second} overlap`);
   }
 
   #getConfig(offset: number, size: number, flags: number, message: VhostMessage): void {
@@ -440,16 +453,17 @@ export class VhostBackend {
   #setEntries(ring: RingState, entries: number, message: VhostMessage): void {
     this.#refuseWhileRunning(ring, message);
     const most = Math.min(this.#maxRingEntries, MAX_RING_ENTRIES);
-    if (entries > most) throw badMessage(message.request, `${entries} entries are above ${most}`);
+    if (entries > most)
+      throw badVhostUserMessage(message.request, `${entries} entries are above ${most}`);
     if (!isPowerOfTwo(entries)) {
-      throw badMessage(message.request, `${entries} entries are no power of two`);
+      throw badVhostUserMessage(message.request, `${entries} entries are no power of two`);
     }
     ring.entries = entries;
   }
 
   #setBase(ring: RingState, base: number, message: VhostMessage): void {
     this.#refuseWhileRunning(ring, message);
-    if (base > 0xffff) throw badMessage(message.request, `index ${base} is above 65535`);
+    if (base > 0xffff) throw badVhostUserMessage(message.request, `index ${base} is above 65535`);
     ring.base = base;
   }
 
@@ -461,22 +475,28 @@ export class VhostBackend {
     this.#refuseWhileRunning(ring, message);
     // Bit 0 is VHOST_VRING_F_LOG, meaningless without logging; there are no others.
     if (flags !== 0)
-      throw badMessage(message.request, `flags ${flags}, where logging was not offered`);
+      throw badVhostUserMessage(message.request, `flags ${flags}, where logging was not offered`);
     for (const part of ["descriptors", "available", "used"] as const) {
       if (addresses[part] % ALIGNMENT[part] !== 0) {
-        throw badMessage(message.request, `${part}: not aligned to ${ALIGNMENT[part]} bytes`);
+        throw badVhostUserMessage(
+          message.request,
+          `${part}: not aligned to ${ALIGNMENT[part]} bytes`,
+        );
       }
     }
     ring.addresses = addresses;
   }
 
   #refuseWhileRunning(ring: RingState, message: VhostMessage): void {
-    if (ring.isRunning) throw badMessage(message.request, "the ring runs");
+    if (ring.isRunning) throw badVhostUserMessage(message.request, "the ring runs");
   }
 
   #setKick(index: number, ring: RingState, fd: number | undefined, message: VhostMessage): void {
     if (fd === undefined) {
-      throw badMessage(message.request, "no descriptor: a ring that is polled is not supported");
+      throw badVhostUserMessage(
+        message.request,
+        "no descriptor: a ring that is polled is not supported",
+      );
     }
     if (ring.isRunning) this.#do({ kind: "kick", ring: index, fd });
     this.#close(ring.kick);
@@ -518,6 +538,6 @@ export class VhostBackend {
 
 function offer(region: RegionDescription, message: VhostMessage, index: number): OfferedRegion {
   const fd = message.fds[index];
-  if (fd === undefined) throw badMessage(message.request, "a region without a descriptor");
+  if (fd === undefined) throw badVhostUserMessage(message.request, "a region without a descriptor");
   return { ...region, fd };
 }

@@ -1,7 +1,7 @@
 /** Messages and their payloads as bytes: our answers, and requests as a VMM sends them. */
 import {
   CONFIG_HEADER_BYTES,
-  HEADER_BYTES,
+  VHOST_USER_HEADER_BYTES,
   HeaderFlag,
   NO_DESCRIPTOR,
   ONE_REGION_BYTES,
@@ -18,12 +18,12 @@ import {
 } from "./wire.ts";
 
 function encode(request: number, flags: number, payload: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(HEADER_BYTES + payload.length);
+  const bytes = new Uint8Array(VHOST_USER_HEADER_BYTES + payload.length);
   const view = viewOf(bytes);
   view.setUint32(0, request, true);
   view.setUint32(4, HeaderFlag.Version | flags, true);
   view.setUint32(8, payload.length, true);
-  bytes.set(payload, HEADER_BYTES);
+  bytes.set(payload, VHOST_USER_HEADER_BYTES);
   return bytes;
 }
 

@@ -1,8 +1,8 @@
 /** Splits the bytes of a VMM into messages; no I/O. */
 import { VsockboxError } from "../../errors.ts";
 import {
-  badMessage,
-  HEADER_BYTES,
+  badVhostUserMessage,
+  VHOST_USER_HEADER_BYTES,
   HeaderFlag,
   KNOWN_FLAGS,
   MAX_DESCRIPTORS,
@@ -11,8 +11,8 @@ import {
 } from "./wire.ts";
 
 /** Cuts what comes from a VMM into messages, and keeps descriptors with theirs. */
-export class MessageReader {
-  readonly #header = new Uint8Array(HEADER_BYTES);
+export class VhostUserMessageReader {
+  readonly #header = new Uint8Array(VHOST_USER_HEADER_BYTES);
   readonly #headerView = new DataView(this.#header.buffer);
   #headerFilled = 0;
   #payload = new Uint8Array(0);
@@ -25,7 +25,7 @@ export class MessageReader {
    * front of these: who reads no more than this always has a message's own descriptors.
    */
   get wanted(): number {
-    const missing = HEADER_BYTES - this.#headerFilled;
+    const missing = VHOST_USER_HEADER_BYTES - this.#headerFilled;
     return missing > 0 ? missing : this.#payload.length - this.#payloadFilled;
   }
 
@@ -44,7 +44,7 @@ export class MessageReader {
   push(bytes: Uint8Array, fds: readonly number[] = []): VhostMessage | undefined {
     this.#fds.push(...fds);
     if (this.#fds.length > MAX_DESCRIPTORS) {
-      throw badMessage(this.#request, `more than ${MAX_DESCRIPTORS} descriptors`);
+      throw badVhostUserMessage(this.#request, `more than ${MAX_DESCRIPTORS} descriptors`);
     }
     if (bytes.length > this.wanted) {
       throw new VsockboxError({
@@ -53,10 +53,10 @@ export class MessageReader {
         message: `${bytes.length} bytes were given where ${this.wanted} were wanted`,
       });
     }
-    if (this.#headerFilled < HEADER_BYTES) {
+    if (this.#headerFilled < VHOST_USER_HEADER_BYTES) {
       this.#header.set(bytes, this.#headerFilled);
       this.#headerFilled += bytes.length;
-      if (this.#headerFilled < HEADER_BYTES) return undefined;
+      if (this.#headerFilled < VHOST_USER_HEADER_BYTES) return undefined;
       this.#onHeader();
     } else {
       this.#payload.set(bytes, this.#payloadFilled);
@@ -84,12 +84,16 @@ export class MessageReader {
     const size = this.#headerView.getUint32(8, true);
     if ((flags & HeaderFlag.VersionMask) !== HeaderFlag.Version) {
       const version = flags & HeaderFlag.VersionMask;
-      throw badMessage(this.#request, `version ${version}, where 1 belongs`);
+      throw badVhostUserMessage(this.#request, `version ${version}, where 1 belongs`);
     }
-    if ((flags & HeaderFlag.Reply) !== 0) throw badMessage(this.#request, "a reply to nothing");
-    if ((flags & ~KNOWN_FLAGS) !== 0) throw badMessage(this.#request, "unknown flags");
+    if ((flags & HeaderFlag.Reply) !== 0)
+      throw badVhostUserMessage(this.#request, "a reply to nothing");
+    if ((flags & ~KNOWN_FLAGS) !== 0) throw badVhostUserMessage(this.#request, "unknown flags");
     if (size > MAX_PAYLOAD_BYTES) {
-      throw badMessage(this.#request, `a payload of ${size} bytes is above ${MAX_PAYLOAD_BYTES}`);
+      throw badVhostUserMessage(
+        this.#request,
+        `a payload of ${size} bytes is above ${MAX_PAYLOAD_BYTES}`,
+      );
     }
     this.#payload = new Uint8Array(size);
     this.#payloadFilled = 0;

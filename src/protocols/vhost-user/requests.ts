@@ -1,6 +1,6 @@
 /** Requests of a VMM: decodes payloads and descriptors; no I/O. */
 import {
-  badMessage,
+  badVhostUserMessage,
   CONFIG_HEADER_BYTES,
   knownRequest,
   LOG_BYTES,
@@ -108,7 +108,8 @@ export type VhostRequest =
 /** A u64 that must be an exact number, as all addresses and sizes of a real VM are. */
 function readU64(view: DataView, offset: number, request: number, field: string): number {
   const value = view.getUint32(offset + 4, true) * 2 ** 32 + view.getUint32(offset, true);
-  if (value > Number.MAX_SAFE_INTEGER) throw badMessage(request, `the ${field} is above 2^53`);
+  if (value > Number.MAX_SAFE_INTEGER)
+    throw badVhostUserMessage(request, `the ${field} is above 2^53`);
   return value;
 }
 
@@ -119,13 +120,16 @@ function readRegion(view: DataView, offset: number, request: number): RegionDesc
     userAddress: readU64(view, offset + 16, request, "user address"),
     mmapOffset: readU64(view, offset + 24, request, "mmap offset"),
   };
-  if (region.size === 0) throw badMessage(request, "a region has no bytes");
+  if (region.size === 0) throw badVhostUserMessage(request, "a region has no bytes");
   if (region.size > MAX_MEMORY_BYTES) {
-    throw badMessage(request, `a region of ${region.size} bytes is above ${MAX_MEMORY_BYTES}`);
+    throw badVhostUserMessage(
+      request,
+      `a region of ${region.size} bytes is above ${MAX_MEMORY_BYTES}`,
+    );
   }
   const begin = Math.max(region.guestAddress, region.userAddress, region.mmapOffset);
   if (begin + region.size > Number.MAX_SAFE_INTEGER) {
-    throw badMessage(request, "a region ends above 2^53");
+    throw badVhostUserMessage(request, "a region ends above 2^53");
   }
   return region;
 }
@@ -151,14 +155,18 @@ function readRegions(message: VhostMessage): RegionDescription[] {
   const { request, payload, fds } = message;
   const view = viewOf(payload);
   const count = view.getUint32(0, true);
-  if (count > MAX_REGIONS) throw badMessage(request, `${count} regions are above ${MAX_REGIONS}`);
+  if (count > MAX_REGIONS)
+    throw badVhostUserMessage(request, `${count} regions are above ${MAX_REGIONS}`);
   const wanted = REGIONS_HEADER_BYTES + count * REGION_BYTES;
   // Linux as a VMM, virtio_uml, sends space for two regions whatever their count.
   if (payload.length < wanted) {
-    throw badMessage(request, `${payload.length} bytes of payload, where ${wanted} belong`);
+    throw badVhostUserMessage(
+      request,
+      `${payload.length} bytes of payload, where ${wanted} belong`,
+    );
   }
   if (fds.length !== count) {
-    throw badMessage(request, `${fds.length} descriptors for ${count} regions`);
+    throw badVhostUserMessage(request, `${fds.length} descriptors for ${count} regions`);
   }
   return Array.from({ length: count }, (_, index) =>
     readRegion(view, REGIONS_HEADER_BYTES + index * REGION_BYTES, request),
@@ -167,11 +175,12 @@ function readRegions(message: VhostMessage): RegionDescription[] {
 
 function readRingDescriptor({ request, payload, fds }: VhostMessage) {
   const value = viewOf(payload).getBigUint64(0, true);
-  if ((value & ~(RING_MASK | NO_DESCRIPTOR)) !== 0n) throw badMessage(request, "unknown bits set");
+  if ((value & ~(RING_MASK | NO_DESCRIPTOR)) !== 0n)
+    throw badVhostUserMessage(request, "unknown bits set");
   const isWithout = (value & NO_DESCRIPTOR) !== 0n;
   if (isWithout !== (fds.length === 0)) {
     const what = isWithout ? "a descriptor where none was announced" : "no descriptor";
-    throw badMessage(request, what);
+    throw badVhostUserMessage(request, what);
   }
   return { ring: Number(value & RING_MASK), fd: fds[0] };
 }
@@ -180,12 +189,15 @@ function readConfig({ request, payload }: VhostMessage) {
   const view = viewOf(payload);
   const [offset, size, flags] = [0, 4, 8].map((at) => view.getUint32(at, true));
   if (offset === undefined || size === undefined || flags === undefined) {
-    throw badMessage(request, "the payload is too short");
+    throw badVhostUserMessage(request, "the payload is too short");
   }
   if (payload.length !== CONFIG_HEADER_BYTES + size) {
-    throw badMessage(request, `${payload.length} bytes of payload for ${size} bytes of config`);
+    throw badVhostUserMessage(
+      request,
+      `${payload.length} bytes of payload for ${size} bytes of config`,
+    );
   }
-  if (flags > MAX_CONFIG_FLAGS) throw badMessage(request, `unknown flags ${flags}`);
+  if (flags > MAX_CONFIG_FLAGS) throw badVhostUserMessage(request, `unknown flags ${flags}`);
   return { offset, flags, bytes: payload.subarray(CONFIG_HEADER_BYTES) };
 }
 
@@ -193,11 +205,14 @@ function checkShape(name: RequestName, { request, payload, fds }: VhostMessage):
   const [minBytes, maxBytes, minFds, maxFds] = SHAPES[name];
   if (payload.length < minBytes || payload.length > maxBytes) {
     const wanted = minBytes === maxBytes ? `${minBytes}` : `${minBytes} to ${maxBytes}`;
-    throw badMessage(request, `${payload.length} bytes of payload, where ${wanted} belong`);
+    throw badVhostUserMessage(
+      request,
+      `${payload.length} bytes of payload, where ${wanted} belong`,
+    );
   }
   if (fds.length < minFds || fds.length > maxFds) {
     const wanted = minFds === maxFds ? `${minFds}` : `${minFds} to ${maxFds}`;
-    throw badMessage(request, `${fds.length} descriptors, where ${wanted} belong`);
+    throw badVhostUserMessage(request, `${fds.length} descriptors, where ${wanted} belong`);
   }
 }
 
@@ -209,7 +224,7 @@ function checkShape(name: RequestName, { request, payload, fds }: VhostMessage):
 export function decodeRequest(message: VhostMessage): VhostRequest {
   const { request, payload } = message;
   const name = knownRequest(request);
-  if (name === undefined) throw badMessage(request, "unknown");
+  if (name === undefined) throw badVhostUserMessage(request, "unknown");
   checkShape(name, message);
   const view = viewOf(payload);
   switch (name) {

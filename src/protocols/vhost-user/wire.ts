@@ -9,7 +9,7 @@
 import { VsockboxError } from "../../errors.ts";
 
 /** u32 request, u32 flags, u32 size of the payload; section "Header". */
-export const HEADER_BYTES = 12;
+export const VHOST_USER_HEADER_BYTES = 12;
 
 /**
  * Largest payload that is accepted, in bytes. The largest one of this protocol's requests to a vsock
@@ -112,7 +112,7 @@ export const RING_MASK = 0xffn;
 export const NO_DESCRIPTOR = 0x100n;
 
 /** The error for a message that is not what the protocol allows. */
-export function badMessage(request: number, message: string): VsockboxError {
+export function badVhostUserMessage(request: number, message: string): VsockboxError {
   return new VsockboxError({
     code: "BAD_DATA",
     operation: `vhost-user ${requestName(request)}`,

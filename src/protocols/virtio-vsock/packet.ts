@@ -4,7 +4,7 @@
  */
 
 /** Size of the header in bytes; the payload follows. */
-export const HEADER_BYTES = 44;
+export const VIRTIO_VSOCK_HEADER_BYTES = 44;
 
 /** Types of sockets. */
 export const PacketType = { Stream: 1, Seqpacket: 2 } as const;

@@ -9,14 +9,14 @@
  *   the queue; its length is that of the path asked for. So the client can make the queue end at the
  *   required position.
  */
-import { encodeMessage, HEADER_BYTES, MAX_DATA_BYTES, Type } from "./message.ts";
+import { encodeMessage, SHELL_HEADER_BYTES, MAX_SHELL_DATA_BYTES, Type } from "./message.ts";
 import { WAKE_PATH } from "./client-protocol.ts";
 
 /** Size of the queue, in bytes. */
 const QUEUE_BYTES = 1_000_000;
 
 /** A full FileData message with its header, in bytes. */
-const DATA_MESSAGE_BYTES = HEADER_BYTES + MAX_DATA_BYTES;
+const DATA_MESSAGE_BYTES = SHELL_HEADER_BYTES + MAX_SHELL_DATA_BYTES;
 
 /**
  * So far in a turn of the queue the server waits to be woken, or soon will. Once in a turn and no
@@ -25,10 +25,10 @@ const DATA_MESSAGE_BYTES = HEADER_BYTES + MAX_DATA_BYTES;
 const WAKE_AT_BYTES = 450_000;
 
 /** `KO source file '` and `' does not exist` around the path, with NUL and header, in bytes. */
-const REFUSAL_EXTRA_BYTES = HEADER_BYTES + 16 + 16 + 1;
+const REFUSAL_EXTRA_BYTES = SHELL_HEADER_BYTES + 16 + 16 + 1;
 
 /** The server cuts an answer to 300 bytes with its NUL. */
-const MAX_REFUSAL_BYTES = HEADER_BYTES + 300;
+const MAX_REFUSAL_BYTES = SHELL_HEADER_BYTES + 300;
 
 /** The shortest path that is asked for, in bytes. */
 const MIN_PATH_BYTES = WAKE_PATH.length + 1;

@@ -6,7 +6,7 @@ import {
   type TerminalExtension,
   type TransferGrant,
 } from "./extension.ts";
-import { badMessage, type Message, Type, typeName } from "./message.ts";
+import { badShellMessage, type Message, Type, typeName } from "./message.ts";
 import { decodeStatus } from "./payloads.ts";
 import { decodeAnswer, decodeText, UNSPEAKABLE_DIRECTORY } from "./texts.ts";
 
@@ -133,5 +133,5 @@ export class ClientProtocol {
 export const WAKE_PATH = "/-vsockbox-wake-";
 
 function misplaced(type: number, where: string) {
-  return badMessage(`a ${typeName(type)} message has no place ${where}`);
+  return badShellMessage(`a ${typeName(type)} message has no place ${where}`);
 }

@@ -14,14 +14,14 @@
  */
 import {
   type JsonObject,
-  bad,
+  badField,
   field,
-  readInteger,
+  integerField,
   readString,
   readStrings,
 } from "../agent/json-fields.ts";
 import { encodePath, readNameField, readPathField } from "../agent/paths.ts";
-import { LARGE_DATA_BYTES, MAX_DATA_BYTES } from "./message.ts";
+import { LARGE_DATA_BYTES, MAX_SHELL_DATA_BYTES } from "./message.ts";
 
 /** The version of these objects. */
 const VERSION = 1;
@@ -88,8 +88,10 @@ export function encodeTerminalExtension(
 export function decodeTerminalExtension(value: JsonObject): TerminalExtension {
   const what = "terminal extension";
   checkVersion(what, value);
-  const maxData = readInteger(what, value, "max_data", Number.MAX_SAFE_INTEGER) ?? MAX_DATA_BYTES;
-  if (maxData < MAX_DATA_BYTES) throw bad(what, `max_data is below ${MAX_DATA_BYTES}`);
+  const maxData =
+    integerField(what, value, "max_data", Number.MAX_SAFE_INTEGER) ?? MAX_SHELL_DATA_BYTES;
+  if (maxData < MAX_SHELL_DATA_BYTES)
+    throw badField(what, `max_data is below ${MAX_SHELL_DATA_BYTES}`);
   return {
     term: readString(what, value, "term"),
     maxData: Math.min(maxData, LARGE_DATA_BYTES),
@@ -120,7 +122,7 @@ export function decodeTransferExtension(value: JsonObject): TransferExtension {
   checkVersion(what, value);
   const flag = (name: string) => {
     const isSet = field(value, name) ?? false;
-    if (typeof isSet !== "boolean") throw bad(what, `${name} is neither true nor false`);
+    if (typeof isSet !== "boolean") throw badField(what, `${name} is neither true nor false`);
     return isSet;
   };
   return {
@@ -151,21 +153,21 @@ export function encodeGrantExtension(
 export function decodeGrantExtension(value: JsonObject): TransferGrant {
   const what = "transfer grant";
   checkVersion(what, value);
-  const size = readInteger(what, value, "size", Number.MAX_SAFE_INTEGER);
+  const size = integerField(what, value, "size", Number.MAX_SAFE_INTEGER);
   return { ...readFeatures(what, value), size };
 }
 
 function readFeatures(what: string, value: JsonObject): TransferGrant {
   const features = readStrings(what, value, "features");
-  const window = readInteger(what, value, "window", MAX_WINDOW_BYTES) ?? 0;
+  const window = integerField(what, value, "window", MAX_WINDOW_BYTES) ?? 0;
   if (features.includes(TREE_FEATURE) && window < MIN_WINDOW_BYTES) {
-    throw bad(what, `a window of ${window} bytes is below ${MIN_WINDOW_BYTES}`);
+    throw badField(what, `a window of ${window} bytes is below ${MIN_WINDOW_BYTES}`);
   }
   return { features, window };
 }
 
 function checkVersion(what: string, value: JsonObject): void {
   // A later version adds fields and features, and changes none.
-  const version = readInteger(what, value, "v", Number.MAX_SAFE_INTEGER);
-  if (version === undefined || version < VERSION) throw bad(what, "v is missing or below 1");
+  const version = integerField(what, value, "v", Number.MAX_SAFE_INTEGER);
+  if (version === undefined || version < VERSION) throw badField(what, "v is missing or below 1");
 }

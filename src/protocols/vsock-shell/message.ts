@@ -8,10 +8,10 @@ import { VsockboxError } from "../../errors.ts";
 export const MAGIC = 0xcafe_babe;
 
 /** Magic, type and length, in bytes. */
-export const HEADER_BYTES = 12;
+export const SHELL_HEADER_BYTES = 12;
 
 /** Most data in one message of the C programs, in bytes. */
-export const MAX_DATA_BYTES = 4096;
+export const MAX_SHELL_DATA_BYTES = 4096;
 
 /** Most data in one message of a terminal whose both ends are ours, in bytes. */
 export const LARGE_DATA_BYTES = 64 * 1024;
@@ -58,13 +58,13 @@ export interface Message {
 }
 
 /** The error for what the protocol does not allow. */
-export function badMessage(message: string, hint?: string): VsockboxError {
+export function badShellMessage(message: string, hint?: string): VsockboxError {
   return new VsockboxError({ code: "BAD_DATA", operation: "read message", message, hint });
 }
 
 /** Writes a header into a buffer. */
 export function fillHeader(buffer: Uint8Array, at: number, type: number, length: number): void {
-  const view = new DataView(buffer.buffer, buffer.byteOffset + at, HEADER_BYTES);
+  const view = new DataView(buffer.buffer, buffer.byteOffset + at, SHELL_HEADER_BYTES);
   view.setUint32(0, MAGIC, true);
   view.setUint32(4, type, true);
   view.setUint32(8, length, true);
@@ -74,21 +74,21 @@ const NOTHING = new Uint8Array(0);
 
 /** One message as bytes. */
 export function encodeMessage(type: number, data: Uint8Array = NOTHING): Uint8Array {
-  const message = new Uint8Array(HEADER_BYTES + data.length);
+  const message = new Uint8Array(SHELL_HEADER_BYTES + data.length);
   fillHeader(message, 0, type, data.length);
-  message.set(data, HEADER_BYTES);
+  message.set(data, SHELL_HEADER_BYTES);
   return message;
 }
 
 /** Bytes as messages of one type with at most `limit` bytes each, in one buffer. */
 export function encodeMessages(type: number, bytes: Uint8Array, limit: number): Uint8Array {
   const count = Math.ceil(bytes.length / limit);
-  const encoded = new Uint8Array(bytes.length + count * HEADER_BYTES);
+  const encoded = new Uint8Array(bytes.length + count * SHELL_HEADER_BYTES);
   for (let index = 0, at = 0; index < count; index++) {
     const piece = bytes.subarray(index * limit, (index + 1) * limit);
     fillHeader(encoded, at, type, piece.length);
-    encoded.set(piece, at + HEADER_BYTES);
-    at += HEADER_BYTES + piece.length;
+    encoded.set(piece, at + SHELL_HEADER_BYTES);
+    at += SHELL_HEADER_BYTES + piece.length;
   }
   return encoded;
 }
@@ -97,7 +97,7 @@ export function encodeMessages(type: number, bytes: Uint8Array, limit: number): 
  * Splits a stream into messages. Push a chunk, then read messages until there is none. It holds at most
  * one unfinished message and the chunk after it.
  */
-export class MessageReader {
+export class ShellMessageReader {
   #limit: number;
   #buffer: Uint8Array = NOTHING;
   #begin = 0;
@@ -105,7 +105,7 @@ export class MessageReader {
   /** Whether the buffer was made here, so that bytes may be appended. */
   #owned = false;
 
-  constructor(limit: number = MAX_DATA_BYTES) {
+  constructor(limit: number = MAX_SHELL_DATA_BYTES) {
     this.#limit = limit;
   }
 
@@ -149,7 +149,7 @@ export class MessageReader {
    */
   next(): Message | undefined {
     const held = this.#end - this.#begin;
-    if (held < HEADER_BYTES) {
+    if (held < SHELL_HEADER_BYTES) {
       this.#checkBegin(held);
       return undefined;
     }
@@ -158,13 +158,15 @@ export class MessageReader {
     const type = view.getUint32(4, true);
     const length = view.getUint32(8, true);
     if (type < Type.PtyData || type > Type.FileDataEndAck) {
-      throw badMessage(`there is no message type ${typeName(type)}`);
+      throw badShellMessage(`there is no message type ${typeName(type)}`);
     }
     if (length > this.#limit) {
-      throw badMessage(`a ${typeName(type)} message has ${length} bytes, more than ${this.#limit}`);
+      throw badShellMessage(
+        `a ${typeName(type)} message has ${length} bytes, more than ${this.#limit}`,
+      );
     }
-    if (held < HEADER_BYTES + length) return undefined;
-    const begin = this.#begin + HEADER_BYTES;
+    if (held < SHELL_HEADER_BYTES + length) return undefined;
+    const begin = this.#begin + SHELL_HEADER_BYTES;
     this.#begin = begin + length;
     return { type, data: this.#buffer.subarray(begin, begin + length) };
   }
@@ -187,7 +189,7 @@ export class MessageReader {
   #checkMagic(magic: number | undefined): void {
     if (magic === MAGIC) return;
     const seen = magic === undefined ? "" : `, but 0x${magic.toString(16).padStart(8, "0")}`;
-    throw badMessage(
+    throw badShellMessage(
       `it does not begin with 0x${MAGIC.toString(16)}${seen}`,
       "the other side does not speak vsock-shell; is it another service's port?",
     );

@@ -1,8 +1,8 @@
 /** Payloads that are numbers: `struct winsize`, and the exit status. */
-import { badMessage } from "./message.ts";
+import { badShellMessage } from "./message.ts";
 
 /** A terminal's size in characters. */
-export interface WindowSize {
+export interface ShellWindowSize {
   rows: number;
   cols: number;
 }
@@ -14,7 +14,7 @@ const WINSIZE_BYTES = 8;
 const STATUS_BYTES = 4;
 
 /** A size as `struct winsize`, without pixels. */
-export function encodeWindowSize({ rows, cols }: WindowSize): Uint8Array {
+export function encodeWindowSize({ rows, cols }: ShellWindowSize): Uint8Array {
   const payload = new DataView(new ArrayBuffer(WINSIZE_BYTES));
   payload.setUint16(0, rows, true);
   payload.setUint16(2, cols, true);
@@ -26,9 +26,9 @@ export function encodeWindowSize({ rows, cols }: WindowSize): Uint8Array {
  *
  * @throws {VsockboxError} BAD_DATA.
  */
-export function decodeWindowSize(data: Uint8Array): WindowSize {
+export function decodeWindowSize(data: Uint8Array): ShellWindowSize {
   if (data.length !== WINSIZE_BYTES) {
-    throw badMessage(`a WindowSize message has ${data.length} bytes, not ${WINSIZE_BYTES}`);
+    throw badShellMessage(`a WindowSize message has ${data.length} bytes, not ${WINSIZE_BYTES}`);
   }
   const view = new DataView(data.buffer, data.byteOffset, data.length);
   return { rows: view.getUint16(0, true), cols: view.getUint16(2, true) };
@@ -49,7 +49,7 @@ export function encodeStatus(status: number): Uint8Array {
 export function decodeStatus(data: Uint8Array): number | undefined {
   if (data.length === 0) return undefined;
   if (data.length !== STATUS_BYTES) {
-    throw badMessage(`a ClientEnd message has ${data.length} bytes, not 0 or ${STATUS_BYTES}`);
+    throw badShellMessage(`a ClientEnd message has ${data.length} bytes, not 0 or ${STATUS_BYTES}`);
   }
   return new DataView(data.buffer, data.byteOffset, data.length).getInt32(0, true);
 }

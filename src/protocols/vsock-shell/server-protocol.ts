@@ -6,8 +6,8 @@ import {
   type TerminalExtension,
   type TransferExtension,
 } from "./extension.ts";
-import { badMessage, type Message, Type, typeName } from "./message.ts";
-import { decodeWindowSize, type WindowSize } from "./payloads.ts";
+import { badShellMessage, type Message, Type, typeName } from "./message.ts";
+import { decodeWindowSize, type ShellWindowSize } from "./payloads.ts";
 import { decodePair, decodeText } from "./texts.ts";
 
 /** A terminal is wanted. */
@@ -18,7 +18,7 @@ export interface OpenEvent {
   /** Undefined: a shell. */
   command: string | undefined;
   /** The last size that came before, as from a C client on a terminal. */
-  size: WindowSize | undefined;
+  size: ShellWindowSize | undefined;
   extension: TerminalExtension | undefined;
 }
 
@@ -36,7 +36,7 @@ export interface TransferEvent {
 export type ServerEvent =
   | OpenEvent
   | TransferEvent
-  | { kind: "resize"; size: WindowSize }
+  | { kind: "resize"; size: ShellWindowSize }
   | { kind: "input"; bytes: Uint8Array }
   | { kind: "data"; bytes: Uint8Array }
   /** The upload is complete. */
@@ -53,7 +53,7 @@ const NONE: ServerEvent = { kind: "none" };
 /** One connection of a server. */
 export class ServerProtocol {
   #state: State = "begin";
-  #earlySize: WindowSize | undefined;
+  #earlySize: ShellWindowSize | undefined;
 
   /** The kind of session; `begin` until the client has chosen it. */
   get state(): State {
@@ -103,7 +103,7 @@ export class ServerProtocol {
   #onOpen(type: number, data: Uint8Array): OpenEvent {
     const { text, extension } = decodeText(data);
     const isCommand = type === Type.OpenCommand;
-    if (isCommand && text.length === 0) throw badMessage("the command is empty");
+    if (isCommand && text.length === 0) throw badShellMessage("the command is empty");
     const event: OpenEvent = {
       kind: "open",
       type,
@@ -162,12 +162,12 @@ function onTerminal(type: number, data: Uint8Array): ServerEvent {
       return { kind: "input", bytes: data };
     case Type.OpenBash:
     case Type.OpenCommand:
-      throw badMessage("a second session is opened on one connection");
+      throw badShellMessage("a second session is opened on one connection");
     default:
       throw misplaced(type, "in a terminal session");
   }
 }
 
 function misplaced(type: number, where: string) {
-  return badMessage(`a ${typeName(type)} message has no place ${where}`);
+  return badShellMessage(`a ${typeName(type)} message has no place ${where}`);
 }

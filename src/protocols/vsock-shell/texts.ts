@@ -5,7 +5,7 @@
 import { VsockboxError } from "../../errors.ts";
 import { printable } from "../../text/printable.ts";
 import { parseObject, type JsonObject } from "../agent/json-fields.ts";
-import { badMessage, MAX_DATA_BYTES } from "./message.ts";
+import { badShellMessage, MAX_SHELL_DATA_BYTES } from "./message.ts";
 
 /**
  * Most bytes of an answer to a C client: it copies them into 300 bytes and appends a NUL.
@@ -27,11 +27,11 @@ export function encodeText(text: Uint8Array | string, extension?: JsonObject): U
   const encoded = new Uint8Array(bytes.length + 1 + json.length);
   encoded.set(bytes);
   if (json !== "") encoded.set(json, bytes.length + 1);
-  if (encoded.length > MAX_DATA_BYTES) {
+  if (encoded.length > MAX_SHELL_DATA_BYTES) {
     throw new VsockboxError({
       code: "USAGE",
       operation: "send message",
-      message: `it would have ${encoded.length} bytes, and ${MAX_DATA_BYTES} are the most`,
+      message: `it would have ${encoded.length} bytes, and ${MAX_SHELL_DATA_BYTES} are the most`,
       hint: "use a shorter command or shorter paths",
     });
   }
@@ -83,10 +83,10 @@ export function decodePair(text: Uint8Array): { source: Uint8Array; destination:
   const source = text.subarray(0, Math.max(blank, 0));
   const destination = text.subarray(blank + 1);
   if (source.length === 0 || destination.length === 0) {
-    throw badMessage("a transfer names no source and destination");
+    throw badShellMessage("a transfer names no source and destination");
   }
   if (destination.includes(SPACE)) {
-    throw badMessage("a path has a blank, which this form of the request cannot carry");
+    throw badShellMessage("a path has a blank, which this form of the request cannot carry");
   }
   return { source, destination };
 }
@@ -117,5 +117,5 @@ export function decodeAnswer(data: Uint8Array): Answer {
   const words = new TextDecoder().decode(text);
   if (words.startsWith("OK")) return { granted: true, extension };
   if (words.startsWith("KO")) return { granted: false, reason: printable(words.slice(2).trim()) };
-  throw badMessage("an answer to a transfer begins with neither OK nor KO");
+  throw badShellMessage("an answer to a transfer begins with neither OK nor KO");
 }

@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import {
   isShared,
-  isTrustedOwner,
+  isOwnerTrusted,
   openTrustedForAppending,
   resolveTrusted,
 } from "../../../src/files/trusted-path.ts";
@@ -27,7 +27,7 @@ test.each([
   [1000, true],
   [1001, false],
 ])("the owner %d is trusted: %p", (uid, expected) => {
-  expect(isTrustedOwner(uid, ME)).toBe(expected);
+  expect(isOwnerTrusted(uid, ME)).toBe(expected);
 });
 
 test.each([

@@ -1,10 +1,10 @@
 import { expect, test } from "bun:test";
 import {
   formatMode,
-  formatSize,
+  formatVmSize,
   isOwner,
   readMode,
-  readSize,
+  readVmSize,
 } from "../../../../src/device/config/vm-values.ts";
 
 test.each([
@@ -25,7 +25,7 @@ test.each([
   ["1T", undefined],
   ["1 K", undefined],
 ])("the size %p is %p bytes", (text, bytes) => {
-  expect(readSize(text)).toBe(bytes);
+  expect(readVmSize(text)).toBe(bytes);
 });
 
 test.each([
@@ -37,8 +37,8 @@ test.each([
   [1025 * 1024, "1025K"],
   [1024 ** 3, "1G"],
 ])("%d bytes are written as %p, and read as the same", (bytes, text) => {
-  expect(formatSize(bytes)).toBe(text);
-  expect(readSize(text)).toBe(bytes);
+  expect(formatVmSize(bytes)).toBe(text);
+  expect(readVmSize(text)).toBe(bytes);
 });
 
 test.each([

@@ -4,7 +4,11 @@ import {
   DEFAULT_RECORD_PAYLOAD_BYTES,
   MAX_RECORD_PAYLOAD_BYTES,
 } from "../../../../src/protocols/pcap/vsock-record.ts";
-import { HEADER_BYTES, Op, PacketHeader } from "../../../../src/protocols/virtio-vsock/packet.ts";
+import {
+  VIRTIO_VSOCK_HEADER_BYTES,
+  Op,
+  PacketHeader,
+} from "../../../../src/protocols/virtio-vsock/packet.ts";
 import { Capture, type CaptureOptions } from "../../../../src/device/observe/capture.ts";
 import { PieceList } from "../../../../src/device/vhost-user/memory-table.ts";
 import { ScratchDirectory } from "../../../support/scratch-directory.ts";
@@ -30,16 +34,16 @@ function give(capture: Capture, bytes: number, claims = bytes): void {
   const header = new PacketHeader();
   header.op = Op.Rw;
   header.len = claims;
-  const headerBytes = new Uint8Array(HEADER_BYTES);
+  const headerBytes = new Uint8Array(VIRTIO_VSOCK_HEADER_BYTES);
   header.write(new DataView(headerBytes.buffer), 0);
   const pieces = new PieceList(4);
-  table.translate(0, HEADER_BYTES + Math.min(bytes, 10), pieces);
-  table.translate(HEADER_BYTES + 10, Math.max(0, bytes - 10), pieces);
+  table.translate(0, VIRTIO_VSOCK_HEADER_BYTES + Math.min(bytes, 10), pieces);
+  table.translate(VIRTIO_VSOCK_HEADER_BYTES + 10, Math.max(0, bytes - 10), pieces);
   capture.onPacket(header, headerBytes, table, pieces, claims);
 }
 
 const expected = (bytes: number) =>
-  new Uint8Array(new Uint8Array(memory, HEADER_BYTES, bytes).slice());
+  new Uint8Array(new Uint8Array(memory, VIRTIO_VSOCK_HEADER_BYTES, bytes).slice());
 
 describe("a capture", () => {
   test("keeps the beginning of each payload, and knows its length", async () => {

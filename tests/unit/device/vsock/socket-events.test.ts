@@ -9,7 +9,7 @@ import {
 } from "../../../../src/ffi/epoll.ts";
 import {
   isEndOfInput,
-  isPeerClosed,
+  hasPeerClosed,
   isReadable,
   isWritable,
   SOCKET_EVENTS,
@@ -28,7 +28,7 @@ test.each([
     ...(isReadable(events) ? ["readable"] : []),
     ...(isWritable(events) ? ["writable"] : []),
     ...(isEndOfInput(events) ? ["end"] : []),
-    ...(isPeerClosed(events) ? ["closed"] : []),
+    ...(hasPeerClosed(events) ? ["closed"] : []),
   ];
   expect(found).toEqual(expected);
 });

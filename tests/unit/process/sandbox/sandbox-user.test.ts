@@ -1,13 +1,13 @@
 import { describe, expect, test } from "bun:test";
 import {
-  type Machine,
+  type SystemFacts,
   ownerOf,
   SANDBOX_USERS,
   sandboxForUser,
 } from "../../../../src/process/sandbox/sandbox-user.ts";
 import { parseSandbox } from "../../../../src/process/sandbox/sandbox.ts";
 
-const machine = (changes: Partial<Machine> = {}): Machine => ({
+const machine = (changes: Partial<SystemFacts> = {}): SystemFacts => ({
   hasNamespace: () => true,
   executableMode: () => 0o755,
   ...changes,

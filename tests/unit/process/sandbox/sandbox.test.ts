@@ -10,8 +10,8 @@ import {
 import { StartError } from "../../../../src/start-error.ts";
 import { Environment } from "../../../../src/process/environment.ts";
 import {
-  decodeReport,
-  encodeReport,
+  decodeStartError,
+  encodeStartError,
   handOver,
 } from "../../../../src/process/start-instructions.ts";
 import { resolveSpawn } from "../../../../src/process/spawn.ts";
@@ -138,9 +138,9 @@ describe("handOver", () => {
       message: "no",
       errno: "EPERM",
     });
-    expect(decodeReport(encodeReport(error)).toJSON()).toEqual(error.toJSON());
+    expect(decodeStartError(encodeStartError(error)).toJSON()).toEqual(error.toJSON());
     for (const text of ["", "{", "[]", "null", '{"kind":1,"stage":"x"}']) {
-      expect(decodeReport(text)).toMatchObject({ kind: "resources", stage: "process" });
+      expect(decodeStartError(text)).toMatchObject({ kind: "resources", stage: "process" });
     }
   });
 });

@@ -11,7 +11,7 @@ import {
   splitExecOperation,
 } from "../../../../src/protocols/agent/exec-request.ts";
 import type { Program } from "../../../../src/protocols/agent/program.ts";
-import { goCommandOf, namesLostInShell } from "../../../../src/protocols/agent/go-command.ts";
+import { goCommandLine, namesLostInShell } from "../../../../src/protocols/agent/go-command.ts";
 
 const overTheWire = (value: unknown) =>
   JSON.parse(JSON.stringify(value)) as Record<string, unknown>;
@@ -148,13 +148,13 @@ describe("the Go agent's command", () => {
   test("is always a line", () => {
     const options = { mayHaveArgs: false };
     const argv = ["echo", "a b"].map(bytes);
-    expect(goCommandOf({ kind: "vector", argv }, options)).toEqual({
+    expect(goCommandLine({ kind: "vector", argv }, options)).toEqual({
       command: "exec 'echo' 'a b'",
       args: [],
       env: {},
     });
-    expect(goCommandOf({ kind: "shell-line", line: bytes("a|b") }, options).command).toBe("a|b");
-    expect(goCommandOf({ kind: "login-shell" }, options).command).toContain("-l");
+    expect(goCommandLine({ kind: "shell-line", line: bytes("a|b") }, options).command).toBe("a|b");
+    expect(goCommandLine({ kind: "login-shell" }, options).command).toContain("-l");
   });
 
   test("loses what a shell drops, sets or obeys", () => {

@@ -6,13 +6,17 @@ import {
   RECORD_BEGIN_BYTES,
   writeRecordBegin,
 } from "../../../../src/protocols/pcap/vsock-record.ts";
-import { HEADER_BYTES, Op, PacketHeader } from "../../../../src/protocols/virtio-vsock/packet.ts";
+import {
+  VIRTIO_VSOCK_HEADER_BYTES,
+  Op,
+  PacketHeader,
+} from "../../../../src/protocols/virtio-vsock/packet.ts";
 import { readPcap } from "../../../support/pcap.ts";
 
 function headerOf(op: number): Uint8Array {
   const header = new PacketHeader();
   Object.assign(header, { srcCid: 5, dstCid: 2, srcPort: 0xffff_fff0, dstPort: 52, op, len: 9000 });
-  const bytes = new Uint8Array(HEADER_BYTES);
+  const bytes = new Uint8Array(VIRTIO_VSOCK_HEADER_BYTES);
   header.write(new DataView(bytes.buffer), 0);
   return bytes;
 }

@@ -21,7 +21,7 @@ import {
   Feature,
   ProtocolFeature,
 } from "../../../../src/protocols/vhost-user/features.ts";
-import { MessageReader } from "../../../../src/protocols/vhost-user/message-reader.ts";
+import { VhostUserMessageReader } from "../../../../src/protocols/vhost-user/message-reader.ts";
 import { Request, type RequestName } from "../../../../src/protocols/vhost-user/wire.ts";
 
 const CID = Uint8Array.of(4, 0, 0, 0, 0, 0, 0, 0);
@@ -47,7 +47,7 @@ function session(options: Partial<VhostBackendOptions> = {}) {
     fds: number[] = [],
     needReply = false,
   ): VhostAction[] => {
-    const reader = new MessageReader();
+    const reader = new VhostUserMessageReader();
     const bytes = encodeRequest(name, payload, { needReply });
     const first = reader.push(bytes.subarray(0, 12), fds);
     const message = first ?? reader.push(bytes.subarray(12));

@@ -11,7 +11,7 @@ import {
   encodeVringAddresses,
   encodeVringState,
 } from "../../../../src/protocols/vhost-user/encode.ts";
-import { MessageReader } from "../../../../src/protocols/vhost-user/message-reader.ts";
+import { VhostUserMessageReader } from "../../../../src/protocols/vhost-user/message-reader.ts";
 import { decodeRequest, type VhostRequest } from "../../../../src/protocols/vhost-user/requests.ts";
 import {
   type RegionDescription,
@@ -22,7 +22,7 @@ import {
 
 /** Gives a reader all bytes as it wants them. */
 function readAll(bytes: Uint8Array, fds: number[] = [], most = Infinity): VhostMessage[] {
-  const reader = new MessageReader();
+  const reader = new VhostUserMessageReader();
   const messages: VhostMessage[] = [];
   let given = fds;
   for (let at = 0; at < bytes.length;) {
@@ -152,7 +152,7 @@ describe("requests", () => {
 
 describe("MessageReader", () => {
   test("keeps descriptors with their message, in pieces", () => {
-    const reader = new MessageReader();
+    const reader = new VhostUserMessageReader();
     const bytes = encodeRequest("SET_MEM_TABLE", encodeRegions([region, region]));
     expect(reader.wanted).toBe(12);
     expect(reader.push(bytes.subarray(0, 3), [5])).toBeUndefined();
@@ -164,7 +164,7 @@ describe("MessageReader", () => {
   });
 
   test("gives the descriptors of what never became a message back", () => {
-    const reader = new MessageReader();
+    const reader = new VhostUserMessageReader();
     reader.push(encodeRequest("SET_VRING_KICK", encodeU64(0n)).subarray(0, 12), [5, 6]);
     expect(reader.atBoundary).toBe(false);
     expect(reader.takeDescriptors()).toEqual([5, 6]);
@@ -186,13 +186,15 @@ describe("MessageReader", () => {
     [header(5, 1, 4097), "a payload of 4097 bytes is above 4096"],
     [header(5, 1, 0xffff_ffff), "a payload of 4294967295 bytes"],
   ])("refuses a bad header %#", (bytes, message) => {
-    const push = () => new MessageReader().push(bytes);
+    const push = () => new VhostUserMessageReader().push(bytes);
     expect(push).toThrow(message);
     expect(push).toThrow(VsockboxError);
   });
 
   test("does not take more than it wants", () => {
-    expect(() => new MessageReader().push(new Uint8Array(13))).toThrow("13 bytes were given");
+    expect(() => new VhostUserMessageReader().push(new Uint8Array(13))).toThrow(
+      "13 bytes were given",
+    );
   });
 });
 

@@ -8,7 +8,7 @@ import {
   State,
 } from "../../../../src/protocols/virtio-vsock/connection.ts";
 import {
-  HEADER_BYTES,
+  VIRTIO_VSOCK_HEADER_BYTES,
   NO_CID,
   Op,
   PacketHeader,
@@ -52,7 +52,7 @@ function tellAll(connection: Connection, reads: number[] = []): [number, number]
 
 describe("PacketHeader", () => {
   test("is written as it is read", () => {
-    const bytes = new DataView(new ArrayBuffer(HEADER_BYTES + 8));
+    const bytes = new DataView(new ArrayBuffer(VIRTIO_VSOCK_HEADER_BYTES + 8));
     const header = packet(Op.Rw, {
       srcCid: 2,
       dstCid: 0xffff_fffe,
@@ -70,7 +70,7 @@ describe("PacketHeader", () => {
   });
 
   test("a CID beyond 32 bits is nobody's", () => {
-    const bytes = new DataView(new ArrayBuffer(HEADER_BYTES));
+    const bytes = new DataView(new ArrayBuffer(VIRTIO_VSOCK_HEADER_BYTES));
     bytes.setUint32(0, 4, true);
     bytes.setUint32(4, 1, true);
     const header = new PacketHeader();

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { CServerQueue } from "../../../../src/protocols/vsock-shell/c-server-queue.ts";
 import { decodeText } from "../../../../src/protocols/vsock-shell/texts.ts";
-import { MessageReader, Type } from "../../../../src/protocols/vsock-shell/message.ts";
+import { ShellMessageReader, Type } from "../../../../src/protocols/vsock-shell/message.ts";
 
 const QUEUE = 1_000_000;
 
@@ -10,7 +10,7 @@ const QUEUE = 1_000_000;
 class PlayedServer {
   /** Sizes of the messages in the queue, and what they are. */
   readonly #sent: { bytes: number; kind: "answer" | "data" | "end" }[] = [];
-  readonly #reader = new MessageReader();
+  readonly #reader = new ShellMessageReader();
   #begin = 0;
   #end = 0;
   #left: number;
@@ -125,7 +125,7 @@ describe("a download from a C server", () => {
   test("a message that was begun can be finished, so that another may follow", () => {
     const queue = new CServerQueue();
     const bytes = Buffer.concat([queue.wake(), queue.wake(), queue.finish()]);
-    const reader = new MessageReader();
+    const reader = new ShellMessageReader();
     reader.feed(bytes);
     expect(reader.next()?.type).toBe(Type.DownloadStart);
     expect(reader.isInside).toBe(false);

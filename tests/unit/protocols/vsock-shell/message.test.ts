@@ -3,9 +3,9 @@ import fc from "fast-check";
 import {
   encodeMessage,
   encodeMessages,
-  HEADER_BYTES,
+  SHELL_HEADER_BYTES,
   type Message,
-  MessageReader,
+  ShellMessageReader,
   Type,
 } from "../../../../src/protocols/vsock-shell/message.ts";
 
@@ -14,7 +14,7 @@ const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
 const fromHex = (digits: string) => Buffer.from(digits.replaceAll(" ", ""), "hex");
 
 function readAll(chunks: readonly Uint8Array[], limit?: number): Message[] {
-  const reader = new MessageReader(limit);
+  const reader = new ShellMessageReader(limit);
   const messages: Message[] = [];
   for (const chunk of chunks) {
     reader.feed(chunk);
@@ -62,7 +62,7 @@ describe("a message", () => {
   });
 
   test("is not disturbed by what is fed while it is held", () => {
-    const reader = new MessageReader();
+    const reader = new ShellMessageReader();
     const bytes = Buffer.concat([
       encodeMessage(Type.FileData, Buffer.from("first")),
       encodeMessage(Type.FileData, Buffer.from("second")),
@@ -95,14 +95,14 @@ describe("what is refused", () => {
     ["4,097 bytes", "bebafeca 11000000 01100000", /4097 bytes, more than 4096/],
     ["4 GiB", "bebafeca 11000000 ffffffff", /more than 4096/],
   ])("%s", (_, bytes, message) => {
-    const reader = new MessageReader();
+    const reader = new ShellMessageReader();
     reader.feed(fromHex(bytes));
     expect(() => reader.next()).toThrow(message);
   });
 
   test("a beginning that fits so far is waited for", () => {
     for (const begin of ["be", "beba", "bebafeca", "bebafeca07000000ffff00"]) {
-      const reader = new MessageReader();
+      const reader = new ShellMessageReader();
       reader.feed(fromHex(begin));
       expect(reader.next()).toBeUndefined();
       expect(reader.isInside).toBe(true);
@@ -111,7 +111,7 @@ describe("what is refused", () => {
 
   test("the limit can be raised between two messages", () => {
     const large = encodeMessage(Type.PtyData, new Uint8Array(5000));
-    const reader = new MessageReader();
+    const reader = new ShellMessageReader();
     reader.feed(Buffer.concat([encodeMessage(Type.OpenBash), large]));
     reader.next();
     reader.limit = 65_536;
@@ -119,11 +119,11 @@ describe("what is refused", () => {
   });
 
   test("what follows in another protocol is given back", () => {
-    const reader = new MessageReader();
+    const reader = new ShellMessageReader();
     reader.feed(Buffer.concat([encodeMessage(Type.ReadySend), Buffer.from("other words")]));
     reader.next();
     expect(Buffer.from(reader.takeRest()).toString()).toBe("other words");
     expect(reader.isInside).toBe(false);
-    expect(HEADER_BYTES).toBe(12);
+    expect(SHELL_HEADER_BYTES).toBe(12);
   });
 });
