@@ -51,6 +51,12 @@ function guards(parent: number): number[] {
   );
 }
 
+/** Waits for the helper: a command may run before its helper has started. */
+async function guardOf(parent: number): Promise<number> {
+  await eventually("there is a helper", () => guards(parent).length > 0);
+  return guards(parent)[0] ?? 0;
+}
+
 function commandLine(pid: number): string {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, "utf8");
@@ -80,8 +86,7 @@ describe("kill -9 of the agent ends", () => {
     terminal.send(encodeJsonFrame(FrameType.ExecTTY, { command: jobs, rows: 24, cols: 80 }));
     await detach("--", "sh", "-c", line);
     const pids = await pidsIn(file, 6);
-    const [guard = 0] = guards(agent.running.pid);
-    expect(guard).toBeGreaterThan(1);
+    const guard = await guardOf(agent.running.pid);
     await killAgent();
     await eventually("they have ended", () => !pids.some(isAlive));
     await eventually("the helper as well", () => !isAlive(guard));
@@ -111,7 +116,7 @@ describe("kill -9 of the agent ends", () => {
     const file = scratch.file("pids");
     await detach("--", "sh", "-c", `echo $$ >> ${file}; exec sleep 1000`);
     const pids = await pidsIn(file, 1);
-    const [first = 0] = guards(agent.running.pid);
+    const first = await guardOf(agent.running.pid);
     process.kill(first, "SIGKILL");
     await eventually("there is another one", () =>
       guards(agent.running.pid).some((pid) => pid !== first),
@@ -139,7 +144,7 @@ test("kill -9 of the agent leaves alone what has left its command's session, and
   await detach("--", "sh", "-c", `echo $$ >> ${detached}; exec sleep 1000`);
   const [running = 0] = await pidsIn(detached, 1);
   const pids = await pidsIn(file, 2);
-  const [guard = 0] = guards(agent.running.pid);
+  const guard = await guardOf(agent.running.pid);
   await killAgent();
   await eventually("the helper has ended", () => !isAlive(guard));
   expect(isAlive(running)).toBe(false);
@@ -150,8 +155,7 @@ test("kill -9 of the agent leaves alone what has left its command's session, and
 test("an agent that is at its end leaves no helper, and one without commands has none", async () => {
   expect(guards(agent.running.pid)).toEqual([]);
   await vsockbox(["exec", agent.address, "--", "true"]);
-  const [guard = 0] = guards(agent.running.pid);
-  expect(guard).toBeGreaterThan(1);
+  const guard = await guardOf(agent.running.pid);
   agent.running.process.kill("SIGTERM");
   expect(await agent.running.process.exited).toBe(0);
   await eventually("it has ended", () => !isAlive(guard));
@@ -178,7 +182,7 @@ test("setsid -f starts what outlives kill -9 of the agent, as the documentation 
   await detach("--", "sh", "-c", `echo $$ >> ${ended}; exec sleep 1000`);
   const [outliving = 0] = await pidsIn(file, 1);
   const [detached = 0] = await pidsIn(ended, 1);
-  const [guard = 0] = guards(agent.running.pid);
+  const guard = await guardOf(agent.running.pid);
   await killAgent();
   await eventually("the helper has ended", () => !isAlive(guard));
   expect([outliving, detached].map(isAlive)).toEqual([true, false]);
@@ -195,8 +199,7 @@ describe("kill -9 of another command that starts commands ends these:", () => {
     await listener.says("listening on");
     await using _client = new Running(["connect", `unix:${path}`]);
     const pids = await pidsIn(file, 2);
-    const [guard = 0] = guards(listener.pid);
-    expect(guard).toBeGreaterThan(1);
+    const guard = await guardOf(listener.pid);
     listener.process.kill("SIGKILL");
     await eventually("they have ended", () => ![...pids, guard].some(isAlive));
   });
@@ -209,8 +212,7 @@ describe("kill -9 of another command that starts commands ends these:", () => {
     if (mode === "persistent") socket.write(commandFrame(line(file)));
     else socket.end(line(file));
     const pids = await pidsIn(file, 2);
-    const [guard = 0] = guards(guest.pid);
-    expect(guard).toBeGreaterThan(1);
+    const guard = await guardOf(guest.pid);
     guest.process.kill("SIGKILL");
     await eventually("they have ended", () => ![...pids, guard].some(isAlive));
   });
