@@ -31,6 +31,8 @@ export interface SystemCall {
   address?: string | undefined;
   hint?: string | undefined;
   code?: ErrorCode;
+  /** The kernel's own words for the reason, in place of the errno's description. */
+  reason?: string | undefined;
 }
 
 const CODE_OF_ERRNO: Readonly<Record<string, ErrorCode>> = {
@@ -57,7 +59,7 @@ export function systemError(errno: number, call: SystemCall): VsockboxError {
   return new VsockboxError({
     code: call.code ?? CODE_OF_ERRNO[name] ?? "IO",
     operation: call.operation,
-    message: errnoMessage(errno),
+    message: call.reason ?? errnoMessage(errno),
     errno: name,
     address: call.address,
     hint: call.hint,

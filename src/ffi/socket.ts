@@ -58,11 +58,12 @@ export function assertVsockAllowed(operation: string, address?: string): void {
 /**
  * socket(2), non-blocking and close-on-exec.
  *
+ * @param protocol 0: the family's only or usual one.
  * @throws {VsockboxError} UNAVAILABLE (EAFNOSUPPORT) if the kernel has no vsock.
  */
-export function openSocket(family: number, type: number, address: string): number {
+export function openSocket(family: number, type: number, address: string, protocol = 0): number {
   if (family === AF_VSOCK) assertVsockAllowed("open socket for", address);
-  return check(libc().socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), {
+  return check(libc().socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol), {
     operation: "open socket for",
     address,
     hint:

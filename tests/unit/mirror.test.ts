@@ -73,6 +73,7 @@ const DRIVEN: readonly (readonly [pattern: string, test: string])[] = [
     "ffi/{scm-rights,receive,record,iovec,memory-copy,eventfd,epoll}.ts",
     "tests/unit/device/device.test.ts",
   ],
+  ["{ffi/netlink,net/netlink-request}.ts", "tests/unit/net/netlink-request.test.ts"],
   ["ffi/notify.ts", "tests/unit/process/service/notify.test.ts"],
   ["ffi/aio-poll.ts", "tests/unit/io/output-reader.test.ts"],
   ["ffi/*.ts", "tests/integration/trees.test.ts"],
