@@ -1,6 +1,7 @@
 /** A connected agent, for the library. */
-import type { AgentClient, Pong } from "../agent/client/agent-client.ts";
+import type { Pong } from "../agent/client/agent-client.ts";
 import type { JsonObject } from "../protocols/agent/json-fields.ts";
+import type { AgentLink, AgentProtocol } from "./agent-link.ts";
 import {
   type CommandLine,
   type CommandOptions,
@@ -12,24 +13,30 @@ import {
 import { Files } from "./files.ts";
 import { type Forward, type ForwardOptions, openForward } from "./forward.ts";
 
-/** One connection to an agent; any number of commands, transfers and forwards share it. */
+/**
+ * An agent; any number of commands, transfers and forwards run side by side. With vsockbox they share one
+ * connection.
+ */
 export class Agent implements AsyncDisposable {
   /** The guest's files. */
   readonly files: Files;
-  /** Resolves when the connection is closed. Never rejects. */
+  /** Resolves when the connection is closed; with the protocol `go`, after {@link close}. Never rejects. */
   readonly closed: Promise<void>;
-  readonly #client: AgentClient;
+  /** The protocol that the agent has: `channels` of vsockbox, or `go` for matchlock's Go agent. */
+  readonly protocol: AgentProtocol;
+  readonly #link: AgentLink;
 
   /** Made by `connectAgent`. */
-  constructor(client: AgentClient) {
-    this.#client = client;
-    this.files = new Files(client);
-    this.closed = client.closed;
+  constructor(link: AgentLink) {
+    this.#link = link;
+    this.files = new Files(link);
+    this.closed = link.closed;
+    this.protocol = link.protocol;
   }
 
   /** The agent's program and version. */
   get version(): string {
-    return this.#client.hello.version;
+    return this.#link.version;
   }
 
   /**
@@ -44,7 +51,7 @@ export class Agent implements AsyncDisposable {
     command: CommandLine,
     options: CommandOptions & { stdin?: Uint8Array | string } = {},
   ): Promise<CommandResult> {
-    return exec(this.#client, command, options);
+    return exec(this.#link, command, options);
   }
 
   /**
@@ -57,27 +64,27 @@ export class Agent implements AsyncDisposable {
     command: CommandLine,
     options: CommandOptions & { tty?: { rows: number; cols: number }; input?: boolean } = {},
   ): RunningCommand {
-    return spawn(this.#client, command, options);
+    return spawn(this.#link, command, options);
   }
 
   /** Opens a forward; it ends with this connection. */
   forward(options: ForwardOptions): Promise<Forward> {
-    return openForward(this.#client, options);
+    return openForward(this.#link, options);
   }
 
   /** Measures the round trip, and how far the agent's clock is off. */
   ping(): Promise<Pong> {
-    return this.#client.ping();
+    return this.#link.ping();
   }
 
   /** Version, features, load, memory and kernel, as `vsockbox info --json` shows them. */
   info(): Promise<JsonObject> {
-    return this.#client.request({ op: "info" });
+    return this.#link.request({ op: "info" });
   }
 
   /** Closes the connection; commands that still run are ended by the agent. */
   close(): Promise<void> {
-    return this.#client.close();
+    return this.#link.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -1,11 +1,10 @@
 /** Commands in the guest, for the library. */
-import type { AgentClient } from "../agent/client/agent-client.ts";
-import type { RemoteCommand } from "../agent/client/remote-command.ts";
-import type { RemoteExit } from "../agent/client/remote-process.ts";
+import type { RemoteExit, RemoteProcess } from "../agent/client/remote-process.ts";
 import { VsockboxError } from "../errors.ts";
 import { onAbort } from "../io/deadline.ts";
 import { signalNumber } from "../process/exit-status.ts";
 import type { Program } from "../protocols/agent/program.ts";
+import type { AgentLink } from "./agent-link.ts";
 
 /** Options of `exec` and `spawn`. */
 export interface CommandOptions {
@@ -54,11 +53,11 @@ export type CommandLine = string | readonly [string, ...string[]];
  * @throws {TypeError} for an empty vector, and for a NUL character.
  */
 export function spawn(
-  client: AgentClient,
+  link: AgentLink,
   command: CommandLine,
   options: CommandOptions & { tty?: { rows: number; cols: number }; input?: boolean },
 ): RunningCommand {
-  const remote = client.spawn({
+  const remote = link.spawn({
     program: programOf(command),
     workingDir: options.cwd === undefined ? undefined : Buffer.from(options.cwd),
     env: Object.entries(options.env ?? {}).map(([name, value]) => settingOf(name, value)),
@@ -80,11 +79,11 @@ export function spawn(
 
 /** Runs a command to its end and collects its output. */
 export async function exec(
-  client: AgentClient,
+  link: AgentLink,
   command: CommandLine,
   options: CommandOptions & { stdin?: Uint8Array | string },
 ): Promise<CommandResult> {
-  const running = spawn(client, command, { ...options, input: options.stdin !== undefined });
+  const running = spawn(link, command, { ...options, input: options.stdin !== undefined });
   if (options.stdin !== undefined) {
     // Input and output at once: a command may write before it has read all.
     void running.write(options.stdin).then(
@@ -137,7 +136,7 @@ function numberOf(signal: NodeJS.Signals | number): number {
   });
 }
 
-function endOn(signal: AbortSignal | undefined, remote: RemoteCommand): void {
+function endOn(signal: AbortSignal | undefined, remote: RemoteProcess): void {
   if (signal === undefined) return;
   const leave = () =>
     remote.leave(

@@ -1,10 +1,14 @@
 /** The entry of the library. */
 import { AgentClient } from "../agent/client/agent-client.ts";
+import { answersGoFrames } from "../agent/client/go-probe.ts";
+import { mayUseGoFrames } from "../agent/client/handshake.ts";
 import { EXEC_PORT } from "../agent/ports.ts";
 import { profileOf, resolveAddress } from "../config/profiles.ts";
 import { parseSocketOwners } from "../config/socket-owners.ts";
 import { readToken } from "../config/token.ts";
 import { Agent } from "./agent.ts";
+import { channelLink } from "./channel-link.ts";
+import { GoLink } from "./go-link.ts";
 
 /** Options of {@link connectAgent}. */
 export interface ConnectOptions {
@@ -31,12 +35,14 @@ export interface ConnectOptions {
 }
 
 /**
- * Connects to an agent.
+ * Connects to an agent. One that has only the frames of matchlock's Go agent is recognised, with
+ * `protocol` "go": each command, file and forwarded connection is then a connection of its own, and what
+ * these frames cannot carry rejects with UNAVAILABLE and EOPNOTSUPP.
  *
  * @param address as on the command line: `3`, `vsock:3:5000`, `hybrid:/run/vm4.vsock`,
  * `unix:/run/agent.sock`, or the name of a profile.
  * @throws {VsockboxError} USAGE (malformed address), CONFIG (no such profile), UNAVAILABLE (no
- * listener, or an agent that is not vsockbox), TIMEOUT, REFUSED (CID or token), ABORTED.
+ * listener, or not an agent), TIMEOUT, REFUSED (CID or token), ABORTED.
  */
 export async function connectAgent(address: string, options: ConnectOptions = {}): Promise<Agent> {
   const { timeoutMs, keepaliveMs, signal, allowClearToken: allowsClearToken } = options;
@@ -49,5 +55,12 @@ export async function connectAgent(address: string, options: ConnectOptions = {}
     (owner === undefined ? undefined : parseSocketOwners(owner, "socket_owner"));
   const target = resolveAddress(address, EXEC_PORT);
   const dialing = { timeoutMs, keepaliveMs, signal, token, allowsClearToken, socketOwners };
-  return new Agent(await AgentClient.connect(target, dialing));
+  try {
+    return new Agent(channelLink(await AgentClient.connect(target, dialing)));
+  } catch (thrown) {
+    if (!mayUseGoFrames(thrown, { token })) throw thrown;
+    // A listener on a Unix socket has been asked before the error was thrown.
+    if (target.kind !== "unix" && !(await answersGoFrames(target, dialing))) throw thrown;
+    return new Agent(new GoLink(target, { timeoutMs, socketOwners }));
+  }
 }

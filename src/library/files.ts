@@ -1,5 +1,4 @@
 /** The guest's files, for the library. Paths are strings; a Uint8Array is a path that need not be UTF-8. */
-import type { AgentClient } from "../agent/client/agent-client.ts";
 import type { TransferOptions } from "../agent/client/file-transfer.ts";
 import type { TransferSummary } from "../agent/transfer/transfer.ts";
 import { baseName, type BytesPath, bytesPath, parentOf, showPath } from "../files/bytes-path.ts";
@@ -7,11 +6,12 @@ import { VsockboxError } from "../errors.ts";
 import type { FileKind } from "../files/facts.ts";
 import type { ByteSource } from "../io/pump.ts";
 import { type JsonObject, numberField, textField } from "../protocols/agent/json-fields.ts";
+import type { AgentLink } from "./agent-link.ts";
 
 /** A path of the guest or a local one. */
 export type Path = string | Uint8Array;
 
-/** The facts of a file. */
+/** The facts of a file. Owner and time are NaN in a list of an agent with the protocol `go`. */
 export interface FileFacts {
   type: FileKind;
   /** In bytes. */
@@ -36,11 +36,11 @@ const MAX_LISTED = 1_000_000;
 
 /** The files of a guest. */
 export class Files {
-  readonly #client: AgentClient;
+  readonly #link: AgentLink;
 
   /** Made by `connectAgent`. */
-  constructor(client: AgentClient) {
-    this.#client = client;
+  constructor(link: AgentLink) {
+    this.#link = link;
   }
 
   /** A whole file. For large ones {@link stream} is better. */
@@ -57,41 +57,41 @@ export class Files {
 
   /** A file's bytes as they come. */
   stream(path: Path): AsyncGenerator<Uint8Array> {
-    return this.#client.read(pathBytes(path));
+    return this.#link.read(pathBytes(path));
   }
 
-  /** Writes a file atomically: an old one stays until all bytes are written. */
+  /** Writes a file atomically: an old one stays until all bytes are written, if the agent is vsockbox. */
   async write(path: Path, content: Uint8Array | string | ByteSource): Promise<void> {
     const target = pathBytes(path);
     const source =
       typeof content === "string" || content instanceof Uint8Array
         ? single(typeof content === "string" ? Buffer.from(content) : content)
         : content;
-    const summary = await this.#client.upload(source, parentOf(target), baseName(target));
+    const summary = await this.#link.upload(source, parentOf(target), baseName(target));
     throwFirst(summary);
   }
 
   /** Copies a local file or, with `recursive`, tree to exactly this path of the guest. */
   async upload(local: Path, remote: Path, options?: TransferOptions): Promise<TransferSummary> {
     const target = pathBytes(remote);
-    return this.#client.upload(pathBytes(local), parentOf(target), baseName(target), options);
+    return this.#link.upload(pathBytes(local), parentOf(target), baseName(target), options);
   }
 
   /** Copies a file or, with `recursive`, tree of the guest to exactly this local path. */
   async download(remote: Path, local: Path, options?: TransferOptions): Promise<TransferSummary> {
     const target = pathBytes(local);
-    return this.#client.download(pathBytes(remote), parentOf(target), baseName(target), options);
+    return this.#link.download(pathBytes(remote), parentOf(target), baseName(target), options);
   }
 
   /** The facts of a file; of a symbolic link's target, unless `follow` is false. */
   async stat(path: Path, { follow = true } = {}): Promise<FileFacts> {
-    return factsOf(await this.#client.request({ op: "stat", path: pathBytes(path), follow }));
+    return factsOf(await this.#link.request({ op: "stat", path: pathBytes(path), follow }));
   }
 
   /** A directory's entries, sorted by name. */
   async list(path: Path): Promise<ListedFile[]> {
     const entries: ListedFile[] = [];
-    for await (const { name: nameBytes, facts } of this.#client.list(pathBytes(path), MAX_LISTED)) {
+    for await (const { name: nameBytes, facts } of this.#link.list(pathBytes(path), MAX_LISTED)) {
       entries.push({ ...factsOf(facts), name: new TextDecoder().decode(nameBytes), nameBytes });
     }
     return entries;
@@ -99,12 +99,12 @@ export class Files {
 
   /** Makes a directory; with `parents` also those above, and it may exist already. */
   async mkdir(path: Path, { parents = false, mode }: { parents?: boolean; mode?: number } = {}) {
-    await this.#client.request({ op: "mkdir", path: pathBytes(path), parents, mode });
+    await this.#link.request({ op: "mkdir", path: pathBytes(path), parents, mode });
   }
 
   /** Removes a file or, with `recursive`, a tree. With `force` it need not exist. */
   async remove(path: Path, { recursive = false, force = false } = {}): Promise<void> {
-    await this.#client.request({
+    await this.#link.request({
       op: "remove",
       path: pathBytes(path),
       recursive,
@@ -116,7 +116,7 @@ export class Files {
   /** Renames a file; with `replace: false` not over another one. */
   async rename(from: Path, to: Path, { replace = true } = {}): Promise<void> {
     const request = { path: pathBytes(from), to: pathBytes(to), replace };
-    await this.#client.request({ op: "rename", ...request });
+    await this.#link.request({ op: "rename", ...request });
   }
 }
 
@@ -137,7 +137,7 @@ function pathBytes(path: Path): BytesPath {
 }
 
 function factsOf(object: JsonObject): FileFacts {
-  const number = (name: string) => numberField(object, name);
+  const number = (name: string) => numberField(object, name, Number.NaN);
   return {
     type: textField(object, "type", "unknown") as FileKind,
     size: number("size"),

@@ -1,9 +1,8 @@
 /** Forwards, for the library. */
-import type { AgentClient } from "../agent/client/agent-client.ts";
-import { joinChannel } from "../agent/channel/channel-pipe.ts";
 import { toVsockboxError } from "../errors.ts";
 import { dialEndpoint, listenEndpoint } from "../net/endpoint.ts";
 import { type Endpoint, formatEndpoint } from "../text/endpoint.ts";
+import type { AgentLink } from "./agent-link.ts";
 
 /** A listener and the target of its connections. */
 export interface ForwardOptions {
@@ -29,32 +28,26 @@ export interface Forward extends Disposable {
  * @throws {VsockboxError} CANNOT_CREATE if the listener cannot be opened.
  */
 export async function openForward(
-  client: AgentClient,
+  link: AgentLink,
   { direction = "local", listen, target, onError = () => undefined }: ForwardOptions,
 ): Promise<Forward> {
   if (direction === "remote") {
-    const listener = await client.listen(listen, (channel) => {
-      dialEndpoint(target).then(
-        (stream) => joinChannel(channel, stream),
-        (thrown: unknown) => {
-          const error = toVsockboxError(thrown, "forward");
-          channel.fail(error);
-          onError(error);
-        },
-      );
-    });
+    const listener = await link.listen(listen, () => dialEndpoint(target), onError);
     return forwardOf(listener.listening, () => listener.close());
   }
   const listener = listenEndpoint(listen, (stream) => {
-    client.dial(target).then(
-      ({ channel }) => joinChannel(channel, stream),
-      (thrown: unknown) => {
-        stream.abort();
-        onError(toVsockboxError(thrown, "forward"));
-      },
-    );
+    link.carry(stream, target).catch((thrown: unknown) => {
+      stream.abort();
+      onError(toVsockboxError(thrown, "forward"));
+    });
   });
-  return forwardOf(formatEndpoint(listener.endpoint), () => listener.close());
+  let isOpen = true;
+  const close = () => {
+    if (isOpen) listener.close();
+    isOpen = false;
+  };
+  void link.closed.then(close);
+  return forwardOf(formatEndpoint(listener.endpoint), close);
 }
 
 function forwardOf(listening: string, close: () => void): Forward {

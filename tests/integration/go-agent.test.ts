@@ -1,26 +1,17 @@
-/** `vsockbox exec` against an agent that behaves on the wire as the Go agent does. */
+/** The commands against an agent that behaves on the wire as the Go agent does. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { eventually, processesWith, shell, ScratchDirectory, vsockbox } from "../support/binary.ts";
+import { GoAgent } from "../support/go-agent.ts";
 
-const FIXTURE = join(import.meta.dir, "../fixtures/go-agent.ts");
-
-let scratch: ScratchDirectory;
+let agent: GoAgent;
 let address: string;
-let agent: Bun.Subprocess;
+let scratch: ScratchDirectory;
 beforeAll(async () => {
-  scratch = new ScratchDirectory();
-  const path = scratch.file("go.sock");
-  address = `unix:${path}`;
-  agent = Bun.spawn([process.execPath, FIXTURE, path], { stdio: ["ignore", "ignore", "ignore"] });
-  await eventually("it listens", () => existsSync(path));
+  agent = await GoAgent.start();
+  ({ address, scratch } = agent);
 });
-afterAll(async () => {
-  agent.kill();
-  await agent.exited;
-  scratch[Symbol.dispose]();
-});
+afterAll(() => agent[Symbol.asyncDispose]());
 
 describe("exec drives the Go agent's wire", () => {
   test.each([[[]], [["-n"]]])("streams and exit status, with %j", async (options) => {
@@ -105,5 +96,76 @@ describe("exec drives the Go agent's wire", () => {
     ]);
     expect(status).toBe(124);
     await eventually("gone", () => processesWith("sleep 71.5").length === 0);
+  });
+});
+
+describe("the commands for files drive the Go agent's wire", () => {
+  test("cp of a file there and back, into a directory and to a name", async () => {
+    const local = scratch.file("local");
+    writeFileSync(local, "content\n", { mode: 0o640 });
+    const there = scratch.file("a/b/there");
+    expect(await vsockbox(["cp", local, `${address}:${there}`])).toMatchObject({ status: 0 });
+    expect(readFileSync(there, "utf8")).toBe("content\n");
+    const back = scratch.file("back");
+    expect(await vsockbox(["cp", `${address}:${there}`, back])).toMatchObject({ status: 0 });
+    expect(readFileSync(back, "utf8")).toBe("content\n");
+    await vsockbox(["cp", local, `${address}:${scratch.file("a")}`]);
+    expect((await vsockbox(["cat", `${address}:${scratch.file("a/local")}`])).stdout).toBe(
+      "content\n",
+    );
+  });
+
+  test.each(["--no-clobber", "--checksum", "--resume", "--preserve", "--recursive"])(
+    "cp refuses %s, which these frames cannot carry, and replaces nothing",
+    async (option) => {
+      const [from, to] = [scratch.file("new"), scratch.file("old")];
+      writeFileSync(from, "new");
+      writeFileSync(to, "old");
+      const result = await vsockbox(["cp", option, from, `${address}:${to}`]);
+      expect(result).toMatchObject({ status: 69, stderr: expect.stringContaining(option) });
+      expect(readFileSync(to, "utf8")).toBe("old");
+    },
+  );
+
+  test("with a token no file goes to an agent that cannot prove it", async () => {
+    const token = scratch.file("token");
+    writeFileSync(token, "a-secret-of-the-test", { mode: 0o600 });
+    const [from, to] = [scratch.file("own"), scratch.file("sent")];
+    writeFileSync(from, "own");
+    for (const command of [
+      ["cp", from, `${address}:${to}`],
+      ["cp", `${address}:${from}`, to],
+      ["cat", `${address}:${from}`],
+      ["ls", `${address}:/`],
+      ["exec", address, "--", "touch", to],
+    ]) {
+      const [name = "", ...rest] = command;
+      const result = await vsockbox([name, "--token-file", token, ...rest]);
+      expect(result).toMatchObject({ status: 69, stdout: "" });
+      expect(existsSync(to)).toBe(false);
+    }
+  });
+
+  test("cp --max-size refuses a larger file", async () => {
+    writeFileSync(scratch.file("large"), "12345");
+    const source = `${address}:${scratch.file("large")}`;
+    const result = await vsockbox(["cp", "--max-size", "4", source, scratch.file("none")]);
+    expect(result).toMatchObject({ status: 74, stderr: expect.stringContaining("EFBIG") });
+  });
+
+  test("ls has the kinds of files", async () => {
+    const directory = scratch.file("kinds");
+    await shell(`mkdir -p ${directory}/d && echo x > ${directory}/f`);
+    symlinkSync("f", `${directory}/l`);
+    const { stdout } = await vsockbox(["ls", "--json", `${address}:${directory}`]);
+    const entries = stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as object);
+    expect(entries).toMatchObject([
+      { name: "d", type: "directory" },
+      { name: "f", type: "file", size_bytes: 2 },
+      { name: "l", type: "link" },
+    ]);
   });
 });

@@ -26,7 +26,7 @@ const examples = [...page.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, text = ""])
 
 /** What the examples print, in their order. */
 const PRINTED = [
-  /^vsockbox 0\.1\.0\n$/,
+  /^vsockbox 0\.1\.0 channels\n$/,
   /^2 .*nowhere.*\na\n\n$/s,
   /^stdout one\n\{\n {2}exitCode: 0,.*\}\n$/s,
   /^hello\n\ngreeting 6 file\n6 0\n$/,

@@ -28,6 +28,7 @@ async function ask(
 ): Promise<FileResponse> {
   const stream = await dial(address, options);
   const connection = new FrameConnection(stream);
+  if (options.signal !== undefined) stream.abortOn(options.signal);
   try {
     connection.sendEncoded(encodeJsonFrame(type, request)).catch(() => undefined);
     let stderrText = "";

@@ -74,6 +74,17 @@ class ClearTokenError extends VsockboxError {
   }
 }
 
+/**
+ * Returns whether an agent that has failed a handshake may be sent the Go agent's frames. With a token it may
+ * not: without a Hello there is no proof of it, and another process may listen in place of the agent.
+ */
+export function mayUseGoFrames(
+  thrown: unknown,
+  { token }: Pick<AgentDialOptions, "token">,
+): thrown is OldAgentError {
+  return thrown instanceof OldAgentError && token === undefined;
+}
+
 /** A connection on which both sides have sent their Hello. */
 export interface HandshakeResult {
   connection: FrameConnection;

@@ -9,7 +9,7 @@ import {
 } from "../../protocols/agent/go-command.ts";
 import { AgentClient } from "./agent-client.ts";
 import type { CommandToRun } from "./remote-command.ts";
-import { type AgentDialOptions, OldAgentError } from "./handshake.ts";
+import { type AgentDialOptions, mayUseGoFrames } from "./handshake.ts";
 import { GoCommand } from "./go-command.ts";
 import type { RemoteProcess } from "./remote-process.ts";
 import { assertSandboxSupport } from "./sandbox-support.ts";
@@ -36,9 +36,9 @@ export async function startCommand(
   try {
     client = await AgentClient.connect(address, options);
   } catch (thrown) {
-    // Without a Hello there is no proof of the token: this may not be the agent that was meant.
-    if (!(thrown instanceof OldAgentError) || options.token !== undefined) throw thrown;
-    return startOnOldAgent({ address, options }, command, onWarning, thrown.otherAddressHint);
+    if (!mayUseGoFrames(thrown, options)) throw thrown;
+    const silentEndHint = thrown.otherAddressHint;
+    return startOnGoAgent({ address, options }, command, { onWarning, silentEndHint });
   }
   try {
     return client.spawn(command);
@@ -48,13 +48,24 @@ export async function startCommand(
   }
 }
 
-async function startOnOldAgent(
+/** Options of {@link startOnGoAgent}. */
+export interface GoStartOptions {
+  /** Called with the text for variables that the agent's shell may drop or change; may throw. */
+  onWarning: (message: string) => void;
+  /** The hint of the error if the agent closes the connection without a frame. */
+  silentEndHint?: string | undefined;
+}
+
+/**
+ * Starts a command on an agent that has only the Go agent's frames.
+ *
+ * @throws {VsockboxError} as `dial`; UNAVAILABLE if a sandbox is requested, which that agent would ignore.
+ */
+export async function startOnGoAgent(
   { address, options }: CommandTarget,
   command: CommandToRun,
-  onWarning: (message: string) => void,
-  silentEndHint: string | undefined,
+  { onWarning, silentEndHint }: GoStartOptions,
 ): Promise<RemoteProcess> {
-  // An old agent would ignore the field and run the command as it is.
   assertSandboxSupport([], command.sandbox);
   const lost = namesLostInShell(command.env);
   if (lost.length > 0) {

@@ -1,5 +1,5 @@
 /** `vsockbox forward`: ports and Unix sockets of a guest on the host, and of the host in a guest. */
-import { performHandshake, OldAgentError } from "../../agent/client/handshake.ts";
+import { mayUseGoFrames, performHandshake } from "../../agent/client/handshake.ts";
 import { reasonOf, VsockboxError } from "../../errors.ts";
 import { formatEndpoint } from "../../text/endpoint.ts";
 import { parseForward } from "../../net/forward-spec.ts";
@@ -122,6 +122,6 @@ async function assertReachable({ address, options }: AgentTarget): Promise<void>
     await connection.stream.close();
   } catch (thrown) {
     // An old agent forwards TCP ports all the same.
-    if (!(thrown instanceof OldAgentError)) throw thrown;
+    if (!mayUseGoFrames(thrown, options)) throw thrown;
   }
 }

@@ -1,6 +1,6 @@
 /** `vsockbox cat`: files of a guest on standard output. */
 import { resolveHome } from "../../agent/client/home-path.ts";
-import { OldAgentError } from "../../agent/client/handshake.ts";
+import { mayUseGoFrames } from "../../agent/client/handshake.ts";
 import { readOldFile } from "../../agent/client/go-files.ts";
 import { StandardOutput } from "../../io/stdio.ts";
 import { readAddress } from "../shared/address-kind.ts";
@@ -39,8 +39,8 @@ export const command = defineCommand({
           await output.write(bytes);
         }
       } catch (thrown) {
-        if (!(thrown instanceof OldAgentError)) throw thrown;
         const { address, options } = agentTarget(args, readAddress(target));
+        if (!mayUseGoFrames(thrown, options)) throw thrown;
         await output.write(await readOldFile(address, options, await resolveHome(undefined, path)));
       }
     });

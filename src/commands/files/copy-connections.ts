@@ -1,6 +1,6 @@
 /** The connections of a copy: one for each target, opened when it is needed first. */
 import { AgentClient } from "../../agent/client/agent-client.ts";
-import { OldAgentError } from "../../agent/client/handshake.ts";
+import { mayUseGoFrames, type OldAgentError } from "../../agent/client/handshake.ts";
 import { VsockboxError } from "../../errors.ts";
 import { abortError, onAbort } from "../../io/deadline.ts";
 import { readAddress } from "../shared/address-kind.ts";
@@ -42,7 +42,7 @@ export class CopyConnections implements AsyncDisposable {
     if (known !== undefined) return known;
     const { address, options } = this.target(name);
     const connecting = AgentClient.connect(address, options).catch((thrown: unknown) => {
-      if (!(thrown instanceof OldAgentError)) throw thrown;
+      if (!mayUseGoFrames(thrown, options)) throw thrown;
       this.#refuseForOld(thrown);
       return undefined;
     });

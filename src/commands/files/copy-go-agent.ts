@@ -1,9 +1,7 @@
-/** Copies of single whole files to and from an agent that has only the Go agent's frames. */
-import { readFileSync, statSync } from "node:fs";
-import { listOldDirectory, readOldFile, writeOldFile } from "../../agent/client/go-files.ts";
-import { fileError } from "../../agent/transfer/transfer.ts";
-import { writeFileAtomically } from "../../files/atomic-write.ts";
-import { baseName, type BytesPath, bytesPath, joinPath } from "../../files/bytes-path.ts";
+/** Copies a single whole file to an agent that has only the Go agent's frames. */
+import { readLocalFile } from "../../agent/client/go-copy.ts";
+import { listOldDirectory, writeOldFile } from "../../agent/client/go-files.ts";
+import { baseName, bytesPath, joinPath } from "../../files/bytes-path.ts";
 import { requiredStandardInput } from "../../io/stdio.ts";
 import type { AgentTarget, Operand } from "../shared/target.ts";
 import { usage } from "./copy-usage.ts";
@@ -22,10 +20,10 @@ export async function uploadToGoAgent(
   source: LocalOperand,
   destination: Uint8Array,
 ): Promise<number> {
-  const content =
+  const { content, mode } =
     source.kind === "stream"
-      ? new Uint8Array(await Bun.readableStreamToArrayBuffer(toReadable(requiredStandardInput())))
-      : readLocalFile(source.path);
+      ? { content: await readAll(requiredStandardInput()), mode: 0o644 }
+      : readLocalFile(bytesPath(source.path));
   const isDirectory = await listOldDirectory(address, options, destination).then(
     () => true,
     () => false,
@@ -36,33 +34,12 @@ export async function uploadToGoAgent(
   }
   const path =
     isDirectory && name !== undefined ? joinPath(destination, name) : bytesPath(destination);
-  const mode = source.kind === "stream" ? 0o644 : statSync(bytesPath(source.path)).mode & 0o777;
   await writeOldFile(address, options, path, content, mode);
   return content.length;
 }
 
-/**
- * Copies a file of a guest to a local path, with mode 0644.
- *
- * @returns the number of bytes.
- * @throws {VsockboxError} IO.
- */
-export async function downloadFromGoAgent(
-  { address, options }: AgentTarget,
-  source: Uint8Array,
-  path: BytesPath,
-): Promise<number> {
-  const content = await readOldFile(address, options, source);
-  await writeFileAtomically(path.toString(), content, 0o644);
-  return content.length;
-}
-
-function readLocalFile(path: Uint8Array): Uint8Array {
-  try {
-    return readFileSync(bytesPath(path));
-  } catch (thrown) {
-    throw fileError("read", bytesPath(path), thrown);
-  }
+async function readAll(source: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  return new Uint8Array(await Bun.readableStreamToArrayBuffer(toReadable(source)));
 }
 
 function toReadable(source: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {

@@ -7,6 +7,7 @@
  *   `copy-go-agent.ts`      agents that have only the Go agent's frames
  */
 import { transferFlags, type TransferOptions } from "../../agent/client/file-transfer.ts";
+import { downloadOldFile } from "../../agent/client/go-copy.ts";
 import { readHomePath, resolveHome } from "../../agent/client/home-path.ts";
 import { relayFiles } from "../../agent/transfer/file-relay.ts";
 import { type TransferProgress, TransferSummary } from "../../agent/transfer/transfer.ts";
@@ -31,7 +32,7 @@ import {
   type RemoteOperand,
   typedName,
 } from "./copy-destination.ts";
-import { downloadFromGoAgent, type LocalOperand, uploadToGoAgent } from "./copy-go-agent.ts";
+import { type LocalOperand, uploadToGoAgent } from "./copy-go-agent.ts";
 import { usage } from "./copy-usage.ts";
 
 /** Copies the sources of one command line, and counts what was copied. */
@@ -182,9 +183,13 @@ export class CopyJob implements AsyncDisposable {
     const client = await this.#connections.client(source.target);
     const place = localDestination(destination, source, many);
     if (client === undefined) {
-      const path = joinPath(place.directory, place.name);
-      const target = this.#connections.target(source.target);
-      return this.#addFile(await downloadFromGoAgent(target, source.path, path));
+      const { address, options } = this.#connections.target(source.target);
+      const copy = {
+        remote: source.path,
+        local: joinPath(place.directory, place.name),
+        maxBytes: this.#remaining,
+      };
+      return this.#addFile(await downloadOldFile(address, options, copy));
     }
     const onProgress = this.#onProgress(showPath(baseName(source.path)));
     const options = { ...this.#options, onProgress };

@@ -1,10 +1,10 @@
 /** `vsockbox ls`: lists directories of a guest. */
 import { entryJson } from "../shared/json-shapes.ts";
 import { resolveHome } from "../../agent/client/home-path.ts";
-import { OldAgentError } from "../../agent/client/handshake.ts";
+import { mayUseGoFrames } from "../../agent/client/handshake.ts";
 import { listOldDirectory } from "../../agent/client/go-files.ts";
 import { showPath } from "../../files/bytes-path.ts";
-import { unixMode } from "../../protocols/agent/file-messages.ts";
+import { goFileKind, unixMode } from "../../protocols/agent/file-messages.ts";
 import type { JsonObject } from "../../protocols/agent/json-fields.ts";
 import { encodePath } from "../../protocols/agent/paths.ts";
 import { print, printJson, writeAll } from "../../ui/report.ts";
@@ -53,12 +53,12 @@ export const command = defineCommand({
         const resolved = await resolveHome(client, path);
         for await (const { name, facts } of client.list(resolved)) show(name, facts);
       } catch (thrown) {
-        if (!(thrown instanceof OldAgentError)) throw thrown;
         const { address, options } = agentTarget(args, readAddress(target));
+        if (!mayUseGoFrames(thrown, options)) throw thrown;
         const files =
           (await listOldDirectory(address, options, await resolveHome(undefined, path))) ?? [];
         for (const { name, size, mode, is_dir: isDirectory } of files) {
-          const type = isDirectory ? "directory" : "file";
+          const type = isDirectory ? "directory" : goFileKind(mode);
           const bytes = Buffer.from(name);
           show(bytes, { name: encodePath(bytes), type, size, mode: unixMode(mode) });
         }

@@ -90,6 +90,17 @@ export function goFileMode(mode: number): number {
   return special.reduce((sum, { go }) => sum + go, (mode & GO_PERMISSIONS) + type);
 }
 
+/** Returns the kind of file that Go's FileMode has for a file that is not a directory. */
+export function goFileKind(
+  goMode: number,
+): "file" | "link" | "block" | "character" | "fifo" | "socket" {
+  const has = (bit: number) => Math.floor(goMode / 2 ** bit) % 2 === 1;
+  if (has(27)) return "link";
+  if (has(26)) return has(21) ? "character" : "block";
+  if (has(25)) return "fifo";
+  return has(24) ? "socket" : "file";
+}
+
 /** The permission and special bits of Go's FileMode as for chmod(2). */
 export function unixMode(goMode: number): number {
   const special = GO_SPECIAL_BITS.filter(({ go }) => Math.floor(goMode / go) % 2 === 1);
