@@ -44,6 +44,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: "ping", load: () => import("./diagnose/ping.ts") },
   { name: "info", load: () => import("./diagnose/info.ts") },
   { name: "vms", load: () => import("./diagnose/vms.ts") },
+  { name: "monitor", load: () => import("./diagnose/monitor.ts") },
   { name: "cid", load: () => import("./diagnose/cid.ts") },
   { name: "smoke", load: () => import("./diagnose/smoke.ts") },
   { name: "demo", load: () => import("./diagnose/demo.ts") },

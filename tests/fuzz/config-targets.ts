@@ -24,13 +24,23 @@ import { decodeManifest, encodeManifest, type Manifest } from "../../src/install
 import { formatEndpoint } from "../../src/text/endpoint.ts";
 import { parseHttpAddress } from "../../src/net/http.ts";
 import { formatAddress, parseAddress } from "../../src/net/address.ts";
+import { packetJson } from "../../src/monitor/packet-json.ts";
+import { packetLines } from "../../src/monitor/packet-line.ts";
 import {
   encodeFileHeader,
+  encodeRecords,
+  MAX_SNAP_BYTES,
+} from "../../src/protocols/pcap/file-format.ts";
+import { PcapReader } from "../../src/protocols/pcap/file-reader.ts";
+import { decodeVsockmon } from "../../src/protocols/pcap/vsockmon.ts";
+import {
   RECORD_BEGIN_BYTES,
+  snapBytesFor,
   writeRecordBegin,
 } from "../../src/protocols/pcap/vsock-record.ts";
 import { VIRTIO_VSOCK_HEADER_BYTES } from "../../src/protocols/virtio-vsock/packet.ts";
 import { readPcap } from "../support/pcap.ts";
+import { packetBytes, pcapBytes } from "../support/vsock-packets.ts";
 import { type Target, Violation } from "./targets.ts";
 
 function demand(holds: boolean, promise: string): asserts holds {
@@ -277,7 +287,7 @@ const PCAP: Target = {
     const facts = { time, op, captured: payload.length, length: length % 0x7fff_0000 };
     writeRecordBegin(new DataView(record.buffer), 0, header, facts);
     record.set(payload, RECORD_BEGIN_BYTES);
-    const file = readPcap(Buffer.concat([encodeFileHeader(256), record, record]));
+    const file = readPcap(Buffer.concat([encodeFileHeader(snapBytesFor(256)), record, record]));
     demand(file.packets.length === 2, "a record is as long as it says");
     const [packet] = file.packets;
     demand(
@@ -287,6 +297,46 @@ const PCAP: Target = {
         Buffer.from(packet.payload).equals(payload),
       "a record has the packet's fields and payload",
     );
+  },
+};
+
+const CAPTURED = ["", "hello", "\u001b[2J"].map((payload) => ({ bytes: packetBytes({ payload }) }));
+
+const PCAP_READER: Target = {
+  name: "pcap-reader",
+  corpus: [true, false].flatMap((isLittleEndian) =>
+    [true, false].map((hasNanoseconds) => pcapBytes(CAPTURED, { isLittleEndian, hasNanoseconds })),
+  ),
+  codes: ["BAD_DATA"],
+  run(input) {
+    const reader = new PcapReader("fuzz");
+    const records = reader.push(input);
+    const again = new PcapReader("fuzz");
+    const half = Math.floor(input.length / 2);
+    const parts = [input.subarray(0, half), input.subarray(half)].flatMap((part) =>
+      again.push(part),
+    );
+    demand(Bun.deepEquals(parts, records), "chunks of any size have the same packets");
+    const written = Buffer.concat([
+      encodeFileHeader(MAX_SNAP_BYTES),
+      encodeRecords(records, MAX_SNAP_BYTES),
+    ]);
+    const copy = new PcapReader("fuzz").push(written);
+    demand(copy.length === records.length, "what is read can be written");
+    for (const [index, record] of records.entries()) {
+      const same = Buffer.from(copy[index]?.bytes ?? []).equals(record.bytes);
+      demand(same && copy[index]?.length === record.length, "a copy has the same packets");
+      const packet = decodeVsockmon(record.bytes, record.length);
+      demand((packet === undefined) === record.bytes.length < 32, "what has addresses is decoded");
+      if (packet === undefined) continue;
+      for (const view of ["none", "text", "hex"] as const) {
+        for (const line of packetLines(record, packet, view)) {
+          demand(!/\p{Cc}/u.test(line), "a terminal obeys nothing of a packet");
+        }
+      }
+      JSON.stringify(packetJson(record, packet, true));
+    }
+    reader.end();
   },
 };
 
@@ -385,6 +435,7 @@ export const CONFIG_TARGETS: readonly Target[] = [
   ELF,
   CPIO,
   PCAP,
+  PCAP_READER,
   MANIFESTS,
   INIT_CONFIGS,
   WORDS,

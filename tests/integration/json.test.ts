@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { eventually, type RunResult, Running, TestAgent, vsockbox } from "../support/binary.ts";
+import { packetBytes, pcapBytes } from "../support/vsock-packets.ts";
 
 const DOCUMENT = readFileSync(join(import.meta.dir, "../../docs/json.md"), "utf8");
 
@@ -168,6 +169,19 @@ describe("the object of", () => {
     const result = await vsockbox([...install, "--service", "none"]);
     expect(result).toMatchObject({ status: 0 });
     expectShape(objects(result)[0], shapeOf("install"));
+  });
+
+  test("monitor, of each packet, and its summary", async () => {
+    const file = join(directory, "x.pcap");
+    const packets = [{ payload: "hello" }, { transport: 1, monitorOp: 9 }, { op: 77, type: 9 }];
+    writeFileSync(file, pcapBytes(packets.map((fields) => ({ bytes: packetBytes(fields) }))));
+    const lines = objects(
+      await vsockbox(["monitor", "--read", file, "--json", "--payload", "text"]),
+    );
+    expect(lines).toHaveLength(4);
+    for (const line of lines.slice(0, 3)) expectShape(line, shapeOf("monitor"));
+    expect(lines[0]).toMatchObject({ op: "rw", payload_base64: "aGVsbG8=" });
+    expect(lines.at(-1)).toEqual({ summary: { packets: 3, matched: 3 } });
   });
 
   test("hybrid-proxy status", async () => {

@@ -51,6 +51,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "process/service": ["ffi", "io", "files", "process"],
   config: ["net", "process"],
   // The services and their clients.
+  monitor: ["protocols"],
   agent: [],
   "agent/channel": ["io", "protocols"],
   "agent/transfer": ["ffi", "io", "files", "protocols", "agent/channel"],
@@ -71,7 +72,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     ...["device/config", "device/host", "device/vhost-user", "device/vsock"],
   ],
   "device/observe": [
-    ...["ffi", "io", "net", "process", "process/service", "protocols"],
+    ...["ffi", "io", "monitor", "net", "process", "process/service", "protocols"],
     ...["device", "device/config", "device/vhost-user", "device/vsock"],
   ],
   "device/serve": [

@@ -2,22 +2,13 @@
  * A capture of one VM's packets to a pcap file. The device's thread only copies into memory: one buffer
  * fills while the other is written in the background. Packets that fit into neither are counted as lost.
  */
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  ftruncate,
-  ftruncateSync,
-  openSync,
-  write,
-  writeSync,
-} from "node:fs";
-import { reasonOf, VsockboxError } from "../../errors.ts";
+import { reasonOf } from "../../errors.ts";
+import { CaptureFile } from "../../monitor/capture-file.ts";
 import {
   DEFAULT_RECORD_PAYLOAD_BYTES,
-  encodeFileHeader,
   RECORD_BEGIN_BYTES,
   type RecordFacts,
+  snapBytesFor,
   writeRecordBegin,
 } from "../../protocols/pcap/vsock-record.ts";
 import {
@@ -68,7 +59,7 @@ function newBuffer(): Buffer {
 export class Capture implements PacketTap {
   readonly file: string;
   readonly #payloadBytes: number;
-  readonly #fd: number;
+  readonly #output: CaptureFile;
   readonly #onFailure: (message: string) => void;
   /** Added to performance.now(), the milliseconds since 1970. */
   readonly #epoch = Date.now() - performance.now();
@@ -77,8 +68,6 @@ export class Capture implements PacketTap {
   readonly #record: RecordFacts = { time: 0, op: 0, captured: 0, length: 0 };
   #packets = 0;
   #lost = 0;
-  /** Bytes in the file: complete packets. */
-  #written: number;
   #writing: Promise<void> | undefined;
   #lastFlush = 0;
   #isOver = false;
@@ -93,16 +82,8 @@ export class Capture implements PacketTap {
     this.file = options.file;
     this.#payloadBytes = options.payloadBytes ?? DEFAULT_RECORD_PAYLOAD_BYTES;
     this.#onFailure = onFailure;
-    const header = encodeFileHeader(this.#payloadBytes);
-    this.#fd = openFile(options.file, options.force === true);
-    try {
-      // The first write: a part of it means that the disk is full already.
-      writeSync(this.#fd, header);
-    } catch (thrown) {
-      closeSync(this.#fd);
-      throw cannotCreate(options.file, thrown);
-    }
-    this.#written = header.length;
+    const snapBytes = snapBytesFor(this.#payloadBytes);
+    this.#output = new CaptureFile(options.file, snapBytes, options.force === true);
   }
 
   /** The capture's state, for status and metrics. */
@@ -111,7 +92,8 @@ export class Capture implements PacketTap {
       file: this.file,
       payload_bytes: this.#payloadBytes,
       packets: this.#packets,
-      bytes: this.#written + this.#filling.filled + (this.#writing ? this.#spare.filled : 0),
+      bytes:
+        this.#output.writtenBytes + this.#filling.filled + (this.#writing ? this.#spare.filled : 0),
       packets_lost: this.#lost,
     };
   }
@@ -169,17 +151,13 @@ export class Capture implements PacketTap {
   }
 
   async #write(buffer: Buffer): Promise<void> {
-    for (let at = 0; at < buffer.filled;) at += await writePart(this.#fd, buffer, at);
-    this.#written += buffer.filled;
+    await this.#output.append(buffer.bytes.subarray(0, buffer.filled));
     buffer.filled = 0;
   }
 
-  async #fail(thrown: unknown): Promise<void> {
+  #fail(thrown: unknown): void {
     this.#isOver = true;
     const { errno, message } = reasonOf(thrown);
-    // Readers fail on an incomplete packet at the end.
-    await new Promise((resolve) => ftruncate(this.#fd, this.#written, resolve));
-    closeSync(this.#fd);
     this.#writing = undefined;
     this.#filling.filled = this.#spare.filled = 0;
     const reason =
@@ -195,59 +173,8 @@ export class Capture implements PacketTap {
     }
     if (!this.#isOver) {
       this.#isOver = true;
-      closeSync(this.#fd);
+      this.#output.close();
     }
     return this.facts;
   }
-}
-
-function writePart(fd: number, buffer: Buffer, at: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    write(fd, buffer.bytes, at, buffer.filled - at, null, (error, count) => {
-      if (error === null || error === undefined) resolve(count);
-      else reject(error);
-    });
-  });
-}
-
-/** Opens the file; symbolic links are not followed, and other types of files are refused. */
-function openFile(file: string, force: boolean): number {
-  const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK } = constants;
-  let fd: number;
-  try {
-    const flags = O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK;
-    fd = openSync(file, force ? flags : flags | O_EXCL, 0o600);
-  } catch (thrown) {
-    throw cannotCreate(file, thrown);
-  }
-  try {
-    if (!fstatSync(fd).isFile()) {
-      throw new VsockboxError({
-        code: "CANNOT_CREATE",
-        operation: "capture to",
-        address: file,
-        message: "not a regular file",
-      });
-    }
-    ftruncateSync(fd, 0);
-    return fd;
-  } catch (thrown) {
-    closeSync(fd);
-    throw cannotCreate(file, thrown);
-  }
-}
-
-function cannotCreate(file: string, thrown: unknown): VsockboxError {
-  if (thrown instanceof VsockboxError) return thrown;
-  const { errno, message } = reasonOf(thrown);
-  const exists = errno === "EEXIST";
-  return new VsockboxError({
-    code: "CANNOT_CREATE",
-    operation: "capture to",
-    address: file,
-    message: exists ? "the file exists" : message,
-    errno,
-    hint: exists ? "choose another name, or replace it with --force" : undefined,
-    cause: thrown,
-  });
 }

@@ -3,7 +3,10 @@ import {
   encodeFileHeader,
   FILE_HEADER_BYTES,
   LINKTYPE_VSOCK,
+} from "../../../../src/protocols/pcap/file-format.ts";
+import {
   RECORD_BEGIN_BYTES,
+  snapBytesFor,
   writeRecordBegin,
 } from "../../../../src/protocols/pcap/vsock-record.ts";
 import {
@@ -26,7 +29,7 @@ describe("a capture", () => {
     const payload = new TextEncoder().encode("hello");
     const begin = FILE_HEADER_BYTES + 3;
     const file = new Uint8Array(begin + RECORD_BEGIN_BYTES + payload.length);
-    file.set(encodeFileHeader(100));
+    file.set(encodeFileHeader(snapBytesFor(100)));
     const time = 1_700_000_000_123.456;
     const facts = { time, op: Op.Rw, captured: 5, length: 9000 };
     writeRecordBegin(new DataView(file.buffer), begin, headerOf(Op.Rw), facts);
@@ -66,7 +69,7 @@ describe("a capture", () => {
     const record = new Uint8Array(RECORD_BEGIN_BYTES);
     const facts = { time: 0, op, captured: 0, length: 0 };
     writeRecordBegin(new DataView(record.buffer), 0, headerOf(op), facts);
-    const [packet] = readPcap(Buffer.concat([encodeFileHeader(0), record])).packets;
+    const [packet] = readPcap(Buffer.concat([encodeFileHeader(snapBytesFor(0)), record])).packets;
     expect(packet).toMatchObject({ monitorOp, op });
   });
 });

@@ -1,0 +1,41 @@
+/** Packets from a pcap file or a stream of one. */
+import { createReadStream } from "node:fs";
+import { reasonOf, VsockboxError } from "../errors.ts";
+import type { PacketRecord } from "../protocols/pcap/file-format.ts";
+import { PcapReader } from "../protocols/pcap/file-reader.ts";
+
+/** Bytes per read. */
+const CHUNK_BYTES = 256 * 1024;
+
+/**
+ * Returns the packets of a capture, as many at once as a chunk has.
+ *
+ * @param name for errors.
+ * @throws {VsockboxError} BAD_DATA if it is not a capture of vsock packets, or ends within a packet: after
+ * the complete ones; and what the chunks throw.
+ */
+export async function* packetsOf(
+  chunks: AsyncIterable<Uint8Array>,
+  name: string,
+): AsyncGenerator<PacketRecord[]> {
+  const reader = new PcapReader(name);
+  for await (const chunk of chunks) {
+    const records = reader.push(chunk);
+    if (records.length > 0) yield records;
+  }
+  reader.end();
+}
+
+/**
+ * Reads a file.
+ *
+ * @throws {VsockboxError} IO.
+ */
+export async function* fileChunks(path: string): AsyncGenerator<Uint8Array> {
+  try {
+    yield* createReadStream(path, { highWaterMark: CHUNK_BYTES }) as AsyncIterable<Uint8Array>;
+  } catch (thrown) {
+    const reason = reasonOf(thrown);
+    throw new VsockboxError({ code: "IO", operation: "read", address: path, ...reason });
+  }
+}
