@@ -5,6 +5,12 @@
  * operation, the address, the errno of the kernel, and a hint.
  */
 
+import {
+  foreignOperation,
+  type Operation,
+  operationOfCall,
+  operationPhrase,
+} from "./operations.ts";
 import { descriptionOfName, kernelName } from "./system-errors.ts";
 
 /**
@@ -43,8 +49,8 @@ export type ErrorCode = keyof typeof EXIT_STATUS;
 /** Fields of a {@link VsockboxError}. */
 export interface ErrorDetails {
   code: ErrorCode;
-  /** The operation, as a short verb phrase: "connect", "bind", "read frame". */
-  operation: string;
+  /** The operation, as a short verb phrase: "connect", "write to", "read frame". */
+  operation: Operation;
   /** The reason, without the operation and the address. */
   message?: string | undefined;
   /** The errno's name, such as ECONNRESET. */
@@ -53,6 +59,8 @@ export interface ErrorDetails {
   address?: string | undefined;
   /** A hint for the user. */
   hint?: string | undefined;
+  /** The whole text, in place of `cannot OPERATION OBJECT: REASON`: a peer's, or of a usage error. */
+  text?: string | undefined;
   cause?: unknown;
 }
 
@@ -60,18 +68,23 @@ export interface ErrorDetails {
 export class VsockboxError extends Error {
   override readonly name = "VsockboxError";
   readonly code: ErrorCode;
-  readonly operation: string;
+  readonly operation: Operation;
+  /** The reason alone, without the operation, the address and the errno's name. */
+  readonly reason: string;
   readonly errno: string | undefined;
   readonly address: string | undefined;
   readonly hint: string | undefined;
+  readonly #isForeign: boolean;
 
   constructor(details: ErrorDetails) {
     super(describe(details), details.cause === undefined ? undefined : { cause: details.cause });
     this.code = details.code;
     this.operation = details.operation;
+    this.reason = details.message ?? details.text ?? "failed";
     this.errno = details.errno;
     this.address = details.address;
     this.hint = details.hint;
+    this.#isForeign = details.text !== undefined;
   }
 
   /** The process exit status that this failure stands for. */
@@ -81,10 +94,19 @@ export class VsockboxError extends Error {
 
   /** Returns the same error with another hint. */
   withHint(hint: string): VsockboxError {
-    const { code, operation, address, errno } = this;
-    const error = new VsockboxError({ code, operation, address, errno, hint, cause: this });
-    error.message = this.message;
-    return error;
+    const { code, operation, address, errno, reason, message: text } = this;
+    return new VsockboxError({
+      ...{ code, operation, address, errno, hint, text },
+      message: reason,
+      cause: this,
+    });
+  }
+
+  /** The text for peers with the Go agent's frames, in the form of Go's errors: `open /x: REASON`. */
+  get wireText(): string {
+    const { operation, address, reason, errno } = this;
+    const subject = address === undefined ? operation : `${operation} ${address}`;
+    return this.#isForeign ? this.message : `${subject}: ${withErrno(reason, errno)}`;
   }
 
   /** Returns the fields as plain data, for `--json`. */
@@ -100,11 +122,63 @@ export class VsockboxError extends Error {
   }
 }
 
-function describe({ operation, address, message, errno }: ErrorDetails): string {
-  const subject = address === undefined ? operation : `${operation} ${address}`;
-  const reason = message ?? "failed";
-  const named = errno === undefined || reason.includes(errno);
-  return named ? `${subject}: ${reason}` : `${subject}: ${reason} (${errno})`;
+function describe({ operation, address, message, errno, text }: ErrorDetails): string {
+  if (text !== undefined) return text;
+  return `cannot ${operationPhrase(operation, address)}: ${withErrno(message ?? "failed", errno)}`;
+}
+
+function withErrno(reason: string, errno: string | undefined): string {
+  return errno === undefined || reason.includes(errno) ? reason : `${reason} (${errno})`;
+}
+
+/**
+ * Returns the error about the use of a command: `exec: the command is missing`.
+ *
+ * @param command undefined: no command is known yet.
+ */
+export function commandLineError(
+  command: string | undefined,
+  message: string,
+  hint?: string,
+): VsockboxError {
+  return new VsockboxError({
+    code: "USAGE",
+    operation: foreignOperation(command ?? "command line"),
+    text: command === undefined ? message : `${command}: ${message}`,
+    message,
+    hint,
+  });
+}
+
+/** What was wrong with a value, for {@link invalidValue}. */
+export interface InvalidValue {
+  /** The value as it was written. */
+  value: string;
+  /** The option, operand or key, such as `--timeout`. */
+  name: string;
+  /** What is expected or wrong, such as "expected a number from 1 to 5" or "the port is missing". */
+  message: string;
+  hint?: string | undefined;
+  /** Default USAGE; CONFIG for a file's value. */
+  code?: ErrorCode;
+}
+
+/** Returns the error about a value: `invalid value "abc" for --timeout: expected …`. */
+export function invalidValue({
+  value,
+  name,
+  message,
+  hint,
+  code = "USAGE",
+}: InvalidValue): VsockboxError {
+  return new VsockboxError({
+    code,
+    operation: "parse",
+    address: name,
+    text: `invalid value ${JSON.stringify(value)} for ${name}: ${message}`,
+    message,
+    hint,
+  });
 }
 
 /** A thrown value's errno name, if it has one, and its message without it. */
@@ -135,11 +209,10 @@ function isDescriptor(path: string): boolean {
   return /^\/proc\/(?:self|\d+)\/fd\//.test(path);
 }
 
-/** The operation of an error that its thrower has not named: the system call, if there is one. */
-function ownOperation(thrown: unknown, errno: string | undefined): string {
-  if (errno === undefined) return "internal error";
+/** The operation of an error that its thrower has not named: that of the system call, if it names one. */
+function ownOperation(thrown: unknown): Operation {
   const call: unknown = thrown instanceof Error ? Reflect.get(thrown, "syscall") : undefined;
-  return typeof call === "string" && call !== "" ? call : "system call";
+  return operationOfCall(typeof call === "string" && call !== "" ? call : "the system");
 }
 
 /**
@@ -148,15 +221,16 @@ function ownOperation(thrown: unknown, errno: string | undefined): string {
  *
  * @param named the operation that failed; undefined: the system call that the error names.
  */
-export function toVsockboxError(thrown: unknown, named?: string): VsockboxError {
+export function toVsockboxError(thrown: unknown, named?: Operation): VsockboxError {
   if (thrown instanceof VsockboxError) return thrown;
   const { errno, message } = reasonOf(thrown);
-  const operation = named ?? ownOperation(thrown, errno);
+  const operation = named ?? ownOperation(thrown);
   const path: unknown = thrown instanceof Error ? Reflect.get(thrown, "path") : undefined;
   return new VsockboxError({
     code: errno === undefined ? "SOFTWARE" : "IO",
     operation,
     message,
+    text: errno === undefined && named === undefined ? `internal error: ${message}` : undefined,
     errno,
     address: typeof path === "string" && !isDescriptor(path) ? path : undefined,
     cause: thrown,

@@ -1,6 +1,6 @@
 /** The router: the first word picks a command, which is loaded only then. */
 import { runCommand, type SubCommandsDef } from "citty";
-import { VsockboxError } from "./errors.ts";
+import { commandLineError } from "./errors.ts";
 import { GROUP_GUARD_WORD } from "./process/group-guard-word.ts";
 import { RUN_AS_WORD } from "./process/run-as-word.ts";
 import { endOnQuit, surviveEndingSignals } from "./process/signals.ts";
@@ -48,15 +48,14 @@ async function main(programName: string, words: readonly string[]): Promise<numb
 async function load(name: string) {
   const entry = COMMANDS.find((candidate) => candidate.name === name);
   if (entry !== undefined) return (await entry.load()).command;
-  throw new VsockboxError({
-    code: "USAGE",
-    operation: "command line",
-    message: `unknown command ${JSON.stringify(name)}`,
-    hint: unknownCommandHint(
+  throw commandLineError(
+    undefined,
+    `unknown command ${JSON.stringify(name)}`,
+    unknownCommandHint(
       name,
       COMMANDS.map((candidate) => candidate.name),
     ),
-  });
+  );
 }
 
 /** Routes to the command of this name, or to the one that its first word stands for. */
@@ -113,11 +112,10 @@ async function help(name: string | undefined): Promise<number> {
 
 function version(words: readonly string[]): number {
   if (words.length > 1 || (words.length === 1 && words[0] !== "--json")) {
-    throw new VsockboxError({
-      code: "USAGE",
-      operation: "--version",
-      message: `unexpected argument ${JSON.stringify(words.find((word) => word !== "--json"))}`,
-    });
+    throw commandLineError(
+      "--version",
+      `unexpected argument ${JSON.stringify(words.find((word) => word !== "--json"))}`,
+    );
   }
   if (words.length === 0) print(`vsockbox ${VERSION} (${COMMIT.slice(0, 12)})`);
   else printJson({ version: VERSION, commit: COMMIT, target: TARGET, bun: Bun.version });

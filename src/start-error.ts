@@ -79,10 +79,7 @@ export function asStartError(
   at: { kind: StartFailureKind; stage: StartStage },
 ): StartError {
   if (thrown instanceof StartError) return thrown;
-  const { operation, address, message, errno, hint } = toVsockboxError(thrown, "start command");
-  const subject = address === undefined ? operation : `${operation} ${address}`;
-  const whole = message.startsWith(`${subject}: `) ? message.slice(subject.length + 2) : message;
-  const reason = whole.replace(` (${errno})`, "");
+  const { operation, address, reason, errno, hint } = toVsockboxError(thrown, "start the command");
   return new StartError({
     ...at,
     operation,
@@ -116,15 +113,13 @@ export function startFailureOf(errno: string | undefined): {
 
 /** A failed start as reported by agents without typed failures: an exit code and a text. */
 export function startFailureOfStatus(exitCode: number, words: string): StartError {
-  const error = new StartError({
+  return new StartError({
     kind: KIND_OF_STATUS[exitCode] ?? "resources",
     stage: KIND_OF_STATUS[exitCode] === undefined ? "process" : "program",
     operation: "run command",
-    message: words,
+    // The text already names the operation and its object.
+    text: words,
   });
-  // The text already names the operation and its object.
-  error.message = words;
-  return error;
 }
 
 const KIND_OF_STATUS: Readonly<Record<number, StartFailureKind>> = {

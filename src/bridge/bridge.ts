@@ -271,7 +271,7 @@ export class HybridBridge {
 }
 
 function handshakeError(code: "BAD_DATA" | "TIMEOUT" | "UNAVAILABLE", message: string) {
-  return new VsockboxError({ code, operation: "hybrid-vsock handshake", message });
+  return new VsockboxError({ code, operation: "perform the hybrid-vsock handshake", message });
 }
 
 /**

@@ -1,5 +1,5 @@
 /** Users whose Unix sockets may be connected to, as options, profiles and the environment name them. */
-import { VsockboxError } from "../errors.ts";
+import { invalidValue } from "../errors.ts";
 import type { SocketOwners } from "../net/socket-owner.ts";
 import { resolveUser, systemUsers, type UserDatabase } from "../process/users.ts";
 
@@ -20,10 +20,10 @@ export function parseSocketOwners(
   if (text === "any") return "any";
   return text.split(",").map((word) => {
     if (word === "" || word.includes(":")) {
-      throw new VsockboxError({
+      throw invalidValue({
         code: "CONFIG",
-        operation: `read ${where}`,
-        address: JSON.stringify(text),
+        value: text,
+        name: where,
         message: "expected `any`, or user names and uids with commas between",
       });
     }

@@ -23,7 +23,7 @@ const UCRED_UID_OFFSET = 4;
  * @throws {VsockboxError} REFUSED, UNAVAILABLE with the errno.
  */
 export function socketPeerUid(fd: number): number {
-  const call = { operation: "read the peer's credentials" };
+  const call = { operation: "read the peer's credentials" } as const;
   const value = getOption(fd, SOL_SOCKET, SO_PEERCRED, UCRED_BYTES, call);
   return new DataView(value.buffer).getUint32(UCRED_UID_OFFSET, true);
 }
@@ -40,8 +40,10 @@ export function becomeUser({ uid, gid, groups }: Credentials): void {
   if (libc().setgroups(groups.length, ptr(list)) < 0) {
     throw systemError(lastErrno(), { operation: "set the groups of", address });
   }
-  if (libc().setgid(gid) < 0) throw systemError(lastErrno(), { operation: "setgid", address });
-  if (libc().setuid(uid) < 0) throw systemError(lastErrno(), { operation: "setuid", address });
+  if (libc().setgid(gid) < 0)
+    throw systemError(lastErrno(), { operation: "set the group to", address });
+  if (libc().setuid(uid) < 0)
+    throw systemError(lastErrno(), { operation: "set the user to", address });
 }
 
 /**

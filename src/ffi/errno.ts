@@ -1,4 +1,5 @@
 /** The errno numbers that the code decides by, and what a failed system call means to the user. */
+import { type Operation } from "../operations.ts";
 import { VsockboxError, type ErrorCode } from "../errors.ts";
 import { errnoMessage, errnoName } from "../system-errors.ts";
 
@@ -27,7 +28,7 @@ export const ERRNO = {
 
 /** What a failed system call was about, for {@link systemError}. */
 export interface SystemCall {
-  operation: string;
+  operation: Operation;
   address?: string | undefined;
   hint?: string | undefined;
   code?: ErrorCode;

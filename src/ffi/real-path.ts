@@ -14,7 +14,7 @@ export function realPathOf(path: Uint8Array): Buffer {
   const name = Buffer.concat([path, Buffer.alloc(1)]);
   const resolved = Buffer.alloc(PATH_MAX);
   if (libc().realpath(ptr(name), ptr(resolved)) === null) {
-    throw systemError(lastErrno(), { code: "IO", operation: "realpath" });
+    throw systemError(lastErrno(), { code: "IO", operation: "resolve" });
   }
   return resolved.subarray(0, resolved.indexOf(0));
 }

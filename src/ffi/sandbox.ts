@@ -3,6 +3,7 @@
  * {@link filterAllThreads} act on the calling thread alone, which is enough: it is the one that
  * becomes, or starts, the command.
  */
+import { type Operation } from "../operations.ts";
 import type { Pointer } from "bun:ffi";
 import { VsockboxError } from "../errors.ts";
 import { ERRNO, systemError } from "./errno.ts";
@@ -46,7 +47,7 @@ const MS_REC = 0x4000;
 const MS_PRIVATE = 0x4_0000;
 
 interface Failure {
-  operation: string;
+  operation: Operation;
   /** The hint for EPERM. */
   needs?: string;
   /** The hint for EINVAL. */

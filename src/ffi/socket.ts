@@ -2,6 +2,7 @@
  * Socket system calls with their errors typed. Descriptors are plain numbers here; the code that opens
  * one closes it.
  */
+import { type Operation } from "../operations.ts";
 import { VsockboxError } from "../errors.ts";
 import { ERRNO, systemError, type SystemCall } from "./errno.ts";
 import { cString, lastErrno, libc, ptr } from "./libc.ts";
@@ -43,7 +44,7 @@ function check(result: number, call: SystemCall): number {
 }
 
 /** Throws if {@link NO_VSOCK_VARIABLE} is set. Called before any use of AF_VSOCK. */
-export function assertVsockAllowed(operation: string, address?: string): void {
+export function assertVsockAllowed(operation: Operation, address?: string): void {
   const value = process.env[NO_VSOCK_VARIABLE];
   if (value === undefined || value === "" || value === "0") return;
   throw new VsockboxError({
@@ -253,13 +254,17 @@ export function openPipe(): Pipe {
 
 /** Sets O_NONBLOCK on the open file description of `fd`. */
 export function setNonBlocking(fd: number): void {
-  const flags = check(libc().fcntl(fd, F_GETFL, 0), { operation: "fcntl F_GETFL" });
-  check(libc().fcntl(fd, F_SETFL, flags | O_NONBLOCK), { operation: "fcntl F_SETFL" });
+  const flags = check(libc().fcntl(fd, F_GETFL, 0), {
+    operation: "read the flags of a descriptor",
+  });
+  check(libc().fcntl(fd, F_SETFL, flags | O_NONBLOCK), {
+    operation: "set the flags of a descriptor",
+  });
 }
 
 /** Another descriptor for the same open file, close-on-exec. */
 export function duplicateDescriptor(fd: number): number {
-  return check(libc().fcntl(fd, F_DUPFD_CLOEXEC, 0), { operation: "fcntl F_DUPFD_CLOEXEC" });
+  return check(libc().fcntl(fd, F_DUPFD_CLOEXEC, 0), { operation: "copy a descriptor" });
 }
 
 /**

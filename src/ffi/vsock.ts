@@ -59,7 +59,7 @@ export function localCid(): number {
     const cid = new Uint32Array(1);
     if (libc().ioctl(fd, IOCTL_VM_SOCKETS_GET_LOCAL_CID, ptr(cid)) < 0) {
       throw systemError(lastErrno(), {
-        operation: "ioctl GET_LOCAL_CID on",
+        operation: "read the local CID from",
         address: "/dev/vsock",
       });
     }

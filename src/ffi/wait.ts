@@ -33,5 +33,5 @@ export function collectChild(pid: number): boolean {
  */
 export function becomeSubreaper(): void {
   if (libc().prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) >= 0) return;
-  throw systemError(lastErrno(), { operation: "prctl PR_SET_CHILD_SUBREAPER", code: "IO" });
+  throw systemError(lastErrno(), { operation: "become the child subreaper", code: "IO" });
 }

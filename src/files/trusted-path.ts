@@ -5,6 +5,7 @@
  * proc_sys_fs(5), for every such directory, whether it has the sticky bit or not: links and files there
  * must belong to this user or to root.
  */
+import { type Operation } from "../operations.ts";
 import {
   closeSync,
   constants,
@@ -62,11 +63,11 @@ function componentsOf(path: string): string[] {
 /** The operation on the path, for errors. */
 export interface PathUse {
   /** As in "open log file". */
-  operation: string;
+  operation: Operation;
   self?: Self;
 }
 
-function refused(operation: string, address: string, message: string): VsockboxError {
+function refused(operation: Operation, address: string, message: string): VsockboxError {
   return new VsockboxError({
     code: "REFUSED",
     operation,

@@ -1,7 +1,7 @@
 /** `--file SOURCE:DEST[:MODE]`: a local file that is packed too. */
 import { statSync } from "node:fs";
 import { posix } from "node:path";
-import { reasonOf, VsockboxError } from "../errors.ts";
+import { invalidValue, reasonOf, VsockboxError } from "../errors.ts";
 
 /** A file to be packed. */
 export interface AddedFile {
@@ -25,11 +25,10 @@ export function parseAddedFile(text: string): AddedFile {
   const path = parts.pop() ?? "";
   const source = parts.join(":");
   if (source === "" || !path.startsWith("/") || path.endsWith("/") || path.includes("\0")) {
-    throw new VsockboxError({
-      code: "USAGE",
-      operation: "read --file",
-      address: JSON.stringify(text),
-      message: "it is no SOURCE:DEST[:MODE]",
+    throw invalidValue({
+      value: text,
+      name: "--file",
+      message: "expected SOURCE:DEST[:MODE]",
       hint: "DEST is the whole path in the image, MODE is octal: --file conf/token:/etc/token:600",
     });
   }
@@ -62,6 +61,6 @@ export function fileStatus(source: string): { mode: number; size: number } {
     const { message, errno } = reasonOf(thrown);
     throw failed(message, errno);
   }
-  if (!status.isFile()) throw failed("it is no regular file");
+  if (!status.isFile()) throw failed("it is not a regular file");
   return { mode: status.mode, size: status.size };
 }

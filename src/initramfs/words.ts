@@ -1,5 +1,5 @@
 /** A line into words, as a shell does it, but without anything being expanded. */
-import { VsockboxError } from "../errors.ts";
+import { invalidValue } from "../errors.ts";
 
 /**
  * Splits at white space; `'…'`, `"…"` and backslashes keep words together.
@@ -26,11 +26,10 @@ export function splitLine(line: string, option: string): string[] {
     } else word = (word ?? "") + character;
   }
   if (quote !== "") {
-    throw new VsockboxError({
-      code: "USAGE",
-      operation: `read --${option}`,
-      address: JSON.stringify(line),
-      message: `the quotation that ${quote} begins has no end`,
+    throw invalidValue({
+      value: line,
+      name: `--${option}`,
+      message: `the quotation mark ${quote} is not closed`,
     });
   }
   if (word !== undefined) words.push(word);

@@ -1,14 +1,8 @@
 /** What the options of an installation may be. Pure. */
-import { VsockboxError } from "../errors.ts";
+import { invalidValue } from "../errors.ts";
 
 const usage = (option: string, value: string, message: string, hint?: string) =>
-  new VsockboxError({
-    code: "USAGE",
-    operation: `read --${option}`,
-    address: JSON.stringify(value),
-    message,
-    hint,
-  });
+  invalidValue({ value, name: `--${option}`, message, hint });
 
 /**
  * A prefix without slashes at its end; empty for `/`. It gets into the texts of three service managers,
@@ -20,7 +14,7 @@ export function parsePrefix(text: string): string {
   const prefix = text.replace(/\/+$/, "");
   const isPlain = /^(?:\/[A-Za-z0-9_@+.-]+)*$/.test(prefix) && !/\/\.\.?(?:\/|$)/.test(prefix);
   if (text.startsWith("/") && isPlain) return prefix;
-  throw usage("prefix", text, "it is no absolute path of letters, digits and _@+.-");
+  throw usage("prefix", text, "expected an absolute path of letters, digits and _@+.-");
 }
 
 /**
@@ -52,5 +46,5 @@ export function parseLinks(text: string, known: readonly string[]): readonly str
   const names = [...new Set(text.split(","))];
   const unknown = names.find((name) => !known.includes(name));
   if (unknown === undefined) return names;
-  throw usage("links", text, `it is none, all, or names of ${known.join(", ")}`);
+  throw usage("links", text, `expected none, all, or names of ${known.join(", ")}`);
 }

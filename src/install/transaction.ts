@@ -3,6 +3,7 @@
  * renamed when all of them are on the disk, so that nothing partial ever stands under its final name,
  * and a program that runs from an old file goes on.
  */
+import { type Operation } from "../operations.ts";
 import {
   chmodSync,
   closeSync,
@@ -66,7 +67,7 @@ export class Transaction implements Disposable {
 
   /** Makes a directory with 0755 whatever the umask. */
   makeDirectory(path: string): void {
-    this.#try("make directory", path, () => {
+    this.#try("create directory", path, () => {
       const made = this.#at(path);
       mkdirSync(made, 0o755);
       this.#undo.push(() => rmdirSync(made));
@@ -106,7 +107,7 @@ export class Transaction implements Disposable {
 
   /** Makes a link beside its final name. */
   stageLink(path: string, target: string): void {
-    this.#try("make link", path, () => {
+    this.#try("create link", path, () => {
       const temporary = this.#beside(path, "tmp");
       symlinkSync(target, temporary);
       this.#undo.push(() => removeIfThere(temporary));
@@ -117,7 +118,7 @@ export class Transaction implements Disposable {
   /** Moves the staged file of a path there, in place of the old one. */
   commit(path: string): void {
     if (!this.#staged.delete(path)) throw new Error(`nothing is staged for ${path}`);
-    this.#try("replace", path, () => {
+    this.#try("write", path, () => {
       const final = this.#at(path);
       const backup = this.#beside(path, "old");
       const there = lstatSync(final, { throwIfNoEntry: false });
@@ -189,7 +190,7 @@ export class Transaction implements Disposable {
     return directory;
   }
 
-  #try<T>(operation: string, path: string, work: () => T): T {
+  #try<T>(operation: Operation, path: string, work: () => T): T {
     try {
       return work();
     } catch (thrown) {

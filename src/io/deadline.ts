@@ -1,4 +1,5 @@
 /** Deadlines and backoff. */
+import { type Operation } from "../operations.ts";
 import { VsockboxError } from "../errors.ts";
 
 /** Growing pauses between attempts, in milliseconds. */
@@ -14,7 +15,7 @@ export function backoffDelay({ firstMs, factor, maxMs }: Backoff, attempt: numbe
 }
 
 /** Returns the error of an aborted operation: the signal's reason if that is a {@link VsockboxError}. */
-export function abortError(signal: AbortSignal, operation: string): VsockboxError {
+export function abortError(signal: AbortSignal, operation: Operation): VsockboxError {
   if (signal.reason instanceof VsockboxError) return signal.reason;
   return new VsockboxError({
     code: "ABORTED",
@@ -58,7 +59,11 @@ export async function delay(milliseconds: number, signal?: AbortSignal): Promise
 export function answerInTime<T>(
   stream: { abort(reason?: VsockboxError): void },
   answer: Promise<T>,
-  { milliseconds, what, hint }: { milliseconds: number; what: string; hint?: string | undefined },
+  {
+    milliseconds,
+    what,
+    hint,
+  }: { milliseconds: number; what: Operation; hint?: string | undefined },
 ): Promise<T> {
   return withDeadline(answer, {
     milliseconds,

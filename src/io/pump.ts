@@ -41,7 +41,7 @@ export async function pump(a: Duplex, b: Duplex): Promise<{ forward: number; bac
     const [forward, back] = await Promise.all([copy(a, b), copy(b, a)]);
     return { forward, back };
   } catch (thrown) {
-    const reason = toVsockboxError(thrown, "pump");
+    const reason = toVsockboxError(thrown, "forward");
     a.abort(reason);
     b.abort(reason);
     throw reason;
@@ -113,7 +113,7 @@ export async function pumpToClose(a: ClosableDuplex, b: ClosableDuplex): Promise
     await Promise.all([carry(a, b), carry(b, a)]);
     await Promise.all([a.close(), b.close()]);
   } catch (thrown) {
-    const reason = toVsockboxError(thrown, "pump");
+    const reason = toVsockboxError(thrown, "forward");
     a.abort(reason);
     b.abort(reason);
     throw reason;

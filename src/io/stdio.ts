@@ -88,7 +88,7 @@ export class StandardOutput implements ByteSink {
    */
   async write(bytes: Uint8Array): Promise<void> {
     if (this.#isClosed && bytes.length > 0) {
-      const call = { operation: "write to", address: "standard output" };
+      const call = { operation: "write to", address: "standard output" } as const;
       throw systemError(ERRNO.EBADF, { ...call, code: "IO" });
     }
     try {

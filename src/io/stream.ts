@@ -10,6 +10,7 @@
  * States: open; input ended (the peer has half-closed); output ended (`end`); closed, after both have
  * ended, `close`, `abort`, or a broken connection, which is then the failure of all reads and writes.
  */
+import { type Operation } from "../operations.ts";
 import type { Socket } from "bun";
 import { reasonOf, VsockboxError } from "../errors.ts";
 import {
@@ -92,7 +93,7 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
     return new WriteQueue({
       failure: () => this.#failure,
       write: (bytes) => (this.#isClosed ? -1 : this.#socket.write(bytes)),
-      writeError: (message) => this.#broken("write", message),
+      writeError: (message) => this.#broken("write to", message),
       onWritten: (hasWaited) => {
         this.lastTraffic = performance.now();
         if (hasWaited) this.lastSignOfLife = this.lastTraffic;
@@ -125,7 +126,10 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
     while (filled < count) {
       const chunk = await this.read();
       if (chunk === undefined) {
-        throw this.#broken("read", `the peer closed ${count - filled} of ${count} bytes too early`);
+        throw this.#broken(
+          "read from",
+          `the peer closed ${count - filled} of ${count} bytes too early`,
+        );
       }
       const taken = chunk.subarray(0, count - filled);
       bytes.set(taken, filled);
@@ -227,7 +231,8 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
 
   /** Closes at once; pending reads and writes fail with `reason`. */
   abort(reason?: VsockboxError): void {
-    this.#failure ??= reason ?? this.#broken("use", "the connection was aborted", "ABORTED");
+    this.#failure ??=
+      reason ?? this.#broken("continue with", "the connection was aborted", "ABORTED");
     this.#input.clear();
     this.#input.fail(this.#failure);
     if (!this.#isClosed) this.#socket.terminate();
@@ -275,16 +280,16 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
   #fail(error: unknown): void {
     this.#failure ??= new VsockboxError({
       code: "TRANSPORT",
-      operation: "connection with",
+      operation: "continue with",
       address: formatPeer(this.peer),
-      message: "the peer reset it",
+      message: "the peer reset the connection",
       errno: reasonOf(error).errno,
       cause: error,
     });
     this.#input.fail(this.#failure);
   }
 
-  #broken(operation: string, message: string, code: "TRANSPORT" | "ABORTED" = "TRANSPORT") {
+  #broken(operation: Operation, message: string, code: "TRANSPORT" | "ABORTED" = "TRANSPORT") {
     return new VsockboxError({ code, operation, address: formatPeer(this.peer), message });
   }
 }

@@ -1,5 +1,5 @@
 /** Values of `-L` and `-R`, as in ssh(1): the address to listen on and the target of each connection. */
-import { VsockboxError } from "../errors.ts";
+import { invalidValue } from "../errors.ts";
 import type { Endpoint } from "../text/endpoint.ts";
 
 /** A listener and the target of its connections. */
@@ -23,13 +23,7 @@ const LOOPBACK = "127.0.0.1";
  */
 export function parseForward(text: string, option: "-L" | "-R"): ForwardSpec {
   const fail = (message: string): never => {
-    throw new VsockboxError({
-      code: "USAGE",
-      operation: `read ${option}`,
-      address: JSON.stringify(text),
-      message,
-      hint: HINT,
-    });
+    throw invalidValue({ value: text, name: option, message, hint: HINT });
   };
   const parts = splitColons(text);
   const target = takeTarget(parts, fail);
@@ -74,5 +68,5 @@ function portOf(text: string, min: number, fail: (message: string) => never): nu
   const port = /^[0-9]{1,5}$/.test(text) ? Number(text) : Number.NaN;
   return port >= min && port <= 65_535
     ? port
-    : fail(`${JSON.stringify(text)} is no port from ${min} to 65535`);
+    : fail(`${JSON.stringify(text)} is not a port from ${min} to 65535`);
 }

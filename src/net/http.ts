@@ -1,5 +1,5 @@
 /** Small HTTP servers for local tools, on a TCP address or a Unix socket. */
-import { reasonOf, VsockboxError } from "../errors.ts";
+import { invalidValue, reasonOf, VsockboxError } from "../errors.ts";
 import { encodeSockaddrUn } from "../ffi/sockaddr.ts";
 import { type Endpoint, formatEndpoint } from "../text/endpoint.ts";
 import { formatHostPort } from "../text/endpoint.ts";
@@ -26,21 +26,20 @@ export interface HttpServer {
  */
 export function parseHttpAddress(text: string, option: string): Endpoint {
   const fail = (message: string) =>
-    new VsockboxError({
-      code: "USAGE",
-      operation: `read --${option}`,
-      address: JSON.stringify(text),
+    invalidValue({
+      value: text,
+      name: `--${option}`,
       message,
       hint: "write 127.0.0.1:9464, [::1]:9464, :9464 for all addresses, or unix:PATH",
     });
   if (text.startsWith("unix:")) {
     const path = text.slice("unix:".length);
-    if (path === "" || path.includes("\0")) throw fail("it has no path");
+    if (path === "" || path.includes("\0")) throw fail("the path is missing");
     return { kind: "unix", path };
   }
   const match = /^(\[[^\][]+\]|[^:\][]*):([0-9]{1,5})$/.exec(text.replace(/^tcp:/, ""));
   const port = Number(match?.[2]);
-  if (match === null || port > 65_535) throw fail("it is no HOST:PORT");
+  if (match === null || port > 65_535) throw fail("expected HOST:PORT or unix:PATH");
   const host = (match[1] ?? "").replaceAll(/[\][]/g, "");
   return { kind: "tcp", host: host === "" || host === "*" ? ALL_ADDRESSES : host, port };
 }

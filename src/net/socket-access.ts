@@ -67,7 +67,7 @@ function explained(thrown: unknown, path: string, { uid, gid }: SocketAccess): V
   const who = uid === undefined ? `group ${gid}` : `user ${uid}`;
   return new VsockboxError({
     code: isRefused ? "REFUSED" : "CANNOT_CREATE",
-    operation: `give to ${who}`,
+    operation: `grant ${who} access to`,
     address: path,
     message,
     errno,

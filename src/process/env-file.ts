@@ -87,7 +87,7 @@ function readEnvFile(path: string): string {
     const { errno, message } = reasonOf(thrown);
     throw new VsockboxError({
       code: "IO",
-      operation: "read --env-file",
+      operation: "read the environment from",
       address: path,
       message: errno === "ENOENT" ? "no such file" : message,
       errno,

@@ -4,7 +4,7 @@
  * is executed again, does it, and becomes the command.
  */
 import { closeSync, fstatSync, readdirSync, readSync, writeSync } from "node:fs";
-import { reasonOf, VsockboxError } from "../errors.ts";
+import { commandLineError, reasonOf } from "../errors.ts";
 import { setInherited } from "../ffi/child-process.ts";
 import { changeDirectory, replaceProcess } from "../ffi/credentials.ts";
 import { makeControllingTerminal, takeForeground } from "../ffi/pty.ts";
@@ -56,11 +56,7 @@ export function runAs(): number {
 function ownDescriptors(): HelperDescriptors {
   const [instructions, report] = (process.env[DESCRIPTORS_VARIABLE] ?? "").split(",").map(Number);
   if (instructions !== undefined && report !== undefined) return { instructions, report };
-  throw new VsockboxError({
-    code: "USAGE",
-    operation: RUN_AS_WORD,
-    message: "this word is for the agent's own use",
-  });
+  throw commandLineError(RUN_AS_WORD, "this word is for the agent's own use");
 }
 
 function readInstructions(fd: number): Instructions {

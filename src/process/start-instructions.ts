@@ -4,6 +4,7 @@
  * helper reports why it could not become the command. The pipe closes without a report when the
  * helper executes the command.
  */
+import { foreignOperation } from "../operations.ts";
 import { closeSync } from "node:fs";
 import { openMemory } from "../ffi/memfd.ts";
 import { openPipe } from "../ffi/socket.ts";
@@ -177,7 +178,7 @@ export function decodeStartError(text: string): StartError {
   return new StartError({
     kind: START_FAILURE_KINDS.find((kind) => kind === read("kind")) ?? "resources",
     stage: START_STAGES.find((stage) => stage === read("stage")) ?? "process",
-    operation: read("operation") ?? "start the command",
+    operation: foreignOperation(read("operation") ?? "start the command"),
     address: read("address"),
     message: read("message") ?? "the helper failed",
     errno: read("errno"),

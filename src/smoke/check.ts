@@ -10,7 +10,7 @@ export interface CheckOf<Subject> {
 
 /** Ends a check. */
 export function fail(message: string, hint?: string): never {
-  throw new VsockboxError({ code: "UNAVAILABLE", operation: "smoke", message, hint });
+  throw new VsockboxError({ code: "UNAVAILABLE", operation: "complete the check", message, hint });
 }
 
 /** Ends a check in which two values differ. */

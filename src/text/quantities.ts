@@ -1,5 +1,5 @@
 /** Durations, sizes and whole numbers as people write them. */
-import { VsockboxError } from "../errors.ts";
+import { invalidValue } from "../errors.ts";
 
 const DURATION_UNITS: Readonly<Record<string, number>> = {
   "": 1000,
@@ -50,11 +50,10 @@ export function readInteger(text: string, min: number, max: number): number | un
 export function parseInteger(text: string, option: string, min: number, max: number): number {
   const value = /^[0-9]{1,15}$/.test(text) ? Number(text) : Number.NaN;
   if (value >= min && value <= max) return value;
-  throw new VsockboxError({
-    code: "USAGE",
-    operation: `read --${option}`,
-    address: JSON.stringify(text),
-    message: `it is no whole number from ${min} to ${max}`,
+  throw invalidValue({
+    value: text,
+    name: `--${option}`,
+    message: `expected a whole number from ${min} to ${max}`,
   });
 }
 

@@ -14,7 +14,7 @@
  * | `operands` | `PATH...` | T[] |
  * | `commandLine` | `-- COMMAND [ARG...]` | the remaining words |
  */
-import { VsockboxError } from "../errors.ts";
+import { invalidValue } from "../errors.ts";
 import type { ValueKind } from "./value-kind.ts";
 
 /** The heading of arguments without one of their own. */
@@ -219,29 +219,10 @@ function common({ valueName, choices, completes }: ValueKind<unknown>) {
 
 function readValue<T>(kind: ValueKind<T>, word: string, shown: string): T {
   const value = kind.parse(word);
-  if (value === undefined) throw invalidValue(word, shown, kind.expected);
+  if (value === undefined) {
+    throw invalidValue({ value: word, name: shown, message: `expected ${kind.expected}` });
+  }
   return value;
-}
-
-/**
- * Returns the error about a value that an option or operand does not accept.
- *
- * @param shown the option or operand, such as `--timeout`.
- * @param expected completes "expected …".
- */
-export function invalidValue(
-  word: string,
-  shown: string,
-  expected: string,
-  hint?: string,
-): VsockboxError {
-  return new VsockboxError({
-    code: "USAGE",
-    operation: "invalid value",
-    address: `${JSON.stringify(word)} for ${shown}`,
-    message: `expected ${expected}`,
-    hint,
-  });
 }
 
 /** Returns the name of an argument as a long option has it: `connectTimeout` is `connect-timeout`. */

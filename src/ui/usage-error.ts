@@ -1,5 +1,5 @@
 /** Errors about a command line, from the command's definition. */
-import { VsockboxError } from "../errors.ts";
+import { commandLineError, type VsockboxError } from "../errors.ts";
 import { closest } from "../text/closest.ts";
 import { type Argument, type Arguments, kebabCase, shownName } from "./argument.ts";
 import { shownOption, usageLine } from "./usage-line.ts";
@@ -20,7 +20,7 @@ export function usageError(
   message: string,
   hint = `usage: ${usageLine(command)}`,
 ): VsockboxError {
-  return new VsockboxError({ code: "USAGE", operation: command.name, message, hint });
+  return commandLineError(command.name, message, hint);
 }
 
 /** Returns the error about an argument that is required, by its name in the definition. */

@@ -192,7 +192,7 @@ export class Guest implements AsyncDisposable, Disposable {
   #failure(code: "TIMEOUT" | "UNAVAILABLE", message: string): VsockboxError {
     return new VsockboxError({
       code,
-      operation: "guest",
+      operation: "run the guest",
       message: `${message}\n--- console ---\n${this.consoleLog()}--- end of console ---`,
     });
   }

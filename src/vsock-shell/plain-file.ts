@@ -1,4 +1,5 @@
 /** What a file is without the extension: its bytes. */
+import { type Operation } from "../operations.ts";
 import { VsockboxError } from "../errors.ts";
 import type { TreeRecord } from "../protocols/agent/tree-records.ts";
 import { encodeGrantExtension } from "../protocols/vsock-shell/extension.ts";
@@ -40,7 +41,7 @@ export function plainGrant({ extension }: TransferEvent, size?: number): JsonObj
 }
 
 /** The peer has disconnected in the middle of a file. */
-export function vanished(operation: string): VsockboxError {
+export function vanished(operation: Operation): VsockboxError {
   return new VsockboxError({
     code: "TRANSPORT",
     operation,

@@ -109,8 +109,8 @@ function left(): VsockboxError {
 export function shellEndedEarly(): VsockboxError {
   return new VsockboxError({
     code: "TRANSPORT",
-    operation: "session",
-    message: "the connection ended before the session did",
+    operation: "continue",
+    message: "the connection ended before the session",
     hint: "the server, or its machine, may have been stopped",
   });
 }

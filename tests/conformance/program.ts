@@ -1,6 +1,6 @@
 /** What the programs of conformance suites have in common: options, which cases, and the end. */
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
-import { toVsockboxError, VsockboxError } from "../../src/errors.ts";
+import { commandLineError, toVsockboxError, type VsockboxError } from "../../src/errors.ts";
 import { list, report, summarize } from "./report.ts";
 import { type Case, type Outcome, runCases, type Subject } from "./runner.ts";
 
@@ -26,7 +26,7 @@ export const STATUS_HELP =
 
 /** A command line that cannot be meant. */
 export function usage(message: string): VsockboxError {
-  return new VsockboxError({ code: "USAGE", operation: "conformance", message });
+  return commandLineError(undefined, message);
 }
 
 /** Reads the command line, with a suite's own options beside those of all. */
@@ -90,7 +90,7 @@ export async function runProgram(main: () => Promise<number>): Promise<never> {
   try {
     process.exit(await main());
   } catch (thrown) {
-    const error = toVsockboxError(thrown, "conformance");
+    const error = toVsockboxError(thrown, "complete the run");
     process.stderr.write(`conformance: ${error.message}\n`);
     process.exit(error.exitStatus);
   }

@@ -3,7 +3,7 @@
  * is brought back by its seed; what fails is printed with an option that plays that one alone.
  */
 import { parseArgs } from "node:util";
-import { toVsockboxError, VsockboxError } from "../../src/errors.ts";
+import { commandLineError, toVsockboxError, VsockboxError } from "../../src/errors.ts";
 import type { Watched } from "./watchdog.ts";
 
 /** What became of a target's run, as far as the program has to know. */
@@ -42,7 +42,7 @@ export interface Fuzzer<T extends { name: string }, R extends Report> {
 }
 
 function usage(message: string): VsockboxError {
-  return new VsockboxError({ code: "USAGE", operation: "fuzz", message });
+  return commandLineError("fuzz", message);
 }
 
 /** @throws {VsockboxError} USAGE. */
@@ -189,7 +189,7 @@ export async function runFuzzer<T extends { name: string }, R extends Report>(
   try {
     process.exit(await runAll(fuzzer));
   } catch (thrown) {
-    const error = toVsockboxError(thrown, "fuzz");
+    const error = toVsockboxError(thrown, "complete the run");
     process.stderr.write(`${error.message}\n`);
     process.exit(error.exitStatus);
   }

@@ -1,5 +1,5 @@
 /** A fuzzer of sessions as a program. */
-import { VsockboxError } from "../../src/errors.ts";
+import { commandLineError } from "../../src/errors.ts";
 import { runFuzzer, seedAndIndex } from "./program.ts";
 import type { VhostTarget } from "./promises.ts";
 import { fuzzVhost, playSession } from "./vhost-fuzzer.ts";
@@ -30,7 +30,7 @@ export function runSessions(
       const which = seedAndIndex(word);
       if (which === undefined) {
         const message = `no SEED:INDEX: ${JSON.stringify(word)}`;
-        throw new VsockboxError({ code: "USAGE", operation: "fuzz", message });
+        throw commandLineError("fuzz", message);
       }
       const played = playSession(target, ...which);
       return `${played.steps} steps, ${played.refused} refused`;

@@ -5,6 +5,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { connectAgent } from "vsockbox";
 import type { Channel } from "../../src/agent/channel/channel.ts";
 import { VsockboxError } from "../../src/errors.ts";
+import { foreignOperation } from "../../src/operations.ts";
 import { encodeFrame, encodeJsonFrame, FrameType } from "../../src/protocols/agent/frame.ts";
 import { FEATURES } from "../../src/protocols/agent/hello.ts";
 import type { JsonObject } from "../../src/protocols/agent/json-fields.ts";
@@ -242,7 +243,12 @@ describe("texts", () => {
     ].map((words) => ({ name: words[0], words })),
   )("an error that $name gets is one report", async ({ words }) => {
     using _agent = hostileAgent(socket(), (channel) => {
-      const error = { code: "IO" as const, operation: FORGED, message: FORGED, hint: FORGED };
+      const error = {
+        code: "IO" as const,
+        operation: foreignOperation(FORGED),
+        message: FORGED,
+        hint: FORGED,
+      };
       channel.fail(new VsockboxError(error));
     });
     const args = words.map((word) => word.replace(/^T/, target()).replace(/^H$/, here()));
@@ -255,7 +261,14 @@ describe("texts", () => {
     const answers = [
       { exit_code: 126, error: FORGED },
       { exit_code: 1, error: FORGED, kind: FORGED, stage: FORGED, errno: FORGED, signal: FORGED },
-      { error: { code: "NOT_STARTED", operation: FORGED, message: FORGED, errno: FORGED } },
+      {
+        error: {
+          code: "NOT_STARTED",
+          operation: foreignOperation(FORGED),
+          message: FORGED,
+          errno: FORGED,
+        },
+      },
     ];
     for (const answer of answers) {
       using _agent = hostileAgent(socket(), (channel) => channel.finish(answer));

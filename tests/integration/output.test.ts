@@ -1,6 +1,7 @@
 /** What commands print: all of it or an error, and nothing that a terminal obeys. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { VsockboxError } from "../../src/errors.ts";
+import { foreignOperation } from "../../src/operations.ts";
 import { shell, ScratchDirectory, TestAgent, vsockbox } from "../support/binary.ts";
 import { hostileAgent } from "../support/hostile-agent.ts";
 
@@ -39,7 +40,14 @@ test("an agent's words have no control characters left", async () => {
       const session = { id: words, pid: 1, state: words, command: words, startedMs: 0 };
       return channel.finish({ sessions: [session] });
     }
-    channel.fail(new VsockboxError({ code: "IO", operation: words, message: words, hint: words }));
+    channel.fail(
+      new VsockboxError({
+        code: "IO",
+        operation: foreignOperation(words),
+        message: words,
+        hint: words,
+      }),
+    );
   });
   for (const args of [
     ["ps", `unix:${path}`],

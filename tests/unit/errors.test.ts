@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { EXIT_STATUS, toVsockboxError, VsockboxError } from "../../src/errors.ts";
+import type { Operation } from "../../src/operations.ts";
 
 describe("VsockboxError", () => {
   test("says what was tried, on what, why it failed, and the errno", () => {
@@ -70,7 +71,7 @@ describe("toVsockboxError", () => {
   });
 
   test("names the system call if nothing else names the operation", () => {
-    const at = (syscall: unknown, named?: string) =>
+    const at = (syscall: unknown, named?: Operation) =>
       toVsockboxError(Object.assign(new Error("EISDIR: x"), { code: "EISDIR", syscall }), named)
         .message;
     expect([at("read"), at(""), at(undefined), at("read", "read standard input")]).toEqual([

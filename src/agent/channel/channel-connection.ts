@@ -281,8 +281,8 @@ export class ChannelConnection implements ChannelCarrier {
       this.#end(
         new VsockboxError({
           code: "TRANSPORT",
-          operation: "connection",
-          message: "the other side has closed it",
+          operation: "continue",
+          message: "the other side has closed the connection",
           hint: "the agent or the guest may have been stopped",
         }),
       );
@@ -388,7 +388,7 @@ function handleControl(channel: Channel, value: JsonObject): void {
   try {
     channel.onControl(value);
   } catch (thrown) {
-    const error = toVsockboxError(thrown, "control");
+    const error = toVsockboxError(thrown, "serve");
     channel.fail(error);
     channel.onBroken(error);
   }
@@ -398,7 +398,7 @@ function handleControl(channel: Channel, value: JsonObject): void {
 function connectionError(payload: Uint8Array): VsockboxError {
   return new VsockboxError({
     code: "TRANSPORT",
-    operation: "connection",
-    message: `the other side ended it: ${printable(new TextDecoder().decode(payload.subarray(0, 1024)).trimEnd())}`,
+    operation: "continue",
+    message: `the other side ended the connection: ${printable(new TextDecoder().decode(payload.subarray(0, 1024)).trimEnd())}`,
   });
 }

@@ -92,7 +92,7 @@ export class FrameConnection {
 
   /** Sends an error's text in a Stderr frame. */
   sendError(error: VsockboxError): Promise<void> {
-    const text = `vsockbox agent: ${error.message}\n`;
+    const text = `vsockbox agent: ${error.wireText}\n`;
     return this.send(FrameType.Stderr, new TextEncoder().encode(text));
   }
 

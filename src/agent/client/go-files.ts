@@ -20,11 +20,18 @@ import { refusedBy } from "./handshake.ts";
 /** Limit of the text that an agent sends in Stderr frames instead of an answer, in UTF-16 units. */
 const MAX_REASON_CHARACTERS = 4096;
 
+/** The requests as operations, for errors. */
+const OPERATIONS = {
+  [FrameType.WriteFile]: "write",
+  [FrameType.ReadFile]: "read",
+  [FrameType.ListFiles]: "list",
+} as const;
+
 async function ask(
   address: SocketAddress,
   options: DialOptions,
-  type: number,
-  request: Record<string, unknown>,
+  type: keyof typeof OPERATIONS,
+  request: { path: string } & Record<string, unknown>,
 ): Promise<FileResponse> {
   const stream = await dial(address, options);
   const connection = new FrameConnection(stream);
@@ -46,7 +53,8 @@ async function ask(
       if (response.error !== undefined) {
         throw new VsockboxError({
           code: "IO",
-          operation: "agent",
+          operation: OPERATIONS[type],
+          address: showPath(new TextEncoder().encode(request.path)),
           message: printable(response.error),
         });
       }
@@ -72,7 +80,7 @@ function noAnswer(stderrText: string, type: number | undefined, address: string)
     refusedBy(stderrText, address) ??
     new VsockboxError({
       code: type === undefined ? "TRANSPORT" : "BAD_DATA",
-      operation: "ask the agent",
+      operation: "query the agent",
       message:
         type === undefined
           ? "it closed the connection without an answer"

@@ -50,7 +50,7 @@ export class OldAgentError extends VsockboxError {
   constructor(address: string, otherAddressHint?: string) {
     super({
       code: "UNAVAILABLE",
-      operation: "greet the agent at",
+      operation: "start a session with",
       address,
       message: "it closed the connection: it is not a vsockbox agent, or an old one",
       hint:
@@ -66,7 +66,7 @@ class ClearTokenError extends VsockboxError {
   constructor(address: string) {
     super({
       code: "REFUSED",
-      operation: "enter",
+      operation: "start a session with",
       address,
       message: "the agent cannot prove that it knows the token, and was not sent it",
       hint: "if it is an agent of vsockbox 0.1, --allow-clear-token sends it the token in clear; if it has no token, connect without one (--token-file '')",
@@ -131,7 +131,7 @@ async function performHandshakeOnce(
       timeoutError: () =>
         new VsockboxError({
           code: "TIMEOUT",
-          operation: "greet the agent at",
+          operation: "start a session with",
           address: shown,
           message: "no answer in time",
           hint: "is it an agent that listens there?",
@@ -229,7 +229,7 @@ async function exchangeHello(
       if (frame.type !== FrameType.Stderr) {
         throw new VsockboxError({
           code: "BAD_DATA",
-          operation: "greet the agent at",
+          operation: "start a session with",
           address: shown,
           message: `it answered with an unexpected ${frameName(frame.type)} frame`,
           hint: "is it an agent that listens there?",
@@ -250,7 +250,7 @@ async function exchangeHello(
 function noToken(address: string): VsockboxError {
   return new VsockboxError({
     code: "REFUSED",
-    operation: "enter",
+    operation: "start a session with",
     address,
     message: "the agent has no token, so it may not be the one that is meant",
     hint: "start the agent with --token-file, or connect without a token (--token-file '')",
@@ -260,7 +260,7 @@ function noToken(address: string): VsockboxError {
 function anotherToken(address: string): VsockboxError {
   return new VsockboxError({
     code: "REFUSED",
-    operation: "enter",
+    operation: "start a session with",
     address,
     message: "the agent does not know the token, or it is another one",
     hint: "compare the token files of both sides; if they are equal, another process listens there",
@@ -281,7 +281,7 @@ export function refusedBy(stderrText: string, address: string): VsockboxError | 
 function refusalError({ kind, text }: Refusal, address: string): VsockboxError {
   return new VsockboxError({
     code: "REFUSED",
-    operation: "enter",
+    operation: "start a session with",
     address,
     message: printable(text),
     hint: refusalHint(kind),

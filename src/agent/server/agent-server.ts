@@ -256,7 +256,7 @@ async function serve(
   } catch (thrown) {
     const error = toVsockboxError(thrown, "serve");
     const isRefused = error instanceof RefusedClientError;
-    if (isRefused) refusals.note(formatPeerHost(stream.peer), error.reason);
+    if (isRefused) refusals.note(formatPeerHost(stream.peer), error.loggedReason);
     else services.log.warn(`${peer}: ${error.message}`);
     await closeWithError(connection, isRefused && error.isAnswered ? undefined : error);
   } finally {

@@ -242,7 +242,7 @@ export class ChannelRequests {
     if (power === undefined) {
       throw new VsockboxError({
         code: "REFUSED",
-        operation: action,
+        operation: action === "poweroff" ? "power off" : "reboot",
         message: "this agent is not its machine's init",
         hint: "only an agent started with --init as process 1 ends its machine",
       });

@@ -1,4 +1,5 @@
 /** Interrupts long work on the file system, so that other sessions are served in between. */
+import { type Operation } from "../../operations.ts";
 import { VsockboxError } from "../../errors.ts";
 
 /** Entries between two turns of the event loop. */
@@ -10,7 +11,7 @@ const TURN_ENTRIES = 500;
  * @param isClosed whether the peer has closed the channel; the function throws ABORTED then.
  */
 export function yieldBetweenEntries(
-  operation: string,
+  operation: Operation,
   isClosed: () => boolean,
 ): () => Promise<void> {
   let entries = 0;

@@ -1,4 +1,5 @@
 /** Serves requests on the guest's file system: stat, list, glob, mkdir, rename, remove, chmod. */
+import { type Operation } from "../../operations.ts";
 import { chmodSync, closeSync, constants, existsSync, mkdirSync, statSync } from "node:fs";
 import { O_PATH, statDescriptor } from "../../ffi/directory-calls.ts";
 import { realPathOf } from "../../ffi/real-path.ts";
@@ -16,6 +17,16 @@ import { removeFile } from "./remove-file.ts";
 import { fileError } from "../transfer/transfer.ts";
 import { yieldBetweenEntries } from "./cooperative-work.ts";
 
+/** The requests as operations, for errors. */
+const OPERATIONS = {
+  stat: "inspect",
+  list: "list",
+  glob: "list",
+  mkdir: "create directory",
+  remove: "remove",
+  rename: "rename",
+} as const satisfies Readonly<Record<FileOperation["op"], Operation>>;
+
 /** Limit of the matches of one pattern. */
 const MAX_MATCHES = 100_000;
 
@@ -30,7 +41,7 @@ export async function runFileRequest(
   request: FileOperation,
 ): Promise<JsonObject> {
   const path = bytesPath(request.op === "glob" ? request.pattern : request.path);
-  const pause = yieldBetweenEntries(request.op, () => channel.isClosed);
+  const pause = yieldBetweenEntries(OPERATIONS[request.op], () => channel.isClosed);
   try {
     switch (request.op) {
       case "stat":
@@ -52,7 +63,7 @@ export async function runFileRequest(
         return {};
     }
   } catch (thrown) {
-    throw fileError(request.op, path, thrown);
+    throw fileError(OPERATIONS[request.op], path, thrown);
   }
 }
 

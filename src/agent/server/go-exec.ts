@@ -83,7 +83,7 @@ async function fail(
       await connection.sendEncoded(
         mode === FrameType.ExecPipe
           ? encodeU32Frame(FrameType.Exit, exitCode)
-          : resultFrame(exitCode, { error: error.message }),
+          : resultFrame(exitCode, { error: error.wireText }),
       );
     }
   } catch {

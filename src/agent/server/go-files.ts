@@ -33,7 +33,7 @@ export async function runFileSession(
   payload: Uint8Array,
 ): Promise<void> {
   const response = await perform(type, payload).catch((thrown: unknown): FileResponse => ({
-    error: toVsockboxError(thrown, "access").message,
+    error: toVsockboxError(thrown, "access").wireText,
   }));
   try {
     await connection.sendEncoded(

@@ -49,13 +49,13 @@ export interface Greeted {
 /** A client that may not be served. Unless it has been answered already, a Stderr frame answers it. */
 export class RefusedClientError extends VsockboxError {
   /** Reason, for the log. */
-  readonly reason: string;
+  readonly loggedReason: string;
   /** Whether the client has been answered in the frames of its mode. */
   readonly isAnswered: boolean;
 
   constructor(reason: string, isAnswered = false) {
     super({ code: "REFUSED", operation: "accept", message: refusalMessage(reason) });
-    this.reason = reason;
+    this.loggedReason = reason;
     this.isAnswered = isAnswered;
   }
 }

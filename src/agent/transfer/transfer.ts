@@ -1,4 +1,5 @@
 /** Parts of a transfer that both ends share: the summary, progress, and errors of files. */
+import { type Operation } from "../../operations.ts";
 import { reasonOf, VsockboxError } from "../../errors.ts";
 import { type BytesPath, showPath } from "../../files/bytes-path.ts";
 import type { DirectoryHandle } from "../../files/directory-handle.ts";
@@ -64,7 +65,7 @@ export function openDestinationDirectory(path: BytesPath): DirectoryHandle {
 }
 
 /** Converts the error of a file call, with the operation and the path. */
-export function fileError(operation: string, path: BytesPath, thrown: unknown): VsockboxError {
+export function fileError(operation: Operation, path: BytesPath, thrown: unknown): VsockboxError {
   if (thrown instanceof VsockboxError) return thrown;
   const { errno, message } = reasonOf(thrown);
   return new VsockboxError({

@@ -1,6 +1,6 @@
 /** `vsockbox forward`: ports and Unix sockets of a guest on the host, and of the host in a guest. */
 import { mayUseGoFrames, performHandshake } from "../../agent/client/handshake.ts";
-import { reasonOf, VsockboxError } from "../../errors.ts";
+import { commandLineError, reasonOf } from "../../errors.ts";
 import { formatEndpoint } from "../../text/endpoint.ts";
 import { parseForward } from "../../net/forward-spec.ts";
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
@@ -64,12 +64,11 @@ export const command = defineCommand({
     const locals = args.local.map((text) => parseForward(text, "-L"));
     const remotes = args.remote.map((text) => parseForward(text, "-R"));
     if (locals.length + remotes.length === 0) {
-      throw new VsockboxError({
-        code: "USAGE",
-        operation: "forward",
-        message: "there is nothing to forward",
-        hint: "name at least one port: -L 8080:localhost:80",
-      });
+      throw commandLineError(
+        "forward",
+        "there is nothing to forward",
+        "name at least one port: -L 8080:localhost:80",
+      );
     }
     const shown = shownTarget(target);
     const log = openLog({ threshold: args.quiet ? "warn" : "info" });

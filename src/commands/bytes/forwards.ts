@@ -155,8 +155,8 @@ export class RemoteForwards {
       await Promise.race(ends);
       throw new VsockboxError({
         code: "TRANSPORT",
-        operation: "connection",
-        message: "the other side has closed it",
+        operation: "continue",
+        message: "the other side has closed the connection",
       });
     } finally {
       this.#client = undefined;

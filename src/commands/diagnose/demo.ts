@@ -1,7 +1,7 @@
 /** `vsockbox demo`: the main job before one's eyes. */
 import type { DemoStep } from "../../demo/steps.ts";
 import { availableVmm, guestPlace, localPlace, type DemoPlace } from "../../demo/places.ts";
-import { VsockboxError } from "../../errors.ts";
+import { commandLineError, VsockboxError } from "../../errors.ts";
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
 import { selfCommand } from "../../process/self.ts";
 import { print, printJson, printStyled, say, sayBlock } from "../../ui/report.ts";
@@ -66,7 +66,7 @@ export const command = defineCommand({
 });
 
 function usage(message: string, hint?: string): VsockboxError {
-  return new VsockboxError({ code: "USAGE", operation: "demo", message, hint });
+  return commandLineError("demo", message, hint);
 }
 
 function ownExecutable(): string {

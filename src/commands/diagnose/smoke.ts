@@ -1,5 +1,5 @@
 /** `vsockbox smoke`: checks for CI that vsock works on this system. */
-import { EXIT_STATUS, toVsockboxError, VsockboxError } from "../../errors.ts";
+import { commandLineError, EXIT_STATUS, toVsockboxError } from "../../errors.ts";
 import { formatAddress, withDefaultPort, ANY, type SocketAddress } from "../../net/address.ts";
 import { checksFor } from "../../smoke/checks.ts";
 import { TARGET_CHECKS, TestedAgent } from "../../smoke/target-checks.ts";
@@ -125,12 +125,11 @@ class Report {
 
 function assertConsent(address: SocketAddress, agreed: boolean): void {
   if (address.kind !== "vsock" || agreed || process.env[TEST_GUEST_VARIABLE] === "1") return;
-  throw new VsockboxError({
-    code: "USAGE",
-    operation: "smoke",
-    message: "it would open AF_VSOCK sockets on this machine",
-    hint: "write --yes-use-vsock to do it, or a unix: address",
-  });
+  throw commandLineError(
+    "smoke",
+    "it would open AF_VSOCK sockets on this machine",
+    "write --yes-use-vsock to do it, or a unix: address",
+  );
 }
 
 function failureOf(name: string, thrown: unknown) {

@@ -58,7 +58,7 @@ export class CopyConnections implements AsyncDisposable {
     if (impossible === undefined) return;
     throw new VsockboxError({
       code: "UNAVAILABLE",
-      operation: "cp",
+      operation: "copy",
       message: `the agent is too old for --${impossible}`,
       hint: error.hint,
     });

@@ -1,7 +1,7 @@
 /** `vsockbox cp`: copies files and trees between the host and guests, and from guest to guest. */
 import { transferJson } from "../shared/json-shapes.ts";
 import type { TransferSummary } from "../../agent/transfer/transfer.ts";
-import { VsockboxError } from "../../errors.ts";
+import { commandLineError } from "../../errors.ts";
 import { rawWords } from "../../process/raw-arguments.ts";
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
 import { ProgressLine } from "../../ui/progress.ts";
@@ -41,12 +41,11 @@ export const command = defineCommand({
   async run(args) {
     const words = args.paths;
     if (words.length < 2) {
-      throw new VsockboxError({
-        code: "USAGE",
-        operation: "cp",
-        message: "the destination is missing",
-        hint: "vsockbox cp SRC... DST, as in `vsockbox cp app.tar 3:/tmp/`",
-      });
+      throw commandLineError(
+        "cp",
+        "the destination is missing",
+        "vsockbox cp SRC... DST, as in `vsockbox cp app.tar 3:/tmp/`",
+      );
     }
     const raw = rawWords(words);
     checkTargets(raw, true);

@@ -1,7 +1,7 @@
 /** `vsockbox mv`: renames a file of a guest. */
 import { AgentClient } from "../../agent/client/agent-client.ts";
 import { resolveHome } from "../../agent/client/home-path.ts";
-import { reasonOf, VsockboxError } from "../../errors.ts";
+import { commandLineError, reasonOf, VsockboxError } from "../../errors.ts";
 import { baseName, joinPath } from "../../files/bytes-path.ts";
 import { rawWords } from "../../process/raw-arguments.ts";
 import { field } from "../../protocols/agent/json-fields.ts";
@@ -59,7 +59,7 @@ export const command = defineCommand({
 });
 
 function usage(message: string, hint: string): VsockboxError {
-  return new VsockboxError({ code: "USAGE", operation: "mv", message, hint });
+  return commandLineError("mv", message, hint);
 }
 
 async function isDirectory(client: AgentClient, path: Uint8Array): Promise<boolean> {

@@ -5,7 +5,7 @@ import {
   startAgent,
 } from "../../agent/server/agent-server.ts";
 import type { Log } from "../../process/service/log.ts";
-import { reasonOf, VsockboxError } from "../../errors.ts";
+import { commandLineError, reasonOf } from "../../errors.ts";
 import { bringUpLoopback } from "../../ffi/loopback.ts";
 import { backoffDelay, type Backoff } from "../../io/deadline.ts";
 import { mountInitFilesystems } from "../../process/init/mounts.ts";
@@ -45,12 +45,11 @@ export class InitDuties implements Disposable {
    */
   constructor(log: Log, operation = "agent --init") {
     if (process.pid !== 1) {
-      throw new VsockboxError({
-        code: "USAGE",
+      throw commandLineError(
         operation,
-        message: `it is for process 1, and this is process ${process.pid}`,
-        hint: "name it on the kernel's command line: init=/usr/bin/vsockbox -- agent --init",
-      });
+        `it is for process 1, and this is process ${process.pid}`,
+        "name it on the kernel's command line: init=/usr/bin/vsockbox -- agent --init",
+      );
     }
     this.#log = log;
     // The end of process 1 is the end of the kernel: whatever is wrong, it goes on.

@@ -1,5 +1,5 @@
 /** `vsockbox init`: process 1 of an image that `vsockbox initramfs` has written. */
-import { EXIT_STATUS, VsockboxError } from "../../errors.ts";
+import { commandLineError, EXIT_STATUS, VsockboxError } from "../../errors.ts";
 import { INIT_CONFIG_PATH } from "../../initramfs/init-config.ts";
 import { print, printJson, say } from "../../ui/report.ts";
 import { kernelCommandLine, loadPackedModules, readInitConfig, runInit } from "./init-run.ts";
@@ -29,12 +29,11 @@ export const command = defineCommand({
   async run(args) {
     if (args.loadModules) return load(args.json);
     if (process.pid === 1) return runInit();
-    throw new VsockboxError({
-      code: "USAGE",
-      operation: "init",
-      message: `it is for process 1, and this is process ${process.pid}`,
-      hint: "`vsockbox initramfs` packs an image whose init it is; --load-modules works in any process",
-    });
+    throw commandLineError(
+      "init",
+      `it is for process 1, and this is process ${process.pid}`,
+      "`vsockbox initramfs` packs an image whose init it is; --load-modules works in any process",
+    );
   },
 });
 

@@ -1,6 +1,6 @@
 /** The options of `vsockbox initramfs`, checked: errors are reported before anything is written. */
 import { isatty } from "node:tty";
-import { VsockboxError } from "../../errors.ts";
+import { commandLineError, VsockboxError } from "../../errors.ts";
 import { type AddedFile, fileStatus, parseAddedFile } from "../../initramfs/added-file.ts";
 import { busyboxEntries } from "../../initramfs/busybox.ts";
 import { archivePath } from "../../initramfs/executable.ts";
@@ -89,12 +89,11 @@ export async function planOf(args: InitramfsValues): Promise<PackPlan> {
 }
 
 function usage(message: string, hint?: string): VsockboxError {
-  return new VsockboxError({
-    code: "USAGE",
-    operation: "initramfs",
+  return commandLineError(
+    "initramfs",
     message,
-    hint: hint ?? "`vsockbox initramfs --help` shows the options and examples",
-  });
+    hint ?? "`vsockbox initramfs --help` shows the options and examples",
+  );
 }
 
 function outputOf(args: InitramfsValues): string | undefined {
@@ -136,7 +135,7 @@ function kernelOf(
   if (theirs !== undefined && theirs !== machine) {
     throw new VsockboxError({
       code: "CONFIG",
-      operation: "initramfs",
+      operation: "pack",
       address: first.path,
       message: `it is for ${machineName(theirs)}, and ${executable} for ${machineName(machine)}`,
       hint: "name the build for that machine with --executable, or its modules with --kernel-modules",

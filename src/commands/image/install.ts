@@ -1,5 +1,5 @@
 /** `vsockbox install`: this executable, its names and the agent's service into a root file system. */
-import { VsockboxError } from "../../errors.ts";
+import { commandLineError, VsockboxError } from "../../errors.ts";
 import { tryLock } from "../../ffi/file-lock.ts";
 import { applyInstall, applyUninstall, lockTree } from "../../install/apply.ts";
 import {
@@ -87,8 +87,7 @@ export const command = defineCommand({
   run: (args) => (args.uninstall ? uninstall(args) : install(args)),
 });
 
-const usage = (message: string, hint?: string) =>
-  new VsockboxError({ code: "USAGE", operation: "install", message, hint });
+const usage = (message: string, hint?: string) => commandLineError("install", message, hint);
 
 async function install(args: Values): Promise<number> {
   const prefix = parsePrefix(args.prefix);

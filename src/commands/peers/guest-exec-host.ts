@@ -1,6 +1,6 @@
 /** `vsockbox guest-exec-host`: waits for guests of guest-exec and sends them commands. */
 import { ADDRESS } from "../shared/address-kind.ts";
-import { VsockboxError } from "../../errors.ts";
+import { commandLineError, VsockboxError } from "../../errors.ts";
 import { commandLines, sendable } from "../../guest-exec/commands-to-send.ts";
 import { DEFAULT_MAX_GUESTS, GuestExecHost, type HostEvents } from "../../guest-exec/host.ts";
 import { formatAddress, type SocketAddress, withDefaultPort } from "../../net/address.ts";
@@ -163,7 +163,7 @@ export const command = defineCommand({
 type Source = Uint8Array[] | AsyncIterable<Uint8Array> | "prompt";
 
 function usage(message: string, hint?: string): VsockboxError {
-  return new VsockboxError({ code: "USAGE", operation: "guest-exec-host", message, hint });
+  return commandLineError("guest-exec-host", message, hint);
 }
 
 function allowedOf(args: Values, address: SocketAddress): AllowedCids {

@@ -1,6 +1,6 @@
 /** `vsockbox shell-client`: the client of vsock-shell. */
 import { resolveAddress } from "../../config/profiles.ts";
-import { VsockboxError } from "../../errors.ts";
+import { commandLineError, VsockboxError } from "../../errors.ts";
 import type { SocketAddress } from "../../net/address.ts";
 import { rawWords } from "../../process/raw-arguments.ts";
 import { hasTerminal } from "../../process/raw-terminal.ts";
@@ -112,5 +112,5 @@ function rawOption(text: string): Uint8Array {
 }
 
 function usage(message: string, hint?: string): VsockboxError {
-  return new VsockboxError({ code: "USAGE", operation: "shell-client", message, hint });
+  return commandLineError("shell-client", message, hint);
 }

@@ -1,7 +1,7 @@
 /** Doing what shell-client was asked for: a shell, a command, a transfer. */
 import { transferJson } from "../shared/json-shapes.ts";
 import type { TransferSummary } from "../../agent/transfer/transfer.ts";
-import { EXIT_STATUS, VsockboxError } from "../../errors.ts";
+import { commandLineError, EXIT_STATUS, VsockboxError } from "../../errors.ts";
 import { baseName, showPath } from "../../files/bytes-path.ts";
 import { formatAddress, type SocketAddress } from "../../net/address.ts";
 import { hasTerminal, terminalSize } from "../../process/raw-terminal.ts";
@@ -63,11 +63,7 @@ async function runTerminalJob(
 }
 
 function jsonShell(): VsockboxError {
-  return new VsockboxError({
-    code: "USAGE",
-    operation: "shell-client",
-    message: "--json requires a command or a transfer",
-  });
+  return commandLineError("shell-client", "--json requires a command or a transfer");
 }
 
 async function runTransferJob(

@@ -1,5 +1,5 @@
 /** Which transfer a command line of shell-client asks for, in either form. */
-import { VsockboxError } from "../../errors.ts";
+import { commandLineError, VsockboxError } from "../../errors.ts";
 import { baseName, bytesPath, joinPath } from "../../files/bytes-path.ts";
 
 /** A transfer between a path here and one at the server. */
@@ -84,5 +84,5 @@ function fileName(path: Uint8Array): Uint8Array {
 }
 
 function usage(message: string, hint?: string): VsockboxError {
-  return new VsockboxError({ code: "USAGE", operation: "shell-client", message, hint });
+  return commandLineError("shell-client", message, hint);
 }

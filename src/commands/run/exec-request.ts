@@ -1,6 +1,6 @@
 /** What `exec` and `shell` are asked to run, byte for byte. */
 import type { CommandToRun } from "../../agent/client/remote-command.ts";
-import { VsockboxError } from "../../errors.ts";
+import { commandLineError } from "../../errors.ts";
 import { collectSettings } from "../../process/env-file.ts";
 import { ownSettings } from "../../process/environment.ts";
 import { rawArguments, rawWords } from "../../process/raw-arguments.ts";
@@ -48,12 +48,11 @@ function sandboxOf(args: ExecValues): string[] | undefined {
 function programOf(args: ExecValues): Program {
   const line = args.shell;
   const fail = (message: string): never => {
-    throw new VsockboxError({
-      code: "USAGE",
-      operation: "exec",
+    throw commandLineError(
+      "exec",
       message,
-      hint: "vsockbox exec TARGET -- COMMAND ARGS…, or vsockbox exec TARGET --shell 'LINE'",
-    });
+      "vsockbox exec TARGET -- COMMAND ARGS…, or vsockbox exec TARGET --shell 'LINE'",
+    );
   };
   if (line === undefined) {
     if (args.words.length === 0) fail("the command is missing");

@@ -1,7 +1,7 @@
 /** `vsockbox exec`: runs a command in the guest as if it were a local one. */
 import { existsSync } from "node:fs";
 import type { CommandToRun } from "../../agent/client/remote-command.ts";
-import { VsockboxError } from "../../errors.ts";
+import { commandLineError, VsockboxError } from "../../errors.ts";
 import { STATUS_BROKEN_PIPE, STATUS_TIMED_OUT } from "../../process/exit-status.ts";
 import { isBrokenPipe, standardInput, StandardOutput } from "../../io/stdio.ts";
 import { say } from "../../ui/report.ts";
@@ -126,7 +126,7 @@ function splitTargets(text: string): [string, ...string[]] {
 }
 
 function usage(message: string): VsockboxError {
-  return new VsockboxError({ code: "USAGE", operation: "exec", message });
+  return commandLineError("exec", message);
 }
 
 function plainOutput(): ExecOutput {

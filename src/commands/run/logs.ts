@@ -1,7 +1,7 @@
 /** `vsockbox logs`: what a detached session wrote. */
 import { AgentClient } from "../../agent/client/agent-client.ts";
 import type { RemoteCommand } from "../../agent/client/remote-command.ts";
-import { VsockboxError } from "../../errors.ts";
+import { commandLineError, VsockboxError } from "../../errors.ts";
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
 import { field } from "../../protocols/agent/json-fields.ts";
 import { printJson } from "../../ui/report.ts";
@@ -38,12 +38,7 @@ export const command = defineCommand({
     const ids = args.ids;
     const follow = args.follow;
     if (ids.length > 1 && follow) {
-      throw new VsockboxError({
-        code: "USAGE",
-        operation: "logs",
-        message: "--follow accepts one session",
-        hint: "run a command for each",
-      });
+      throw commandLineError("logs", "--follow accepts one session", "run a command for each");
     }
     const { address, options } = agentTarget(args, args.target);
     await using client = await AgentClient.connect(address, options);
@@ -51,7 +46,9 @@ export const command = defineCommand({
     let status = 0;
     using _signals = onEndingSignal((signal) => {
       status = statusOfSignal(signal);
-      remote?.leave(new VsockboxError({ code: "ABORTED", operation: "logs", message: "left" }));
+      remote?.leave(
+        new VsockboxError({ code: "ABORTED", operation: "follow the output", message: "left" }),
+      );
     });
     try {
       const json = args.json;

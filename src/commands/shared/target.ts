@@ -5,7 +5,7 @@ import { DEFAULT_KEEPALIVE_MS, KEEPALIVE_MISSES } from "../../agent/channel/peer
 import { EXEC_PORT } from "../../agent/ports.ts";
 import { profileOf } from "../../config/profiles.ts";
 import { readToken } from "../../config/token.ts";
-import { VsockboxError } from "../../errors.ts";
+import { commandLineError, invalidValue, VsockboxError } from "../../errors.ts";
 import { showPath } from "../../files/bytes-path.ts";
 import {
   formatAddress,
@@ -143,10 +143,9 @@ export function parseOperand(word: Uint8Array): Operand {
 /** The error for `unix:/run/x.sock` and the like, of which `unix` alone is not a target. */
 function withoutPath(word: Uint8Array): VsockboxError {
   const text = new TextDecoder().decode(word);
-  return new VsockboxError({
-    code: "USAGE",
-    operation: "read operand",
-    address: JSON.stringify(text),
+  return invalidValue({
+    value: text,
+    name: "an operand",
     message: "the path in the guest is missing",
     hint: `write ${text}:/PATH, or ./${text} for a local file`,
   });
@@ -160,13 +159,11 @@ function withoutPath(word: Uint8Array): VsockboxError {
 export function remoteOperand(command: string, word: Uint8Array): Operand & { kind: "remote" } {
   const parsed = parseOperand(word);
   if (parsed.kind === "remote") return parsed;
-  throw new VsockboxError({
-    code: "USAGE",
-    operation: command,
-    address: JSON.stringify(new TextDecoder().decode(word)),
-    message: "it does not name a guest",
-    hint: `write TARGET:PATH, as in \`vsockbox ${command} 3:/etc/hosts\``,
-  });
+  throw commandLineError(
+    command,
+    `${JSON.stringify(new TextDecoder().decode(word))} does not name a guest`,
+    `write TARGET:PATH, as in \`vsockbox ${command} 3:/etc/hosts\``,
+  );
 }
 
 /**

@@ -15,7 +15,7 @@
  */
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { reasonOf, VsockboxError } from "../../errors.ts";
+import { invalidValue, reasonOf, VsockboxError } from "../../errors.ts";
 import { controlPathOf } from "../../protocols/hybrid/control.ts";
 import { closest } from "../../text/closest.ts";
 import { parseInteger } from "../../text/quantities.ts";
@@ -149,12 +149,7 @@ export function parsePorts(text: string, option: string): number[] {
   const ports = text.split("+").map((port) => parseInteger(port, option, 0, MAX_PORT));
   const twice = ports.find((port, index) => ports.indexOf(port) !== index);
   if (twice === undefined) return ports;
-  throw new VsockboxError({
-    code: "USAGE",
-    operation: `read --${option}`,
-    address: JSON.stringify(text),
-    message: `${twice} is given twice`,
-  });
+  throw invalidValue({ value: text, name: `--${option}`, message: `${twice} is given twice` });
 }
 
 /**

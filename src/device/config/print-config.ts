@@ -1,5 +1,5 @@
 /** Prints a resolved configuration of `hybrid-proxy` as a file, or the QEMU options for it. */
-import { VsockboxError } from "../../errors.ts";
+import { invalidValue } from "../../errors.ts";
 import { quoteArgument } from "../../protocols/agent/shell-quote.ts";
 import { formatMode, formatVmSize } from "./vm-values.ts";
 import { VM_DEFAULTS, type VmConfig } from "./vm-config.ts";
@@ -113,10 +113,9 @@ export function qemuLine(vm: VmConfig, memory: string): string {
 export function parseMemorySize(text: string): string {
   const size = text.toUpperCase();
   if (/^[1-9][0-9]{0,14}[KMGT]$/.test(size)) return size;
-  throw new VsockboxError({
-    code: "USAGE",
-    operation: "read --memory",
-    address: JSON.stringify(text),
+  throw invalidValue({
+    value: text,
+    name: "--memory",
     message: "expected a whole number with K, M, G or T, such as 512M",
   });
 }

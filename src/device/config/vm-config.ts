@@ -1,4 +1,5 @@
 /** The configuration of one VM of `hybrid-proxy`: its keys, defaults and limits, and the check of values. */
+import { type Operation } from "../../operations.ts";
 import { VsockboxError, type ErrorCode } from "../../errors.ts";
 import { UNIX_PATH_MAX_BYTES } from "../../ffi/sockaddr.ts";
 import { ANY, CID_HOST } from "../../net/address.ts";
@@ -116,7 +117,7 @@ const RATE_MIN = 4096;
 /** The source of a VM's values, for errors. */
 export interface ValueSource {
   code: ErrorCode;
-  operation: string;
+  operation: Operation;
   /** The file or option. */
   address: string;
   hint: string;

@@ -97,7 +97,7 @@ function compiledProgram(): string {
   if (rest.length === 0) return program;
   throw new VsockboxError({
     code: "UNAVAILABLE",
-    operation: "hybrid-proxy --sandbox",
+    operation: "apply --sandbox",
     message: "only the compiled executable can do this",
   });
 }

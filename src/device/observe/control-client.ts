@@ -1,4 +1,5 @@
 /** Finds the control sockets of `hybrid-proxy`, and sends requests to them. */
+import { type Operation } from "../../operations.ts";
 import { lstatSync, realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import { toVsockboxError, VsockboxError } from "../../errors.ts";
@@ -23,7 +24,7 @@ const CAPTURE_MS = 60_000;
  * @throws {VsockboxError} as {@link requestControl}, and BAD_DATA for a malformed state.
  */
 export async function requestStatus(control: string): Promise<VmStatus> {
-  const operation = "ask for the status at";
+  const operation: Operation = "read the status from";
   const answer = await requestControl(control, { operation, path: "/status" });
   return read(readStatus, answer, operation, control);
 }
@@ -31,7 +32,7 @@ export async function requestStatus(control: string): Promise<VmStatus> {
 function read<T>(
   reader: (answer: unknown) => T,
   answer: unknown,
-  operation: string,
+  operation: Operation,
   control: string,
 ): T {
   try {
@@ -53,7 +54,7 @@ export async function requestCapture(
   request: CaptureRequest,
 ): Promise<CaptureFacts> {
   const body = JSON.stringify(request);
-  const operation = "capture through";
+  const operation: Operation = "capture through";
   const answer = await requestControl(control, {
     operation,
     path: "/capture",
@@ -69,7 +70,7 @@ export async function requestCapture(
  * @throws {VsockboxError} as {@link requestCapture}.
  */
 export async function requestCaptureEnd(control: string): Promise<CaptureFacts | null> {
-  const operation = "end capture through";
+  const operation: Operation = "end capture through";
   const answer = await requestControl(control, {
     operation,
     path: "/capture",

@@ -1,4 +1,5 @@
 /** One HTTP request to the control socket of a VM of `hybrid-proxy`: src/protocols/hybrid/control.ts. */
+import { type Operation } from "../../operations.ts";
 import { lstatSync } from "node:fs";
 import { toVsockboxError, VsockboxError } from "../../errors.ts";
 import { parseJson } from "../../json/bounded-json.ts";
@@ -17,7 +18,7 @@ const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 /** A request. */
 export interface ControlRequest {
   /** For errors. */
-  operation: string;
+  operation: Operation;
   path: "/status" | "/capture";
   method?: "GET" | "PUT" | "DELETE";
   body?: string;

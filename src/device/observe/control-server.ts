@@ -29,7 +29,7 @@ export function serveControl(vm: ObservedVm): HttpServer | undefined {
     try {
       return Response.json(await answer(vm, request));
     } catch (thrown) {
-      const error = toVsockboxError(thrown, "control");
+      const error = toVsockboxError(thrown, "serve");
       return Response.json(error.toJSON(), { status: error.code === "SOFTWARE" ? 500 : 400 });
     }
   });
@@ -47,7 +47,7 @@ async function answer(vm: ObservedVm, request: Request): Promise<unknown> {
     default:
       throw new VsockboxError({
         code: "BAD_DATA",
-        operation: "control",
+        operation: "serve",
         address: asked,
         message: "unknown request",
       });

@@ -1,4 +1,5 @@
 /** Powers off or reboots the VM whose PID 1 this process is. */
+import { type Operation } from "../../operations.ts";
 import { constants } from "node:os";
 import { VsockboxError } from "../../errors.ts";
 import { systemError } from "../../ffi/errno.ts";
@@ -29,6 +30,13 @@ const PF_KTHREAD = 0x0020_0000;
 
 /** The ways to end. */
 export type MachineEnd = "poweroff" | "reboot" | "halt";
+
+/** The ends of a VM as operations, for errors. */
+export const OPERATION_OF_END = {
+  poweroff: "power off",
+  reboot: "reboot",
+  halt: "halt",
+} as const satisfies Readonly<Record<MachineEnd, Operation>>;
 
 /** The system calls that tests stand in for. */
 export interface PowerSystem {
@@ -76,7 +84,7 @@ export async function endMachine(
   if (system.pid !== 1) {
     throw new VsockboxError({
       code: "REFUSED",
-      operation: action,
+      operation: OPERATION_OF_END[action],
       message: `only PID 1 ends the machine, this is process ${system.pid}`,
     });
   }
@@ -95,7 +103,7 @@ export async function endMachine(
     warn?.(`remount / read-only: ${errnoMessage(errno)} (${errnoName(errno)})`);
   }
   const refused = system.reboot(RebootCommand[action]);
-  if (refused !== 0) throw systemError(refused, { operation: action });
+  if (refused !== 0) throw systemError(refused, { operation: OPERATION_OF_END[action] });
 }
 
 /** Waits until no process is left, at most `graceMs`. Returns how many are. */

@@ -1,5 +1,5 @@
 /** Limits of a sandboxed command: words such as `processes=64`, and setrlimit(2). */
-import { VsockboxError } from "../../errors.ts";
+import { invalidValue } from "../../errors.ts";
 import { setResourceLimit } from "../../ffi/resource-limit.ts";
 
 /** A limit's resource, bits/resource.h, and whether it is a size. */
@@ -44,13 +44,12 @@ export function parseLimit(word: string): LimitWord | undefined {
   const unit = match?.[2]?.toUpperCase() ?? "";
   const value = Number(match?.[1]) * (UNITS[unit] ?? Number.NaN);
   if (Number.isSafeInteger(value) && (isSize || unit === "")) return `${name}=${value}`;
-  throw new VsockboxError({
-    code: "USAGE",
-    operation: "parse --sandbox",
-    address: JSON.stringify(word),
+  throw invalidValue({
+    value: word,
+    name: "--sandbox",
     message: isSize
       ? "expected a size such as 65536, 512K, 64M or 2G"
-      : "expected a number from 1 on",
+      : "expected a whole number of at least 1",
   });
 }
 

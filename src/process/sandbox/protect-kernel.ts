@@ -1,4 +1,5 @@
 /** Mounting over the kernel's files in this process's mount namespace, as kernel-files.ts lists them. */
+import { type Operation } from "../../operations.ts";
 import {
   closeSync,
   lstatSync,
@@ -58,7 +59,7 @@ export function protectSystem(): void {
   const mounts = parseMounts(readFileSync("/proc/thread-self/mountinfo", "utf8"));
   for (const { path, how, flags } of protectionsOf(mounts)) {
     if (how === "masked") mask(path);
-    else check(makeMountReadOnly(path, flags), "make read-only", path);
+    else check(makeMountReadOnly(path, flags), "make a read-only mount of", path);
   }
   if (exists("/dev")) replaceDevices();
 }
@@ -76,7 +77,7 @@ export function protectProc(): void {
 function makeReadOnly(path: string): void {
   if (!exists(path)) return;
   check(bindMount(path, path), "mount", path);
-  check(makeMountReadOnly(path, UNTRUSTED), "make read-only", path);
+  check(makeMountReadOnly(path, UNTRUSTED), "make a read-only mount of", path);
 }
 
 /** Puts something empty over it: a directory, or /dev/null. */
@@ -136,7 +137,7 @@ function replaceDevices(): void {
     const memory = { type: "tmpfs", target: "/dev/shm", flags: UNTRUSTED, data: "mode=1777" };
     check(mountFilesystem(memory), "mount", "/dev/shm");
   }
-  check(makeMountReadOnly("/dev", MS_NOSUID | MS_NOEXEC), "make read-only", "/dev");
+  check(makeMountReadOnly("/dev", MS_NOSUID | MS_NOEXEC), "make a read-only mount of", "/dev");
 }
 
 /** Beside /dev/pts, as the kernel expects it; a link if no device may be made. */
@@ -153,7 +154,7 @@ function exists(path: string): boolean {
 }
 
 /** @throws {VsockboxError} for an errno but those of a path that another mount has covered. */
-function check(errno: number, operation: string, address: string): void {
+function check(errno: number, operation: Operation, address: string): void {
   if (errno === 0 || errno === ENOENT || errno === ENOTDIR) return;
   const needs = "it needs CAP_SYS_ADMIN: start the agent as root with all capabilities";
   const hint = errno === ERRNO.EPERM ? needs : undefined;

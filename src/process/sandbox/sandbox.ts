@@ -1,6 +1,6 @@
 /** What a command is kept from: the options, and applying them to this process before execve(2). */
 import { existsSync } from "node:fs";
-import { VsockboxError } from "../../errors.ts";
+import { invalidValue, VsockboxError } from "../../errors.ts";
 import { becomeUser, type Credentials } from "../../ffi/credentials.ts";
 import { bringUpLoopback } from "../../ffi/loopback.ts";
 import {
@@ -102,10 +102,9 @@ export function parseSandbox(words: readonly string[]): SandboxOption[] {
 
 function unknownOption(word: string, words: readonly string[]): VsockboxError {
   const limits = Object.keys(RESOURCE_LIMITS).map((name) => `${name}=N`);
-  return new VsockboxError({
-    code: "USAGE",
-    operation: "parse --sandbox",
-    address: JSON.stringify(words.join(",")),
+  return invalidValue({
+    value: words.join(","),
+    name: "--sandbox",
     message: `${JSON.stringify(word)} is not a sandbox option`,
     hint: `some of ${[...SANDBOX_FLAGS, ...limits].join(", ")} with commas between, or all`,
   });

@@ -1,14 +1,10 @@
 /** The first exchange between two vsockbox ends (type 64), and errors and results on a channel. */
+import { foreignOperation } from "../../operations.ts";
 import { type ErrorCode, EXIT_STATUS, VsockboxError } from "../../errors.ts";
 import { printable } from "../../text/printable.ts";
 import { encodeBase64 } from "./base64.ts";
 import { CHALLENGE_FEATURE, NONCE_BYTES, PROOF_BYTES, readFixedBytes } from "./challenge.ts";
-import {
-  START_FAILURE_KINDS,
-  START_STAGES,
-  StartError,
-  type StartErrorDetails,
-} from "../../start-error.ts";
+import { START_FAILURE_KINDS, START_STAGES, StartError } from "../../start-error.ts";
 import {
   badField,
   field,
@@ -139,7 +135,7 @@ export function encodeError(error: VsockboxError): JsonObject {
 }
 
 /** Converts an error of the peer into one of ours; undefined if the value has none. */
-export function decodeError(value: JsonObject): RemoteError | RemoteStartError | undefined {
+export function decodeError(value: JsonObject): VsockboxError | undefined {
   const error = field(value, "error");
   if (typeof error !== "object" || error === null) return undefined;
   const text = (name: string) => {
@@ -148,48 +144,19 @@ export function decodeError(value: JsonObject): RemoteError | RemoteStartError |
   };
   const code = text("code") ?? "";
   const details = {
-    operation: text("operation") ?? "agent",
-    whole: text("message") ?? "it failed",
+    operation: foreignOperation(text("operation") ?? "serve"),
+    // It names the operation and its object already.
+    text: text("message") ?? "failed",
     errno: text("errno"),
     hint: text("hint"),
   };
   const kind = START_FAILURE_KINDS.find((known) => known === text("kind"));
   const stage = START_STAGES.find((known) => known === text("stage"));
   if (code === "NOT_STARTED" || (kind !== undefined && stage !== undefined)) {
-    const { whole: message, ...rest } = details;
-    return new RemoteStartError({
-      ...rest,
-      message,
-      kind: kind ?? "resources",
-      stage: stage ?? "process",
-    });
+    return new StartError({ ...details, kind: kind ?? "resources", stage: stage ?? "process" });
   }
-  return new RemoteError({
+  return new VsockboxError({
     ...details,
     code: Object.hasOwn(EXIT_STATUS, code) ? (code as ErrorCode) : "IO",
   });
-}
-
-/** A command that the other end could not start, in its own words. */
-class RemoteStartError extends StartError {
-  constructor(details: StartErrorDetails & { message: string }) {
-    super(details);
-    // The peer's message already names the operation and its object.
-    this.message = details.message;
-  }
-}
-
-/** What went wrong at the other end, in its own words. */
-class RemoteError extends VsockboxError {
-  constructor(details: {
-    code: ErrorCode;
-    operation: string;
-    whole: string;
-    errno: string | undefined;
-    hint: string | undefined;
-  }) {
-    super({ ...details, message: details.whole });
-    // The peer's message already names the operation and its object.
-    this.message = details.whole;
-  }
 }

@@ -77,7 +77,7 @@ export class ConnectLineReader {
 function bad(got: string): VsockboxError {
   return new VsockboxError({
     code: "BAD_DATA",
-    operation: "hybrid-vsock handshake",
+    operation: "perform the hybrid-vsock handshake",
     message: `expected "CONNECT <port>", got ${got}`,
   });
 }

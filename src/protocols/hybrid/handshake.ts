@@ -58,7 +58,7 @@ export class HandshakeReader {
   #bad(): VsockboxError {
     return new VsockboxError({
       code: "BAD_DATA",
-      operation: "hybrid-vsock handshake",
+      operation: "perform the hybrid-vsock handshake",
       message: `expected "OK <port>", got ${JSON.stringify(this.#text())}`,
       hint: "is this the Unix socket of a VMM's vsock device? For a plain Unix socket write unix:PATH",
     });

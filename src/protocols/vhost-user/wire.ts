@@ -115,7 +115,7 @@ export const NO_DESCRIPTOR = 0x100n;
 export function badVhostUserMessage(request: number, message: string): VsockboxError {
   return new VsockboxError({
     code: "BAD_DATA",
-    operation: `vhost-user ${requestName(request)}`,
+    operation: `handle vhost-user ${requestName(request)}`,
     message,
   });
 }

@@ -1,4 +1,5 @@
 /** The client's side of the protocol: messages of the server in, actions of the client out. */
+import { type Operation } from "../../operations.ts";
 import { VsockboxError } from "../../errors.ts";
 import {
   decodeGrantExtension,
@@ -38,7 +39,7 @@ export class ServerRefusalError extends VsockboxError {
   /** Whether it refuses the stand-in for paths with blanks, as C servers do; they send no code. */
   readonly namesUnspeakablePair: boolean;
 
-  constructor(operation: string, reason: string) {
+  constructor(operation: Operation, reason: string) {
     super({ code: "REFUSED", operation, message: `the server refused: ${reason}` });
     this.namesUnspeakablePair = reason.includes(UNSPEAKABLE_DIRECTORY);
   }

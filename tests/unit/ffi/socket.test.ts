@@ -25,7 +25,7 @@ import {
 } from "../../../src/ffi/socket.ts";
 
 const path = join(tmpdir(), `vsockbox-socket-${process.pid}.sock`);
-const call = { operation: "test", address: path };
+const call = { operation: "use", address: path } as const;
 const open: number[] = [];
 const own = (fd: number) => {
   open.push(fd);

@@ -53,7 +53,7 @@ beforeEach(() => {
 });
 afterEach(() => scratch[Symbol.dispose]());
 
-const OPEN = { operation: "open log file" };
+const OPEN = { operation: "open log file" } as const;
 const resolved = (path: string) => resolveTrusted(path, OPEN);
 
 describe("resolveTrusted", () => {

@@ -7,7 +7,6 @@ import { command as kill } from "../../../src/commands/run/kill.ts";
 import {
   type Arguments,
   flag,
-  invalidValue,
   kebabCase,
   list,
   operand,
@@ -109,7 +108,6 @@ describe("a wrong command line", () => {
     expect(() => sample.parse(["-x"])).toThrow(
       expect.objectContaining({ hint: "`vsockbox sample --help` lists the options" }) as Error,
     );
-    expect(invalidValue("x", "--y", "z", "a hint").hint).toBe("a hint");
   });
 });
 

@@ -121,7 +121,7 @@ describe("Hello", () => {
     for (const code of codes.filter((known) => known !== "NOT_STARTED")) {
       const error = new VsockboxError({
         code,
-        operation: "do",
+        operation: "read",
         message: "m",
         errno: "EIO",
         hint: "h",
