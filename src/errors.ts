@@ -212,7 +212,7 @@ function isDescriptor(path: string): boolean {
 /** The operation of an error that its thrower has not named: that of the system call, if it names one. */
 function ownOperation(thrown: unknown): Operation {
   const call: unknown = thrown instanceof Error ? Reflect.get(thrown, "syscall") : undefined;
-  return operationOfCall(typeof call === "string" && call !== "" ? call : "the system");
+  return typeof call === "string" && call !== "" ? operationOfCall(call) : "perform a system call";
 }
 
 /**

@@ -41,7 +41,7 @@ export function runTreeUpload(
   extension: TransferExtension,
   { directory, name, shown }: Destination,
 ): Promise<void> {
-  return runTree(connection, { operation: "put", pair, extension }, async (channel) => {
+  return runTree(connection, { op: "put", pair, extension }, async (channel) => {
     const { resume, checksum, preserve, recursive, overwrite } = extension;
     const receiver = new TreeReceiver(channel, {
       resume,
@@ -71,7 +71,7 @@ export function runTreeDownload(
   { opened, status }: DownloadSource,
 ): Promise<void> {
   const size = status.isFile() ? status.size : undefined;
-  return runTree(connection, { operation: "get", pair, extension, size }, async (channel) => {
+  return runTree(connection, { op: "get", pair, extension, size }, async (channel) => {
     const { resume, checksum, preserve, recursive, name } = extension;
     const sender = new TreeSender(channel, { resume, checksum, preserve, recursive, keep: false });
     const open = (flags: number) => openSync(opened.path, flags);
@@ -86,7 +86,7 @@ export function runTreeDownload(
 
 /** A transfer that was granted. */
 interface GrantedTree {
-  operation: "put" | "get";
+  op: "put" | "get";
   pair: Uint8Array;
   extension: TransferExtension;
   size?: number | undefined;
@@ -94,11 +94,11 @@ interface GrantedTree {
 
 async function runTree(
   connection: MessageConnection,
-  { operation, pair, extension, size }: GrantedTree,
+  { op, pair, extension, size }: GrantedTree,
   work: (channel: Channel) => Promise<JsonObject>,
 ): Promise<void> {
   const grant = { features: [TREE_FEATURE], window: CHANNEL_WINDOW_BYTES, size };
-  const type = operation === "put" ? Type.ReadySend : Type.ReadyReceive;
+  const type = op === "put" ? Type.ReadySend : Type.ReadyReceive;
   await connection.send(type, encodeGrant(pair, encodeGrantExtension(grant, VERSION)));
   const frames = new FrameConnection(connection.detach());
   let working: Promise<void> | undefined;
@@ -107,7 +107,7 @@ async function runTree(
     peerWindow: extension.window,
     onOpen(channel, request) {
       const begun = working !== undefined;
-      const served = serve(channel, request, operation, begun, work);
+      const served = serve(channel, request, op, begun, work);
       working ??= served;
     },
   });
@@ -123,12 +123,12 @@ async function runTree(
 async function serve(
   channel: Channel,
   request: JsonObject,
-  operation: "put" | "get",
+  op: "put" | "get",
   begun: boolean,
   work: (channel: Channel) => Promise<JsonObject>,
 ): Promise<void> {
   try {
-    if (begun || decodeChannelRequest(request).op !== operation) {
+    if (begun || decodeChannelRequest(request).op !== op) {
       throw badField("Open", "it is not the one transfer that was granted");
     }
     channel.finish(await work(channel));

@@ -11,7 +11,7 @@ describe("VsockboxError", () => {
       message: "no such device",
       errno: "ENODEV",
     });
-    expect(error.message).toBe("connect vsock:3:5000: no such device (ENODEV)");
+    expect(error.message).toBe("cannot connect to vsock:3:5000: no such device (ENODEV)");
     expect(error.exitStatus).toBe(69);
   });
 
@@ -75,10 +75,10 @@ describe("toVsockboxError", () => {
       toVsockboxError(Object.assign(new Error("EISDIR: x"), { code: "EISDIR", syscall }), named)
         .message;
     expect([at("read"), at(""), at(undefined), at("read", "read standard input")]).toEqual([
-      "read: is a directory (EISDIR)",
-      "system call: is a directory (EISDIR)",
-      "system call: is a directory (EISDIR)",
-      "read standard input: is a directory (EISDIR)",
+      "cannot read: is a directory (EISDIR)",
+      "cannot perform a system call: is a directory (EISDIR)",
+      "cannot perform a system call: is a directory (EISDIR)",
+      "cannot read standard input: is a directory (EISDIR)",
     ]);
     expect(toVsockboxError(new TypeError("x is not a function")).message).toBe(
       "internal error: x is not a function",

@@ -20,6 +20,7 @@ const UNUSED: Readonly<Record<string, string>> = {
   "ffi/memfd.ts MFD_ALLOW_SEALING": "guest memory of tests; only src/ffi imports bun:ffi",
   "ffi/wait.ts becomeSubreaper": "stands for PID 1 in tests; only src/ffi imports bun:ffi",
   "json/bounded-json.ts jsonExcess": "the check of the parser, without the parser",
+  "operations.ts PHRASES": "the test holds each operation of the sources against it",
   "process/service/notify.ts notifyStatus":
     "the third message of the protocol, beside ready and stopping",
   "protocols/vhost-user/encode.ts encodeRequest": "the VMM's half of the codec",

@@ -18,6 +18,7 @@ const ROOT = join(import.meta.dir, "../../src");
 /** Rooms that everything may import: the error family and what this program is. */
 const BASE: ReadonlySet<string> = new Set([
   "errors.ts",
+  "operations.ts",
   "system-errors.ts",
   "start-error.ts",
   "version.ts",
@@ -29,7 +30,8 @@ const BASE: ReadonlySet<string> = new Set([
 const LAYERS: Readonly<Record<string, readonly string[]>> = {
   // Values: text in, text out.
   "system-errors.ts": [],
-  "errors.ts": ["system-errors.ts"],
+  "operations.ts": [],
+  "errors.ts": ["system-errors.ts", "operations.ts"],
   "version.ts": [],
   "start-error.ts": [],
   text: [],

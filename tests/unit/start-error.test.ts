@@ -48,7 +48,7 @@ test("an error of a step keeps its words, with its hint in the same line", () =>
     }),
     at,
   );
-  expect(error.message).toBe("make it: not permitted; it needs a right (EPERM)");
+  expect(error.message).toBe("cannot make it: not permitted; it needs a right (EPERM)");
   expect(error.toJSON()).toMatchObject({ code: "NOT_STARTED", ...at, errno: "EPERM" });
   expect(error.hint).toBeUndefined();
   expect(asStartError(error, { kind: "pty_failed", stage: "terminal" })).toBe(error);

@@ -70,7 +70,7 @@ describe("errno", () => {
     ["our own words", "EEXIST", "our own words"],
   ])("describes %j of the runtime", (message, code, expected) => {
     const thrown = Object.assign(new Error(message), { code });
-    expect(toVsockboxError(thrown, "read").message).toBe(`read: ${expected} (${code})`);
+    expect(toVsockboxError(thrown, "read").message).toBe(`cannot read: ${expected} (${code})`);
   });
 
   test("of a file system without O_TMPFILE has the name that the code compares with", () => {

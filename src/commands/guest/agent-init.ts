@@ -40,13 +40,13 @@ export class InitDuties implements Disposable {
   /**
    * Begins to act as init.
    *
-   * @param operation the name of process 1, in errors.
+   * @param command the name of process 1, in errors.
    * @throws {VsockboxError} USAGE if this is not process 1.
    */
-  constructor(log: Log, operation = "agent --init") {
+  constructor(log: Log, command = "agent --init") {
     if (process.pid !== 1) {
       throw commandLineError(
-        operation,
+        command,
         `it is for process 1, and this is process ${process.pid}`,
         "name it on the kernel's command line: init=/usr/bin/vsockbox -- agent --init",
       );

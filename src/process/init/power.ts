@@ -32,7 +32,7 @@ const PF_KTHREAD = 0x0020_0000;
 export type MachineEnd = "poweroff" | "reboot" | "halt";
 
 /** The ends of a VM as operations, for errors. */
-export const OPERATION_OF_END = {
+const OPERATION_OF_END = {
   poweroff: "power off",
   reboot: "reboot",
   halt: "halt",

@@ -46,7 +46,7 @@ describe("ElfFile", () => {
     ["a file of the other byte order", `\u007FELF\u0002\u0002${"\0".repeat(80)}`],
   ])("refuses %s", (_, text) => {
     expect(() => ElfFile.inMemory(new TextEncoder().encode(text), "x")).toThrow(
-      /^read ELF file x: /,
+      /^cannot read ELF file x: /,
     );
   });
 

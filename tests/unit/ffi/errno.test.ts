@@ -13,7 +13,7 @@ describe("errno", () => {
       operation: "connect",
       address: "unix:/x",
       hint: "start it",
-      message: "connect unix:/x: connection refused (ECONNREFUSED)",
+      message: "cannot connect to unix:/x: connection refused (ECONNREFUSED)",
     });
     expect(error.exitStatus).toBe(69);
   });

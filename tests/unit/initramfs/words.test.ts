@@ -27,7 +27,7 @@ describe("a line", () => {
   });
 
   test("without the end of a quotation is refused", () => {
-    expect(() => splitLine("sh -c 'echo", "command")).toThrow("has no end");
+    expect(() => splitLine("sh -c 'echo", "command")).toThrow("is not closed");
   });
 });
 
@@ -49,13 +49,13 @@ describe("--file", () => {
   test.each(["", "x", "x:", ":/x", "x:relative", "x:/dir/", "x:/a:9999", "x:/a:rwx"])(
     "%j is refused",
     (text) => {
-      expect(() => parseAddedFile(text)).toThrow("no SOURCE:DEST[:MODE]");
+      expect(() => parseAddedFile(text)).toThrow("expected SOURCE:DEST[:MODE]");
     },
   );
 
   test("says what is no file", () => {
     expect(() => parseAddedFile("/nowhere/x:/x")).toThrow("ENOENT");
-    expect(() => parseAddedFile("/tmp:/x")).toThrow("no regular file");
+    expect(() => parseAddedFile("/tmp:/x")).toThrow("not a regular file");
   });
 });
 

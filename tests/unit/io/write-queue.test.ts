@@ -112,7 +112,7 @@ describe("WriteQueue", () => {
     expect(await isPending(Promise.all(writes))).toBe(true);
     state.failure = new VsockboxError({ code: "TRANSPORT", operation: "write", message: "reset" });
     queue.onDrain();
-    expect(await Promise.all(writes)).toEqual(["write: reset", "write: reset"]);
+    expect(await Promise.all(writes)).toEqual(["cannot write: reset", "cannot write: reset"]);
     expect(state.written).toBe("");
   });
 });

@@ -57,7 +57,9 @@ describe("parseForward", () => {
     "b:/x.sock:h:1",
     "80:h:-1",
   ])("refuses %j with the right forms", (text) => {
-    expect(() => parseForward(text, "-L")).toThrow("read -L");
+    expect(() => parseForward(text, "-L")).toThrow(
+      `invalid value ${JSON.stringify(text)} for -L: `,
+    );
   });
 
   test("IPv6 hosts are shown in brackets", () => {

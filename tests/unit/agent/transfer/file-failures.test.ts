@@ -20,7 +20,7 @@ describe("a failure of a file", () => {
       {
         code: "CANNOT_CREATE",
         errno: "EEXIST",
-        message: "write /a: it exists (EEXIST)",
+        message: "cannot write /a: it exists (EEXIST)",
         hint: "--force replaces it",
       },
     ]);
@@ -62,7 +62,10 @@ describe("the list of failures", () => {
     const failures = new FileFailures();
     failures.note(error("/a"));
     failures.errorCount = 7;
-    expect(failures.toWire()).toEqual({ errorCount: 7, errors: ["write /a: it exists (EEXIST)"] });
+    expect(failures.toWire()).toEqual({
+      errorCount: 7,
+      errors: ["cannot write /a: it exists (EEXIST)"],
+    });
   });
 
   test("adds that of another collection, up to its limit", () => {

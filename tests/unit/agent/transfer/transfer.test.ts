@@ -23,7 +23,7 @@ describe("the error of a file call", () => {
   test("names the operation, the path and the reason", () => {
     const error = fileError("read", path, thrownBy("ENOENT"));
     expect(error).toMatchObject({ code: "IO", errno: "ENOENT", operation: "read" });
-    expect(error.message).toBe("read /srv/a b: no such file or directory (ENOENT)");
+    expect(error.message).toBe("cannot read /srv/a b: no such file or directory (ENOENT)");
     expect(error.hint).toBeUndefined();
   });
 

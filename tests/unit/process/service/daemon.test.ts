@@ -84,7 +84,7 @@ describe("a daemon", () => {
   test("that fails says why to its parent, with its status", async () => {
     expect(await start("fail")).toEqual({
       kind: "failed",
-      message: "bind x: in use",
+      message: "cannot bind to x: in use",
       hint: "stop the other",
       status: 73,
     });

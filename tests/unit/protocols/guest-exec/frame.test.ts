@@ -59,7 +59,7 @@ describe("CommandDecoder", () => {
     const error = errorOf(() => [...new CommandDecoder().push(header)]);
     expect([error.code, error.message]).toEqual([
       "BAD_DATA",
-      `read command: a length of ${length}, above the limit of ${COMMAND_MAX_BYTES} bytes`,
+      `cannot read command: a length of ${length}, above the limit of ${COMMAND_MAX_BYTES} bytes`,
     ]);
   });
 

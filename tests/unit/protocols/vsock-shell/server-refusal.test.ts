@@ -10,7 +10,7 @@ test.each([
 ])("the refusal %j", (reason, expected) => {
   const error = new ServerRefusalError("upload", reason);
   expect([error.code, error.namesUnspeakablePair]).toEqual(["REFUSED", expected]);
-  expect(error.message).toBe(`upload: the server refused: ${reason}`);
+  expect(error.message).toBe(`cannot upload: the server refused: ${reason}`);
 });
 
 test("the stand-in for paths with blanks", () => {
