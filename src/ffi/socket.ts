@@ -63,9 +63,9 @@ export function assertVsockAllowed(operation: Operation, address?: string): void
  * @throws {VsockboxError} UNAVAILABLE (EAFNOSUPPORT) if the kernel has no vsock.
  */
 export function openSocket(family: number, type: number, address: string, protocol = 0): number {
-  if (family === AF_VSOCK) assertVsockAllowed("open socket for", address);
+  if (family === AF_VSOCK) assertVsockAllowed("open a socket for", address);
   return check(libc().socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol), {
-    operation: "open socket for",
+    operation: "open a socket for",
     address,
     hint:
       family === AF_VSOCK

@@ -1,4 +1,5 @@
 /** One netlink request and its answer. */
+import { type Operation } from "../operations.ts";
 import { systemError } from "../ffi/errno.ts";
 import type { NetlinkSocket } from "../ffi/netlink.ts";
 import { type NetlinkAnswer, NetlinkAnswerReader } from "../protocols/netlink/answer.ts";
@@ -20,7 +21,7 @@ export interface NetlinkRequest {
   flags?: number;
   payload: Uint8Array;
   /** The operation, for errors: "list links". */
-  operation: string;
+  operation: Operation;
   /** The object of the operation. */
   address?: string;
 }

@@ -19,7 +19,7 @@ export async function endWithError(
   error: VsockboxError,
   state: ServerProtocol["state"],
 ): Promise<void> {
-  const reason = printable(error.message);
+  const reason = printable(error.wireText);
   const text = new TextEncoder().encode(`vsock-shell-server: ${reason}\r\n`).subarray(0, 4000);
   const refusals = [Type.ReadySend, Type.ReadyReceive] as const;
   const words = [

@@ -36,7 +36,7 @@ describe("control messages", () => {
     const wrong = run("sleep 600", true);
     wrong.channel.control({ nonsense: true });
     expect(await wrong.exited.catch((thrown: Error) => thrown.message)).toBe(
-      "read control: it has neither a signal nor a size",
+      "cannot read control: it has neither a signal nor a size",
     );
     expect((await beside.exited).exitCode).toBe(7);
   });
@@ -100,7 +100,7 @@ describe("a peer that does not read", () => {
       channel.control({ offer: { kind: "part", bytes: 1, hash: "" } });
     }
     expect(await channel.result.catch((thrown: Error) => thrown.message)).toBe(
-      "read offer: no peer has requested it",
+      "cannot read offer: no peer has requested it",
     );
     expect((await client.ping()).roundTripMs).toBeGreaterThan(0);
   });

@@ -234,7 +234,7 @@ describe("an agent that does not send what was asked for", () => {
     const result = await download([], () => Promise.resolve());
     expect([result.status, result.stderr]).toEqual([
       65,
-      "vsockbox: read transfer: the agent sent nothing\n",
+      "vsockbox: cannot read transfer: the agent sent nothing\n",
     ]);
   });
 

@@ -133,7 +133,7 @@ describe("exec", () => {
     expect(await shell(`vsockbox exec ${agent.address} -n -- echo x > /dev/full`)).toEqual({
       status: 74,
       stdout: "",
-      stderr: "vsockbox: write to standard output: no space left on device (ENOSPC)\n",
+      stderr: "vsockbox: cannot write to standard output: no space left on device (ENOSPC)\n",
     });
   });
 

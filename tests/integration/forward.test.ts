@@ -132,7 +132,9 @@ describe("forward -L", () => {
     socket.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
     await new Promise<void>((resolve) => socket.once("data", () => resolve()));
     socket.resetAndDestroy();
-    await running.says(`connection with 127.0.0.1:${own}: the peer reset it (ECONNRESET)`);
+    await running.says(
+      `cannot continue with 127.0.0.1:${own}: the peer reset the connection (ECONNRESET)`,
+    );
   });
 
   test("an agent that is started again is found again", async () => {

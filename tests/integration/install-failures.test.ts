@@ -222,7 +222,7 @@ test("a file in the place of a directory is named", async () => {
   expect(await installSmall()).toEqual({
     status: 73,
     stdout: "",
-    stderr: `vsockbox: follow ${root}/usr/bin: it is no directory (ENOTDIR)\n`,
+    stderr: `vsockbox: cannot follow ${root}/usr/bin: it is no directory (ENOTDIR)\n`,
   });
 });
 

@@ -51,7 +51,7 @@ describe("exec in several guests", () => {
     expect(result.status).toBe(69);
     expect(lines(result.stdout).sort()).toEqual(["one    | hi", "second | hi"]);
     expect(result.stderr).toContain(
-      "3 guests, 3 failed\n  one: status 3\n  gone: connect unix:/nowhere.sock",
+      "3 guests, 3 failed\n  one: status 3\n  gone: cannot connect to unix:/nowhere.sock",
     );
   });
 
@@ -107,7 +107,7 @@ describe("exec in several guests", () => {
     const args = ["exec", "-d", "--json", "one,gone,second", "--", "true"];
     const { status, stdout, stderr } = await vsockbox(args, { env: env() });
     expect(status).toBe(69);
-    expect(stderr).toContain("vsockbox: gone: connect unix:/nowhere.sock");
+    expect(stderr).toContain("vsockbox: gone: cannot connect to unix:/nowhere.sock");
     expect(lines(stdout).map((line) => JSON.parse(line) as unknown)).toEqual([
       { target: "one", id: expect.any(String), pid: expect.any(Number) },
       { target: "gone", error: expect.objectContaining({ code: "UNAVAILABLE" }) },

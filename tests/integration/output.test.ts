@@ -23,7 +23,7 @@ test.each(["ls T:/", "ls --json T:/", "info T", "stat T:/"])(
     const { status, stderr } = await shell(line);
     expect({ status, stderr }).toEqual({
       status: 74,
-      stderr: "vsockbox: write to standard output: no space left on device (ENOSPC)\n",
+      stderr: "vsockbox: cannot write to standard output: no space left on device (ENOSPC)\n",
     });
   },
 );

@@ -306,7 +306,7 @@ describe("transfers between two of ours", () => {
     for (const form of [[], ["--plain"], ["-R"]]) {
       expect(await client(...form, server.address, "-d", "/etc/passwd:no/such")).toMatchObject({
         status: 73,
-        stderr: "vsockbox: open directory no: no such file or directory (ENOENT)\n",
+        stderr: "vsockbox: cannot open directory no: no such file or directory (ENOENT)\n",
       });
     }
   });

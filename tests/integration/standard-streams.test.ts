@@ -20,7 +20,7 @@ describe("a standard input that is a directory", () => {
     expect(await run(line)).toMatchObject({
       status: 74,
       stdout: "",
-      stderr: expect.stringContaining("read standard input: is a directory (EISDIR)\n"),
+      stderr: expect.stringContaining("cannot read standard input: is a directory (EISDIR)\n"),
     });
   });
 });
@@ -78,7 +78,7 @@ describe("a closed standard input", () => {
   test("is an error of cp -", async () => {
     expect(await run('vsockbox cp - "$A:/tmp/never" <&-')).toMatchObject({
       status: 74,
-      stderr: "vsockbox: read standard input: bad file descriptor (EBADF)\n",
+      stderr: "vsockbox: cannot read standard input: bad file descriptor (EBADF)\n",
     });
   });
 });
