@@ -30,15 +30,15 @@ describe("a netlink socket", () => {
     using socket = new NetlinkSocket(NetlinkProtocol.Route, "netlink route");
     const payload = new Uint8Array(LINK_BYTES);
     new DataView(payload.buffer).setInt32(4, 0x7fff_ffff, true);
-    const request = { type: GET_LINK, payload, operation: "read link", address: "none" };
+    const request = { type: GET_LINK, payload, operation: "read link", address: "none" } as const;
     expect(() => netlinkRequest(socket, request)).toThrow(
-      "read link none: no such device (ENODEV)",
+      "cannot read link none: no such device (ENODEV)",
     );
   });
 
   test("has nothing without a request, and no protocol that the kernel lacks", () => {
     using socket = new NetlinkSocket(NetlinkProtocol.Route, "netlink route");
-    expect(() => socket.receive(1)).toThrow("receive from netlink route: no answer in 1 ms");
+    expect(() => socket.receive(1)).toThrow("cannot receive from netlink route: no answer in 1 ms");
     expect(() => new NetlinkSocket(31, "netlink 31")).toThrow("EPROTONOSUPPORT");
   });
 
@@ -56,8 +56,8 @@ describeUnshared(["-n"], "a netlink socket in a new network namespace", (unshare
     expect(stderr.toString()).toBe("");
     expect(stdout.toString().split("\n")).toEqual([
       "rename link: done",
-      "make link x7: file exists (EEXIST)",
-      "make link x7: Unknown device type (EOPNOTSUPP)",
+      "cannot make link x7: file exists (EEXIST)",
+      "cannot make link x7: Unknown device type (EOPNOTSUPP)",
       "",
     ]);
   });
