@@ -93,7 +93,7 @@ export class GoLink implements AgentLink {
   }
 
   request({ op }: ChannelRequest): Promise<JsonObject> {
-    return Promise.reject(unsupportedByGoAgent(op));
+    return Promise.reject(unsupportedByGoAgent(`perform ${op}`));
   }
 
   async carry(stream: SocketStream, target: Endpoint): Promise<void> {

@@ -1,5 +1,6 @@
 /** The error for requests that the Go agent's frames cannot carry. */
 import { VsockboxError } from "../../errors.ts";
+import type { Operation } from "../../operations.ts";
 
 /**
  * Returns the error for a request that the agent at the other end does not have.
@@ -7,7 +8,7 @@ import { VsockboxError } from "../../errors.ts";
  * @param operation the request, as a verb phrase.
  * @param detail the part of the request that cannot be sent (default: all of it).
  */
-export function unsupportedByGoAgent(operation: string, detail?: string): VsockboxError {
+export function unsupportedByGoAgent(operation: Operation, detail?: string): VsockboxError {
   return new VsockboxError({
     code: "UNAVAILABLE",
     operation,

@@ -75,7 +75,7 @@ describe("a pcap file", () => {
           : length < 24
             ? "the file's header is cut off"
             : `the file ends within the packet at offset ${length < firstEnd ? 24 : firstEnd}`;
-      expect(error.message).toBe(`read capture x.pcap: ${where}`);
+      expect(error.message).toBe(`cannot read capture x.pcap: ${where}`);
     }
   });
 
