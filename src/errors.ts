@@ -46,9 +46,27 @@ export const EXIT_STATUS = {
 /** One of the kinds of failure in {@link EXIT_STATUS}. */
 export type ErrorCode = keyof typeof EXIT_STATUS;
 
+/** The steps of using vsock that fail in ways of their own, as the Go vsock package distinguishes them. */
+export const ERROR_STEPS = [
+  // A socket.
+  "create_socket",
+  "bind",
+  "listen",
+  "accept",
+  "connect",
+  // /dev/vsock.
+  "open_device",
+  "get_local_cid",
+] as const;
+
+/** One of {@link ERROR_STEPS}. */
+export type ErrorStep = (typeof ERROR_STEPS)[number];
+
 /** Fields of a {@link VsockboxError}. */
 export interface ErrorDetails {
   code: ErrorCode;
+  /** The step that failed, if it is one that programs distinguish. */
+  step?: ErrorStep | undefined;
   /** The operation, as a short verb phrase: "connect", "write to", "read frame". */
   operation: Operation;
   /** The reason, without the operation and the address. */
@@ -68,6 +86,8 @@ export interface ErrorDetails {
 export class VsockboxError extends Error {
   override readonly name = "VsockboxError";
   readonly code: ErrorCode;
+  /** The step that failed; undefined for all others than {@link ERROR_STEPS}. */
+  readonly step: ErrorStep | undefined;
   readonly operation: Operation;
   /** The reason alone, without the operation, the address and the errno's name. */
   readonly reason: string;
@@ -79,6 +99,7 @@ export class VsockboxError extends Error {
   constructor(details: ErrorDetails) {
     super(describe(details), details.cause === undefined ? undefined : { cause: details.cause });
     this.code = details.code;
+    this.step = details.step;
     this.operation = details.operation;
     this.reason = details.message ?? details.text ?? "failed";
     this.errno = details.errno;
@@ -94,9 +115,9 @@ export class VsockboxError extends Error {
 
   /** Returns the same error with another hint. */
   withHint(hint: string): VsockboxError {
-    const { code, operation, address, errno, reason, message: text } = this;
+    const { code, step, operation, address, errno, reason, message: text } = this;
     return new VsockboxError({
-      ...{ code, operation, address, errno, hint, text },
+      ...{ code, step, operation, address, errno, hint, text },
       message: reason,
       cause: this,
     });

@@ -16,5 +16,20 @@ export type { Forward, ForwardOptions } from "./library/forward.ts";
 export type { RemoteExit } from "./agent/client/remote-process.ts";
 export type { TransferOptions } from "./agent/client/file-transfer.ts";
 export type { TransferProgress } from "./agent/transfer/transfer.ts";
-export { VsockboxError, type ErrorCode } from "./errors.ts";
+export { ERROR_STEPS, VsockboxError, type ErrorCode, type ErrorStep } from "./errors.ts";
 export { StartError, type StartFailureKind, type StartStage } from "./start-error.ts";
+export { Addr } from "./library/addr.ts";
+export type { Conn, Deadline, ReadOptions, WriteOptions } from "./library/conn.ts";
+export * from "./library/constants.ts";
+export {
+  type AddressLike,
+  type ConnDialOptions as DialOptions,
+  dialConn as dial,
+  listenCid,
+  listenConn as listen,
+} from "./library/dial.ts";
+export type {
+  ConnListener as Listener,
+  ConnListenOptions as ListenOptions,
+} from "./library/listener.ts";
+export { getLocalCid } from "./library/local-cid.ts";

@@ -1,6 +1,6 @@
 /** The errno numbers that the code decides by, and what a failed system call means to the user. */
 import { type Operation } from "../operations.ts";
-import { VsockboxError, type ErrorCode } from "../errors.ts";
+import { VsockboxError, type ErrorCode, type ErrorStep } from "../errors.ts";
 import { errnoMessage, errnoName } from "../system-errors.ts";
 
 /** The numbers that the code itself decides by. errno(3); equal on x86-64 and arm64. */
@@ -34,6 +34,7 @@ export interface SystemCall {
   code?: ErrorCode;
   /** The kernel's own words for the reason, in place of the errno's description. */
   reason?: string | undefined;
+  step?: ErrorStep | undefined;
 }
 
 const CODE_OF_ERRNO: Readonly<Record<string, ErrorCode>> = {
@@ -59,6 +60,7 @@ export function systemError(errno: number, call: SystemCall): VsockboxError {
   const name = errnoName(errno);
   return new VsockboxError({
     code: call.code ?? CODE_OF_ERRNO[name] ?? "IO",
+    step: call.step,
     operation: call.operation,
     message: call.reason ?? errnoMessage(errno),
     errno: name,

@@ -2,7 +2,6 @@
  * Socket system calls with their errors typed. Descriptors are plain numbers here; the code that opens
  * one closes it.
  */
-import { type Operation } from "../operations.ts";
 import { VsockboxError } from "../errors.ts";
 import { ERRNO, systemError, type SystemCall } from "./errno.ts";
 import { cString, lastErrno, libc, ptr } from "./libc.ts";
@@ -44,11 +43,12 @@ function check(result: number, call: SystemCall): number {
 }
 
 /** Throws if {@link NO_VSOCK_VARIABLE} is set. Called before any use of AF_VSOCK. */
-export function assertVsockAllowed(operation: Operation, address?: string): void {
+export function assertVsockAllowed({ operation, address, step }: SystemCall): void {
   const value = process.env[NO_VSOCK_VARIABLE];
   if (value === undefined || value === "" || value === "0") return;
   throw new VsockboxError({
     code: "REFUSED",
+    step,
     operation,
     address,
     message: `AF_VSOCK is switched off by ${NO_VSOCK_VARIABLE}=${value}`,
@@ -63,10 +63,10 @@ export function assertVsockAllowed(operation: Operation, address?: string): void
  * @throws {VsockboxError} UNAVAILABLE (EAFNOSUPPORT) if the kernel has no vsock.
  */
 export function openSocket(family: number, type: number, address: string, protocol = 0): number {
-  if (family === AF_VSOCK) assertVsockAllowed("open a socket for", address);
+  const call: SystemCall = { step: "create_socket", operation: "open a socket for", address };
+  if (family === AF_VSOCK) assertVsockAllowed(call);
   return check(libc().socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol), {
-    operation: "open a socket for",
-    address,
+    ...call,
     hint:
       family === AF_VSOCK
         ? "the kernel has no vsock: load it with `modprobe vsock` (guest: vmw_vsock_virtio_transport, this machine alone: vsock_loopback)"
@@ -81,12 +81,12 @@ export function closeDescriptor(fd: number): void {
 
 /** bind(2). */
 export function bindSocket(fd: number, sockaddr: Uint8Array, call: SystemCall): void {
-  check(libc().bind(fd, ptr(sockaddr), sockaddr.length), call);
+  check(libc().bind(fd, ptr(sockaddr), sockaddr.length), { step: "bind", ...call });
 }
 
 /** listen(2). */
 export function listenSocket(fd: number, call: SystemCall): void {
-  check(libc().listen(fd, LISTEN_BACKLOG), call);
+  check(libc().listen(fd, LISTEN_BACKLOG), { step: "listen", ...call });
 }
 
 /**
@@ -100,7 +100,9 @@ export function acceptSocket(fd: number, call: SystemCall): number | undefined {
     if (accepted >= 0) return accepted;
     const errno = lastErrno();
     if (errno === ERRNO.EAGAIN) return undefined;
-    if (errno !== ERRNO.EINTR && errno !== ERRNO.ECONNABORTED) throw systemError(errno, call);
+    if (errno !== ERRNO.EINTR && errno !== ERRNO.ECONNABORTED) {
+      throw systemError(errno, { step: "accept", ...call });
+    }
   }
 }
 

@@ -10,7 +10,7 @@ const SO_VM_SOCKETS_BUFFER_MAX_SIZE = 2;
 const SO_VM_SOCKETS_CONNECT_TIMEOUT = 6;
 
 /** IOCTL_VM_SOCKETS_GET_LOCAL_CID, linux/vm_sockets.h: _IO(7, 0xb9). */
-const IOCTL_VM_SOCKETS_GET_LOCAL_CID = 0x7b9;
+export const IOCTL_VM_SOCKETS_GET_LOCAL_CID = 0x7b9;
 
 /**
  * Receive buffer of every vsock socket of ours, in bytes: it is the credit (`buf_alloc`) that the
@@ -49,16 +49,18 @@ export function setVsockConnectTimeout(fd: number, milliseconds: number): void {
  * @throws {VsockboxError} UNAVAILABLE if there is no /dev/vsock, REFUSED if its mode does not allow opening it.
  */
 export function localCid(): number {
-  assertVsockAllowed("read the local CID from", "/dev/vsock");
+  const device = { step: "open_device", address: "/dev/vsock" } as const;
+  assertVsockAllowed({ ...device, operation: "read the local CID from" });
   const fd = openForReading("/dev/vsock", {
+    ...device,
     operation: "open",
-    address: "/dev/vsock",
     hint: "load the module: `modprobe vsock` (in a guest: vmw_vsock_virtio_transport; on a host: vhost_vsock)",
   });
   try {
     const cid = new Uint32Array(1);
     if (libc().ioctl(fd, IOCTL_VM_SOCKETS_GET_LOCAL_CID, ptr(cid)) < 0) {
       throw systemError(lastErrno(), {
+        step: "get_local_cid",
         operation: "read the local CID from",
         address: "/dev/vsock",
       });

@@ -15,11 +15,16 @@ export function backoffDelay({ firstMs, factor, maxMs }: Backoff, attempt: numbe
 }
 
 /** Returns the error of an aborted operation: the signal's reason if that is a {@link VsockboxError}. */
-export function abortError(signal: AbortSignal, operation: Operation): VsockboxError {
+export function abortError(
+  signal: AbortSignal,
+  operation: Operation,
+  address?: string,
+): VsockboxError {
   if (signal.reason instanceof VsockboxError) return signal.reason;
   return new VsockboxError({
     code: "ABORTED",
     operation,
+    address,
     message: "it was interrupted",
     cause: signal.reason,
   });

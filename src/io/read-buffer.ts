@@ -9,6 +9,7 @@ export class ReadBuffer {
   #isEnded = false;
   #failure: VsockboxError | undefined;
   #reader: PromiseWithResolvers<void> | undefined;
+  readonly #watchers = new Set<() => void>();
 
   /** @param onRead called after each chunk that the reader has got. */
   constructor(onRead: () => void) {
@@ -43,6 +44,16 @@ export class ReadBuffer {
       this.#reader ??= Promise.withResolvers();
       await this.#reader.promise;
     }
+  }
+
+  /**
+   * Calls `wake` as soon as {@link next} would not wait, at once if that is so already; until disposed.
+   * Unlike a call of {@link next}, one that is disposed consumes nothing.
+   */
+  onReadable(wake: () => void): Disposable {
+    if (this.#chunks.length > 0 || this.#isEnded || this.#failure !== undefined) wake();
+    else this.#watchers.add(wake);
+    return { [Symbol.dispose]: () => void this.#watchers.delete(wake) };
   }
 
   /** Appends received bytes. */
@@ -81,5 +92,8 @@ export class ReadBuffer {
     const reader = this.#reader;
     this.#reader = undefined;
     reader?.resolve();
+    const watchers = [...this.#watchers];
+    this.#watchers.clear();
+    for (const wake of watchers) wake();
   }
 }

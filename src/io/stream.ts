@@ -27,7 +27,7 @@ import { abortError, onAbort } from "./deadline.ts";
 import { formatPeer, peerOf, type Peer } from "./peer.ts";
 import { ReadBackpressure } from "./read-backpressure.ts";
 import { ReadBuffer } from "./read-buffer.ts";
-import { WriteQueue } from "./write-queue.ts";
+import { type WriteCancellation, WriteQueue } from "./write-queue.ts";
 
 /** poll(2) events of a peer that has closed or half-closed. */
 const PEER_ENDED_EVENTS = POLLRDHUP | POLLHUP | POLLERR;
@@ -60,6 +60,8 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
   lastTraffic = performance.now();
   /** When the peer last sent bytes, or accepted some of a write that had to wait, likewise. */
   lastSignOfLife = performance.now();
+  /** Bytes that the kernel has accepted from writes. */
+  bytesWritten = 0;
 
   readonly #socket: StreamSocket;
   readonly #closing = Promise.withResolvers<void>();
@@ -94,7 +96,8 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
       failure: () => this.#failure,
       write: (bytes) => (this.#isClosed ? -1 : this.#socket.write(bytes)),
       writeError: (message) => this.#broken("write to", message),
-      onWritten: (hasWaited) => {
+      onWritten: (hasWaited, bytes) => {
+        this.bytesWritten += bytes;
         this.lastTraffic = performance.now();
         if (hasWaited) this.lastSignOfLife = this.lastTraffic;
       },
@@ -113,6 +116,14 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
    */
   read(): Promise<Uint8Array | undefined> {
     return this.#input.next();
+  }
+
+  /**
+   * Calls `wake` as soon as {@link read} would not wait, at once if that is so already; until disposed.
+   * Nothing is consumed.
+   */
+  onReadable(wake: () => void): Disposable {
+    return this.#input.onReadable(wake);
   }
 
   /**
@@ -156,10 +167,17 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
    * Sends all of `bytes`; resolves when the kernel has accepted them. The buffer must not change until
    * then.
    *
+   * @param cancellation ends the write with its reason once {@link cancelWrite} was called with it.
    * @throws {VsockboxError} TRANSPORT if the connection is or becomes closed.
    */
-  write(bytes: Uint8Array): Promise<void> {
-    return this.#output.write(bytes);
+  write(bytes: Uint8Array, cancellation?: WriteCancellation): Promise<void> {
+    return this.#output.write(bytes, cancellation);
+  }
+
+  /** Ends a write that waits: bytes that the kernel has not accepted are not sent. */
+  cancelWrite(cancellation: WriteCancellation, reason: VsockboxError): void {
+    cancellation.reason ??= reason;
+    this.#output.onDrain();
   }
 
   /** Whether bytes, or the end of input, are in the kernel that the event loop has not delivered yet. */

@@ -9,8 +9,13 @@ export interface WriteTarget {
   failure(): VsockboxError | undefined;
   /** Returns the error for a write that is not possible. */
   writeError(message: string): VsockboxError;
-  /** Called after a write; `hasWaited` if the kernel had not accepted all of it before. */
-  onWritten(hasWaited: boolean): void;
+  /** Called after the kernel has accepted `bytes`; `hasWaited` if it had not accepted all of them before. */
+  onWritten(hasWaited: boolean, bytes: number): void;
+}
+
+/** Ends a write early: with a `reason`, the rest of its bytes is not written. */
+export interface WriteCancellation {
+  reason: VsockboxError | undefined;
 }
 
 /** The queue of a stream's writes. Several writers may use it at once; each call's bytes stay together. */
@@ -48,20 +53,23 @@ export class WriteQueue {
   /**
    * Writes all bytes; resolves when the kernel has accepted them. The buffer must not change until then.
    *
+   * @param cancellation ends the write once it has a reason; {@link onDrain} makes that known.
    * @throws {VsockboxError} the target's failure, or its error if it is closed or {@link end} was called.
    */
-  write(bytes: Uint8Array): Promise<void> {
+  write(bytes: Uint8Array, cancellation?: WriteCancellation): Promise<void> {
     if (bytes.length === 0) return this.#isBusy ? this.#settled : Promise.resolve();
-    if (this.#isBusy || this.#isEnded) return this.#enqueue(bytes);
+    if (this.#isBusy || this.#isEnded) return this.#enqueue(bytes, cancellation);
     const accepted = this.#target.write(bytes);
-    if (accepted < 0) return this.#enqueue(bytes);
-    this.#target.onWritten(false);
-    return accepted === bytes.length ? Promise.resolve() : this.#enqueue(bytes.subarray(accepted));
+    if (accepted < 0) return this.#enqueue(bytes, cancellation);
+    this.#target.onWritten(false, accepted);
+    return accepted === bytes.length
+      ? Promise.resolve()
+      : this.#enqueue(bytes.subarray(accepted), cancellation);
   }
 
-  #enqueue(bytes: Uint8Array): Promise<void> {
+  #enqueue(bytes: Uint8Array, cancellation: WriteCancellation | undefined): Promise<void> {
     this.#isBusy = true;
-    const written = this.#settled.then(() => this.#writeAll(bytes));
+    const written = this.#settled.then(() => this.#writeAll(bytes, cancellation));
     const settled = written.then(
       () => undefined,
       () => undefined,
@@ -73,18 +81,18 @@ export class WriteQueue {
     return written;
   }
 
-  async #writeAll(bytes: Uint8Array): Promise<void> {
+  async #writeAll(bytes: Uint8Array, cancellation?: WriteCancellation): Promise<void> {
     const target = this.#target;
     let rest = bytes;
     let hasWaited = false;
     for (;;) {
-      const failure = target.failure();
+      const failure = target.failure() ?? cancellation?.reason;
       if (failure !== undefined) throw failure;
       if (this.#isEnded) throw target.writeError("this side has ended its output already");
       const accepted = target.write(rest);
       if (accepted < 0) throw target.writeError("the connection is closed");
       rest = rest.subarray(accepted);
-      if (accepted > 0) target.onWritten(hasWaited);
+      if (accepted > 0) target.onWritten(hasWaited, accepted);
       if (rest.length === 0) return;
       this.#drain ??= Promise.withResolvers();
       await this.#drain.promise;

@@ -1,5 +1,5 @@
 /** Accepts connections of a listening socket, and pauses if descriptors or memory are short. */
-import { reasonOf } from "../errors.ts";
+import { toVsockboxError, type VsockboxError } from "../errors.ts";
 import { acceptSocket, closeDescriptor } from "../ffi/socket.ts";
 import { readableWatch, type ReadableWatch } from "../io/readable-watch.ts";
 
@@ -27,7 +27,7 @@ export interface AcceptLoopOptions {
   /** Receives the descriptor of a connection and owns it; the next is accepted when this resolves. */
   onAccept: (fd: number) => Promise<void> | void;
   /** Called with the reason if nothing can be accepted for now. */
-  onShortage?: ((reason: string) => void) | undefined;
+  onShortage?: ((reason: string, error: VsockboxError) => void) | undefined;
   /** Waits for connections; the process's own unless a test has one. */
   watch?: ReadableWatch;
 }
@@ -77,7 +77,7 @@ export class AcceptLoop {
       try {
         accepted = acceptSocket(fd, { operation: "accept on", address });
       } catch (thrown) {
-        return this.#pauseFor(reasonOf(thrown).message);
+        return this.#pauseFor(toVsockboxError(thrown));
       }
       if (accepted === undefined) return this.#wait();
       // A refused peer is closed at once: waiting for a promise each time would let a flood win.
@@ -86,11 +86,11 @@ export class AcceptLoop {
     }
   }
 
-  #pauseFor(reason: string): void {
+  #pauseFor(error: VsockboxError): void {
     this.#pause = setTimeout(() => void this.#accept(), PAUSE_MS);
     const now = performance.now();
     if (now - this.#warnedAt < WARN_MS) return;
     this.#warnedAt = now;
-    this.#options.onShortage?.(reason);
+    this.#options.onShortage?.(error.message, error);
   }
 }

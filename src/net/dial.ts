@@ -147,6 +147,7 @@ function targetOf(address: SocketAddress, shown: string, { anyCid = false }: Dia
   if (address.cid === ANY && !anyCid) {
     throw new VsockboxError({
       code: "USAGE",
+      step: "connect",
       operation: "connect",
       address: shown,
       message: "any CID is for listening, not for connecting",
@@ -167,6 +168,7 @@ function requirePort(port: number | undefined, shown: string): number {
   if (port !== undefined && port !== ANY) return port;
   throw new VsockboxError({
     code: "USAGE",
+    step: "connect",
     operation: "connect",
     address: shown,
     message: "the port is missing",
@@ -177,6 +179,7 @@ function requirePort(port: number | undefined, shown: string): number {
 function connectTimeout(shown: string): VsockboxError {
   return new VsockboxError({
     code: "TIMEOUT",
+    step: "connect",
     operation: "connect",
     address: shown,
     message: "no answer in time",
@@ -193,6 +196,7 @@ function connectError(errno: number, address: SocketAddress): VsockboxError {
     if (kind !== undefined) return notASocket(shown, kind);
   }
   return systemError(errno, {
+    step: "connect",
     operation: "connect",
     address: shown,
     hint: connectHint(errno, address),
@@ -202,6 +206,7 @@ function connectError(errno: number, address: SocketAddress): VsockboxError {
 function notASocket(address: string, kind: string): VsockboxError {
   return new VsockboxError({
     code: "UNAVAILABLE",
+    step: "connect",
     operation: "connect",
     address,
     message: `the path leads to ${kind}, not to a socket`,
@@ -230,6 +235,7 @@ function connectHint(errno: number, address: SocketAddress): string | undefined 
 function hybridClosed(address: SocketAddress): VsockboxError {
   return new VsockboxError({
     code: "UNAVAILABLE",
+    step: "connect",
     operation: "connect",
     address: formatAddress(address),
     message: "the VMM closed the connection without an answer",

@@ -39,8 +39,13 @@ export interface ListenOptions {
   onRefusal?: ((peer: Peer) => void) | undefined;
   /** Which of them `onRefused` is called for; one of this listener alone if it is not given. */
   refusedPool?: RefusedPool | undefined;
+  /**
+   * Called after each connection that was handed on: if it returns a promise, no further one is accepted
+   * before that resolves, and peers wait in the backlog.
+   */
+  beforeNext?: (() => Promise<void> | undefined) | undefined;
   /** Called with the reason, once in a while, if nothing can be accepted for lack of descriptors. */
-  onShortage?: ((reason: string) => void) | undefined;
+  onShortage?: ((reason: string, error: VsockboxError) => void) | undefined;
   seqpacket?: boolean | undefined;
 }
 
@@ -101,7 +106,7 @@ function receive(
 /** `pool`: of the refused peers, of which this is one. */
 async function handOn(
   fd: number,
-  { onConnection, onRefused }: ListenOptions,
+  { onConnection, onRefused, beforeNext }: ListenOptions,
   pool: RefusedPool | undefined,
   isClosed: () => boolean,
 ): Promise<void> {
@@ -113,7 +118,10 @@ async function handOn(
     return;
   }
   if (isClosed()) return stream.abort();
-  if (pool === undefined) return onConnection(stream);
+  if (pool === undefined) {
+    onConnection(stream);
+    return beforeNext?.();
+  }
   pool.add(stream);
   onRefused?.(stream);
 }
@@ -183,6 +191,7 @@ function requireListenPort(address: SocketAddress & { kind: "vsock" | "hybrid" }
   if (address.port !== undefined) return address.port;
   throw new VsockboxError({
     code: "USAGE",
+    step: "bind",
     operation: "listen on",
     address: formatAddress(address),
     message: "the port is missing",
@@ -288,6 +297,7 @@ export function removeStaleSocket(path: string, sockaddr: Uint8Array): void {
   if (!status.isSocket()) {
     throw new VsockboxError({
       code: "CANNOT_CREATE",
+      step: "bind",
       operation: "listen on",
       address: path,
       message: "the path exists and is not a socket",

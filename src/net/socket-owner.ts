@@ -17,6 +17,7 @@ export class SocketOwnerError extends VsockboxError {
   constructor(address: string, uid: number, ownUid: number) {
     super({
       code: "REFUSED",
+      step: "connect",
       operation: "connect",
       address,
       message: `user ${uid} listens there, neither this process's user (${ownUid}) nor root`,

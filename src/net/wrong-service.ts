@@ -31,6 +31,7 @@ export class WrongServiceError extends VsockboxError {
   ) {
     super({
       code: "BAD_DATA",
+      step: "connect",
       operation: "connect",
       address: formatAddress(target),
       message: `${NAMES[service]} answers there, not ${NAMES[expected]}`,

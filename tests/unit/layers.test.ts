@@ -98,7 +98,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   demo: ["io", "process", "vm"],
   library: [
     ...["agent", "agent/channel", "agent/client", "agent/transfer"],
-    ...["config", "files", "io", "net", "process", "protocols"],
+    ...["config", "ffi", "files", "io", "net", "process", "protocols"],
   ],
   "index.ts": ["agent/client", "agent/transfer", "library"],
 };

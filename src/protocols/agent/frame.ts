@@ -22,8 +22,8 @@ export const STREAM_FRAME_BYTES = 256 * 1024;
 /** The buffer of a frame up to this size is allocated at once, in bytes. */
 const EAGER_FRAME_BYTES = STREAM_FRAME_BYTES + 64;
 
-/** Frame types of the agent protocol; those from 64 on are vsockbox's own, and are used only after a Hello. */
-export const FrameType = {
+/** Frame types that the Go agent has as well. */
+export const GO_FRAME_TYPES = {
   Exec: 1,
   ExecResult: 2,
   Stdout: 3,
@@ -41,6 +41,11 @@ export const FrameType = {
   ReadFile: 15,
   ListFiles: 16,
   FileResult: 17,
+} as const;
+
+/** Frame types of the agent protocol; those from 64 on are vsockbox's own, and are used only after a Hello. */
+export const FrameType = {
+  ...GO_FRAME_TYPES,
   Hello: 64,
   Open: 65,
   Data: 66,

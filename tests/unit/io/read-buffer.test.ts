@@ -75,6 +75,28 @@ describe("ReadBuffer", () => {
     expect(await next).toBe(broken);
   });
 
+  test.each([
+    ["a chunk", (buffer: ReadBuffer) => buffer.push(bytes("a"))],
+    ["the end", (buffer: ReadBuffer) => buffer.end()],
+    ["a failure", (buffer: ReadBuffer) => buffer.fail(broken)],
+  ])("%s is announced once to each that watches, and consumed by none", async (_, arrive) => {
+    const { buffer } = makeBuffer();
+    const woken: string[] = [];
+    buffer.onReadable(() => woken.push("first"));
+    const second = buffer.onReadable(() => woken.push("disposed"));
+    second[Symbol.dispose]();
+    buffer.onReadable(() => woken.push("second"));
+    expect(woken).toEqual([]);
+    arrive(buffer);
+    arrive(buffer);
+    expect(woken).toEqual(["first", "second"]);
+    buffer.onReadable(() => woken.push("at once"));
+    expect(woken).toEqual(["first", "second", "at once"]);
+    buffer.push(bytes("b"));
+    const next = await buffer.next().catch((thrown: unknown) => thrown);
+    expect(next).toBeInstanceOf(Uint8Array);
+  });
+
   test("cleared bytes are neither counted nor returned", async () => {
     const { buffer } = makeBuffer();
     buffer.push(bytes("abc"));

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { VsockboxError } from "../../../src/errors.ts";
-import { WriteQueue } from "../../../src/io/write-queue.ts";
+import { type WriteCancellation, WriteQueue } from "../../../src/io/write-queue.ts";
 
 const bytes = (text: string) => new Uint8Array(Buffer.from(text));
 
@@ -11,6 +11,7 @@ function makeQueue(capacity: number) {
     failure: undefined as VsockboxError | undefined,
     written: "",
     waits: [] as boolean[],
+    accepted: [] as number[],
   };
   const queue = new WriteQueue({
     failure: () => state.failure,
@@ -22,7 +23,10 @@ function makeQueue(capacity: number) {
       return accepted.length;
     },
     writeError: (message) => new VsockboxError({ code: "TRANSPORT", operation: "write", message }),
-    onWritten: (hasWaited) => void state.waits.push(hasWaited),
+    onWritten(hasWaited, count) {
+      state.waits.push(hasWaited);
+      state.accepted.push(count);
+    },
   });
   const drain = (free: number) => {
     state.capacity = free;
@@ -104,6 +108,49 @@ describe("WriteQueue", () => {
   test("a write to a closed connection fails", async () => {
     const { queue } = makeQueue(-1);
     expect(await outcome(queue.write(bytes("a")))).toContain("the connection is closed");
+  });
+
+  test("a cancelled write ends with its reason; later writes go on", async () => {
+    const { queue, state, drain } = makeQueue(1);
+    const cancellation: WriteCancellation = { reason: undefined };
+    const cancelled = outcome(queue.write(bytes("aaa"), cancellation));
+    const later = queue.write(bytes("b"));
+    expect(await isPending(cancelled)).toBe(true);
+    cancellation.reason = new VsockboxError({
+      code: "TIMEOUT",
+      operation: "write",
+      message: "late",
+    });
+    queue.onDrain();
+    expect(await cancelled).toBe("cannot write: late");
+    expect(await isPending(later)).toBe(true);
+    drain(1);
+    await later;
+    expect(state.written).toBe("ab");
+  });
+
+  test("a write that is cancelled before its turn sends nothing", async () => {
+    const { queue, state, drain } = makeQueue(0);
+    const first = queue.write(bytes("a"));
+    const cancellation: WriteCancellation = { reason: undefined };
+    const second = outcome(queue.write(bytes("b"), cancellation));
+    cancellation.reason = new VsockboxError({ code: "ABORTED", operation: "write", message: "no" });
+    queue.onDrain();
+    expect(await isPending(Promise.race([first, second]))).toBe(true);
+    drain(10);
+    await first;
+    expect(await second).toBe("cannot write: no");
+    expect(state.written).toBe("a");
+  });
+
+  test("accepted bytes are reported, also those of a write that is not complete", async () => {
+    const { queue, state, drain } = makeQueue(2);
+    const written = queue.write(bytes("abcdef"));
+    drain(1);
+    await isPending(written);
+    drain(3);
+    await written;
+    expect(state.accepted).toEqual([2, 1, 3]);
   });
 
   test("a failure of the connection ends a write that waits, and all behind it", async () => {
