@@ -46,7 +46,7 @@ function options() {
   });
   if (values.all && values.only !== undefined)
     throw new Error("--all and --only exclude each other");
-  if (!/^1?\d$/.test(values.zstd)) throw new Error(`"${values.zstd}" is no level from 0 to 19`);
+  if (!/^1?\d$/.test(values.zstd)) throw new Error(`"${values.zstd}" is not a level from 0 to 19`);
   return values;
 }
 

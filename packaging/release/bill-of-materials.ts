@@ -155,7 +155,7 @@ function npmComponent({ name, version: number, integrity, licence }: NpmPackage)
 function sha512OfIntegrity(name: string, integrity: string): string {
   const [algorithm, base64] = integrity.split("-", 2);
   if (algorithm !== "sha512" || base64 === undefined) {
-    throw new Error(`the integrity of ${name} is no SHA-512: ${integrity}`);
+    throw new Error(`the integrity of ${name} is not a SHA-512: ${integrity}`);
   }
   return Buffer.from(base64, "base64").toString("hex");
 }

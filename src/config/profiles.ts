@@ -85,7 +85,7 @@ function isNull(node: YamlNode): boolean {
 
 function parseProfile({ key: name, line, value }: YamlEntry, path: string): Profile {
   if (!isProfileName(name)) {
-    throw bad(path, `${JSON.stringify(name)} cannot be a profile's name`, line);
+    throw bad(path, `${JSON.stringify(name)} is not a valid profile name`, line);
   }
   if (value.kind !== "map") throw bad(path, `vms.${name} has no address`, line);
   checkKeys(value, KEYS, path, `vms.${name}.`);
@@ -97,7 +97,7 @@ function parseProfile({ key: name, line, value }: YamlEntry, path: string): Prof
     // A uid and a CID are numbers in YAML.
     const isNumber = node.kind === "scalar" && typeof node.value === "number";
     if (isNumber && key !== "token_file") return node.source;
-    throw bad(path, `vms.${name}.${key} is not a text`, found.line);
+    throw bad(path, `vms.${name}.${key} is not a string`, found.line);
   };
   const address = text("address");
   if (address === undefined) throw bad(path, `vms.${name} has no address`, line);
@@ -183,7 +183,7 @@ function lookUp(name: string, port: number | undefined): SocketAddress {
       code: "CONFIG",
       operation: "look up profile",
       address: JSON.stringify(name),
-      message: `there is no such profile in ${configPath()}`,
+      message: `it is not a profile of ${configPath()}`,
       hint:
         names.length === 0
           ? "write an address instead (3:5000, hybrid:/run/vm.vsock, unix:/run/x.sock), or add it under `vms:`"

@@ -54,7 +54,7 @@ export class ElfFile {
     const bytes = readAt(0, EHDR.BYTES);
     const head = parseElfHead(bytes.subarray(0, HEAD_BYTES));
     if (bytes.length < EHDR.BYTES || !head?.is64Bit || !head.isLittleEndian) {
-      throw refuse("it is no 64-bit little-endian ELF file");
+      throw refuse("it is not a 64-bit little-endian ELF file");
     }
     this.type = head.type;
     this.machine = head.machine;

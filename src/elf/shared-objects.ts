@@ -60,7 +60,7 @@ export function sharedObjects(program: string): string[] {
       operation: "find shared library",
       address: name,
       message: `${program} needs it, and it is ${where}`,
-      hint: "take a self-contained build, or one for this machine and its libc",
+      hint: "use a self-contained build, or one for this architecture and libc",
     });
   const found = new Map<string, string>();
   const visit = ({ interpreter, libraries }: ElfNeeds) => {

@@ -69,7 +69,7 @@ function checkFile(fd: number, offset: number, size: number): number {
   } catch {
     throw bad("its descriptor is not open");
   }
-  if (!stat.isFile()) throw bad("its descriptor is no memfd and no file");
+  if (!stat.isFile()) throw bad("its descriptor is neither a memfd nor a file");
   if (offset + size > stat.size) {
     throw bad(`${size} bytes at ${offset} do not fit in a file of ${stat.size} bytes`);
   }

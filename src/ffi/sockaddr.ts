@@ -69,7 +69,7 @@ export function encodeSockaddrUn(path: string): Uint8Array {
       address: JSON.stringify(path),
       message:
         name.length > UNIX_PATH_MAX_BYTES
-          ? `it is ${name.length} bytes long, the kernel takes ${UNIX_PATH_MAX_BYTES}`
+          ? `it is ${name.length} bytes long, the limit is ${UNIX_PATH_MAX_BYTES}`
           : "it is empty or has a NUL byte",
       hint: "use a shorter path, or change the directory first and use a relative one",
     });

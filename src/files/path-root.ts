@@ -97,7 +97,7 @@ function realDirectory(root: string): BytesPath {
   };
   if (descriptorPath(0) === undefined) fail("that needs /proc");
   try {
-    if (!statSync(root).isDirectory()) fail("it is no directory");
+    if (!statSync(root).isDirectory()) fail("it is not a directory");
     return bytesPath(realPathOf(Buffer.from(root)));
   } catch (thrown) {
     if (thrown instanceof VsockboxError) throw thrown;

@@ -144,7 +144,7 @@ function assertMayFollow(directory: DirectoryHandle, link: InodeStatus, path: Ui
     code: "REFUSED",
     operation: "open",
     address: showPath(path),
-    message: `user ${link.uid} has put a symbolic link into a directory that all users may write to`,
+    message: `user ${link.uid} has created a symbolic link in a directory that all users may write to`,
     errno: "EACCES",
   });
 }

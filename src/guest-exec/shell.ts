@@ -31,7 +31,7 @@ export function findShell(given: string | undefined): string {
     code: "CONFIG",
     operation: "find shell",
     address: shell ?? USUAL_SHELL,
-    message: "there is no such program, or it cannot be executed",
+    message: "the program does not exist, or it cannot be executed",
     errno: "ENOENT",
     hint: "commands need a shell: put one (busybox has one) into the image, or name it with --shell PATH",
   });

@@ -31,7 +31,7 @@ export function parseTarget(word: string | undefined): GuestExecTarget {
   const warnings: string[] = [];
   const orDefault = (what: string, text: string, value: number | undefined, byDefault: number) => {
     if (value !== undefined) return value;
-    const why = text === "" ? `${what} is empty` : `${JSON.stringify(text)} is no ${what}`;
+    const why = text === "" ? `${what} is empty` : `${JSON.stringify(text)} is not a valid ${what}`;
     warnings.push(`${text === "" ? "the " : ""}${why}: taking ${byDefault}`);
     return byDefault;
   };

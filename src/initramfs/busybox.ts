@@ -41,7 +41,7 @@ function appletsOf(source: string): string[] {
     code: "CONFIG",
     operation: "pack busybox",
     address: source,
-    message: "it does not list its programs with a shell among them",
+    message: "its list of programs has no shell",
     hint: "give the path of a busybox that runs on this machine, such as /bin/busybox of busybox-static; pack another one with --file",
   });
 }

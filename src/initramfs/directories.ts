@@ -51,6 +51,6 @@ function noDirectory(path: string, kind: string): VsockboxError {
     code: "CONFIG",
     operation: "pack",
     address: `/${path}`,
-    message: `it is to be a ${kind === "symlink" ? "link" : "file"}, and a directory of the image`,
+    message: `it is both a ${kind === "symlink" ? "link" : "file"} and a directory of the image`,
   });
 }

@@ -65,18 +65,18 @@ export function decodeInitConfig(bytes: Uint8Array): InitConfig {
     );
   }
   const { kernel } = fields;
-  if (kernel !== undefined && typeof kernel !== "string") throw wrong("kernel is no string");
+  if (kernel !== undefined && typeof kernel !== "string") throw wrong("kernel is not a string");
   const modules = fields["modules"] ?? DEFAULT_INIT_CONFIG.modules;
   // They become file names.
   if (!isWords(modules) || modules.some((name) => !/^\w+$/.test(name))) {
-    throw wrong("modules is no list of module names");
+    throw wrong("modules is not a list of module names");
   }
   const command = fields["command"] ?? DEFAULT_INIT_CONFIG.command;
-  if (!isWords(command) || !hasFirst(command)) throw wrong("command is no list of words");
+  if (!isWords(command) || !hasFirst(command)) throw wrong("command is not a list of words");
   const onExit = EXIT_ACTIONS.find(
     (action) => action === (fields["on_exit"] ?? DEFAULT_INIT_CONFIG.onExit),
   );
-  if (onExit === undefined) throw wrong(`on_exit is none of ${EXIT_ACTIONS.join(", ")}`);
+  if (onExit === undefined) throw wrong(`on_exit is not one of ${EXIT_ACTIONS.join(", ")}`);
   return { kernel, modules, command, onExit };
 }
 

@@ -143,7 +143,7 @@ export function lockTree(tree: Tree, tryLock: (fd: number) => boolean): Disposab
     code: "TIMEOUT",
     operation: "install",
     address: tree.outside(""),
-    message: "another `vsockbox install` is at work there",
+    message: "another `vsockbox install` is running there",
   });
 }
 
@@ -216,7 +216,7 @@ function* sameBytes(fd: number, path: string, sha256: string): Generator<Uint8Ar
     code: "IO",
     operation: "copy",
     address: path,
-    message: "it was changed meanwhile; nothing was installed",
+    message: "it changed meanwhile; nothing was installed",
   });
 }
 
@@ -247,7 +247,7 @@ function notUndone(thrown: unknown, failures: readonly unknown[]): VsockboxError
     address: error?.address,
     errno: error?.errno,
     message: `${String(thrown)}; and it could not be undone: ${failures.map(String).join(", ")}`,
-    hint: "`vsockbox install` or `vsockbox install --uninstall` finishes it once the cause is gone",
+    hint: "`vsockbox install` or `vsockbox install --uninstall` finishes it after the cause is removed",
     cause: thrown,
   });
 }

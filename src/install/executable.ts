@@ -45,14 +45,14 @@ export function readExecutable(path: string, force: boolean): Executable {
   }
   try {
     const status = fstatSync(fd);
-    if (!status.isFile()) throw bad("it is no regular file");
+    if (!status.isFile()) throw bad("it is not a regular file");
     const head = readElfHead(fd);
     if (head === undefined || (head.type !== ET.EXEC && head.type !== ET.DYN)) {
-      throw bad("it is no ELF executable");
+      throw bad("it is not an ELF executable");
     }
     const { sha256, isMarked } = scan(fd);
     if (!isMarked && !force) {
-      throw bad("it is no vsockbox", "name an executable that build.ts made, or use --force");
+      throw bad("it is not vsockbox", "name an executable that build.ts made, or use --force");
     }
     const { interpreter } = readElfNeeds(path);
     const architecture = machineName(head.machine);

@@ -91,8 +91,8 @@ export function prepareUninstall(tree: Tree, prefix: string, force: boolean): Pr
       code: "CONFIG",
       operation: "uninstall",
       address: tree.outside(place.manifestPath),
-      message: "it is not there, so nothing is known to be installed",
-      hint: "--prefix and --root are to be those of the installation",
+      message: "it does not exist, so nothing is known to be installed",
+      hint: "--prefix and --root must be those of the installation",
     });
   }
   const plan = planFor(place, [], force);

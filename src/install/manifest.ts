@@ -93,9 +93,10 @@ export function decodeManifest(text: string, path: string): Manifest {
   if (typeof version !== "string" || service === undefined || !Array.isArray(entries)) {
     throw bad("version, service or entries are missing");
   }
-  if (agentArgs !== undefined && typeof agentArgs !== "string") throw bad("agentArgs is no text");
+  if (agentArgs !== undefined && typeof agentArgs !== "string")
+    throw bad("agentArgs is not a string");
   if (unfinished !== undefined && !isMatch(unfinished, /^[0-9a-f]{12}$/)) {
-    throw bad("unfinished is no run's number");
+    throw bad("unfinished is not the number of a run");
   }
   return {
     version,
@@ -104,7 +105,7 @@ export function decodeManifest(text: string, path: string): Manifest {
     unfinished,
     entries: entries.map((entry: unknown, index) => {
       const read = readEntry(entry);
-      if (read === undefined) throw bad(`entry ${index} is none`);
+      if (read === undefined) throw bad(`entry ${index} is not an entry`);
       return read;
     }),
   };

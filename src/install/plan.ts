@@ -132,7 +132,7 @@ function isAsWanted(item: WrittenItem, there: Found): boolean {
 function inTheWay(item: WrittenItem, there: Found, ours: readonly Entry[]): string | undefined {
   if (there.kind === "nothing") return undefined;
   if (there.kind === "directory") return "a directory is in its place";
-  if (there.kind === "other") return "it is no regular file";
+  if (there.kind === "other") return "it is not a regular file";
   const known = ours.length > 0 ? CHANGED : FOREIGN;
   if (item.kind === "lines") {
     if (there.kind !== "file") return FOREIGN;

@@ -161,9 +161,9 @@ function adviceOf(left: readonly (readonly string[])[], files: string): string {
   if (left[0]?.[1] === "is-active") {
     return `\`systemctl status ${SERVICE_NAME}\` shows why the service does not run: in a container it is not started`;
   }
-  if (files === "not removed") return "run it again when the cause is gone";
+  if (files === "not removed") return "run it again after the cause is removed";
   // Another installation would find no change, and leave these out.
-  return `run \`${left.map((words) => words.join(" ")).join(" && ")}\` when the cause is gone`;
+  return `run \`${left.map((words) => words.join(" ")).join(" && ")}\` after the cause is removed`;
 }
 
 function initProgram(): string | undefined {

@@ -79,7 +79,7 @@ export class Tree {
       }
       const isPassed = left.some((next) => next !== "" && next !== ".");
       if (status !== undefined && isPassed && !status.isDirectory()) {
-        throw this.#cannot(here, "it is no directory", "ENOTDIR");
+        throw this.#cannot(here, "it is not a directory", "ENOTDIR");
       }
       done.push(part);
     }
@@ -96,7 +96,7 @@ export class Tree {
     const parent = this.resolve(path.slice(0, slash));
     const status = lstatSync(this.outside(parent), { throwIfNoEntry: false });
     if (status?.isDirectory() === false) {
-      throw this.#cannot(parent, "it is no directory", "ENOTDIR");
+      throw this.#cannot(parent, "it is not a directory", "ENOTDIR");
     }
     return `${parent === "/" ? "" : parent}${path.slice(slash)}`;
   }

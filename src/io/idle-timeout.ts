@@ -22,7 +22,7 @@ export function watchIdle(
         new VsockboxError({
           code: "TIMEOUT",
           operation: "serve",
-          message: `nothing came or went for ${idleTimeoutMs / 1000} seconds`,
+          message: `no bytes were transferred for ${idleTimeoutMs / 1000} seconds`,
         }),
       );
     },

@@ -132,7 +132,7 @@ function numberOf(signal: NodeJS.Signals | number): number {
   throw new VsockboxError({
     code: "USAGE",
     operation: "kill",
-    message: `there is no signal ${signal}`,
+    message: `unknown signal ${signal}`,
   });
 }
 
@@ -143,7 +143,7 @@ function endOn(signal: AbortSignal | undefined, remote: RemoteProcess): void {
       new VsockboxError({
         code: "ABORTED",
         operation: "run command",
-        message: "it was ended by its signal",
+        message: "it was aborted by its signal",
         cause: signal.reason,
       }),
     );

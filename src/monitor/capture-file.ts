@@ -113,7 +113,7 @@ function cannotCreate(path: string, thrown: unknown): VsockboxError {
     code: "CANNOT_CREATE",
     operation: "capture to",
     address: path,
-    message: exists ? "the file exists" : message,
+    message: exists ? "file exists" : message,
     errno,
     hint: exists ? "choose another name, or replace it with --force" : undefined,
     cause: thrown,

@@ -29,7 +29,7 @@ export function parseForward(text: string, option: "-L" | "-R"): ForwardSpec {
   const target = takeTarget(parts, fail);
   const port = parts.pop();
   const bind = parts.pop();
-  if (port === undefined) return fail("something is missing");
+  if (port === undefined) return fail("expected [BIND:]PORT:HOST:PORT");
   if (parts.length > 0) return fail("it has too many colons");
   if (port.startsWith("/")) {
     if (bind !== undefined) return fail("a socket path has no bind address");
@@ -43,7 +43,7 @@ function takeTarget(parts: string[], fail: (message: string) => never): Endpoint
   const last = parts.pop() ?? "";
   if (last.startsWith("/")) return { kind: "unix", path: last };
   const host = parts.pop();
-  if (host === undefined || parts.length === 0) return fail("something is missing");
+  if (host === undefined || parts.length === 0) return fail("expected [BIND:]PORT:HOST:PORT");
   return { kind: "tcp", host: host === "" ? LOOPBACK : host, port: portOf(last, 1, fail) };
 }
 

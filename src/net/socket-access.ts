@@ -57,7 +57,7 @@ function checkOwn(fd: number, path: string): Stats {
     code: "CANNOT_CREATE",
     operation: "listen on",
     address: path,
-    message: "another process has put another file there",
+    message: "another process has replaced the file",
   });
 }
 

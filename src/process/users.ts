@@ -94,12 +94,12 @@ export function resolveUser(spec: string, database: UserDatabase): User {
   const uid = isId(uidText) ? readU32(uidText) : undefined;
   if (gidText !== undefined) {
     const gid = isId(gidText) ? readU32(gidText) : undefined;
-    if (uid === undefined || gid === undefined || more.length > 0) return fail("it is no uid:gid");
+    if (uid === undefined || gid === undefined || more.length > 0) return fail("expected uid:gid");
     const entry = entries.find((candidate) => candidate.uid === uid);
     return { uid, gid, groups: [], account: entry };
   }
   // Digits alone are a number, whatever /etc/passwd calls its users.
-  if (uid === undefined && /^[0-9]+$/.test(spec)) return fail("there is no such uid");
+  if (uid === undefined && /^[0-9]+$/.test(spec)) return fail("this uid does not exist");
   const entry = entries.find(
     uid === undefined
       ? (candidate) => candidate.name === spec
@@ -107,7 +107,7 @@ export function resolveUser(spec: string, database: UserDatabase): User {
   );
   if (entry === undefined) {
     return uid === undefined
-      ? fail("there is no such user")
+      ? fail("this user does not exist")
       : { uid, gid: uid, groups: [], account: undefined };
   }
   const groups = parseMemberships(database.group, entry.name).filter((gid) => gid !== entry.gid);
@@ -147,7 +147,7 @@ export function resolveOwner(spec: string, database: UserDatabase): Owner {
       code: "CONFIG",
       operation: "look up owner",
       address: JSON.stringify(spec),
-      message: `there is no ${what} ${JSON.stringify(name)}`,
+      message: `unknown ${what} ${JSON.stringify(name)}`,
       hint: "an owner is USER, USER:GROUP or :GROUP, by number or as in /etc/passwd and /etc/group",
     });
   };

@@ -237,7 +237,7 @@ const moduleCheck: Check = {
         ? undefined
         : Bun.spawnSync([modprobe, "vsock_loopback"], { stderr: "pipe" });
     if (loaded()) return "vsock_loopback was loaded by modprobe";
-    const reason = result?.stderr.toString().trim() || "there is no modprobe";
+    const reason = result?.stderr.toString().trim() || "modprobe does not exist";
     return fail(
       `vsock_loopback is not loaded: ${reason}`,
       "run `sudo modprobe vsock_loopback` once before (in CI: a step of its own), or use a kernel with CONFIG_VSOCKETS_LOOPBACK",

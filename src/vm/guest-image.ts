@@ -62,7 +62,7 @@ export function findBusybox(): string {
   throw new VsockboxError({
     code: "UNAVAILABLE",
     operation: "find a static busybox",
-    message: `it is none of ${busyboxPaths.join(", ")}`,
+    message: `none of ${busyboxPaths.join(", ")} exists`,
     hint: "`apt-get install busybox-static`",
   });
 }

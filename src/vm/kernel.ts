@@ -32,7 +32,7 @@ export function findKernel(boot = "/boot", modules = "/lib/modules"): Kernel {
       code: "UNAVAILABLE",
       operation: "find a kernel in",
       address: boot,
-      message: "there is no vmlinuz-VERSION with modules in /lib/modules",
+      message: "it has no vmlinuz-VERSION whose modules are in /lib/modules",
       hint: INSTALL_HINT,
     });
   }

@@ -37,7 +37,7 @@ export function checkDownload({ local, overwrite, resume }: TransferRequest): vo
       code: "USAGE",
       operation: "download to",
       address: showPath(local),
-      message: "it is no file's name",
+      message: "it is not a file name",
     });
   }
   const mayBeThere = overwrite || resume;

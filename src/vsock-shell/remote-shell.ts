@@ -101,7 +101,7 @@ function left(): VsockboxError {
   return new VsockboxError({
     code: "ABORTED",
     operation: "run command",
-    message: "the session was left",
+    message: "the session was closed",
   });
 }
 

@@ -28,7 +28,7 @@ export function openUpload(root: PathRoot, { path, extension }: TransferEvent): 
       code: "USAGE",
       operation: "upload to",
       address: showPath(path),
-      message: "it is no file's name",
+      message: "it is not a file name",
     });
   }
   const shown = parentOf(path);
@@ -65,6 +65,6 @@ export function openSource(root: PathRoot, { path, extension }: TransferEvent): 
     address: showPath(path),
     message: status.isDirectory()
       ? "it is a directory; --recursive (-R) takes directories"
-      : `it is no regular file but a ${kindInWords(fileKind(status))}`,
+      : `it is not a regular file but a ${kindInWords(fileKind(status))}`,
   });
 }

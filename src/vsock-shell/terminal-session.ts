@@ -46,16 +46,16 @@ export async function runTerminal(
   options: TerminalOptions,
 ): Promise<VsockboxError | undefined> {
   const command = start(event, options);
-  const cancelled = Promise.withResolvers<VsockboxError | "left">();
+  const cancelled = Promise.withResolvers<VsockboxError | "disconnected">();
   using _stop = onAbort(options.stopping, () => cancelled.resolve(serverStopped()));
-  void connection.stream.peerEnded.then(() => cancelled.resolve("left"));
+  void connection.stream.peerEnded.then(() => cancelled.resolve("disconnected"));
   if (event.extension !== undefined) answer(connection, event.type, event.extension);
   void feed(connection, protocol, command).catch((thrown: unknown) =>
     cancelled.resolve(toVsockboxError(thrown, "read from the client")),
   );
   const ended = command.pump((_stream, bytes) => connection.sendBytes(Type.PtyData, bytes));
   const outcome = await Promise.race([ended, cancelled.promise]);
-  if (outcome === "left") {
+  if (outcome === "disconnected") {
     connection.stream.abort();
     await command.terminate();
   } else if (outcome instanceof VsockboxError) {

@@ -39,7 +39,7 @@ export function checkUpload({ local, recursive, plain }: TransferRequest): Stats
     code: "USAGE",
     operation: "upload",
     address: showPath(local),
-    message: status.isDirectory() ? "it is a directory" : "it is no regular file",
+    message: status.isDirectory() ? "it is a directory" : "it is not a regular file",
     hint: status.isDirectory() ? "--recursive (-R) sends directories" : undefined,
   });
 }

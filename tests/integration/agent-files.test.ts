@@ -95,7 +95,7 @@ describe("WriteFile (14)", () => {
       const path = scratch.file("for-all/link");
       symlinkSync(real, path);
       lchownSync(path, 12345, 12345);
-      const refused = { error: expect.stringContaining("user 12345 has put a symbolic link") };
+      const refused = { error: expect.stringContaining("user 12345 has created a symbolic link") };
       expect(await ask(FrameType.WriteFile, { path, content: base64("new") })).toEqual(refused);
       expect(await ask(FrameType.ReadFile, { path })).toEqual(refused);
       expect([readFileSync(real, "utf8"), modeOf(real)]).toEqual(["old", "4755"]);

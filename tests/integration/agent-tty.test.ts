@@ -153,7 +153,7 @@ describe("ExecTTY", () => {
     const session = new Session({ command: "sleep 93.5", rows: 24, cols: 80 });
     session.send(encodeFrame(FrameType.Exit, new Uint8Array(4)));
     expect(text(await session.frames(), FrameType.Stderr)).toContain(
-      "has no place in an ExecTTY session",
+      "is not allowed in an ExecTTY session",
     );
     await eventually("gone", () => processesWith("sleep 93.5").length === 0);
   });

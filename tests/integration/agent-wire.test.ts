@@ -181,7 +181,7 @@ describe("ExecPipe (12)", () => {
     [
       "an unexpected frame",
       encodeFrame(FrameType.Resize, Uint8Array.of(0, 24, 0, 80)),
-      "Resize frame has no place",
+      "Resize frame is not allowed",
     ],
     [
       "a signal that is none",
@@ -272,7 +272,7 @@ describe("garbage", () => {
   test("a silent connection is closed after the deadline for the first frame, and holds up nobody", async () => {
     const peer = new RawPeer(agent.path);
     await expectAlive();
-    expect(text(await peer.frames(), FrameType.Stderr)).toContain("not complete within 30 seconds");
+    expect(text(await peer.frames(), FrameType.Stderr)).toContain("not received within 30 seconds");
   });
 });
 

@@ -245,7 +245,7 @@ describe("an agent that does not send what was asked for", () => {
       await channel.sendRecord({ kind: "end" });
     });
     expect([result.status, existsSync(scratch.file("file"))]).toEqual([74, false]);
-    expect(result.stderr).toContain("more than its 2 bytes came");
+    expect(result.stderr).toContain("more than its 2 bytes");
   });
 
   test("cat says that the end is missing", async () => {

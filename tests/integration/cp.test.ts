@@ -159,7 +159,7 @@ describe("cp of files", () => {
     [["cp", "/etc", "A:/tmp"], 64, "--recursive"],
     [["cp", "/etc/passwd", "A:/nowhere/at/all"], 74, "no such file"],
     [["cp", "/etc/passwd", "A:/nowhere/"], 73, "no such directory"],
-    [["cp", "/etc/passwd", "/etc/group", "A:/etc/hostname"], 73, "it is no directory"],
+    [["cp", "/etc/passwd", "/etc/group", "A:/etc/hostname"], 73, "it is not a directory"],
     [["cp", "/etc/passwd", "/tmp/x"], 64, "neither side"],
     [["cp", "/etc/passwd"], 64, "destination is missing"],
     [["cp", "A:/dev/null", "/tmp/x"], 74, "not a regular file"],

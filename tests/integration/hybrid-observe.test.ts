@@ -199,7 +199,7 @@ describe("status", () => {
     const other = await status(scratch.file("other.ctl"));
     expect([other.status, other.stderr]).toEqual([
       65,
-      expect.stringContaining("no control socket"),
+      expect.stringContaining("not a control socket"),
     ]);
     await server.stop(true);
   });
@@ -400,7 +400,7 @@ describe("capture", () => {
     writeFileSync(file, "precious");
     const words = ["--socket", socket, "--uds-path", uds, "--capture", file];
     const { status: exit, stderr } = await vsockbox(["hybrid-proxy", ...words]);
-    expect([exit, stderr]).toEqual([73, expect.stringContaining("the file exists")]);
+    expect([exit, stderr]).toEqual([73, expect.stringContaining("file exists")]);
     expect(readFileSync(file, "utf8")).toBe("precious");
     for (const path of [socket, uds, `${socket}.ctl`]) expect(existsSync(path)).toBe(false);
     await start("--capture", file, "--force");

@@ -248,7 +248,7 @@ describe("hybrid-proxy --sandbox", () => {
   test.each<[string[], number, string]>([
     [["--user", "no-such-user"], 78, "no such user"],
     [["--user", ":0"], 78, "USER or USER:GROUP"],
-    [["--user", "0:no-such-group"], 78, 'no group "no-such-group"'],
+    [["--user", "0:no-such-group"], 78, 'unknown group "no-such-group"'],
   ])("refuses %j and opens nothing", async (more, status, message) => {
     expect(await vsockbox(deviceArgs(...more))).toEqual({
       status,

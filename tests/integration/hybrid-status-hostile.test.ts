@@ -71,7 +71,7 @@ test.each<[string, (socket: Socket) => void]>([
   const { status: code, stdout, stderr } = await status(control);
   expect([code, stdout]).toEqual([65, ""]);
   expect(stderr.trimEnd().split("\n")).toEqual([
-    expect.stringContaining("it is no control socket of vsockbox"),
+    expect.stringContaining("it is not a control socket of vsockbox"),
   ]);
 });
 

@@ -225,7 +225,7 @@ describe("a file that exists", () => {
     chmodSync(file, 0o644);
     const refused = await vsockbox(["initramfs", "-o", file, ...SMALL]);
     expect(refused).toMatchObject({ status: 73, stdout: "" });
-    expect(refused.stderr).toContain("the file exists");
+    expect(refused.stderr).toContain("file exists");
     expect(readFileSync(file, "utf8")).toBe("mine");
     await packInto(file, [...SMALL, "--force"]);
     expect(readFileSync(file).subarray(0, 6).toString()).toBe("070701");
@@ -267,8 +267,8 @@ describe("what is refused, with what to do", () => {
     [["-o", "x", "--kernel-modules", "/nowhere"], 69, "no modules.dep"],
     [["-o", "x", "--overlay", "--command", "listen"], 64, "are for an init"],
     [["-o", "x", "--command", ""], 64, 'invalid value "" for --command'],
-    [["-o", "x", "--command", "nonsense"], 64, "no command of vsockbox"],
-    [["-o", "x", "--command", "init"], 64, "no command of vsockbox"],
+    [["-o", "x", "--command", "nonsense"], 64, "not a command of vsockbox"],
+    [["-o", "x", "--command", "init"], 64, "not a command of vsockbox"],
     [["-o", "x", "--command", "guest-exec --bogus"], 64, "unknown option --bogus"],
     [["-o", "x", "--command", "agent --bogus"], 64, "unknown option --bogus"],
     [["-o", "x", "--", "--daemon"], 64, "not for an agent that is process 1"],

@@ -67,7 +67,7 @@ describe("what is in the way", () => {
     const before = listing(root);
     expect(await installSmall()).toMatchObject({
       status: 73,
-      stderr: expect.stringContaining(`${root}/usr/lib: it is no directory`),
+      stderr: expect.stringContaining(`${root}/usr/lib: it is not a directory`),
     });
     expect(listing(root)).toEqual(before);
   });
@@ -168,9 +168,9 @@ describe("the executable", () => {
         status: 78,
         stderr: expect.stringContaining(message),
       });
-    await refused("/bin/true", "it is no vsockbox");
-    await refused(import.meta.path, "it is no ELF executable");
-    await refused("/dev/null", "it is no regular file");
+    await refused("/bin/true", "it is not vsockbox");
+    await refused(import.meta.path, "it is not an ELF executable");
+    await refused("/dev/null", "it is not a regular file");
     const arm = readFileSync(small);
     arm.writeUInt16LE(183, 18);
     writeFileSync(scratch.file("arm"), arm);
@@ -222,7 +222,7 @@ test("a file in the place of a directory is named", async () => {
   expect(await installSmall()).toEqual({
     status: 73,
     stdout: "",
-    stderr: `vsockbox: cannot follow ${root}/usr/bin: it is no directory (ENOTDIR)\n`,
+    stderr: `vsockbox: cannot follow ${root}/usr/bin: it is not a directory (ENOTDIR)\n`,
   });
 });
 

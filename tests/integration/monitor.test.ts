@@ -125,7 +125,7 @@ describe("monitor --write", () => {
     expect(statSync(copy).mode & 0o777).toBe(0o600);
 
     const again = await monitor("--read", file, "--write", copy);
-    expect([again.status, again.stderr]).toEqual([73, expect.stringContaining("the file exists")]);
+    expect([again.status, again.stderr]).toEqual([73, expect.stringContaining("file exists")]);
     const short = await monitor("--read", file, "--write", copy, "--force", "--capture-bytes", "2");
     expect(short.status).toBe(0);
     expect(readPcap(readFileSync(copy))).toMatchObject({

@@ -180,7 +180,7 @@ test.each([
   [["--only", "linux-mips"], /^build: no target is called "linux-mips": there are linux-x64-glibc/],
   [["--only", ""], /^build: no target is called ""/],
   [["--only", "linux-x64", "--all"], /^build: --all and --only exclude each other/],
-  [["--only", "linux-x64", "--zstd", "20"], /^build: "20" is no level from 0 to 19/],
+  [["--only", "linux-x64", "--zstd", "20"], /^build: "20" is not a level from 0 to 19/],
 ])("build.ts %j is refused, and leaves nothing", (options, message) => {
   using scratch = new ScratchDirectory();
   const { status, stdout, stderr } = runBuild(".", ...options, "--outdir", scratch.file("out"));

@@ -241,7 +241,7 @@ describe("what the other side may do", () => {
 
   test.each([
     ["another protocol", [Buffer.from("SSH-2.0-x\r\n")], ["ls"], 65, /an SSH server answers there/],
-    ["a type that is none", [raw(0x44)], ["ls"], 65, /no message type 0x44/],
+    ["a type that is none", [raw(0x44)], ["ls"], 65, /unknown message type 0x44/],
     ["too much data", [raw(7, "x".repeat(4097))], ["ls"], 65, /more than 4096/],
     ["a close without a word", [], ["ls"], 255, /closed without an answer/],
     [

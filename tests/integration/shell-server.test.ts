@@ -70,9 +70,9 @@ describe("what bad input gets", () => {
   const rows: [string, () => Buffer[], RegExp][] = [
     ["wrong magic", () => [raw(OPEN_BASH, "", 0xbabe_cafe)], /does not begin with 0xcafebabe/],
     ["another protocol", () => [Buffer.from("GET / HTTP/1.0\r\n\r\n")], /does not begin/],
-    ["a type below the range", () => [raw(6)], /no message type 0x06/],
-    ["a type above the range", () => [raw(0x15)], /no message type 0x15/],
-    ["a type of 32 bits", () => [raw(0xffff_ffff)], /no message type 0xffffffff/],
+    ["a type below the range", () => [raw(6)], /unknown message type 0x06/],
+    ["a type above the range", () => [raw(0x15)], /unknown message type 0x15/],
+    ["a type of 32 bits", () => [raw(0xffff_ffff)], /unknown message type 0xffffffff/],
     ["4,097 bytes", () => [header(OPEN_CMD, 4097)], /4097 bytes, more than 4096/],
     ["4 GiB", () => [header(OPEN_CMD, 0xffff_ffff)], /more than 4096/],
     ["input before an open", () => [raw(CLIENT_DATA, "x")], /before a session is open/],
@@ -99,7 +99,11 @@ describe("what bad input gets", () => {
       /in a download/,
     ],
     ["JSON that is none", () => [raw(OPEN_BASH, "\0{")], /not JSON/],
-    ["a path that is none", () => [raw(UPLOAD_START, 'x y\0{"v":1,"path":1}')], /path is no path/],
+    [
+      "a path that is none",
+      () => [raw(UPLOAD_START, 'x y\0{"v":1,"path":1}')],
+      /path is not a path/,
+    ],
   ];
 
   test.each(rows)("%s: a clear error, and the session alone ends", async (_, messages, reason) => {

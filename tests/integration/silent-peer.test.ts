@@ -125,7 +125,7 @@ describe("a peer that accepts and never answers", () => {
   test("is not ready", async () => {
     const run = await vsockbox(["wait", mute.address, "--timeout", "700ms"]);
     expect(run).toMatchObject({ status: 75 });
-    expect(run.stderr).toContain("nothing answers on it");
+    expect(run.stderr).toContain("no answer was received");
     expect(await vsockbox(["wait", mute.address, "--connect-only"])).toMatchObject({ status: 0 });
   });
 });
@@ -134,7 +134,7 @@ describe("a peer that greets and never answers", () => {
   test.each(CLIENTS)("ends %s with 75", async (_name, words) => {
     const run = await vsockbox(hasty(words(greeter.address)));
     expect(run).toMatchObject({ status: 75 });
-    expect(run.stderr).toMatch(/nothing came from it for 0\.\d s, not even the answer to a ping/);
+    expect(run.stderr).toMatch(/nothing was received for 0\.\d s, not even the answer to a ping/);
   });
 
   test("can be left by the first signal, which is the reason of the end", async () => {
@@ -178,7 +178,7 @@ describe("an agent that is stopped", () => {
     process.kill(agent.running.pid, "SIGSTOP");
     await run.stderrDone;
     expect(await run.process.exited).toBe(75);
-    expect(run.stderr).toContain("nothing came from it");
+    expect(run.stderr).toContain("nothing was received");
   });
 
   test("is not ready, and is once it goes on", async () => {

@@ -349,7 +349,7 @@ describe.skipIf(!asRoot)("owners and set-ID bits", () => {
     ]) {
       const { status, stdout, stderr } = await vsockbox(words);
       expect([status, stdout]).toEqual([77, ""]);
-      expect(stderr).toContain("user 12345 has put a symbolic link");
+      expect(stderr).toContain("user 12345 has created a symbolic link");
     }
     expect(readFileSync(file("secret"), "utf8")).toBe("secret");
     lchownSync(file("tmp/link"), 0, 0);

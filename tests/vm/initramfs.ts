@@ -158,7 +158,7 @@ sleep 1000
       pack: () => ["--file", script("lost", "#!/bin/nowhere\n"), "--command", "/bin/lost"],
     });
     const log = await packed.ended();
-    expect(log).toContain("cannot run /bin/lost: it is there, but the loader or interpreter");
+    expect(log).toContain("cannot run /bin/lost: it exists, but the loader or interpreter");
     expect(log).toContain("/bin/lost: it could not be started");
     expect(log).toContain("poweroff: ending the machine");
     expect(log).not.toContain("Kernel panic");

@@ -125,7 +125,7 @@ describeUml("a stopped agent behind hybrid-proxy", () => {
         expect(await process.exited).toBe(75);
         await stderrDone;
       }
-      for (const { stderr } of [command, upload]) expect(stderr).toContain("nothing came from it");
+      for (const { stderr } of [command, upload]) expect(stderr).toContain("nothing was received");
     } finally {
       await goOn();
     }

@@ -67,7 +67,7 @@ export class SilentPeerError extends VsockboxError {
     super({
       code: "TIMEOUT",
       operation: "wait for the agent",
-      message: `nothing came from it for ${formatSeconds(silentMs)}, not even the answer to a ping`,
+      message: `nothing was received for ${formatSeconds(silentMs)}, not even the answer to a ping`,
       hint: "the agent or its VM may be stopped, paused or overloaded",
     });
     this.phase = phase;

@@ -20,7 +20,8 @@ export class ChannelPipe implements Duplex {
     for (;;) {
       const item = await this.#channel.next();
       if (item === undefined) return;
-      if (item.kind === "record") throw badField("pipe", "a record has no place in a byte stream");
+      if (item.kind === "record")
+        throw badField("pipe", "a record is not allowed in a byte stream");
       yield item.bytes;
     }
   }

@@ -186,7 +186,7 @@ function exitOf({ type, payload }: Frame): RemoteExit {
     code: "BAD_DATA",
     operation: "run command",
     message: `the agent answered with an unexpected ${frameName(type)} frame`,
-    hint: "is there an agent at this address? Another service may listen there",
+    hint: "another service may listen at this address",
   });
 }
 
@@ -213,7 +213,7 @@ export function commandEndedEarly(
     new VsockboxError({
       code: "TRANSPORT",
       operation: "run command",
-      message: "the connection ended before the command's exit status came",
+      message: "the connection ended before the command's exit status",
       hint:
         hint ?? "the agent or the guest may have been stopped; what the command did is not known",
     })

@@ -120,7 +120,7 @@ export async function writeOldFile(
       code: "UNAVAILABLE",
       operation: "write",
       address: showPath(path),
-      message: `this agent takes no files above ${READ_FILE_MAX_BYTES} bytes`,
+      message: `this agent does not accept files above ${READ_FILE_MAX_BYTES} bytes`,
       hint: "with `vsockbox agent` in the guest there is no limit",
     });
   }

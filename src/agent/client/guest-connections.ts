@@ -91,7 +91,7 @@ export class RemoteListeners {
     try {
       const { listener } = decodeAccepted(request);
       const handler = this.#handlers.get(listener);
-      if (handler === undefined) throw badField("accepted", `there is no listener ${listener}`);
+      if (handler === undefined) throw badField("accepted", `unknown listener ${listener}`);
       handler(channel);
     } catch (thrown) {
       channel.fail(toVsockboxError(thrown, "accept"));

@@ -134,7 +134,7 @@ async function performHandshakeOnce(
           operation: "start a session with",
           address: shown,
           message: "no answer in time",
-          hint: "is it an agent that listens there?",
+          hint: "does an agent listen there?",
         }),
       onGiveUp: (reason) => stream.abort(reason),
     });
@@ -232,7 +232,7 @@ async function exchangeHello(
           operation: "start a session with",
           address: shown,
           message: `it answered with an unexpected ${frameName(frame.type)} frame`,
-          hint: "is it an agent that listens there?",
+          hint: "does an agent listen there?",
         });
       }
       if (stderrText.length < 1024) stderrText += new TextDecoder().decode(frame.payload);

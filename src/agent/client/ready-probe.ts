@@ -67,7 +67,7 @@ export async function proveReady(
       new VsockboxError({
         code: "TIMEOUT",
         operation: "wait for the agent",
-        message: "the connection was accepted, but nothing answers on it",
+        message: "the connection was accepted, but no answer was received",
         errno: "ETIMEDOUT",
         hint: "the agent may be stopped or still starting, or another service may listen there",
       }),

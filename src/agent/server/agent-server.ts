@@ -246,7 +246,7 @@ async function serve(
         new VsockboxError({
           code: "TIMEOUT",
           operation: "read the first frames",
-          message: `they were not complete within ${handshakeTimeoutMs / 1000} seconds`,
+          message: `they were not received within ${handshakeTimeoutMs / 1000} seconds`,
         }),
       onGiveUp: () => undefined,
     });

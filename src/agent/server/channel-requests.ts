@@ -243,8 +243,8 @@ export class ChannelRequests {
       throw new VsockboxError({
         code: "REFUSED",
         operation: action === "poweroff" ? "power off" : "reboot",
-        message: "this agent is not its machine's init",
-        hint: "only an agent started with --init as process 1 ends its machine",
+        message: "this agent is not the init of its VM",
+        hint: "only an agent started with --init as process 1 can end its VM",
       });
     }
     power(action);
@@ -256,7 +256,7 @@ function endedBy(why: "closed" | "stopping"): VsockboxError {
   return new VsockboxError({
     code: why === "closed" ? "ABORTED" : "TRANSPORT",
     operation: "serve",
-    message: why === "closed" ? "the host has left" : "the agent was stopped",
+    message: why === "closed" ? "the host has disconnected" : "the agent was stopped",
   });
 }
 

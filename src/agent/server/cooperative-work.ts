@@ -19,7 +19,7 @@ export function yieldBetweenEntries(
     if (++entries % TURN_ENTRIES !== 0) return;
     await new Promise<void>((resolve) => setImmediate(resolve));
     if (isClosed()) {
-      throw new VsockboxError({ code: "ABORTED", operation, message: "the host has left" });
+      throw new VsockboxError({ code: "ABORTED", operation, message: "the host has disconnected" });
     }
   };
 }

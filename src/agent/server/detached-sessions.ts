@@ -169,7 +169,8 @@ export class DetachedSessions {
       code: "CONFIG",
       operation: "find session",
       address: JSON.stringify(id),
-      message: session === undefined ? "there is no such session" : "several sessions begin so",
+      message:
+        session === undefined ? "this session does not exist" : "several sessions begin with it",
       hint: "`vsockbox ps` lists them",
     });
   }

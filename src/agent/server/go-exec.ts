@@ -177,7 +177,7 @@ class ExecSession {
     throw new VsockboxError({
       code: "BAD_DATA",
       operation: "read frame",
-      message: `a ${frameName(type)} frame has no place in an ${frameName(this.#mode)} session`,
+      message: `a ${frameName(type)} frame is not allowed in an ${frameName(this.#mode)} session`,
     });
   }
 

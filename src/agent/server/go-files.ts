@@ -67,7 +67,7 @@ async function readRegularFile(path: string): Promise<Uint8Array> {
   // Non-blocking: opening a FIFO for reading would wait for its writer.
   const fd = openResolved(Buffer.from(path), constants.O_RDONLY | constants.O_NONBLOCK);
   try {
-    if (fileKind(statDescriptor(fd)) !== "file") throw cannotRead(path, "it is no regular file");
+    if (fileKind(statDescriptor(fd)) !== "file") throw cannotRead(path, "it is not a regular file");
     const chunks: Uint8Array[] = [];
     let bytes = 0;
     // Until EOF and not by size: files of /proc have size 0, and a file may grow while it is read.

@@ -52,7 +52,7 @@ export function vectorOfRequest(
     kind: "not_found",
     stage: "program",
     operation: "run",
-    message: "there is no shell (sh) here, and this line needs one",
+    message: "this line needs a shell, and sh does not exist",
     errno: "ENOENT",
     hint: "without a shell a program and its arguments can be run, with nothing to expand or redirect",
   });

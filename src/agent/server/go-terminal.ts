@@ -111,7 +111,7 @@ class TTYSession {
         throw new VsockboxError({
           code: "BAD_DATA",
           operation: "read frame",
-          message: `a ${frameName(type)} frame has no place in an ExecTTY session`,
+          message: `a ${frameName(type)} frame is not allowed in an ExecTTY session`,
         });
     }
   }

@@ -56,7 +56,7 @@ export async function relayFiles(
       if (item === undefined) break;
       if (item.kind === "data") {
         if (!root.acceptsData || item.stream !== FILE_STREAM)
-          throw badField("transfer", "stray bytes came");
+          throw badField("transfer", "unexpected bytes");
         limit.add(item.bytes.length);
         await put.send(FILE_STREAM, item.bytes);
         summary.bytes += item.bytes.length;

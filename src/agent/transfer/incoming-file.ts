@@ -200,7 +200,7 @@ export class IncomingFile {
   async hole(bytes: number, isWanted: () => boolean): Promise<void> {
     this.#descriptor();
     // A record of a few bytes may announce any number of zeros: only an announced size limits it.
-    if (this.#record.size === undefined) throw bad("a hole came in a file of unknown size");
+    if (this.#record.size === undefined) throw bad("a hole in a file of unknown size");
     this.#assertFits(bytes);
     if (this.#hash !== undefined) await hashZeros(this.#hash, bytes, isWanted);
     this.#offset += bytes;
@@ -210,13 +210,13 @@ export class IncomingFile {
   #assertFits(bytes: number): void {
     const { size } = this.#record;
     if (size !== undefined && this.#offset + bytes > size) {
-      throw this.#refused(`more than its ${size} bytes came`);
+      throw this.#refused(`it has more than its ${size} bytes`);
     }
   }
 
   #descriptor(): number {
     const fd = this.#whole ?? this.#pending?.fd;
-    if (fd === undefined) throw bad("bytes came before the offset at which they begin");
+    if (fd === undefined) throw bad("bytes before the offset at which they begin");
     return fd;
   }
 
@@ -226,10 +226,10 @@ export class IncomingFile {
     if (this.#endsInHole) ftruncateSync(fd, this.#offset);
     const { size } = this.#record;
     if (size !== undefined && this.#offset !== size) {
-      throw this.#refused(`${this.#offset} of ${size} bytes came`);
+      throw this.#refused(`only ${this.#offset} of ${size} bytes were received`);
     }
     if (this.#hash !== undefined && this.#hash.digest("hex") !== sha256) {
-      throw this.#refused("the sha256 of what came differs from the sender's");
+      throw this.#refused("the sha256 of the received bytes differs from the sender's");
     }
     this.#applyStatus(fd);
     if (this.#pending !== undefined) {
@@ -296,7 +296,7 @@ export function fileExistsError(path: BytesPath): VsockboxError {
     code: "CANNOT_CREATE",
     operation: "write",
     address: showPath(path),
-    message: "it exists",
+    message: "file exists",
     errno: "EEXIST",
     hint: "--force replaces it",
   });

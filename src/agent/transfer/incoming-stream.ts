@@ -32,7 +32,7 @@ export class IncomingStream {
    */
   *accept(item: ChannelItem): Generator<Uint8Array> {
     if (item.kind === "data") {
-      if (item.stream !== FILE_STREAM) throw bad(`bytes came on stream ${item.stream}`);
+      if (item.stream !== FILE_STREAM) throw bad(`unexpected bytes on stream ${item.stream}`);
       this.#count(item.bytes.length);
       this.#hash?.update(item.bytes);
       yield item.bytes;
@@ -49,14 +49,14 @@ export class IncomingStream {
   #onRecord(record: TreeRecord): number {
     switch (record.kind) {
       case "file":
-        if (this.#state !== "before") throw bad("a second file was not asked for");
+        if (this.#state !== "before") throw bad("unexpected second file");
         this.#state = "inside";
         this.#size = record.size;
         this.#limit.expect(record.size ?? 0);
         return 0;
       case "hole":
         // A record of a few bytes may announce any number of zeros: only an announced size limits it.
-        if (this.#size === undefined) throw bad("a hole came in a file of unknown size");
+        if (this.#size === undefined) throw bad("a hole in a file of unknown size");
         this.#count(record.bytes);
         return record.bytes;
       case "end":
@@ -66,33 +66,33 @@ export class IncomingStream {
       case "skipped":
         throw failed(record.error);
       default:
-        throw bad(`a ${record.kind} was not asked for`);
+        throw bad(`unexpected ${record.kind} record`);
     }
   }
 
   #count(bytes: number): void {
-    if (this.#state !== "inside") throw bad("bytes came outside of the file");
+    if (this.#state !== "inside") throw bad("bytes outside of the file");
     this.#bytes += bytes;
     if (this.#size !== undefined && this.#bytes > this.#size) {
-      throw bad(`more than its ${this.#size} bytes came`);
+      throw bad(`it has more than its ${this.#size} bytes`);
     }
     this.#limit.add(bytes);
   }
 
   #end(sha256: string | undefined): void {
-    if (this.#state !== "inside") throw bad("an end came outside of the file");
+    if (this.#state !== "inside") throw bad("an end outside of the file");
     if (this.#size !== undefined && this.#bytes !== this.#size) {
-      throw bad(`${this.#bytes} of ${this.#size} bytes came`);
+      throw bad(`only ${this.#bytes} of ${this.#size} bytes were received`);
     }
     if (this.#hash !== undefined && this.#hash.digest("hex") !== sha256) {
-      throw bad("the sha256 of what came differs from the sender's");
+      throw bad("the sha256 of the received bytes differs from the sender's");
     }
     this.#state = "ended";
   }
 
   /** @throws {VsockboxError} BAD_DATA if the end of the file has not come. */
   assertEnded(): void {
-    if (this.#state !== "ended") throw bad("it ended in the middle");
+    if (this.#state !== "ended") throw bad("it ended too early");
   }
 }
 

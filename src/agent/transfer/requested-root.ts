@@ -32,7 +32,7 @@ export class RequestedRoot {
    */
   check(record: TreeRecord): void {
     const belongsToFile = record.kind === "from" || record.kind === "hole" || record.kind === "end";
-    if (belongsToFile !== this.#isInFile) throw fail(`a ${record.kind} record has no place here`);
+    if (belongsToFile !== this.#isInFile) throw fail(`a ${record.kind} record is not allowed here`);
     switch (record.kind) {
       case "leave":
         if (this.#depth-- === 0) throw fail("more directories are left than were entered");
@@ -75,7 +75,7 @@ export class RequestedRoot {
       record.kind === "file" ||
       record.kind === "skipped" ||
       (record.kind === "directory" && recursive);
-    if (!isRequested) throw fail(`a ${record.kind} was not asked for`);
+    if (!isRequested) throw fail(`unexpected ${record.kind} record`);
     if (++this.#entries > 1) throw fail("one entry was asked for, and more came");
   }
 }

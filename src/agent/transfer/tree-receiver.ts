@@ -114,13 +114,13 @@ export class TreeReceiver {
         });
         if (item === undefined) break;
         if (item.kind === "data") {
-          if (item.stream !== FILE_STREAM) throw bad(`bytes came on stream ${item.stream}`);
+          if (item.stream !== FILE_STREAM) throw bad(`unexpected bytes on stream ${item.stream}`);
           await this.#onData(item.bytes);
         } else await this.#onRecord(decodeTreeRecord(item.value));
       }
       if (this.#file !== undefined || directories.depth > 0 || this.#skippedDepth > 0) {
         keepPart = this.#options.resume;
-        throw bad("it ended in the middle");
+        throw bad("it ended too early");
       }
     } finally {
       this.#file?.abandon(keepPart);
@@ -145,7 +145,7 @@ export class TreeReceiver {
         () => file.shown,
         () => file.write(bytes),
       );
-    } else if (!this.#skipsFile) throw bad("bytes came outside of a file");
+    } else if (!this.#skipsFile) throw bad("bytes outside of a file");
   }
 
   #advance(bytes: number): void {
@@ -156,7 +156,7 @@ export class TreeReceiver {
   async #onRecord(record: TreeRecord): Promise<void> {
     const inFile = this.#file !== undefined || this.#skipsFile;
     const forFile = record.kind === "from" || record.kind === "hole" || record.kind === "end";
-    if (inFile !== forFile) throw bad(`a ${record.kind} record has no place here`);
+    if (inFile !== forFile) throw bad(`a ${record.kind} record is not allowed here`);
     if (this.#stack.depth + this.#skippedDepth === 0 && "name" in record)
       this.#root?.checkTop(record);
     switch (record.kind) {
@@ -301,7 +301,8 @@ export class TreeReceiver {
   async #startAt(offset: number): Promise<void> {
     const file = this.#file;
     if (file === undefined) return;
-    if (offset > 0 && offset !== file.partBytes) throw bad("it begins after what is there");
+    if (offset > 0 && offset !== file.partBytes)
+      throw bad("it begins after the end of the existing file");
     this.summary.reused += offset;
     this.#advance(offset);
     await this.#guard(

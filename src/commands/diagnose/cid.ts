@@ -9,7 +9,7 @@ const MEANING: ReadonlyMap<number, string> = new Map([
   [CID_HYPERVISOR, "hypervisor"],
   [CID_LOCAL, "local: only loopback is loaded"],
   [CID_HOST, "host"],
-  [ANY, "none: no vsock transport has given this machine a CID"],
+  [ANY, "none: no vsock transport has assigned a CID"],
 ]);
 
 export const command = defineCommand({

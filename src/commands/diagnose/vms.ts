@@ -37,7 +37,7 @@ export const command = defineCommand({
     );
     if (args.json) for (const vm of vms) printJson(vm);
     else if (vms.length === 0) {
-      say(`vsockbox: there are no profiles in ${configPath()}`);
+      say(`vsockbox: no profiles in ${configPath()}`);
       say("  hint: write `vms:` there, with a name and an `address:` for each VM");
     } else {
       const rows = vms.map(({ name, address, state, detail }) => [name, address, state, detail]);

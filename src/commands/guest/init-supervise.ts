@@ -84,7 +84,7 @@ function withoutLoader(program: string): VsockboxError {
     code: "CONFIG",
     operation: "run",
     address: program,
-    message: "it is there, but the loader or interpreter that it names is not",
+    message: "it exists, but the loader or interpreter that it names does not",
     errno: "ENOENT",
     hint: "pack that too, with `vsockbox initramfs --file`",
   });

@@ -137,9 +137,9 @@ function start(listen: SocketAddress, begin: (listen: SocketAddress) => ShellSer
       code: thrown.code,
       operation: "listen on",
       address: formatAddress(listen),
-      message: "the port is taken",
+      message: "address already in use",
       errno: "EADDRINUSE",
-      hint: `\`vsockbox agent\` listens on ${SHELL_PORT}, too: take another port with --port`,
+      hint: `\`vsockbox agent\` listens on ${SHELL_PORT}, too: choose another port with --port`,
       cause: thrown,
     });
   }

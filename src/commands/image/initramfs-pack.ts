@@ -89,7 +89,7 @@ function refuseExisting(output: string): void {
     code: "CANNOT_CREATE",
     operation: "write",
     address: output,
-    message: "the file exists",
+    message: "file exists",
     errno: "EEXIST",
     hint: "choose another name, or replace it with --force",
   });

@@ -137,7 +137,7 @@ function kernelOf(
       code: "CONFIG",
       operation: "pack",
       address: first.path,
-      message: `it is for ${machineName(theirs)}, and ${executable} for ${machineName(machine)}`,
+      message: `it is for ${machineName(theirs)}, and ${executable} is for ${machineName(machine)}`,
       hint: "name the build for that machine with --executable, or its modules with --kernel-modules",
     });
   }
@@ -204,7 +204,7 @@ async function checkOwn(name: string, words: readonly string[]): Promise<void> {
   const entry = COMMANDS.find((candidate) => candidate.name === (inner ?? name));
   if (entry === undefined || entry.name === "init") {
     throw usage(
-      `--command ${JSON.stringify(name)} is no command of vsockbox`,
+      `--command ${JSON.stringify(name)} is not a command of vsockbox`,
       "`vsockbox --help` lists the commands; a program of the image begins with /",
     );
   }

@@ -26,7 +26,7 @@ export async function runPiped(remote: RemoteShell, json: boolean): Promise<numb
       new VsockboxError({
         code: "ABORTED",
         operation: "run command",
-        message: "the session was left",
+        message: "the session was closed",
       }),
     );
   };

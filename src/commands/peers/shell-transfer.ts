@@ -59,7 +59,7 @@ function split(
   if (value.lastIndexOf(COLON) !== colon) {
     throw usage(
       `--${direction} has more than one colon`,
-      `a path with a colon is given as --${direction} SRC --to DST`,
+      `a path with a colon is written as --${direction} SRC --to DST`,
     );
   }
   const source = named(value.subarray(0, colon));

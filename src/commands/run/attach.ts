@@ -74,7 +74,7 @@ async function joinPipes(remote: RemoteCommand, id: string, noInput: boolean): P
   let left = false;
   using _signals = onEndingSignal(() => {
     left = true;
-    remote.leave(new VsockboxError({ code: "ABORTED", operation: "attach", message: "left" }));
+    remote.leave(new VsockboxError({ code: "ABORTED", operation: "attach", message: "detached" }));
   });
   if (!noInput) void feedInput(remote, standardInput());
   try {
@@ -93,7 +93,7 @@ export async function printOutput(remote: RemoteCommand): Promise<void> {
     const dropped = field(value, "dropped");
     if (typeof dropped === "number")
       say(
-        `vsockbox: ${countOf(dropped, "byte")} of older output ${dropped === 1 ? "is" : "are"} gone`,
+        `vsockbox: ${countOf(dropped, "byte")} of older output ${dropped === 1 ? "was" : "were"} dropped`,
       );
   };
   const outputs = { stdout: new StandardOutput(1), stderr: new StandardOutput(2) };

@@ -47,7 +47,7 @@ export const command = defineCommand({
     using _signals = onEndingSignal((signal) => {
       status = statusOfSignal(signal);
       remote?.leave(
-        new VsockboxError({ code: "ABORTED", operation: "follow the output", message: "left" }),
+        new VsockboxError({ code: "ABORTED", operation: "follow the output", message: "detached" }),
       );
     });
     try {

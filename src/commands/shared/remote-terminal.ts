@@ -91,7 +91,7 @@ export async function joinTerminal(
   let left: number | undefined;
   const leave = (status: number) => {
     left ??= status;
-    const message = "the session was left";
+    const message = "the session was closed";
     remote.abort(new VsockboxError({ code: "ABORTED", operation: "run command", message }));
   };
   // Whatever ends this process restores the terminal first.

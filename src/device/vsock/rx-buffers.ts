@@ -88,7 +88,7 @@ export class RxBuffers {
   }
 
   get #chain(): Chain {
-    if (this.#count === 0) throw new Error("there is no chain");
+    if (this.#count === 0) throw new Error("the queue has no chain");
     return this.#chainAt(0);
   }
 

@@ -85,7 +85,7 @@ export async function endMachine(
     throw new VsockboxError({
       code: "REFUSED",
       operation: OPERATION_OF_END[action],
-      message: `only PID 1 ends the machine, this is process ${system.pid}`,
+      message: `only PID 1 can end the VM, and this is process ${system.pid}`,
     });
   }
   system.signalEverything(SIGTERM);

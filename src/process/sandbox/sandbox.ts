@@ -171,7 +171,7 @@ export function seccompArchitecture(): SeccompArchitecture {
   throw new VsockboxError({
     code: "UNAVAILABLE",
     operation: "install the seccomp filter",
-    message: `there is none for ${process.arch}`,
+    message: `${process.arch} is not supported`,
     hint: "leave seccomp out of the sandbox options",
   });
 }

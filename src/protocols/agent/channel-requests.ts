@@ -175,7 +175,7 @@ export function decodeChannelRequest(object: JsonObject): ChannelRequest {
       return { op };
     case "power": {
       const action = required(what, object, "action");
-      if (action !== "poweroff" && action !== "reboot") throw badField(what, "no such action");
+      if (action !== "poweroff" && action !== "reboot") throw badField(what, "unknown action");
       return { op, action };
     }
     default:
@@ -218,7 +218,7 @@ function decodeFileOperation(what: string, op: unknown, object: JsonObject): Fil
         replace: readFlag(what, object, "replace"),
       };
     default:
-      throw badField(what, op === undefined ? "op is missing" : "this agent knows no such request");
+      throw badField(what, op === undefined ? "op is missing" : "unknown request");
   }
 }
 
@@ -291,7 +291,7 @@ export function decodeAccepted(object: JsonObject): AcceptedOperation {
   const what = "accepted";
   const listener = integerField(what, object, "listener", 0xffff_ffff);
   if (field(object, "op") !== "accepted" || listener === undefined) {
-    throw badField(what, "an agent opens no such channel");
+    throw badField(what, "an agent cannot open this channel");
   }
   return { op: "accepted", listener };
 }

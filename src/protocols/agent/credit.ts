@@ -36,7 +36,7 @@ export class SendCredit {
    */
   add(bytes: number): void {
     const available = this.#available + bytes;
-    if (available > MAX_CREDIT_BYTES) throw badField("Credit", "it is more than any window holds");
+    if (available > MAX_CREDIT_BYTES) throw badField("Credit", "it is more than any window");
     this.#available = available;
   }
 }

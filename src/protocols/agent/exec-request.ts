@@ -286,7 +286,7 @@ export function splitExecOperation(request: ExecOperation): {
 export function addExecPart(request: ExecOperation, part: ExecPart): ExecOperation {
   const { program } = request;
   if (program.kind !== "vector" && part.argv.length > 0) {
-    throw badField("exec request", "there is no argv to be continued");
+    throw badField("exec request", "argv is missing, and a Record continues it");
   }
   return {
     ...request,

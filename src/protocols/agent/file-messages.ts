@@ -150,7 +150,7 @@ export function decodeFileResponse(payload: Uint8Array): FileResponse {
   const what = "FileResult";
   const object = parseObject(what, payload);
   const files: unknown = field(object, "files") ?? [];
-  if (!Array.isArray(files)) throw badField(what, "files is no list");
+  if (!Array.isArray(files)) throw badField(what, "files is not a list");
   const error = readString(what, object, "error");
   return {
     content: readBytes(what, object, "content"),
@@ -162,7 +162,8 @@ export function decodeFileResponse(payload: Uint8Array): FileResponse {
 /** The list itself, each entry checked and completed in place. */
 function checkFiles(what: string, files: unknown[]): FileInfo[] {
   for (const value of files) {
-    if (typeof value !== "object" || value === null) throw badField(what, "a file is no object");
+    if (typeof value !== "object" || value === null)
+      throw badField(what, "a file is not an object");
     const file = value as JsonObject;
     file["name"] = readString(what, file, "name") ?? "";
     file["size"] = integerField(what, file, "size", Number.MAX_SAFE_INTEGER) ?? 0;

@@ -68,7 +68,7 @@ export function readString(what: string, object: JsonObject, name: string): stri
     if (raw instanceof LongString) throw badField(what, `${name} is not a string of JSON`);
     return undefined;
   }
-  if (typeof value !== "string") throw badField(what, `${name} is no string`);
+  if (typeof value !== "string") throw badField(what, `${name} is not a string`);
   if (value.includes("\0")) throw badField(what, `${name} has a NUL byte`);
   return value;
 }
@@ -79,7 +79,7 @@ export function readStrings(what: string, object: JsonObject, name: string): str
   const isText = (item: unknown): item is string =>
     typeof item === "string" && !item.includes("\0");
   if (!Array.isArray(value) || !value.every(isText)) {
-    throw badField(what, `${name} is no list of strings without NUL bytes`);
+    throw badField(what, `${name} is not a list of strings without NUL bytes`);
   }
   return value;
 }
@@ -88,16 +88,16 @@ export function readStrings(what: string, object: JsonObject, name: string): str
 export function readEnvironment(what: string, object: JsonObject): Record<string, string> {
   const value = field(object, "env") ?? {};
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw badField(what, "env is no object");
+    throw badField(what, "env is not an object");
   }
   const env: Record<string, string> = Object.create(null) as Record<string, string>;
   for (const [name, setting] of Object.entries(value)) {
     if (typeof setting !== "string")
-      throw badField(what, `env ${JSON.stringify(name)} is no string`);
+      throw badField(what, `env ${JSON.stringify(name)} is not a string`);
     if (name === "" || /[=\0]/.test(name) || setting.includes("\0")) {
       throw badField(
         what,
-        `env ${JSON.stringify(name)} has a name or value that no environment can hold`,
+        `env ${JSON.stringify(name)} has a name or value that an environment cannot hold`,
       );
     }
     env[name] = setting;
@@ -114,7 +114,7 @@ export function readBytes(what: string, object: JsonObject, name: string): Uint8
       : typeof value === "string"
         ? decodeBase64(value)
         : undefined;
-  if (bytes === undefined) throw badField(what, `${name} is no base64`);
+  if (bytes === undefined) throw badField(what, `${name} is not base64`);
   return bytes;
 }
 
@@ -128,7 +128,7 @@ export function integerField(
   const value = field(object, name);
   if (value === undefined) return undefined;
   if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value > max) {
-    throw badField(what, `${name} is no whole number from 0 to ${max}`);
+    throw badField(what, `${name} is not a whole number from 0 to ${max}`);
   }
   return value;
 }

@@ -143,7 +143,8 @@ export function decodeResize(payload: Uint8Array): TerminalSize {
   if (payload.length !== 4) throw badField("Resize", `it has ${payload.length} bytes, not 4`);
   const view = new DataView(payload.buffer, payload.byteOffset);
   const size = { rows: view.getUint16(0), cols: view.getUint16(2) };
-  if (size.rows === 0 || size.cols === 0) throw badField("Resize", "a terminal has no size of 0");
+  if (size.rows === 0 || size.cols === 0)
+    throw badField("Resize", "a terminal cannot have a size of 0");
   return size;
 }
 
@@ -165,7 +166,7 @@ export function decodeExecResponse(payload: Uint8Array): ExecResponse {
   const object = parseObject(what, payload);
   const exitCode = field(object, "exit_code") ?? 0;
   if (typeof exitCode !== "number" || !Number.isInteger(exitCode)) {
-    throw badField(what, "exit_code is no integer");
+    throw badField(what, "exit_code is not an integer");
   }
   return {
     exitCode,

@@ -41,7 +41,7 @@ export function decodePath(value: unknown): Uint8Array | undefined {
 
 function bytesOf(what: string, name: string, value: unknown): Uint8Array {
   const bytes = decodePath(value);
-  if (bytes === undefined) throw badField(what, `${name} is no path`);
+  if (bytes === undefined) throw badField(what, `${name} is not a path`);
   if (bytes.length === 0) throw badField(what, `${name} is empty`);
   if (bytes.includes(0)) throw badField(what, `${name} has a NUL byte`);
   return bytes;
@@ -78,7 +78,7 @@ export function isFileName(bytes: Uint8Array): boolean {
 export function readNameField(what: string, object: JsonObject, name: string): Uint8Array {
   const bytes = bytesOf(what, name, field(object, name));
   if (!isFileName(bytes)) {
-    throw badField(what, `${name} is no name of a file in a directory`);
+    throw badField(what, `${name} is not the name of a file in a directory`);
   }
   return bytes;
 }

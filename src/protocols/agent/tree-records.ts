@@ -49,7 +49,7 @@ const MAX_NANOSECONDS = 999_999_999;
 function readStatus(what: string, object: JsonObject): FileStatus {
   const seconds = field(object, "seconds") ?? 0;
   if (!Number.isInteger(seconds) || Math.abs(Number(seconds)) > MAX_SECONDS) {
-    throw badField(what, "seconds is no time");
+    throw badField(what, "seconds is not a time");
   }
   return {
     mode: integerField(what, object, "mode", 0o7777) ?? 0o644,
@@ -109,7 +109,7 @@ export function decodeTreeRecord(object: JsonObject): TreeRecord {
         error: readString(what, object, "error") ?? "it was left out",
       };
     default:
-      throw badField(what, "there is no such kind");
+      throw badField(what, "unknown kind");
   }
 }
 

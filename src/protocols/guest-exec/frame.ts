@@ -10,7 +10,7 @@ const HEADER_BYTES = 2;
 /** A command as it goes over the wire, in one piece: old guests read it with two single calls. */
 export function encodeCommandFrame(command: Uint8Array): Uint8Array {
   if (command.length > COMMAND_MAX_BYTES) {
-    throw new RangeError(`a command of ${command.length} bytes fits into no frame`);
+    throw new RangeError(`a command of ${command.length} bytes does not fit into a frame`);
   }
   const bytes = new Uint8Array(HEADER_BYTES + command.length);
   new DataView(bytes.buffer).setUint16(0, command.length, true);

@@ -64,7 +64,7 @@ export function decodeReport(line: Uint8Array): Report {
   const object = parseObject(WHAT, line);
   const signal = field(object, "signal");
   if (signal !== undefined && (typeof signal !== "string" || !SIGNAL_NAME.test(signal))) {
-    throw badField(WHAT, "signal is no signal's name");
+    throw badField(WHAT, "signal is not the name of a signal");
   }
   const exitCode = integerField(WHAT, object, "exit_code", 255);
   if (exitCode === undefined) throw badField(WHAT, "exit_code is missing");

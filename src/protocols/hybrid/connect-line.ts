@@ -65,7 +65,7 @@ export class ConnectLineReader {
         new Uint8Array(this.#line),
       );
     } catch {
-      throw bad("a line that is no UTF-8");
+      throw bad("a line that is not UTF-8");
     }
     const [word = "", number = ""] = text.split(WHITE_SPACE).filter((part) => part !== "");
     const port = /^\+?[0-9]+$/.test(number) ? Number(number) : Number.NaN;

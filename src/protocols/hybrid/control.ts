@@ -50,10 +50,10 @@ const isMap = (value: unknown): value is Record<string, unknown> =>
  * @throws {VsockboxError} BAD_DATA.
  */
 export function readCaptureRequest(body: unknown, maxPayloadBytes: number): CaptureRequest {
-  if (!isMap(body)) throw bad("the body is no map");
+  if (!isMap(body)) throw bad("the body is not a JSON object");
   const { file, payload_bytes: bytes, force } = body;
   if (typeof file !== "string" || !file.startsWith("/") || file.includes("\0")) {
-    throw bad("file is no absolute path");
+    throw bad("file is not an absolute path");
   }
   if (force !== undefined && typeof force !== "boolean")
     throw bad("force is neither true nor false");
@@ -64,7 +64,7 @@ export function readCaptureRequest(body: unknown, maxPayloadBytes: number): Capt
     bytes < 0 ||
     bytes > maxPayloadBytes
   ) {
-    throw bad(`payload_bytes is no whole number from 0 to ${maxPayloadBytes}`);
+    throw bad(`payload_bytes is not a whole number from 0 to ${maxPayloadBytes}`);
   }
   return { file, payload_bytes: bytes, force };
 }
@@ -75,7 +75,7 @@ export function readFailure(body: unknown): ControlFailure {
   const isKnown = typeof code === "string" && Object.hasOwn(EXIT_STATUS, code);
   return {
     code: isKnown ? (code as ErrorCode) : "BAD_DATA",
-    message: typeof message === "string" ? message : "it is no control socket of vsockbox",
+    message: typeof message === "string" ? message : "it is not a control socket of vsockbox",
     hint: typeof hint === "string" ? hint : undefined,
   };
 }

@@ -44,7 +44,7 @@ export function encodeMetrics(metrics: readonly Metric[]): string {
 }
 
 function checkName({ name, type }: Metric): void {
-  if (!NAME.test(name)) throw new RangeError(`${name} is no name of a metric`);
+  if (!NAME.test(name)) throw new RangeError(`${name} is not a metric name`);
   if ((type === "counter") !== name.endsWith("_total")) {
     throw new RangeError(`${name} is a ${type}: counters end in _total, and nothing else does`);
   }
@@ -52,7 +52,7 @@ function checkName({ name, type }: Metric): void {
 
 function encodeLabels(labels: Readonly<Record<string, string | number>>): string {
   const pairs = Object.entries(labels).map(([name, value]) => {
-    if (!NAME.test(name)) throw new RangeError(`${name} is no name of a label`);
+    if (!NAME.test(name)) throw new RangeError(`${name} is not a label name`);
     return `${name}="${escapeLabel(String(value))}"`;
   });
   return pairs.length === 0 ? "" : `{${pairs.join(",")}}`;

@@ -21,7 +21,7 @@ export const ESCAPE_HELP = [
   "~.  leaves the session",
   "~~  sends a tilde",
   "~?  shows this",
-  "Escapes are taken at the beginning of a line only.",
+  "Escapes are recognised at the beginning of a line only.",
 ];
 
 /** Filters the escape keys from typed bytes, which may be split into chunks anywhere. */

@@ -416,7 +416,7 @@ export class VhostBackend {
         userAddress === wanted.userAddress &&
         size === wanted.size,
     );
-    if (found === undefined) throw badVhostUserMessage(message.request, "there is no such region");
+    if (found === undefined) throw badVhostUserMessage(message.request, "unknown memory region");
     this.#regions = this.#regions.filter((region) => region !== found);
     this.#do({ kind: "remove-region", region: found });
     this.#close(message.fds[0]);
@@ -456,7 +456,7 @@ export class VhostBackend {
     if (entries > most)
       throw badVhostUserMessage(message.request, `${entries} entries are above ${most}`);
     if (!isPowerOfTwo(entries)) {
-      throw badVhostUserMessage(message.request, `${entries} entries are no power of two`);
+      throw badVhostUserMessage(message.request, `${entries} entries are not a power of two`);
     }
     ring.entries = entries;
   }

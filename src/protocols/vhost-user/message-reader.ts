@@ -50,7 +50,7 @@ export class VhostUserMessageReader {
       throw new VsockboxError({
         code: "SOFTWARE",
         operation: "read vhost-user message",
-        message: `${bytes.length} bytes were given where ${this.wanted} were wanted`,
+        message: `${bytes.length} bytes were passed, ${this.wanted} are expected`,
       });
     }
     if (this.#headerFilled < VHOST_USER_HEADER_BYTES) {

@@ -120,7 +120,7 @@ function readRegion(view: DataView, offset: number, request: number): RegionDesc
     userAddress: readU64(view, offset + 16, request, "user address"),
     mmapOffset: readU64(view, offset + 24, request, "mmap offset"),
   };
-  if (region.size === 0) throw badVhostUserMessage(request, "a region has no bytes");
+  if (region.size === 0) throw badVhostUserMessage(request, "a region is empty");
   if (region.size > MAX_MEMORY_BYTES) {
     throw badVhostUserMessage(
       request,

@@ -134,5 +134,5 @@ export class ClientProtocol {
 export const WAKE_PATH = "/-vsockbox-wake-";
 
 function misplaced(type: number, where: string) {
-  return badShellMessage(`a ${typeName(type)} message has no place ${where}`);
+  return badShellMessage(`a ${typeName(type)} message is not allowed ${where}`);
 }

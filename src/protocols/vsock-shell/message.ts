@@ -158,7 +158,7 @@ export class ShellMessageReader {
     const type = view.getUint32(4, true);
     const length = view.getUint32(8, true);
     if (type < Type.PtyData || type > Type.FileDataEndAck) {
-      throw badShellMessage(`there is no message type ${typeName(type)}`);
+      throw badShellMessage(`unknown message type ${typeName(type)}`);
     }
     if (length > this.#limit) {
       throw badShellMessage(

@@ -169,5 +169,5 @@ function onTerminal(type: number, data: Uint8Array): ServerEvent {
 }
 
 function misplaced(type: number, where: string) {
-  return badShellMessage(`a ${typeName(type)} message has no place ${where}`);
+  return badShellMessage(`a ${typeName(type)} message is not allowed ${where}`);
 }

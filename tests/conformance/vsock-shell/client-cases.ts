@@ -199,7 +199,7 @@ export const CLIENT_CASES: readonly Case<ClientSubject>[] = [
       const { wire, done } = await client.start("-d", "/far/f:f");
       await wire.expect(Type.FILE_DOWNLOAD_START);
       await wire.send(message(Type.FILE_READY_SEND, "OK /far/f f\0"));
-      await fails(done, 65, /no place here/);
+      await fails(done, 65, /not allowed here/);
     },
   }),
 ];

@@ -34,7 +34,7 @@ describe("profiles", () => {
     ["- x", "config.yaml, line 1: the document is not a map"],
     ["vms:\n  web: 3", "config.yaml, line 2: vms.web has no address"],
     ["vms:\n  web:\n    address: db", "names another profile"],
-    ["vms:\n  '3':\n    address: 3", "cannot be a profile's name"],
+    ["vms:\n  '3':\n    address: 3", "is not a valid profile name"],
     ["vms:\n  web:\n    address: 'vsock:x'", "config.yaml, line 3: vms.web.address: "],
     ["vms: {", "config.yaml, line 1: it is not YAML"],
     ["vms:\n  web:\n    address: 3\n  x: [1\n  db:\n    address: 4\n", "line 5: it is not YAML"],
@@ -57,7 +57,7 @@ describe("profiles", () => {
     ],
     [
       "vms:\n  web:\n    address: 3\n    token_file: 7\n",
-      "line 4: vms.web.token_file is not a text",
+      "line 4: vms.web.token_file is not a string",
     ],
     ["vms:\n  web:\n    address: 3\nvms:\n  db:\n    address: 4\n", "line 4: vms appears twice"],
   ])("refuses %j", (text, message) => {

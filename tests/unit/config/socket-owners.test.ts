@@ -15,11 +15,11 @@ describe("users of sockets", () => {
   });
 
   test.each([
-    ["nobody-of-that-name", "there is no such user"],
+    ["nobody-of-that-name", "this user does not exist"],
     ["fc,", "user names and uids"],
     ["", "user names and uids"],
     ["fc:100", "user names and uids"],
-    ["any,fc", "there is no such user"],
+    ["any,fc", "this user does not exist"],
   ])("refuses %j", (text, message) => {
     expect(() => parse(text)).toThrow(message);
   });

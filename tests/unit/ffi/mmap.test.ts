@@ -82,7 +82,7 @@ describe("mapShared", () => {
     const { read, write } = openPipe();
     own(read);
     own(write);
-    expect(() => mapShared(read, 0, 1)).toThrow("no memfd and no file");
+    expect(() => mapShared(read, 0, 1)).toThrow("neither a memfd nor a file");
     expect(() => mapShared(999_999, 0, 1)).toThrow("not open");
     const readOnly = own(openSync(import.meta.path, "r"));
     expect(() => mapShared(readOnly, 0, 1)).toThrow("EACCES");

@@ -53,9 +53,9 @@ test("the others", () => {
 });
 
 test.each([
-  ["in place", "the files are in place; run `false && echo later` when the cause is gone"],
-  ["removed", "the files are removed; run `false && echo later` when the cause is gone"],
-  ["not removed", "the files are not removed; run it again when the cause is gone"],
+  ["in place", "the files are in place; run `false && echo later` after the cause is removed"],
+  ["removed", "the files are removed; run `false && echo later` after the cause is removed"],
+  ["not removed", "the files are not removed; run it again after the cause is removed"],
 ] as const)("a command that fails leaves the ones behind it to be run: files %s", (files, hint) => {
   const run = () => runManager([["true"], ["false"], ["echo", "later"]], files);
   expect(run).toThrow(expect.objectContaining({ code: "UNAVAILABLE", address: "`false`", hint }));

@@ -55,7 +55,7 @@ describe("resolveUser", () => {
   test.each(["4294967295", "4294967296", "99999999999999999999"])(
     "reads %s as a uid, although an account may have that name",
     (spec) => {
-      expect(() => resolveUser(spec, database)).toThrow("there is no such uid");
+      expect(() => resolveUser(spec, database)).toThrow("this uid does not exist");
     },
   );
 
@@ -91,11 +91,11 @@ describe("resolveOwner", () => {
   });
 
   test.each([
-    ["nobody", 'no user "nobody"'],
-    ["build:nobody", 'no group "nobody"'],
-    [":nobody", 'no group "nobody"'],
-    ["4294967295", 'no user "4294967295"'],
-    [":4294967296", 'no group "4294967296"'],
+    ["nobody", 'unknown user "nobody"'],
+    ["build:nobody", 'unknown group "nobody"'],
+    [":nobody", 'unknown group "nobody"'],
+    ["4294967295", 'unknown user "4294967295"'],
+    [":4294967296", 'unknown group "4294967296"'],
   ])("refuses %s", (spec, message) => {
     expect(() => resolveOwner(spec, database)).toThrow(message);
   });

@@ -123,7 +123,7 @@ describe("unread data of a channel", () => {
 describe("credit beyond every window", () => {
   test("is refused, and the channel can still be ended", async () => {
     const { channel } = makeChannel();
-    expect(() => channel.onCredit(0xffff_ffff)).toThrow("more than any window holds");
+    expect(() => channel.onCredit(0xffff_ffff)).toThrow("more than any window");
     const reason = new VsockboxError({ code: "BAD_DATA", operation: "read Credit" });
     channel.onBroken(reason);
     await channel.peerClosed;

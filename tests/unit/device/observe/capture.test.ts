@@ -103,7 +103,7 @@ describe("a capture", () => {
   test("takes no file that exists, unless told so, and nothing that is no file", async () => {
     const file = scratch.file("x.pcap");
     writeFileSync(file, "precious");
-    expect(() => open()).toThrow("the file exists");
+    expect(() => open()).toThrow("file exists");
     expect(readFileSync(file, "utf8")).toBe("precious");
     await open({ force: true }).end();
     expect(readPcap(readFileSync(file)).packets).toEqual([]);

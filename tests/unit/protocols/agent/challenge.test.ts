@@ -87,7 +87,7 @@ describe("a Proof frame", () => {
   test.each([
     [{}, "proof is missing"],
     [{ proof: "" }, "proof is missing"],
-    [{ proof: 7 }, "proof is no string"],
+    [{ proof: 7 }, "proof is not a string"],
     [{ proof: "AAAA" }, "not 32 bytes"],
     [{ proof: Buffer.alloc(33).toString("base64") }, "not 32 bytes"],
     [{ proof: "!" }, "not 32 bytes"],

@@ -114,7 +114,7 @@ describe("a request to run a command", () => {
     }
     const line = request({ program: { kind: "shell-line", line: bytes("x") } });
     const part = { argv: [bytes("a")], env: [], more: false };
-    expect(() => addExecPart(line, part)).toThrow("no argv");
+    expect(() => addExecPart(line, part)).toThrow("argv is missing");
   });
 
   test("of an agent without the feature has a program with words, or a quoted line", () => {

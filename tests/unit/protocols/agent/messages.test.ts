@@ -86,18 +86,18 @@ describe("ExecRequest", () => {
 
   test.each([
     ["no JSON", new TextEncoder().encode("{"), "not JSON"],
-    ["no UTF-8", Uint8Array.of(0x22, 0xff, 0x22), "not JSON"],
+    ["not UTF-8", Uint8Array.of(0x22, 0xff, 0x22), "not JSON"],
     ["a list", json([]), "not a JSON object"],
     ["no command", json({ args: ["x"] }), "command is missing"],
     ["an empty command", json({ command: "" }), "command is missing"],
-    ["a number as command", json({ command: 1 }), "command is no string"],
+    ["a number as command", json({ command: 1 }), "command is not a string"],
     ["a NUL in the directory", json({ command: "x", working_dir: "a\0" }), "NUL"],
     ["args that are no list", json({ command: "x", args: "y" }), "args"],
     ["a number among args", json({ command: "x", args: [1] }), "args"],
     ["env that is a list", json({ command: "x", env: [] }), "env"],
     ["a number in env", json({ command: "x", env: { A: 1 } }), "env"],
     ["an env name with =", json({ command: "x", env: { "A=": "" } }), "env"],
-    ["stdin that is no base64", json({ command: "x", stdin: "?" }), "base64"],
+    ["stdin that is not base64", json({ command: "x", stdin: "?" }), "base64"],
   ])("refuses %s", (_, payload, message) => {
     expect(() => decodeExecRequest(payload)).toThrow(message);
   });

@@ -48,13 +48,13 @@ describe("a report", () => {
     ["", "not JSON"],
     ["[]", "not a JSON object"],
     ["{}", "exit_code is missing"],
-    ['{"exit_code":256}', "exit_code is no whole number from 0 to 255"],
+    ['{"exit_code":256}', "exit_code is not a whole number from 0 to 255"],
     ['{"exit_code":-1}', "exit_code"],
     ['{"exit_code":"0"}', "exit_code"],
-    ['{"exit_code":0,"signal":9}', "signal is no signal's name"],
-    ['{"exit_code":0,"signal":"\\u001b[2J"}', "signal is no signal's name"],
-    ['{"exit_code":0,"stdout":"?"}', "stdout is no base64"],
-    ['{"exit_code":0,"stderr":1}', "stderr is no base64"],
+    ['{"exit_code":0,"signal":9}', "signal is not the name of a signal"],
+    ['{"exit_code":0,"signal":"\\u001b[2J"}', "signal is not the name of a signal"],
+    ['{"exit_code":0,"stdout":"?"}', "stdout is not base64"],
+    ['{"exit_code":0,"stderr":1}', "stderr is not base64"],
     ['{"exit_code":0,"duration_ms":1.5}', "duration_ms"],
   ])("%j is none: %s", (text, message) => {
     expect(() => decodeReport(bytes(text))).toThrow(message);

@@ -66,7 +66,7 @@ describe("the CONNECT line", () => {
   });
 
   test("that is no UTF-8 is refused", () => {
-    expect(() => read(new Uint8Array([...bytes("CONNECT 1"), 0xff, 0x0a]))).toThrow("no UTF-8");
+    expect(() => read(new Uint8Array([...bytes("CONNECT 1"), 0xff, 0x0a]))).toThrow("not UTF-8");
   });
 
   test("may be cut anywhere, and what is behind it is kept", () => {

@@ -35,7 +35,7 @@ test("a failure is read from whatever answers", () => {
   for (const other of [undefined, "x", {}, { code: "toString", message: 1 }]) {
     expect(readFailure(other)).toMatchObject({
       code: "BAD_DATA",
-      message: expect.stringContaining("no control socket"),
+      message: expect.stringContaining("not a control socket"),
     });
   }
 });

@@ -189,8 +189,8 @@ describe("rings", () => {
 
   test.each<[RequestName, Uint8Array, number[], string]>([
     ["SET_VRING_NUM", encodeVringState(3, 128), [], "ring 3, where there are 3"],
-    ["SET_VRING_NUM", encodeVringState(0, 0), [], "no power of two"],
-    ["SET_VRING_NUM", encodeVringState(0, 96), [], "no power of two"],
+    ["SET_VRING_NUM", encodeVringState(0, 0), [], "not a power of two"],
+    ["SET_VRING_NUM", encodeVringState(0, 96), [], "not a power of two"],
     ["SET_VRING_NUM", encodeVringState(0, 2048), [], "above 1024"],
     ["SET_VRING_NUM", encodeVringState(0, 0x8000_0000), [], "above 1024"],
     ["SET_VRING_BASE", encodeVringState(0, 65536), [], "above 65535"],
@@ -210,7 +210,7 @@ describe("rings", () => {
     ["SET_LOG_BASE", new Uint8Array(16), [3], "logging"],
     ["RESET_DEVICE", NONE, [], "not negotiated"],
     ["SET_MEM_TABLE", encodeRegions([low, { ...high, guestAddress: 4096 }]), [3, 4], "overlap"],
-    ["REM_MEM_REG", encodeRegion(low), [], "no such region"],
+    ["REM_MEM_REG", encodeRegion(low), [], "unknown memory region"],
   ])("%s is refused: %#", (name, payload, fds, message) => {
     const { send, connect } = session();
     connect();

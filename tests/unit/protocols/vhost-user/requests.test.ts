@@ -130,7 +130,7 @@ describe("requests", () => {
   test("what a field must not say is refused", () => {
     const table = (change: Partial<RegionDescription>) => () =>
       decode("SET_MEM_TABLE", encodeRegions([{ ...region, ...change }]), [3]);
-    expect(table({ size: 0 })).toThrow("no bytes");
+    expect(table({ size: 0 })).toThrow("a region is empty");
     expect(table({ size: 2 ** 43 })).toThrow("above 4398046511104");
     expect(table({ guestAddress: 2 ** 53 - 4096 })).toThrow("ends above 2^53");
     expect(table({ userAddress: 2 ** 53 - 4096 })).toThrow("ends above 2^53");
@@ -193,7 +193,7 @@ describe("MessageReader", () => {
 
   test("does not take more than it wants", () => {
     expect(() => new VhostUserMessageReader().push(new Uint8Array(13))).toThrow(
-      "13 bytes were given",
+      "13 bytes were passed",
     );
   });
 });

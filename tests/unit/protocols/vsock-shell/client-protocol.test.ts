@@ -66,10 +66,10 @@ describe("a client", () => {
   test.each([
     ["upload", [], message(Type.FileDataEndAck), /before the answer/],
     ["download", [], message(Type.FileData, "x"), /before the answer/],
-    ["download", [], readySend, /no place here/],
-    ["upload", [readySend], readySend, /no place here/],
+    ["download", [], readySend, /not allowed here/],
+    ["upload", [readySend], readySend, /not allowed here/],
     ["upload", [readySend], message(Type.FileData, "x"), /in an upload/],
-    ["terminal", [], readySend, /no place here/],
+    ["terminal", [], readySend, /not allowed here/],
     ["terminal", [], message(Type.FileData, "x"), /in a terminal session/],
     ["terminal", [], message(Type.OpenBash), /in a session/],
     ["terminal", [message(Type.ClientEnd)], message(Type.PtyData), /after the end/],

@@ -90,8 +90,8 @@ describe("what is refused", () => {
     ["a wrong magic", "00000000 07000000 00000000", /does not begin with 0xcafebabe/],
     ["one in the other byte order", "cafebabe 00000007 00000000", /does not begin/],
     ["HTTP, at its first byte", "47", /does not begin/],
-    ["a type below the first", "bebafeca 06000000 00000000", /no message type 0x06/],
-    ["a type above the last", "bebafeca 15000000 00000000", /no message type 0x15/],
+    ["a type below the first", "bebafeca 06000000 00000000", /unknown message type 0x06/],
+    ["a type above the last", "bebafeca 15000000 00000000", /unknown message type 0x15/],
     ["4,097 bytes", "bebafeca 11000000 01100000", /4097 bytes, more than 4096/],
     ["4 GiB", "bebafeca 11000000 ffffffff", /more than 4096/],
   ])("%s", (_, bytes, message) => {

@@ -60,7 +60,7 @@ describe("what bad input gets", () => {
   test.each([
     ["data before an open", [], message(Type.ClientData, "x"), /before a session is open/],
     ["file data before a start", [], message(Type.FileData, "x"), /before a session is open/],
-    ["a server's message", [], message(Type.PtyData, "x"), /PtyData message has no place/],
+    ["a server's message", [], message(Type.PtyData, "x"), /PtyData message is not allowed/],
     ["two opens", [message(Type.OpenBash)], message(Type.OpenBash), /second session/],
     [
       "another kind of open",
