@@ -49,7 +49,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   net: ["ffi", "io", "files", "protocols"],
   process: ["ffi", "io", "files", "protocols", "process/sandbox"],
   "process/init": ["ffi", "process"],
-  "process/sandbox": ["ffi"],
+  "process/sandbox": ["ffi", "protocols"],
   "process/service": ["ffi", "io", "files", "process"],
   config: ["net", "process"],
   // The services and their clients.

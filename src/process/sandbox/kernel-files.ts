@@ -7,6 +7,7 @@
  * the machine. Container engines mount over the same paths.
  */
 import { MS_NODEV, MS_NOEXEC, MS_NOSUID } from "../../ffi/mount.ts";
+import { parseMountInfo } from "../../protocols/procfs/mount-info.ts";
 
 /** Below /proc: read-only. */
 export const READ_ONLY_PROC = ["sys", "sysrq-trigger", "irq", "bus", "fs"] as const;
@@ -50,23 +51,13 @@ const FLAGS: Readonly<Record<string, number>> = {
   noexec: MS_NOEXEC,
 };
 
-/** Reads /proc/PID/mountinfo, proc_pid_mountinfo(5). A line that does not have its form is left out. */
+/** Reads /proc/PID/mountinfo. A line that does not have its form is ignored. */
 export function parseMounts(text: string): Mount[] {
-  return text.split("\n").flatMap((line) => {
-    const [before = "", after] = line.split(" - ");
-    const [, , , , path, options] = before.split(" ");
-    const [type] = (after ?? "").split(" ");
-    if (path === undefined || options === undefined || !type) return [];
-    const flags = options.split(",").reduce((sum, name) => sum | (FLAGS[name] ?? 0), 0);
-    return [{ path: unescapePath(path), type, flags }];
-  });
-}
-
-/** Spaces, tabs, line feeds and backslashes are octal there. */
-function unescapePath(path: string): string {
-  return path.replaceAll(/\\([0-7]{3})/g, (_, octal: string) =>
-    String.fromCharCode(Number.parseInt(octal, 8)),
-  );
+  return parseMountInfo(text).map(({ path, type, options }) => ({
+    path,
+    type,
+    flags: options.reduce((sum, name) => sum | (FLAGS[name] ?? 0), 0),
+  }));
 }
 
 /** The action for a path. */
