@@ -6,11 +6,22 @@
 /** The Content-Type of the format. */
 export const PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
+/** Names of labels with their values. */
+export type Labels = Readonly<Record<string, string | number>>;
+
 /** One value of a metric. */
 export interface Sample {
   /** The labels that distinguish it from the metric's other samples. */
-  labels?: Readonly<Record<string, string | number>>;
+  labels?: Labels | undefined;
   value: number;
+}
+
+/** A counter only grows until its process or kernel starts again; a gauge has any value. */
+export type MetricType = "counter" | "gauge";
+
+/** Returns the type of a metric by its name: a counter's ends in `_total`, and no gauge's does. */
+export function metricTypeOf(name: string): MetricType {
+  return name.endsWith("_total") ? "counter" : "gauge";
 }
 
 /** A metric with its samples. */
@@ -18,7 +29,7 @@ export interface Metric {
   /** Letters, digits and `_`; a counter's ends in `_total`. */
   name: string;
   help: string;
-  type: "counter" | "gauge";
+  type: MetricType;
   samples: readonly Sample[];
 }
 
@@ -45,12 +56,12 @@ export function encodeMetrics(metrics: readonly Metric[]): string {
 
 function checkName({ name, type }: Metric): void {
   if (!NAME.test(name)) throw new RangeError(`${name} is not a metric name`);
-  if ((type === "counter") !== name.endsWith("_total")) {
+  if (type !== metricTypeOf(name)) {
     throw new RangeError(`${name} is a ${type}: counters end in _total, and nothing else does`);
   }
 }
 
-function encodeLabels(labels: Readonly<Record<string, string | number>>): string {
+function encodeLabels(labels: Labels): string {
   const pairs = Object.entries(labels).map(([name, value]) => {
     if (!NAME.test(name)) throw new RangeError(`${name} is not a label name`);
     return `${name}="${escapeLabel(String(value))}"`;

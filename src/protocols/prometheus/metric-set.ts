@@ -1,0 +1,39 @@
+/** Metrics of several sources in one exposition: each metric once, with the samples of all sources. */
+import type { Labels, Metric, Sample } from "./text.ts";
+
+/**
+ * Collects metrics. Prometheus rejects a whole scrape in which two samples have the same name and
+ * labels: of such samples the first is kept.
+ */
+export class MetricSet {
+  readonly #metrics = new Map<string, Metric & { samples: Sample[] }>();
+  readonly #seen = new Set<string>();
+
+  /**
+   * Adds samples of a metric.
+   *
+   * @param labels of the source, added to each sample; they win over labels of the same name.
+   */
+  add({ name, help, type, samples }: Metric, labels: Labels = {}): void {
+    const known = this.#metrics.get(name) ?? { name, help, type, samples: [] };
+    this.#metrics.set(name, known);
+    for (const sample of samples) {
+      const merged = { ...labels, ...sample.labels, ...labels };
+      const key = sampleKey(name, merged);
+      if (this.#seen.has(key)) continue;
+      this.#seen.add(key);
+      known.samples.push({ labels: merged, value: sample.value });
+    }
+  }
+
+  /** Returns all metrics in the order in which their names were added first. */
+  list(): Metric[] {
+    return [...this.#metrics.values()];
+  }
+}
+
+/** Labels have no order. */
+function sampleKey(name: string, labels: Labels): string {
+  const pairs = Object.entries(labels).map(([label, value]) => [label, String(value)]);
+  return JSON.stringify([name, ...pairs.sort(([a = ""], [b = ""]) => (a < b ? -1 : 1))]);
+}
