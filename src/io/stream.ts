@@ -56,6 +56,9 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
    */
   readonly peerEnded: Promise<void>;
 
+  /** Bytes that the runtime has delivered, and those that the kernel has accepted. */
+  receivedBytes = 0;
+  sentBytes = 0;
   /** When bytes last came in or went out, by performance.now(). */
   lastTraffic = performance.now();
   /** When the peer last sent bytes, or accepted some of a write that had to wait, likewise. */
@@ -94,7 +97,11 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
   #newWriteQueue(): WriteQueue {
     return new WriteQueue({
       failure: () => this.#failure,
-      write: (bytes) => (this.#isClosed ? -1 : this.#socket.write(bytes)),
+      write: (bytes) => {
+        const accepted = this.#isClosed ? -1 : this.#socket.write(bytes);
+        if (accepted > 0) this.sentBytes += accepted;
+        return accepted;
+      },
       writeError: (message) => this.#broken("write to", message),
       onWritten: (hasWaited, bytes) => {
         this.bytesWritten += bytes;
@@ -267,6 +274,7 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
   onData(chunk: Uint8Array): void {
     this.lastTraffic = performance.now();
     this.lastSignOfLife = this.lastTraffic;
+    this.receivedBytes += chunk.length;
     this.#input.push(chunk);
     this.#backpressure.onReceived(this.#input.bytes);
   }

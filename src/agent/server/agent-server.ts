@@ -24,10 +24,13 @@ import { formatPeer, formatPeerHost, type Peer } from "../../io/peer.ts";
 import { RefusalLog } from "../../net/refusal-log.ts";
 import { RefusedPool } from "../../net/refused-pool.ts";
 import { onAbort, withDeadline } from "../../io/deadline.ts";
+import { shareInFlight } from "../../io/share-in-flight.ts";
 import type { SocketStream } from "../../io/stream.ts";
 import { DEFAULT_MAX_FRAME_BYTES } from "../../protocols/agent/frame.ts";
 import { refusalMessage } from "../../protocols/agent/refused.ts";
 import type { Log } from "../../process/service/log.ts";
+import type { Metric } from "../../protocols/prometheus/text.ts";
+import { AgentCounters } from "./agent-counters.ts";
 import { DetachedSessions } from "./detached-sessions.ts";
 import { FrameConnection } from "../channel/frame-connection.ts";
 import { firstFrameLimit, greetClient, RefusedClientError } from "./handshake.ts";
@@ -102,6 +105,8 @@ export interface RunningAgent {
   readonly readyListening: SocketAddress | undefined;
   /** How many connections are being served. */
   readonly sessions: number;
+  /** Collects the metrics of the agent and its guest. */
+  metrics(): Promise<readonly Metric[]>;
   /**
    * Stops accepting, lets sessions finish for up to `graceMs` or until `hurry` fires, then ends the
    * remaining ones; resolves after the last one.
@@ -122,10 +127,28 @@ export function startAgent(options: AgentOptions): RunningAgent {
     options.maxMemoryBytes ?? defaultBudgetBytes(totalmem(), process.constrainedMemory()),
   );
   const sessions = new Map<SocketStream, Promise<void>>();
+  const counters = new AgentCounters();
   const stopping = new AbortController();
-  const services: AgentSessionServices = {
-    detached: new DetachedSessions({ sessions: maxSessions, outputBytes: maxOutputBytes, budget }),
+  const detached = new DetachedSessions({
+    sessions: maxSessions,
+    outputBytes: maxOutputBytes,
     budget,
+  });
+  const metrics = shareInFlight(async () => {
+    const { collectMetrics } = await import("./collect-metrics.ts");
+    return collectMetrics({
+      counters,
+      openSessions: sessions.size,
+      maxSessions,
+      detachedCommands: detached.running,
+      buffers: budget,
+    });
+  });
+  const services: AgentSessionServices = {
+    detached,
+    budget,
+    counters,
+    metrics,
     sandbox: options.sandbox ?? [],
     openSessions: () => sessions.size,
     power: options.power,
@@ -140,6 +163,7 @@ export function startAgent(options: AgentOptions): RunningAgent {
   const sessionsOpen = countOf(maxSessions, "session is open", "sessions are open");
   const onConnection = (stream: SocketStream) => {
     if (sessions.size >= maxSessions) {
+      counters.refusals.sessions++;
       refusals.note(formatPeerHost(stream.peer), sessionsOpen);
       if (!refusedPool.hasCapacity(stream.fd)) return stream.abort();
       refusedPool.add(stream);
@@ -148,13 +172,18 @@ export function startAgent(options: AgentOptions): RunningAgent {
       return;
     }
     const idle = watchIdle(stream, options.idleTimeoutMs);
+    counters.opened(stream);
     const served = serve(stream, options, services, refusals).finally(() => {
       clearInterval(idle);
+      counters.closed(stream);
       sessions.delete(stream);
     });
     sessions.set(stream, served);
   };
-  const onRefusal = (peer: Peer) => refusals.note(formatPeerHost(peer), "not in --allow-cid");
+  const onRefusal = (peer: Peer) => {
+    counters.refusals.cid++;
+    refusals.note(formatPeerHost(peer), "not in --allow-cid");
+  };
   const onShortage = (reason: string) => log.warn(`cannot accept: ${reason}; peers have to wait`);
   const onRefused = (stream: SocketStream) => {
     void refuseClient(stream, refusalMessage(`${formatPeer(stream.peer)} is not in --allow-cid`));
@@ -186,6 +215,7 @@ export function startAgent(options: AgentOptions): RunningAgent {
     get sessions() {
       return sessions.size;
     },
+    metrics,
     async stop(graceMs, hurry) {
       for (const listener of listeners) listener.close();
       refusals.flush();
@@ -197,9 +227,9 @@ export function startAgent(options: AgentOptions): RunningAgent {
       const timer = setTimeout(() => {
         for (const stream of sessions.keys()) stream.abort();
       }, SESSION_END_TIMEOUT_MS);
-      const [detached] = await Promise.all([services.detached.terminateAll(), allServed]);
+      const [detachedEnded] = await Promise.all([detached.terminateAll(), allServed]);
       clearTimeout(timer);
-      return { finished: open - cancelled, cancelled, detached };
+      return { finished: open - cancelled, cancelled, detached: detachedEnded };
     },
   };
 }
@@ -251,13 +281,19 @@ async function serve(
       onGiveUp: () => undefined,
     });
     if (greeted === undefined) return await stream.close();
+    services.counters.sessionsOpened++;
     if (greeted.tokenWasClear) services.log.warn(`${peer}: ${CLEAR_TOKEN_WARNING}`);
     await serveConnection(connection, greeted, services);
   } catch (thrown) {
     const error = toVsockboxError(thrown, "serve");
     const isRefused = error instanceof RefusedClientError;
-    if (isRefused) refusals.note(formatPeerHost(stream.peer), error.loggedReason);
-    else services.log.warn(`${peer}: ${error.message}`);
+    if (isRefused) {
+      services.counters.refusals.token++;
+      refusals.note(formatPeerHost(stream.peer), error.loggedReason);
+    } else {
+      services.counters.sessionsFailed++;
+      services.log.warn(`${peer}: ${error.message}`);
+    }
     await closeWithError(connection, isRefused && error.isAnswered ? undefined : error);
   } finally {
     share.release();

@@ -16,11 +16,14 @@ import {
 } from "../../protocols/agent/channel-requests.ts";
 import type { ExecOperation } from "../../protocols/agent/exec-request.ts";
 import type { JsonObject } from "../../protocols/agent/json-fields.ts";
+import { encodeMetricRecord } from "../../protocols/agent/metric-records.ts";
+import type { Metric } from "../../protocols/prometheus/text.ts";
 import type { ExitStatus } from "../../process/exit-status.ts";
 import { homeOf, systemUsers } from "../../process/users.ts";
 import type { Channel } from "../channel/channel.ts";
 import type { ChannelConnection } from "../channel/channel-connection.ts";
 import { joinChannel } from "../channel/channel-pipe.ts";
+import type { AgentCounters } from "./agent-counters.ts";
 import { confine } from "./command-context.ts";
 import { startStatus } from "./go-request.ts";
 import { receiveExecRequest } from "./exec-request.ts";
@@ -47,6 +50,9 @@ export interface AgentServices {
   readonly sandbox: readonly string[];
   /** Counts the connections that are being served. */
   readonly openSessions: () => number;
+  readonly counters: AgentCounters;
+  /** Collects the metrics of the agent and its guest. */
+  readonly metrics: () => Promise<readonly Metric[]>;
   /** Powers off or reboots the guest; undefined if the agent is not its init. */
   readonly power: ((action: "poweroff" | "reboot") => void) | undefined;
   /** Fires when the agent stops: sessions end their commands and report the reason to their hosts. */
@@ -111,6 +117,8 @@ export class ChannelRequests {
           detached: detached.running,
           budget: this.#services.budget,
         });
+      case "metrics":
+        return this.#metrics(channel);
       case "power":
         return this.#power(request.action);
       default:
@@ -121,13 +129,18 @@ export class ChannelRequests {
   async #exec(channel: Channel, opened: ExecOperation): Promise<JsonObject> {
     const request = confine(await receiveExecRequest(channel, opened), this.#services.sandbox);
     if (request.detach) {
-      const session = await this.#services.detached.start(request);
+      const session = await this.#services.counters.countStart("detached", () =>
+        this.#services.detached.start(request),
+      );
       return { id: session.id, pid: session.command.pid };
     }
     let command: ServedCommand;
     try {
-      command = ServedCommand.start(request);
-      await command.started();
+      command = await this.#services.counters.countStart("attached", async () => {
+        const started = ServedCommand.start(request);
+        await started.started();
+        return started;
+      });
     } catch (thrown) {
       // Clients without the feature `argv` read a failed start as a result.
       if (request.program.kind !== "go") throw thrown;
@@ -235,6 +248,14 @@ export class ChannelRequests {
     } finally {
       listener.close();
     }
+  }
+
+  async #metrics(channel: Channel): Promise<JsonObject> {
+    for (const metric of await this.#services.metrics()) {
+      await channel.sendRecord(encodeMetricRecord(metric));
+    }
+    channel.end();
+    return {};
   }
 
   #power(action: "poweroff" | "reboot"): JsonObject {

@@ -17,6 +17,7 @@ import {
 } from "../../protocols/agent/messages.ts";
 import type { FrameConnection } from "../channel/frame-connection.ts";
 import type { BudgetShare, MemoryBudget } from "../channel/memory-budget.ts";
+import type { AgentCounters } from "./agent-counters.ts";
 import { confine, onStopping } from "./command-context.ts";
 import { goSpawnRequestOf, startStatus } from "./go-request.ts";
 import { WatchedOutput } from "../../process/command-output.ts";
@@ -32,6 +33,7 @@ export interface SessionOptions {
   /** Limit of all buffers, which collected output shares. */
   budget: MemoryBudget;
   sandbox: readonly string[];
+  counters: AgentCounters;
   /** Fires when the agent stops. */
   stopping: AbortSignal;
 }
@@ -46,11 +48,15 @@ export async function runExecSession(
   let child: Child;
   let request: ExecRequest;
   try {
-    request = decodeExecRequest(payload);
-    child = spawnCommand(goSpawnRequestOf(confine(request, options.sandbox)));
-    await child.started.catch(async (thrown: unknown) => {
-      await child.closePipes();
-      throw thrown;
+    const decoded = decodeExecRequest(payload);
+    request = decoded;
+    child = await options.counters.countStart("go", async () => {
+      const spawned = spawnCommand(goSpawnRequestOf(confine(decoded, options.sandbox)));
+      await spawned.started.catch(async (thrown: unknown) => {
+        await spawned.closePipes();
+        throw thrown;
+      });
+      return spawned;
     });
   } catch (thrown) {
     await fail(connection, mode, toVsockboxError(thrown, "run command"));

@@ -24,10 +24,13 @@ export async function runTTYSession(
     const request = decodeExecTTYRequest(payload);
     const env = { TERM: DEFAULT_TERM, ...request.env };
     const confined = confine({ ...request, env }, options.sandbox);
-    child = spawnOnTerminal(goSpawnRequestOf(confined), request.size);
-    await child.started.catch(async (thrown: unknown) => {
-      await child.closeTerminal();
-      throw thrown;
+    child = await options.counters.countStart("go", async () => {
+      const spawned = spawnOnTerminal(goSpawnRequestOf(confined), request.size);
+      await spawned.started.catch(async (thrown: unknown) => {
+        await spawned.closeTerminal();
+        throw thrown;
+      });
+      return spawned;
     });
   } catch (thrown) {
     await fail(connection, toVsockboxError(thrown, "run command"));

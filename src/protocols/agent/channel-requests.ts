@@ -96,6 +96,8 @@ export type ChannelRequest =
   | EndpointOperation
   | { op: "sessions" }
   | { op: "info" }
+  /** Asks for the metrics of the agent and its guest, a record each: metric-records.ts. */
+  | { op: "metrics" }
   /** Asks for the home directory of a user; undefined: of the agent's own. */
   | { op: "home"; user: string | undefined }
   | { op: "power"; action: "poweroff" | "reboot" };
@@ -172,6 +174,7 @@ export function decodeChannelRequest(object: JsonObject): ChannelRequest {
       return { op, user: readString(what, object, "user") };
     case "sessions":
     case "info":
+    case "metrics":
       return { op };
     case "power": {
       const action = required(what, object, "action");

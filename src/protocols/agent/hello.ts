@@ -15,6 +15,9 @@ import {
   readStrings,
 } from "./json-fields.ts";
 
+/** The feature of an agent that answers the request `metrics`. */
+export const METRICS_FEATURE = "metrics";
+
 /** Counts incompatible changes of what follows a Hello. */
 export const PROTOCOL_VERSION = 1;
 
@@ -42,6 +45,7 @@ export const FEATURES = [
   HOME_FEATURE,
   // Attach passes the end of input on, if the client asks for it.
   "attach-half-close",
+  METRICS_FEATURE,
 ] as const;
 
 /** The Hello of either side. */

@@ -8,9 +8,6 @@ import { printable } from "../../text/printable.ts";
 import { type Labels, type Metric, metricTypeOf, type Sample } from "../prometheus/text.ts";
 import { bad, field, type JsonObject, readString } from "./json-fields.ts";
 
-/** The feature of an agent that answers the request `metrics`. */
-export const METRICS_FEATURE = "metrics";
-
 /** Metrics of one agent, and samples of all of them together. */
 export const MAX_METRICS = 256;
 export const MAX_SAMPLES = 4096;
