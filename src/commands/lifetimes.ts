@@ -14,7 +14,13 @@ const SERVERS: ReadonlySet<string> = new Set([
 ]);
 
 /** Further commands that leave files, sockets or commands of others if they end without cleanup. */
-const LONG_RUNNING: ReadonlySet<string> = new Set(["cp", "forward", "guest-exec-host", "listen"]);
+const LONG_RUNNING: ReadonlySet<string> = new Set([
+  "cp",
+  "forward",
+  "guest-exec-host",
+  "listen",
+  "metrics",
+]);
 
 /** Returns whether a command ends in its own time, however many ending signals come. */
 export function isServer(name: string): boolean {

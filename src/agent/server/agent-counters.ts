@@ -1,16 +1,10 @@
 /** Counts of an agent since its start, for its metrics. */
 
 /** Why a peer was refused: its CID, the limit of sessions, or the token. */
-export const REFUSAL_REASONS = ["cid", "sessions", "token"] as const;
-
-/** One of {@link REFUSAL_REASONS}. */
-export type RefusalReason = (typeof REFUSAL_REASONS)[number];
+type RefusalReason = "cid" | "sessions" | "token";
 
 /** How a command was started: over a channel, attached or detached, or by the Go agent's frames. */
-export const COMMAND_KINDS = ["attached", "detached", "go"] as const;
-
-/** One of {@link COMMAND_KINDS}. */
-export type CommandKind = (typeof COMMAND_KINDS)[number];
+type CommandKind = "attached" | "detached" | "go";
 
 /** Bytes that a connection has carried. */
 export interface CarriedBytes {

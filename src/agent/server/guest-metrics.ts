@@ -138,9 +138,10 @@ function memoryMetrics(memory: Numbers, events: Numbers): Metric[] {
 function pressureMetric(text: (file: ProcFile) => string): Metric {
   const samples = (["cpu", "memory", "io"] as const).flatMap((resource) => {
     const { someSeconds, fullSeconds } = parsePressure(text(`pressure/${resource}`));
-    const sample = (share: string, value: number | undefined): Sample[] =>
-      value === undefined ? [] : [{ labels: { resource, share }, value }];
-    return [...sample("some", someSeconds), ...sample("full", fullSeconds)];
+    const shares = Object.entries({ some: someSeconds, full: fullSeconds });
+    return shares.flatMap(([share, value]): Sample[] =>
+      value === undefined ? [] : [{ labels: { resource, share }, value }],
+    );
   });
   return metric(
     "pressure_seconds_total",

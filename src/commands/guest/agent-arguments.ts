@@ -35,6 +35,10 @@ export const agentServiceArguments = {
   init: flag({
     summary: "Run as the guest's init: mount what is missing, reap orphans, power off in the end",
   }),
+  metrics: option(word("ADDRESS"), {
+    summary:
+      "Serve metrics for Prometheus on 127.0.0.1:9464, :9464 or unix:PATH; `vsockbox metrics` reads them without it",
+  }),
   quiet: flag({ short: "q", summary: "Log nothing but errors" }),
   maxSessions: option(integer(1, 1_000_000), {
     heading: LIMITS_GROUP,

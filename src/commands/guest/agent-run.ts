@@ -6,9 +6,13 @@ import {
   startAgent,
 } from "../../agent/server/agent-server.ts";
 import { resolveAddress } from "../../config/profiles.ts";
+import { toVsockboxError } from "../../errors.ts";
 import { readToken } from "../../config/token.ts";
 import { formatAddress, parseAddress, withDefaultPort } from "../../net/address.ts";
 import { HOST_ONLY } from "../../net/allow-cid.ts";
+import { parseHttpAddress } from "../../net/http.ts";
+import { encodeMetrics } from "../../protocols/prometheus/text.ts";
+import { type Endpoint, formatEndpoint } from "../../text/endpoint.ts";
 import { reportReady } from "../../process/service/daemon.ts";
 import { type Log, openLog } from "../../process/service/log.ts";
 import { guardGroups } from "../../process/group-guard.ts";
@@ -46,7 +50,9 @@ export async function runAgent(args: AgentServiceValues): Promise<number> {
   if (!args.init) guardGroups((message) => log.warn(message));
   using init = args.init ? new InitDuties(log) : undefined;
   const options = agentOptions(args, log, init);
+  const metricsEndpoint = metricsEndpointOf(args);
   const agent = init === undefined ? startAgent(options) : await init.untilStarted(options);
+  using _metrics = await startMetrics(metricsEndpoint, agent, log, args.init);
   using _pidFile = await pidFileOf(args, () => agent.stop(0));
   const where = listening(agent);
   log.info(where);
@@ -103,9 +109,44 @@ function limitsOf(args: AgentServiceValues) {
  */
 export function checkAgentValues(args: AgentServiceValues): void {
   limitsOf(args);
+  metricsEndpointOf(args);
   parseAddress(args.listen.text);
   const ready = args.readyListen;
   if (ready !== undefined && ready !== "none") parseAddress(ready);
+}
+
+/** @throws {VsockboxError} USAGE. */
+function metricsEndpointOf({ metrics }: AgentServiceValues): Endpoint | undefined {
+  return metrics === undefined ? undefined : parseHttpAddress(metrics, "metrics");
+}
+
+/**
+ * Serves the metrics of the agent. An init continues without them if that fails, since its end would be
+ * that of the guest.
+ *
+ * @throws {VsockboxError} CANNOT_CREATE, after stopping the agent.
+ */
+async function startMetrics(
+  endpoint: Endpoint | undefined,
+  agent: Agent,
+  log: Log,
+  isInit: boolean,
+): Promise<Disposable | undefined> {
+  if (endpoint === undefined) return undefined;
+  const { METRICS_PATH, serveMetrics } = await import("../../net/metrics-server.ts");
+  try {
+    const server = serveMetrics(endpoint, async () => encodeMetrics(await agent.metrics()));
+    log.info(`metrics are at ${METRICS_PATH} on ${formatEndpoint(server.endpoint)}`);
+    return { [Symbol.dispose]: () => server.close() };
+  } catch (thrown) {
+    const error = toVsockboxError(thrown, "serve metrics");
+    if (!isInit) {
+      await agent.stop(0);
+      throw error;
+    }
+    log.warn(error.message, error.hint);
+    return undefined;
+  }
 }
 
 /** Words with commas between. */

@@ -1,32 +1,19 @@
 /** The metrics of all VMs over HTTP. */
+import type { HttpServer } from "../../net/http.ts";
+import { serveMetrics } from "../../net/metrics-server.ts";
 import type { Endpoint } from "../../text/endpoint.ts";
-import { type HttpServer, serveHttp } from "../../net/http.ts";
-import { PROMETHEUS_TYPE } from "../../protocols/prometheus/text.ts";
 import { COMMIT, TARGET, VERSION } from "../../version.ts";
 import { metricsText, type ServerFacts } from "./metrics.ts";
 import type { ObservedVm } from "./observed-vm.ts";
 import { vmFacts } from "./status.ts";
 
-/** The path of the metrics. */
-export const METRICS_PATH = "/metrics";
-
 /**
- * Serves GET /metrics.
+ * Serves the metrics of VMs, which are iterated at each request.
  *
- * @param vms iterated at each request.
  * @throws {VsockboxError} CANNOT_CREATE.
  */
-export function serveMetrics(endpoint: Endpoint, vms: Iterable<ObservedVm>): HttpServer {
-  return serveHttp(endpoint, (request) => {
-    if (new URL(request.url).pathname !== METRICS_PATH) {
-      return new Response(`metrics are at ${METRICS_PATH}\n`, { status: 404 });
-    }
-    if (request.method !== "GET" && request.method !== "HEAD") {
-      return new Response("GET only\n", { status: 405, headers: { Allow: "GET, HEAD" } });
-    }
-    const text = metricsText([...vms].map(vmFacts), processFacts());
-    return new Response(text, { headers: { "Content-Type": PROMETHEUS_TYPE } });
-  });
+export function serveVmMetrics(endpoint: Endpoint, vms: Iterable<ObservedVm>): HttpServer {
+  return serveMetrics(endpoint, () => metricsText([...vms].map(vmFacts), processFacts()));
 }
 
 function processFacts(): ServerFacts {

@@ -7,7 +7,8 @@ import { serveControl } from "./control-server.ts";
 import { type Log, openLog } from "../../process/service/log.ts";
 import type { VsockDevice } from "../device.ts";
 import type { EventLoop } from "../../io/event-loop.ts";
-import { METRICS_PATH, serveMetrics } from "./metrics-server.ts";
+import { METRICS_PATH } from "../../net/metrics-server.ts";
+import { serveVmMetrics } from "./metrics-server.ts";
 import { ObservedVm } from "./observed-vm.ts";
 import { epollTargets, findRuntimeEpoll } from "../../io/runtime-epoll.ts";
 import { statusOf } from "./status.ts";
@@ -53,7 +54,7 @@ export class Observers {
       if (capture !== undefined) vm.startCapture({ ...capture, force });
     }
     if (metrics !== undefined) {
-      const server = serveMetrics(metrics, this.#vms);
+      const server = serveVmMetrics(metrics, this.#vms);
       this.#servers.push(server);
       log.info(`metrics are at ${METRICS_PATH} on ${formatEndpoint(server.endpoint)}`);
     }

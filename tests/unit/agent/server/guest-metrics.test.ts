@@ -128,7 +128,7 @@ describe("the metrics of a guest", () => {
         diskstats: names.map((name) => `1 0 dm-${name} 1 1 1 1 1 1 1 1 1 1 1`).join("\n"),
         "net/dev": names.map((name) => `e${name}: ${"1 ".repeat(16)}`).join("\n"),
       },
-      names.map((name) => ({ ...ROOT, path: `/${name}` })),
+      names.map((name) => Object.assign({}, ROOT, { path: `/${name}` })),
     );
     const count = (start: string) => lines.filter((line) => line.startsWith(start)).length;
     expect(count("disk_reads_total")).toBe(MAX_DEVICES);
@@ -144,10 +144,6 @@ describe("the metrics of a guest", () => {
         JSON.parse(JSON.stringify(encodeMetricRecord(metric))) as Record<string, unknown>,
       ),
     );
-    const withLabels = metrics.map((metric) => ({
-      ...metric,
-      samples: metric.samples.map(({ labels = {}, value }) => ({ labels, value })),
-    }));
-    expect(read).toEqual(withLabels);
+    expect(encodeMetrics(read)).toBe(encodeMetrics(metrics));
   });
 });
