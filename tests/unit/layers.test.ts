@@ -161,6 +161,27 @@ describe("the sources", () => {
     expect(findCircle(edges(roomOf, loaded))).toBeUndefined();
   });
 
+  test("load nothing for metrics when a command is run in a guest", () => {
+    const graph = edges(
+      (path) => path,
+      imports.filter(({ isLazy, isType }) => !isLazy && !isType),
+    );
+    const loadedBy = (file: string) => {
+      const found = new Set([file]);
+      for (const path of found) for (const other of graph.get(path) ?? []) found.add(other);
+      return [...found];
+    };
+    const exec = loadedBy("commands/run/exec.ts");
+    expect(exec.length).toBeGreaterThan(50);
+    // Sandboxes read mounts as well.
+    const ofMetrics = /metric|scrape|procfs\/(?!mount-info)|prometheus/;
+    expect(exec.filter((path) => ofMetrics.test(path))).toEqual([]);
+    // The agent loads the collector at the first request for metrics.
+    const agent = loadedBy("commands/guest/agent.ts");
+    expect(agent).toContain("agent/server/agent-server.ts");
+    expect(agent.filter((path) => /collect-metrics|procfs\/(?!mount-info)/.test(path))).toEqual([]);
+  });
+
   test("have a line in the table for each room, and no line without a room", () => {
     const rooms = new Set(files.map(roomOf));
     expect([...rooms].filter((room) => !TOP.has(room) && !(room in LAYERS))).toEqual([]);

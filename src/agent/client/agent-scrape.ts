@@ -59,7 +59,9 @@ export async function scrapeAgent(
 
 async function readMetrics(client: AgentClient): Promise<AgentScrape> {
   const { clockOffsetMs } = await client.ping();
-  const clockOffsetSeconds = Number.isFinite(clockOffsetMs) ? clockOffsetMs / 1000 : undefined;
+  const clockOffsetSeconds = Number.isFinite(clockOffsetMs)
+    ? Math.round(clockOffsetMs * 1000) / 1e6
+    : undefined;
   if (!client.hello.features.includes(METRICS_FEATURE)) {
     return { metrics: undefined, clockOffsetSeconds };
   }

@@ -29,7 +29,8 @@ export function measuredMounts(mounts: readonly MountInfo[]): MountInfo[] {
   const chosen = new Map<string, MountInfo>();
   for (const mount of visible.values()) {
     const { type, path, deviceNumber } = mount;
-    const isIgnored = IGNORED_TYPES.has(type) || type.startsWith("fuse.");
+    const isIgnored =
+      IGNORED_TYPES.has(type) || type.startsWith("fuse.") || /^\/(?:proc|sys)\//.test(path);
     // A longer path would be cut, and might then be equal to another one.
     if (isIgnored || path.length > MAX_TEXT_LENGTH) continue;
     const other = chosen.get(deviceNumber);
@@ -41,10 +42,21 @@ export function measuredMounts(mounts: readonly MountInfo[]): MountInfo[] {
 /** Calls of statfs(2) that have not returned, by path. */
 const pending = new Set<string>();
 
-/** Returns the states of the file systems of a mountinfo; those without any blocks are left out. */
-export async function readFileSystemStates(mountInfo: string): Promise<FileSystemState[]> {
+/** Returns the space and inodes of the file system at a path; rejects if it cannot. */
+type AskUsage = (path: string) => Promise<FileSystemUsage>;
+
+/**
+ * Returns the states of the file systems of a mountinfo; those without any blocks are left out.
+ *
+ * @param askUsage and `timeoutMs` are statfs(2) and its limit unless a test has others.
+ */
+export async function readFileSystemStates(
+  mountInfo: string,
+  askUsage: AskUsage = statUsage,
+  timeoutMs = STATFS_TIMEOUT_MS,
+): Promise<FileSystemState[]> {
   const timeout = Promise.withResolvers<undefined>();
-  const timer = setTimeout(() => timeout.resolve(undefined), STATFS_TIMEOUT_MS);
+  const timer = setTimeout(() => timeout.resolve(undefined), timeoutMs);
   try {
     const states = await Promise.all(
       measuredMounts(parseMountInfo(mountInfo)).map(async (mount) => ({
@@ -52,7 +64,7 @@ export async function readFileSystemStates(mountInfo: string): Promise<FileSyste
         type: mount.type,
         source: mount.source,
         isReadOnly: mount.options.includes("ro"),
-        usage: await Promise.race([usageOf(mount.path), timeout.promise]),
+        usage: await Promise.race([usageOf(mount.path, askUsage), timeout.promise]),
       })),
     );
     return states.filter(({ usage }) => usage?.sizeBytes !== 0);
@@ -61,21 +73,25 @@ export async function readFileSystemStates(mountInfo: string): Promise<FileSyste
   }
 }
 
-async function usageOf(path: string): Promise<FileSystemUsage | undefined> {
+async function usageOf(path: string, askUsage: AskUsage): Promise<FileSystemUsage | undefined> {
   if (pending.has(path)) return undefined;
   pending.add(path);
   try {
-    const { bsize, blocks, bfree, bavail, files, ffree } = await statfs(path);
-    return {
-      sizeBytes: blocks * bsize,
-      freeBytes: bfree * bsize,
-      availableBytes: bavail * bsize,
-      files,
-      freeFiles: ffree,
-    };
+    return await askUsage(path);
   } catch {
     return undefined;
   } finally {
     pending.delete(path);
   }
+}
+
+async function statUsage(path: string): Promise<FileSystemUsage> {
+  const { bsize, blocks, bfree, bavail, files, ffree } = await statfs(path);
+  return {
+    sizeBytes: blocks * bsize,
+    freeBytes: bfree * bsize,
+    availableBytes: bavail * bsize,
+    files,
+    freeFiles: ffree,
+  };
 }

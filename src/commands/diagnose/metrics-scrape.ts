@@ -32,7 +32,7 @@ export class TargetScraper {
     const begin = performance.now();
     const result = (found: Pick<TargetScrape, "isUp" | "metrics" | "clockOffsetSeconds">) => ({
       labels: targetLabels(target.name, target.address),
-      durationSeconds: (performance.now() - begin) / 1000,
+      durationSeconds: Math.round((performance.now() - begin) * 1000) / 1e6,
       ...found,
     });
     try {

@@ -41,7 +41,7 @@ type Values = ArgumentValues<typeof ARGUMENTS>;
 export const command = defineCommand({
   name: "metrics",
   group: "Diagnostics",
-  summary: "Print or serve metrics of guests and their agents for Prometheus",
+  summary: "Print or serve metrics of guests for Prometheus",
   args: ARGUMENTS,
   requires: { daemon: ["listen"], pidFile: ["listen"], logFile: ["listen"] },
   examples: [

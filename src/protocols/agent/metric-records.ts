@@ -18,7 +18,8 @@ const MAX_LABELS = 8;
 export const MAX_TEXT_LENGTH = 256;
 
 const METRIC_NAME = /^vsockbox_(?:agent|guest)_[a-z0-9_]{1,100}$/;
-const LABEL_NAME = /^(?!__)[a-z_][a-z0-9_]{0,62}$/;
+/** Not those of Prometheus, and not those by which the host names its targets. */
+const LABEL_NAME = /^(?!__|target$|cid$)[a-z_][a-z0-9_]{0,62}$/;
 
 /** Returns a metric as a record. */
 export function encodeMetricRecord({ name, help, samples }: Metric): JsonObject {

@@ -18,6 +18,8 @@ test("file systems with blocks are measured", () => {
 test("those without blocks, and those of a network, are not", () => {
   for (const type of ["proc", "sysfs", "cgroup2", "autofs", "nfs4", "cifs", "fuse", "fuse.sshfs"])
     expect(pathsOf(line("8:1", "/a", type))).toEqual([]);
+  const kernel = [line("8:1", "/sys/fs/cgroup", "tmpfs"), line("8:2", "/proc/acpi", "tmpfs")];
+  expect(pathsOf(...kernel, line("8:3", "/srv/proc/x", "tmpfs"))).toEqual(["/srv/proc/x"]);
 });
 
 test("a file system with several mounts is measured at the shortest path", () => {
@@ -39,6 +41,32 @@ test("there are at most 64, and none with a path that would be cut", () => {
   const ofLength = (length: number) => line("8:1", `/${"x".repeat(length - 1)}`, "ext4");
   expect(pathsOf(ofLength(257))).toEqual([]);
   expect(pathsOf(ofLength(256))).toHaveLength(1);
+});
+
+test("a file system that does not answer holds up no other one, and is not asked a second time", async () => {
+  const usage = { sizeBytes: 1, freeBytes: 0, availableBytes: 0, files: 0, freeFiles: 0 };
+  const hung = Promise.withResolvers<typeof usage>();
+  const asked: string[] = [];
+  const ask = (path: string) => {
+    asked.push(path);
+    return path === "/hung" ? hung.promise : Promise.resolve(usage);
+  };
+  const text = [line("8:1", "/hung", "virtiofs"), line("8:2", "/fine", "ext4")].join("\n");
+  const read = async () =>
+    (await readFileSystemStates(text, ask, 20)).map((state) => [state.path, state.usage]);
+  const late = [
+    ["/hung", undefined],
+    ["/fine", usage],
+  ];
+  expect(await read()).toEqual(late);
+  expect(await read()).toEqual(late);
+  expect(asked).toEqual(["/hung", "/fine", "/fine"]);
+  hung.resolve(usage);
+  await hung.promise;
+  expect(await read()).toEqual([
+    ["/hung", usage],
+    ["/fine", usage],
+  ]);
 });
 
 test("the root has a size, a path that does not exist has an error, and /proc no blocks", async () => {

@@ -63,6 +63,8 @@ describe("a record of a metric", () => {
     ["labels that are a list", { samples: [{ value: 1, labels: ["a"] }] }],
     ["a label with a brace", { samples: [{ value: 1, labels: { 'a="1"}': "b" } }] }],
     ["a label of Prometheus' own", { samples: [{ value: 1, labels: { __name__: "b" } }] }],
+    ["the label of a target", { samples: [{ value: 1, labels: { target: "b" } }] }],
+    ["the label of a CID", { samples: [{ value: 1, labels: { cid: "3" } }] }],
     ["a label with capitals", { samples: [{ value: 1, labels: { A: "b" } }] }],
     ["a long label", { samples: [{ value: 1, labels: { ["a".repeat(64)]: "b" } }] }],
     ["a label that is a number", { samples: [{ value: 1, labels: { a: 1 } }] }],
@@ -82,7 +84,8 @@ describe("a record of a metric", () => {
   });
 
   test("may have a negative gauge, eight labels, and as many samples as the limit", () => {
-    const labels = Object.fromEntries([..."abcdefgh"].map((name) => [name, "x"]));
+    const names = ["a", "b", "c", "d", "e", "f", "targets", "cid_"];
+    const labels = Object.fromEntries(names.map((name) => [name, "x"]));
     const samples = Array.from({ length: MAX_SAMPLES }, () => ({ value: -1, labels }));
     expect(decode({ name: "vsockbox_guest_x", samples }).samples).toEqual(samples);
   });
