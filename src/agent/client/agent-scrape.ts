@@ -3,7 +3,7 @@ import { VsockboxError } from "../../errors.ts";
 import { onAbort } from "../../io/deadline.ts";
 import type { SocketAddress } from "../../net/address.ts";
 import { METRICS_FEATURE } from "../../protocols/agent/hello.ts";
-import { bad } from "../../protocols/agent/json-fields.ts";
+import { badField } from "../../protocols/agent/json-fields.ts";
 import {
   decodeMetricRecord,
   MAX_METRICS,
@@ -71,7 +71,7 @@ async function readMetrics(client: AgentClient): Promise<AgentScrape> {
     const metric = decodeMetricRecord(record);
     sampleCount += metric.samples.length;
     if (metrics.length === MAX_METRICS || sampleCount > MAX_SAMPLES) {
-      throw bad("metrics", `there are more than ${MAX_METRICS}, or ${MAX_SAMPLES} samples`);
+      throw badField("metrics", `there are more than ${MAX_METRICS}, or ${MAX_SAMPLES} samples`);
     }
     metrics.push(metric);
   }

@@ -128,7 +128,7 @@ function metricsEndpointOf({ metrics }: AgentServiceValues): Endpoint | undefine
  */
 async function startMetrics(
   endpoint: Endpoint | undefined,
-  agent: Agent,
+  agent: RunningAgent,
   log: Log,
   isInit: boolean,
 ): Promise<Disposable | undefined> {

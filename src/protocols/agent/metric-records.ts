@@ -6,7 +6,7 @@
  */
 import { printable } from "../../text/printable.ts";
 import { type Labels, type Metric, metricTypeOf, type Sample } from "../prometheus/text.ts";
-import { bad, field, type JsonObject, readString } from "./json-fields.ts";
+import { badField, field, type JsonObject, readString } from "./json-fields.ts";
 
 /** Metrics of one agent, and samples of all of them together. */
 export const MAX_METRICS = 256;
@@ -39,19 +39,20 @@ export function encodeMetricRecord({ name, help, samples }: Metric): JsonObject 
  */
 export function decodeMetricRecord(record: JsonObject): Metric {
   const name = readString("metric", record, "name") ?? "";
-  if (!METRIC_NAME.test(name)) throw bad("metric", "its name is not one of an agent's metrics");
+  if (!METRIC_NAME.test(name))
+    throw badField("metric", "its name is not one of an agent's metrics");
   const what = `metric ${name}`;
   const help = printable(readString(what, record, "help") ?? "", {
     maxCharacters: MAX_TEXT_LENGTH,
   });
   const samples = field(record, "samples");
   if (!Array.isArray(samples) || samples.length > MAX_SAMPLES) {
-    throw bad(what, `samples is not a list of at most ${MAX_SAMPLES} entries`);
+    throw badField(what, `samples is not a list of at most ${MAX_SAMPLES} entries`);
   }
   const type = metricTypeOf(name);
   const decoded = samples.map((sample) => decodeSample(what, sample));
   if (type === "counter" && decoded.some(({ value }) => value < 0)) {
-    throw bad(what, "a counter is negative");
+    throw badField(what, "a counter is negative");
   }
   return { name, help, type, samples: decoded };
 }
@@ -61,17 +62,18 @@ function decodeSample(what: string, sample: unknown): Sample {
   const value = field(object, "value");
   // JSON has numbers beyond the range, which become infinite.
   if (typeof value !== "number" || !Number.isFinite(value))
-    throw bad(what, "a value is not a number");
+    throw badField(what, "a value is not a number");
   return { labels: decodeLabels(what, field(object, "labels") ?? {}), value };
 }
 
 function decodeLabels(what: string, value: unknown): Labels {
   const entries = Object.entries(objectOf(what, "labels", value));
-  if (entries.length > MAX_LABELS) throw bad(what, `a sample has more than ${MAX_LABELS} labels`);
+  if (entries.length > MAX_LABELS)
+    throw badField(what, `a sample has more than ${MAX_LABELS} labels`);
   return Object.fromEntries(
     entries.map(([name, text]) => {
-      if (!LABEL_NAME.test(name)) throw bad(what, "the name of a label is not valid");
-      if (typeof text !== "string") throw bad(what, `the label ${name} is not a text`);
+      if (!LABEL_NAME.test(name)) throw badField(what, "the name of a label is not valid");
+      if (typeof text !== "string") throw badField(what, `the label ${name} is not a text`);
       return [name, printable(text, { maxCharacters: MAX_TEXT_LENGTH })];
     }),
   );
@@ -79,7 +81,7 @@ function decodeLabels(what: string, value: unknown): Labels {
 
 function objectOf(what: string, name: string, value: unknown): JsonObject {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw bad(what, `${name} is not an object`);
+    throw badField(what, `${name} is not an object`);
   }
   return value as JsonObject;
 }
