@@ -33,6 +33,8 @@ export class Conn implements AsyncIterable<Uint8Array>, AsyncDisposable {
   /** The address of the peer. */
   readonly remoteAddress: Addr;
   readonly #stream: SocketStream;
+  /** Bytes that were sent before the connection was handed on. */
+  readonly #handshakeBytes: number;
   readonly #reading: PendingOperations;
   readonly #readTurns = new Turns();
   readonly #writing: PendingOperations;
@@ -43,6 +45,7 @@ export class Conn implements AsyncIterable<Uint8Array>, AsyncDisposable {
   /** Made by `dial` and `Listener.accept`. */
   constructor(stream: SocketStream, addresses: { local: Addr; remote: Addr }) {
     this.#stream = stream;
+    this.#handshakeBytes = stream.bytesWritten;
     this.localAddress = addresses.local;
     this.remoteAddress = addresses.remote;
     this.#reading = new PendingOperations("read from", String(this.remoteAddress));
@@ -61,7 +64,7 @@ export class Conn implements AsyncIterable<Uint8Array>, AsyncDisposable {
 
   /** Bytes that the kernel has accepted from writes so far. */
   get bytesWritten(): number {
-    return this.#stream.bytesWritten;
+    return this.#stream.bytesWritten - this.#handshakeBytes;
   }
 
   /**
