@@ -8,8 +8,11 @@ export interface DeviceOptions extends RateLimitOptions {
   guestCid: number;
   /** The socket that the VMM connects to. */
   vmmListener: UnixListener;
-  /** Our buffer for the guest's bytes of each connection, in bytes: `buf_alloc`. */
-  txBufferSize: number;
+  /**
+   * Our buffer for the guest's bytes of each connection, in bytes: `buf_alloc`. Undefined: 65,536, and
+   * more for connections that send much (LargeBuffers).
+   */
+  txBufferSize?: number | undefined;
   /** Size of the largest queue that is accepted. */
   queueSize: number;
   /** Limit of connections with the host, and as many with other VMs. */

@@ -21,6 +21,7 @@ import type { DeviceOptions } from "./device-options.ts";
 import type { EventLoop } from "../io/event-loop.ts";
 import type { HostBackend, HostClient } from "./host/host-backend.ts";
 import { DeviceQueues } from "./vsock/device-queues.ts";
+import { LARGE_BUFFER_BYTES } from "./vsock/large-buffers.ts";
 import { LostBytes } from "./vsock/lost-bytes.ts";
 import { Muxer, type MuxerDevice } from "./vsock/muxer.ts";
 import type { PacketTap } from "./vsock/packet-tap.ts";
@@ -45,6 +46,7 @@ function configOf(guestCid: number): Uint8Array {
 export class VsockDevice implements MuxerDevice, SiblingDevice {
   readonly guestCid: number;
   readonly bufAlloc: number;
+  readonly maxBufAlloc: number;
   readonly maxConnections: number;
   readonly connectTimeoutMs: number;
   readonly loop: EventLoop;
@@ -67,7 +69,8 @@ export class VsockDevice implements MuxerDevice, SiblingDevice {
   constructor(options: DeviceOptions, loop: EventLoop, log: Log) {
     const { guestCid, queueSize } = options;
     this.guestCid = guestCid;
-    this.bufAlloc = options.txBufferSize;
+    this.bufAlloc = options.txBufferSize ?? VM_DEFAULTS.txBufferSize;
+    this.maxBufAlloc = options.txBufferSize ?? LARGE_BUFFER_BYTES;
     this.maxConnections = options.maxConnections;
     this.connectTimeoutMs = options.connectTimeoutMs ?? VM_DEFAULTS.connectTimeoutMs;
     this.loop = loop;

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { existsSync, readdirSync } from "node:fs";
-import { VM_DEFAULTS } from "../../src/device/config/vm-config.ts";
+import { LARGE_BUFFER_BYTES } from "../../src/device/vsock/large-buffers.ts";
 import { Feature } from "../../src/protocols/vhost-user/features.ts";
 import { eventually, Running, shell, ScratchDirectory, vsockbox } from "../support/binary.ts";
 import { type GuestConnection, LiveGuest } from "../support/live-guest.ts";
@@ -65,7 +65,7 @@ async function sendAll(guest: LiveGuest): Promise<GuestConnection> {
   connection.output = new Uint8Array(OUTPUT_BYTES);
   await eventually("the connection's buffer in the device is full", async () => {
     const { stdout } = await vsockbox(["hybrid-proxy", "status", socket, "--json"]);
-    return stdout.includes(`"waiting_bytes":${VM_DEFAULTS.txBufferSize},`);
+    return stdout.includes(`"waiting_bytes":${LARGE_BUFFER_BYTES},`);
   });
   return connection;
 }
@@ -93,7 +93,7 @@ describe.each([[[]], [["--sandbox"]]])("with the options %j", (options) => {
     device.process.kill("SIGTERM");
     expect(await device.process.exited).toBe(0);
     await device.stderrDone;
-    expect(device.stderr).toMatch(/VM 3: [0-9]{5} bytes of the guest are lost: /);
+    expect(device.stderr).toMatch(/VM 3: [0-9]{7} bytes of the guest are lost: /);
   });
 });
 

@@ -112,7 +112,7 @@ describe("status", () => {
         vmm_connected: true,
         driver_ready: true,
         features: expect.arrayContaining(["version_1", "event_index"]),
-        limits: { connections: 1023, tx_buffer_bytes: 65_536 },
+        limits: { connections: 1023, tx_buffer_bytes: 1_048_576 },
         connections_open: 1,
         connections: [
           {

@@ -13,7 +13,6 @@ const PRINTED = `vms:
   - guest_cid: 4
     socket: /tmp/vhost4.socket
     uds_path: /tmp/vm4.vsock
-    tx_buffer_size: 65536
     queue_size: 1024
     groups: a+b
 `;

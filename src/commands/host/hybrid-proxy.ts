@@ -87,7 +87,7 @@ const ARGUMENTS = {
   }),
   txBufferSize: option(word("BYTES"), {
     heading: LIMITS_GROUP,
-    defaultText: String(VM_DEFAULTS.txBufferSize),
+    defaultText: `${VM_DEFAULTS.txBufferSize}, for 64 that send much 1048576`,
     summary: "Buffer for the bytes that one connection sends",
   }),
   maxConnections: option(word("COUNT"), {

@@ -18,8 +18,8 @@ export interface VmConfig {
   /** Owner of the socket as `USER`, `USER:GROUP` or `:GROUP`; undefined: this process's user. */
   socketOwner?: string | undefined;
   backend: HybridBackend;
-  /** Buffer for the guest's bytes of one connection, in bytes. */
-  txBufferSize: number;
+  /** Buffer for the guest's bytes of one connection, in bytes; undefined: grows with use. */
+  txBufferSize?: number | undefined;
   queueSize: number;
   /** VMs that share a group reach each other. */
   groups: string[];
@@ -269,7 +269,7 @@ export function resolveVm(
     socketMode: values.mode("socket-mode"),
     socketOwner: values.owner("socket-owner"),
     backend,
-    txBufferSize: values.integer("tx-buffer-size", 1, U32_MAX) ?? VM_DEFAULTS.txBufferSize,
+    txBufferSize: values.integer("tx-buffer-size", 1, U32_MAX),
     queueSize,
     groups: [...new Set(values.list("groups") ?? VM_DEFAULTS.groups)],
     maxConnections:

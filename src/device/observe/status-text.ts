@@ -29,7 +29,7 @@ export function statusLines(status: VmStatus): string[] {
     `  to guest     ${formatBytes(counters.bytes_to_guest)} in ${countOf(counters.packets_to_guest, "packet")}, ${countOf(counters.resets_to_guest, "reset")}, ${countOf(counters.credit_starved, "time")} without credit`,
     `  from guest   ${formatBytes(counters.bytes_from_guest)} in ${countOf(counters.packets_from_guest, "packet")}, ${countOf(counters.resets_from_guest, "reset")}; ${countOf(counters.packets_to_siblings, "packet")} to other VMs, ${countOf(status.sibling_connections, "connection")} with them`,
     `  signals      ${countOf(counters.interrupts, "interrupt")}, ${countOf(counters.kicks, "kick")}`,
-    `  limits       ${formatBytes(status.limits.tx_buffer_bytes)} for each connection, rings of ${status.limits.queue_entries}`,
+    `  limits       at most ${formatBytes(status.limits.tx_buffer_bytes)} for each connection, rings of ${status.limits.queue_entries}`,
   ];
   if (status.connections_draining > 0 || counters.bytes_lost > 0) {
     lines.push(

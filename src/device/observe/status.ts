@@ -1,6 +1,7 @@
 /** The state of a VM as plain data, for status and metrics. */
 import { resolve } from "node:path";
 import type { CaptureFacts } from "./capture.ts";
+import { LARGE_BUFFER_BYTES } from "../vsock/large-buffers.ts";
 import type { HostConnection } from "../vsock/host-connection.ts";
 import type { ObservedVm } from "./observed-vm.ts";
 import { Feature } from "../../protocols/vhost-user/features.ts";
@@ -105,7 +106,7 @@ export function vmFacts(vm: ObservedVm): VmFacts {
     uptime_seconds: secondsSince(vm.since),
     limits: {
       connections: config.maxConnections,
-      tx_buffer_bytes: config.txBufferSize,
+      tx_buffer_bytes: config.txBufferSize ?? LARGE_BUFFER_BYTES,
       queue_entries: config.queueSize,
     },
     connections_open: device.muxer.count,

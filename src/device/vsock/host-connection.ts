@@ -44,6 +44,8 @@ export abstract class HostConnection {
   isHeld = false;
   /** Called once the guest has answered the host's REQUEST. */
   onOpened: (() => void) | undefined;
+  /** Called once its socket is closed. */
+  onClosed: (() => void) | undefined;
   /** Time by which the guest has to answer, by performance.now(): see connection-timeouts.ts. */
   deadline: number | undefined;
   /** Whether epoll has reported the socket's end of input: a read may still return bytes. */
@@ -172,6 +174,7 @@ export abstract class HostConnection {
     if (this.#isClosed) return;
     this.#isClosed = true;
     if (this.#fd !== NONE) closeDescriptor(this.#fd);
+    this.onClosed?.();
     if (this.vsock.state !== State.Dead) this.vsock.kill();
   }
 }

@@ -32,6 +32,7 @@ import { ConnectionTimeouts, type TimeoutKind } from "./connection-timeouts.ts";
 import { DrainingSockets } from "./draining-sockets.ts";
 import type { HostConnection } from "./host-connection.ts";
 import { PendingResets } from "./pending-resets.ts";
+import { LargeBuffers } from "./large-buffers.ts";
 import type { RxBuffers } from "./rx-buffers.ts";
 import { SendQueue } from "./send-queue.ts";
 import { SeqpacketConnection } from "./seqpacket-connection.ts";
@@ -43,8 +44,10 @@ import type { TxPacket } from "./tx-packet.ts";
 /** What the muxer needs of its device. */
 export interface MuxerDevice {
   readonly guestCid: number;
-  /** Our buffer for each connection, in bytes. */
+  /** Our first buffer for each connection, in bytes. */
   readonly bufAlloc: number;
+  /** Our buffer for a connection that sends much; the same as `bufAlloc` for none. */
+  readonly maxBufAlloc: number;
   /** Limit of connections; as many more may wait for slow readers. */
   readonly maxConnections: number;
   /** How long the guest may take to answer a REQUEST of the host. */
@@ -66,12 +69,14 @@ export class Muxer {
   readonly #timeouts: ConnectionTimeouts;
   readonly #sockets: ConnectionSockets;
   readonly #draining: DrainingSockets;
+  readonly #largeBuffers: LargeBuffers;
   readonly #header = new PacketHeader();
   /** Whether RSTs wait for packets of other VMs, which may belong to the same connections. */
   holdsResets = false;
 
   constructor(device: MuxerDevice) {
     this.#device = device;
+    this.#largeBuffers = new LargeBuffers(device.maxBufAlloc);
     this.#timeouts = new ConnectionTimeouts((connection, kind) =>
       this.#onTimeout(connection, kind),
     );
@@ -223,6 +228,7 @@ export class Muxer {
     if (len > packet.bytes) return connection.vsock.kill();
     this.#device.statistics.bytesFromGuest += len;
     connection.forward(packet, len);
+    this.#largeBuffers.offer(connection);
   }
 
   #onRequest(header: PacketHeader): void {

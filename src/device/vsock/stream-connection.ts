@@ -2,8 +2,8 @@
  * A stream connection (SOCK_STREAM): payload moves between the socket and guest memory by readv(2) and
  * writev(2), without a copy in between.
  *
- * Towards the host, bytes that the socket does not accept are copied into a ring of `buf_alloc` bytes;
- * as long as the ring is not empty, all later bytes go through it. Credit is returned to the guest when
+ * Towards the host, bytes that the socket does not accept are copied into a ring, which grows to
+ * `buf_alloc` bytes; as long as the ring is not empty, all later bytes go through it. Credit is returned to the guest when
  * the socket has accepted the bytes.
  *
  * Towards the guest, one readv(2) fills several RX buffers. Linux offers them with 4 KiB each, so the
@@ -18,10 +18,13 @@ import { HostConnection } from "./host-connection.ts";
 import { MAX_CHAINS, type RxBuffers } from "./rx-buffers.ts";
 import type { TxPacket } from "./tx-packet.ts";
 
+/** First size of the ring, in bytes. */
+const RING_BYTES = 64 * 1024;
+
 /** A connection with a SOCK_STREAM socket. */
 export class StreamConnection extends HostConnection {
   /** Bytes of the guest that are queued for the socket. */
-  readonly #bytes = new ByteRing(this.vsock.bufAlloc);
+  readonly #bytes = new ByteRing(Math.min(this.vsock.bufAlloc, RING_BYTES));
   /** How many chains the next read may fill. */
   #chains = 1;
 

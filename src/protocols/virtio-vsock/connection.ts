@@ -92,8 +92,9 @@ export class Connection {
   readonly guestPort: number;
   readonly type: PacketType;
 
-  /** Our buffer for the guest's bytes, in bytes. */
-  readonly bufAlloc: number;
+  #bufAlloc: number;
+  /** The last `buf_alloc` that the guest was sent. */
+  #bufAllocSent: number;
   /** Bytes of the guest that the socket has accepted: our `fwd_cnt`, u32 wrapping. */
   fwdCnt = 0;
   /** Bytes that the guest has sent, u32 wrapping. */
@@ -124,7 +125,21 @@ export class Connection {
     this.hostPort = hostPort;
     this.guestPort = guestPort;
     this.type = type;
-    this.bufAlloc = bufAlloc;
+    this.#bufAlloc = this.#bufAllocSent = bufAlloc;
+  }
+
+  /** Our buffer for the guest's bytes, in bytes. */
+  get bufAlloc(): number {
+    return this.#bufAlloc;
+  }
+
+  /**
+   * Enlarges our buffer for the guest's bytes. It never becomes smaller: the guest may use what it was
+   * promised.
+   */
+  growBuffer(bufAlloc: number): void {
+    this.#bufAlloc = Math.max(this.#bufAlloc, bufAlloc);
+    if (this.state === State.Open && this.#needsCreditUpdate()) this.post(Pending.CreditUpdate);
   }
 
   /** Bytes that may be sent to the guest now. */
@@ -219,7 +234,7 @@ export class Connection {
     // Without payload it still may end a record.
     if (len === 0) return this.#endsRecord(flags) ? Action.Write : Action.None;
     // More than its credit: the bytes could only be dropped, so the guest gets an RST.
-    if (len > this.bufAlloc - this.waiting) return this.#refuse();
+    if (len > this.#bufAlloc - this.waiting) return this.#refuse();
     this.received = (this.received + len) >>> 0;
     // If the bytes are queued, no write follows that would cause the update.
     if (this.#needsCreditUpdate()) this.post(Pending.CreditUpdate);
@@ -256,8 +271,9 @@ export class Connection {
 
   /** Whether the guest knows of little free buffer although more is free. */
   #needsCreditUpdate(): boolean {
-    const known = this.bufAlloc - ((this.received - this.#fwdCntSent) >>> 0);
-    return known < this.bufAlloc / CREDIT_UPDATE_PART && this.fwdCnt !== this.#fwdCntSent;
+    const known = this.#bufAllocSent - ((this.received - this.#fwdCntSent) >>> 0);
+    const isOutdated = this.fwdCnt !== this.#fwdCntSent || this.#bufAlloc !== this.#bufAllocSent;
+    return known < this.#bufAlloc / CREDIT_UPDATE_PART && isOutdated;
   }
 
   /** The socket has no more bytes for now. */
@@ -366,7 +382,7 @@ export class Connection {
     header.op = OP_OF_PENDING[bit];
     header.len = bytes;
     header.flags = bit === Pending.Shutdown ? this.#shutdownFlags : recordFlags;
-    header.bufAlloc = this.bufAlloc;
+    header.bufAlloc = this.#bufAllocSent = this.#bufAlloc;
     header.fwdCnt = this.fwdCnt;
     this.#fwdCntSent = this.fwdCnt;
     // Every packet carries the credit.

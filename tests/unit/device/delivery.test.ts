@@ -477,6 +477,24 @@ describe("a packet without bytes and with EOM", () => {
   });
 });
 
+test("a guest that sends much gets a buffer of 1 MiB, of which no byte is lost", () => {
+  using local = new LocalDevice({ txBufferSize: undefined });
+  const driver = local.startGuest();
+  const service = connectGuest(local, driver, STREAM);
+  const sent = fill(local, driver, STREAM, 1_048_576 - 3001);
+  const updates: number[] = [];
+  for (let next = driver.receive(); next !== undefined; next = driver.receive()) {
+    if (next.header.op === Op.CreditUpdate) updates.push(next.header.bufAlloc);
+  }
+  expect(updates.at(-1)).toBe(1_048_576);
+  expect(local.device.muxer.count).toBe(1);
+  driver.send({ op: Op.Shutdown, flags: ShutdownFlag.Both, ...STREAM });
+  local.turn();
+  expect(readSlowly(service, local.turn).equals(sent)).toBe(true);
+  closeDescriptor(service);
+  driver.guest.close();
+});
+
 test("what a sibling has sent comes before the RST of its end, however slow the receiver's rate", async () => {
   using sender = new LocalDevice();
   using receiver = new LocalDevice({ guestCid: 4, rateToGuest: 256 * 1024, burst: 4096 });

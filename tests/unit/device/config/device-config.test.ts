@@ -32,7 +32,7 @@ const MINIMAL: VmConfig = {
   guestCid: 3,
   socket: "/s",
   backend: { kind: "unix", udsPath: "/u" },
-  txBufferSize: 65_536,
+  txBufferSize: undefined,
   queueSize: 1024,
   groups: ["default"],
   maxConnections: 1023,
@@ -151,6 +151,7 @@ describe("a VM of hybrid-proxy", () => {
       {
         ...MINIMAL,
         socket: "/tmp/vhost3.socket",
+        txBufferSize: 65_536,
         backend: { kind: "unix", udsPath: "/tmp/vm3.vsock" },
         groups: ["group1", "groupA"],
       },

@@ -46,6 +46,25 @@ test("bytes leave a ring in their order, however they are added, read and droppe
   );
 });
 
+test("a ring grows for bytes that do not fit, and keeps their order", () => {
+  const ring = new ByteRing(CAPACITY);
+  ring.push(packet([1, 2, 3, 4, 5, 6]), 0, 6);
+  ring.shift(4);
+  ring.push(packet([7, 8, 9, 10, 11]), 0, 5);
+  expect([...ring.first(7)]).toEqual([5, 6, 7, 8, 9, 10, 11]);
+  ring.push(packet(Array.from({ length: 30 }, (_, index) => index)), 0, 30);
+  expect([...ring.piece()]).toEqual([
+    ...[5, 6, 7, 8, 9, 10, 11],
+    ...Array.from({ length: 30 }, (_, index) => index),
+  ]);
+  ring.shift(37);
+  expect([ring.count, ring.capacity]).toEqual([0, 0]);
+  ring.push(packet([1]), 0, 1);
+  expect(ring.capacity).toBe(CAPACITY);
+  ring.drop(1);
+  expect(ring.capacity).toBe(CAPACITY);
+});
+
 test("bytes that are added to an empty ring are in one piece", () => {
   const ring = new ByteRing(CAPACITY);
   for (let round = 0; round < 3; round++) {

@@ -223,6 +223,29 @@ describe("credit", () => {
     expect(tellAll(connection)).toEqual([]);
   });
 
+  test("a buffer that has grown is announced once, and may be used", () => {
+    const connection = open();
+    connection.onPacket(packet(Op.Rw, { len: BUFFER }));
+    connection.growBuffer(16 * BUFFER);
+    connection.growBuffer(BUFFER);
+    expect(connection.bufAlloc).toBe(16 * BUFFER);
+    expect(connection.next()).toBe(Pending.CreditUpdate);
+    const header = new PacketHeader();
+    connection.fillHeader(Pending.CreditUpdate, header, 4, 0);
+    expect([header.bufAlloc, header.fwdCnt, connection.next()]).toEqual([16 * BUFFER, 0, 0]);
+    expect(connection.onPacket(packet(Op.Rw, { len: 15 * BUFFER }))).toBe(Action.Write);
+    expect(connection.onPacket(packet(Op.Rw, { len: 1 }))).toBe(Action.Close);
+  });
+
+  test("a buffer that grows while the guest knows of enough is announced with the next packet", () => {
+    const connection = open();
+    connection.growBuffer(2 * BUFFER);
+    expect(connection.next()).toBe(0);
+    const opening = new Connection(1 << 30, 1234, PacketType.Stream, BUFFER);
+    opening.growBuffer(16 * BUFFER);
+    expect(opening.next()).toBe(0);
+  });
+
   test("an update goes out when the guest believes the buffer nearly full", () => {
     const connection = open();
     for (let sent = 0; sent < BUFFER; sent += 1024) {
