@@ -17,6 +17,19 @@ export type { RemoteExit } from "./agent/client/remote-process.ts";
 export type { TransferOptions } from "./agent/client/file-transfer.ts";
 export type { TransferProgress } from "./agent/transfer/transfer.ts";
 export { ERROR_STEPS, VsockboxError, type ErrorCode, type ErrorStep } from "./errors.ts";
+export { execPipe, type ExecPipeOptions, type OutputTarget } from "./library/exec-pipe.ts";
+export {
+  listFilesOn as listFiles,
+  openPortForwardOn as openPortForward,
+  readFileOn as readFile,
+  readFull,
+  readMessage,
+  sendMessage,
+  type WireFile,
+  type WireMessage,
+  writeFileOn as writeFile,
+} from "./library/wire.ts";
+export type { MessageLimits, WireConn } from "./library/wire-exchange.ts";
 export { StartError, type StartFailureKind, type StartStage } from "./start-error.ts";
 export { Addr } from "./library/addr.ts";
 export type { Conn, Deadline, ReadOptions, WriteOptions } from "./library/conn.ts";

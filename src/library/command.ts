@@ -98,7 +98,12 @@ export async function exec(
   return { ...exit, stdout, stderr: Buffer.concat(output.stderr), text: () => stdout.toString() };
 }
 
-function programOf(command: CommandLine): Program {
+/**
+ * Returns the program of a command.
+ *
+ * @throws {TypeError} for an empty vector, and for a NUL character.
+ */
+export function programOf(command: CommandLine): Program {
   if (typeof command === "string") {
     assertText("the command", command);
     return { kind: "shell-line", line: Buffer.from(command) };
@@ -111,7 +116,12 @@ function programOf(command: CommandLine): Program {
   return { kind: "vector", argv };
 }
 
-function settingOf(name: string, value: string): Uint8Array {
+/**
+ * Returns a setting of the environment as `NAME=VALUE`.
+ *
+ * @throws {TypeError} for an invalid name, and for a NUL character.
+ */
+export function settingOf(name: string, value: string): Uint8Array {
   if (name === "" || name.includes("=")) {
     throw new TypeError(`${JSON.stringify(name)} is not a name of a variable`);
   }

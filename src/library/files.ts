@@ -1,15 +1,13 @@
 /** The guest's files, for the library. Paths are strings; a Uint8Array is a path that need not be UTF-8. */
 import type { TransferOptions } from "../agent/client/file-transfer.ts";
 import type { TransferSummary } from "../agent/transfer/transfer.ts";
-import { baseName, type BytesPath, bytesPath, parentOf, showPath } from "../files/bytes-path.ts";
+import { baseName, parentOf } from "../files/bytes-path.ts";
 import { VsockboxError } from "../errors.ts";
 import type { FileKind } from "../files/facts.ts";
 import type { ByteSource } from "../io/pump.ts";
 import { type JsonObject, numberField, textField } from "../protocols/agent/json-fields.ts";
 import type { AgentLink } from "./agent-link.ts";
-
-/** A path of the guest or a local one. */
-export type Path = string | Uint8Array;
+import { type Path, pathBytes } from "./path.ts";
 
 /** The facts of a file. Owner and time are NaN in a list of an agent with the protocol `go`. */
 export interface FileFacts {
@@ -118,22 +116,6 @@ export class Files {
     const request = { path: pathBytes(from), to: pathBytes(to), replace };
     await this.#link.request({ op: "rename", ...request });
   }
-}
-
-/**
- * Returns the bytes of a path of the caller.
- *
- * @throws {VsockboxError} USAGE if it is empty or has a NUL byte.
- */
-function pathBytes(path: Path): BytesPath {
-  const bytes = bytesPath(path);
-  if (bytes.length > 0 && !bytes.includes(0)) return bytes;
-  throw new VsockboxError({
-    code: "USAGE",
-    operation: "use path",
-    address: JSON.stringify(showPath(bytes)),
-    message: bytes.length === 0 ? "it is empty" : "it has a NUL byte",
-  });
 }
 
 function factsOf(object: JsonObject): FileFacts {

@@ -86,7 +86,7 @@ export class GoLink implements AgentLink {
 
   async *list(path: Uint8Array): AsyncGenerator<RemoteEntry> {
     const files = await listOldDirectory(this.#address, this.#options, path);
-    for (const { name, size, mode, is_dir: isDirectory } of files ?? []) {
+    for (const { name, size, mode, is_dir: isDirectory } of files) {
       const type = isDirectory ? "directory" : goFileKind(mode);
       yield { name: Buffer.from(name), facts: { type, size, mode: unixMode(mode) } };
     }

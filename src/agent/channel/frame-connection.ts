@@ -3,11 +3,11 @@ import { VsockboxError } from "../../errors.ts";
 import type { SocketStream } from "../../io/stream.ts";
 import { RECOGNISED_BYTES } from "../../protocols/recognise-service.ts";
 import { encodeFrame, type Frame, FrameDecoder, FrameType } from "../../protocols/agent/frame.ts";
-
+import type { FrameExchange } from "./frame-exchange.ts";
 import type { BudgetShare } from "./memory-budget.ts";
 
 /** Frames over a stream, for either end. */
-export class FrameConnection {
+export class FrameConnection implements FrameExchange {
   readonly stream: SocketStream;
   readonly #decoder: FrameDecoder;
   readonly #frames: AsyncGenerator<Frame, undefined, undefined>;
@@ -94,6 +94,16 @@ export class FrameConnection {
   sendError(error: VsockboxError): Promise<void> {
     const text = `vsockbox agent: ${error.wireText}\n`;
     return this.send(FrameType.Stderr, new TextEncoder().encode(text));
+  }
+
+  /** Closes at once; pending reads and writes fail with `reason`. */
+  abort(reason?: VsockboxError): void {
+    this.stream.abort(reason);
+  }
+
+  /** Sends the queued frames and closes, without waiting for the peer. */
+  close(): Promise<void> {
+    return this.stream.close();
   }
 
   /** Closes the connection after all queued frames have been sent. */

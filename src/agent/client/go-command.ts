@@ -1,7 +1,6 @@
 /** A command over the Go agent's frames: ExecStream, ExecPipe and ExecTTY, one on a connection. */
 import { VsockboxError } from "../../errors.ts";
 import { signalName, SIGNAL_STATUS_BASE } from "../../process/exit-status.ts";
-import type { SocketStream } from "../../io/stream.ts";
 import {
   encodeFrame,
   encodeJsonFrame,
@@ -21,7 +20,7 @@ import {
 } from "../../protocols/agent/messages.ts";
 import { printable } from "../../text/printable.ts";
 import { startFailureOfStatus } from "../../start-error.ts";
-import { FrameConnection } from "../channel/frame-connection.ts";
+import type { FrameExchange } from "../channel/frame-exchange.ts";
 import { refusedBy } from "./handshake.ts";
 import type { OutputPiece, RemoteExit, RemoteProcess } from "./remote-process.ts";
 
@@ -48,14 +47,14 @@ export class GoCommand implements RemoteProcess {
   readonly exited: Promise<RemoteExit>;
   readonly hasBegun = true;
   readonly #outcome = Promise.withResolvers<RemoteExit>();
-  readonly #connection: FrameConnection;
+  readonly #connection: FrameExchange;
   readonly #options: GoCommandOptions;
   #stderrHead = "";
   #sawStdout = false;
   #sawFrame = false;
 
-  private constructor(stream: SocketStream, options: GoCommandOptions) {
-    this.#connection = new FrameConnection(stream);
+  private constructor(connection: FrameExchange, options: GoCommandOptions) {
+    this.#connection = connection;
     this.#options = options;
     this.exited = this.#outcome.promise;
     this.exited.catch(() => undefined);
@@ -63,11 +62,11 @@ export class GoCommand implements RemoteProcess {
 
   /** Sends the request, which starts the command. */
   static async start(
-    stream: SocketStream,
+    connection: FrameExchange,
     request: CommandRequest,
     options: GoCommandOptions,
   ): Promise<GoCommand> {
-    const command = new GoCommand(stream, options);
+    const command = new GoCommand(connection, options);
     await command.#connection.sendEncoded(encodeRequest(request, options));
     return command;
   }
@@ -110,8 +109,7 @@ export class GoCommand implements RemoteProcess {
 
   /** Output that comes after Exit, until the agent closes; errors are ignored, since the command ended. */
   async *#lastOutput(): AsyncGenerator<OutputPiece> {
-    const { stream } = this.#connection;
-    const timer = setTimeout(() => stream.abort(), LAST_OUTPUT_MS);
+    const timer = setTimeout(() => this.#connection.abort(), LAST_OUTPUT_MS);
     try {
       for (;;) {
         const frame = await this.#connection.next();
@@ -119,7 +117,7 @@ export class GoCommand implements RemoteProcess {
         if (frame.type === FrameType.Stdout) yield { stream: "stdout", bytes: frame.payload };
       }
     } catch {
-      stream.abort();
+      this.#connection.abort();
     } finally {
       clearTimeout(timer);
     }
@@ -147,15 +145,15 @@ export class GoCommand implements RemoteProcess {
 
   /** A broken connection is noticed by the reading side. */
   #post(type: number, payload: Uint8Array): void {
-    this.#connection.send(type, payload).catch(() => undefined);
+    this.#connection.sendEncoded(encodeFrame(type, payload)).catch(() => undefined);
   }
 
   leave(reason: VsockboxError): void {
-    this.#connection.stream.abort(reason);
+    this.#connection.abort(reason);
   }
 
   close(): Promise<void> {
-    return this.#connection.stream.close();
+    return this.#connection.close();
   }
 }
 

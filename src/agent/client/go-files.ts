@@ -6,15 +6,17 @@ import { DEFAULT_CONNECT_TIMEOUT_MS, dial, type DialOptions } from "../../net/di
 import { watchIdle } from "../../io/idle-timeout.ts";
 import {
   decodeFileResponse,
+  type FileInfo,
   type FileResponse,
   READ_FILE_MAX_BYTES,
 } from "../../protocols/agent/file-messages.ts";
 import { encodeBase64 } from "../../protocols/agent/base64.ts";
-import { encodeJsonFrame, frameName, FrameType } from "../../protocols/agent/frame.ts";
+import { encodeJsonFrame, type Frame, frameName, FrameType } from "../../protocols/agent/frame.ts";
 import { printable } from "../../text/printable.ts";
-import { badField } from "../../protocols/agent/json-fields.ts";
+import { badField, type JsonObject } from "../../protocols/agent/json-fields.ts";
 import { isFileName } from "../../protocols/agent/paths.ts";
 import { FrameConnection } from "../channel/frame-connection.ts";
+import type { FrameExchange } from "../channel/frame-exchange.ts";
 import { refusedBy } from "./handshake.ts";
 
 /** Limit of the text that an agent sends in Stderr frames instead of an answer, in UTF-16 units. */
@@ -27,42 +29,61 @@ const OPERATIONS = {
   [FrameType.ListFiles]: "list",
 } as const;
 
-async function ask(
-  address: SocketAddress,
-  options: DialOptions,
+/** Sends one request for files over a connection of its own, and returns the answer. */
+type AskForFiles = (
   type: keyof typeof OPERATIONS,
-  request: { path: string } & Record<string, unknown>,
-): Promise<FileResponse> {
-  const stream = await dial(address, options);
-  const connection = new FrameConnection(stream);
-  if (options.signal !== undefined) stream.abortOn(options.signal);
-  try {
+  request: JsonObject & { path: string },
+) => Promise<FileResponse>;
+
+/** Returns the way to ask an agent at an address, with a connection for each request. */
+function askAt(address: SocketAddress, options: DialOptions): AskForFiles {
+  return async (type, request) => {
+    const stream = await dial(address, options);
+    const connection = new FrameConnection(stream);
+    if (options.signal !== undefined) stream.abortOn(options.signal);
+    try {
+      return await askOver(connection, formatAddress(address), {
+        next: () => nextOf(connection, options),
+      })(type, request);
+    } finally {
+      stream.abort();
+    }
+  };
+}
+
+/**
+ * Returns the way to send one request over a connection, which stays open.
+ *
+ * @param shown the agent's address, as errors show it.
+ * @param options `next` reads the next frame, if another way than that of the connection is needed.
+ */
+export function askOver(
+  connection: FrameExchange,
+  shown: string,
+  { next = () => connection.next() }: { next?: () => Promise<Frame | undefined> } = {},
+): AskForFiles {
+  return async (type, request) => {
+    // An agent may refuse the connection without reading the request: its reason is read.
     connection.sendEncoded(encodeJsonFrame(type, request)).catch(() => undefined);
     let stderrText = "";
     for (;;) {
-      const frame = await nextOf(connection, options);
+      const frame = await next();
       if (frame?.type === FrameType.Stderr) {
         if (stderrText.length < MAX_REASON_CHARACTERS)
           stderrText += new TextDecoder().decode(frame.payload);
         continue;
       }
-      if (frame?.type !== FrameType.FileResult) {
-        throw noAnswer(stderrText, frame?.type, formatAddress(address));
-      }
+      if (frame?.type !== FrameType.FileResult) throw noAnswer(stderrText, frame?.type, shown);
       const response = decodeFileResponse(frame.payload);
-      if (response.error !== undefined) {
-        throw new VsockboxError({
-          code: "IO",
-          operation: OPERATIONS[type],
-          address: showPath(new TextEncoder().encode(request.path)),
-          message: printable(response.error),
-        });
-      }
-      return response;
+      if (response.error === undefined) return response;
+      throw new VsockboxError({
+        code: "IO",
+        operation: OPERATIONS[type],
+        address: showPath(new TextEncoder().encode(request.path)),
+        message: printable(response.error),
+      });
     }
-  } finally {
-    stream.abort();
-  }
+  };
 }
 
 /** Reads the next frame; the time limit applies only while no byte moves in either direction. */
@@ -108,12 +129,47 @@ function textPath(path: Uint8Array): string {
  *
  * @throws {VsockboxError} IO with the agent's error; UNAVAILABLE if the file is too large.
  */
-export async function writeOldFile(
+export function writeOldFile(
   address: SocketAddress,
   options: DialOptions,
   path: Uint8Array,
   content: Uint8Array,
   mode: number,
+): Promise<void> {
+  return sendWholeFile(askAt(address, options), path, { content, mode });
+}
+
+/**
+ * Reads a whole file of at most 16 MiB.
+ *
+ * @throws {VsockboxError} IO with the agent's error.
+ */
+export function readOldFile(
+  address: SocketAddress,
+  options: DialOptions,
+  path: Uint8Array,
+): Promise<Uint8Array> {
+  return receiveWholeFile(askAt(address, options), path);
+}
+
+/**
+ * Lists a directory.
+ *
+ * @throws {VsockboxError} IO with the agent's error.
+ */
+export function listOldDirectory(
+  address: SocketAddress,
+  options: DialOptions,
+  path: Uint8Array,
+): Promise<readonly FileInfo[]> {
+  return receiveList(askAt(address, options), path);
+}
+
+/** As {@link writeOldFile}, over a connection. */
+export async function sendWholeFile(
+  ask: AskForFiles,
+  path: Uint8Array,
+  { content, mode }: { content: Uint8Array; mode: number },
 ): Promise<void> {
   if (content.length > READ_FILE_MAX_BYTES) {
     throw new VsockboxError({
@@ -125,35 +181,21 @@ export async function writeOldFile(
     });
   }
   const request = { path: textPath(path), content: encodeBase64(content), mode };
-  await ask(address, options, FrameType.WriteFile, request);
+  await ask(FrameType.WriteFile, request);
 }
 
-/**
- * Reads a whole file of at most 16 MiB.
- *
- * @throws {VsockboxError} IO with the agent's error.
- */
-export async function readOldFile(
-  address: SocketAddress,
-  options: DialOptions,
-  path: Uint8Array,
-): Promise<Uint8Array> {
-  const response = await ask(address, options, FrameType.ReadFile, { path: textPath(path) });
+/** As {@link readOldFile}, over a connection. */
+export async function receiveWholeFile(ask: AskForFiles, path: Uint8Array): Promise<Uint8Array> {
+  const response = await ask(FrameType.ReadFile, { path: textPath(path) });
   return response.content ?? new Uint8Array(0);
 }
 
-/**
- * Lists a directory.
- *
- * @throws {VsockboxError} IO with the agent's error.
- */
-export async function listOldDirectory(
-  address: SocketAddress,
-  options: DialOptions,
+/** As {@link listOldDirectory}, over a connection. */
+export async function receiveList(
+  ask: AskForFiles,
   path: Uint8Array,
-): Promise<FileResponse["files"]> {
-  const response = await ask(address, options, FrameType.ListFiles, { path: textPath(path) });
-  const files = response.files ?? [];
+): Promise<readonly FileInfo[]> {
+  const { files = [] } = await ask(FrameType.ListFiles, { path: textPath(path) });
   const odd = files.find(({ name }) => !isFileName(Buffer.from(name)));
   if (odd === undefined) return files;
   throw badField("FileResult", "the agent sent a name that no directory can have");

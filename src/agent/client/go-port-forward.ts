@@ -9,6 +9,7 @@ import { refusedBy } from "./handshake.ts";
 import { isAgentRefusal } from "../../protocols/agent/refused.ts";
 import { printable } from "../../text/printable.ts";
 import { FrameConnection } from "../channel/frame-connection.ts";
+import type { FrameExchange } from "../channel/frame-exchange.ts";
 
 /** Limit of an agent's reason, in UTF-16 units. */
 const MAX_REASON_CHARACTERS = 4096;
@@ -24,10 +25,10 @@ const MAX_REASON_CHARACTERS = 4096;
 export async function openPortForward(
   stream: SocketStream,
   agent: string,
-  { host, port }: { host: string; port: number },
+  target: { host: string; port: number },
   timeoutMs: number = DEFAULT_CONNECT_TIMEOUT_MS,
 ): Promise<SocketStream> {
-  return answerInTime(stream, connectThrough(stream, agent, host, port), {
+  return answerInTime(stream, connectThrough(stream, agent, target), {
     milliseconds: timeoutMs,
     what: "forward port",
     hint: "the agent may be stopped, or nothing answers at that address in the guest",
@@ -37,20 +38,39 @@ export async function openPortForward(
 async function connectThrough(
   stream: SocketStream,
   agent: string,
-  host: string,
-  port: number,
+  target: { host: string; port: number },
 ): Promise<SocketStream> {
   const connection = new FrameConnection(stream);
+  try {
+    await requestPortForward(connection, agent, target);
+  } catch (thrown) {
+    stream.abort();
+    throw thrown;
+  }
+  return connection.detach();
+}
+
+/**
+ * Sends the request over a connection and waits for Ready: all bytes after that frame are those of the
+ * target.
+ *
+ * @param agent its address, as errors show it.
+ * @throws {VsockboxError} UNAVAILABLE with the agent's reason, TRANSPORT, BAD_DATA.
+ */
+export async function requestPortForward(
+  connection: FrameExchange,
+  agent: string,
+  { host, port }: { host: string; port: number },
+): Promise<void> {
   await connection.sendEncoded(encodeJsonFrame(FrameType.PortForward, { host, port }));
   let reason = "";
   for (;;) {
     const frame = await connection.next();
-    if (frame?.type === FrameType.Ready) return connection.detach();
+    if (frame?.type === FrameType.Ready) return;
     if (frame?.type === FrameType.Stderr) {
       if (reason.length < MAX_REASON_CHARACTERS) reason += new TextDecoder().decode(frame.payload);
       continue;
     }
-    stream.abort();
     if (frame !== undefined) {
       throw new VsockboxError({
         code: "BAD_DATA",

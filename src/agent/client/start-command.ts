@@ -7,6 +7,7 @@ import {
   goEnvironmentOf,
   namesLostInShell,
 } from "../../protocols/agent/go-command.ts";
+import { FrameConnection } from "../channel/frame-connection.ts";
 import { AgentClient } from "./agent-client.ts";
 import type { CommandToRun } from "./remote-command.ts";
 import { type AgentDialOptions, mayUseGoFrames } from "./handshake.ts";
@@ -82,7 +83,7 @@ export async function startOnGoAgent(
     env: { ...goEnvironmentOf(command.env), ...line.env },
     user: command.user,
   };
-  return GoCommand.start(stream, request, {
+  return GoCommand.start(new FrameConnection(stream), request, {
     address: formatAddress(address),
     input: command.input,
     tty: command.tty,

@@ -55,8 +55,8 @@ export const command = defineCommand({
       } catch (thrown) {
         const { address, options } = agentTarget(args, readAddress(target));
         if (!mayUseGoFrames(thrown, options)) throw thrown;
-        const files =
-          (await listOldDirectory(address, options, await resolveHome(undefined, path))) ?? [];
+        const directory = await resolveHome(undefined, path);
+        const files = await listOldDirectory(address, options, directory);
         for (const { name, size, mode, is_dir: isDirectory } of files) {
           const type = isDirectory ? "directory" : goFileKind(mode);
           const bytes = Buffer.from(name);

@@ -146,6 +146,15 @@ export class FrameDecoder {
     return this.#collected.length;
   }
 
+  /**
+   * Bytes that are missing from the present header, or after it from the payload. A reader that reads no more
+   * at once leaves the bytes after the frame unread.
+   */
+  get missingBytes(): number {
+    const headerBytes = FRAME_HEADER_BYTES - this.#headerFilled;
+    return headerBytes === 0 ? this.#missing : headerBytes;
+  }
+
   /** Whether the input so far ends at the border of two frames. */
   get atBoundary(): boolean {
     return this.#headerFilled === 0;
