@@ -57,6 +57,15 @@ export const ERROR_STEPS = [
   // /dev/vsock.
   "open_device",
   "get_local_cid",
+  // The agent's wire. Header and request are sent in one write.
+  "write_request",
+  "read_response_header",
+  "read_response_data",
+  "read_port_forward_response",
+  "port_forward_rejected",
+  "unexpected_port_forward_message",
+  "encode_file_request",
+  "file_remote",
 ] as const;
 
 /** One of {@link ERROR_STEPS}. */
@@ -115,11 +124,21 @@ export class VsockboxError extends Error {
 
   /** Returns the same error with another hint. */
   withHint(hint: string): VsockboxError {
-    const { code, step, operation, address, errno, reason, message: text } = this;
+    return this.#with({ hint });
+  }
+
+  /** Returns the same error with its step. */
+  withStep(step: ErrorStep): VsockboxError {
+    return this.#with({ step });
+  }
+
+  #with(changes: Partial<ErrorDetails>): VsockboxError {
+    const { code, step, operation, address, errno, hint, reason, message: text } = this;
     return new VsockboxError({
       ...{ code, step, operation, address, errno, hint, text },
       message: reason,
       cause: this,
+      ...changes,
     });
   }
 

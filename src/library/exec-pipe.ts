@@ -6,6 +6,7 @@ import { onAbort } from "../io/deadline.ts";
 import { goCommandLine, goEnvironmentOf } from "../protocols/agent/go-command.ts";
 import { type CommandLine, type CommandResult, programOf, settingOf } from "./command.ts";
 import { type WireConn, WireExchange } from "./wire-exchange.ts";
+import { EXEC_STEPS, inWireSteps } from "./wire-steps.ts";
 
 /** Receives output; the next piece waits until it has returned. */
 export type OutputTarget =
@@ -31,9 +32,8 @@ export interface ExecPipeOptions {
 /**
  * Runs a command with its streams over a connection to an agent, of vsockbox or of matchlock. The connection
  * is closed at the end, whatever that is. A string is a line for `sh -c`; the words of a vector are quoted
- * into such a line.
+ * into such a line. A command that could not be started has exit code 1 and the reason on standard error.
  *
- * @throws {StartError} if the agent reports that it could not be started.
  * @throws {VsockboxError} TRANSPORT if the connection ended before the exit status came, REFUSED with the
  * agent's reason, BAD_DATA, ABORTED by the signal.
  * @throws {TypeError} for a command without words.
@@ -44,7 +44,7 @@ export async function execPipe(
   options: ExecPipeOptions = {},
 ): Promise<CommandResult> {
   try {
-    return await runOver(new WireExchange(conn), command, options);
+    return await inWireSteps(EXEC_STEPS, () => runOver(new WireExchange(conn), command, options));
   } finally {
     await conn.close();
   }

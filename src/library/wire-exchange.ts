@@ -1,6 +1,6 @@
 /** Frames over a connection of the caller, which is never read beyond the frame that is waited for. */
 import type { FrameExchange } from "../agent/channel/frame-exchange.ts";
-import type { VsockboxError } from "../errors.ts";
+import { type ErrorStep, VsockboxError } from "../errors.ts";
 import { type Frame, FrameDecoder } from "../protocols/agent/frame.ts";
 
 /** A connection of the caller: that of `dial`, or any other with these operations. */
@@ -36,30 +36,33 @@ export class WireExchange implements FrameExchange {
       const frame = this.#frames?.next();
       if (frame !== undefined && frame.done !== true) return frame.value;
       const bytes = await this.#read();
-      if (bytes === undefined) {
-        this.#decoder.finish();
-        return undefined;
-      }
+      if (bytes === undefined) return undefined;
       this.#frames = this.#decoder.push(bytes);
     }
   }
 
-  #read(): Promise<Uint8Array | undefined> {
-    return this.#unlessAborted(() => this.#conn.read({ maxBytes: this.#decoder.missingBytes }));
+  /** The end of input inside a frame is an error. */
+  async #read(): Promise<Uint8Array | undefined> {
+    const step = this.#decoder.isInPayload ? "read_response_data" : "read_response_header";
+    return this.#atStep(step, async () => {
+      const bytes = await this.#conn.read({ maxBytes: this.#decoder.missingBytes });
+      if (bytes === undefined) this.#decoder.finish();
+      return bytes;
+    });
   }
 
   sendEncoded(frame: Uint8Array): Promise<void> {
-    return this.#unlessAborted(() => this.#conn.write(frame));
+    return this.#atStep("write_request", () => this.#conn.write(frame));
   }
 
   /** The reason of an abort takes the place of the error, or of the end of input, that it has caused. */
-  async #unlessAborted<T>(operation: () => Promise<T>): Promise<T> {
+  async #atStep<T>(step: ErrorStep, operation: () => Promise<T>): Promise<T> {
     if (this.#failure !== undefined) throw this.#failure;
     try {
       const result = await operation();
       if (this.#failure === undefined) return result;
     } catch (thrown) {
-      throw this.#failure ?? thrown;
+      throw this.#failure ?? (thrown instanceof VsockboxError ? thrown.withStep(step) : thrown);
     }
     throw this.#failure;
   }

@@ -3,13 +3,20 @@
  * one forwarded port, one file. An agent serves one request a connection, except `readMessage` and
  * `sendMessage`, of which a session has any number.
  */
-import { askOver, receiveList, receiveWholeFile, sendWholeFile } from "../agent/client/go-files.ts";
+import {
+  type AskForFiles,
+  askOver,
+  receiveList,
+  receiveWholeFile,
+  sendWholeFile,
+} from "../agent/client/go-files.ts";
 import { requestPortForward } from "../agent/client/go-port-forward.ts";
 import { VsockboxError } from "../errors.ts";
 import type { FileKind } from "../files/facts.ts";
 import { goFileKind, unixMode } from "../protocols/agent/file-messages.ts";
 import { encodeFrame } from "../protocols/agent/frame.ts";
 import { type Path, pathBytes } from "./path.ts";
+import { FILE_STEPS, inWireSteps, MESSAGE_STEPS, PORT_FORWARD_STEPS } from "./wire-steps.ts";
 import { type MessageLimits, type WireConn, WireExchange } from "./wire-exchange.ts";
 
 /** What errors show for a connection whose address is not known. */
@@ -93,11 +100,14 @@ function bytesOf(payload: Uint8Array | string): Uint8Array {
  * @throws {VsockboxError} TRANSPORT if the input ends inside a message; BAD_DATA for one above the limit, of
  * which nothing but its header has been read.
  */
-export async function readMessage(
+export function readMessage(
   conn: WireConn,
   limits: MessageLimits = {},
 ): Promise<WireMessage | undefined> {
-  const exchange = new WireExchange(conn, limits);
+  return inWireSteps(MESSAGE_STEPS, () => wholeFrameOf(new WireExchange(conn, limits)));
+}
+
+async function wholeFrameOf(exchange: WireExchange): Promise<WireMessage | undefined> {
   const pieces: Uint8Array[] = [];
   let bytes = 0;
   for (;;) {
@@ -123,7 +133,9 @@ export async function openPortForwardOn(
   conn: WireConn,
   { host = "127.0.0.1", port }: { host?: string; port: number },
 ): Promise<void> {
-  await requestPortForward(new WireExchange(conn), SHOWN, { host, port });
+  await inWireSteps(PORT_FORWARD_STEPS, () =>
+    requestPortForward(new WireExchange(conn), SHOWN, { host, port }),
+  );
 }
 
 /**
@@ -138,8 +150,8 @@ export async function writeFileOn(
   content: Uint8Array | string,
   { mode = WRITE_MODE }: { mode?: number } = {},
 ): Promise<void> {
-  const ask = askOver(new WireExchange(conn), SHOWN);
-  await sendWholeFile(ask, pathBytes(path), { content: bytesOf(content), mode });
+  const file = { content: bytesOf(content), mode };
+  await askFor(conn, (ask) => sendWholeFile(ask, pathBytes(path), file));
 }
 
 /**
@@ -147,8 +159,8 @@ export async function writeFileOn(
  *
  * @throws {VsockboxError} IO with the agent's error, TRANSPORT, BAD_DATA.
  */
-export async function readFileOn(conn: WireConn, path: Path): Promise<Uint8Array> {
-  return receiveWholeFile(askOver(new WireExchange(conn), SHOWN), pathBytes(path));
+export function readFileOn(conn: WireConn, path: Path): Promise<Uint8Array> {
+  return askFor(conn, (ask) => receiveWholeFile(ask, pathBytes(path)));
 }
 
 /**
@@ -157,11 +169,15 @@ export async function readFileOn(conn: WireConn, path: Path): Promise<Uint8Array
  * @throws {VsockboxError} IO with the agent's error, TRANSPORT, BAD_DATA.
  */
 export async function listFilesOn(conn: WireConn, path: Path): Promise<WireFile[]> {
-  const files = await receiveList(askOver(new WireExchange(conn), SHOWN), pathBytes(path));
+  const files = await askFor(conn, (ask) => receiveList(ask, pathBytes(path)));
   return files.map(({ name, size, mode, is_dir: isDirectory }) => ({
     name,
     type: isDirectory ? "directory" : goFileKind(mode),
     size,
     mode: unixMode(mode),
   }));
+}
+
+function askFor<T>(conn: WireConn, request: (ask: AskForFiles) => Promise<T>): Promise<T> {
+  return inWireSteps(FILE_STEPS, async () => request(askOver(new WireExchange(conn), SHOWN)));
 }

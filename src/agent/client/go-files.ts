@@ -30,7 +30,7 @@ const OPERATIONS = {
 } as const;
 
 /** Sends one request for files over a connection of its own, and returns the answer. */
-type AskForFiles = (
+export type AskForFiles = (
   type: keyof typeof OPERATIONS,
   request: JsonObject & { path: string },
 ) => Promise<FileResponse>;

@@ -155,6 +155,11 @@ export class FrameDecoder {
     return headerBytes === 0 ? this.#missing : headerBytes;
   }
 
+  /** Whether a header has come in whose payload has not, or only in part. */
+  get isInPayload(): boolean {
+    return this.#headerFilled === FRAME_HEADER_BYTES;
+  }
+
   /** Whether the input so far ends at the border of two frames. */
   get atBoundary(): boolean {
     return this.#headerFilled === 0;

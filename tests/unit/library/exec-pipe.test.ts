@@ -81,9 +81,12 @@ describe("execPipe", () => {
 
   test("closes the connection however it ends", async () => {
     const cases: [MemoryConn, object][] = [
-      [new MemoryConn([out("a")]), { code: "TRANSPORT" }],
+      [new MemoryConn([out("a")]), { code: "TRANSPORT", step: "read_response_header" }],
       [new MemoryConn([err("connection refused: too many sessions")]), { code: "REFUSED" }],
-      [new MemoryConn([encodeFrame(FrameType.Ready, new Uint8Array(0))]), { code: "BAD_DATA" }],
+      [
+        new MemoryConn([encodeFrame(FrameType.Ready, new Uint8Array(0))]),
+        { code: "BAD_DATA", step: "read_response_data" },
+      ],
     ];
     for (const [conn, expected] of cases) {
       const failure = await failureOf(execPipe(conn, "x"));

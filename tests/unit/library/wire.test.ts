@@ -106,7 +106,8 @@ describe("sendMessage and readMessage", () => {
     expect(await readMessage(conn)).toBeUndefined();
     for (let length = 1; length < frame.length; length++) {
       const cut = new MemoryConn([frame.subarray(0, length)]);
-      expect(await failureOf(readMessage(cut))).toMatchObject({ code: "TRANSPORT" });
+      const step = length < 5 ? "read_response_header" : "read_response_data";
+      expect(await failureOf(readMessage(cut))).toMatchObject({ code: "TRANSPORT", step });
     }
   });
 
@@ -115,6 +116,7 @@ describe("sendMessage and readMessage", () => {
     const conn = peerOf([frame]);
     expect(await failureOf(readMessage(conn, { maxBytes: 100 }))).toMatchObject({
       code: "BAD_DATA",
+      step: "read_response_header",
     });
     expect(conn.unread.length).toBe(101);
     expect((await readMessage(peerOf([frame]), { maxBytes: 101 }))?.payload.length).toBe(101);
@@ -142,7 +144,7 @@ describe("files", () => {
   test("a file above 16 MiB is refused before anything is sent", async () => {
     const conn = new MemoryConn([]);
     const failure = await failureOf(writeFileOn(conn, "/b", new Uint8Array(16 * 2 ** 20 + 1)));
-    expect(failure).toMatchObject({ code: "UNAVAILABLE" });
+    expect(failure).toMatchObject({ code: "UNAVAILABLE", step: "encode_file_request" });
     expect(conn.written).toEqual([]);
   });
 
@@ -174,15 +176,23 @@ describe("files", () => {
     const cases: [Uint8Array[], object][] = [
       [
         [encodeJsonFrame(FrameType.FileResult, { error: "open /x: no such file" })],
-        { code: "IO", message: expect.stringContaining("no such file") },
+        { code: "IO", step: "file_remote", message: expect.stringContaining("no such file") },
       ],
       [
         [encodeFrame(FrameType.Stderr, bytes("connection refused: too many sessions"))],
-        { code: "REFUSED" },
+        { code: "REFUSED", step: "file_remote" },
       ],
-      [[encodeFrame(FrameType.Exit, new Uint8Array(4))], { code: "BAD_DATA" }],
-      [[encodeFrame(FrameType.FileResult, bytes("{"))], { code: "BAD_DATA" }],
-      [[], { code: "TRANSPORT" }],
+      [
+        [encodeFrame(FrameType.Exit, new Uint8Array(4))],
+        { code: "BAD_DATA", step: "read_response_data" },
+      ],
+      [
+        [encodeFrame(FrameType.FileResult, bytes("{"))],
+        { code: "BAD_DATA", step: "read_response_data" },
+      ],
+      [[], { code: "TRANSPORT", step: "read_response_header" }],
+      [[Uint8Array.of(17, 0)], { code: "TRANSPORT", step: "read_response_header" }],
+      [[Uint8Array.of(17, 0, 0, 0, 9)], { code: "TRANSPORT", step: "read_response_data" }],
     ];
     for (const [frames, expected] of cases) {
       expect(await failureOf(readFileOn(peerOf(frames), "/x"))).toMatchObject(expected);
@@ -198,6 +208,16 @@ describe("files", () => {
     }
     expect(conn.written).toEqual([]);
   });
+});
+
+test("a connection that fails to write is the step of the request", async () => {
+  const broken = new VsockboxError({ code: "TRANSPORT", operation: "write to", message: "closed" });
+  const conn = new MemoryConn([]);
+  conn.write = () => Promise.reject(broken);
+  const failure = await failureOf(openPortForwardOn(conn, { port: 22 }));
+  expect(failure).toMatchObject({ code: "TRANSPORT", step: "write_request", cause: broken });
+  conn.write = () => Promise.reject(new TypeError("not a connection"));
+  expect(await failureOf(openPortForwardOn(conn, { port: 22 }))).toBeInstanceOf(TypeError);
 });
 
 describe("openPortForward", () => {
@@ -218,10 +238,18 @@ describe("openPortForward", () => {
     const cases: [Uint8Array[], object][] = [
       [
         [encodeFrame(FrameType.Stderr, bytes("dial tcp 127.0.0.1:22: connection refused\n"))],
-        { code: "UNAVAILABLE", message: expect.stringContaining("dial tcp") },
+        {
+          code: "UNAVAILABLE",
+          step: "port_forward_rejected",
+          message: expect.stringContaining("dial tcp"),
+        },
       ],
-      [[encodeFrame(FrameType.Exit, new Uint8Array(4))], { code: "BAD_DATA" }],
-      [[], { code: "TRANSPORT" }],
+      [
+        [encodeFrame(FrameType.Exit, new Uint8Array(4))],
+        { code: "BAD_DATA", step: "unexpected_port_forward_message" },
+      ],
+      [[], { code: "TRANSPORT", step: "read_port_forward_response" }],
+      [[Uint8Array.of(6, 0)], { code: "TRANSPORT", step: "read_port_forward_response" }],
     ];
     for (const [frames, expected] of cases) {
       const failure = await failureOf(openPortForwardOn(peerOf(frames), { port: 22 }));
