@@ -85,7 +85,7 @@ describe("sendMessage and readMessage", () => {
     const conn = new MemoryConn([]);
     await sendMessage(conn, 3, "ä");
     await sendMessage(conn, 7);
-    expect(conn.written.map((frame) => [...frame])).toEqual([
+    expect(conn.written.map((frame) => Array.from(frame))).toEqual([
       [3, 0, 0, 0, 2, 0xc3, 0xa4],
       [7, 0, 0, 0, 0],
     ]);
