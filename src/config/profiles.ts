@@ -183,7 +183,7 @@ function lookUp(name: string, port: number | undefined): SocketAddress {
       code: "CONFIG",
       operation: "look up profile",
       address: JSON.stringify(name),
-      message: `it is not a profile of ${configPath()}`,
+      message: `no such profile in ${configPath()}`,
       hint:
         names.length === 0
           ? "write an address instead (3:5000, hybrid:/run/vm.vsock, unix:/run/x.sock), or add it under `vms:`"

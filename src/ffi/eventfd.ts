@@ -64,8 +64,8 @@ export function adoptEvent(fd: number): boolean {
 function notAnEvent(fd: number, message: string): VsockboxError {
   return new VsockboxError({
     code: "BAD_DATA",
-    operation: "use as eventfd",
-    address: `descriptor ${fd}`,
+    operation: "use",
+    address: `descriptor ${fd} as eventfd`,
     message,
   });
 }

@@ -113,7 +113,7 @@ function restrict(
     version >= SCOPES.version ? SCOPES.bits : 0n,
   );
   const ruleset = call(CREATE_RULESET, ptr(attributes), attributes.byteLength, 0, 0);
-  if (ruleset < 0) throw systemError(lastErrno(), { operation: "make Landlock rules" });
+  if (ruleset < 0) throw systemError(lastErrno(), { operation: "create Landlock rules" });
   try {
     for (const rule of rules) addRule(ruleset, rule, handled);
     if (call(RESTRICT_SELF, ruleset, 0, 0, 0) < 0) {
@@ -137,7 +137,7 @@ function addRule(ruleset: number, { path, rights }: FileRule, handled: bigint): 
     attributes.setBigUint64(0, BigInt(rights) & handled, true);
     attributes.setInt32(8, fd, true);
     if (call(ADD_RULE, ruleset, PATH_BENEATH, ptr(attributes), 0) < 0) {
-      throw systemError(lastErrno(), { operation: "allow by Landlock", address: path });
+      throw systemError(lastErrno(), { operation: "add a Landlock rule for", address: path });
     }
   } finally {
     closeSync(fd);

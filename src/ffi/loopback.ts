@@ -27,7 +27,7 @@ export function bringUpLoopback(): void {
   const fd = openSocket(AF_INET, SOCK_DGRAM, INTERFACE);
   const control = (code: number) => {
     if (libc().ioctl(fd, code, ptr(request)) >= 0) return;
-    throw systemError(lastErrno(), { operation: "switch on interface", address: INTERFACE });
+    throw systemError(lastErrno(), { operation: "bring up interface", address: INTERFACE });
   };
   try {
     control(SIOCGIFFLAGS);

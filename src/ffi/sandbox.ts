@@ -216,5 +216,5 @@ export function dieWithParent(): void {
 
 /** Disables core files of this process. */
 export function leaveNoCore(): void {
-  control(PR_SET_DUMPABLE, [0], { operation: "forgo core files" });
+  control(PR_SET_DUMPABLE, [0], { operation: "disable core files" });
 }

@@ -93,7 +93,12 @@ function isBelow(root: BytesPath, opened: BytesPath | undefined): boolean {
 
 function realDirectory(root: string): BytesPath {
   const fail = (message: string): never => {
-    throw new VsockboxError({ code: "CONFIG", operation: "limit to", address: root, message });
+    throw new VsockboxError({
+      code: "CONFIG",
+      operation: "use root directory",
+      address: root,
+      message,
+    });
   };
   if (descriptorPath(0) === undefined) fail("that needs /proc");
   try {

@@ -68,7 +68,7 @@ function readWithin(
     timeoutError: () =>
       new VsockboxError({
         code: "TIMEOUT",
-        operation: "wait for a command of",
+        operation: "receive a command from",
         address: formatPeer(stream.peer),
         message: `the host sent nothing for ${(milliseconds ?? 0) / 1000} s`,
       }),

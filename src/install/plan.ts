@@ -42,7 +42,7 @@ export interface Plan {
 }
 
 const CHANGED = "it was changed since it was installed";
-const FOREIGN = "it is there, and `vsockbox install` did not put it there";
+const FOREIGN = "it exists, and `vsockbox install` did not create it";
 
 /** SHA-256 of a text, in hexadecimal. */
 export function sha256Of(text: string, encoding: "utf8" | "latin1" = "utf8"): string {

@@ -1,22 +1,12 @@
 /** Environment settings of the command line and of env files. */
 import { readFileSync } from "node:fs";
-import { reasonOf, VsockboxError } from "../errors.ts";
+import { invalidValue, reasonOf, VsockboxError } from "../errors.ts";
 import { splitSetting } from "./environment.ts";
 
 /**
  * Texts here are either text, or bytes with a character each (Latin-1): the parser only reads
  * ASCII characters.
  */
-
-function bad(what: string, message: string): VsockboxError {
-  return new VsockboxError({
-    code: "USAGE",
-    operation: "read environment",
-    address: what,
-    message,
-    hint: "write NAME=VALUE, or NAME alone to pass on your own value",
-  });
-}
 
 /**
  * One `NAME=VALUE`; `NAME` alone has the value of `own`, and is skipped if it is not set there.
@@ -29,7 +19,14 @@ export function parseSetting(
 ): [name: string, value: string] | undefined {
   const equals = text.indexOf("=");
   const name = equals === -1 ? text : text.slice(0, equals);
-  if (name === "") throw bad(JSON.stringify(textOf(text)), "the name is missing");
+  if (name === "") {
+    throw invalidValue({
+      value: textOf(text),
+      name: "an environment variable",
+      message: "the name is missing",
+      hint: "write NAME=VALUE, or NAME alone to pass on your own value",
+    });
+  }
   const value = equals === -1 ? own[name] : text.slice(equals + 1);
   return value === undefined ? undefined : [name, value];
 }

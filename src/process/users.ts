@@ -99,7 +99,7 @@ export function resolveUser(spec: string, database: UserDatabase): User {
     return { uid, gid, groups: [], account: entry };
   }
   // Digits alone are a number, whatever /etc/passwd calls its users.
-  if (uid === undefined && /^[0-9]+$/.test(spec)) return fail("this uid does not exist");
+  if (uid === undefined && /^[0-9]+$/.test(spec)) return fail("no such uid");
   const entry = entries.find(
     uid === undefined
       ? (candidate) => candidate.name === spec
@@ -107,7 +107,7 @@ export function resolveUser(spec: string, database: UserDatabase): User {
   );
   if (entry === undefined) {
     return uid === undefined
-      ? fail("this user does not exist")
+      ? fail("no such user")
       : { uid, gid: uid, groups: [], account: undefined };
   }
   const groups = parseMemberships(database.group, entry.name).filter((gid) => gid !== entry.gid);

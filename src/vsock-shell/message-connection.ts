@@ -107,7 +107,7 @@ export class MessageConnection {
   nextInTime(): Promise<Message | undefined> {
     return answerInTime(this.stream, this.next(), {
       milliseconds: this.answerTimeoutMs,
-      what: "wait for the vsock-shell server",
+      what: "reach the vsock-shell server",
     });
   }
 

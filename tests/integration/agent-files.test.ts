@@ -168,14 +168,14 @@ describe("ReadFile (15)", () => {
   test("does not wait at a FIFO", async () => {
     Bun.spawnSync(["mkfifo", scratch.file("fifo")]);
     expect(await ask(FrameType.ReadFile, { path: scratch.file("fifo") })).toEqual({
-      error: expect.stringContaining("no regular file"),
+      error: expect.stringContaining("not a regular file"),
     });
   });
 
   test.each([
     ["/no/such/file", "ENOENT"],
-    ["/tmp", "no regular file"],
-    ["/dev/zero", "no regular file"],
+    ["/tmp", "not a regular file"],
+    ["/dev/zero", "not a regular file"],
   ])("refuses %s", async (path, message) => {
     expect(await ask(FrameType.ReadFile, { path })).toEqual({
       error: expect.stringContaining(message),

@@ -79,7 +79,7 @@ describe("logs", () => {
     const id = await detach([], ["sh", "-c", "head -c 1000000 /dev/zero | tr '\\0' a; echo end"]);
     await ended(id);
     const logs = await vsockbox(["logs", agent.address, id, "--offset", "0"]);
-    expect(logs.stderr).toMatch(/^vsockbox: 9\d{5} bytes of older output are gone\n$/);
+    expect(logs.stderr).toMatch(/^vsockbox: 9\d{5} bytes of older output were dropped\n$/);
     expect(logs.stdout.endsWith("aend\n")).toBe(true);
     expect(logs.stdout.length).toBeLessThanOrEqual(100_000);
   });

@@ -97,7 +97,7 @@ describe("the sockets of hybrid-proxy", () => {
     const args = ["--socket", vmm, "--uds-path", host, "--uds-owner", "no-such-user"];
     expect(await vsockbox(["hybrid-proxy", ...args])).toMatchObject({
       status: 78,
-      stderr: expect.stringContaining('there is unknown user "no-such-user"'),
+      stderr: expect.stringContaining('unknown user "no-such-user"'),
     });
     expect([existsSync(vmm), existsSync(host)]).toEqual([false, false]);
   });

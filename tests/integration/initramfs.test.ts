@@ -276,14 +276,14 @@ describe("what is refused, with what to do", () => {
     [["-o", "x", "--on-exit", "reboot"], 64, "other than the agent"],
     [["-o", "x", "--on-exit", "explode"], 64, 'invalid value "explode" for --on-exit'],
     [["-o", "x", "--command", "/bin/sh"], 64, "/bin/sh is not in the image"],
-    [["-o", "x", "--file", "nonsense"], 64, "no SOURCE:DEST[:MODE]"],
+    [["-o", "x", "--file", "nonsense"], 64, "expected SOURCE:DEST[:MODE]"],
     [["-o", "x", "--file", "/nowhere:/x"], 78, "ENOENT"],
     [["-o", "x", "--file", "/bin/true:/x", "--file", "/bin/false:/x"], 64, "/x twice"],
     [["-o", "x", "--file", "/bin/true:/usr"], 78, "a directory of the image"],
     [["-o", "x", "--file", "/bin/true:/usr/bin/vsockbox"], 64, "is vsockbox itself"],
     [["-o", "x", "--file", "/bin/true:/etc/vsockbox/init.json"], 64, "is what --command"],
-    [["-o", "x", "--busybox", "/bin/true"], 78, "does not list its programs"],
-    [["-o", "x", "--executable", "/etc/passwd"], 78, "no 64-bit little-endian ELF file"],
+    [["-o", "x", "--busybox", "/bin/true"], 78, "its list of programs has no shell"],
+    [["-o", "x", "--executable", "/etc/passwd"], 78, "not a 64-bit little-endian ELF file"],
     [["-o", "x", "--executable", "/nowhere"], 78, "ENOENT"],
     [["-o", "-", "--json"], 64, "both go to standard output"],
     [["-o", "/proc/nowhere/x"], 73, "write /proc/nowhere"],
@@ -320,7 +320,7 @@ describe("what is refused, with what to do", () => {
     const args = ["--kernel-modules", tree, ...SMALL];
     const result = await vsockbox(["initramfs", "-o", scratch.file("x"), ...args]);
     expect(result.status).toBe(78);
-    expect(result.stderr).toContain(`.ko: it is for ${other[1]}, and /bin/true for `);
+    expect(result.stderr).toContain(`.ko: it is for ${other[1]}, and /bin/true is for `);
     expect(existsSync(scratch.file("x"))).toBe(false);
   });
 

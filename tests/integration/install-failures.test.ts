@@ -41,8 +41,8 @@ describe("what is in the way", () => {
     const before = listing(root);
     const refused = await installSmall();
     expect(refused).toMatchObject({ status: 73, stdout: "" });
-    expect(refused.stderr).toContain(`${root}/usr/bin/vsockbox: it is there`);
-    expect(refused.stderr).toContain(`${root}/usr/bin/vsock_guest_exec: it is there`);
+    expect(refused.stderr).toContain(`${root}/usr/bin/vsockbox: it exists`);
+    expect(refused.stderr).toContain(`${root}/usr/bin/vsock_guest_exec: it exists`);
     expect((await installSmall("--dry-run")).status).toBe(73);
     expect(listing(root)).toEqual(before);
     await well(installSmall("--force"));

@@ -226,7 +226,7 @@ describe("an operand whose guest is unknown", () => {
   test("ends cp before anything is copied, with a hint at the local file", async () => {
     const { status, stderr } = await run('cp -q *star "a b" co:lon "$A:$D/full/"');
     expect(status).toBe(78);
-    expect(stderr).toContain('"co": it is not a profile of');
+    expect(stderr).toContain('"co": no such profile in');
     expect(stderr).toContain("hint: for the local file of that name write ./co:lon\n");
     expect(readdirSync(scratch.file("local/full"))).toEqual([]);
     expect((await run('cp -q *star "a b" ./co:lon "$A:$D/full/"')).status).toBe(0);

@@ -107,7 +107,7 @@ describeWith(["gcc"], "our server with the C client", () => {
     await runCClient(server.path, "upload", source, scratch.file("there"));
     const again = await runCClient(server.path, "upload", source, scratch.file("there"));
     expect(again.status).toBe(0);
-    expect(again.stderr).toMatch(/refused: KO write .*: file exists/);
+    expect(again.stderr).toMatch(/refused: KO write .*: it exists/);
     const missing = await runCClient(server.path, "upload", source, scratch.file("missing"));
     expect(missing.stderr).toMatch(/refused: KO .*ENOENT/);
     const none = await runCClient(server.path, "download", "/no/such", scratch.file("there"));

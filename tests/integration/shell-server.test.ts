@@ -87,11 +87,11 @@ describe("what bad input gets", () => {
     ["a size of 3 bytes", () => [raw(WINDOW_SIZE, "abc")], /3 bytes, not 8/],
     ["an empty command", () => [raw(OPEN_CMD, "\0")], /command is empty/],
     ["no destination", () => [raw(UPLOAD_START, "/etc/hostname\0")], /source and destination/],
-    ["an upload to a directory", () => [raw(UPLOAD_START, "x /tmp/\0")], /no file's name/],
+    ["an upload to a directory", () => [raw(UPLOAD_START, "x /tmp/\0")], /not a file name/],
     ["an upload over something", () => [raw(UPLOAD_START, "x /etc/passwd\0")], /it exists/],
     ["an upload to nowhere", () => [raw(UPLOAD_START, "x /no/such/f\0")], /ENOENT/],
     ["a download of nothing", () => [raw(DOWNLOAD_START, "/no/such x\0")], /ENOENT/],
-    ["a download of a device", () => [raw(DOWNLOAD_START, "/dev/zero x\0")], /no regular file/],
+    ["a download of a device", () => [raw(DOWNLOAD_START, "/dev/zero x\0")], /not a regular file/],
     ["a download of a directory", () => [raw(DOWNLOAD_START, "/etc x\0")], /it is a directory/],
     [
       "data in a download",

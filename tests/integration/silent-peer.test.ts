@@ -134,7 +134,9 @@ describe("a peer that greets and never answers", () => {
   test.each(CLIENTS)("ends %s with 75", async (_name, words) => {
     const run = await vsockbox(hasty(words(greeter.address)));
     expect(run).toMatchObject({ status: 75 });
-    expect(run.stderr).toMatch(/nothing was received for 0\.\d s, not even the answer to a ping/);
+    expect(run.stderr).toMatch(
+      /nothing was received from the agent for 0\.\d s, not even the answer to a ping/,
+    );
   });
 
   test("can be left by the first signal, which is the reason of the end", async () => {
@@ -178,7 +180,7 @@ describe("an agent that is stopped", () => {
     process.kill(agent.running.pid, "SIGSTOP");
     await run.stderrDone;
     expect(await run.process.exited).toBe(75);
-    expect(run.stderr).toContain("nothing was received");
+    expect(run.stderr).toContain("nothing was received from the agent");
   });
 
   test("is not ready, and is once it goes on", async () => {

@@ -66,8 +66,8 @@ export class SilentPeerError extends VsockboxError {
   constructor(silentMs: number, phase: LivenessPhase) {
     super({
       code: "TIMEOUT",
-      operation: "wait for the agent",
-      message: `nothing was received for ${formatSeconds(silentMs)}, not even the answer to a ping`,
+      operation: "continue",
+      message: `nothing was received from the agent for ${formatSeconds(silentMs)}, not even the answer to a ping`,
       hint: "the agent or its VM may be stopped, paused or overloaded",
     });
     this.phase = phase;

@@ -78,7 +78,7 @@ export class CheckedEntries {
       return name;
     }
     if (!isFileName(name))
-      throw badField("entry", "the agent sent a name that no directory can have");
+      throw badField("entry", "the agent sent a name that a directory cannot have");
     return name;
   }
 }

@@ -117,9 +117,9 @@ function textPath(path: Uint8Array): string {
   } catch {
     throw new VsockboxError({
       code: "UNAVAILABLE",
-      operation: "name the file",
+      operation: "send the path",
       address: showPath(path),
-      message: "this agent only knows names in UTF-8",
+      message: "this agent accepts only UTF-8",
     });
   }
 }
@@ -198,5 +198,5 @@ export async function receiveList(
   const { files = [] } = await ask(FrameType.ListFiles, { path: textPath(path) });
   const odd = files.find(({ name }) => !isFileName(Buffer.from(name)));
   if (odd === undefined) return files;
-  throw badField("FileResult", "the agent sent a name that no directory can have");
+  throw badField("FileResult", "the agent sent a name that a directory cannot have");
 }

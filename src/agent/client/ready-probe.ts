@@ -66,7 +66,7 @@ export async function proveReady(
     timeoutError: () =>
       new VsockboxError({
         code: "TIMEOUT",
-        operation: "wait for the agent",
+        operation: "reach the agent",
         message: "the connection was accepted, but no answer was received",
         errno: "ETIMEDOUT",
         hint: "the agent may be stopped or still starting, or another service may listen there",

@@ -169,8 +169,7 @@ export class DetachedSessions {
       code: "CONFIG",
       operation: "find session",
       address: JSON.stringify(id),
-      message:
-        session === undefined ? "this session does not exist" : "several sessions begin with it",
+      message: session === undefined ? "no such session" : "several sessions begin with it",
       hint: "`vsockbox ps` lists them",
     });
   }

@@ -117,7 +117,7 @@ export type MoveProblem = "EBUSY" | "EEXIST" | "EISDIR" | "ENOTDIR";
 
 const REASONS: Readonly<Record<MoveProblem, string>> = {
   EBUSY: "a file system is mounted there",
-  EEXIST: "file exists",
+  EEXIST: "it exists",
   EISDIR: "a directory is not replaced by a file",
   ENOTDIR: "a file is not replaced by a directory",
 };
@@ -147,7 +147,7 @@ function occupied(path: BytesPath): VsockboxError {
     code: "CANNOT_CREATE",
     operation: "rename",
     address: showPath(path),
-    message: "file exists",
+    message: "it exists",
     errno: "EEXIST",
   });
 }

@@ -296,7 +296,7 @@ export function fileExistsError(path: BytesPath): VsockboxError {
     code: "CANNOT_CREATE",
     operation: "write",
     address: showPath(path),
-    message: "file exists",
+    message: "it exists",
     errno: "EEXIST",
     hint: "--force replaces it",
   });

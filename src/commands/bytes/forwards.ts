@@ -183,11 +183,5 @@ export class RemoteForwards {
 /** The end of the connection, with what could be done about it. */
 function lost(error: VsockboxError): VsockboxError {
   if (error.code !== "TRANSPORT") return error;
-  return new VsockboxError({
-    code: "TRANSPORT",
-    operation: "forward",
-    message: error.message,
-    hint: "--reconnect opens the listeners again when the agent is back",
-    cause: error,
-  });
+  return error.withHint("--reconnect opens the listeners again when the agent is back");
 }

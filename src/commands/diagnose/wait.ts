@@ -144,7 +144,7 @@ function notReady(
 ): VsockboxError {
   return new VsockboxError({
     code: "TIMEOUT",
-    operation: "wait for",
+    operation: "reach",
     address: formatAddress(target),
     message: `not ready after ${timeoutMs / 1000} s and ${countOf(tries, "try", "tries")}; the last one: ${last.message}`,
     hint: last.hint,

@@ -127,7 +127,7 @@ function noDirectory(shown: string, isFile: boolean): VsockboxError {
     code: "CANNOT_CREATE",
     operation: "copy to",
     address: shown,
-    message: isFile ? "it is not a directory" : "the directory does not exist",
+    message: isFile ? "it is not a directory" : "no such directory",
     errno: isFile ? "ENOTDIR" : "ENOENT",
     hint: isFile
       ? "several sources need a directory to go to"

@@ -153,7 +153,7 @@ async function connect(
     giveUp: (last, tries) =>
       new VsockboxError({
         code: "TIMEOUT",
-        operation: "wait for",
+        operation: "reach",
         address: shown,
         message: `no answer after ${(timeoutMs ?? 0) / 1000} s and ${countOf(tries, "try", "tries")}; the last one: ${last.message}`,
         hint: last.hint,
@@ -201,7 +201,7 @@ async function serve(
       if (reported !== undefined && tellsHost) {
         const failure = await reported.send(stream, result);
         tellsHost = failure === undefined;
-        if (failure !== undefined) say(`vsockbox: the host gets no report: ${failure.message}`);
+        if (failure !== undefined) say(`vsockbox: the host receives no report: ${failure.message}`);
       }
       if (signals.status !== undefined && persistent) return signals.status;
       status = persistent ? 0 : result.code;

@@ -44,7 +44,7 @@ function load(asJson: boolean): number {
       code: "CONFIG",
       operation: "read",
       address: INIT_CONFIG_PATH,
-      message: "the file does not exist",
+      message: "no such file",
       errno: "ENOENT",
       hint: "`vsockbox initramfs --kernel-modules DIR` packs it, with the modules",
     });

@@ -317,7 +317,7 @@ function timeUp(
   if (host.count === 0) {
     const message = `no guest connected within ${timeoutMs / 1000} s`;
     const hint = "is the VM running, and does guest-exec in it connect to this port?";
-    const operation = "wait for a guest on";
+    const operation = "accept a guest on";
     ended.reject(new VsockboxError({ code: "TIMEOUT", operation, address: shown, message, hint }));
     return;
   }

@@ -32,14 +32,9 @@ export function printErrors({ errors, errorCount }: FileFailures): void {
 export function withResumeHint(thrown: unknown, resumes: boolean): unknown {
   if (!(thrown instanceof VsockboxError) || thrown.code !== "TRANSPORT") return thrown;
   if (thrown instanceof SilentCloseError) return thrown;
-  return new VsockboxError({
-    code: thrown.code,
-    operation: "copy",
-    message: thrown.message,
-    errno: thrown.errno,
-    hint: resumes
+  return thrown.withHint(
+    resumes
       ? "the same command goes on where it stopped"
       : "with --resume a copy that breaks can go on where it stopped",
-    cause: thrown,
-  });
+  );
 }

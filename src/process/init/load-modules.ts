@@ -43,11 +43,11 @@ export function loadModules(request: ModuleLoad): LoadedModules {
       else if (errno === ERRNO.ENODEV) result.unneeded.push(name);
       else if (errno !== ERRNO.EEXIST) {
         result.warnings.push(
-          `load module ${name}: ${errnoMessage(errno)} (${errnoName(errno)})${errno === ERRNO.ENOEXEC ? "; it is for another kernel" : ""}`,
+          `cannot load module ${name}: ${errnoMessage(errno)} (${errnoName(errno)})${errno === ERRNO.ENOEXEC ? "; it is for another kernel" : ""}`,
         );
       }
     } catch (thrown) {
-      result.warnings.push(`load module ${name}: ${reasonOf(thrown).message}`);
+      result.warnings.push(`cannot load module ${name}: ${reasonOf(thrown).message}`);
     }
   }
   return result;

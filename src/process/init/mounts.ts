@@ -117,7 +117,7 @@ export function mountInitFilesystems(options: InitMountOptions = {}): InitMounts
   for (const mount of MOUNTS) {
     const target = join(root, mount.path);
     const failed = makeDirectory(target) ?? mountAbsent({ mount, target, system, mounted });
-    if (failed !== undefined) warnings.push(`mount ${mount.type} on ${target}: ${failed}`);
+    if (failed !== undefined) warnings.push(`cannot mount ${mount.type} on ${target}: ${failed}`);
     // Everything else in /dev is mounted and linked on top of it.
     if (mount.path === "/dev") warnings.push(...populateDevices(target, system));
   }
@@ -130,7 +130,7 @@ function makeDirectory(path: string): string | undefined {
     mkdirSync(path, { recursive: true, mode: 0o755 });
     return undefined;
   } catch (thrown) {
-    return `the directory cannot be made: ${reasonOf(thrown).message}`;
+    return `the directory cannot be created: ${reasonOf(thrown).message}`;
   }
 }
 
@@ -173,7 +173,7 @@ function populateDevices(directory: string, system: MountSystem): string[] {
     if (exists(path)) continue;
     const errno = system.makeDevice(path, mode, device);
     if (errno !== 0 && errno !== ERRNO.EEXIST) {
-      warnings.push(`make device ${path}: ${inWords(errno)}`);
+      warnings.push(`cannot create device ${path}: ${inWords(errno)}`);
       continue;
     }
     // The umask has cleared its bits of the mode.
@@ -190,7 +190,7 @@ function attempt(warnings: string[], what: string, action: () => void): void {
   try {
     action();
   } catch (thrown) {
-    warnings.push(`${what}: ${reasonOf(thrown).message}`);
+    warnings.push(`cannot ${what}: ${reasonOf(thrown).message}`);
   }
 }
 

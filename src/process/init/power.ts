@@ -100,7 +100,7 @@ export async function endMachine(
   system.sync();
   const errno = system.remountReadOnly();
   if (errno !== 0) {
-    warn?.(`remount / read-only: ${errnoMessage(errno)} (${errnoName(errno)})`);
+    warn?.(`cannot remount / read-only: ${errnoMessage(errno)} (${errnoName(errno)})`);
   }
   const refused = system.reboot(RebootCommand[action]);
   if (refused !== 0) throw systemError(refused, { operation: OPERATION_OF_END[action] });

@@ -103,7 +103,7 @@ export const CLIENT_CASES: readonly Case<ClientSubject>[] = [
     "a type that is none": async (client) => {
       const { wire, done } = await client.start("x");
       await wire.send(message(0x99));
-      await fails(done, 65, /no message type/);
+      await fails(done, 65, /unknown message type/);
     },
     "more than 4,096 bytes": async (client) => {
       const { wire, done } = await client.start("x");

@@ -15,11 +15,11 @@ describe("users of sockets", () => {
   });
 
   test.each([
-    ["nobody-of-that-name", "this user does not exist"],
+    ["nobody-of-that-name", "no such user"],
     ["fc,", "user names and uids"],
     ["", "user names and uids"],
     ["fc:100", "user names and uids"],
-    ["any,fc", "this user does not exist"],
+    ["any,fc", "no such user"],
   ])("refuses %j", (text, message) => {
     expect(() => parse(text)).toThrow(message);
   });

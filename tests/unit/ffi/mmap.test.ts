@@ -137,8 +137,8 @@ describe("eventfd and epoll", () => {
     closeDescriptor(write);
     expect(clearEvent(read)).toBe(false);
     const shared = memory(4096);
-    expect(() => adoptEvent(shared)).toThrow(`descriptor ${shared}: it is /memfd:test`);
-    expect(() => adoptEvent(999_999)).toThrow("use as eventfd descriptor 999999");
+    expect(() => adoptEvent(shared)).toThrow(`descriptor ${shared} as eventfd: it is /memfd:test`);
+    expect(() => adoptEvent(999_999)).toThrow("use descriptor 999999 as eventfd");
   });
 
   test("give many at once, as many as there is room for", () => {

@@ -82,5 +82,5 @@ describe("without a root", () => {
 });
 
 test.each([["/no/such"], ["/etc/passwd"]])("%s is no root", (path) => {
-  expect(() => new PathRoot(path)).toThrow(/limit to/);
+  expect(() => new PathRoot(path)).toThrow(/cannot use root directory/);
 });

@@ -143,8 +143,8 @@ describe("loading", () => {
     expect(result).toMatchObject({ loaded: ["a", "f"], unneeded: ["c"] });
     expect(result.warnings).toHaveLength(3);
     expect(result.warnings[0]).toStartWith("the modules are for Linux 0.0.1, and this is ");
-    expect(result.warnings[1]).toContain("load module d: exec format error");
-    expect(result.warnings[2]).toContain("load module e: operation not permitted (EPERM)");
+    expect(result.warnings[1]).toContain("cannot load module d: exec format error");
+    expect(result.warnings[2]).toContain("cannot load module e: operation not permitted (EPERM)");
   });
 
   test("says which file is missing", () => {
@@ -154,6 +154,6 @@ describe("loading", () => {
       commandLine: [],
       kernel: undefined,
     });
-    expect(warnings).toEqual([expect.stringContaining("load module nothing: ")]);
+    expect(warnings).toEqual([expect.stringContaining("cannot load module nothing: ")]);
   });
 });

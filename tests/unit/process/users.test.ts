@@ -55,7 +55,7 @@ describe("resolveUser", () => {
   test.each(["4294967295", "4294967296", "99999999999999999999"])(
     "reads %s as a uid, although an account may have that name",
     (spec) => {
-      expect(() => resolveUser(spec, database)).toThrow("this uid does not exist");
+      expect(() => resolveUser(spec, database)).toThrow("no such uid");
     },
   );
 

@@ -61,7 +61,9 @@ describe("the mounts of an init", () => {
   test("that fail are said, and do not stop the rest", () => {
     inDirectory((root) => {
       const { mounted, warnings } = pretend(root, ({ type }) => (type === "sysfs" ? EPERM : 0));
-      expect(warnings).toEqual([`mount sysfs on ${root}/sys: operation not permitted (EPERM)`]);
+      expect(warnings).toEqual([
+        `cannot mount sysfs on ${root}/sys: operation not permitted (EPERM)`,
+      ]);
       expect(mounted).toHaveLength(6);
     });
   });
@@ -77,7 +79,9 @@ describe("the mounts of an init", () => {
       writeFileSync(join(root, "run"), "");
       const { mounted, warnings } = pretend(root, () => 0);
       expect(warnings).toHaveLength(1);
-      expect(warnings[0]).toContain(`mount tmpfs on ${root}/run: the directory cannot be made`);
+      expect(warnings[0]).toContain(
+        `cannot mount tmpfs on ${root}/run: the directory cannot be created`,
+      );
       expect(mounted).toHaveLength(6);
     });
   });

@@ -79,7 +79,7 @@ describe("the end of a machine", () => {
     expect(calls).toContain(`signal ${SIGKILL}`);
     expect(warnings).toEqual([
       "2 processes do not end",
-      "remount / read-only: device or resource busy (EBUSY)",
+      "cannot remount / read-only: device or resource busy (EBUSY)",
     ]);
   });
 
