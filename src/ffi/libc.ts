@@ -60,6 +60,7 @@ const SYMBOLS = {
   setgid: { args: [u32], returns: i32 },
   setrlimit: { args: [i32, pointer], returns: i32 },
   setgroups: { args: [u64, pointer], returns: i32 },
+  setns: { args: [i32, i32], returns: i32 },
   setpgid: { args: [i32, i32], returns: i32 },
   setsockopt: { args: [i32, i32, i32, pointer, u32], returns: i32 },
   setuid: { args: [u32], returns: i32 },

@@ -8,6 +8,7 @@ import { printable, printableBytes, printableJson } from "../../src/text/printab
 import { parseEnvFile } from "../../src/process/env-file.ts";
 import { DECODERS } from "../fixtures/decode-json.ts";
 import * as corpus from "./corpus.ts";
+import { NETLINK_TARGETS } from "./netlink-targets.ts";
 import { referenceGlob } from "./reference.ts";
 import { type Target, Violation } from "./targets.ts";
 
@@ -196,4 +197,5 @@ export const UNTRUSTED_TARGETS: readonly Target[] = [
   NAMES,
   PRINTABLE,
   ENV_FILE,
+  ...NETLINK_TARGETS,
 ];

@@ -15,8 +15,6 @@ const UNUSED: Readonly<Record<string, string>> = {
   "elf/elf-file.ts writeProgramHeader": "packaging/self-contained/ writes program headers",
   "elf/elf-file.ts writeEntry": "packaging/self-contained/ writes dynamic sections",
   "elf/elf-head.ts architectureOf": "packaging/self-contained/ checks the libraries",
-  "ffi/netlink.ts NetlinkProtocol": "for the commands that ask the kernel",
-  "net/netlink-request.ts netlinkRequest": "for the commands that ask the kernel",
   "ffi/memfd.ts MFD_ALLOW_SEALING": "guest memory of tests; only src/ffi imports bun:ffi",
   "ffi/wait.ts becomeSubreaper": "stands for PID 1 in tests; only src/ffi imports bun:ffi",
   "json/bounded-json.ts jsonExcess": "the check of the parser, without the parser",

@@ -28,6 +28,7 @@ const DRIVEN: readonly (readonly [pattern: string, test: string])[] = [
   ["commands/bytes/*.ts", "tests/integration/connect-listen.test.ts"],
   ["commands/diagnose/monitor*.ts", "tests/integration/monitor.test.ts"],
   ["commands/diagnose/metrics*.ts", "tests/integration/metrics.test.ts"],
+  ["commands/diagnose/sockets.ts", "tests/vm/sockets.ts"],
   ["commands/diagnose/*.ts", "tests/integration/commands.test.ts"],
   ["commands/files/*.ts", "tests/integration/cp.test.ts"],
   ["commands/guest/guest-exec.ts", "tests/integration/guest-exec.test.ts"],
@@ -73,6 +74,7 @@ const DRIVEN: readonly (readonly [pattern: string, test: string])[] = [
   ],
   ["ffi/{kernel-module,power,wait,mount}.ts", "tests/vm/agent-init.ts"],
   ["ffi/vsock.ts", "tests/vm/vsock.ts"],
+  ["{ffi/network-namespace,net/vsock-sockets}.ts", "tests/vm/sockets.ts"],
   [
     "ffi/{scm-rights,receive,record,iovec,memory-copy,eventfd,epoll}.ts",
     "tests/unit/device/device.test.ts",

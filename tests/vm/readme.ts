@@ -2,7 +2,7 @@
 import { beforeAll, expect, test } from "bun:test";
 import { documentPages, examplesOf } from "../support/readme.ts";
 import { comparable, withAgent } from "../support/example-text.ts";
-import { describeVm, inGuest, prepare } from "./support.ts";
+import { describeVm, inGuest, prepare, unloadedModule } from "./support.ts";
 
 const blocks = documentPages().flatMap((page) =>
   examplesOf(page)
@@ -14,6 +14,7 @@ const [[, start] = ["", undefined], ...examples] = blocks;
 describeVm("the examples of the documents in the guest", () => {
   beforeAll(async () => {
     expect(start?.text).toBe("vsockbox agent &\n");
+    await prepare(`lsmod | grep -q vsock_diag || insmod ${unloadedModule("vsock_diag")}`);
     await prepare(
       "vsockbox wait 1 --timeout 0 2> /dev/null || vsockbox agent --allow-local > /dev/null 2>&1 & vsockbox wait 1 --timeout 60",
     );

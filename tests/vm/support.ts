@@ -4,17 +4,20 @@
  * VSOCKBOX_REQUIRE_VM=1: then they fail.
  */
 import { describe, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { toVsockboxError, VsockboxError } from "../../src/errors.ts";
 import { bootGuest, type Guest } from "../../src/vm/guest.ts";
-import { findBusybox } from "../../src/vm/guest-image.ts";
+import { readModule, resolveModules } from "../../src/initramfs/modules.ts";
+import { findBusybox, type GuestFile } from "../../src/vm/guest-image.ts";
 import { findKernel, type Kernel } from "../../src/vm/kernel.ts";
 import { findQemu } from "../../src/vm/qemu.ts";
 import { findUml } from "../../src/vm/uml.ts";
 import { BINARY } from "../support/binary.ts";
 import { runIn } from "../support/guest-lines.ts";
+import { ScratchDirectory } from "../support/scratch-directory.ts";
+import { findTool } from "../support/tools.ts";
 
 const REQUIRED = process.env["VSOCKBOX_REQUIRE_VM"] === "1";
 
@@ -95,9 +98,36 @@ export function testGuest(): Promise<Guest> {
   return booting;
 }
 
+/** Modules that tests load by themselves, after they have seen what is reported without them. */
+const UNLOADED_MODULES = ["vsock_diag"];
+
+/** Programs of this system that the guest gets if they are installed. */
+const PROGRAMS = ["ss"];
+
+/** Where a module of {@link UNLOADED_MODULES} is in the guest. */
+export const unloadedModule = (name: string) => `/usr/lib/modules-of-tests/${name}.ko`;
+
+/** @param scratch is needed until the guest has booted. */
+function testFiles(scratch: ScratchDirectory): GuestFile[] {
+  const modules = resolveModules(findKernel(), UNLOADED_MODULES)
+    .filter(({ name }) => UNLOADED_MODULES.includes(name))
+    .map((module) => {
+      const source = scratch.file(`${module.name}.ko`);
+      writeFileSync(source, readModule(module));
+      return { path: unloadedModule(module.name), source, mode: 0o644 };
+    });
+  const programs = PROGRAMS.flatMap((name) => {
+    const source = findTool(name);
+    return source === undefined ? [] : [{ path: `/bin/${name}`, source, mode: 0o755 }];
+  });
+  return [...modules, ...programs];
+}
+
 async function boot(): Promise<Guest> {
+  using scratch = new ScratchDirectory();
   const guest = await bootGuest({
     binary: BINARY,
+    files: testFiles(scratch),
     environment: { VSOCKBOX_TEST_VM: "1", NO_COLOR: "1" },
     // A hundred clients at once are a hundred processes of 25 MB.
     memoryMib: 4096,

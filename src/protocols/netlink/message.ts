@@ -135,7 +135,7 @@ export function decodeOutcome({ type, flags, payload }: NetlinkMessage): Netlink
   // Positive in the Done of old dumps that counted what they sent.
   const errno = Math.max(0, -code);
   if ((flags & NetlinkFlag.Extended) === 0) return { errno, text: undefined };
-  const isWhole = code !== 0 && (flags & NetlinkFlag.Capped) === 0;
+  const isWhole = isError && code !== 0 && (flags & NetlinkFlag.Capped) === 0;
   const quotedBytes = isWhole ? view.getUint32(quotedAt, true) : NLMSG_HEADER_BYTES;
   const attributesAt = quotedAt + (isError ? aligned(quotedBytes) : 0);
   const attributes = decodeAttributes(payload.subarray(attributesAt));

@@ -93,6 +93,8 @@ describe("the outcome of a request", () => {
     expect(done(new Uint8Array(0))).toEqual({ errno: 0, text: undefined });
     expect(done(new Uint8Array(Int32Array.of(0).buffer))).toEqual({ errno: 0, text: undefined });
     expect(done(new Uint8Array(Int32Array.of(12).buffer)).errno).toBe(0);
+    const bare = new Uint8Array(Int32Array.of(-1).buffer);
+    expect(done(bare, NetlinkFlag.Extended)).toEqual({ errno: 1, text: undefined });
     const failed = errorPayload(-1, new Uint8Array(0), text);
     expect(done(failed, NetlinkFlag.Extended)).toEqual({ errno: 1, text: "Unknown device type" });
   });

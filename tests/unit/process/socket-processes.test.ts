@@ -1,0 +1,44 @@
+import { describe, expect, test } from "bun:test";
+import { readFileSync, statSync } from "node:fs";
+import { createServer } from "node:net";
+import { inodeOfLink, processesOfSockets } from "../../../src/process/socket-processes.ts";
+import { ScratchDirectory } from "../../support/scratch-directory.ts";
+
+test.each([
+  ["socket:[4711]", 4711],
+  ["pipe:[4711]", undefined],
+  ["/srv/socket:[4711]", undefined],
+  ["socket:[4711] (deleted)", undefined],
+  ["", undefined],
+])("the inode of the link %p", (link, inode) => {
+  expect(inodeOfLink(link)).toBe(inode);
+});
+
+describe("the processes of a socket", () => {
+  test("are those that have it open, with its descriptor and its user", async () => {
+    using scratch = new ScratchDirectory();
+    const path = scratch.file("listener.sock");
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(path, resolve));
+    try {
+      const line = readFileSync("/proc/net/unix", "utf8")
+        .split("\n")
+        .find((row) => row.endsWith(` ${path}`));
+      const inode = Number(line?.split(/\s+/)[6]);
+      const { sockets } = processesOfSockets(new Set([inode, 1]));
+      expect([...sockets.keys()]).toEqual([inode]);
+      const found = sockets.get(inode);
+      expect(found?.uid).toBe(process.getuid?.());
+      expect(found?.processes.map(({ pid }) => pid)).toEqual([process.pid]);
+      const [{ fd = -1, name = "" } = {}] = found?.processes ?? [];
+      expect(statSync(`/proc/self/fd/${fd}`).ino).toBe(inode);
+      expect(name).toBe(readFileSync("/proc/self/comm", "utf8").trimEnd());
+    } finally {
+      server.close();
+    }
+  });
+
+  test("are not searched without an inode", () => {
+    expect(processesOfSockets(new Set())).toEqual({ sockets: new Map(), hiddenProcesses: 0 });
+  });
+});
