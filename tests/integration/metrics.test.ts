@@ -135,13 +135,12 @@ describe("the metrics of an agent", () => {
     await using guarded = await TestAgent.start(["--token-file", token, "--max-sessions", "2"]);
     const words = ["--token-file", token, guarded.address];
     expect((await vsockbox(["exec", guarded.address, "--", "true"])).status).toBe(77);
-    const holders = [new Running(["ping", "--count", "0", ...words])];
-    holders.push(new Running(["ping", "--count", "0", ...words]));
-    try {
-      const full = async () => (await vsockbox(["exec", ...words, "--", "true"])).status === 77;
-      await eventually("both sessions are taken", full);
-    } finally {
-      for (const holder of holders) await holder[Symbol.asyncDispose]();
+    {
+      await using first = new Running(["ping", "--count", "0", "--verbose", ...words]);
+      await first.says("has answered");
+      await using second = new Running(["ping", "--count", "0", "--verbose", ...words]);
+      await second.says("has answered");
+      expect((await vsockbox(["exec", ...words, "--", "true"])).status).toBe(77);
     }
     await sendGarbage(guarded.path);
     await eventually("a free session", async () => {

@@ -18,10 +18,14 @@ function settings(unit: string, name: string): string[] {
 
 describe("the units", () => {
   test("start the executable where packages put it", () => {
-    expect(names.sort()).toEqual(["vsockbox-agent.service", "vsockbox-forward@.service"]);
+    expect(names.sort()).toEqual([
+      "vsockbox-agent.service",
+      "vsockbox-forward@.service",
+      "vsockbox-metrics.service",
+    ]);
     for (const name of names) {
       expect(settings(name, "ExecStart")).toEqual([
-        expect.stringMatching(/^\/usr\/bin\/vsockbox (agent|forward) /),
+        expect.stringMatching(/^\/usr\/bin\/vsockbox (agent|forward|metrics) /),
       ]);
     }
   });
@@ -33,12 +37,13 @@ describe("the units", () => {
   });
 
   test("leave open what vsock and the runtime need", () => {
-    const forward = "vsockbox-forward@.service";
-    expect(settings(forward, "RestrictAddressFamilies")).toEqual([
-      "AF_VSOCK AF_UNIX AF_INET AF_INET6",
-    ]);
-    expect(settings(forward, "MemoryDenyWriteExecute")).toEqual([]);
-    expect(settings(forward, "PrivateDevices")).toEqual([]);
+    for (const unit of ["vsockbox-forward@.service", "vsockbox-metrics.service"]) {
+      expect(settings(unit, "RestrictAddressFamilies")).toEqual([
+        "AF_VSOCK AF_UNIX AF_INET AF_INET6",
+      ]);
+      expect(settings(unit, "MemoryDenyWriteExecute")).toEqual([]);
+      expect(settings(unit, "PrivateDevices")).toEqual([]);
+    }
   });
 });
 
