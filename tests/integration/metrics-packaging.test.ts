@@ -135,6 +135,28 @@ describe.each(dashboards)("the dashboard $file", ({ file, dashboard }) => {
   });
 });
 
+test("docs/metrics.md has each metric of agents and guests with its type and labels, and no other", () => {
+  const page = readFileSync(join(PACKAGING, "../docs/metrics.md"), "utf8");
+  const rows = new Map(
+    [...page.matchAll(/^\| `(vsockbox_\w+)` +\| (counter|gauge) +\|([^|]*)\|/gm)].map(
+      ([, name = "", type = "", labels = ""]) => [name, { type, labels }],
+    ),
+  );
+  const ofGuests = [...known.keys()].filter((name) =>
+    /^vsockbox_(?:agent_|guest_|up$|scrape_|clock_)/.test(name),
+  );
+  expect(ofGuests.filter((name) => !rows.has(name))).toEqual([]);
+  const extra = [...rows.keys()].filter((name) => !ofGuests.includes(name));
+  expect(extra.filter((name) => !isOptional(name))).toEqual([]);
+  for (const [name, { type, labels }] of rows) {
+    expect([name, type]).toEqual([name, name.endsWith("_total") ? "counter" : "gauge"]);
+    for (const [, label = ""] of labels.matchAll(/`(\w+)`/g)) {
+      const isThere = known.get(name)?.has(label) ?? isOptional(name);
+      expect([name, label, isThere || !known.has(name)]).toEqual([name, label, true]);
+    }
+  }
+});
+
 /** For each alert: series as `promtool test rules` writes them, in steps of a minute, and the labels. */
 const STATES: Readonly<Record<string, readonly (readonly [series: string, values: string])[]>> = {
   VsockboxGuestDown: [['vsockbox_up{target="t"}', "0x60"]],
@@ -217,6 +239,14 @@ describeWith(["promtool"], "promtool", () => {
 
   test("reads the alert rules", () => {
     expect(promtool("check", "rules", RULES)).toContain(`SUCCESS: ${rules.length} rules found`);
+  });
+
+  test("reads the configuration of docs/metrics.md", () => {
+    const page = readFileSync(join(PACKAGING, "../docs/metrics.md"), "utf8");
+    const [, yaml = ""] = /^```yaml\n([\s\S]*?)^```$/m.exec(page) ?? [];
+    writeFileSync(scratch.file("vsockbox.rules.yml"), readFileSync(RULES));
+    writeFileSync(scratch.file("prometheus.yml"), yaml);
+    expect(promtool("check", "config", scratch.file("prometheus.yml"))).toContain("SUCCESS");
   });
 
   test.each(dashboards)("reads the queries of $file", ({ file, dashboard }) => {
