@@ -44,6 +44,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: "ping", load: () => import("./diagnose/ping.ts") },
   { name: "info", load: () => import("./diagnose/info.ts") },
   { name: "metrics", load: () => import("./diagnose/metrics.ts") },
+  { name: "doctor", load: () => import("./diagnose/doctor.ts") },
   { name: "vms", load: () => import("./diagnose/vms.ts") },
   { name: "monitor", load: () => import("./diagnose/monitor.ts") },
   { name: "cid", load: () => import("./diagnose/cid.ts") },

@@ -35,12 +35,20 @@ export function findVms(directories: readonly string[] = runDirectories()): Foun
     address: name,
     detail: formatAddress(address),
   }));
-  const sockets = directories.flatMap((directory) => socketsIn(directory, 1));
-  const found = [...new Set(sockets)].sort().map((path) => ({
+  const found = findVsockSockets(directories).map((path) => ({
     address: `hybrid:${path}`,
     detail: detailOf(path),
   }));
   return [...profiles, ...found].slice(0, MAX_FOUND);
+}
+
+/**
+ * Returns the paths of hybrid-vsock sockets in the usual run directories, by their names. Nothing is
+ * connected to.
+ */
+export function findVsockSockets(directories: readonly string[] = runDirectories()): string[] {
+  const sockets = directories.flatMap((directory) => socketsIn(directory, 1));
+  return [...new Set(sockets)].sort();
 }
 
 /** The file's owner is a guess at who listens there: who really does is known once connected. */

@@ -86,6 +86,7 @@ describe("the object of", () => {
     ["rm", () => ["rm", guestPath("copy")]],
     ["wait", () => ["wait", agent.address]],
     ["smoke", () => ["smoke", "--target", agent.address]],
+    ["doctor", () => ["doctor", agent.address]],
     ["initramfs", () => ["initramfs", "-o", join(directory, "image.cpio")]],
   ] as const)("%s", async (section, words) => {
     const result = await vsockbox([...words(), "--json"]);

@@ -94,6 +94,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   install: ["elf", "files", "process"],
   initramfs: ["elf", "process/init"],
   vm: ["elf", "ffi", "initramfs", "process"],
+  diagnose: [...["ffi", "config", "initramfs", "net", "protocols"], ...["agent", "agent/client"]],
   smoke: ["agent/channel", "agent/client", "agent/server", "ffi", "io", "net"],
   demo: ["io", "process", "vm"],
   library: [

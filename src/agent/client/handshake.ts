@@ -61,12 +61,26 @@ export class OldAgentError extends VsockboxError {
   }
 }
 
+/**
+ * Why an agent was not entered: its own refusal, or, on this side, an agent without a token, with another
+ * one, or one that expects it in clear.
+ */
+export type RefusalReason = RefusalKind | "no-token" | "another-token" | "clear-token";
+
+/** Thrown if the agent refuses this side, or this side the agent. */
+export class AgentRefusedError extends VsockboxError {
+  readonly refusal: RefusalReason;
+
+  constructor(refusal: RefusalReason, details: { address: string; message: string; hint: string }) {
+    super({ code: "REFUSED", operation: "start a session with", ...details });
+    this.refusal = refusal;
+  }
+}
+
 /** Thrown for an agent that expects the token in clear, or cannot prove that it knows it. */
-class ClearTokenError extends VsockboxError {
+class ClearTokenError extends AgentRefusedError {
   constructor(address: string) {
-    super({
-      code: "REFUSED",
-      operation: "start a session with",
+    super("clear-token", {
       address,
       message: "the agent cannot prove that it knows the token, and was not sent it",
       hint: "if it is an agent of vsockbox 0.1, --allow-clear-token sends it the token in clear; if it has no token, connect without one (--token-file '')",
@@ -248,9 +262,7 @@ async function exchangeHello(
 }
 
 function noToken(address: string): VsockboxError {
-  return new VsockboxError({
-    code: "REFUSED",
-    operation: "start a session with",
+  return new AgentRefusedError("no-token", {
     address,
     message: "the agent has no token, so it may not be the one that is meant",
     hint: "start the agent with --token-file, or connect without a token (--token-file '')",
@@ -258,9 +270,7 @@ function noToken(address: string): VsockboxError {
 }
 
 function anotherToken(address: string): VsockboxError {
-  return new VsockboxError({
-    code: "REFUSED",
-    operation: "start a session with",
+  return new AgentRefusedError("another-token", {
     address,
     message: "the agent does not know the token, or it is another one",
     hint: "compare the token files of both sides; if they are equal, another process listens there",
@@ -279,9 +289,7 @@ export function refusedBy(stderrText: string, address: string): VsockboxError | 
 }
 
 function refusalError({ kind, text }: Refusal, address: string): VsockboxError {
-  return new VsockboxError({
-    code: "REFUSED",
-    operation: "start a session with",
+  return new AgentRefusedError(kind, {
     address,
     message: printable(text),
     hint: refusalHint(kind),

@@ -1,5 +1,9 @@
 import { expect, test } from "bun:test";
-import { listeningSockets, parseListeningSockets } from "../../../src/net/unix-sockets.ts";
+import {
+  listeningSockets,
+  parseListeners,
+  parseListeningSockets,
+} from "../../../src/net/unix-sockets.ts";
 import { ScratchDirectory } from "../../support/scratch-directory.ts";
 
 test("only listening sockets with absolute paths count, blanks and all", () => {
@@ -13,6 +17,10 @@ test("only listening sockets with absolute paths count, blanks and all", () => {
 nonsense
 `;
   expect(parseListeningSockets(text)).toEqual(["/tmp/a b.ctl", "/tmp/seqpacket"]);
+  expect(parseListeners(text)).toEqual([
+    { path: "/tmp/a b.ctl", inode: 5152818 },
+    { path: "/tmp/seqpacket", inode: 12 },
+  ]);
   expect(parseListeningSockets("")).toEqual([]);
 });
 

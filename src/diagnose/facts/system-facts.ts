@@ -1,0 +1,73 @@
+/** All facts of the system on which `doctor` runs. */
+import { findVsockSockets } from "../../config/discover.ts";
+import {
+  type DeviceNode,
+  type DevicePath,
+  readDeviceNodes,
+  readVirtioVsock,
+  type VirtioVsock,
+} from "./devices.ts";
+import { type KernelFacts, readKernel } from "./kernel.ts";
+import { type LocalCid, readLocalCid } from "./local-cid.ts";
+import { type AllModules, readModules } from "./modules.ts";
+import { type NamespaceFacts, readNamespace } from "./namespace.ts";
+import { type ListenerProcesses, readListeners } from "./processes.ts";
+import { type ProfileFacts, readProfiles } from "./profiles.ts";
+import type { SystemFiles } from "./system-files.ts";
+
+/** What is known of AF_VSOCK on this system. */
+export interface VsockFacts {
+  /** Effective user of this process. */
+  uid: number;
+  /** VSOCKBOX_NO_VSOCK, if it switches AF_VSOCK off. */
+  switchedOff: string | undefined;
+  kernel: KernelFacts;
+  modules: AllModules;
+  nodes: Readonly<Record<DevicePath, DeviceNode>>;
+  virtio: VirtioVsock;
+  namespace: NamespaceFacts;
+  /** Undefined if it was not asked for. */
+  localCid: LocalCid | undefined;
+}
+
+/** What is known of sockets of VMMs and of profiles. */
+export interface NeighbourFacts {
+  /** Paths that are named like hybrid-vsock sockets. */
+  sockets: readonly string[];
+  listeners: ListenerProcesses;
+  profiles: ProfileFacts;
+}
+
+/** Reads the facts of AF_VSOCK. Opens /dev/vsock on the running system only, unless that is switched off. */
+export function readVsockFacts(files: SystemFiles, uid = effectiveUid()): VsockFacts {
+  const kernel = readKernel(files);
+  const variable = process.env["VSOCKBOX_NO_VSOCK"] ?? "";
+  const switchedOff = variable === "" || variable === "0" ? undefined : variable;
+  return {
+    uid,
+    switchedOff,
+    kernel,
+    modules: readModules(files, kernel),
+    nodes: readDeviceNodes(files),
+    virtio: readVirtioVsock(files),
+    namespace: readNamespace(files),
+    localCid: files.isRunning && switchedOff === undefined ? readLocalCid() : undefined,
+  };
+}
+
+/** Reads sockets and profiles; connects to nothing. */
+export function readNeighbours(
+  files: SystemFiles,
+  { uid = effectiveUid(), directories }: { uid?: number; directories?: readonly string[] } = {},
+): NeighbourFacts {
+  return {
+    sockets: findVsockSockets(directories),
+    listeners: readListeners(files),
+    profiles: readProfiles(files, uid),
+  };
+}
+
+/** Effective user of this process. */
+function effectiveUid(): number {
+  return process.geteuid?.() ?? 0;
+}

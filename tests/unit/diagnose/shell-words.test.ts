@@ -1,0 +1,28 @@
+import { expect, test } from "bun:test";
+import { asRoot, shellWord } from "../../../src/diagnose/shell-words.ts";
+
+test.each([
+  "/run/a.vsock",
+  "unix:/run/a",
+  "a b",
+  "it's",
+  "$(reboot)",
+  "a;b",
+  "*",
+  "",
+  "~",
+  "ä",
+  "a\nb",
+])("a shell reads %p back", (word) => {
+  const { stdout } = Bun.spawnSync(["sh", "-c", `printf %s ${shellWord(word)}`]);
+  expect(stdout.toString()).toBe(word);
+});
+
+test("plain words stay as they are", () => {
+  expect(shellWord("hybrid:/run/vm_4.vsock:5000")).toBe("hybrid:/run/vm_4.vsock:5000");
+  expect(shellWord("it's")).toBe("'it'\\''s'");
+});
+
+test("root needs no sudo", () => {
+  expect([asRoot("a", 0), asRoot("a", 1)]).toEqual(["a", "sudo a"]);
+});
