@@ -171,6 +171,20 @@ function withErrno(reason: string, errno: string | undefined): string {
   return errno === undefined || reason.includes(errno) ? reason : `${reason} (${errno})`;
 }
 
+/** Standard output or standard error cannot be written: no message about it reaches a reader there. */
+export class OutputError extends VsockboxError {
+  constructor(fd: 1 | 2, { errno, message }: Reason, cause?: unknown) {
+    super({
+      code: "IO",
+      operation: "write to",
+      address: fd === 1 ? "standard output" : "standard error",
+      message,
+      errno,
+      cause,
+    });
+  }
+}
+
 /**
  * Returns the error about the use of a command: `exec: the command is missing`.
  *

@@ -1,7 +1,7 @@
 /** This process's own standard input and output, with backpressure and never blocking the loop. */
 import { fstatSync, read } from "node:fs";
 import { promisify } from "node:util";
-import { reasonOf, VsockboxError } from "../errors.ts";
+import { OutputError, reasonOf, VsockboxError } from "../errors.ts";
 import { ERRNO, systemError } from "../ffi/errno.ts";
 import { wasClosedAtStart } from "../ffi/standard-streams.ts";
 import type { ByteSink, ByteSource } from "./pump.ts";
@@ -88,22 +88,13 @@ export class StandardOutput implements ByteSink {
    */
   async write(bytes: Uint8Array): Promise<void> {
     if (this.#isClosed && bytes.length > 0) {
-      const call = { operation: "write to", address: "standard output" } as const;
-      throw systemError(ERRNO.EBADF, { ...call, code: "IO" });
+      throw new OutputError(1, { errno: "EBADF", message: "bad file descriptor" });
     }
     try {
       await this.#sink.write(bytes);
       await this.#sink.flush();
     } catch (thrown) {
-      const { errno, message } = reasonOf(thrown);
-      throw new VsockboxError({
-        code: "IO",
-        operation: "write to",
-        address: this.#fd === 1 ? "standard output" : "standard error",
-        message,
-        errno,
-        cause: thrown,
-      });
+      throw new OutputError(this.#fd, reasonOf(thrown), thrown);
     }
   }
 
@@ -115,7 +106,5 @@ export class StandardOutput implements ByteSink {
 
 /** Whether an error means that the reader of our output has closed it, as in `… | head -1`. */
 export function isBrokenPipe(thrown: unknown): boolean {
-  return (
-    thrown instanceof VsockboxError && thrown.errno === "EPIPE" && thrown.operation === "write to"
-  );
+  return thrown instanceof OutputError && thrown.errno === "EPIPE";
 }

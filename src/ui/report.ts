@@ -1,6 +1,6 @@
 /** Errors and facts to text and JSON. */
 import { writeSync } from "node:fs";
-import { reasonOf, toVsockboxError, VsockboxError } from "../errors.ts";
+import { OutputError, reasonOf, toVsockboxError } from "../errors.ts";
 import { wasClosedAtStart } from "../ffi/standard-streams.ts";
 import { printable, printableJson } from "../text/printable.ts";
 
@@ -60,12 +60,7 @@ export function writeAll(fd: 1 | 2, bytes: Uint8Array): void {
         continue;
       }
       if (fd === 2 || reasonOf(thrown).errno === "EPIPE") return;
-      throw new VsockboxError({
-        code: "IO",
-        operation: "write to",
-        address: "standard output",
-        ...reasonOf(thrown),
-      });
+      throw new OutputError(fd, reasonOf(thrown), thrown);
     }
   }
 }
@@ -75,13 +70,7 @@ let isOutputClosed: boolean | undefined;
 function assertOutput(): void {
   isOutputClosed ??= wasClosedAtStart(1);
   if (!isOutputClosed) return;
-  throw new VsockboxError({
-    code: "IO",
-    operation: "write to",
-    address: "standard output",
-    message: "bad file descriptor",
-    errno: "EBADF",
-  });
+  throw new OutputError(1, { errno: "EBADF", message: "bad file descriptor" });
 }
 
 /**

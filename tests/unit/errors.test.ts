@@ -1,5 +1,13 @@
 import { describe, expect, test } from "bun:test";
-import { EXIT_STATUS, toVsockboxError, VsockboxError } from "../../src/errors.ts";
+import {
+  commandLineError,
+  EXIT_STATUS,
+  invalidValue,
+  OutputError,
+  toVsockboxError,
+  VsockboxError,
+} from "../../src/errors.ts";
+import { isBrokenPipe } from "../../src/io/stdio.ts";
 import type { Operation } from "../../src/operations.ts";
 
 describe("VsockboxError", () => {
@@ -27,6 +35,31 @@ describe("VsockboxError", () => {
     expect(error.hint).toBe("old");
   });
 
+  test("has its reason alone, and a text for peers with the Go agent's frames", () => {
+    const details = { code: "IO", operation: "connect", message: "refused" } as const;
+    const error = new VsockboxError({ ...details, address: "unix:/x", errno: "ECONNREFUSED" });
+    expect([error.message, error.reason, error.wireText]).toEqual([
+      "cannot connect to unix:/x: refused (ECONNREFUSED)",
+      "refused",
+      "connect unix:/x: refused (ECONNREFUSED)",
+    ]);
+    expect(new VsockboxError(details).wireText).toBe("connect: refused");
+    expect(new VsockboxError({ code: "IO", operation: "read" }).message).toBe(
+      "cannot read: failed",
+    );
+  });
+
+  test("shows the text of a peer as it is, and repeats no errno that the reason has", () => {
+    const peer = new VsockboxError({ code: "IO", operation: "read", text: "open /x: denied" });
+    expect([peer.message, peer.reason, peer.wireText, peer.withHint("h").message]).toEqual(
+      Array.from({ length: 4 }, () => "open /x: denied"),
+    );
+    const details = { code: "IO", operation: "read", address: "/x", errno: "EIO" } as const;
+    expect(new VsockboxError({ ...details, message: "EIO in the disk" }).message).toBe(
+      "cannot read /x: EIO in the disk",
+    );
+  });
+
   test("has the exit statuses of the design", () => {
     expect(EXIT_STATUS).toEqual({
       USAGE: 64,
@@ -42,6 +75,65 @@ describe("VsockboxError", () => {
       NOT_STARTED: 125,
       ABORTED: 130,
     });
+  });
+});
+
+describe("the error about a command line", () => {
+  test("begins with the command, if one is known", () => {
+    const error = commandLineError("cp", "the destination is missing", "a hint");
+    expect(error.toJSON()).toEqual({
+      code: "USAGE",
+      message: "cp: the destination is missing",
+      operation: "cp",
+      hint: "a hint",
+    });
+    expect(commandLineError(undefined, "unknown command").message).toBe("unknown command");
+  });
+
+  test("shows an invalid value, where it is and what is expected", () => {
+    const problem = { value: 'a"b', name: "--timeout", message: "expected a duration" };
+    expect(invalidValue(problem).toJSON()).toEqual({
+      code: "USAGE",
+      message: 'invalid value "a\\"b" for --timeout: expected a duration',
+      operation: "parse",
+      address: "--timeout",
+    });
+    expect(invalidValue({ ...problem, code: "CONFIG", hint: "h" })).toMatchObject({
+      code: "CONFIG",
+      hint: "h",
+    });
+  });
+});
+
+describe("the error of standard output", () => {
+  const reason = { errno: "EPIPE", message: "broken pipe" };
+
+  test("names the output", () => {
+    expect([1 as const, 2 as const].map((fd) => new OutputError(fd, reason).message)).toEqual([
+      "cannot write to standard output: broken pipe (EPIPE)",
+      "cannot write to standard error: broken pipe (EPIPE)",
+    ]);
+  });
+
+  test("is not that of a connection with the same text", () => {
+    const { code, operation, address } = new OutputError(1, reason);
+    const connection = new VsockboxError({ code, operation, address, ...reason });
+    expect([new OutputError(1, reason), connection].map(isBrokenPipe)).toEqual([true, false]);
+    expect(isBrokenPipe(new OutputError(1, { ...reason, errno: "ENOSPC" }))).toBe(false);
+  });
+
+  test("is not printed as JSON, unlike that of a connection", () => {
+    const code = `
+      import { OutputError, VsockboxError } from "${import.meta.dir}/../../src/errors.ts";
+      import { printJsonError } from "${import.meta.dir}/../../src/commands/shared/json-error.ts";
+      printJsonError(new OutputError(1, { errno: "EPIPE", message: "broken pipe" }));
+      printJsonError(new VsockboxError({ code: "TRANSPORT", operation: "write to" }));`;
+    const { stdout, stderr } = Bun.spawnSync([process.execPath, "-e", code]);
+    expect(stderr.toString()).toBe("");
+    const lines = stdout.toString().trim().split("\n");
+    expect(lines.map((line) => JSON.parse(line))).toEqual([
+      { error: expect.objectContaining({ code: "TRANSPORT", message: "cannot write to: failed" }) },
+    ]);
   });
 });
 

@@ -1,5 +1,5 @@
 /** Errors of commands with `--json`: an object on standard output, beside the text on standard error. */
-import { toVsockboxError, VsockboxError } from "../../errors.ts";
+import { OutputError, toVsockboxError, VsockboxError } from "../../errors.ts";
 import { StartError } from "../../start-error.ts";
 import { printJson } from "../../ui/report.ts";
 import { commandHint } from "./error-hints.ts";
@@ -46,7 +46,7 @@ export function errorJson(thrown: unknown): ErrorJson {
 /** Prints an error as one JSON object, unless the command has done so, or cannot write. */
 export function printJsonError(thrown: unknown): void {
   if (thrown instanceof VsockboxError) {
-    if (printed.has(thrown) || thrown.operation === "write to") return;
+    if (printed.has(thrown) || thrown instanceof OutputError) return;
     printed.add(thrown);
   }
   printJson({ error: errorJson(thrown) });

@@ -4,7 +4,7 @@
  */
 import { readAddress } from "./address-kind.ts";
 import { AgentClient } from "../../agent/client/agent-client.ts";
-import { toVsockboxError } from "../../errors.ts";
+import { OutputError, toVsockboxError } from "../../errors.ts";
 import { isBrokenPipe } from "../../io/stdio.ts";
 import { STATUS_BROKEN_PIPE } from "../../process/exit-status.ts";
 import { printJson, reportError } from "../../ui/report.ts";
@@ -33,7 +33,7 @@ export async function forEachOperand<T>(
       if (isBrokenPipe(thrown)) return STATUS_BROKEN_PIPE;
       const error = toVsockboxError(thrown);
       // A single operand's error is the command's own; the others fail for a reason of the host.
-      const endsAll = error.code === "ABORTED" || error.operation === "write to";
+      const endsAll = error.code === "ABORTED" || error instanceof OutputError;
       if (operands.length === 1 || endsAll) throw thrown;
       if (json) printJson({ error: errorJson(thrown) });
       const own = reportError(thrown, commandHint(thrown));
