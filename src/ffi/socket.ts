@@ -141,6 +141,18 @@ export function socketError(fd: number): number {
   return result < 0 ? lastErrno() : (value[0] ?? 0);
 }
 
+/** ioctl_tty(2), tcp(7), unix(7): SIOCOUTQ. */
+const TIOCOUTQ = 0x5411n;
+
+/**
+ * Returns the number of sent bytes that the peer's kernel (TCP) or the peer (Unix sockets) has not
+ * received yet; 0 for a socket that does not count them.
+ */
+export function unsentBytes(fd: number): number {
+  const count = new Int32Array(1);
+  return libc().ioctl(fd, TIOCOUTQ, ptr(count)) < 0 ? 0 : (count[0] ?? 0);
+}
+
 /** send(2): EPIPE as a return value, not as a signal. */
 const MSG_NOSIGNAL = 0x4000;
 

@@ -30,24 +30,6 @@ export async function copy(source: ByteSource, sink: ByteSink): Promise<number> 
   return bytes;
 }
 
-/**
- * Joins two connections until both directions have ended; the end of one direction is handed on as
- * a half-close while the other goes on. An error in either direction aborts both.
- *
- * @returns how many bytes went from `a` to `b` and back.
- */
-export async function pump(a: Duplex, b: Duplex): Promise<{ forward: number; back: number }> {
-  try {
-    const [forward, back] = await Promise.all([copy(a, b), copy(b, a)]);
-    return { forward, back };
-  } catch (thrown) {
-    const reason = toVsockboxError(thrown, "forward");
-    a.abort(reason);
-    b.abort(reason);
-    throw reason;
-  }
-}
-
 /** One end of {@link pumpToClose}. */
 export interface ClosableDuplex extends Duplex {
   /** Whether its peer reads no more: it has closed, or has shut down reading. */
@@ -95,8 +77,9 @@ async function copyWhileRead(from: ClosableDuplex, to: ClosableDuplex): Promise<
 }
 
 /**
- * {@link pump}, then closes both. Also ends if one side has closed altogether, which at first looks
- * like a half-close: what it has sent still arrives, but no process waits for an answer any longer.
+ * Joins two connections until both directions have ended, then closes them. Also ends if one side has
+ * closed altogether, which at first looks like a half-close: its bytes still arrive, but no process waits
+ * for an answer any longer.
  */
 export async function pumpToClose(a: ClosableDuplex, b: ClosableDuplex): Promise<void> {
   const timers: Timer[] = [];

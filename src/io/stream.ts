@@ -22,8 +22,9 @@ import {
   pollDescriptor,
   shutdownRead,
   shutdownWrite,
+  unsentBytes,
 } from "../ffi/socket.ts";
-import { abortError, onAbort } from "./deadline.ts";
+import { abortError, delay, onAbort } from "./deadline.ts";
 import { formatPeer, peerOf, type Peer } from "./peer.ts";
 import { ReadBackpressure } from "./read-backpressure.ts";
 import { ReadBuffer } from "./read-buffer.ts";
@@ -34,6 +35,9 @@ const PEER_ENDED_EVENTS = POLLRDHUP | POLLHUP | POLLERR;
 
 /** The runtime's socket; its `fd` is missing from the types of this version. */
 export type StreamSocket = Socket<SocketStream> & { readonly fd: number };
+
+/** Interval at which {@link SocketStream.reset} asks whether all bytes have arrived, in milliseconds. */
+const UNSENT_CHECK_MS = 10;
 
 /** How long a finished connection waits for its peer to close, in milliseconds. */
 const LINGER_MS = 2000;
@@ -56,6 +60,9 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
    */
   readonly peerEnded: Promise<void>;
 
+  /** Resolves with the reason when the connection breaks or is aborted. Never rejects. */
+  readonly broken: Promise<VsockboxError>;
+
   /** Bytes that the runtime has delivered, and those that the kernel has accepted. */
   receivedBytes = 0;
   sentBytes = 0;
@@ -69,6 +76,7 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
   readonly #socket: StreamSocket;
   readonly #closing = Promise.withResolvers<void>();
   readonly #peerEnding = Promise.withResolvers<void>();
+  readonly #breaking = Promise.withResolvers<VsockboxError>();
 
   readonly #input: ReadBuffer;
   readonly #output: WriteQueue;
@@ -82,6 +90,7 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
     this.peer = peerOf(socket.fd);
     this.closed = this.#closing.promise;
     this.peerEnded = this.#peerEnding.promise;
+    this.broken = this.#breaking.promise;
     this.#input = new ReadBuffer(() => this.#backpressure.onRead(this.#input.bytes));
     this.#backpressure = new ReadBackpressure(
       {
@@ -254,10 +263,32 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
     await this.closed;
   }
 
-  /** Closes at once; pending reads and writes fail with `reason`. */
+  /**
+   * Aborts as soon as the peer has received all bytes of the writes so far: a TCP connection that is
+   * reset discards the others.
+   *
+   * @param limitMs how long to wait for that, in milliseconds.
+   */
+  async reset(reason: VsockboxError, limitMs: number): Promise<void> {
+    const deadline = performance.now() + limitMs;
+    while (this.#hasUnsentBytes && performance.now() < deadline) await delay(UNSENT_CHECK_MS);
+    this.abort(reason);
+  }
+
+  get #hasUnsentBytes(): boolean {
+    if (this.#isClosed) return false;
+    // Closing a socket of another family discards none that its kernel has accepted.
+    return this.#output.isBusy || (this.peer.kind === "tcp" && unsentBytes(this.fd) > 0);
+  }
+
+  /**
+   * Closes at once; pending reads and writes fail with `reason`. Resets a TCP connection. The peer of a
+   * Unix socket gets ECONNRESET only if it has sent bytes that were not read from the kernel.
+   */
   abort(reason?: VsockboxError): void {
     this.#failure ??=
       reason ?? this.#broken("continue with", "the connection was aborted", "ABORTED");
+    this.#breaking.resolve(this.#failure);
     this.#input.clear();
     this.#input.fail(this.#failure);
     if (!this.#isClosed) this.#socket.terminate();
@@ -312,6 +343,7 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
       errno: reasonOf(error).errno,
       cause: error,
     });
+    this.#breaking.resolve(this.#failure);
     this.#input.fail(this.#failure);
   }
 

@@ -55,14 +55,14 @@ export interface AgentLink {
   /** Sends a request and returns its result. */
   request(request: ChannelRequest): Promise<JsonObject>;
   /**
-   * Joins a local connection to one inside the guest. Rejects if that cannot be made; resolves when both
-   * directions have ended.
+   * Joins a local connection to one inside the guest. Resolves when both directions have ended; rejects
+   * if that connection cannot be made, or one of the two was reset.
    */
   carry(stream: SocketStream, target: Endpoint): Promise<void>;
   /**
    * Listens inside the guest. Each connection there is joined to the one that `connect` makes.
    *
-   * @param onError called for connections that failed.
+   * @param onError called for connections that could not be made or were reset.
    */
   listen(
     endpoint: Endpoint,

@@ -28,7 +28,8 @@ export function channelLink(client: AgentClient): AgentLink {
 
 async function carry(client: AgentClient, stream: SocketStream, target: Endpoint): Promise<void> {
   const { channel } = await client.dial(target);
-  await joinChannel(channel, stream);
+  const reason = await joinChannel(channel, stream);
+  if (reason !== undefined) throw reason;
 }
 
 async function listenInGuest(
@@ -44,13 +45,17 @@ async function listenInGuest(
   },
 ): Promise<GuestListener> {
   return client.listen(endpoint, (channel) => {
-    connect().then(
-      (stream) => joinChannel(channel, stream),
-      (thrown: unknown) => {
-        const error = toVsockboxError(thrown, "forward");
-        channel.fail(error);
-        onError(error);
-      },
-    );
+    connect()
+      .then((stream) => joinChannel(channel, stream))
+      .then(
+        (reason) => {
+          if (reason !== undefined) onError(reason);
+        },
+        (thrown: unknown) => {
+          const error = toVsockboxError(thrown, "forward");
+          channel.fail(error);
+          onError(error);
+        },
+      );
   });
 }

@@ -10,7 +10,7 @@ export interface ForwardOptions {
   direction?: "local" | "remote";
   listen: Endpoint;
   target: Endpoint;
-  /** Called for connections that failed; the forward stays. */
+  /** Called for connections that could not be made or were reset; the forward stays. */
   onError?: (error: Error) => void;
 }
 

@@ -14,7 +14,8 @@ import { startOnGoAgent } from "../agent/client/start-command.ts";
 import { TransferSummary } from "../agent/transfer/transfer.ts";
 import { VsockboxError } from "../errors.ts";
 import { type BytesPath, bytesPath, joinPath } from "../files/bytes-path.ts";
-import { type ByteSource, pump } from "../io/pump.ts";
+import { joinConnections } from "../io/join.ts";
+import type { ByteSource } from "../io/pump.ts";
 import type { SocketStream } from "../io/stream.ts";
 import { formatAddress, type SocketAddress } from "../net/address.ts";
 import { dial, type DialOptions } from "../net/dial.ts";
@@ -105,7 +106,8 @@ export class GoLink implements AgentLink {
     connection.abortOn(this.#closing.signal);
     const shown = formatAddress(this.#address);
     const forwarded = await openPortForward(connection, shown, target, timeoutMs);
-    await pump(stream, forwarded);
+    const reason = await joinConnections(stream, forwarded);
+    if (reason !== undefined) throw reason;
     await Promise.all([stream.close(), forwarded.close()]);
   }
 

@@ -1,6 +1,6 @@
-/** A channel as a byte stream, which can be joined to a socket: End is half-close, an error is an abort. */
+/** A channel as a byte stream, which can be joined to a socket: End is half-close, an error is a reset. */
 import { toVsockboxError, VsockboxError } from "../../errors.ts";
-import { type Duplex, pump } from "../../io/pump.ts";
+import { joinConnections, type ResettableConnection } from "../../io/join.ts";
 import type { SocketStream } from "../../io/stream.ts";
 import { badField } from "../../protocols/agent/json-fields.ts";
 import type { Channel } from "./channel.ts";
@@ -9,11 +9,16 @@ import type { Channel } from "./channel.ts";
 const PIPE_STREAM = 0;
 
 /** A channel that carries nothing but bytes. */
-export class ChannelPipe implements Duplex {
+export class ChannelPipe implements ResettableConnection {
+  /** Resolves with the peer's error when it closes the channel with one, or the connection ends. */
+  readonly broken: Promise<VsockboxError>;
   readonly #channel: Channel;
 
   constructor(channel: Channel) {
     this.#channel = channel;
+    const breaking = Promise.withResolvers<VsockboxError>();
+    this.broken = breaking.promise;
+    channel.result.catch((thrown: unknown) => breaking.resolve(toVsockboxError(thrown)));
   }
 
   async *[Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
@@ -35,26 +40,25 @@ export class ChannelPipe implements Duplex {
     return Promise.resolve();
   }
 
-  abort(reason?: VsockboxError): void {
-    const error =
-      reason ??
-      new VsockboxError({ code: "TRANSPORT", operation: "forward", message: "it was aborted" });
-    this.#channel.fail(error);
+  /** Closes the channel with an error, which the peer gets after all bytes. */
+  reset(reason: VsockboxError): Promise<void> {
+    this.#channel.fail(reason);
+    return Promise.resolve();
   }
 }
 
-/** Joins a channel to a socket until both directions have ended. Never throws. */
-export async function joinChannel(channel: Channel, stream: SocketStream): Promise<void> {
-  void channel.peerClosed.then(() => {
-    // An error of the peer must reset the socket, not half-close it.
-    channel.result.catch((thrown: unknown) => stream.abort(toVsockboxError(thrown)));
-  });
-  try {
-    await pump(new ChannelPipe(channel), stream);
-    channel.finish();
-    await stream.close();
-  } catch (thrown) {
-    channel.fail(toVsockboxError(thrown, "forward"));
-    stream.abort();
-  }
+/**
+ * Joins a channel to a socket until both directions have ended, or one of them is reset. Never throws.
+ *
+ * @returns why they were reset; undefined if both have ended cleanly.
+ */
+export async function joinChannel(
+  channel: Channel,
+  stream: SocketStream,
+): Promise<VsockboxError | undefined> {
+  const reason = await joinConnections(new ChannelPipe(channel), stream);
+  if (reason !== undefined) return reason;
+  channel.finish();
+  await stream.close();
+  return undefined;
 }

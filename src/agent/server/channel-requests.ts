@@ -63,7 +63,7 @@ export interface AgentServices {
 export class ChannelRequests {
   readonly #services: AgentServices;
   readonly #connection: () => ChannelConnection;
-  readonly #running = new Set<Promise<void>>();
+  readonly #running = new Set<Promise<unknown>>();
 
   constructor(services: AgentServices, connection: () => ChannelConnection) {
     this.#services = services;

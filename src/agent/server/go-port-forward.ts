@@ -1,6 +1,6 @@
 /** PortForward: joins a TCP connection inside the guest to the host's connection. */
 import { dialTcp } from "../../net/tcp.ts";
-import { pump } from "../../io/pump.ts";
+import { joinConnections } from "../../io/join.ts";
 import { decodePortForwardRequest } from "../../protocols/agent/file-messages.ts";
 import { FrameType } from "../../protocols/agent/frame.ts";
 import type { FrameConnection } from "../channel/frame-connection.ts";
@@ -20,10 +20,10 @@ export async function runPortForwardSession(
   const stream = connection.detach();
   try {
     await connection.send(FrameType.Ready, new Uint8Array(0));
-    await pump(stream, target);
+    // Without frames the only report of a connection that broke is the reset of the other.
+    if ((await joinConnections(stream, target)) !== undefined) return;
     await Promise.all([stream.close(), target.close()]);
   } catch {
-    // One of the connections broke: without frames the only report is the abort of the other.
     stream.abort();
     target.abort();
   }

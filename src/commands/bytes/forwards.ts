@@ -1,15 +1,19 @@
-/** The forwards of one `forward` command, each connection carried from end to end. */
+/**
+ * The forwards of one `forward` command. Each connection is a channel of the agent, which carries bytes,
+ * half-close and resets. A TCP port of an agent that has only the Go agent's frames is carried as raw
+ * bytes, which have no mark for a reset.
+ */
 import { AgentClient } from "../../agent/client/agent-client.ts";
 import type { Channel } from "../../agent/channel/channel.ts";
 import { joinChannel } from "../../agent/channel/channel-pipe.ts";
-import { dialAgent } from "../../agent/client/handshake.ts";
+import { dialAgent, OldAgentError } from "../../agent/client/handshake.ts";
 import { openPortForward } from "../../agent/client/go-port-forward.ts";
 import { toVsockboxError, VsockboxError } from "../../errors.ts";
 import { formatAddress } from "../../net/address.ts";
 import { dialEndpoint, type EndpointListener, listenEndpoint } from "../../net/endpoint.ts";
 import { type Endpoint, formatEndpoint } from "../../text/endpoint.ts";
 import type { ForwardSpec } from "../../net/forward-spec.ts";
-import { pump } from "../../io/pump.ts";
+import { joinConnections } from "../../io/join.ts";
 import { backoffDelay, delay, type Backoff } from "../../io/deadline.ts";
 import type { SocketStream } from "../../io/stream.ts";
 import type { AgentTarget } from "../shared/target.ts";
@@ -21,6 +25,9 @@ export interface ReadyForward {
   to: Endpoint;
 }
 
+/** A TCP endpoint. */
+type TcpEndpoint = Endpoint & { kind: "tcp" };
+
 type OnError = (what: string, thrown: unknown) => void;
 
 /** Listeners here that lead into the guest. */
@@ -29,6 +36,8 @@ export class LocalForwards {
   readonly #onError: OnError;
   readonly #listeners: EndpointListener[] = [];
   readonly #streams = new Set<SocketStream>();
+  /** Whether the agent has not answered the last Hello; a failed connection resets it. */
+  #hasGoFramesOnly = false;
 
   constructor(target: AgentTarget, onError: OnError) {
     this.#target = target;
@@ -52,31 +61,58 @@ export class LocalForwards {
 
   /** One connection. A failure ends it alone: the next one dials the guest anew. */
   async #carry(stream: SocketStream, target: Endpoint): Promise<void> {
-    const { address, options } = this.#target;
     try {
-      if (target.kind === "tcp") {
-        const connection = await dialAgent(address, options);
-        const forwarded = await openPortForward(
-          connection,
-          formatAddress(address),
-          target,
-          options.timeoutMs,
-        );
-        await pump(stream, forwarded);
-        await Promise.all([stream.close(), forwarded.close()]);
-        return;
-      }
-      const client = await AgentClient.connect(address, options);
-      try {
-        const { channel } = await client.dial(target);
-        await joinChannel(channel, stream);
-      } finally {
-        await client.close();
-      }
+      const reason =
+        target.kind === "tcp"
+          ? await this.#carryTcp(stream, target)
+          : await this.#carryByChannel(stream, target);
+      if (reason !== undefined) this.#onError(formatEndpoint(target), reason);
     } catch (thrown) {
+      this.#hasGoFramesOnly = false;
       stream.abort();
       this.#onError(formatEndpoint(target), thrown);
     }
+  }
+
+  async #carryTcp(stream: SocketStream, target: TcpEndpoint): Promise<VsockboxError | undefined> {
+    if (!this.#hasGoFramesOnly) {
+      try {
+        return await this.#carryByChannel(stream, target);
+      } catch (thrown) {
+        if (!(thrown instanceof OldAgentError)) throw thrown;
+        this.#hasGoFramesOnly = true;
+      }
+    }
+    return this.#carryByGoFrames(stream, target);
+  }
+
+  /** @returns why the connection was reset; undefined if both directions have ended cleanly. */
+  async #carryByChannel(
+    stream: SocketStream,
+    target: Endpoint,
+  ): Promise<VsockboxError | undefined> {
+    const client = await AgentClient.connect(this.#target.address, this.#target.options);
+    try {
+      const { channel } = await client.dial(target);
+      return await joinChannel(channel, stream);
+    } finally {
+      await client.close();
+    }
+  }
+
+  /** @returns as {@link #carryByChannel}. */
+  async #carryByGoFrames(
+    stream: SocketStream,
+    target: TcpEndpoint,
+  ): Promise<VsockboxError | undefined> {
+    const { address, options } = this.#target;
+    const connection = await dialAgent(address, options);
+    const shown = formatAddress(address);
+    const forwarded = await openPortForward(connection, shown, target, options.timeoutMs);
+    const reason = await joinConnections(stream, forwarded);
+    if (reason !== undefined) return reason;
+    await Promise.all([stream.close(), forwarded.close()]);
+    return undefined;
   }
 
   /** Closes all listeners and connections. */
@@ -166,7 +202,8 @@ export class RemoteForwards {
 
   async #carry(channel: Channel, target: Endpoint): Promise<void> {
     try {
-      await joinChannel(channel, await dialEndpoint(target));
+      const reason = await joinChannel(channel, await dialEndpoint(target));
+      if (reason !== undefined) this.#events.onError(formatEndpoint(target), reason);
     } catch (thrown) {
       channel.fail(toVsockboxError(thrown, "forward"));
       this.#events.onError(formatEndpoint(target), thrown);
