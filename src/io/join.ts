@@ -15,7 +15,7 @@ import { toVsockboxError, type VsockboxError } from "../errors.ts";
 import type { ByteSink, ByteSource } from "./pump.ts";
 
 /** Limit for delivering what a broken end has received, in milliseconds. */
-export const DELIVERY_LIMIT_MS = 5000;
+const DELIVERY_LIMIT_MS = 5000;
 
 /** One end of {@link joinConnections}. */
 export interface ResettableConnection extends ByteSource, ByteSink {

@@ -43,7 +43,7 @@ describe("an agent that wants a token is named by", () => {
     await running.says("forwarding");
     const socket = connect(scratch.file("here"));
     socket.on("error", () => undefined);
-    await running.says(`${agent.address}: connection refused: this agent expects a token`);
+    await running.says(`${agent.address}: connection refused: the token is missing`);
     socket.destroy();
   });
 });
