@@ -117,7 +117,7 @@ describe("forward -L", () => {
     await using _running = running;
     await halfClosed({ port: portOf(ready[0]) }, new Uint8Array(1)).catch(() => undefined);
     await running.says("127.0.0.1:1");
-    expect(running.stderr).toContain("connect 127.0.0.1:1: ");
+    expect(running.stderr).toContain("cannot connect to 127.0.0.1:1: ");
     expect(running.process.exitCode).toBeNull();
   });
 
