@@ -93,8 +93,8 @@ describe("joinConnections", () => {
       expect(b.events).toEqual([]);
       written.resolve();
       expect(await joined).toBe(RESET);
-      expect(b.events).toEqual(["before", "reset: read: reset"]);
-      expect(a.events).toEqual(["reset: read: reset"]);
+      expect(b.events).toEqual(["before", `reset: ${RESET.message}`]);
+      expect(a.events).toEqual([`reset: ${RESET.message}`]);
       expect(b.resetLimitMs).toBeGreaterThan(0);
       expect(b.resetLimitMs).toBeLessThanOrEqual(60_000);
     },
@@ -103,7 +103,7 @@ describe("joinConnections", () => {
   test("a read error alone is a break", async () => {
     const [a, b] = ends();
     expect(await joinConnections(a.receive("before", RESET), b)).toBe(RESET);
-    expect(b.events).toEqual(["before", "reset: read: reset"]);
+    expect(b.events).toEqual(["before", `reset: ${RESET.message}`]);
   });
 
   test("an end that breaks after its end of input resets the other", async () => {
@@ -111,7 +111,7 @@ describe("joinConnections", () => {
     const joined = joinConnections(a.receive(undefined), b, 60_000);
     a.break(RESET);
     expect(await joined).toBe(RESET);
-    expect(b.events).toEqual(["end", "reset: read: reset"]);
+    expect(b.events).toEqual(["end", `reset: ${RESET.message}`]);
   });
 
   test("a failed write leaves the bytes of that end to be delivered", async () => {
@@ -122,8 +122,8 @@ describe("joinConnections", () => {
     expect(a.events).toEqual([]);
     b.receive("kept", undefined);
     expect(await joined).toBe(OTHER);
-    expect(a.events).toEqual(["kept", "end", "reset: write: closed"]);
-    expect(b.events).toEqual(["reset: write: closed"]);
+    expect(a.events).toEqual(["kept", "end", `reset: ${OTHER.message}`]);
+    expect(b.events).toEqual([`reset: ${OTHER.message}`]);
   });
 
   test("a reader that has stopped delays a reset no longer than the limit", async () => {
@@ -132,7 +132,7 @@ describe("joinConnections", () => {
     a.receive("stuck", RESET);
     a.break(RESET);
     expect(await joinConnections(a, b, 1)).toBe(RESET);
-    expect(b.events).toEqual(["reset: read: reset"]);
+    expect(b.events).toEqual([`reset: ${RESET.message}`]);
     expect(b.resetLimitMs).toBe(0);
   });
 });
