@@ -1,7 +1,7 @@
 /** Performs a plan in a tree. */
 import { createHash, randomBytes } from "node:crypto";
 import { closeSync, lstatSync, openSync, rmdirSync, unlinkSync } from "node:fs";
-import { VsockboxError } from "../errors.ts";
+import { reasonOf, VsockboxError } from "../errors.ts";
 import { withEntry, withoutEntry } from "./inittab.ts";
 import { encodeManifest, type Entry, type Manifest } from "./manifest.ts";
 import { pieces } from "./pieces.ts";
@@ -241,12 +241,13 @@ function removeEmpty(tree: Tree, entries: readonly Entry[]): void {
 
 function notUndone(thrown: unknown, failures: readonly unknown[]): VsockboxError {
   const error = thrown instanceof VsockboxError ? thrown : undefined;
+  const reasons = failures.map((failure) => reasonOf(failure).message);
   return new VsockboxError({
     code: error?.code ?? "SOFTWARE",
     operation: error?.operation ?? "install",
     address: error?.address,
     errno: error?.errno,
-    message: `${String(thrown)}; and it could not be undone: ${failures.map(String).join(", ")}`,
+    message: `${error?.reason ?? reasonOf(thrown).message}; and it could not be undone: ${reasons.join(", ")}`,
     hint: "`vsockbox install` or `vsockbox install --uninstall` finishes it after the cause is removed",
     cause: thrown,
   });

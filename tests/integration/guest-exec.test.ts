@@ -287,7 +287,7 @@ describe("a host that is not there", () => {
     writeFileSync(scratch.file("nothing"), "");
     expect(await vsockbox(["guest-exec", address])).toMatchObject({
       status: 69,
-      stderr: expect.stringMatching(new RegExp(`connect ${address}: .*ENOENT`)),
+      stderr: expect.stringMatching(new RegExp(`cannot connect to ${address}: .*ENOENT`)),
     });
   });
 

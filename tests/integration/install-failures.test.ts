@@ -186,7 +186,7 @@ describe("the executable", () => {
 test.each([
   [["--service", "upstart"], 'invalid value "upstart" for --service: expected auto, systemd'],
   [["--links", "ls"], "names of vhost-device-vsock"],
-  [["--prefix", "usr"], "no absolute path"],
+  [["--prefix", "usr"], "expected an absolute path"],
   [["--agent-args", "--allow-cid"], "written --agent-args=VALUE"],
   [["--agent-args=--bogus"], "unknown option --bogus"],
   [["--agent-args=--allow-cid web"], "web"],
@@ -290,7 +290,7 @@ describe("killed in the middle", () => {
     await holder.stdout.getReader().read();
     expect(await installSmall()).toMatchObject({
       status: 75,
-      stderr: expect.stringContaining("another `vsockbox install` is at work"),
+      stderr: expect.stringContaining("another `vsockbox install` is running"),
     });
     await holder.stdin.end();
     await holder.exited;

@@ -118,7 +118,7 @@ describeVm("errors of connect(2)", () => {
     expect(await inGuest("vsockbox exec 1:4711 -- true")).toMatchObject({
       status: 69,
       stderr: expect.stringMatching(
-        /connect vsock:1:4711: .*ECONNRESET[^]*nothing listens on port 4711/,
+        /cannot connect to vsock:1:4711: .*ECONNRESET[^]*nothing listens on port 4711/,
       ),
     });
   });
