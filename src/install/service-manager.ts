@@ -1,7 +1,7 @@
 /** Notifies the service manager that runs on this system. */
 import { existsSync, readFileSync, readlinkSync } from "node:fs";
 import { basename } from "node:path";
-import { VsockboxError } from "../errors.ts";
+import { reasonOf, VsockboxError } from "../errors.ts";
 import { ancestorCommands } from "../process/process-facts.ts";
 import type { ServiceManager } from "./manifest.ts";
 import { SERVICE_NAME } from "./service-texts.ts";
@@ -149,7 +149,7 @@ function run(command: readonly string[], hint: string): void {
     // Not `ignore`: that needs /dev/null.
     result = Bun.spawnSync([...command], { stdin: "inherit", stdout: "pipe", stderr: "pipe" });
   } catch (thrown) {
-    throw fail(String(thrown), thrown);
+    throw fail(reasonOf(thrown).message, thrown);
   }
   if (result.exitCode === 0) return;
   const words = `${result.stdout}${result.stderr}`.trim();

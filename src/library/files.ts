@@ -138,5 +138,5 @@ async function* single(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
 function throwFirst({ errors }: TransferSummary): void {
   const [first] = errors;
   if (first === undefined) return;
-  throw new VsockboxError({ operation: "write", ...first });
+  throw new VsockboxError({ operation: "write", ...first, text: first.message });
 }

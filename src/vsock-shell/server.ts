@@ -76,7 +76,7 @@ export function startShellServer(options: ShellServerOptions): ShellServer {
     onRefused: (stream) => turnAway(stream, `${formatPeer(stream.peer)} is not in --allow-cid`),
     onRefusal: (peer) => refusals.note(formatPeerHost(peer), "not in --allow-cid"),
     refusedPool,
-    onShortage: (reason) => log.warn(`cannot accept: ${reason}; peers have to wait`),
+    onShortage: (reason) => log.warn(`${reason}; peers have to wait`),
   });
   return {
     listening: listener.address,

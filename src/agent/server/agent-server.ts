@@ -184,7 +184,7 @@ export function startAgent(options: AgentOptions): RunningAgent {
     counters.refusals.cid++;
     refusals.note(formatPeerHost(peer), "not in --allow-cid");
   };
-  const onShortage = (reason: string) => log.warn(`cannot accept: ${reason}; peers have to wait`);
+  const onShortage = (reason: string) => log.warn(`${reason}; peers have to wait`);
   const onRefused = (stream: SocketStream) => {
     void refuseClient(stream, refusalMessage(`${formatPeer(stream.peer)} is not in --allow-cid`));
   };

@@ -83,7 +83,7 @@ export const command = defineCommand({
           );
         },
         onRefusal: (peer) => refusals.note(formatPeerHost(peer), "not in --allow-cid"),
-        onShortage: (reason) => log.warn(`cannot accept: ${reason}; peers have to wait`),
+        onShortage: (reason) => log.warn(`${reason}; peers have to wait`),
       });
       log.info(`listening on ${formatAddress(listener.address)}`);
       return await ended.promise;

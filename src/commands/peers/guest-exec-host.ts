@@ -138,7 +138,7 @@ export const command = defineCommand({
           if (!host.accept(stream)) refusals.note(formatPeerHost(stream.peer), TOO_MANY_GUESTS);
         },
         onRefusal: (peer) => refusals.note(formatPeerHost(peer), notAllowed),
-        onShortage: (reason) => log.warn(`cannot accept: ${reason}; peers have to wait`),
+        onShortage: (reason) => log.warn(`${reason}; peers have to wait`),
       });
       const shown = formatAddress(listener.address);
       json?.listening(shown);
