@@ -17,6 +17,18 @@ export type { RemoteExit } from "./agent/client/remote-process.ts";
 export type { TransferOptions } from "./agent/client/file-transfer.ts";
 export type { TransferProgress } from "./agent/transfer/transfer.ts";
 export { ERROR_STEPS, VsockboxError, type ErrorCode, type ErrorStep } from "./errors.ts";
+export {
+  fetchFrom as fetch,
+  httpClient,
+  type HttpClient,
+  type HttpClientOptions,
+  type HttpRequestOptions,
+} from "./library/http-client.ts";
+export {
+  type HttpServeOptions as ServeOptions,
+  type ServerAtAddress as HttpServer,
+  serveAt as serve,
+} from "./library/http-server.ts";
 export { execPipe, type ExecPipeOptions, type OutputTarget } from "./library/exec-pipe.ts";
 export {
   listFilesOn as listFiles,

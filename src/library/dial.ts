@@ -94,12 +94,16 @@ function assertU32(what: string, value: number): void {
   throw new RangeError(`${value} is not a ${what}: 0 to ${ANY}`);
 }
 
-function partsOf(address: AddressLike): SocketAddress {
+/** Returns the parts of an address in any form. */
+export function partsOf(address: AddressLike): SocketAddress {
   if (typeof address === "string") return resolveAddress(address);
   return address instanceof Addr ? address.parts : address;
 }
 
-function profileOwners(address: AddressLike | number): "any" | readonly number[] | undefined {
+/** Returns the users who may listen on the Unix socket of a profile; undefined: it names none. */
+export function profileOwners(
+  address: AddressLike | number,
+): "any" | readonly number[] | undefined {
   const owner = typeof address === "string" ? profileOf(address)?.socketOwner : undefined;
   return owner === undefined ? undefined : parseSocketOwners(owner, "socket_owner");
 }

@@ -31,6 +31,8 @@ const PRINTED = [
   /^stdout one\n\{\n {2}exitCode: 0,.*\}\n$/s,
   /^hello\n\ngreeting 6 file\n6 0\n$/,
   /^127\.0\.0\.1:PORT\n$/,
+  /^200 http:\/\/localhost\/shout\?x=1 HELLO\n\[ "UNAVAILABLE", "ENOENT" \]\n$/,
+  /^one\ntwo, too\n$/,
   /^0 HELLO\nfrom the wire\n\[\n {2}\{\n {4}name: "greeting",\n {4}type: "file",\n {4}size: 14,\n {4}mode: 384,\n {2}\},?\n\]\n$/,
   /^3 by hand\n2 \{"exit_code":0\}\n$/,
 ];

@@ -1,0 +1,53 @@
+/** Paths for private sockets: the mode of their directory, its removal, and its length. */
+import { describe, expect, test } from "bun:test";
+import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { PrivateSocketPath } from "../../../src/library/private-socket.ts";
+import { ScratchDirectory } from "../../support/scratch-directory.ts";
+
+const SOURCE = join(import.meta.dir, "../../../src/library/private-socket.ts");
+
+describe("a private socket", () => {
+  test("is in a directory of mode 0700, which is removed with what is in it", () => {
+    const socket = new PrivateSocketPath();
+    const directory = dirname(socket.path);
+    expect(statSync(directory).mode & 0o777).toBe(0o700);
+    expect(existsSync(socket.path)).toBe(false);
+    writeFileSync(socket.path, "");
+    socket[Symbol.dispose]();
+    expect(existsSync(directory)).toBe(false);
+    socket[Symbol.dispose]();
+  });
+
+  test("two have different directories", () => {
+    using one = new PrivateSocketPath();
+    using other = new PrivateSocketPath();
+    expect(dirname(one.path)).not.toBe(dirname(other.path));
+  });
+
+  /** Makes one in a process that has this TMPDIR and ends without its removal. */
+  function pathIn(directory: string): string {
+    const script = `import { PrivateSocketPath } from ${JSON.stringify(SOURCE)}; console.log(new PrivateSocketPath().path);`;
+    const run = Bun.spawnSync([process.execPath, "-e", script], {
+      env: { ...process.env, TMPDIR: directory },
+    });
+    expect(run.stderr.toString()).toBe("");
+    return run.stdout.toString().trim();
+  }
+
+  test("is in TMPDIR, and is removed when the process exits", () => {
+    using scratch = new ScratchDirectory();
+    expect(pathIn(scratch.path)).toStartWith(`${scratch.path}/vsockbox-`);
+    expect(readdirSync(scratch.path)).toEqual([]);
+  });
+
+  test("is in /tmp if TMPDIR is too long for a socket's address", () => {
+    using scratch = new ScratchDirectory();
+    const long = scratch.file("d".repeat(90));
+    mkdirSync(long);
+    const path = pathIn(long);
+    expect(path).toStartWith("/tmp/vsockbox-");
+    expect(path.length).toBeLessThan(108);
+    expect(existsSync(dirname(path))).toBe(false);
+  });
+});
