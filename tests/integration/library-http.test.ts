@@ -84,7 +84,7 @@ describe.each([
       to: `hybrid:${scratch.file("vmm.sock")}:80`,
     }),
   ],
-])("over %s", (_, addresses) => {
+])("over %s", (_name, addresses) => {
   let server: HttpServer;
   let to: string;
   beforeAll(() => {
