@@ -67,7 +67,7 @@ export class ElfFile {
       view.getUint16(EHDR.PHENTSIZE, true) === PROGRAM_HEADER_BYTES &&
       table.length === count * PROGRAM_HEADER_BYTES;
     // An object file, as a kernel module is one, has none.
-    if (count > 0 && !fits) throw refuse("its program headers are not where they should be");
+    if (count > 0 && !fits) throw refuse("its program headers are not valid");
     const entries = viewOf(table);
     this.headers = Array.from({ length: count }, (_, index) =>
       headerAt(entries, index * PROGRAM_HEADER_BYTES),

@@ -42,6 +42,6 @@ function appletsOf(source: string): string[] {
     operation: "pack busybox",
     address: source,
     message: "its list of programs has no shell",
-    hint: "give the path of a busybox that runs on this machine, such as /bin/busybox of busybox-static; pack another one with --file",
+    hint: "name a busybox that runs on this machine, such as /bin/busybox of busybox-static; pack another one with --file",
   });
 }

@@ -156,7 +156,7 @@ function bindHint(address: SocketAddress): string {
     return "the directory must exist and be writable, and the path must be free";
   }
   if (address.port !== undefined && address.port < 1024) {
-    return "ports below 1024 need CAP_NET_BIND_SERVICE: run as root or take a higher port";
+    return "ports below 1024 need CAP_NET_BIND_SERVICE: run as root or choose a higher port";
   }
   return "another program may listen there already (`ss --vsock -l`), or the CID is not this machine's: vsock::PORT listens on all of them";
 }

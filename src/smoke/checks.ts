@@ -110,7 +110,7 @@ const allowCidCheck: Check = {
         const answer = await stream.read().catch(() => undefined);
         if (answer !== undefined) fail("a CID that is not allowed was served");
         await stream.close();
-        return "a CID that is not in the list is turned away";
+        return "a CID that is not in the list is refused";
       },
       { hostOnly: true },
     ),

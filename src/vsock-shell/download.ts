@@ -207,6 +207,6 @@ function lostEnd(): VsockboxError {
     code: "BAD_DATA",
     operation: "download",
     message: "the server stopped sending before the file was complete",
-    hint: "vsock-shell's own server can lose a message where several clients use it at once; try again",
+    hint: "vsock-shell's own server can lose a message if several clients use it at once; try again",
   });
 }

@@ -64,7 +64,7 @@ export function openSource(root: PathRoot, { path, extension }: TransferEvent): 
     operation: "download",
     address: showPath(path),
     message: status.isDirectory()
-      ? "it is a directory; --recursive (-R) takes directories"
+      ? "it is a directory; --recursive (-R) copies directories"
       : `it is not a regular file but a ${kindInWords(fileKind(status))}`,
   });
 }

@@ -364,7 +364,7 @@ describe("ending a command early", () => {
     await client.says("ready");
     other.running.process.kill("SIGKILL");
     expect(await client.process.exited).toBe(255);
-    expect(client.stderr).toContain("the other side has closed it");
+    expect(client.stderr).toContain("the other side has closed the connection");
     for (const pid of processesWith("sleep 79.5")) process.kill(pid);
   });
 

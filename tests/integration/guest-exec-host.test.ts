@@ -140,7 +140,7 @@ describe("where commands come from", () => {
   });
 
   test.each([
-    [["x".repeat(2049)], "send the command: it has 2049 bytes, and guests take at most 2048"],
+    [["x".repeat(2049)], "send the command: it has 2049 bytes, and guests accept at most 2048"],
     [["-c", ""], "it is empty"],
     [["-c", "a", "--", "b"], "COMMAND cannot be used with --command"],
     [["--script", "/dev/null"], "it is empty"],

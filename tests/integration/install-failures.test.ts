@@ -193,7 +193,7 @@ test.each([
   [["--agent-args=--listen vsock::99999999999"], "99999999999"],
   [["--agent-args=--init"], "--init is not for an agent that a service manager starts"],
   [["--agent-args=$(reboot)"], "has other characters"],
-  [["--agent-args=-q", "--service", "none"], "--service is none"],
+  [["--agent-args=-q", "--service", "none"], "requires a service other than none"],
   [["--now"], "--now is for this machine"],
   [["--uninstall", "--links", "all"], "--uninstall cannot be used with --links"],
   [["here"], 'unexpected argument "here"'],

@@ -11,6 +11,8 @@ export interface Habit {
   instead: string;
   /** Whether it also has a right use, so that only its frequency is held, not each one. */
   hasRightUse?: true;
+  /** Whether texts that users see do without it although comments may have it. */
+  isNotInTexts?: true;
 }
 
 export const HABITS: readonly Habit[] = [
@@ -43,6 +45,7 @@ export const HABITS: readonly Habit[] = [
     pattern: /(?<!\bthere )\b(?:is|are|was|were) (?:no|none)\b(?! (?:longer|more|less|fewer)\b)/gi,
     instead: "is not a, does not exist, there are no",
     hasRightUse: true,
+    isNotInTexts: true,
   },
   {
     name: "where (= if, when)",

@@ -300,7 +300,7 @@ function refusalHint(kind: RefusalKind): string {
   switch (kind) {
     case "token":
     case "token-missing":
-      return "give the agent's token: --token-file FILE, or token_file in the VM's profile";
+      return "name the file of the agent's token: --token-file FILE, or token_file in the VM's profile";
     case "sessions":
       return "try again later, or start the agent with more";
     case "cid":

@@ -176,7 +176,7 @@ async function initOf(
   const { onExit } = args;
   const isDefault = command.length === 1 && program === "agent";
   if (!isInit && (!isDefault || onExit !== undefined)) {
-    throw usage("--command and --on-exit are for an init", "give --init too, or leave them out");
+    throw usage("--command and --on-exit are for an init", "add --init, or omit them");
   }
   if (program === "agent") {
     if (onExit !== undefined) throw usage("--on-exit is for a --command other than the agent");

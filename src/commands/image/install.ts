@@ -95,7 +95,7 @@ async function install(args: Values): Promise<number> {
   const wanted = args.service;
   const agentArgs = await readAgentArgs(args.agentArgs);
   if (wanted === "none" && agentArgs !== undefined) {
-    throw usage("--agent-args requires a service, and --service is none");
+    throw usage("--agent-args requires a service other than none");
   }
   const options = {
     prefix,

@@ -63,7 +63,7 @@ export function encodeDisposable(command: Uint8Array): Uint8Array {
  */
 export function whyUnsendable(command: Uint8Array, persistent: boolean): string | undefined {
   if (command.length > COMMAND_MAX_BYTES) {
-    return `it has ${command.length} bytes, and guests take at most ${COMMAND_MAX_BYTES}`;
+    return `it has ${command.length} bytes, and guests accept at most ${COMMAND_MAX_BYTES}`;
   }
   if (command.includes(NUL)) return "it has a NUL byte";
   return command.length === 0 && !persistent ? "it is empty" : undefined;

@@ -311,10 +311,7 @@ export class VhostBackend {
     const index = request.ring;
     const ring = this.#rings[index];
     if (ring === undefined) {
-      throw badVhostUserMessage(
-        message.request,
-        `ring ${index}, where there are ${this.#rings.length}`,
-      );
+      throw badVhostUserMessage(message.request, `ring ${index} of ${this.#rings.length}`);
     }
     switch (request.name) {
       case "SET_VRING_NUM":
@@ -475,7 +472,7 @@ export class VhostBackend {
     this.#refuseWhileRunning(ring, message);
     // Bit 0 is VHOST_VRING_F_LOG, meaningless without logging; there are no others.
     if (flags !== 0)
-      throw badVhostUserMessage(message.request, `flags ${flags}, where logging was not offered`);
+      throw badVhostUserMessage(message.request, `flags ${flags}: logging was not offered`);
     for (const part of ["descriptors", "available", "used"] as const) {
       if (addresses[part] % ALIGNMENT[part] !== 0) {
         throw badVhostUserMessage(

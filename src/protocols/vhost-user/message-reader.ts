@@ -84,7 +84,7 @@ export class VhostUserMessageReader {
     const size = this.#headerView.getUint32(8, true);
     if ((flags & HeaderFlag.VersionMask) !== HeaderFlag.Version) {
       const version = flags & HeaderFlag.VersionMask;
-      throw badVhostUserMessage(this.#request, `version ${version}, where 1 belongs`);
+      throw badVhostUserMessage(this.#request, `version ${version}, expected 1`);
     }
     if ((flags & HeaderFlag.Reply) !== 0)
       throw badVhostUserMessage(this.#request, "a reply to nothing");

@@ -160,10 +160,7 @@ function readRegions(message: VhostMessage): RegionDescription[] {
   const wanted = REGIONS_HEADER_BYTES + count * REGION_BYTES;
   // Linux as a VMM, virtio_uml, sends space for two regions whatever their count.
   if (payload.length < wanted) {
-    throw badVhostUserMessage(
-      request,
-      `${payload.length} bytes of payload, where ${wanted} belong`,
-    );
+    throw badVhostUserMessage(request, `${payload.length} bytes of payload, expected ${wanted}`);
   }
   if (fds.length !== count) {
     throw badVhostUserMessage(request, `${fds.length} descriptors for ${count} regions`);
@@ -179,7 +176,7 @@ function readRingDescriptor({ request, payload, fds }: VhostMessage) {
     throw badVhostUserMessage(request, "unknown bits set");
   const isWithout = (value & NO_DESCRIPTOR) !== 0n;
   if (isWithout !== (fds.length === 0)) {
-    const what = isWithout ? "a descriptor where none was announced" : "no descriptor";
+    const what = isWithout ? "a descriptor that was not announced" : "no descriptor";
     throw badVhostUserMessage(request, what);
   }
   return { ring: Number(value & RING_MASK), fd: fds[0] };
@@ -205,14 +202,11 @@ function checkShape(name: RequestName, { request, payload, fds }: VhostMessage):
   const [minBytes, maxBytes, minFds, maxFds] = SHAPES[name];
   if (payload.length < minBytes || payload.length > maxBytes) {
     const wanted = minBytes === maxBytes ? `${minBytes}` : `${minBytes} to ${maxBytes}`;
-    throw badVhostUserMessage(
-      request,
-      `${payload.length} bytes of payload, where ${wanted} belong`,
-    );
+    throw badVhostUserMessage(request, `${payload.length} bytes of payload, expected ${wanted}`);
   }
   if (fds.length < minFds || fds.length > maxFds) {
     const wanted = minFds === maxFds ? `${minFds}` : `${minFds} to ${maxFds}`;
-    throw badVhostUserMessage(request, `${fds.length} descriptors, where ${wanted} belong`);
+    throw badVhostUserMessage(request, `${fds.length} descriptors, expected ${wanted}`);
   }
 }
 

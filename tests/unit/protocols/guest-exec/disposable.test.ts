@@ -62,7 +62,7 @@ test("trimCommand leaves other bytes alone", () => {
 
 test.each([
   ["x".repeat(2048), true, undefined],
-  ["x".repeat(2049), true, "it has 2049 bytes, and guests take at most 2048"],
+  ["x".repeat(2049), true, "it has 2049 bytes, and guests accept at most 2048"],
   ["a\0b", true, "it has a NUL byte"],
   ["", true, undefined],
   ["", false, "it is empty"],

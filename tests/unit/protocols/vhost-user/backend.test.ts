@@ -188,7 +188,7 @@ describe("rings", () => {
   });
 
   test.each<[RequestName, Uint8Array, number[], string]>([
-    ["SET_VRING_NUM", encodeVringState(3, 128), [], "ring 3, where there are 3"],
+    ["SET_VRING_NUM", encodeVringState(3, 128), [], "ring 3 of 3"],
     ["SET_VRING_NUM", encodeVringState(0, 0), [], "not a power of two"],
     ["SET_VRING_NUM", encodeVringState(0, 96), [], "not a power of two"],
     ["SET_VRING_NUM", encodeVringState(0, 2048), [], "above 1024"],
