@@ -1,5 +1,6 @@
 /** What goes beyond the Go agent's frames, over AF_VSOCK: files, detached sessions, forwards, sandbox. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { readExposition } from "../support/exposition.ts";
 import { describeVm, inGuest, prepare } from "./support.ts";
 
 const AGENT = "local:5020";
@@ -92,6 +93,35 @@ describeVm("the agent's extensions over AF_VSOCK", () => {
     );
     const { status } = await inGuest(`vsockbox exec --sandbox all ${AGENT} -- sh -c 'kill -9 $$'`);
     expect(status).toBe(137);
+  });
+
+  test("metrics by CID, of a guest without a network, and refused CIDs among them", async () => {
+    const dead = "local:5999";
+    const { status, stdout, stderr } = await inGuest(`vsockbox metrics ${AGENT} ${dead}`);
+    expect(status).toBe(0);
+    const metrics = readExposition(stdout);
+    expect(metrics.get("vsockbox_up")?.samples).toEqual([
+      { labels: { target: AGENT, cid: "1" }, value: 1 },
+      { labels: { target: dead, cid: "1" }, value: 0 },
+    ]);
+    expect(stderr).toContain(`${dead}: cannot connect to`);
+    const [, kilobytes] = /^MemTotal: +(\d+) kB$/m.exec(await prepare("cat /proc/meminfo")) ?? [];
+    expect(metrics.get("vsockbox_guest_memory_total_bytes")?.samples).toEqual([
+      { labels: { target: AGENT, cid: "1" }, value: Number(kilobytes) * 1024 },
+    ]);
+    const interfaces = await prepare("ls /sys/class/net");
+    const hasNetwork = interfaces.trim() !== "lo";
+    expect(metrics.has("vsockbox_guest_network_bytes_total")).toBe(hasNetwork);
+    await prepare(
+      "(vsockbox agent --listen vsock::5021 --ready-listen none --metrics 127.0.0.1:9464 2> /tmp/hostonly.log & echo $! > /tmp/hostonly.pid); until grep -q 'listening on' /tmp/hostonly.log; do sleep 0.1; done",
+    );
+    expect((await inGuest("vsockbox exec local:5021 -- true")).status).toBe(77);
+    const own = readExposition(await prepare("wget -q -O - http://127.0.0.1:9464/metrics"));
+    await prepare("kill $(cat /tmp/hostonly.pid)");
+    expect(own.get("vsockbox_agent_refusals_total")?.samples).toContainEqual({
+      labels: { reason: "cid" },
+      value: 1,
+    });
   });
 
   test("ping and info", async () => {
