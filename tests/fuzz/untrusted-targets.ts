@@ -8,6 +8,7 @@ import { printable, printableBytes, printableJson } from "../../src/text/printab
 import { parseEnvFile } from "../../src/process/env-file.ts";
 import { DECODERS } from "../fixtures/decode-json.ts";
 import * as corpus from "./corpus.ts";
+import { METRICS_TARGETS } from "./metrics-targets.ts";
 import { NETLINK_TARGETS } from "./netlink-targets.ts";
 import { referenceGlob } from "./reference.ts";
 import { type Target, Violation } from "./targets.ts";
@@ -198,4 +199,5 @@ export const UNTRUSTED_TARGETS: readonly Target[] = [
   PRINTABLE,
   ENV_FILE,
   ...NETLINK_TARGETS,
+  ...METRICS_TARGETS,
 ];

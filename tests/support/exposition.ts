@@ -62,7 +62,7 @@ function readLabels(text: string, fail: (reason: string) => Error): Record<strin
   while (LABEL.lastIndex < text.length) {
     const [, name = "", value = ""] = LABEL.exec(text) ?? [];
     if (name === "") throw fail("not a label");
-    if (name in labels) throw fail("a label twice");
+    if (Object.hasOwn(labels, name)) throw fail("a label twice");
     labels[name] = value.replaceAll(/\\(.)/g, (_, character: string) =>
       character === "n" ? "\n" : character,
     );

@@ -1,6 +1,5 @@
 /** The exposition of the metrics of several agents: what each has sent, and how its scrape went. Pure. */
 import type { SocketAddress } from "../../net/address.ts";
-import { ANY } from "../../net/address.ts";
 import { MetricSet } from "../../protocols/prometheus/metric-set.ts";
 import {
   encodeMetrics,
@@ -21,9 +20,7 @@ export interface TargetScrape {
 
 /** Returns the labels of a target: the word of the command line, and the CID of a vsock address. */
 export function targetLabels(name: string, address: SocketAddress): Labels {
-  return address.kind === "vsock" && address.cid !== ANY
-    ? { target: name, cid: address.cid }
-    : { target: name };
+  return address.kind === "vsock" ? { target: name, cid: address.cid } : { target: name };
 }
 
 /** Metrics about a target itself; their names begin with neither `vsockbox_agent_` nor `vsockbox_guest_`. */

@@ -42,7 +42,7 @@ export function decodeMetricRecord(record: JsonObject): Metric {
   if (!METRIC_NAME.test(name))
     throw badField("metric", "its name is not one of an agent's metrics");
   const what = `metric ${name}`;
-  const help = printable(readString(what, record, "help") ?? "", {
+  const help = printable(readString(what, record, "help") ?? "No description.", {
     maxCharacters: MAX_TEXT_LENGTH,
   });
   const samples = field(record, "samples");

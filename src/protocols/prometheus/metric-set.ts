@@ -32,8 +32,8 @@ export class MetricSet {
   }
 }
 
-/** Labels have no order. */
+/** Labels have no order, and numbers in them are texts. */
 function sampleKey(name: string, labels: Labels): string {
-  const pairs = Object.entries(labels).map(([label, value]) => [label, String(value)]);
-  return JSON.stringify([name, ...pairs.sort(([a = ""], [b = ""]) => (a < b ? -1 : 1))]);
+  const names = Object.keys(labels).sort();
+  return JSON.stringify([name, ...names.map((label) => [label, String(labels[label])])]);
 }

@@ -17,6 +17,15 @@ test("bytes of open and closed connections are counted once", () => {
   expect(counters.carried).toEqual({ receivedBytes: 215, sentBytes: 21 });
 });
 
+test("all counts begin at 0", () => {
+  const { sessionsOpened, sessionsFailed, startFailures, ...counters } = new AgentCounters();
+  expect([sessionsOpened, sessionsFailed, startFailures]).toEqual([0, 0, 0]);
+  expect(counters).toEqual({
+    refusals: { cid: 0, sessions: 0, token: 0 },
+    commandsStarted: { attached: 0, detached: 0, go: 0 },
+  });
+});
+
 test("commands are counted by the outcome of their start", async () => {
   const counters = new AgentCounters();
   expect(await counters.countStart("go", () => Promise.resolve(5))).toBe(5);

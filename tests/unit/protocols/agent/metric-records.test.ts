@@ -2,12 +2,18 @@ import { describe, expect, test } from "bun:test";
 import {
   decodeMetricRecord,
   encodeMetricRecord,
+  MAX_METRICS,
   MAX_SAMPLES,
+  MAX_TEXT_LENGTH,
 } from "../../../../src/protocols/agent/metric-records.ts";
 import { encodeMetrics } from "../../../../src/protocols/prometheus/text.ts";
 
 const decode = (record: object) => decodeMetricRecord(record as Record<string, unknown>);
 const NAME = "vsockbox_guest_x_total";
+
+test("the limits of an agent's metrics are those of docs/metrics.md", () => {
+  expect([MAX_METRICS, MAX_SAMPLES, MAX_TEXT_LENGTH]).toEqual([256, 4096, 256]);
+});
 
 describe("a record of a metric", () => {
   test.each([
@@ -34,7 +40,7 @@ describe("a record of a metric", () => {
     expect(decode({ name: NAME, samples: [{ value: 0 }] })).toEqual({
       name: NAME,
       type: "counter",
-      help: "",
+      help: "No description.",
       samples: [{ labels: {}, value: 0 }],
     });
   });
