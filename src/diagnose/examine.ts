@@ -8,14 +8,14 @@ import { judgeDevices } from "./judge/devices.ts";
 import { judgeKernel } from "./judge/kernel.ts";
 import { judgeNamespace } from "./judge/namespace.ts";
 import { judgeNeighbours } from "./judge/neighbours.ts";
-import { judgeTransportFor, judgeTransports } from "./judge/transports.ts";
+import { judgeTransportFor, judgeTransports, transportRemedy } from "./judge/transports.ts";
 import { probeTarget, type ProbedTarget } from "./target/probe-target.ts";
 
 /** Examines whether and why AF_VSOCK works here, and which sockets and profiles there are. */
 export function examineSystem(files = new SystemFiles()): Finding[] {
   const facts = readVsockFacts(files);
   return [
-    ...judgeKernel(facts),
+    ...judgeKernel(facts, transportRemedy(facts)),
     ...judgeTransports(facts),
     ...judgeDevices(facts),
     ...judgeNamespace(facts),
@@ -37,7 +37,11 @@ export async function examineTarget(
   const { address } = target;
   const needed =
     address.kind === "vsock"
-      ? [...judgeKernel(facts), ...judgeTransportFor(facts, address), ...judgeNamespace(facts)]
+      ? [
+          ...judgeKernel(facts, transportRemedy(facts, address)),
+          ...judgeTransportFor(facts, address),
+          ...judgeNamespace(facts),
+        ]
       : [];
   if (needed.some(({ severity }) => severity === "error")) return needed;
   const probed = await probeTarget(files, { ...target, ownCid: ownCid(facts) });

@@ -1,7 +1,15 @@
 /** An agent that is stopped (SIGSTOP), or whose whole VM is: every client ends with 75, also in the middle. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { bootGuest, type Guest } from "../../src/vm/guest.ts";
-import { BINARY, eventually, Running, ScratchDirectory, vsockbox } from "../support/binary.ts";
+import {
+  BINARY,
+  eventually,
+  Running,
+  ScratchDirectory,
+  shell,
+  vsockbox,
+} from "../support/binary.ts";
+import { parseFindings } from "../support/doctor-run.ts";
 import { runIn } from "../support/guest-lines.ts";
 import { describeUml, describeVm, inGuest, prepare } from "./support.ts";
 
@@ -129,6 +137,40 @@ describeUml("a stopped agent behind hybrid-proxy", () => {
     } finally {
       await goOn();
     }
+  });
+
+  test("is silent for doctor, which names no command of this side", async () => {
+    await stop();
+    try {
+      const words = ["doctor", "--json", "--connect-timeout", "2", address];
+      const { status, stdout } = await vsockbox(words);
+      const { bad } = parseFindings(stdout);
+      expect({ status, bad }).toMatchObject({
+        status: 75,
+        bad: [{ code: "peer-silent", fix: null, hint: expect.stringContaining("kill -CONT") }],
+      });
+    } finally {
+      await goOn();
+    }
+    expect(await vsockbox(["wait", address, "--timeout", "60"])).toMatchObject({ status: 0 });
+  });
+
+  test("has a clock that is off: doctor's command sets it", async () => {
+    const doctor = async () => {
+      const { status, stdout } = await vsockbox(["doctor", "--json", address]);
+      return { status, ...parseFindings(stdout) };
+    };
+    await runIn(guest, 'date -u -s "@$(($(date +%s) - 7200))"');
+    const off = await doctor();
+    expect(off).toMatchObject({
+      status: 0,
+      bad: [{ severity: "warning", code: "clock-off", message: expect.stringContaining("slow") }],
+    });
+    // The command sets whole seconds, as exact as the start of a command on a busy machine.
+    await eventually("the clock is right", async () => {
+      expect(await shell(off.bad[0]?.fix ?? "false")).toMatchObject({ status: 0 });
+      return (await doctor()).bad.length === 0;
+    });
   });
 
   test("is not left while it answers, however silent its command is", async () => {

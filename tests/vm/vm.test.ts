@@ -16,6 +16,7 @@ import "./siblings.ts";
 import "./stopped-agent.ts";
 import "./forward.ts";
 import "./vsock.ts";
+import "./doctor.ts";
 import "./sockets.ts";
 import "./agent.ts";
 import "./sandbox.ts";

@@ -3,6 +3,7 @@ import { beforeAll, expect, test } from "bun:test";
 import { MODULE_DIRECTORY } from "../../src/initramfs/modules.ts";
 import { FrameDecoder, FrameType } from "../../src/protocols/agent/frame.ts";
 import { TRANSFER_BYTES } from "../../src/smoke/checks.ts";
+import { guestDoctor } from "./guest-doctor.ts";
 import { describeVm, inGuest, prepare } from "./support.ts";
 
 describeVm("the guest", () => {
@@ -18,6 +19,19 @@ describeVm("the guest", () => {
     expect(stdout).toBe("69\n69\n69\n69\n");
     expect(stderr).toMatch(/vsock:2:1024: .*EAFNOSUPPORT/);
     expect(stderr).toMatch(/\/dev\/vsock[^]*EAFNOSUPPORT[^]*modprobe vsock/);
+  });
+
+  test("doctor without vsock in the kernel: the command loads it", async () => {
+    await prepare("rmmod vsock_loopback vmw_vsock_virtio_transport_common vsock");
+    for (const words of ["", "1"]) {
+      const { status, bad } = await guestDoctor(words);
+      expect({ status, bad }).toMatchObject({ status: 69, bad: [{ code: "vsock-not-loaded" }] });
+    }
+    const { bad } = await guestDoctor("1");
+    await prepare(bad[0]?.fix ?? "false");
+    const fixed = await guestDoctor("");
+    expect(fixed).toMatchObject({ status: 0, bad: [] });
+    expect(await prepare("lsmod")).toContain("vsock_loopback");
   });
 
   test("is what it should be: own kernel, loopback vsock, the executable", async () => {

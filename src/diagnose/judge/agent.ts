@@ -10,8 +10,8 @@ import { shellWord } from "../shell-words.ts";
 import type { AgentFacts, LimitFacts, TargetFacts } from "../target/target-facts.ts";
 import { upgradeCommand } from "./greeting.ts";
 
-/** A difference of the clocks above this is a warning, in milliseconds. */
-const CLOCK_LIMIT_MS = 1000;
+/** A difference of the clocks above this is a warning, in milliseconds; date(1) sets whole seconds. */
+const CLOCK_LIMIT_MS = 2000;
 
 /** Buffers, or memory, in use above this part are a warning. */
 const FULL = 0.9;

@@ -2,7 +2,7 @@
 import type { KernelVersion } from "../facts/kernel.ts";
 import { MODULE_OPTIONS } from "../facts/modules.ts";
 import type { VsockFacts } from "../facts/system-facts.ts";
-import { error, type Finding, info, ok, warning } from "../finding.ts";
+import { error, type Finding, info, ok, type Remedy, warning } from "../finding.ts";
 import { asRoot } from "../shell-words.ts";
 
 /** What AF_VSOCK lacks before a version. */
@@ -58,9 +58,17 @@ const HABITS: readonly Defect[] = [
   },
 ];
 
-/** Judges whether AF_VSOCK exists, and which version it has. */
-export function judgeKernel(facts: VsockFacts): Finding[] {
-  return [...judgeSwitch(facts), ...judgePresence(facts), ...judgeVersion(facts.kernel.version)];
+/**
+ * Judges whether AF_VSOCK exists, and which version it has.
+ *
+ * @param transport the remedy of the transport that is needed, whose command loads vsock as well.
+ */
+export function judgeKernel(facts: VsockFacts, transport: Remedy): Finding[] {
+  return [
+    ...judgeSwitch(facts),
+    ...judgePresence(facts, transport),
+    ...judgeVersion(facts.kernel.version),
+  ];
 }
 
 function judgeSwitch({ switchedOff }: VsockFacts): Finding[] {
@@ -70,7 +78,7 @@ function judgeSwitch({ switchedOff }: VsockFacts): Finding[] {
   return [error("vsock-disabled", "REFUSED", message, { fix: "unset VSOCKBOX_NO_VSOCK", hint })];
 }
 
-function judgePresence({ kernel, modules, uid }: VsockFacts): Finding[] {
+function judgePresence({ kernel, modules, uid }: VsockFacts, transport: Remedy): Finding[] {
   const { state, load } = modules.vsock;
   const name = `Linux ${kernel.release}`;
   switch (state) {
@@ -79,7 +87,7 @@ function judgePresence({ kernel, modules, uid }: VsockFacts): Finding[] {
     case "built-in":
       return [ok("kernel", `${name} has AF_VSOCK built in`)];
     case "loadable": {
-      const fix = load.map((command) => asRoot(command, uid)).join(" && ");
+      const fix = transport.fix ?? load.map((command) => asRoot(command, uid)).join(" && ");
       return [error("vsock-not-loaded", "UNAVAILABLE", `${name} has not loaded vsock`, { fix })];
     }
     case "missing":

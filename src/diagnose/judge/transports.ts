@@ -46,13 +46,21 @@ function remedyOf({ modules, uid, kernel }: VsockFacts, transport: Transport): R
     : { hint: `this kernel has no ${name}` };
 }
 
-/** Judges all transports, for a user who has not named a target. */
+/**
+ * Returns how to load the transport that a target needs, or the one that suits this system best: without
+ * vsock itself the finding on vsock has that command.
+ */
+export function transportRemedy(facts: VsockFacts, address?: VsockAddress): Remedy {
+  const [needed = bestTransport(facts)] = address === undefined ? [] : transportsFor(address);
+  return remedyOf(facts, needed);
+}
+
+/** Judges all transports, for a user who has not named a target; none without vsock itself. */
 export function judgeTransports(facts: VsockFacts): Finding[] {
   const used = ALL.filter((transport) => usedModule(facts, transport) !== undefined);
   if (used.length > 0)
     return [...ALL.map((transport) => describe(facts, transport)), ...judgeDevice(facts)];
-  // Without vsock itself its own finding has the command.
-  if (facts.modules.vsock.state === "absent") return [];
+  if (!isUsable(facts.modules.vsock)) return [];
   const best = bestTransport(facts);
   const message = "no transport is loaded, so that no CID can be reached";
   return [
@@ -89,9 +97,9 @@ function judgeDevice(facts: VsockFacts): Finding[] {
   return [error("vsock-device", "UNAVAILABLE", message, remedyOf(facts, "transport-to-host"))];
 }
 
-/** Judges the one transport that a target needs. */
+/** Judges the one transport that a target needs; none without vsock itself. */
 export function judgeTransportFor(facts: VsockFacts, address: VsockAddress): Finding[] {
-  if (facts.modules.vsock.state === "absent") return [];
+  if (!isUsable(facts.modules.vsock)) return [];
   const needed = transportsFor(address).map((transport) => describe(facts, transport));
   const found = needed.find(({ severity }) => severity === "ok");
   if (found !== undefined) return [found];

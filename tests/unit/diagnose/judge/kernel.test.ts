@@ -1,9 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import type { KernelVersion } from "../../../../src/diagnose/facts/kernel.ts";
-import { judgeKernel } from "../../../../src/diagnose/judge/kernel.ts";
+import type { VsockFacts } from "../../../../src/diagnose/facts/system-facts.ts";
+import { judgeKernel as judge } from "../../../../src/diagnose/judge/kernel.ts";
 import { loadable, MISSING, system, withModules } from "../../../support/doctor-facts.ts";
 
-const codes = (facts: Parameters<typeof judgeKernel>[0]) =>
+const judgeKernel = (facts: VsockFacts) => judge(facts, {});
+const codes = (facts: VsockFacts) =>
   judgeKernel(facts).map(({ severity, code }) => `${severity} ${code}`);
 
 describe("AF_VSOCK", () => {
@@ -32,6 +34,9 @@ describe("AF_VSOCK", () => {
     ]);
     expect(judgeKernel(withModules({ vsock }, { uid: 1000 }))).toMatchObject([
       { fix: "sudo insmod a.ko && sudo insmod b.ko" },
+    ]);
+    expect(judge(withModules({ vsock }), { fix: "modprobe vsock_loopback" })).toMatchObject([
+      { code: "vsock-not-loaded", fix: "modprobe vsock_loopback" },
     ]);
   });
 

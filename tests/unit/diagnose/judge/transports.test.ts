@@ -1,5 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import { judgeTransportFor, judgeTransports } from "../../../../src/diagnose/judge/transports.ts";
+import {
+  judgeTransportFor,
+  judgeTransports,
+  transportRemedy,
+} from "../../../../src/diagnose/judge/transports.ts";
 import { ANY } from "../../../../src/net/address.ts";
 import {
   LOADED,
@@ -89,8 +93,10 @@ describe("without a target", () => {
   });
 
   test("a kernel without vsock has a finding of its own", () => {
-    const vsock = { state: "absent", load: [] } as const;
-    expect(judgeTransports(withModules({ ...NONE, vsock }, NO_DEVICE))).toEqual([]);
+    for (const state of ["absent", "loadable", "missing"] as const) {
+      const vsock = { state, load: [] };
+      expect(judgeTransports(withModules({ ...NONE, vsock }, NO_DEVICE))).toEqual([]);
+    }
   });
 
   test("a device without a driver is an error although loopback works", () => {
@@ -140,7 +146,26 @@ describe("for a target", () => {
     expect(judgeTransportFor(facts, { kind: "vsock", cid: 1, port: 1 })).toMatchObject([
       { failure: "UNAVAILABLE", fix: "modprobe vsock_loopback" },
     ]);
-    const vsock = { state: "absent", load: [] } as const;
-    expect(to(1, withModules({ vsock }))).toEqual([]);
+    for (const state of ["absent", "loadable", "missing"] as const) {
+      expect(to(1, withModules({ vsock: { state, load: [] } }))).toEqual([]);
+    }
   });
+});
+
+test("the remedy is that of the transport that a target needs, else of the best one", () => {
+  const facts = withModules(
+    {
+      vsock_loopback: loadable("vsock_loopback"),
+      vmw_vsock_virtio_transport: loadable("vmw_vsock_virtio_transport"),
+      vhost_vsock: loadable("vhost_vsock"),
+    },
+    NO_DEVICE,
+  );
+  const fix = (cid: number) => transportRemedy(facts, { kind: "vsock", cid, port: 1 }).fix;
+  expect([1, 2, 3].map(fix)).toEqual([
+    "modprobe vsock_loopback",
+    "modprobe vmw_vsock_virtio_transport",
+    "modprobe vhost_vsock",
+  ]);
+  expect(transportRemedy(facts)).toEqual({ fix: "modprobe vsock_loopback" });
 });
