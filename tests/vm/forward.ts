@@ -2,50 +2,29 @@
  * The AF_VSOCK backend, where there is an AF_VSOCK that is ours: hybrid-proxy runs in a guest with
  * vsock_loopback, whose kernel is the host's side of it, and so does the VMM of its own guest.
  */
-import { afterAll, beforeAll, expect, test } from "bun:test";
-import { join } from "node:path";
-import { bootGuest, type Guest } from "../../src/vm/guest.ts";
-import { eventually, ScratchDirectory } from "../support/binary.ts";
+import { beforeAll, expect, test } from "bun:test";
+import type { Guest } from "../../src/vm/guest.ts";
+import { eventually } from "../support/binary.ts";
 import { runIn, startListener } from "../support/guest-lines.ts";
-import { guestVsock } from "../support/guest-vsock.ts";
-import { writeRuntimeBinary } from "../support/runtime-binary.ts";
+import { runtimeGuest } from "./runtime-guest.ts";
 import { describeUml } from "./support.ts";
 
 const PROXY =
   "vsockbox hybrid-proxy --guest-cid 5 --socket /tmp/inner.sock --forward-cid 1 --forward-listen 9001+9002 --forward-listen-seqpacket 9003";
 
 describeUml("hybrid-proxy --forward-cid, in a guest with vsock_loopback", () => {
-  let scratch: ScratchDirectory;
   let guest: Guest;
 
   beforeAll(async () => {
-    scratch = new ScratchDirectory();
-    const entry = join(import.meta.dir, "../fixtures/forward-guest.ts");
-    const built = await Bun.build({ entrypoints: [entry], target: "bun", outdir: scratch.path });
-    const [script] = built.outputs;
-    const runtime = scratch.file("runtime");
-    writeRuntimeBinary(runtime);
-    if (script === undefined) throw new Error("the inner guest is not built");
-    guest = await bootGuest({
-      vmm: "uml",
-      binary: runtime,
-      environment: { VSOCKBOX_TEST_VM: "1", NO_COLOR: "1" },
-      files: [guestVsock(scratch), { path: "test/inner.js", source: script.path, mode: 0o644 }],
-    });
+    guest = await runtimeGuest();
     await runIn(guest, `(${PROXY} > /tmp/proxy.log 2>&1) > /dev/null 2>&1 &`);
     await eventually("the device waits", async () => {
       return (await runIn(guest, "cat /tmp/proxy.log")).includes("waiting for its VMM");
     });
     await startListener(guest, "guest-vsock echo 7500");
-    // The executable is the runtime as well.
-    const inner =
-      "BUN_BE_BUN=1 VSOCKBOX_BINARY=/bin/vsockbox vsockbox run /test/inner.js /tmp/inner.sock";
+    const inner = "VSOCKBOX_BINARY=/bin/vsockbox run-script forward-guest /tmp/inner.sock";
     await runIn(guest, `(${inner} > /tmp/inner.log 2>&1) > /dev/null 2>&1 &`);
     await eventually("it listens", async () => (await said()).includes("listening"));
-  });
-  afterAll(async () => {
-    await guest?.stop();
-    scratch?.[Symbol.dispose]();
   });
 
   const said = async () => await runIn(guest, "cat /tmp/inner.log");

@@ -15,6 +15,7 @@ import { findKernel, type Kernel } from "../../src/vm/kernel.ts";
 import { findQemu } from "../../src/vm/qemu.ts";
 import { findUml } from "../../src/vm/uml.ts";
 import { BINARY } from "../support/binary.ts";
+import { findGo } from "../support/go-vsock.ts";
 import { runIn } from "../support/guest-lines.ts";
 import { ScratchDirectory } from "../support/scratch-directory.ts";
 import { findTool } from "../support/tools.ts";
@@ -48,6 +49,11 @@ function describeWhere(kind: string, ...finders: (() => unknown)[]) {
   };
 }
 
+/** Whether what a finder looks for is on this machine. */
+export function isFound(find: () => unknown): boolean {
+  return whatIsMissing(find) === undefined;
+}
+
 /** A group of tests that need a guest under QEMU. */
 export const describeVm = describeWhere("VM", findQemu, findKernel);
 
@@ -71,6 +77,9 @@ export const describeNewerKernel = describeWhere("newer kernel", findQemu, findN
 
 /** A group of tests that need a guest with a newer kernel, and one under User-mode Linux. */
 export const describeTwoKernels = describeWhere("two kernels", findQemu, findNewerKernel, findUml);
+
+/** A group of tests that need Go in a guest under User-mode Linux. */
+export const describeGo = describeWhere("Go", findUml, findGo);
 
 /** A group of tests that need a guest under User-mode Linux. */
 export const describeUml = describeWhere("User-mode Linux", findUml);

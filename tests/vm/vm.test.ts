@@ -15,6 +15,7 @@ import "./hybrid.ts";
 import "./siblings.ts";
 import "./stopped-agent.ts";
 import "./forward.ts";
+import "./library.ts";
 import "./vsock.ts";
 import "./doctor.ts";
 import "./sockets.ts";
