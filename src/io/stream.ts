@@ -70,8 +70,6 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
   lastTraffic = performance.now();
   /** When the peer last sent bytes, or accepted some of a write that had to wait, likewise. */
   lastSignOfLife = performance.now();
-  /** Bytes that the kernel has accepted from writes. */
-  bytesWritten = 0;
 
   readonly #socket: StreamSocket;
   readonly #closing = Promise.withResolvers<void>();
@@ -112,8 +110,7 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
         return accepted;
       },
       writeError: (message) => this.#broken("write to", message),
-      onWritten: (hasWaited, bytes) => {
-        this.bytesWritten += bytes;
+      onWritten: (hasWaited) => {
         this.lastTraffic = performance.now();
         if (hasWaited) this.lastSignOfLife = this.lastTraffic;
       },

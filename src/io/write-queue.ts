@@ -9,8 +9,8 @@ export interface WriteTarget {
   failure(): VsockboxError | undefined;
   /** Returns the error for a write that is not possible. */
   writeError(message: string): VsockboxError;
-  /** Called after the kernel has accepted `bytes`; `hasWaited` if it had not accepted all of them before. */
-  onWritten(hasWaited: boolean, bytes: number): void;
+  /** Called after a write; `hasWaited` if the kernel had not accepted all of it before. */
+  onWritten(hasWaited: boolean): void;
 }
 
 /** Ends a write early: with a `reason`, the rest of its bytes is not written. */
@@ -61,7 +61,7 @@ export class WriteQueue {
     if (this.#isBusy || this.#isEnded) return this.#enqueue(bytes, cancellation);
     const accepted = this.#target.write(bytes);
     if (accepted < 0) return this.#enqueue(bytes, cancellation);
-    this.#target.onWritten(false, accepted);
+    this.#target.onWritten(false);
     return accepted === bytes.length
       ? Promise.resolve()
       : this.#enqueue(bytes.subarray(accepted), cancellation);
@@ -92,7 +92,7 @@ export class WriteQueue {
       const accepted = target.write(rest);
       if (accepted < 0) throw target.writeError("the connection is closed");
       rest = rest.subarray(accepted);
-      if (accepted > 0) target.onWritten(hasWaited, accepted);
+      if (accepted > 0) target.onWritten(hasWaited);
       if (rest.length === 0) return;
       this.#drain ??= Promise.withResolvers();
       await this.#drain.promise;

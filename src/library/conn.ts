@@ -45,7 +45,7 @@ export class Conn implements AsyncIterable<Uint8Array>, AsyncDisposable {
   /** Made by `dial` and `Listener.accept`. */
   constructor(stream: SocketStream, addresses: { local: Addr; remote: Addr }) {
     this.#stream = stream;
-    this.#handshakeBytes = stream.bytesWritten;
+    this.#handshakeBytes = stream.sentBytes;
     this.localAddress = addresses.local;
     this.remoteAddress = addresses.remote;
     this.#reading = new PendingOperations("read from", String(this.remoteAddress));
@@ -64,7 +64,7 @@ export class Conn implements AsyncIterable<Uint8Array>, AsyncDisposable {
 
   /** Bytes that the kernel has accepted from writes so far. */
   get bytesWritten(): number {
-    return this.#stream.bytesWritten - this.#handshakeBytes;
+    return this.#stream.sentBytes - this.#handshakeBytes;
   }
 
   /**

@@ -86,7 +86,6 @@ const DRIVEN: readonly (readonly [pattern: string, test: string])[] = [
   ["ffi/*.ts", "tests/integration/trees.test.ts"],
   ["files/*.ts", "tests/integration/trees.test.ts"],
   ["guest-exec/*.ts", "tests/integration/guest-exec.test.ts"],
-  ["index.ts", "tests/integration/library.test.ts"],
   ["initramfs/*.ts", "tests/integration/initramfs.test.ts"],
   ["install/*.ts", "tests/integration/install.test.ts"],
   ["io/stdio.ts", "tests/integration/output.test.ts"],
@@ -94,6 +93,10 @@ const DRIVEN: readonly (readonly [pattern: string, test: string])[] = [
   ["io/idle-timeout.ts", "tests/integration/agent-options.test.ts"],
   ["io/*.ts", "tests/unit/runtime/contracts.test.ts"],
   ["library/http-*.ts", "tests/integration/library-http.test.ts"],
+  [
+    "library/{conn,conn-streams,constants,dial,listener,local-cid}.ts",
+    "tests/integration/conn.test.ts",
+  ],
   ["library/go-*.ts", "tests/integration/library-go-agent.test.ts"],
   ["library/*.ts", "tests/integration/library.test.ts"],
   ["main.ts", "tests/integration/commands.test.ts"],
