@@ -5,7 +5,6 @@ import { GROUP_GUARD_WORD } from "./process/group-guard-word.ts";
 import { RUN_AS_WORD } from "./process/run-as-word.ts";
 import { endOnQuit, surviveEndingSignals } from "./process/signals.ts";
 import { aliasedCommand, isInit, subCommand } from "./commands/aliases.ts";
-import { unknownCommandHint } from "./commands/foreign-words.ts";
 import { COMMANDS, loadCommands } from "./commands/index.ts";
 import { ignoresStraySignals, isServer } from "./commands/lifetimes.ts";
 import { asksFor } from "./ui/parse-words.ts";
@@ -48,6 +47,7 @@ async function main(programName: string, words: readonly string[]): Promise<numb
 async function load(name: string) {
   const entry = COMMANDS.find((candidate) => candidate.name === name);
   if (entry !== undefined) return (await entry.load()).command;
+  const { unknownCommandHint } = await import("./commands/foreign-words.ts");
   throw commandLineError(
     undefined,
     `unknown command ${JSON.stringify(name)}`,

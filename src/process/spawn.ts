@@ -9,7 +9,7 @@ import { PipeWriter } from "../io/pipe.ts";
 import { ProcessGroup, type StartedProcess } from "./process-group.ts";
 import { findDirectory, findProgram, programError } from "./program.ts";
 import { type Handover, handOver, type ResolvedSpawn } from "./start-instructions.ts";
-import type { SandboxOption } from "./sandbox/sandbox.ts";
+import type { SandboxOption } from "./sandbox/sandbox-options.ts";
 import { ownerOf, sandboxForUser } from "./sandbox/sandbox-user.ts";
 import type { User } from "./users.ts";
 

@@ -12,7 +12,7 @@ import { START_FAILURE_KINDS, START_STAGES, StartError } from "../start-error.ts
 import { PipeReader } from "../io/pipe.ts";
 import type { Environment } from "./environment.ts";
 import { RUN_AS_WORD } from "./run-as-word.ts";
-import type { SandboxOption } from "./sandbox/sandbox.ts";
+import type { SandboxOption } from "./sandbox/sandbox-options.ts";
 import { runningCommand } from "./self.ts";
 import type { User } from "./users.ts";
 

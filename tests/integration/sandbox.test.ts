@@ -7,7 +7,7 @@ import { RUN_AS_WORD } from "../../src/process/run-as-word.ts";
 import { Environment } from "../../src/process/environment.ts";
 import { handOver } from "../../src/process/start-instructions.ts";
 import { resolveSpawn } from "../../src/process/spawn.ts";
-import { ALL_OPTIONS, type SandboxOption } from "../../src/process/sandbox/sandbox.ts";
+import { ALL_OPTIONS, type SandboxOption } from "../../src/process/sandbox/sandbox-options.ts";
 import type { SandboxedRequest, SandboxedResult } from "../fixtures/sandboxed.ts";
 import { BINARY, eventually, processesWith, ScratchDirectory } from "../support/binary.ts";
 import { describeWith, findTool } from "../support/tools.ts";

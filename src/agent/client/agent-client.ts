@@ -32,13 +32,8 @@ import {
   requestRecords,
   requestResult,
 } from "./channel-opener.ts";
-import { listEntries, matchPaths, type RemoteEntry } from "./file-listing.ts";
-import {
-  downloadFiles,
-  readRemoteFile,
-  type TransferOptions,
-  uploadFiles,
-} from "./file-transfer.ts";
+import type { RemoteEntry } from "./file-listing.ts";
+import type { TransferOptions } from "./file-transfer.ts";
 import {
   dialInGuest,
   type GuestConnection,
@@ -170,13 +165,15 @@ export class AgentClient implements ChannelOpener, AsyncDisposable {
   }
 
   /** Returns the paths that match a pattern in the guest: see {@link matchPaths}. */
-  glob(pattern: Uint8Array): AsyncGenerator<Uint8Array> {
-    return matchPaths(this, pattern);
+  async *glob(pattern: Uint8Array): AsyncGenerator<Uint8Array> {
+    const { matchPaths } = await import("./file-listing.ts");
+    yield* matchPaths(this, pattern);
   }
 
   /** Returns the entries of a directory in the guest: see {@link listEntries}. */
-  list(path: Uint8Array, maxEntries?: number): AsyncGenerator<RemoteEntry> {
-    return listEntries(this, path, maxEntries);
+  async *list(path: Uint8Array, maxEntries?: number): AsyncGenerator<RemoteEntry> {
+    const { listEntries } = await import("./file-listing.ts");
+    yield* listEntries(this, path, maxEntries);
   }
 
   /**
@@ -223,12 +220,14 @@ export class AgentClient implements ChannelOpener, AsyncDisposable {
    * @param name undefined: the name of the source.
    * @throws {VsockboxError} as {@link uploadFiles}.
    */
-  upload(
+  async upload(
     source: Uint8Array | ByteSource,
     directory: Uint8Array,
     name: Uint8Array | undefined,
     options: TransferOptions = {},
   ): Promise<TransferSummary> {
+    // Loaded only here: a command that copies nothing starts without it.
+    const { uploadFiles } = await import("./file-transfer.ts");
     return uploadFiles(this, source, { directory, name }, options);
   }
 
@@ -237,18 +236,20 @@ export class AgentClient implements ChannelOpener, AsyncDisposable {
    *
    * @throws {VsockboxError} as {@link downloadFiles}.
    */
-  download(
+  async download(
     remote: Uint8Array,
     directory: BytesPath,
     name: Uint8Array,
     options: TransferOptions = {},
   ): Promise<TransferSummary> {
+    const { downloadFiles } = await import("./file-transfer.ts");
     return downloadFiles(this, remote, { directory, name }, options);
   }
 
   /** Returns a file's bytes as they come: see {@link readRemoteFile}. */
-  read(remote: Uint8Array, options: TransferOptions = {}): AsyncGenerator<Uint8Array> {
-    return readRemoteFile(this, remote, options);
+  async *read(remote: Uint8Array, options: TransferOptions = {}): AsyncGenerator<Uint8Array> {
+    const { readRemoteFile } = await import("./file-transfer.ts");
+    yield* readRemoteFile(this, remote, options);
   }
 
   /**

@@ -1,6 +1,6 @@
 /** Checks that an agent can confine a command as requested. */
 import { VsockboxError } from "../../errors.ts";
-import { needsSandboxKernel } from "../../process/sandbox/sandbox.ts";
+import { needsSandboxKernel } from "../../process/sandbox/sandbox-options.ts";
 
 /**
  * Rejects a sandbox that the agent would apply only in part: an agent without the feature `sandbox`

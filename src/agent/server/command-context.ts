@@ -2,7 +2,7 @@
 import { VsockboxError } from "../../errors.ts";
 import { onAbort } from "../../io/deadline.ts";
 import { type Environment, ownEnvironment } from "../../process/environment.ts";
-import { parseSandbox, type SandboxOption } from "../../process/sandbox/sandbox.ts";
+import { parseSandbox, type SandboxOption } from "../../process/sandbox/sandbox-options.ts";
 import { resolveUser, systemUsers, type User } from "../../process/users.ts";
 import { asStartError } from "../../start-error.ts";
 

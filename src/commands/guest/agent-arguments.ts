@@ -6,7 +6,7 @@ import {
   DEFAULT_MAX_OUTPUT_BYTES,
   DEFAULT_MAX_SESSIONS,
 } from "../../agent/server/agent-server.ts";
-import { SANDBOX_WORDS } from "../../process/sandbox/sandbox.ts";
+import { SANDBOX_WORDS } from "../../process/sandbox/sandbox-options.ts";
 import { DEFAULT_MAX_FRAME_BYTES } from "../../protocols/agent/frame.ts";
 import { ADDRESS, readAddress } from "../shared/address-kind.ts";
 import { allowArguments, LIMITS_GROUP } from "../shared/connect-options.ts";

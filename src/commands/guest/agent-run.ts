@@ -23,7 +23,7 @@ import {
   onEndingSignal,
   SERVICE_ENDING_SIGNALS,
 } from "../../process/signals.ts";
-import { parseSandbox } from "../../process/sandbox/sandbox.ts";
+import { parseSandbox } from "../../process/sandbox/sandbox-options.ts";
 import type { AgentServiceValues } from "./agent-arguments.ts";
 import { InitDuties } from "./agent-init.ts";
 import { allowedCids } from "../shared/connect-options.ts";

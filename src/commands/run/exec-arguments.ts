@@ -1,5 +1,5 @@
 /** The options of `vsockbox exec`, and those that it shares with `vsockbox shell`. */
-import { SANDBOX_WORDS } from "../../process/sandbox/sandbox.ts";
+import { SANDBOX_WORDS } from "../../process/sandbox/sandbox-options.ts";
 import { agentArguments } from "../shared/target.ts";
 import {
   flag,

@@ -4,7 +4,7 @@ import { commandLineError } from "../../errors.ts";
 import { collectSettings } from "../../process/env-file.ts";
 import { ownSettings } from "../../process/environment.ts";
 import { rawArguments, rawWords } from "../../process/raw-arguments.ts";
-import { parseSandbox } from "../../process/sandbox/sandbox.ts";
+import { parseSandbox } from "../../process/sandbox/sandbox-options.ts";
 import type { ExecValues, SettingsValues } from "./exec-arguments.ts";
 import type { Program } from "../../protocols/agent/program.ts";
 

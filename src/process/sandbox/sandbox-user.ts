@@ -2,7 +2,7 @@
 import { existsSync, statSync } from "node:fs";
 import type { UserMap } from "../../ffi/namespaced-child.ts";
 import { StartError } from "../../start-error.ts";
-import type { SandboxOption } from "./sandbox.ts";
+import type { SandboxOption } from "./sandbox-options.ts";
 import { isLimitWord, readLimit } from "./limits.ts";
 
 /**

@@ -5,7 +5,7 @@ import {
   SANDBOX_USERS,
   sandboxForUser,
 } from "../../../../src/process/sandbox/sandbox-user.ts";
-import { parseSandbox } from "../../../../src/process/sandbox/sandbox.ts";
+import { parseSandbox } from "../../../../src/process/sandbox/sandbox-options.ts";
 
 const machine = (changes: Partial<SystemFacts> = {}): SystemFacts => ({
   hasNamespace: () => true,

@@ -6,7 +6,7 @@ import {
   needsSandboxKernel,
   parseSandbox,
   SANDBOX_FLAGS,
-} from "../../../../src/process/sandbox/sandbox.ts";
+} from "../../../../src/process/sandbox/sandbox-options.ts";
 import { StartError } from "../../../../src/start-error.ts";
 import { Environment } from "../../../../src/process/environment.ts";
 import {
