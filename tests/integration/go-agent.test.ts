@@ -1,8 +1,16 @@
 /** The commands against an agent that behaves on the wire as the Go agent does. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
-import { eventually, processesWith, shell, ScratchDirectory, vsockbox } from "../support/binary.ts";
+import {
+  eventually,
+  processesWith,
+  Running,
+  shell,
+  ScratchDirectory,
+  vsockbox,
+} from "../support/binary.ts";
 import { GoAgent } from "../support/go-agent.ts";
+import { SocketPeer, SocketPeerListener } from "../support/socket-peer.ts";
 
 let agent: GoAgent;
 let address: string;
@@ -168,4 +176,34 @@ describe("the commands for files drive the Go agent's wire", () => {
       { name: "l", type: "link" },
     ]);
   });
+});
+
+test("forward -L carries TCP connections with half-close, and its client's reset as an end", async () => {
+  using target = new SocketPeerListener(0);
+  const path = scratch.file("forward.sock");
+  await using running = new Running([
+    "forward",
+    address,
+    "-L",
+    `${path}:127.0.0.1:${target.address}`,
+  ]);
+  await running.says("forwarding");
+  for (const size of [1, 300_000]) {
+    using client = await SocketPeer.connect(path);
+    await client.write(size);
+    client.end();
+    using server = await target.accept();
+    expect(await server.readAll()).toEqual({ bytes: size, end: "end" });
+    await server.write(size);
+    server.end();
+    expect(await client.readAll()).toEqual({ bytes: size, end: "end" });
+  }
+  using client = await SocketPeer.connect(path);
+  using server = await target.accept();
+  await server.write(1);
+  await eventually("unread bytes", () => client.hasInput);
+  await client.write(5);
+  client.reset();
+  expect(await server.readAll()).toMatchObject({ bytes: 5 });
+  await running.says("ECONNRESET");
 });
