@@ -147,6 +147,16 @@ describe.each(WAYS.slice(0, 2))("%s", (_, open) => {
   );
 });
 
+test("a slow reader gets the bytes that wait in the kernel before a reset", async () => {
+  await using peers = await connected(byCommand("-L"), "tcp", "tcp");
+  await peers.server.write(1_000_000);
+  peers.server.reset();
+  expect(await peers.client.readAll({ isSlow: true })).toEqual({
+    bytes: 1_000_000,
+    end: "ECONNRESET",
+  });
+});
+
 test.each([
   ["-L", "client"],
   ["-R", "target"],

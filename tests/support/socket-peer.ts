@@ -114,8 +114,12 @@ export class SocketPeer implements Disposable {
     });
   }
 
-  /** Reads until the end. */
-  async readAll(): Promise<Received> {
+  /**
+   * Reads until the end.
+   *
+   * @param isSlow reads 64 KiB at a time with pauses.
+   */
+  async readAll({ isSlow = false } = {}): Promise<Received> {
     const buffer = new Uint8Array(65_536);
     let bytes = 0;
     let end = "";
@@ -125,6 +129,7 @@ export class SocketPeer implements Disposable {
         if (count === -ERRNO.EAGAIN) return false;
         if (count > 0) {
           bytes += count;
+          if (isSlow) return false;
           continue;
         }
         const name = Object.entries(ERRNO).find(([, errno]) => errno === -count)?.[0];
