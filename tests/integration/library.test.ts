@@ -1,10 +1,10 @@
 /** The library as a program of its own uses it, and every example of its page. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { connectAgent, StartError, VsockboxError } from "vsockbox";
-import { ScratchDirectory, TestAgent } from "../support/binary.ts";
+import { eventually, ScratchDirectory, TestAgent } from "../support/binary.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 
@@ -161,6 +161,19 @@ describe("connectAgent", () => {
     abort.abort();
     expect(result).rejects.toMatchObject({ code: "ABORTED" });
     await result.catch(() => undefined);
+  });
+
+  test("a forward stops listening when its agent is closed", async () => {
+    const client = await connectAgent(agent.address);
+    const path = project.file("ends.sock");
+    const forward = await client.forward({
+      listen: { kind: "unix", path },
+      target: { kind: "tcp", host: "127.0.0.1", port: 1 },
+    });
+    expect(existsSync(path)).toBe(true);
+    await client.close();
+    await eventually("its socket is removed", () => !existsSync(path));
+    forward.close();
   });
 
   test("forwards both ways, with Unix sockets", async () => {

@@ -4,10 +4,12 @@ import { VsockboxError } from "../../../src/errors.ts";
 import { execPipe } from "../../../src/library/exec-pipe.ts";
 import {
   encodeFrame,
+  encodeJsonFrame,
   encodeU32Frame,
   FrameDecoder,
   FrameType,
 } from "../../../src/protocols/agent/frame.ts";
+import { StartError } from "../../../src/start-error.ts";
 import { MemoryConn } from "../../support/memory-conn.ts";
 
 const out = (text: string) => encodeFrame(FrameType.Stdout, Buffer.from(text));
@@ -94,6 +96,9 @@ describe("execPipe", () => {
       expect(failure).toMatchObject(expected);
       expect(conn.isClosed).toBe(true);
     }
+    const notStarted = { exit_code: 127, error: "not found" };
+    const failed = new MemoryConn([encodeJsonFrame(FrameType.ExecResult, notStarted)]);
+    expect(await failureOf(execPipe(failed, "x"))).toBeInstanceOf(StartError);
     const unused = new MemoryConn([]);
     // @ts-expect-error: the type wants at least one word.
     expect(await failureOf(execPipe(unused, []))).toBeInstanceOf(TypeError);

@@ -19,6 +19,17 @@ describe("a private socket", () => {
     socket[Symbol.dispose]();
   });
 
+  test("watches for the exit of the process only while there is one", () => {
+    const before = process.listenerCount("exit");
+    const one = new PrivateSocketPath();
+    const other = new PrivateSocketPath();
+    expect(process.listenerCount("exit")).toBe(before + 1);
+    one[Symbol.dispose]();
+    expect(process.listenerCount("exit")).toBe(before + 1);
+    other[Symbol.dispose]();
+    expect(process.listenerCount("exit")).toBe(before);
+  });
+
   test("two have different directories", () => {
     using one = new PrivateSocketPath();
     using other = new PrivateSocketPath();
@@ -43,11 +54,15 @@ describe("a private socket", () => {
 
   test("is in /tmp if TMPDIR is too long for a socket's address", () => {
     using scratch = new ScratchDirectory();
-    const long = scratch.file("d".repeat(90));
-    mkdirSync(long);
-    const path = pathIn(long);
+    const ofLength = (characters: number) => {
+      const directory = scratch.file("d".repeat(characters - scratch.file("").length));
+      mkdirSync(directory);
+      return directory;
+    };
+    const longest = ofLength(80);
+    expect(pathIn(longest)).toStartWith(`${longest}/`);
+    const path = pathIn(ofLength(81));
     expect(path).toStartWith("/tmp/vsockbox-");
-    expect(path.length).toBeLessThan(108);
     expect(existsSync(dirname(path))).toBe(false);
   });
 });
