@@ -55,7 +55,7 @@ describe("a private socket", () => {
   test("is in /tmp if TMPDIR is too long for a socket's address", () => {
     using scratch = new ScratchDirectory();
     const ofLength = (characters: number) => {
-      const directory = scratch.file("d".repeat(characters - scratch.file("").length));
+      const directory = scratch.file("d".repeat(characters - scratch.path.length - 1));
       mkdirSync(directory);
       return directory;
     };
