@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { bootGuest, type Guest } from "../../src/vm/guest.ts";
 import { BINARY } from "../support/binary.ts";
+import { readExposition } from "../support/exposition.ts";
 import { describeVm } from "./support.ts";
 
 describeVm("agent --init", () => {
@@ -10,7 +11,8 @@ describeVm("agent --init", () => {
     guest = await bootGuest({
       binary: BINARY,
       environment: { VSOCKBOX_TEST_VM: "1", NO_COLOR: "1" },
-      agentInit: ["--allow-local"],
+      // This guest has no network: the address cannot be bound.
+      agentInit: ["--allow-local", "--metrics", "192.0.2.1:9464"],
       memoryMib: 1024,
     });
   });
@@ -30,10 +32,17 @@ describeVm("agent --init", () => {
   test("is process 1 and serves", async () => {
     await run("vsockbox wait local --timeout 60");
     expect(await run("tr '\\0' ' ' < /proc/1/cmdline")).toBe(
-      "/bin/vsockbox agent --init --allow-local ",
+      "/bin/vsockbox agent --init --allow-local --metrics 192.0.2.1:9464 ",
     );
     const info = JSON.parse(await run("vsockbox info local --json")) as Record<string, unknown>;
     expect(info).toMatchObject({ pid: 1, uid: 0 });
+  });
+
+  test("goes on without an address for its metrics, which its own protocol has", async () => {
+    expect(guest.consoleLog()).toContain("cannot listen on 192.0.2.1:9464");
+    const metrics = readExposition(await run("vsockbox metrics local"));
+    expect(metrics.get("vsockbox_up")?.samples[0]?.value).toBe(1);
+    expect(metrics.has("vsockbox_guest_memory_total_bytes")).toBe(true);
   });
 
   test("has mounted what was missing", async () => {

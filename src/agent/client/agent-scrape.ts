@@ -36,7 +36,7 @@ export async function scrapeAgent(
   const late = new VsockboxError({
     code: "TIMEOUT",
     operation: "read metrics",
-    message: `the agent has not answered within ${timeoutMs / 1000} s`,
+    message: `no answer within ${timeoutMs / 1000} s`,
     hint: "the guest may be stopped, paused or overloaded; --timeout is the limit",
   });
   const timer = setTimeout(() => deadline.abort(late), timeoutMs);

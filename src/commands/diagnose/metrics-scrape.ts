@@ -7,7 +7,7 @@ import { scrapedText, targetLabels, type TargetScrape } from "./scraped-metrics.
 /** Receives warnings about targets. */
 export type TargetWarning = (message: string, hint?: string) => void;
 
-const NO_METRICS = "the agent has no metrics: it is an older one";
+const NO_METRICS = "the agent is too old for metrics";
 
 /** Agents that are scraped again and again. */
 export class TargetScraper {
