@@ -1,20 +1,11 @@
 /** One datagram to a Unix socket: unix(7), also in the abstract namespace. */
 import { systemError } from "./errno.ts";
 import { lastErrno, libc, ptr } from "./libc.ts";
-import { AF_UNIX, encodeSockaddrUn } from "./sockaddr.ts";
+import { AF_UNIX, encodeUnixName } from "./sockaddr.ts";
 import { closeDescriptor, openSocket } from "./socket.ts";
 
 const SOCK_DGRAM = 2;
 const MSG_NOSIGNAL = 0x4000;
-
-/** A path, or `@` and a name in the abstract namespace. */
-function sockaddrOf(address: string): Uint8Array {
-  if (!address.startsWith("@")) return encodeSockaddrUn(address);
-  const sockaddr = encodeSockaddrUn(address);
-  // A leading NUL marks an abstract name, of which every byte counts.
-  sockaddr[2] = 0;
-  return sockaddr.subarray(0, 2 + new TextEncoder().encode(address).length);
-}
 
 /**
  * Sends `content` as one datagram, without waiting.
@@ -23,7 +14,7 @@ function sockaddrOf(address: string): Uint8Array {
  * @throws {VsockboxError} UNAVAILABLE if no process receives there.
  */
 export function sendDatagram(address: string, content: Uint8Array): void {
-  const sockaddr = sockaddrOf(address);
+  const sockaddr = encodeUnixName(address);
   const fd = openSocket(AF_UNIX, SOCK_DGRAM, address);
   try {
     const sent = libc().sendto(

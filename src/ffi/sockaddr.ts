@@ -80,9 +80,28 @@ export function encodeSockaddrUn(path: string): Uint8Array {
   return bytes;
 }
 
-/** The path in a `struct sockaddr_un`; empty for an unnamed socket. */
+/** Whether the name of a Unix socket is in the abstract namespace, unix(7): it begins with `@`. */
+export function isAbstract(name: string): boolean {
+  return name.startsWith("@");
+}
+
+/**
+ * `struct sockaddr_un` for a path, or for `@` and a name in the abstract namespace.
+ *
+ * @throws {VsockboxError} USAGE as {@link encodeSockaddrUn}.
+ */
+export function encodeUnixName(name: string): Uint8Array {
+  const sockaddr = encodeSockaddrUn(name);
+  if (!isAbstract(name)) return sockaddr;
+  // A leading NUL marks an abstract name, of which every byte counts.
+  sockaddr[2] = 0;
+  return sockaddr.subarray(0, 2 + new TextEncoder().encode(name).length);
+}
+
+/** The path in a `struct sockaddr_un`, or `@` and an abstract name; empty for an unnamed socket. */
 export function decodeSockaddrUn(bytes: Uint8Array): string {
   const path = bytes.subarray(2);
+  if (path[0] === 0 && path.length > 1) return `@${new TextDecoder().decode(path.subarray(1))}`;
   const end = path.indexOf(0);
   return new TextDecoder().decode(end === -1 ? path : path.subarray(0, end));
 }

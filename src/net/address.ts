@@ -7,6 +7,7 @@
  * | `sibling:4`, `sibling:4:5000` | AF_VSOCK of another VM, by way of the host |
  * | `hybrid:/run/vm4.vsock[:5000]`, `vsock-mux/run/vm4.vsock` | Firecracker-style Unix socket |
  * | `unix:/run/x.sock`, `unix/run/x.sock` | plain Unix stream socket |
+ * | `unix:@name` | the same with a name in the abstract namespace |
  * | `NAME[:5000]` | a profile of the configuration |
  */
 import { resolve } from "node:path";
@@ -41,7 +42,7 @@ export interface HybridAddress {
   port: number | undefined;
 }
 
-/** A plain Unix stream socket. */
+/** A plain Unix stream socket; a path that begins with `@` is a name in the abstract namespace. */
 export interface UnixAddress {
   kind: "unix";
   path: string;

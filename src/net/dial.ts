@@ -4,8 +4,9 @@ import { ERRNO, systemError } from "../ffi/errno.ts";
 import {
   AF_UNIX,
   AF_VSOCK,
-  encodeSockaddrUn,
+  encodeUnixName,
   encodeSockaddrVm,
+  isAbstract,
   VMADDR_FLAG_TO_HOST,
 } from "../ffi/sockaddr.ts";
 import {
@@ -141,7 +142,7 @@ async function connectSocket(
 function targetOf(address: SocketAddress, shown: string, { anyCid = false }: DialOptions) {
   if (address.kind !== "vsock") {
     if (address.kind === "hybrid") requirePort(address.port, shown);
-    return { family: AF_UNIX, sockaddr: encodeSockaddrUn(address.path) };
+    return { family: AF_UNIX, sockaddr: encodeUnixName(address.path) };
   }
   const port = requirePort(address.port, shown);
   if (address.cid === ANY && !anyCid) {
@@ -225,6 +226,9 @@ function connectHint(errno: number, address: SocketAddress): string | undefined 
       default:
         return `is there a VM with CID ${address.cid}, and is the vsock transport loaded? (host: vhost_vsock, guest: vmw_vsock_virtio_transport, CID 1: vsock_loopback)`;
     }
+  }
+  if (isAbstract(address.path)) {
+    return "no process listens on that abstract name in this network namespace";
   }
   if (errno === ERRNO.EACCES) return "the socket or its directory belongs to another user";
   return errno === ERRNO.ECONNREFUSED

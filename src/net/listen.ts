@@ -4,7 +4,14 @@ import { dirname } from "node:path";
 import { VsockboxError } from "../errors.ts";
 import { resolveTrusted } from "../files/trusted-path.ts";
 import { ERRNO } from "../ffi/errno.ts";
-import { AF_UNIX, AF_VSOCK, encodeSockaddrUn, encodeSockaddrVm } from "../ffi/sockaddr.ts";
+import {
+  AF_UNIX,
+  AF_VSOCK,
+  encodeSockaddrUn,
+  encodeSockaddrVm,
+  encodeUnixName,
+  isAbstract,
+} from "../ffi/sockaddr.ts";
 import {
   bindSocket,
   closeDescriptor,
@@ -21,6 +28,7 @@ import { AcceptLoop } from "./accept-loop.ts";
 import { boundTo, type Peer, peerOf } from "../io/peer.ts";
 import { RefusedPool } from "./refused-pool.ts";
 import { applyAccess, type SocketAccess } from "./socket-access.ts";
+import { untrustedOwner } from "./socket-owner.ts";
 import { adoptDescriptor } from "../io/adopt-descriptor.ts";
 import type { SocketStream } from "../io/stream.ts";
 
@@ -59,7 +67,8 @@ export interface Listener {
 
 /**
  * Binds and listens. A Unix socket is made with mode 0600; a stale socket file is replaced, but
- * only one without a listener, and never a file of another kind.
+ * only one without a listener, and never a file of another kind. An abstract name accepts this user and
+ * root alone.
  *
  * @throws {VsockboxError} CANNOT_CREATE (address in use), REFUSED (privileged port), UNAVAILABLE (no
  * vsock in this kernel), USAGE.
@@ -90,6 +99,10 @@ function receive(
   isClosed: () => boolean,
 ): Promise<void> | undefined {
   const { allowed, onRefusal, onRefused } = options;
+  if (isForeign(fd, address)) {
+    closeDescriptor(fd);
+    return undefined;
+  }
   const peer = peerOf(fd);
   const cid = peerCid(peer);
   // A vsock peer that is disconnected already has no CID any more: nothing is known about it.
@@ -101,6 +114,13 @@ function receive(
     return undefined;
   }
   return handOn(fd, options, isRefused ? pool : undefined, isClosed);
+}
+
+/** Whether a connection to an abstract name is of another user, whom mode 0600 would keep out. */
+function isForeign(fd: number, address: SocketAddress): boolean {
+  return (
+    address.kind === "unix" && isAbstract(address.path) && untrustedOwner(fd, []) !== undefined
+  );
 }
 
 /** `pool`: of the refused peers, of which this is one. */
@@ -153,6 +173,7 @@ function openBound(
 
 function bindHint(address: SocketAddress): string {
   if (address.kind !== "vsock") {
+    if (isAbstract(address.path)) return "another process listens on that abstract name";
     return "the directory must exist and be writable, and the path must be free";
   }
   if (address.port !== undefined && address.port < 1024) {
@@ -208,7 +229,10 @@ function listenUnix(
   address: SocketAddress & { kind: "unix" | "hybrid" },
   options: ListenOptions,
 ): Listener {
-  const { fd, removeFile } = openUnixListener(address, options);
+  const { fd, removeFile } =
+    address.kind === "unix" && isAbstract(address.path)
+      ? openAbstractListener(address, options)
+      : openUnixListener(address, options);
   const loop = accept(fd, address, options);
   return {
     address,
@@ -217,6 +241,15 @@ function listenUnix(
       removeFile();
     },
   };
+}
+
+/** An abstract name has no file and thus no mode: {@link receive} decides by the peer's user. */
+function openAbstractListener(
+  address: SocketAddress & { kind: "unix" },
+  { seqpacket }: ListenOptions,
+): UnixListener {
+  const fd = openBound(address, AF_UNIX, encodeUnixName(address.path), { seqpacket });
+  return unixListener(fd, address.path, undefined);
 }
 
 /** A Unix socket that listens. */

@@ -1,7 +1,17 @@
 /** Connections and listeners of the library: their conformance suite, and what it does not cover. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
-import { dial, listen } from "vsockbox";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import {
+  Addr,
+  type AddressLike,
+  dial,
+  listen,
+  listenCid,
+  type Listener,
+  VMADDR_CID_LOCAL,
+  VMADDR_PORT_ANY,
+} from "vsockbox";
 import { Running, ScratchDirectory } from "../support/binary.ts";
 import { CONFORMANCE_CASES, type Transport } from "../support/conformance.ts";
 
@@ -33,6 +43,17 @@ function overUnix(): Transport {
   };
 }
 
+/** The names are those of the whole network namespace: none of another run may be among them. */
+function overAbstract(): Transport {
+  const address = `unix:@vsockbox-test-${process.pid}-${count++}`;
+  return {
+    listen: () => listen(address),
+    dial: (options) => dial(address, options),
+    network: { near: "unix", far: "unix" },
+    [Symbol.asyncDispose]: closeNothing,
+  };
+}
+
 /** Through the bridge, which leads to the sockets `guest_PORT`. */
 function overHybrid(): Transport {
   const port = 1024 + count++;
@@ -46,9 +67,141 @@ function overHybrid(): Transport {
 
 describe.each([
   ["unix:", overUnix],
+  ["unix:@", overAbstract],
   ["hybrid:", overHybrid],
 ] as const)("over %s", (_, make) => {
   for (const { name, run } of CONFORMANCE_CASES) test(name, () => run(make));
+});
+
+const text = (bytes: Uint8Array | undefined) => Buffer.from(bytes ?? []).toString();
+
+const failureOf = async (action: () => unknown): Promise<unknown> => {
+  try {
+    await action();
+  } catch (thrown) {
+    return thrown;
+  }
+  throw new Error("it did not fail");
+};
+
+describe("an address", () => {
+  let path: string;
+  let listener: Listener;
+  beforeAll(() => {
+    path = scratch.file("forms.sock");
+    listener = listen({ kind: "unix", path });
+  });
+  afterAll(() => listener.close());
+
+  async function reaches(address: AddressLike): Promise<void> {
+    const [near, far] = await Promise.all([dial(address), listener.accept()]);
+    await near.write("x");
+    expect(text(await far.read())).toBe("x");
+    await Promise.all([near.close(), far.close()]);
+  }
+
+  test.each([
+    ["unix:PATH", () => `unix:${path}`],
+    ["unix/PATH", () => `unix${path}`],
+    ["its parts", () => ({ kind: "unix", path }) as const],
+    ["an Addr", () => Addr.parse(`unix:${path}`)],
+    ["the address of a listener", () => listener.address],
+  ])("may be %s", (_, address) => reaches(address()));
+
+  test("may be the name of a profile, with its port", async () => {
+    mkdirSync(scratch.file("config/vsockbox"), { recursive: true });
+    const profiles = `vms:\n  plain: {address: "unix:${path}"}\n  vm: {address: "hybrid:${path}"}\n`;
+    writeFileSync(scratch.file("config/vsockbox/config.yaml"), profiles);
+    const before = process.env["XDG_CONFIG_HOME"];
+    process.env["XDG_CONFIG_HOME"] = scratch.file("config");
+    try {
+      await reaches("plain");
+      expect(String(Addr.parse("vm:7"))).toBe(`hybrid:${path}:7`);
+      expect(await failureOf(() => dial("missing"))).toMatchObject({ code: "CONFIG" });
+    } finally {
+      if (before === undefined) delete process.env["XDG_CONFIG_HOME"];
+      else process.env["XDG_CONFIG_HOME"] = before;
+    }
+  });
+
+  test.each([
+    ["vsock:3:5000", () => dial("vsock:3:5000")],
+    ["vsock:3:5000", () => dial(3, 5000)],
+    ["vsock:2:1", () => dial("host:1")],
+    ["sibling:4:5", () => dial("sibling:4:5")],
+    ["vsock:any:5000", () => listen("vsock::5000")],
+    ["vsock:any:4294967295", () => listen(VMADDR_PORT_ANY)],
+    ["vsock:1:5000", () => listenCid(VMADDR_CID_LOCAL, 5000)],
+  ])(
+    "of AF_VSOCK is understood, and refused while that is switched off: %s",
+    async (address, use) => {
+      expect(await failureOf(use)).toMatchObject({
+        code: "REFUSED",
+        step: "create_socket",
+        address,
+      });
+    },
+  );
+
+  test.each([
+    ["a CID without a port", () => dial("3"), { code: "USAGE", step: "connect" }],
+    ["any CID to dial", () => dial(0xffff_ffff, 5), { code: "USAGE", step: "connect" }],
+    ["a malformed text", () => dial("3:x"), { code: "USAGE" }],
+    ["a path that is too long", () => dial(`unix:/${"x".repeat(200)}`), { code: "USAGE" }],
+    ["a CID that is not a u32", () => dial(-1, 5), { name: "RangeError" }],
+    ["a port that is not a u32", () => listen(1.5), { name: "RangeError" }],
+  ])("is refused: %s", async (_, use, expected) => {
+    expect(await failureOf(use)).toMatchObject(expected);
+  });
+});
+
+test.each(["unix:", "unix:@"])("seqpacket keeps records apart: %s", async (form) => {
+  const name =
+    form === "unix:" ? scratch.file("records.sock") : `vsockbox-test-records-${process.pid}`;
+  await using listener = listen(`${form}${name}`, { seqpacket: true });
+  const [near, far] = await Promise.all([
+    dial(listener.address, { seqpacket: true }),
+    listener.accept(),
+  ]);
+  const sizes = [1, 3000, 500, 60_000];
+  for (const size of sizes) await near.write(new Uint8Array(size));
+  for (const size of sizes) expect((await far.read())?.length).toBe(size);
+  await Promise.all([near.close(), far.close()]);
+});
+
+test("too few descriptors: accept fails with its step, and succeeds after some are free", async () => {
+  const script = scratch.file("accept.ts");
+  writeFileSync(
+    script,
+    `import { openSync, closeSync } from "node:fs";
+import { dial, listen } from ${JSON.stringify(join(import.meta.dir, "../../src/index.ts"))};
+const listener = listen("unix:${scratch.file("few.sock")}");
+const near = await dial(listener.address);
+const held: number[] = [];
+const first = await listener.accept();
+const accepted = listener.accept().catch((error) => error);
+try { for (;;) held.push(openSync("/dev/null", "r")); } catch {}
+closeSync(held.pop() ?? -1);
+const second = dial(listener.address);
+const error = await accepted;
+console.log(error.code, error.step, error.errno);
+for (const fd of held) closeSync(fd);
+await (await listener.accept()).close();
+await (await second).close();
+await near.close();
+await first.close();
+listener.close();
+console.log("accepted");
+`,
+  );
+  const run = Bun.spawn(
+    ["bash", "-c", 'ulimit -n 64; exec "$@"', "bash", process.execPath, script],
+    {
+      stdout: "pipe",
+      env: { ...process.env, VSOCKBOX_NO_VSOCK: "1" },
+    },
+  );
+  expect(await new Response(run.stdout).text()).toBe("IO accept EMFILE\naccepted\n");
 });
 
 test("the file of a Unix socket goes with its listener", async () => {

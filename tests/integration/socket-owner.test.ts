@@ -95,6 +95,18 @@ describe.if(isRoot)("a client", () => {
     expect(unknown).toMatchObject({ status: 78 });
   });
 
+  test("an abstract name serves its own user and root alone, and is trusted like a path", async () => {
+    const name = `unix:@vsockbox-test-owner-${process.pid}`;
+    await using own = new Running(["listen", name, "--keep-open", "--exec", "echo served"]);
+    await own.says("listening");
+    expect((await vsockbox(["connect", name])).stdout).toBe("served\n");
+    await using stranger = new Running(["connect", name], asOther);
+    expect(await new Response(stranger.process.stdout).text()).toBe("");
+    await using theirs = new Running(["listen", `${name}-2`, "--exec", "echo theirs"], asOther);
+    await theirs.says("listening");
+    expect(await vsockbox(["connect", `${name}-2`])).toMatchObject({ status: 77, stdout: "" });
+  });
+
   test("a user reaches root's socket and its own", async () => {
     await using root = new Running(["agent", "--listen", `unix:${scratch.file("root")}`]);
     await root.says("listening on");

@@ -8,6 +8,8 @@ import {
   decodeSockaddrUn,
   decodeSockaddrVm,
   encodeSockaddrUn,
+  encodeUnixName,
+  isAbstract,
   encodeSockaddrVm,
   SOCKADDR_UN_BYTES,
   SOCKADDR_VM_BYTES,
@@ -85,6 +87,22 @@ describe("sockaddr", () => {
 
   test("constants and sizes are those of the headers", () => {
     expect(lines[2]).toBe([AF_UNIX, AF_VSOCK, SOCKADDR_VM_BYTES, SOCKADDR_UN_BYTES].join(" "));
+  });
+
+  test("a name that begins with @ is in the abstract namespace, and every byte of it counts", () => {
+    const sockaddr = encodeUnixName("@ab");
+    expect(hex(sockaddr)).toBe("0100006162");
+    expect(decodeSockaddrUn(sockaddr)).toBe("@ab");
+    expect([isAbstract("@ab"), isAbstract("/@ab"), isAbstract("./@ab")]).toEqual([
+      true,
+      false,
+      false,
+    ]);
+    expect(encodeUnixName("/run/x.sock")).toEqual(encodeSockaddrUn("/run/x.sock"));
+    expect(encodeUnixName(`@${"x".repeat(106)}`)).toHaveLength(109);
+    expect(() => encodeUnixName(`@${"x".repeat(107)}`)).toThrow("108 bytes long");
+    // An unnamed socket: the kernel returns the family alone.
+    expect(decodeSockaddrUn(sockaddr.subarray(0, 2))).toBe("");
   });
 
   test("a path takes 107 bytes and not one more", () => {
