@@ -157,6 +157,13 @@ describe("the sources", () => {
     expect(findCircle(edges((path) => path, loaded))).toBeUndefined();
   });
 
+  test("have nothing of the library in the executable", () => {
+    const users = imports.filter(({ to }) => roomOf(to) === "library" || to === "index.ts");
+    const isOutside = ({ from }: Import) => roomOf(from) !== "library" && from !== "index.ts";
+    expect(users.filter(isOutside)).toEqual([]);
+    expect(users.length).toBeGreaterThan(20);
+  });
+
   test("have no circle of rooms", () => {
     const loaded = imports.filter(({ isLazy }) => !isLazy);
     expect(findCircle(edges(roomOf, loaded))).toBeUndefined();
