@@ -31,6 +31,7 @@ import { refusalMessage } from "../../protocols/agent/refused.ts";
 import type { Log } from "../../process/service/log.ts";
 import type { Metric } from "../../protocols/prometheus/text.ts";
 import { AgentCounters } from "./agent-counters.ts";
+import { ConnectionList } from "./connection-list.ts";
 import { DetachedSessions } from "./detached-sessions.ts";
 import { FrameConnection } from "../channel/frame-connection.ts";
 import { firstFrameLimit, greetClient, RefusedClientError } from "./handshake.ts";
@@ -128,6 +129,7 @@ export function startAgent(options: AgentOptions): RunningAgent {
   );
   const sessions = new Map<SocketStream, Promise<void>>();
   const counters = new AgentCounters();
+  const connections = new ConnectionList();
   const stopping = new AbortController();
   const detached = new DetachedSessions({
     sessions: maxSessions,
@@ -148,6 +150,7 @@ export function startAgent(options: AgentOptions): RunningAgent {
     detached,
     budget,
     counters,
+    connections,
     metrics,
     sandbox: options.sandbox ?? [],
     openSessions: () => sessions.size,
@@ -173,9 +176,11 @@ export function startAgent(options: AgentOptions): RunningAgent {
     }
     const idle = watchIdle(stream, options.idleTimeoutMs);
     counters.opened(stream);
+    connections.opened(stream);
     const served = serve(stream, options, services, refusals).finally(() => {
       clearInterval(idle);
       counters.closed(stream);
+      connections.closed(stream);
       sessions.delete(stream);
     });
     sessions.set(stream, served);

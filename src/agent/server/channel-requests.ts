@@ -16,6 +16,7 @@ import {
 } from "../../protocols/agent/channel-requests.ts";
 import type { ExecOperation } from "../../protocols/agent/exec-request.ts";
 import type { JsonObject } from "../../protocols/agent/json-fields.ts";
+import { encodeConnectionRecord } from "../../protocols/agent/connection-records.ts";
 import { encodeMetricRecord } from "../../protocols/agent/metric-records.ts";
 import type { Metric } from "../../protocols/prometheus/text.ts";
 import type { ExitStatus } from "../../process/exit-status.ts";
@@ -24,6 +25,7 @@ import type { Channel } from "../channel/channel.ts";
 import type { ChannelConnection } from "../channel/channel-connection.ts";
 import { joinChannel } from "../channel/channel-pipe.ts";
 import type { AgentCounters } from "./agent-counters.ts";
+import type { ConnectionList } from "./connection-list.ts";
 import { confine } from "./command-context.ts";
 import { startStatus } from "./go-request.ts";
 import { receiveExecRequest } from "./exec-request.ts";
@@ -31,6 +33,7 @@ import type { DetachedSessions } from "./detached-sessions.ts";
 import { runFileRequest } from "./file-requests.ts";
 import { guestInfo } from "./guest-info.ts";
 import type { MemoryBudget } from "../channel/memory-budget.ts";
+import { requestText } from "./request-text.ts";
 import { ServedCommand } from "./running-command.ts";
 import { openDestinationDirectory } from "../transfer/transfer.ts";
 import { TreeReceiver } from "../transfer/tree-receiver.ts";
@@ -51,6 +54,7 @@ export interface AgentServices {
   /** Counts the connections that are being served. */
   readonly openSessions: () => number;
   readonly counters: AgentCounters;
+  readonly connections: ConnectionList;
   /** Collects the metrics of the agent and its guest. */
   readonly metrics: () => Promise<readonly Metric[]>;
   /** Powers off or reboots the guest; undefined if the agent is not its init. */
@@ -63,11 +67,18 @@ export interface AgentServices {
 export class ChannelRequests {
   readonly #services: AgentServices;
   readonly #connection: () => ChannelConnection;
+  readonly #onRequest: (text: string) => Disposable;
   readonly #running = new Set<Promise<unknown>>();
 
-  constructor(services: AgentServices, connection: () => ChannelConnection) {
+  /** @param onRequest is called for each request; its result is disposed at the end of the request. */
+  constructor(
+    services: AgentServices,
+    connection: () => ChannelConnection,
+    onRequest: (text: string) => Disposable,
+  ) {
     this.#services = services;
     this.#connection = connection;
+    this.#onRequest = onRequest;
   }
 
   /** Serves one channel. Never throws. */
@@ -83,7 +94,9 @@ export class ChannelRequests {
 
   async #serve(channel: Channel, value: JsonObject): Promise<void> {
     try {
-      channel.finish(await this.#perform(channel, decodeChannelRequest(value)));
+      const request = decodeChannelRequest(value);
+      using _listed = this.#onRequest(requestText(request));
+      channel.finish(await this.#perform(channel, request));
     } catch (thrown) {
       channel.fail(toVsockboxError(thrown, "serve"));
     }
@@ -119,6 +132,8 @@ export class ChannelRequests {
         });
       case "metrics":
         return this.#metrics(channel);
+      case "connections":
+        return this.#listConnections(channel);
       case "power":
         return this.#power(request.action);
       default:
@@ -253,6 +268,14 @@ export class ChannelRequests {
   async #metrics(channel: Channel): Promise<JsonObject> {
     for (const metric of await this.#services.metrics()) {
       await channel.sendRecord(encodeMetricRecord(metric));
+    }
+    channel.end();
+    return {};
+  }
+
+  async #listConnections(channel: Channel): Promise<JsonObject> {
+    for (const connection of this.#services.connections.describe()) {
+      await channel.sendRecord(encodeConnectionRecord(connection));
     }
     channel.end();
     return {};

@@ -46,19 +46,20 @@ async function serveMode(
   { type, payload }: Frame,
   services: AgentSessionServices,
 ): Promise<void> {
+  using _listed = services.connections.begin(connection.stream, frameName(type));
   switch (type) {
     case FrameType.Exec:
     case FrameType.ExecStream:
     case FrameType.ExecPipe:
-      return runExecSession(connection, type, payload, services);
+      return await runExecSession(connection, type, payload, services);
     case FrameType.ExecTTY:
-      return runTTYSession(connection, payload, services);
+      return await runTTYSession(connection, payload, services);
     case FrameType.PortForward:
-      return endOnStop(connection, services, runPortForwardSession(connection, payload));
+      return await endOnStop(connection, services, runPortForwardSession(connection, payload));
     case FrameType.WriteFile:
     case FrameType.ReadFile:
     case FrameType.ListFiles:
-      return runFileSession(connection, type, payload);
+      return await runFileSession(connection, type, payload);
     default:
       throw new VsockboxError({
         code: "BAD_DATA",
@@ -84,7 +85,11 @@ async function serveChannels(
   peerWindow: number,
   services: AgentSessionServices,
 ): Promise<void> {
-  const requests = new ChannelRequests(services, () => channels);
+  const requests = new ChannelRequests(
+    services,
+    () => channels,
+    (text) => services.connections.begin(connection.stream, text),
+  );
   const channels: ChannelConnection = new ChannelConnection(connection, {
     side: "agent",
     budget: services.budget,

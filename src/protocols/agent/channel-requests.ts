@@ -98,6 +98,8 @@ export type ChannelRequest =
   | { op: "info" }
   /** Asks for the metrics of the agent and its guest, a record each: metric-records.ts. */
   | { op: "metrics" }
+  /** Asks for the open connections, a record each: connection-records.ts. */
+  | { op: "connections" }
   /** Asks for the home directory of a user; undefined: of the agent's own. */
   | { op: "home"; user: string | undefined }
   | { op: "power"; action: "poweroff" | "reboot" };
@@ -175,6 +177,7 @@ export function decodeChannelRequest(object: JsonObject): ChannelRequest {
     case "sessions":
     case "info":
     case "metrics":
+    case "connections":
       return { op };
     case "power": {
       const action = required(what, object, "action");

@@ -18,6 +18,9 @@ import {
 /** The feature of an agent that answers the request `metrics`. */
 export const METRICS_FEATURE = "metrics";
 
+/** The feature of an agent that lists its connections. */
+export const CONNECTIONS_FEATURE = "connections";
+
 /** Counts incompatible changes of what follows a Hello. */
 export const PROTOCOL_VERSION = 1;
 
@@ -46,6 +49,7 @@ export const FEATURES = [
   // Attach passes the end of input on, if the client asks for it.
   "attach-half-close",
   METRICS_FEATURE,
+  CONNECTIONS_FEATURE,
 ] as const;
 
 /** The Hello of either side. */
