@@ -48,6 +48,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: "vms", load: () => import("./diagnose/vms.ts") },
   { name: "monitor", load: () => import("./diagnose/monitor.ts") },
   { name: "cid", load: () => import("./diagnose/cid.ts") },
+  { name: "top", load: () => import("./diagnose/top.ts") },
   { name: "sockets", load: () => import("./diagnose/sockets.ts") },
   { name: "smoke", load: () => import("./diagnose/smoke.ts") },
   { name: "demo", load: () => import("./diagnose/demo.ts") },

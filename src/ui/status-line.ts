@@ -1,5 +1,6 @@
 /** A transient line of status on the terminal. */
 import { writeSync } from "node:fs";
+import { cutToColumns } from "../text/cut-to-columns.ts";
 import { printable } from "../text/printable.ts";
 import { obeysEscapes } from "./terminal-escapes.ts";
 
@@ -49,14 +50,4 @@ export class StatusLine implements Disposable {
   [Symbol.dispose](): void {
     this.clear();
   }
-}
-
-/** Truncates a text to the columns: some characters have two columns, some none. */
-export function cutToColumns(text: string, columns: number): string {
-  let width = 0;
-  for (const { segment, index } of new Intl.Segmenter().segment(text)) {
-    width += Bun.stringWidth(segment);
-    if (width > columns) return text.slice(0, index);
-  }
-  return text;
 }

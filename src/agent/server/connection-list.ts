@@ -13,6 +13,7 @@ export interface ListedConnection {
 }
 
 interface Entry {
+  id: number;
   /** By performance.now(). */
   since: number;
   /** Texts of running requests, by objects of their own. */
@@ -21,11 +22,13 @@ interface Entry {
 
 /** The connections of one agent, in the order in which they were accepted. */
 export class ConnectionList {
+  #lastId = 0;
   readonly #entries = new Map<ListedConnection, Entry>();
 
   /** Adds a connection. */
   opened(connection: ListedConnection): void {
-    this.#entries.set(connection, { since: performance.now(), requests: new Map() });
+    const since = performance.now();
+    this.#entries.set(connection, { id: ++this.#lastId, since, requests: new Map() });
   }
 
   /** Removes a connection. */
@@ -44,13 +47,16 @@ export class ConnectionList {
   /** Returns all connections as they are now. */
   describe(): ConnectionRecord[] {
     const now = performance.now();
-    return [...this.#entries].map(([{ peer, receivedBytes, sentBytes }, { since, requests }]) => ({
-      peer: formatPeer(peer),
-      ageMs: Math.round(now - since),
-      receivedBytes,
-      sentBytes,
-      requestCount: requests.size,
-      requests: [...requests.values()].slice(0, MAX_NAMED_REQUESTS),
-    }));
+    return [...this.#entries].map(
+      ([{ peer, receivedBytes, sentBytes }, { id, since, requests }]) => ({
+        id,
+        peer: formatPeer(peer),
+        ageMs: Math.round(now - since),
+        receivedBytes,
+        sentBytes,
+        requestCount: requests.size,
+        requests: [...requests.values()].slice(0, MAX_NAMED_REQUESTS),
+      }),
+    );
   }
 }

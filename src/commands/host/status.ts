@@ -1,13 +1,12 @@
 /** `vsockbox hybrid-proxy status`: the VMs that this user's hybrid-proxy processes serve. */
-import { VsockboxError } from "../../errors.ts";
 import { POLLERR, POLLHUP, pollDescriptor } from "../../ffi/socket.ts";
 import { onEndingSignal } from "../../process/signals.ts";
 import { print, printJson, say } from "../../ui/report.ts";
 import { obeysEscapes } from "../../ui/terminal-escapes.ts";
-import { requestStatus, controlSockets, findControl } from "../../device/observe/control-client.ts";
 import type { VmStatus } from "../../device/observe/status.ts";
 import { statusLines } from "../../device/observe/status-text.ts";
 import { jsonArgument } from "../shared/connect-options.ts";
+import { collectStatuses } from "../shared/vm-statuses.ts";
 import { option, operands } from "../../ui/argument.ts";
 import { word, DURATION } from "../../ui/value-kind.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
@@ -44,14 +43,14 @@ export const command = defineCommand({
     const isJson = args.json;
     const paths = args.path;
     if (pauseMs === undefined) {
-      show(await collect(paths), isJson);
+      show(await collectStatuses(paths), isJson);
       return 0;
     }
     const ended = Promise.withResolvers<"ended">();
     using _signals = onEndingSignal(() => ended.resolve("ended"));
     for (;;) {
       // A stopped process does not answer.
-      const statuses = await Promise.race([collect(paths), ended.promise]);
+      const statuses = await Promise.race([collectStatuses(paths), ended.promise]);
       if (statuses === "ended") return 0;
       if (!isJson && obeysEscapes(process.stdout)) process.stdout.write(CLEAR);
       show(statuses, isJson);
@@ -64,22 +63,6 @@ export const command = defineCommand({
 /** Whether standard output is a pipe or socket without a reader, as before `head`. */
 function isReaderGone(): boolean {
   return (pollDescriptor(1, 0, 0) & (POLLERR | POLLHUP)) !== 0;
-}
-
-async function collect(paths: readonly string[]): Promise<VmStatus[]> {
-  if (paths.length > 0) {
-    return Promise.all(paths.map(async (path) => requestStatus(await findControl(path))));
-  }
-  const found = await Promise.all(
-    controlSockets().map((control) =>
-      requestStatus(control).catch((thrown: unknown) => {
-        // One that ends at this moment, or belongs to another program, must not hide the others.
-        if (thrown instanceof VsockboxError) return undefined;
-        throw thrown;
-      }),
-    ),
-  );
-  return found.filter((status) => status !== undefined);
 }
 
 function show(statuses: readonly VmStatus[], isJson: boolean): void {

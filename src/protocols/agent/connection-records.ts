@@ -10,6 +10,8 @@ export const MAX_REQUEST_LENGTH = 200;
 
 /** One connection, as the agent describes it. */
 export interface ConnectionRecord {
+  /** Counts the connections of the agent, from 1. */
+  id: number;
   /** The peer's address, as the agent's kernel reports it. */
   peer: string;
   /** Since it was accepted, in milliseconds. */
@@ -25,6 +27,7 @@ export interface ConnectionRecord {
 /** Returns a connection as a record. */
 export function encodeConnectionRecord(connection: ConnectionRecord): JsonObject {
   return {
+    id: connection.id,
     peer: connection.peer,
     age_ms: connection.ageMs,
     received_bytes: connection.receivedBytes,
@@ -48,6 +51,7 @@ export function decodeConnectionRecord(record: JsonObject): ConnectionRecord {
     throw badField(what, `it names more than ${MAX_NAMED_REQUESTS} requests`);
   }
   return {
+    id: count("id"),
     peer: text(readString(what, record, "peer") ?? "?"),
     ageMs: count("age_ms"),
     receivedBytes: count("received_bytes"),

@@ -17,11 +17,23 @@ test("connections are listed with their bytes and requests while they are open",
   first.receivedBytes = 500;
   expect(list.describe()).toEqual([
     {
-      ...{ peer: "vsock:2:1002", ageMs: expect.any(Number), receivedBytes: 500, sentBytes: 20 },
+      ...{
+        id: 1,
+        peer: "vsock:2:1002",
+        ageMs: expect.any(Number),
+        receivedBytes: 500,
+        sentBytes: 20,
+      },
       ...{ requestCount: 2, requests: ["exec a", "exec a"] },
     },
     {
-      ...{ peer: "vsock:3:1003", ageMs: expect.any(Number), receivedBytes: 3, sentBytes: 30 },
+      ...{
+        id: 2,
+        peer: "vsock:3:1003",
+        ageMs: expect.any(Number),
+        receivedBytes: 3,
+        sentBytes: 30,
+      },
       ...{ requestCount: 0, requests: [] },
     },
   ]);

@@ -5,6 +5,7 @@ import {
 } from "../../../../src/protocols/agent/connection-records.ts";
 
 const RECORD = {
+  id: 3,
   peer: "vsock:2:1027",
   ageMs: 1500,
   receivedBytes: 3,
@@ -16,7 +17,7 @@ const RECORD = {
 describe("the record of a connection", () => {
   test("comes back", () => {
     expect(encodeConnectionRecord(RECORD)).toEqual({
-      ...{ peer: "vsock:2:1027", age_ms: 1500, received_bytes: 3, sent_bytes: 2 ** 40 },
+      ...{ id: 3, peer: "vsock:2:1027", age_ms: 1500, received_bytes: 3, sent_bytes: 2 ** 40 },
       ...{ request_count: 9, requests: ["exec ls -l", "get /etc/hosts"] },
     });
     expect(decodeConnectionRecord(encodeConnectionRecord(RECORD))).toEqual(RECORD);
@@ -24,7 +25,15 @@ describe("the record of a connection", () => {
 
   test("of an agent that leaves fields out has none of them", () => {
     expect(decodeConnectionRecord({})).toEqual({
-      ...{ peer: "?", ageMs: 0, receivedBytes: 0, sentBytes: 0, requestCount: 0, requests: [] },
+      ...{
+        id: 0,
+        peer: "?",
+        ageMs: 0,
+        receivedBytes: 0,
+        sentBytes: 0,
+        requestCount: 0,
+        requests: [],
+      },
     });
   });
 
@@ -39,6 +48,7 @@ describe("the record of a connection", () => {
 
   test.each([
     [{ peer: 7 }],
+    [{ id: -1 }],
     [{ age_ms: -1 }],
     [{ age_ms: "1" }],
     [{ received_bytes: 1.5 }],

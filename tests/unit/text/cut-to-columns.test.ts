@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { cutToColumns } from "../../../src/ui/status-line.ts";
+import { cutToColumns } from "../../../src/text/cut-to-columns.ts";
 
 test.each([
   ["plain", 10, "plain"],
