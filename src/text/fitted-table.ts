@@ -16,8 +16,8 @@ export interface FittedColumn<Row> {
 /** Between two columns. */
 const GAP = "  ";
 
-/** A column that is cut is not shown with less space than this, in columns of the terminal. */
-const MIN_CUT_WIDTH = 12;
+/** Columns of higher ranks are left out rather than give a column that is cut less space than this. */
+const MIN_CUT_WIDTH = 28;
 
 const widthOf = (text: string) => Bun.stringWidth(text);
 

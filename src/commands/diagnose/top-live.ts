@@ -1,4 +1,5 @@
 /** The live view of `vsockbox top`: samples, keys, signals and sizes of the terminal become drawings. */
+import { delay } from "../../io/deadline.ts";
 import { RawTerminal, terminalSize } from "../../process/raw-terminal.ts";
 import { onEndingSignal, statusOfSignal, TERMINAL_ENDING_SIGNALS } from "../../process/signals.ts";
 import { FullScreen } from "../../ui/full-screen.ts";
@@ -24,7 +25,7 @@ export interface WatchOptions {
 export async function watch({ sample, intervalMs, order }: WatchOptions): Promise<number> {
   const ended = Promise.withResolvers<number>();
   let sorted = order;
-  let isOver = false;
+  const over = new AbortController();
   let [previous, current]: (TopSample | undefined)[] = [];
   using _signals = onEndingSignal(
     (signal) => ended.resolve(statusOfSignal(signal)),
@@ -33,7 +34,7 @@ export async function watch({ sample, intervalMs, order }: WatchOptions): Promis
   using terminal = new RawTerminal();
   using screen = new FullScreen();
   const draw = () => {
-    if (current === undefined || isOver) return;
+    if (current === undefined || over.signal.aborted) return;
     const { cols: columns, rows } = terminalSize();
     screen.draw(topLines(current, previous, { columns, rows, order: sorted, hasKeys: true }));
   };
@@ -46,11 +47,11 @@ export async function watch({ sample, intervalMs, order }: WatchOptions): Promis
     }
   };
   const takeSamples = async () => {
-    while (!isOver) {
+    for (;;) {
       const next = await sample();
       [previous, current] = [current, next];
       draw();
-      await Bun.sleep(intervalMs);
+      await delay(intervalMs, over.signal);
     }
   };
   terminal.onResize(draw);
@@ -59,7 +60,7 @@ export async function watch({ sample, intervalMs, order }: WatchOptions): Promis
   try {
     return await ended.promise;
   } finally {
-    isOver = true;
+    over.abort();
   }
 }
 

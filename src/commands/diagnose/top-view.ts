@@ -191,7 +191,8 @@ function agentTitle({ target, facts, connections, sessions }: AgentSample): stri
       : countOf(connections.length, "connection");
   return [
     `${printable(target)}: ${printable(hostname)}, vsockbox ${printable(version)}, up ${formatAge(uptimeMs)}`,
-    `${counts}, ${countOf(running, "detached session")}; load ${load.join(" ")}; memory ${memory}`,
+    `load ${load.join(" ")}, memory ${memory}`,
+    `${counts}, ${countOf(running, "detached session")}`,
   ];
 }
 
@@ -236,16 +237,17 @@ export function topLines(
   options: ViewOptions,
 ): string[] {
   const { columns, rows, order, hasKeys } = options;
-  const title = sample.kind === "device" ? deviceTitle(sample) : agentTitle(sample);
-  const keys = hasKeys ? [`q: quit  s: sort (by ${order})`] : [];
+  const head = sample.kind === "device" ? deviceTitle(sample) : agentTitle(sample);
+  const keys = hasKeys ? `    q: quit  s: sort (by ${order})` : "";
+  const title = [...head.slice(0, -1), `${head.at(-1) ?? ""}${keys}`];
   const sections = sectionsOf(sample, previous, options);
   // An empty line before each table.
-  const available = rows - title.length - keys.length - sections.length;
+  const available = rows - title.length - sections.length;
   const needed = sections.map(({ lines }) => lines.length);
   const shares = Number.isFinite(rows) ? shareLines(needed, available) : needed;
   const tables = sections.flatMap((section, index) => {
     const lines = cutSection(section, shares[index] ?? 0);
     return lines.length === 0 ? [] : [""].concat(lines);
   });
-  return [...title, ...keys, ...tables].slice(0, rows).map((line) => cutToColumns(line, columns));
+  return [...title, ...tables].slice(0, rows).map((line) => cutToColumns(line, columns));
 }
