@@ -49,6 +49,11 @@ export class Screen implements Disposable {
     this.tmux("resize-window", "-x", String(cols), "-y", String(rows));
   }
 
+  /** Whether the terminal is as a shell needs it: the normal screen, with a cursor. */
+  get isNormal(): boolean {
+    return this.tmux("display", "-p", "#{alternate_on} #{cursor_flag}").trim() === "0 1";
+  }
+
   /** Waits until it is on the screen. */
   async shows(what: string | RegExp): Promise<void> {
     const seen = () => (typeof what === "string" ? this.text.includes(what) : what.test(this.text));

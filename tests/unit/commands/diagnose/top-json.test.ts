@@ -17,7 +17,7 @@ test("a device has an object for each VM, with its own connections", () => {
     vm(4, 100, 50, [vmConnection({ bytes_to_guest: 100, bytes_from_guest: 51 })]),
     vm(4, 1, 2, [vmConnection(), vmConnection({ host_port: 3 })], { socket: "/run/other" }),
   );
-  const [other, first] = topJson(after, before, "age");
+  const [first, other] = topJson(after, before, "age");
   expectShape(first, shapeOf("top"));
   expect(first).toMatchObject({
     ...{ guest_cid: 4, socket: "/run/vm4.socket", vmm_connected: true, driver_ready: true },
