@@ -24,7 +24,7 @@ export interface SessionFacts {
 }
 
 /** Facts of an agent and its guest. */
-export interface AgentFacts {
+export interface SampledAgent {
   version: string;
   hostname: string;
   uptimeMs: number;
@@ -40,7 +40,7 @@ export interface AgentSample {
   takenAtMs: number;
   /** As the user wrote it. */
   target: string;
-  facts: AgentFacts;
+  facts: SampledAgent;
   /** Undefined for an agent that does not list them. */
   connections: readonly ConnectionRecord[] | undefined;
   sessions: readonly SessionFacts[];

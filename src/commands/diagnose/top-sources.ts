@@ -12,7 +12,7 @@ import {
   textField,
 } from "../../protocols/agent/json-fields.ts";
 import { collectStatuses } from "../shared/vm-statuses.ts";
-import type { AgentFacts, AgentSample, DeviceSample, SessionFacts } from "./top-samples.ts";
+import type { SampledAgent, AgentSample, DeviceSample, SessionFacts } from "./top-samples.ts";
 
 /** Most connections and sessions of an agent that are read; an agent has 1,024 by default at most. */
 const MAX_ENTRIES = 4096;
@@ -46,7 +46,7 @@ export async function sampleAgent(client: AgentClient, target: string): Promise<
     kind: "agent",
     takenAtMs: performance.now(),
     target,
-    facts: agentFacts(info),
+    facts: sampledAgent(info),
     connections,
     sessions: list.map((session) => sessionFacts(session, nowMs)),
   };
@@ -62,7 +62,7 @@ async function readConnections(client: AgentClient): Promise<ConnectionRecord[] 
 }
 
 /** Reads the answer to `info`. */
-export function agentFacts(info: JsonObject): AgentFacts {
+export function sampledAgent(info: JsonObject): SampledAgent {
   const guest = field(info, "machine");
   const load =
     typeof guest === "object" && guest !== null ? field(guest as JsonObject, "load") : [];

@@ -1,16 +1,16 @@
 import { describe, expect, test } from "bun:test";
-import { agentFacts, sessionFacts } from "../../../../src/commands/diagnose/top-sources.ts";
+import { sampledAgent, sessionFacts } from "../../../../src/commands/diagnose/top-sources.ts";
 
 test("the facts of an agent come from its info", () => {
   const machine = {
     ...{ hostname: "guest", load: [1, "x", 0.5], memory: { total: 10, available: 4 } },
   };
-  expect(agentFacts({ version: "0.1.0", uptime: 3, machine })).toEqual({
+  expect(sampledAgent({ version: "0.1.0", uptime: 3, machine })).toEqual({
     ...{ version: "0.1.0", hostname: "guest", uptimeMs: 3000, load: [1, 0.5] },
     ...{ memoryTotalBytes: 10, memoryAvailableBytes: 4 },
   });
   for (const broken of [{}, { machine: 1, version: {} }, { machine: { load: 1, memory: [] } }]) {
-    expect(agentFacts(broken)).toEqual({
+    expect(sampledAgent(broken)).toEqual({
       ...{ version: "?", hostname: "?", uptimeMs: 0, load: [] },
       ...{ memoryTotalBytes: 0, memoryAvailableBytes: 0 },
     });
