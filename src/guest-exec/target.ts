@@ -32,7 +32,7 @@ export function parseTarget(word: string | undefined): GuestExecTarget {
   const orDefault = (what: string, text: string, value: number | undefined, byDefault: number) => {
     if (value !== undefined) return value;
     const why = text === "" ? `${what} is empty` : `${JSON.stringify(text)} is not a valid ${what}`;
-    warnings.push(`${text === "" ? "the " : ""}${why}: taking ${byDefault}`);
+    warnings.push(`${text === "" ? "the " : ""}${why}: using ${byDefault}`);
     return byDefault;
   };
   const cid = orDefault("CID", cidText, readCid(cidText), CID_HOST);

@@ -251,14 +251,14 @@ describe("the target", () => {
   ])("%j: one warning for each fallback", async (words, warnings, shown) => {
     const { status, stderr } = await vsockbox(["guest-exec", ...words]);
     expect([status, stderr]).toEqual([77, NO_VSOCK]);
-    const lines = stderr.split("\n").filter((line) => line.includes(": taking "));
+    const lines = stderr.split("\n").filter((line) => line.includes(": using "));
     expect(lines.length).toBe(warnings.length);
     for (const [index, warning] of warnings.entries()) expect(lines[index]).toContain(warning);
-    expect(stderr).toContain(`open socket for ${shown}`);
+    expect(stderr).toContain(`cannot open a socket for ${shown}`);
   });
 
   test("--quiet leaves the warnings out", async () => {
-    expect((await vsockbox(["guest-exec", "foo:bar", "-q"])).stderr).not.toContain("taking");
+    expect((await vsockbox(["guest-exec", "foo:bar", "-q"])).stderr).not.toContain("using");
   });
 
   test("under the C program's name the words are the same", async () => {
@@ -472,7 +472,7 @@ describe("--report", () => {
     writeFileSync(go, "");
     const { stdout, stderr } = await result;
     expect(stdout).toBe("a\nb\n");
-    expect(stderr.match(/the host gets no report/g)?.length).toBe(1);
+    expect(stderr.match(/the host receives no report/g)?.length).toBe(1);
   });
 });
 

@@ -2,8 +2,8 @@ import { expect, test } from "bun:test";
 import { parseTarget } from "../../../src/guest-exec/target.ts";
 import { formatAddress } from "../../../src/net/address.ts";
 
-const CID_2 = "the CID is empty: taking 2";
-const PORT_1024 = "the port is empty: taking 1024";
+const CID_2 = "the CID is empty: using 2";
+const PORT_1024 = "the port is empty: using 1024";
 
 /** The rows of the protocol's page, and the lines of the README of vsock_guest_exec. */
 test.each([
@@ -19,19 +19,19 @@ test.each([
   [
     "foo:bar",
     "vsock:2:1024",
-    ['"foo" is not a valid CID: taking 2', '"bar" is not a valid port: taking 1024'],
+    ['"foo" is not a valid CID: using 2', '"bar" is not a valid port: using 1024'],
   ],
-  ["foo", "vsock:2:1024", ['"foo" is not a valid CID: taking 2']],
+  ["foo", "vsock:2:1024", ['"foo" is not a valid CID: using 2']],
   ["1", "vsock:1:1024", []],
   ["-1", "vsock:any:1024", []],
-  ["-2:5", "vsock:2:5", ['"-2" is not a valid CID: taking 2']],
-  ["1x:5", "vsock:2:5", ['"1x" is not a valid CID: taking 2']],
-  ["2:-1", "vsock:2:1024", ['"-1" is not a valid port: taking 1024']],
-  ["2:10:3", "vsock:2:1024", ['"10:3" is not a valid port: taking 1024']],
+  ["-2:5", "vsock:2:5", ['"-2" is not a valid CID: using 2']],
+  ["1x:5", "vsock:2:5", ['"1x" is not a valid CID: using 2']],
+  ["2:-1", "vsock:2:1024", ['"-1" is not a valid port: using 1024']],
+  ["2:10:3", "vsock:2:1024", ['"10:3" is not a valid port: using 1024']],
   // More than the C program takes.
   ["77:70000", "vsock:77:70000", []],
   ["4294967294:4294967294", "vsock:4294967294:4294967294", []],
-  ["4294967296:1", "vsock:2:1", ['"4294967296" is not a valid CID: taking 2']],
+  ["4294967296:1", "vsock:2:1", ['"4294967296" is not a valid CID: using 2']],
   ["host:5", "vsock:2:5", []],
   ["vsock:3:5", "vsock:3:5", []],
   ["vsock:3", "vsock:3:1024", []],
