@@ -107,7 +107,7 @@ describe("cp", () => {
       await channel.sendRecord({ kind: "leave" });
     },
     "another file": (channel) => sendHostileFile(channel, ".bashrc"),
-    "unexpected second file": async (channel) => {
+    "a second file": async (channel) => {
       await sendHostileFile(channel, "app", "");
       await sendHostileFile(channel, ".bashrc");
     },

@@ -133,7 +133,7 @@ describe("RequestedRoot", () => {
     ["another skipped name", [skipped("x")]],
     ["a link", [link("app")]],
     ["a directory without recursive", [directory("app")], false],
-    ["unexpected second file", [file("app"), end, file("app")]],
+    ["a second file", [file("app"), end, file("app")]],
     ["a second directory", [directory("app"), leave, directory("app")]],
     ["a file after a skipped entry", [skipped("app"), file("app")]],
     ["an entry after the tree", [directory("app"), leave, file("x")]],

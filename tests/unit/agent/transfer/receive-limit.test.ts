@@ -58,7 +58,7 @@ describe("IncomingStream", () => {
     ["nothing", [], "ended too early"],
     ["bytes before the file", [data("a")], "outside of the file"],
     ["bytes after the file", [file(), end, data("a")], "outside of the file"],
-    ["unexpected second file", [file(), end, file()], "unexpected second file"],
+    ["a second file", [file(), end, file()], "unexpected second file"],
     ["a directory", [record({ kind: "directory", name: "d" })], "unexpected directory record"],
     ["an error", [file(), record({ kind: "end", error: "it is broken" })], "it is broken"],
     ["what cannot be read", [record({ kind: "skipped", name: "f", error: "no" })], "no"],
