@@ -130,7 +130,9 @@ describe("cp", () => {
       const result = await vsockbox(["cp", "-r", `${target()}:/srv/app/`, destination]);
       expect({ destination, ...result }).toMatchObject({
         status: 65,
-        stderr: expect.stringMatching(/not asked for|one entry was asked for|unexpected link record/),
+        stderr: expect.stringMatching(
+          /not asked for|one entry was asked for|unexpected link record/,
+        ),
       });
       // What came first may be there; nothing else is, once the other guest has removed its part.
       await eventually("only the first entry", () =>
