@@ -49,6 +49,29 @@ describeUml("the library over AF_VSOCK", () => {
       waiting: "vsock:any:7200",
     });
   });
+
+  test("sends and serves HTTP, with WebSockets, and stops after the last answer", async () => {
+    const output = await runIn(await runtimeGuest(), "run-script library-guest http");
+    expect(merged(output)).toEqual({
+      echoed: true,
+      answers: true,
+      message: "there and back",
+      whileStopping: "UNAVAILABLE connect ECONNRESET",
+      later: "complete",
+      refused: "TRANSPORT",
+    });
+  });
+
+  test("drives an agent by the wire helpers", async () => {
+    const guest = await runtimeGuest();
+    await runIn(guest, "vsockbox agent --listen vsock::7300 --allow-local --quiet &");
+    await runIn(guest, "vsockbox wait 1:7300 --timeout 60");
+    expect(merged(await runIn(guest, "run-script library-guest wire 7300"))).toEqual({
+      exitCode: 7,
+      output: "TEXT",
+      content: "content",
+    });
+  });
 });
 
 describeGo("the library and a program in Go over AF_VSOCK", () => {
