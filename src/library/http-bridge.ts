@@ -99,6 +99,7 @@ export class ClientBridge implements AsyncDisposable {
   readonly #connections = new JoinedConnections();
   #failures = 0;
   #lastFailure: VsockboxError | undefined;
+  #closing: VsockboxError | undefined;
 
   /** @param options for each connection to the address. */
   constructor(address: SocketAddress, options: Omit<DialOptions, "signal" | "seqpacket">) {
@@ -131,9 +132,12 @@ export class ClientBridge implements AsyncDisposable {
     return this.#failures;
   }
 
-  /** Returns why a connection could not be made since there were `count` {@link failures}. */
+  /**
+   * Returns why a connection could not be made since there were `count` {@link failures}, or that this side
+   * has closed all.
+   */
   failureSince(count: number): VsockboxError | undefined {
-    return this.#failures > count ? this.#lastFailure : undefined;
+    return this.#closing ?? (this.#failures > count ? this.#lastFailure : undefined);
   }
 
   #onFailure(error: VsockboxError): void {
@@ -150,8 +154,9 @@ export class ClientBridge implements AsyncDisposable {
 
   /** Closes the socket and all connections. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing ??= closedHere();
     this.stopAccepting();
-    this.#connections.abort(closedHere());
+    this.#connections.abort(this.#closing);
     await this.#connections.ended();
   }
 }

@@ -48,7 +48,7 @@ export class HttpClient implements AsyncDisposable {
    *
    * @param path begins with a slash; or a URL, whose host becomes the Host header.
    * @throws {VsockboxError} as `dial`; TRANSPORT if the peer has closed before the response, or its body, was
-   * complete; BAD_DATA if the answer is not HTTP; ABORTED by the signal. A status is not an error.
+   * complete; BAD_DATA if the answer is not HTTP; ABORTED by the signal or after {@link close}. A status is not an error.
    * @throws {TypeError} for a malformed request.
    */
   fetch(path: string | URL, options: HttpRequestOptions = {}): Promise<Response> {
@@ -60,7 +60,7 @@ export class HttpClient implements AsyncDisposable {
     return new WebSocket(`ws+unix://${this.#bridge.path}:${path}`, protocols);
   }
 
-  /** Closes all connections; requests that are not complete fail. */
+  /** Closes all connections; requests that are not complete, and later ones, fail with ABORTED. */
   close(): Promise<void> {
     return this.#bridge[Symbol.asyncDispose]();
   }

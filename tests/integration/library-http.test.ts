@@ -27,9 +27,16 @@ const failureOf = (promise: Promise<unknown>) => promise.catch((thrown: unknown)
 const privateDirectories = () =>
   readdirSync(tmpdir()).filter((name) => /^vsockbox-[^-]{6}$/.test(name)).length;
 
+/** Bytes that the present answer has yielded. */
+let sentBytes = 0;
+
 /** Chunks that come only as they are asked for. */
 async function* chunks(count: number, bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  for (let index = 0; index < count; index++) yield bytes;
+  sentBytes = 0;
+  for (let index = 0; index < count; index++) {
+    yield bytes;
+    sentBytes += bytes.length;
+  }
 }
 
 /** A body of what an iterable yields, as it is asked for. */
@@ -168,6 +175,26 @@ describe.each([
     expect(answers).toEqual(answers.map((_, index) => `body ${index}`));
   });
 
+  test("a reader that pauses holds the sender up", async () => {
+    await using client = httpClient(to);
+    const total = 3000 * 65_536;
+    const response = await client.fetch("/zeros?count=3000");
+    const reader = response.body?.getReader();
+    let bytes = (await reader?.read())?.value?.length ?? 0;
+    let before = -1;
+    await eventually("nothing more is sent", async () => {
+      const isStill = sentBytes === before;
+      before = sentBytes;
+      await Bun.sleep(100);
+      return isStill;
+    });
+    expect(sentBytes).toBeLessThan(total / 2);
+    for (let next = await reader?.read(); next?.done === false; next = await reader?.read()) {
+      bytes += next.value.length;
+    }
+    expect(bytes).toBe(total);
+  });
+
   test("a signal ends a request, and a body", async () => {
     await using client = httpClient(to);
     const abort = new AbortController();
@@ -271,6 +298,24 @@ describe("a client", () => {
     }
   });
 
+  test("connects again after its idle connection was closed, and after a restart", async () => {
+    const address = `unix:${scratch.file("restart.sock")}`;
+    const start = (text: string) =>
+      serve({ address, idleTimeoutSeconds: 1, fetch: () => new Response(text) });
+    let server = start("one");
+    await using client = httpClient(address);
+    const text = async () => (await client.fetch("/")).text();
+    expect(await text()).toBe("one");
+    await server.stop();
+    expect(await failureOf(text())).toMatchObject({ code: "UNAVAILABLE" });
+    server = start("two");
+    expect(await text()).toBe("two");
+    await server.stop(true);
+    server = start("three");
+    expect(await text()).toBe("three");
+    await server.stop(true);
+  });
+
   test("close ends its requests, and leaves no socket", async () => {
     const before = privateDirectories();
     const address = `unix:${scratch.file("slow.sock")}`;
@@ -287,7 +332,9 @@ describe("a client", () => {
     await asked.promise;
     expect(privateDirectories()).toBe(before + 2);
     await client.close();
-    expect(await pending).toMatchObject({ code: "TRANSPORT" });
+    await client.close();
+    expect(await pending).toMatchObject({ code: "ABORTED" });
+    expect(await failureOf(client.fetch("/"))).toMatchObject({ code: "ABORTED" });
     expect(privateDirectories()).toBe(before + 1);
   });
 });
