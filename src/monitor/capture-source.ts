@@ -3,6 +3,7 @@ import { createReadStream } from "node:fs";
 import { reasonOf, VsockboxError } from "../errors.ts";
 import type { PacketRecord } from "../protocols/pcap/file-format.ts";
 import { PcapReader } from "../protocols/pcap/file-reader.ts";
+import type { PacketSource } from "./packet-source.ts";
 
 /** Bytes per read. */
 const CHUNK_BYTES = 256 * 1024;
@@ -14,7 +15,7 @@ const CHUNK_BYTES = 256 * 1024;
  * @throws {VsockboxError} BAD_DATA if it is not a capture of vsock packets, or ends within a packet: after
  * the complete ones; and what the chunks throw.
  */
-export async function* packetsOf(
+async function* packetsOf(
   chunks: AsyncIterable<Uint8Array>,
   name: string,
 ): AsyncGenerator<PacketRecord[]> {
@@ -38,4 +39,26 @@ export async function* fileChunks(path: string): AsyncGenerator<Uint8Array> {
     const reason = reasonOf(thrown);
     throw new VsockboxError({ code: "IO", operation: "read", address: path, ...reason });
   }
+}
+
+/**
+ * Returns the packets of a capture as a source.
+ *
+ * @param name for errors.
+ */
+export function captureSource(chunks: AsyncIterable<Uint8Array>, name: string): PacketSource {
+  const stopped = Promise.withResolvers<undefined>();
+  return {
+    async *batches() {
+      const batches = packetsOf(chunks, name);
+      for (;;) {
+        const next = await Promise.race([batches.next(), stopped.promise]);
+        if (next === undefined || next.done === true) return;
+        yield next.value;
+      }
+    },
+    stop: () => stopped.resolve(undefined),
+    lost: () => Promise.resolve(0),
+    close() {},
+  };
 }

@@ -48,14 +48,17 @@ export function parseHttpAddress(text: string, option: string): Endpoint {
  * Serves HTTP. A Unix socket is made with mode 0600; a stale one is replaced, but only one
  * without a listener, and never a file of another kind.
  *
+ * @param answer its second argument keeps a connection whose response has pauses of more than ten
+ * seconds.
  * @throws {VsockboxError} CANNOT_CREATE.
  */
 export function serveHttp(
   endpoint: Endpoint,
-  answer: (request: Request) => Response | Promise<Response>,
+  answer: (request: Request, keepOpen: () => void) => Response | Promise<Response>,
 ): HttpServer {
   const common = {
-    fetch: answer,
+    fetch: (request: Request, server: Bun.Server<undefined>) =>
+      answer(request, () => server.timeout(request, 0)),
     maxRequestBodySize: MAX_BODY_BYTES,
     development: false,
     error: () => new Response("it failed\n", { status: 500 }),
@@ -88,7 +91,7 @@ export function serveHttp(
 function serveUnix(
   endpoint: Endpoint & { kind: "unix" },
   common: Pick<Bun.Serve.Options<undefined>, "error" | "development"> & {
-    fetch: (request: Request) => Response | Promise<Response>;
+    fetch: (request: Request, server: Bun.Server<undefined>) => Response | Promise<Response>;
     maxRequestBodySize: number;
   },
 ): HttpServer {

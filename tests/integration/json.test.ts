@@ -146,7 +146,7 @@ describe("the object of", () => {
     expect(lines).toHaveLength(4);
     for (const line of lines.slice(0, 3)) expectShape(line, shapeOf("monitor"));
     expect(lines[0]).toMatchObject({ op: "rw", payload_base64: "aGVsbG8=" });
-    expect(lines.at(-1)).toEqual({ summary: { packets: 3, matched: 3 } });
+    expect(lines.at(-1)).toEqual({ summary: { packets: 3, matched: 3, packets_lost: 0 } });
   });
 
   test("hybrid-proxy status", async () => {

@@ -1,8 +1,17 @@
 /** `vsockbox monitor` with captures: what is read, shown, filtered and written. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { readFileSync, statSync, writeFileSync } from "node:fs";
-import { type RunResult, ScratchDirectory, shell, vsockbox } from "../support/binary.ts";
-import { readPcap } from "../support/pcap.ts";
+import type { VmStatus } from "../../src/device/observe/status.ts";
+import {
+  eventually,
+  Running,
+  type RunResult,
+  ScratchDirectory,
+  shell,
+  vsockbox,
+} from "../support/binary.ts";
+import { type CapturedPacket, readPcap } from "../support/pcap.ts";
+import { TestVmm } from "../support/vmm.ts";
 import { packetBytes, pcapBytes } from "../support/vsock-packets.ts";
 
 let scratch: ScratchDirectory;
@@ -47,7 +56,7 @@ describe("monitor --read", () => {
       expect(await monitor("--read", file)).toEqual({
         status: 0,
         stdout: text(LINES),
-        stderr: "vsockbox: 4 packets, 4 matched\n",
+        stderr: "vsockbox: 4 packets, 4 matched, 0 lost\n",
       });
     },
   );
@@ -86,7 +95,7 @@ describe("monitor --read", () => {
     writeFileSync(file, pcapBytes(PACKETS).subarray(0, -1));
     const { status, stdout, stderr } = await monitor("--read", file);
     expect([status, stdout]).toEqual([65, text(LINES.slice(0, 3))]);
-    expect(stderr).toMatch(/3 packets, 3 matched\nvsockbox: .* ends within the packet at offset/);
+    expect(stderr).toContain("the file ends within the packet at offset");
   });
 
   test.each([
@@ -117,7 +126,7 @@ describe("monitor --write", () => {
     expect(await monitor("--read", file, "--cid", "3", "-o", copy)).toEqual({
       status: 0,
       stdout: "",
-      stderr: "vsockbox: 4 packets, 3 matched\n",
+      stderr: "vsockbox: 4 packets, 3 matched, 0 lost\n",
     });
     expect(new Uint8Array(readFileSync(copy))).toEqual(
       new Uint8Array(pcapBytes(PACKETS.slice(0, 3))),
@@ -144,7 +153,194 @@ describe("monitor --write", () => {
   });
 });
 
+describe("monitor of a device", () => {
+  const [CID, PORT] = [7, 5000];
+  let socket: string;
+  let uds: string;
+  let device: Running | undefined;
+  let vmm: TestVmm | undefined;
+  let watching: Running | undefined;
+  beforeEach(() => {
+    socket = scratch.file("v.socket");
+    uds = scratch.file("v.vsock");
+  });
+  afterEach(async () => {
+    await watching?.[Symbol.asyncDispose]();
+    vmm?.[Symbol.dispose]();
+    await device?.[Symbol.asyncDispose]();
+    vmm = device = watching = undefined;
+  });
+
+  async function start(...more: string[]): Promise<TestVmm> {
+    const words = ["--guest-cid", `${CID}`, "--socket", socket, "--uds-path", uds];
+    device = new Running(["hybrid-proxy", ...words, ...more]);
+    await device.says("waiting for its VMM");
+    vmm = new TestVmm(socket, CID);
+    await device.says("the guest's driver is ready");
+    return vmm;
+  }
+
+  /** Collects standard output; returns what there is so far. */
+  function collect(running: Running): () => string {
+    let output = "";
+    void (async () => {
+      for await (const chunk of running.process.stdout) output += Buffer.from(chunk).toString();
+    })();
+    return () => output;
+  }
+
+  /** A connection of the host with bytes to the guest; returns the host's port. */
+  async function connect(guest: TestVmm, bytes = "hello guest"): Promise<number> {
+    let received = "";
+    const stream = await Bun.connect({
+      unix: uds,
+      socket: { data: (_, chunk) => void (received += chunk.toString()) },
+    });
+    stream.write(`CONNECT ${PORT}\n`);
+    const { srcPort } = await guest.accept(0x1_0000);
+    await eventually("OK for the client", () => received === `OK ${srcPort}\n`);
+    stream.write(bytes);
+    await guest.receive();
+    return srcPort;
+  }
+
+  test.each([[[]], [["--sandbox"]]])(
+    "shows its packets as they pass, by any path, beside a capture: %j",
+    async (options) => {
+      const capture = scratch.file("device.pcap");
+      const guest = await start(...options, "--capture", capture);
+      watching = new Running(["monitor", `hybrid:${uds}`, "--payload", "text", "--op", "rw"]);
+      await watching.says("capturing from");
+      const lines = collect(watching);
+      await using json = new Running(["monitor", `${socket}.ctl`, "--json", "--count", "3"]);
+      await json.says("capturing from");
+      const hostPort = await connect(guest);
+      const shown = new RegExp(
+        `2:${hostPort} > ${CID}:${PORT} RW stream len 11 .* "hello guest"\n`,
+      );
+      await eventually("the line", () => shown.test(lines()));
+      const jsonLines = await new Response(json.process.stdout).text();
+      expect(await json.process.exited).toBe(0);
+      const objects = jsonLines.split("\n").filter((line) => line.startsWith("{"));
+      expect(objects.map((line) => JSON.parse(line) as unknown)).toEqual([
+        expect.objectContaining({
+          op: "request",
+          src_cid: 2,
+          dst_cid: CID,
+          time_ms: expect.closeTo(Date.now(), -6),
+        }),
+        expect.objectContaining({ op: "response", src_cid: CID, dst_port: hostPort }),
+        expect.objectContaining({ op: "rw", length_bytes: 11, payload_base64: null }),
+        { summary: { packets: 3, matched: 3, packets_lost: 0 } },
+      ]);
+      watching.process.kill("SIGINT");
+      expect(await watching.process.exited).toBe(0);
+      await watching.stderrDone;
+      expect(watching.stderr).toContain(" packets, 1 matched, 0 lost");
+      // The capture goes on without it.
+      await connect(guest);
+      device?.process.kill("SIGTERM");
+      await device?.process.exited;
+      const requests = readPcap(readFileSync(capture)).packets.filter(({ op }) => op === 1);
+      expect(requests).toHaveLength(2);
+    },
+  );
+
+  test("writes what the device's own capture has, and is refused beside eight others", async () => {
+    const guest = await start();
+    const files = Array.from({ length: 8 }, (_, index) => scratch.file(`${index}.pcap`));
+    const writers = files.map((path) => new Running(["monitor", socket, "--write", path]));
+    try {
+      for (const writer of writers) await writer.says("capturing from");
+      const ninth = await monitor(socket);
+      expect([ninth.status, ninth.stderr]).toEqual([77, expect.stringContaining("8 streams")]);
+      const capture = scratch.file("device.pcap");
+      await vsockbox(["hybrid-proxy", "capture", socket, capture]);
+      for (let count = 0; count < 5; count++) await connect(guest, "x".repeat(300));
+      await vsockbox(["hybrid-proxy", "capture", socket, "--off"]);
+      for (const writer of writers) writer.process.kill("SIGTERM");
+      for (const writer of writers) expect(await writer.process.exited).toBe(0);
+      const expected = readFileSync(capture);
+      expect(readPcap(expected).packets.length).toBeGreaterThanOrEqual(15);
+      for (const path of files) {
+        // Each read the clock for itself.
+        const { packets, ...header } = readPcap(readFileSync(path));
+        const { packets: own, ...ownHeader } = readPcap(expected);
+        const timeless = (list: CapturedPacket[]) =>
+          list.map((packet) => ({ ...packet, seconds: 0 }));
+        expect({ ...header, packets: timeless(packets) }).toEqual({
+          ...ownHeader,
+          packets: timeless(own),
+        });
+      }
+      // Those that have ended make way for others.
+      const status = await vsockbox(["monitor", socket, "--count", "1", "--read", "x"]);
+      expect(status.status).toBe(64);
+      watching = new Running(["monitor", socket]);
+      await watching.says("capturing from");
+    } finally {
+      for (const writer of writers) await writer[Symbol.asyncDispose]();
+    }
+  });
+
+  test("ends when the device does, and when it is another program", async () => {
+    await start();
+    watching = new Running(["monitor", uds]);
+    await watching.says("capturing from");
+    vmm?.[Symbol.dispose]();
+    device?.process.kill("SIGTERM");
+    expect(await watching.process.exited).toBe(69);
+    await watching.stderrDone;
+    expect(watching.stderr).toContain("the device has closed");
+    const absent = await monitor(`hybrid:${scratch.file("none")}`);
+    expect([absent.status, absent.stderr]).toEqual([
+      69,
+      expect.stringContaining("no hybrid-proxy of yours"),
+    ]);
+  });
+
+  test("reports what a reader that is too slow has lost", async () => {
+    const guest = await start();
+    watching = new Running([
+      "monitor",
+      socket,
+      "--capture-bytes",
+      "65536",
+      "--write",
+      scratch.file("x.pcap"),
+    ]);
+    await watching.says("capturing from");
+    const hostPort = await connect(guest);
+    watching.process.kill("SIGSTOP");
+    const payload = new Uint8Array(3000);
+    const lost = async () => {
+      const { stdout } = await vsockbox(["hybrid-proxy", "status", socket, "--json"]);
+      return (JSON.parse(stdout) as VmStatus).counters.capture_packets_lost;
+    };
+    do {
+      for (let count = 0; count < 500; count++) {
+        await guest.send({ op: 5, srcPort: PORT, dstPort: hostPort, payload });
+      }
+    } while ((await lost()) === 0);
+    watching.process.kill("SIGCONT");
+    watching.process.kill("SIGTERM");
+    expect(await watching.process.exited).toBe(0);
+    await watching.stderrDone;
+    const [, counted = ""] = /, (\d+) lost\n/.exec(watching.stderr) ?? [];
+    expect(Number(counted)).toBe(await lost());
+  });
+});
+
+test("without a source is refused while vsock is switched off", async () => {
+  const { status, stderr } = await vsockbox(["monitor"], { env: { VSOCKBOX_NO_VSOCK: "1" } });
+  expect([status, stderr]).toEqual([77, expect.stringContaining("VSOCKBOX_NO_VSOCK=1")]);
+});
+
 test.each([
+  [["3"], "3 is not a VM of hybrid-proxy"],
+  [["--read", "x", "./y"], "--read cannot be used with SOURCE"],
+  [["--read", "x", "--buffer", "2MiB"], "--read cannot be used with --buffer"],
+  [["--buffer", "1"], "expected a size from 1 MiB"],
   [["--read", "x", "--op", "sing"], "expected request, response"],
   [["--read", "x", "--cid", "four"], "expected a CID"],
   [["--read", "x", "--write", "y", "--json"], "--write cannot be used with --json"],

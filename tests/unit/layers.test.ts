@@ -53,7 +53,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "process/service": ["ffi", "io", "files", "process"],
   config: ["net", "process"],
   // The services and their clients.
-  monitor: ["protocols"],
+  monitor: ["ffi", "io", "net", "protocols"],
   agent: [],
   "agent/channel": ["io", "protocols"],
   "agent/transfer": ["ffi", "io", "files", "protocols", "agent/channel"],

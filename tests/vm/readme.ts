@@ -14,7 +14,9 @@ const [[, start] = ["", undefined], ...examples] = blocks;
 describeVm("the examples of the documents in the guest", () => {
   beforeAll(async () => {
     expect(start?.text).toBe("vsockbox agent &\n");
-    await prepare(`lsmod | grep -q vsock_diag || insmod ${unloadedModule("vsock_diag")}`);
+    for (const name of ["vsock_diag", "vsockmon"]) {
+      await prepare(`lsmod | grep -q ${name} || insmod ${unloadedModule(name)}`);
+    }
     await prepare(
       "vsockbox wait 1 --timeout 0 2> /dev/null || vsockbox agent --allow-local > /dev/null 2>&1 & vsockbox wait 1 --timeout 60",
     );

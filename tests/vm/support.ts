@@ -15,7 +15,9 @@ import { findKernel, type Kernel } from "../../src/vm/kernel.ts";
 import { findQemu } from "../../src/vm/qemu.ts";
 import { findUml } from "../../src/vm/uml.ts";
 import { BINARY } from "../support/binary.ts";
+import { findCaptureTools } from "../support/capture-tools.ts";
 import { findGo } from "../support/go-vsock.ts";
+import { guestVsock } from "../support/guest-vsock.ts";
 import { runIn } from "../support/guest-lines.ts";
 import { ScratchDirectory } from "../support/scratch-directory.ts";
 import { findTool } from "../support/tools.ts";
@@ -72,6 +74,9 @@ export function findNewerKernel(): Kernel {
   };
 }
 
+/** A group of tests that compare captures in a guest under QEMU with those of dumpcap, by tshark. */
+export const describeCapture = describeWhere("capture", findQemu, findKernel, findCaptureTools);
+
 /** A group of tests that need a guest with a newer kernel under QEMU. */
 export const describeNewerKernel = describeWhere("newer kernel", findQemu, findNewerKernel);
 
@@ -108,10 +113,10 @@ export function testGuest(): Promise<Guest> {
 }
 
 /** Modules that tests load by themselves, after they have seen what is reported without them. */
-const UNLOADED_MODULES = ["vsock_diag"];
+const UNLOADED_MODULES = ["vsock_diag", "vsockmon"];
 
 /** Programs of this system that the guest gets if they are installed. */
-const PROGRAMS = ["ss"];
+const PROGRAMS = ["ss", "dumpcap"];
 
 /** Where a module of {@link UNLOADED_MODULES} is in the guest. */
 export const unloadedModule = (name: string) => `/usr/lib/modules-of-tests/${name}.ko`;
@@ -129,7 +134,8 @@ function testFiles(scratch: ScratchDirectory): GuestFile[] {
     const source = findTool(name);
     return source === undefined ? [] : [{ path: `/bin/${name}`, source, mode: 0o755 }];
   });
-  return [...modules, ...programs];
+  const built = findTool("gcc") === undefined ? [] : [guestVsock(scratch)];
+  return [...modules, ...programs, ...built];
 }
 
 async function boot(): Promise<Guest> {

@@ -19,6 +19,7 @@ import "./library.ts";
 import "./vsock.ts";
 import "./doctor.ts";
 import "./sockets.ts";
+import "./monitor.ts";
 import "./agent.ts";
 import "./sandbox.ts";
 import "./agent-flood.ts";

@@ -1,8 +1,7 @@
 /** The work of `vsockbox monitor`: packets from a source, through the filter, to an output. */
 import { decodeVsockmon } from "../../protocols/pcap/vsockmon.ts";
-import type { PacketRecord } from "../../protocols/pcap/file-format.ts";
-import type { PacketFilter } from "../../monitor/packet-filter.ts";
-import { packetMatcher } from "../../monitor/packet-filter.ts";
+import { type PacketFilter, packetMatcher } from "../../monitor/packet-filter.ts";
+import type { PacketSource } from "../../monitor/packet-source.ts";
 import type { MonitoredPacket, PacketOutput } from "./monitor-output.ts";
 
 /** How many packets there were. */
@@ -15,9 +14,13 @@ export interface MonitorCounts {
 
 /** Options of {@link monitorPackets}. */
 export interface MonitorOptions {
+  source: PacketSource;
+  output: PacketOutput;
   filter: PacketFilter;
   /** Ends after so many packets that meet the filter. */
   limit: number;
+  /** Resolves when an output that does not accept more is not waited for any longer. */
+  givenUp: Promise<void>;
 }
 
 /**
@@ -26,13 +29,15 @@ export interface MonitorOptions {
  * @param counts is counted up, also if it throws.
  */
 export async function monitorPackets(
-  batches: AsyncIterable<readonly PacketRecord[]>,
-  output: PacketOutput,
-  { filter, limit }: MonitorOptions,
+  { source, output, filter, limit, givenUp }: MonitorOptions,
   counts: MonitorCounts,
 ): Promise<void> {
   const matches = packetMatcher(filter);
-  for await (const batch of batches) {
+  let isGivenUp = false;
+  const giveUp = givenUp.then(() => {
+    isGivenUp = true;
+  });
+  for await (const batch of source.batches()) {
     const packets: MonitoredPacket[] = [];
     for (const record of batch) {
       counts.packets++;
@@ -43,7 +48,7 @@ export async function monitorPackets(
       counts.matched++;
       if (counts.matched === limit) break;
     }
-    await output.write(packets);
-    if (counts.matched === limit) return;
+    await Promise.race([output.write(packets), giveUp]);
+    if (counts.matched === limit || isGivenUp) return;
   }
 }

@@ -39,8 +39,7 @@ export async function requestControl(control: string, request: ControlRequest): 
   const deadline = performance.now() + timeoutMs;
   let response: HttpResponse;
   try {
-    const socketOwners = ownersFor(control);
-    const stream = await dial({ kind: "unix", path: control }, { timeoutMs, socketOwners });
+    const stream = await dialControl(control, timeoutMs);
     try {
       response = await withDeadline(exchange(stream, request), {
         milliseconds: Math.max(0, deadline - performance.now()),
@@ -60,9 +59,30 @@ export async function requestControl(control: string, request: ControlRequest): 
     if (error.code !== "BAD_DATA") throw error;
     throw new VsockboxError({ operation, address: control, ...readFailure(undefined) });
   }
-  const answer = jsonOf(response.body);
-  if (response.status === 200) return answer;
-  throw new VsockboxError({ operation, address: control, ...readFailure(answer) });
+  if (response.status === 200) return jsonOf(response.body);
+  throw controlError(operation, control, response.body);
+}
+
+/**
+ * Connects to a control socket.
+ *
+ * @throws {VsockboxError} as {@link requestControl}, but for its response.
+ */
+export function dialControl(control: string, timeoutMs = ANSWER_MS): Promise<SocketStream> {
+  return dial({ kind: "unix", path: control }, { timeoutMs, socketOwners: ownersFor(control) });
+}
+
+/**
+ * Returns the error that the body of a response describes.
+ *
+ * @param body of another program it is not used.
+ */
+export function controlError(
+  operation: Operation,
+  control: string,
+  body: Uint8Array,
+): VsockboxError {
+  return new VsockboxError({ operation, address: control, ...readFailure(jsonOf(body)) });
 }
 
 /** Root trusts the owner of the socket's file, such as the user of a device with `--user`. */

@@ -4,10 +4,17 @@ import { toVsockboxError, VsockboxError } from "../../errors.ts";
 import { UNIX_PATH_MAX_BYTES } from "../../ffi/sockaddr.ts";
 import { parseJson } from "../../json/bounded-json.ts";
 import { type HttpServer, serveHttp } from "../../net/http.ts";
-import { controlPathOf, readCaptureRequest } from "../../protocols/hybrid/control.ts";
+import {
+  controlPathOf,
+  readCaptureRequest,
+  readPayloadBytes,
+} from "../../protocols/hybrid/control.ts";
 import { MAX_RECORD_PAYLOAD_BYTES } from "../../protocols/pcap/vsock-record.ts";
 import type { ObservedVm } from "./observed-vm.ts";
 import { statusOf } from "./status.ts";
+
+/** The media type of pcap files, as IANA lists it. */
+const PCAP_TYPE = "application/vnd.tcpdump.pcap";
 
 /**
  * Creates the control socket of a VM.
@@ -25,8 +32,13 @@ export function serveControl(vm: ObservedVm): HttpServer | undefined {
     vm.log.warn("cannot create the control socket: the path would be too long");
     return undefined;
   }
-  return serveHttp({ kind: "unix", path }, async (request) => {
+  return serveHttp({ kind: "unix", path }, async (request, keepOpen) => {
     try {
+      const url = new URL(request.url);
+      if (request.method === "GET" && url.pathname === "/packets") {
+        keepOpen();
+        return streamPackets(vm, url, request.signal);
+      }
       return Response.json(await answer(vm, request));
     } catch (thrown) {
       const error = toVsockboxError(thrown, "serve");
@@ -52,6 +64,13 @@ async function answer(vm: ObservedVm, request: Request): Promise<unknown> {
         message: "unknown request",
       });
   }
+}
+
+function streamPackets(vm: ObservedVm, { searchParams }: URL, signal: AbortSignal): Response {
+  const text = searchParams.get("payload_bytes");
+  const stream = vm.openStream(readPayloadBytes(text, MAX_RECORD_PAYLOAD_BYTES));
+  signal.addEventListener("abort", () => stream.close(), { once: true });
+  return new Response(stream.body, { headers: { "Content-Type": PCAP_TYPE } });
 }
 
 function startCapture(vm: ObservedVm, body: Uint8Array): unknown {

@@ -2,9 +2,15 @@
 import type { VmConfig } from "../config/device-config.ts";
 import { VsockboxError } from "../../errors.ts";
 import { Capture, type CaptureFacts, type CaptureOptions } from "./capture.ts";
+import { PacketStream } from "./packet-stream.ts";
 import type { Log } from "../../process/service/log.ts";
 import type { VsockDevice } from "../device.ts";
+import { joinTaps } from "../vsock/packet-tap.ts";
+import type { PacketSpool } from "./packet-spool.ts";
 import { countOf } from "../../text/count.ts";
+
+/** Streams that a VM can have at once: each costs its share of the device's time. */
+const MAX_STREAMS = 8;
 
 /** A VM that is served. */
 export class ObservedVm {
@@ -14,7 +20,8 @@ export class ObservedVm {
   readonly since = performance.now();
   readonly log: Log;
   #capture: Capture | undefined;
-  /** Packets that earlier captures have lost. */
+  readonly #streams = new Set<PacketStream>();
+  /** Packets that earlier captures and streams have lost. */
   #lostBefore = 0;
 
   /** Does not start the configuration's capture; see {@link startCapture}. */
@@ -29,9 +36,42 @@ export class ObservedVm {
     return this.#capture?.facts;
   }
 
-  /** Packets that all captures have lost. */
+  /** Packets that all captures and streams have lost. */
   get packetsLost(): number {
-    return this.#lostBefore + (this.#capture?.facts.packets_lost ?? 0);
+    return this.#taps().reduce((sum, { lost }) => sum + lost, this.#lostBefore);
+  }
+
+  #taps(): PacketSpool[] {
+    return [...(this.#capture === undefined ? [] : [this.#capture]), ...this.#streams];
+  }
+
+  /**
+   * Starts a stream of packets, which its reader ends.
+   *
+   * @param payloadBytes bytes of each payload that are sent.
+   * @throws {VsockboxError} REFUSED if there are too many.
+   */
+  openStream(payloadBytes: number): PacketStream {
+    if (this.#streams.size >= MAX_STREAMS) {
+      throw new VsockboxError({
+        code: "REFUSED",
+        operation: "send packets of",
+        address: this.config.socket,
+        message: `${MAX_STREAMS} streams are open`,
+      });
+    }
+    const stream = new PacketStream(payloadBytes, () => {
+      if (!this.#streams.delete(stream)) return;
+      this.#lostBefore += stream.lost;
+      this.#tap();
+    });
+    this.#streams.add(stream);
+    this.#tap();
+    return stream;
+  }
+
+  #tap(): void {
+    this.device.setTap(joinTaps(this.#taps()));
   }
 
   /**
@@ -54,7 +94,7 @@ export class ObservedVm {
       this.#forget(capture);
     });
     this.#capture = capture;
-    this.device.setTap(capture);
+    this.#tap();
     this.log.info(`capturing to ${options.file}`);
     return capture.facts;
   }
@@ -63,7 +103,7 @@ export class ObservedVm {
     if (this.#capture !== capture) return;
     this.#lostBefore += capture.facts.packets_lost;
     this.#capture = undefined;
-    this.device.setTap(undefined);
+    this.#tap();
   }
 
   /** Ends the capture after its packets are written; returns undefined if there is none. */
@@ -71,7 +111,7 @@ export class ObservedVm {
     const capture = this.#capture;
     if (capture === undefined) return undefined;
     this.#forget(capture);
-    const facts = await capture.end();
+    const facts = await capture.finish();
     const lost =
       facts.packets_lost === 0
         ? ""

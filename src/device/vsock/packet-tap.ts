@@ -21,3 +21,16 @@ export interface PacketTap {
   /** Called in every round of the event loop; `now` is performance.now(). */
   onTime(now: number): void;
 }
+
+/** Returns a tap that passes each packet to all of these; undefined for none. */
+export function joinTaps(taps: readonly PacketTap[]): PacketTap | undefined {
+  if (taps.length < 2) return taps[0];
+  return {
+    onPacket(...packet) {
+      for (const tap of taps) tap.onPacket(...packet);
+    },
+    onTime(now) {
+      for (const tap of taps) tap.onTime(now);
+    },
+  };
+}

@@ -1,7 +1,8 @@
 /**
  * The answer to one HTTP/1.1 request on a connection that is closed afterwards (RFC 9112), from chunks
  * of any size and with bounds: a status line, header fields, and a body with a Content-Length, or up to
- * the end of input. Chunked bodies are refused, since small servers that know their answers send none.
+ * the end of input. Chunked bodies are refused, since small servers that know their answers send none;
+ * chunked-body.ts reads those of streams.
  */
 import { VsockboxError } from "../../errors.ts";
 
@@ -16,10 +17,30 @@ export interface HttpResponse {
   body: Uint8Array;
 }
 
-interface Head {
+/** The part of a response before its body. */
+export interface ResponseHead {
   status: number;
-  /** Undefined: the body ends with the input. */
+  /** Undefined: the body is chunked, or ends with the input. */
   bodyBytes: number | undefined;
+  isChunked: boolean;
+  /** Its size, in bytes: the body begins there. */
+  headBytes: number;
+}
+
+/**
+ * Reads the beginning of a response.
+ *
+ * @returns undefined while it is incomplete.
+ * @throws {VsockboxError} BAD_DATA for anything that is not a response, or beyond the bound.
+ */
+export function readResponseHead(bytes: Uint8Array): ResponseHead | undefined {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const end = buffer.indexOf(END_OF_HEAD);
+  if (end > MAX_HEAD_BYTES || (end === -1 && bytes.length > MAX_HEAD_BYTES)) {
+    throw bad(`its header fields have more than ${MAX_HEAD_BYTES} bytes`);
+  }
+  if (end === -1) return undefined;
+  return { ...parseHead(buffer.toString("latin1", 0, end)), headBytes: end + END_OF_HEAD.length };
 }
 
 /** Reads one response. */
@@ -27,7 +48,7 @@ export class HttpResponseReader {
   readonly #maxBodyBytes: number;
   #chunks: Uint8Array[] = [];
   #bytes = 0;
-  #head: Head | undefined;
+  #head: ResponseHead | undefined;
 
   /** @param maxBodyBytes largest body that is read, in bytes. */
   constructor(maxBodyBytes: number) {
@@ -66,33 +87,34 @@ export class HttpResponseReader {
     return { status: this.#head.status, body: Buffer.concat(this.#chunks) };
   }
 
-  #readHead(): Head | undefined {
+  #readHead(): ResponseHead | undefined {
     const bytes = Buffer.concat(this.#chunks);
-    const end = bytes.indexOf(END_OF_HEAD);
-    if (end > MAX_HEAD_BYTES || (end === -1 && bytes.length > MAX_HEAD_BYTES)) {
-      throw bad(`its header fields have more than ${MAX_HEAD_BYTES} bytes`);
-    }
-    if (end === -1) {
+    const head = readResponseHead(bytes);
+    if (head === undefined) {
       this.#chunks = [bytes];
       return undefined;
     }
-    const rest = bytes.subarray(end + END_OF_HEAD.length);
+    if (head.isChunked) throw bad("its body is chunked");
+    const rest = bytes.subarray(head.headBytes);
     this.#chunks = [rest];
     this.#bytes = rest.length;
-    return parseHead(bytes.toString("latin1", 0, end));
+    return head;
   }
 }
 
-function parseHead(text: string): Head {
+function parseHead(text: string): Omit<ResponseHead, "headBytes"> {
   const [line = "", ...fields] = text.split("\r\n");
   const status = /^HTTP\/1\.[01] ([1-5][0-9]{2})(?: |$)/.exec(line)?.[1];
   if (status === undefined) throw bad("it has no status line of HTTP/1.1");
   let bodyBytes: number | undefined;
+  let isChunked = false;
   for (const field of fields) {
     const [, name = "", value = ""] = /^([^\s:]+):[ \t]*(.*?)[ \t]*$/.exec(field) ?? [];
     switch (name.toLowerCase()) {
       case "transfer-encoding":
-        throw bad("its body is chunked");
+        if (value.toLowerCase() !== "chunked") throw bad("its Transfer-Encoding is unknown");
+        isChunked = true;
+        break;
       case "content-length":
         if (bodyBytes !== undefined || !/^[0-9]{1,15}$/.test(value)) {
           throw bad("its Content-Length is not one number");
@@ -100,7 +122,7 @@ function parseHead(text: string): Head {
         bodyBytes = Number(value);
     }
   }
-  return { status: Number(status), bodyBytes };
+  return { status: Number(status), bodyBytes, isChunked };
 }
 
 function bad(message: string): VsockboxError {

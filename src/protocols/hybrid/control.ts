@@ -6,8 +6,9 @@
  * | `GET /status` | 200, the VM's state |
  * | `PUT /capture` with a {@link CaptureRequest} | 200, what the capture is |
  * | `DELETE /capture` | 200, what the capture was, or null |
+ * | `GET /packets?payload_bytes=N` | 200, a pcap file of the packets from now on, until either end closes |
  *
- * Anything else is answered with 4xx and a {@link ControlFailure}. All bodies are JSON.
+ * Anything else is answered with 4xx and a {@link ControlFailure}. All other bodies are JSON.
  */
 import { EXIT_STATUS, type ErrorCode, VsockboxError } from "../../errors.ts";
 
@@ -67,6 +68,18 @@ export function readCaptureRequest(body: unknown, maxPayloadBytes: number): Capt
     throw bad(`payload_bytes is not a whole number from 0 to ${maxPayloadBytes}`);
   }
   return { file, payload_bytes: bytes, force };
+}
+
+/**
+ * Reads the parameter of `GET /packets`: bytes of each payload that are sent.
+ *
+ * @param maxPayloadBytes the largest value.
+ * @throws {VsockboxError} BAD_DATA.
+ */
+export function readPayloadBytes(text: string | null, maxPayloadBytes: number): number {
+  const bytes = /^[0-9]{1,9}$/.test(text ?? "") ? Number(text) : Infinity;
+  if (bytes <= maxPayloadBytes) return bytes;
+  throw bad(`payload_bytes is not a whole number from 0 to ${maxPayloadBytes}`);
 }
 
 /** Reads why something was not done; of another program's answer no more than that. */

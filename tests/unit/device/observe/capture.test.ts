@@ -51,7 +51,7 @@ describe("a capture", () => {
     for (const bytes of [0, 5, 256, 257, 5000]) give(capture, bytes);
     // One that claims more than it has.
     give(capture, 100, 1_000_000);
-    const facts = await capture.end();
+    const facts = await capture.finish();
     const file = readFileSync(capture.file);
     expect(facts).toEqual({
       file: capture.file,
@@ -75,7 +75,7 @@ describe("a capture", () => {
     ] as const) {
       const capture = open({ payloadBytes, force: true });
       give(capture, 60_000);
-      await capture.end();
+      await capture.finish();
       const [packet] = readPcap(readFileSync(capture.file)).packets;
       expect(packet?.payload).toEqual(expected(kept));
     }
@@ -87,14 +87,14 @@ describe("a capture", () => {
     give(capture, 10);
     capture.onTime(performance.now() + 1000);
     while (readPcap(readFileSync(capture.file)).packets.length === 0) await Bun.sleep(1);
-    await capture.end();
+    await capture.finish();
   });
 
   test("loses what comes faster than it can be written, counts it, and keeps the rest whole", async () => {
     const capture = open({ payloadBytes: MAX_RECORD_PAYLOAD_BYTES });
     // No turn of the runtime in between: nothing is written before the end.
     for (let count = 0; count < 200; count++) give(capture, 60_000);
-    const { packets, packets_lost: lost } = await capture.end();
+    const { packets, packets_lost: lost } = await capture.finish();
     expect(lost).toBeGreaterThan(0);
     expect(packets + lost).toBe(200);
     expect(readPcap(readFileSync(capture.file)).packets).toHaveLength(packets);
@@ -105,7 +105,7 @@ describe("a capture", () => {
     writeFileSync(file, "precious");
     expect(() => open()).toThrow("file exists");
     expect(readFileSync(file, "utf8")).toBe("precious");
-    await open({ force: true }).end();
+    await open({ force: true }).finish();
     expect(readPcap(readFileSync(file)).packets).toEqual([]);
     symlinkSync(file, scratch.file("link"));
     mkdirSync(scratch.file("directory"));
