@@ -155,6 +155,7 @@ const BESIDE: ReadonlySet<string> = new Set([
   "docs",
   "exports",
   "layers",
+  "start-up",
   "mirror",
   "wording",
   "runtime/contracts",
