@@ -92,6 +92,7 @@ export class ReadBuffer {
     const reader = this.#reader;
     this.#reader = undefined;
     reader?.resolve();
+    if (this.#watchers.size === 0) return;
     const watchers = [...this.#watchers];
     this.#watchers.clear();
     for (const wake of watchers) wake();

@@ -48,10 +48,8 @@ export async function dialConn(
   const socketOwners = options.socketOwners ?? profileOwners(target);
   const stream = await dial(address, { ...options, socketOwners });
   const bound = boundTo(stream.fd);
-  const local: SocketAddress =
-    bound.kind === "vsock"
-      ? bound
-      : { kind: "unix", path: bound.kind === "unix" ? bound.path : "" };
+  // The client's end of a Unix socket has no name.
+  const local: SocketAddress = bound.kind === "vsock" ? bound : { kind: "unix", path: "" };
   return new Conn(stream, { local: new Addr(local), remote: new Addr(address) });
 }
 
