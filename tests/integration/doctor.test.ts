@@ -5,6 +5,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { FEATURES } from "../../src/protocols/agent/hello.ts";
+import { hostileAgent } from "../support/hostile-agent.ts";
 import { parseFindings, type ShownFinding } from "../support/doctor-run.ts";
 import {
   BINARY,
@@ -64,6 +66,56 @@ describe("an agent that works", () => {
     expect(status).toBe(0);
     expect(stdout).toMatch(/^ok +unix:\S+\n(ok +.*\n){5}no problems found\n$/);
   });
+});
+
+describe("an agent of another version", () => {
+  test("lacks features: the command copies this version", async () => {
+    const path = scratch.file("older.sock");
+    const features = FEATURES.filter((name) => name !== "argv");
+    using _agent = hostileAgent(path, () => undefined, { version: "vsockbox 0.0", features });
+    const examined = await doctor([`unix:${path}`, "--connect-timeout", "2", "--keepalive", "1"]);
+    expect(examined).toMatchObject({ status: 0, target: `unix:${path}` });
+    const fix = fixOf(examined, {
+      severity: "warning",
+      code: "agent-older",
+      message: expect.stringMatching(/^vsockbox 0.0 answers, .*the agent lacks argv$/) as never,
+    });
+    expect(fix).toBe(`vsockbox cp "$(command -v vsockbox)" unix:${path}:/usr/local/bin/vsockbox`);
+  });
+
+  test("answers no request but its Hello", async () => {
+    const path = scratch.file("half.sock");
+    // Its connection is read by no channel.
+    using _agent = hostileAgent(path, () => undefined, { isSilent: true });
+    const examined = await doctor([`unix:${path}`, "--connect-timeout", "1"]);
+    expect(examined).toMatchObject({ status: 75, bad: [{ code: "peer-silent" }] });
+  });
+
+  test("has features that this side lacks, with safe names", async () => {
+    const path = scratch.file("newer.sock");
+    using _agent = hostileAgent(path, () => undefined, {
+      features: [...FEATURES, "\u001b[31mnew"],
+    });
+    const { findings } = await doctor([
+      `unix:${path}`,
+      "--connect-timeout",
+      "2",
+      "--keepalive",
+      "1",
+    ]);
+    const newer = findings.find(({ code }) => code === "agent-newer");
+    expect(newer?.message).toEndWith("this side lacks \\x1b[31mnew");
+  });
+});
+
+test("a profile is named with its address", async () => {
+  await using agent = await TestAgent.start();
+  const directory = scratch.file("named/vsockbox");
+  mkdirSync(directory, { recursive: true });
+  writeFileSync(join(directory, "config.yaml"), `vms:\n  web:\n    address: ${agent.address}\n`);
+  const examined = await doctor(["web"], { env: { XDG_CONFIG_HOME: scratch.file("named") } });
+  expect(examined).toMatchObject({ status: 0, target: agent.address, bad: [] });
+  expect(examined.findings[0]?.message).toBe(`web is ${agent.address}`);
 });
 
 describe("broken on purpose", () => {

@@ -79,6 +79,7 @@ export function agentTarget(
       agent: {
         version: "vsockbox 1",
         features: FEATURES,
+        isAnswering: true,
         isReady: undefined,
         clock: { offsetMs: 2, errorMs: 1 },
         limits: undefined,

@@ -17,13 +17,20 @@ export interface HostileAgentOptions {
   features?: readonly string[];
   /** Answers a first frame that is no Hello; with it a Hello is not known, as by the Go agent. */
   onOldFrame?: (frame: Frame) => Uint8Array;
+  /** Whether it sends nothing after its Hello. */
+  isSilent?: boolean;
 }
 
 /** Listens at `path`; `answer` is called for each channel. */
 export function hostileAgent(
   path: string,
   answer: (channel: Channel, request: JsonObject) => Promise<void> | void,
-  { version = "hostile", features = FEATURES, onOldFrame }: HostileAgentOptions = {},
+  {
+    version = "hostile",
+    features = FEATURES,
+    onOldFrame,
+    isSilent = false,
+  }: HostileAgentOptions = {},
 ): Disposable {
   const hello = {
     protocol: 1,
@@ -40,6 +47,7 @@ export function hostileAgent(
       return connection.finish();
     }
     await connection.sendEncoded(encodeJsonFrame(FrameType.Hello, encodeHello(hello)));
+    if (isSilent) return;
     await new ChannelConnection(connection, {
       side: "agent",
       peerWindow: CHANNEL_WINDOW_BYTES,

@@ -94,7 +94,10 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   install: ["elf", "files", "process"],
   initramfs: ["elf", "process/init"],
   vm: ["elf", "ffi", "initramfs", "process"],
-  diagnose: [...["ffi", "config", "initramfs", "net", "protocols"], ...["agent", "agent/client"]],
+  diagnose: [
+    ...["ffi", "config", "initramfs", "io", "net", "process", "protocols"],
+    ...["agent", "agent/client"],
+  ],
   smoke: ["agent/channel", "agent/client", "agent/server", "ffi", "io", "net"],
   demo: ["io", "process", "vm"],
   library: [

@@ -157,6 +157,7 @@ const BESIDE: ReadonlySet<string> = new Set([
   "layers",
   "start-up",
   "mirror",
+  "troubleshooting",
   "wording",
   "runtime/contracts",
   "commands/empty-values",

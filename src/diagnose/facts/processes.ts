@@ -1,4 +1,5 @@
 /** Processes that hold sockets, and their states, from /proc: proc(5). */
+import { inodeOfLink } from "../../process/socket-processes.ts";
 import { parseListeners } from "../../net/unix-sockets.ts";
 import type { SystemFiles } from "./system-files.ts";
 
@@ -27,10 +28,9 @@ function readHolders(files: SystemFiles, inodes: ReadonlySet<number>): Map<numbe
   if (inodes.size === 0) return holders;
   for (const pid of processIds(files)) {
     for (const fd of files.names(`/proc/${pid}/fd`)) {
-      const inode = Number(
-        /^socket:\[(\d+)\]$/.exec(files.link(`/proc/${pid}/fd/${fd}`) ?? "")?.[1],
-      );
-      if (inodes.has(inode) && !holders.has(inode)) holders.set(inode, readProcess(files, pid));
+      const inode = inodeOfLink(files.link(`/proc/${pid}/fd/${fd}`) ?? "");
+      if (inode === undefined || !inodes.has(inode) || holders.has(inode)) continue;
+      holders.set(inode, readProcess(files, pid));
     }
   }
   return holders;

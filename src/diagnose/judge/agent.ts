@@ -9,6 +9,7 @@ import { type Finding, info, ok, type Remedy, warning } from "../finding.ts";
 import { shellWord } from "../shell-words.ts";
 import type { AgentFacts, LimitFacts, TargetFacts } from "../target/target-facts.ts";
 import { upgradeCommand } from "./greeting.ts";
+import { judgeSilence } from "./silence.ts";
 
 /** A difference of the clocks above this is a warning, in milliseconds; date(1) sets whole seconds. */
 const CLOCK_LIMIT_MS = 2000;
@@ -20,12 +21,14 @@ const FULL = 0.9;
 const MAX_NAMES = 5;
 
 /** Judges an agent; nothing for a target without one. */
-export function judgeAnsweringAgent({ address, outcome }: TargetFacts): Finding[] {
+export function judgeAnsweringAgent(facts: TargetFacts): Finding[] {
+  const { address, outcome } = facts;
   if (outcome.kind !== "agent") return [];
   const { agent } = outcome;
   const target = shellWord(formatAddress(address));
   return [
     judgeVersion(agent, target),
+    ...(agent.isAnswering ? [] : [judgeSilence(facts)]),
     ...judgeReadiness(agent, target),
     ...judgeClock(agent, target),
     ...(agent.limits === undefined ? [] : [judgeLimits(agent.limits, target)]),

@@ -12,7 +12,8 @@ import {
 } from "../../agent/client/handshake.ts";
 import { proveReady } from "../../agent/client/ready-probe.ts";
 import { EXEC_PORT, READY_PORT } from "../../agent/ports.ts";
-import { toVsockboxError, type VsockboxError } from "../../errors.ts";
+import { toVsockboxError, VsockboxError } from "../../errors.ts";
+import { withDeadline } from "../../io/deadline.ts";
 import { CID_LOCAL, type SocketAddress } from "../../net/address.ts";
 import { DEFAULT_CONNECT_TIMEOUT_MS, dial } from "../../net/dial.ts";
 import { otherFileKind } from "../../net/not-a-socket.ts";
@@ -189,23 +190,51 @@ async function examine(
   options: AgentDialOptions,
 ): Promise<AgentFacts> {
   const { version, features } = client.hello;
+  const pong = await inTime(options, bestPong(client));
+  const asksLimits = pong !== undefined && features.includes("info");
   return {
     version,
     features,
-    clock: await readClock(client).catch(() => undefined),
-    limits: features.includes("info") ? await readLimits(client).catch(() => undefined) : undefined,
+    isAnswering: pong !== undefined,
+    clock: clockOf(pong),
+    limits: asksLimits ? await inTime(options, readLimits(client)) : undefined,
     isReady: await readReadiness(address, options),
   };
 }
 
-async function readClock(client: AgentClient): Promise<AgentFacts["clock"]> {
-  let best: Pong | undefined;
-  for (let count = 0; count < CLOCK_PINGS; count++) {
-    const pong = await client.ping();
-    if (best === undefined || pong.roundTripMs < best.roundTripMs) best = pong;
+/** Returns an answer of the agent; undefined if it failed, or did not come in time. */
+async function inTime<T>(
+  { timeoutMs = DEFAULT_CONNECT_TIMEOUT_MS, signal }: AgentDialOptions,
+  answer: Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await withDeadline(answer, {
+      milliseconds: timeoutMs,
+      signal,
+      timeoutError: () =>
+        new VsockboxError({ code: "TIMEOUT", operation: "probe", message: "no answer in time" }),
+      // The other answers are still wanted; closing the client has a limit of its own.
+      onGiveUp: () => undefined,
+    });
+  } catch {
+    return undefined;
   }
-  if (best === undefined || Number.isNaN(best.clockOffsetMs)) return undefined;
-  return { offsetMs: best.clockOffsetMs, errorMs: best.roundTripMs / 2 };
+}
+
+/** Returns the pong with the shortest round trip. */
+async function bestPong(client: AgentClient): Promise<Pong> {
+  let best = await client.ping();
+  for (let count = 1; count < CLOCK_PINGS; count++) {
+    const pong = await client.ping();
+    if (pong.roundTripMs < best.roundTripMs) best = pong;
+  }
+  return best;
+}
+
+/** An agent need not send its time. */
+function clockOf(pong: Pong | undefined): AgentFacts["clock"] {
+  if (pong === undefined || Number.isNaN(pong.clockOffsetMs)) return undefined;
+  return { offsetMs: pong.clockOffsetMs, errorMs: pong.roundTripMs / 2 };
 }
 
 async function readLimits(client: AgentClient): Promise<LimitFacts> {

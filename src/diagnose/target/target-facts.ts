@@ -35,6 +35,8 @@ export interface AgentFacts {
   /** As its Hello has it, safe to print. */
   version: string;
   features: readonly string[];
+  /** Whether it answers pings after its Hello. */
+  isAnswering: boolean;
   /** Whether the ready port answers; undefined if it was not asked. */
   isReady: boolean | undefined;
   /** The agent's clock minus this side's, and how exact that is, in milliseconds; undefined without an answer. */

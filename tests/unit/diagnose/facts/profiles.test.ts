@@ -55,6 +55,26 @@ test("names, and token files that are refused", () => {
   expect(foreign.badTokenFiles.map(({ isForeign }) => isForeign)).toEqual([uid !== 0, false]);
 });
 
+test("a token file of another user cannot be made private by this one", () => {
+  using scratch = new ScratchDirectory();
+  writeFileSync(scratch.file("token"), "");
+  withConfig(scratch, `vms:\n  a:\n    address: 3\n    token_file: ${scratch.file("token")}\n`);
+  const owned = new (class extends SystemFiles {
+    override status(path: string) {
+      const status = super.status(path);
+      return status === undefined ? undefined : Object.assign(status, { uid: 4242 });
+    }
+  })();
+  const bad = (uid: number) => {
+    const found = readProfiles(owned, uid);
+    return "badTokenFiles" in found ? found.badTokenFiles.map(({ isForeign }) => isForeign) : [];
+  };
+  expect(bad(7)).toEqual([true]);
+  // Its own user may, if others can read it.
+  chmodSync(scratch.file("token"), 0o644);
+  expect(bad(4242)).toEqual([false]);
+});
+
 test("no file, and a broken one", () => {
   using scratch = new ScratchDirectory();
   process.env["XDG_CONFIG_HOME"] = scratch.file("none");

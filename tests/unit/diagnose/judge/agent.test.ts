@@ -56,6 +56,13 @@ describe("the versions", () => {
   });
 });
 
+test("an agent that answers its Hello alone is silent", () => {
+  expect(judge({ isAnswering: false, clock: undefined })).toMatchObject([
+    { code: "agent" },
+    { severity: "error", code: "peer-silent", failure: "TIMEOUT" },
+  ]);
+});
+
 test("the ready port", () => {
   expect(judge({ isReady: true })[1]).toMatchObject({ severity: "ok", code: "ready" });
   expect(judge({ isReady: false })[1]).toMatchObject({
