@@ -32,7 +32,13 @@ type OpenForward = (
   listen: PeerAddress,
   target: PeerAddress,
   agentAddress: string,
-) => Promise<AsyncDisposable & { listening: string }>;
+) => Promise<OpenedForward>;
+
+interface OpenedForward extends AsyncDisposable {
+  listening: string;
+  /** Waits until its log contains \`text\`. */
+  says(text: string): Promise<void>;
+}
 
 /** Runs `vsockbox forward`. */
 function byCommand(option: "-L" | "-R"): OpenForward {
@@ -43,7 +49,11 @@ function byCommand(option: "-L" | "-R"): OpenForward {
     const { value, done } = await reader.read();
     if (done) throw new Error(`it ended: ${running.stderr}`);
     const { listening } = JSON.parse(new TextDecoder().decode(value)) as { listening: string };
-    return { listening, [Symbol.asyncDispose]: () => running[Symbol.asyncDispose]() };
+    return {
+      listening,
+      says: (text) => running.says(text),
+      [Symbol.asyncDispose]: () => running[Symbol.asyncDispose](),
+    };
   };
 }
 
@@ -56,7 +66,11 @@ function byLibrary(direction: "local" | "remote"): OpenForward {
       listen: endpointOf(listen),
       target: endpointOf(target),
     });
-    return { listening, [Symbol.asyncDispose]: () => client.close() };
+    return {
+      listening,
+      says: () => Promise.reject(new Error("the library logs nothing")),
+      [Symbol.asyncDispose]: () => client.close(),
+    };
   };
 }
 
@@ -94,7 +108,7 @@ async function connected(
   const forward = stack.use(await open(newAddress(listen), listener.address, agentAddress));
   const client = stack.use(await SocketPeer.connect(addressOf(forward.listening)));
   const server = stack.use(await listener.accept());
-  return { client, server, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+  return { client, server, forward, [Symbol.asyncDispose]: () => stack.disposeAsync() };
 }
 
 /** Makes sure that a Unix socket at either end is closed with unread bytes, without which it is not reset. */
@@ -169,4 +183,16 @@ test.each([
   await reader.read(SENT_BYTES);
   mortal.running.process.kill("SIGKILL");
   expect(await reader.readAll()).toEqual({ bytes: 0, end: "ECONNRESET" });
+});
+
+test("forward -L: an agent that is stopped resets its connections, and the log has the reason", async () => {
+  await using stopped = await TestAgent.start();
+  await using peers = await connected(byCommand("-L"), "tcp", "tcp", stopped.address);
+  await peers.client.write(1);
+  await peers.server.read(1);
+  stopped.running.process.kill("SIGTERM");
+  expect(await peers.client.readAll()).toEqual({ bytes: 0, end: "ECONNRESET" });
+  expect(await peers.server.readAll()).toEqual({ bytes: 0, end: "ECONNRESET" });
+  await peers.forward.says("the agent was stopped");
+  expect(await stopped.running.process.exited).toBe(0);
 });

@@ -4,6 +4,7 @@ import { bytesPath } from "../../files/bytes-path.ts";
 import { dialEndpoint, listenEndpoint } from "../../net/endpoint.ts";
 import { type Endpoint, formatEndpoint } from "../../text/endpoint.ts";
 import { onAbort } from "../../io/deadline.ts";
+import type { SocketStream } from "../../io/stream.ts";
 import { Stream } from "../../protocols/agent/channel-frames.ts";
 import {
   type AttachOperation,
@@ -68,7 +69,7 @@ export class ChannelRequests {
   readonly #services: AgentServices;
   readonly #connection: () => ChannelConnection;
   readonly #onRequest: (text: string) => Disposable;
-  readonly #running = new Set<Promise<unknown>>();
+  readonly #running = new Set<Promise<void>>();
 
   /** @param onRequest is called for each request; its result is disposed at the end of the request. */
   constructor(
@@ -243,15 +244,25 @@ export class ChannelRequests {
   async #dial(channel: Channel, endpoint: Endpoint): Promise<JsonObject> {
     const stream = await dialEndpoint(endpoint);
     channel.control({ connected: true });
-    await joinChannel(channel, stream);
+    await this.#join(channel, stream);
     return {};
+  }
+
+  /** Joins a channel to a connection of the guest until both have ended, or the agent stops. */
+  async #join(channel: Channel, stream: SocketStream): Promise<void> {
+    using _stop = onAbort(this.#services.stopping, () => {
+      const reason = endedBy("stopping");
+      channel.fail(reason);
+      stream.abort(reason);
+    });
+    await joinChannel(channel, stream);
   }
 
   /** Every connection to the listener becomes a channel that the agent opens. */
   async #listen(channel: Channel, endpoint: Endpoint): Promise<JsonObject> {
     const listener = listenEndpoint(endpoint, (stream) => {
       const accepted = this.#connection().open({ op: "accepted", listener: channel.id });
-      const joined = joinChannel(accepted, stream);
+      const joined = this.#join(accepted, stream);
       this.#running.add(joined);
       void joined.finally(() => this.#running.delete(joined));
     });
