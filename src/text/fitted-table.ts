@@ -38,13 +38,13 @@ function measure<Row>(column: FittedColumn<Row>, rows: readonly Row[]): Measured
   return { column, cells, width: column.isCut ? Math.min(width, MIN_CUT_WIDTH) : width };
 }
 
-/** Returns the columns that fit, in their order. */
+/** Returns the columns that fit, in their order: without the first that does not, and those of higher ranks. */
 function fitting<Row>(columns: readonly Measured<Row>[], width: number): Measured<Row>[] {
   const kept = new Set<Measured<Row>>();
   let used = -GAP.length;
   for (const measured of columns.toSorted((a, b) => a.column.rank - b.column.rank)) {
     const wanted = used + GAP.length + measured.width;
-    if (measured.column.rank > 0 && wanted > width) continue;
+    if (measured.column.rank > 0 && wanted > width) break;
     used = wanted;
     kept.add(measured);
   }

@@ -13,6 +13,10 @@ import {
   encodeData,
   encodeEnd,
 } from "../../src/protocols/agent/channel-frames.ts";
+import {
+  decodeConnectionRecord,
+  encodeConnectionRecord,
+} from "../../src/protocols/agent/connection-records.ts";
 import { decodeProof, encodeProof } from "../../src/protocols/agent/challenge.ts";
 import {
   decodeAccepted,
@@ -471,6 +475,15 @@ export const TARGETS: readonly Target[] = [
   ),
   objectTarget("accepted", corpus.ACCEPTED, decodeAccepted, (accepted) => accepted),
   objectTarget("records", corpus.RECORDS, decodeTreeRecord, encodeTreeRecord),
+  objectTarget(
+    "connection-records",
+    [
+      { id: 1, peer: "vsock:2:1027", age_ms: 3, received_bytes: 9, sent_bytes: 2 ** 40 },
+      { peer: "unix", request_count: 9, requests: ["exec ls -l", "get /etc/\u001b"] },
+    ],
+    decodeConnectionRecord,
+    encodeConnectionRecord,
+  ),
   objectTarget("offers", corpus.OFFERS, decodeResumeOffer, encodeResumeOffer),
   jsonTarget("exec", corpus.COMMANDS, decodeExecRequest, encodeExecRequest),
   jsonTarget("exec-tty", corpus.COMMANDS, decodeExecTTYRequest, encodeExecTTYRequest),

@@ -3,6 +3,7 @@ import { cutToColumns } from "../../../src/text/cut-to-columns.ts";
 
 test.each([
   ["plain", 10, "plain"],
+  ["plain", 5, "plain"],
   ["plain", 3, "pla"],
   ["宿主机", 5, "宿主"],
   ["e\u0301e\u0301e\u0301", 2, "e\u0301e\u0301"],

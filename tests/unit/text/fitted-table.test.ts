@@ -41,7 +41,8 @@ test("the last column is cut to the width that is left, if that is enough for it
 test("columns of higher ranks are left out first, those of rank 0 never", () => {
   expect(fittedTable(COLUMNS, ROWS, 16)[1]).toBe(" 7  宿主  12 KiB");
   expect(fittedTable(COLUMNS, ROWS, 15)[1]).toBe(" 7  12 KiB");
-  expect(fittedTable(COLUMNS, ROWS, 9)[1]).toBe(" 7  宿主");
+  // A column of a higher rank would fit, but would come back as the width shrinks.
+  expect(fittedTable(COLUMNS, ROWS, 9)[1]).toBe(" 7");
   expect(fittedTable(COLUMNS, ROWS, 3)[1]).toBe(" 7");
   expect(fittedTable(COLUMNS, ROWS, 1)).toEqual(["I", " ", "1"]);
 });

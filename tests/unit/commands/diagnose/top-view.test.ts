@@ -56,6 +56,16 @@ describe("the screen of VMs", () => {
     );
   });
 
+  test("at 200 columns aligns all of them", () => {
+    const [, , head, first, , , , titles, connection] = draw(AFTER, BEFORE, 200);
+    expect([head, first, titles, connection]).toEqual([
+      "    CID  STATE               UP  CONNS  TO GUEST  FROM GUEST  TOTAL TO  TOTAL FROM  SOCKET",
+      "      4  ready             1:36      2  12 MiB/s   1.0 KiB/s    12 MiB     1.0 KiB  /run/vm4.socket",
+      "CID   HOST PORT  GUEST PORT  BY    TYPE       STATE        TO GUEST  FROM GUEST    FREE  WAITING   AGE",
+      "  4        1024        5000  host  stream     open         12 MiB/s   1.0 KiB/s  64 KiB      0 B  0:10",
+    ]);
+  });
+
   test("without an earlier sample has no rates, and without VMs the reason", () => {
     expect(draw(AFTER, undefined, 80)[3]).toContain(
       "ready             1:36      2         -           -",
@@ -120,6 +130,51 @@ describe("the screen of an agent", () => {
       ],
     });
     for (const line of draw(evil, undefined, 200)) expect(line).not.toMatch(/[\p{Cc}\u202E]/u);
+  });
+});
+
+/** Titles of a table in the order in which they are left out as the screen becomes narrower. */
+function leftOut(sample: TopSample, previous: TopSample, line: number): string[] {
+  const titlesAt = (columns: number) => draw(sample, previous, columns)[line]?.split(/ {2,}/) ?? [];
+  const left: string[] = [];
+  let before = titlesAt(300);
+  for (let columns = 299; columns > 30; columns--) {
+    const now = titlesAt(columns);
+    // A title that is cut is not left out yet.
+    if (now.at(-1) !== before.at(-1) && before.at(-1)?.startsWith(now.at(-1) ?? "")) continue;
+    left.push(...before.filter((title) => title !== "" && !now.includes(title)));
+    before = now;
+  }
+  return left;
+}
+
+describe("a narrow screen leaves out, in this order,", () => {
+  const wide = { name: "n".repeat(9), command: "c".repeat(60), outputBytes: 12_345_678 };
+  const agent = agentSample(1000, {
+    connections: [agentConnection(1, { requests: ["r".repeat(60)], receivedBytes: 12_345_678 })],
+    sessions: [session("aa", wide)],
+  });
+  const before = agentSample(0, {
+    connections: [agentConnection(1)],
+    sessions: [session("aa")],
+  });
+
+  test("columns of VMs and of their connections", () => {
+    expect(leftOut(AFTER, BEFORE, 2).slice(0, 5)).toEqual([
+      ...["SOCKET", "TOTAL FROM", "TOTAL TO", "UP", "FROM GUEST"],
+    ]);
+    expect(leftOut(AFTER, BEFORE, 7).slice(0, 7)).toEqual([
+      ...["FREE", "TYPE", "WAITING", "BY", "AGE", "STATE", "FROM GUEST"],
+    ]);
+  });
+
+  test("columns of an agent's connections and sessions", () => {
+    expect(leftOut(agent, before, 4).slice(0, 5)).toEqual([
+      ...["TOTAL SENT", "TOTAL RECEIVED", "ID", "AGE", "SENT"],
+    ]);
+    expect(leftOut(agent, before, 7).slice(0, 5)).toEqual([
+      ...["TOTAL OUTPUT", "PID", "NAME", "TIME", "OUTPUT"],
+    ]);
   });
 });
 
