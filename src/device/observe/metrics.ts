@@ -68,7 +68,7 @@ const VM_METRICS: readonly VmMetric[] = [
   [
     "resets_total",
     "counter",
-    "PendingResets (VIRTIO_VSOCK_OP_RST).",
+    "Resets (VIRTIO_VSOCK_OP_RST).",
     directions(({ counters }) => [counters.resets_to_guest, counters.resets_from_guest]),
   ],
   [
