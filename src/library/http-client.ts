@@ -27,7 +27,7 @@ export interface HttpRequestOptions extends Omit<
   signal?: AbortSignal | undefined;
 }
 
-/** The host of URLs that are given as a path. */
+/** The host in the URL of a path. */
 const HOST = "localhost";
 
 /** Connections to one address, which several requests use one after the other and side by side. */
@@ -118,7 +118,7 @@ async function requestOver(
   const errorOf = (thrown: unknown) =>
     requestError(thrown, { address, signal, failure: bridge.failureSince(failures) });
   try {
-    // A redirect would be followed over TCP: the peer would choose where this process connects to.
+    // A redirect would be followed over TCP, to a server of the peer's choice.
     const init = { ...options, unix: bridge.path, keepalive, redirect: "manual" };
     return withBodyErrors(await fetch(urlOf(path), init as BunFetchRequestInit), errorOf);
   } catch (thrown) {
@@ -150,7 +150,7 @@ const CONNECTION_CODES: ReadonlySet<string> = new Set([
   "FailedToOpenSocket",
 ]);
 
-/** What is known about a request that failed. */
+/** The circumstances of a failed request. */
 export interface RequestFailure {
   address: Addr;
   signal: AbortSignal | undefined;

@@ -8,9 +8,9 @@ import { PrivateSocketPath } from "./private-socket.ts";
 /** Default limit of connections at a time: with two descriptors each it stays below the usual 1,024. */
 const DEFAULT_MAX_CONNECTIONS = 256;
 
-/** Options of {@link serveAt}. `Data` is what `server.upgrade` gives to a WebSocket. */
+/** Options of {@link serveAt}. `Data` is the type of the data of its WebSockets, as in `Bun.serve`. */
 export interface HttpServeOptions<Data = undefined> {
-  /** Where to listen, as for `listen`. A Unix socket has mode 0600. */
+  /** The address to listen on, in any form. A Unix socket has mode 0600. */
   address: AddressLike;
   /** Answers a request; undefined after `server.upgrade(request)`. */
   fetch: (

@@ -55,7 +55,7 @@ export class WireExchange implements FrameExchange {
     return this.#atStep("write_request", () => this.#conn.write(frame));
   }
 
-  /** The reason of an abort takes the place of the error, or of the end of input, that it has caused. */
+  /** After an abort its reason is thrown, in place of the error or the end of input that it has caused. */
   async #atStep<T>(step: ErrorStep, operation: () => Promise<T>): Promise<T> {
     if (this.#failure !== undefined) throw this.#failure;
     try {
