@@ -1,7 +1,6 @@
 /** Connections and listeners of the library: their conformance suite, and what it does not cover. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import {
   Addr,
   type AddressLike,
@@ -167,41 +166,6 @@ test.each(["unix:", "unix:@"])("seqpacket keeps records apart: %s", async (form)
   for (const size of sizes) await near.write(new Uint8Array(size));
   for (const size of sizes) expect((await far.read())?.length).toBe(size);
   await Promise.all([near.close(), far.close()]);
-});
-
-test("too few descriptors: accept fails with its step, and succeeds after some are free", async () => {
-  const script = scratch.file("accept.ts");
-  writeFileSync(
-    script,
-    `import { openSync, closeSync } from "node:fs";
-import { dial, listen } from ${JSON.stringify(join(import.meta.dir, "../../src/index.ts"))};
-const listener = listen("unix:${scratch.file("few.sock")}");
-const near = await dial(listener.address);
-const held: number[] = [];
-const first = await listener.accept();
-const accepted = listener.accept().catch((error) => error);
-try { for (;;) held.push(openSync("/dev/null", "r")); } catch {}
-closeSync(held.pop() ?? -1);
-const second = dial(listener.address);
-const error = await accepted;
-console.log(error.code, error.step, error.errno);
-for (const fd of held) closeSync(fd);
-await (await listener.accept()).close();
-await (await second).close();
-await near.close();
-await first.close();
-listener.close();
-console.log("accepted");
-`,
-  );
-  const run = Bun.spawn(
-    ["bash", "-c", 'ulimit -n 64; exec "$@"', "bash", process.execPath, script],
-    {
-      stdout: "pipe",
-      env: { ...process.env, VSOCKBOX_NO_VSOCK: "1" },
-    },
-  );
-  expect(await new Response(run.stdout).text()).toBe("IO accept EMFILE\naccepted\n");
 });
 
 test("the file of a Unix socket goes with its listener", async () => {

@@ -95,7 +95,7 @@ const DRIVEN: readonly (readonly [pattern: string, test: string])[] = [
   ["io/idle-timeout.ts", "tests/integration/agent-options.test.ts"],
   ["io/*.ts", "tests/unit/runtime/contracts.test.ts"],
   ["library/http-*.ts", "tests/integration/library-http.test.ts"],
-  ["library/{conn-streams,constants,listener,local-cid}.ts", "tests/integration/conn.test.ts"],
+  ["library/{conn-streams,constants,local-cid}.ts", "tests/integration/conn.test.ts"],
   ["library/go-*.ts", "tests/integration/library-go-agent.test.ts"],
   ["library/*.ts", "tests/integration/library.test.ts"],
   ["main.ts", "tests/integration/commands.test.ts"],
