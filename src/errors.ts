@@ -133,7 +133,8 @@ export class VsockboxError extends Error {
   }
 
   #with(changes: Partial<ErrorDetails>): VsockboxError {
-    const { code, step, operation, address, errno, hint, reason, message: text } = this;
+    const { code, step, operation, address, errno, hint, reason } = this;
+    const text = this.#isForeign ? this.message : undefined;
     return new VsockboxError({
       ...{ code, step, operation, address, errno, hint, text },
       message: reason,

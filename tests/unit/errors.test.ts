@@ -44,6 +44,8 @@ describe("VsockboxError", () => {
       "connect unix:/x: refused (ECONNREFUSED)",
     ]);
     expect(new VsockboxError(details).wireText).toBe("connect: refused");
+    const { message, wireText } = error.withHint("h");
+    expect([message, wireText]).toEqual([error.message, error.wireText]);
     expect(new VsockboxError({ code: "IO", operation: "read" }).message).toBe(
       "cannot read: failed",
     );
@@ -178,6 +180,11 @@ describe("toVsockboxError", () => {
   });
 
   test("calls everything else a defect", () => {
+    const ofRuntime = Object.assign(new Error("bad argument"), { code: "ERR_INVALID_ARG" });
+    expect(toVsockboxError(ofRuntime).toJSON()).toMatchObject({
+      code: "SOFTWARE",
+      message: "internal error: bad argument",
+    });
     expect(toVsockboxError(new TypeError("x is not a function")).code).toBe("SOFTWARE");
     expect(toVsockboxError("text").code).toBe("SOFTWARE");
   });
