@@ -67,7 +67,7 @@ const DRIVEN: readonly (readonly [pattern: string, test: string])[] = [
   ["device/vhost-user/*.ts", "tests/integration/hostile-vmm.test.ts"],
   ["device/vsock/*.ts", "tests/unit/device/device.test.ts"],
   ["device/*.ts", "tests/unit/device/device.test.ts"],
-  ["diagnose/{examine,facts/local-cid,target/*}.ts", "tests/integration/doctor.test.ts"],
+  ["diagnose/{facts/local-cid,target/target-facts}.ts", "tests/integration/doctor.test.ts"],
   ["elf/*.ts", "tests/unit/elf/elf-file.test.ts"],
   ["ffi/{pty,termios}.ts", "tests/integration/terminal-modes.test.ts"],
   [

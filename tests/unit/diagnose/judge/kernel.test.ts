@@ -110,6 +110,10 @@ describe("the version", () => {
       [lack, lack, lack],
     ],
     [
+      [4, 8, 0],
+      [lack, lack, lack],
+    ],
+    [
       [4, 7, 0],
       [lack, lack, lack, lack],
     ],
