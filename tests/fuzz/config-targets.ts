@@ -31,6 +31,8 @@ import {
   encodeRecords,
   MAX_SNAP_BYTES,
 } from "../../src/protocols/pcap/file-format.ts";
+import { ChunkedBodyReader } from "../../src/protocols/http/chunked-body.ts";
+import { decodeLink, encodeLinkName, encodeNewLink } from "../../src/protocols/netlink/link.ts";
 import { PcapReader } from "../../src/protocols/pcap/file-reader.ts";
 import { decodeVsockmon } from "../../src/protocols/pcap/vsockmon.ts";
 import {
@@ -340,6 +342,36 @@ const PCAP_READER: Target = {
   },
 };
 
+const CHUNKED: Target = {
+  name: "chunked-body",
+  corpus: ["5\r\nhello\r\n0\r\n\r\n", "a;x=y\r\n0123456789\r\n0\r\nField: x\r\n\r\n"].map(bytes),
+  codes: ["BAD_DATA"],
+  run(input) {
+    const read = (size: number) => {
+      const reader = new ChunkedBodyReader();
+      const parts: Uint8Array[] = [];
+      for (let at = 0; at < input.length; at += size) {
+        parts.push(...reader.push(input.subarray(at, at + size)));
+      }
+      return { body: Buffer.concat(parts).toString("latin1"), isOver: reader.isOver };
+    };
+    const whole = read(Math.max(1, input.length));
+    demand(whole.body.length <= input.length, "a body is shorter than its chunks");
+    demand(Bun.deepEquals(read(3), whole), "pieces of any size have the same body");
+  },
+};
+
+const LINKS: Target = {
+  name: "netlink-link",
+  corpus: [encodeNewLink("vsockbox0", "vsockmon"), encodeLinkName("lo")],
+  codes: ["BAD_DATA"],
+  run(input) {
+    const { name, kind } = decodeLink(input);
+    demand(name.length <= input.length && (kind ?? "").length <= input.length, "names are short");
+    demand(!`${name}${kind}`.includes("\0"), "names end at their NUL");
+  },
+};
+
 const MANIFEST: Manifest = {
   version: "0.1.0",
   service: "systemd",
@@ -436,6 +468,8 @@ export const CONFIG_TARGETS: readonly Target[] = [
   CPIO,
   PCAP,
   PCAP_READER,
+  CHUNKED,
+  LINKS,
   MANIFESTS,
   INIT_CONFIGS,
   WORDS,

@@ -67,10 +67,10 @@ describe("a packet's line", () => {
   });
 
   test("is followed by a dump on request", () => {
-    expect(lines({ payload: "0123456789abcdef~\x7f\x1f " }, "hex")).toEqual([
+    expect(lines({ payload: "0123456789abcdef~\x7f\x05 " }, "hex")).toEqual([
       `${RW} 20 buf_alloc 262144 fwd_cnt 0`,
       "  0000  30 31 32 33 34 35 36 37 38 39 61 62 63 64 65 66  0123456789abcdef",
-      `  0010  7e 7f 1f 20${" ".repeat(36)}  ~.. `,
+      `  0010  7e 7f 05 20${" ".repeat(36)}  ~.. `,
     ]);
     expect(lines({ op: 1 }, "hex")).toHaveLength(1);
     const long = lines({ payload: new Uint8Array(5000) }, "hex");

@@ -1,5 +1,9 @@
 import { expect, test } from "bun:test";
-import { HttpResponseReader, type HttpResponse } from "../../../../src/protocols/http/response.ts";
+import {
+  HttpResponseReader,
+  type HttpResponse,
+  readResponseHead,
+} from "../../../../src/protocols/http/response.ts";
 
 const MAX_BODY = 100;
 
@@ -46,6 +50,7 @@ test.each([
   ["HTTP/1.1 2000 OK\r\n\r\n", "no status line"],
   ["HTTP/1.1 900 OK\r\n\r\n", "no status line"],
   ["HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "chunked"],
+  ["HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", "Transfer-Encoding is unknown"],
   ["HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!", "not one number"],
   ["HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n", "not one number"],
   ["HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\nhello", "not one number"],
@@ -57,4 +62,21 @@ test.each([
   for (const size of [1000, Math.max(1, text.length)]) {
     expect(() => read(text, size)).toThrow(message);
   }
+});
+
+test("the head of a response is read before its body", () => {
+  const head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n";
+  for (let length = 0; length < head.length; length++) {
+    expect(readResponseHead(Buffer.from(head.slice(0, length)))).toBeUndefined();
+  }
+  const expected = { status: 200, bodyBytes: undefined, isChunked: true, headBytes: head.length };
+  expect(readResponseHead(Buffer.from(`${head}5\r\n`))).toEqual(expected);
+  const plain = "HTTP/1.1 400 No\r\nContent-Length: 7\r\n\r\n";
+  expect(readResponseHead(Buffer.from(plain))).toEqual({
+    status: 400,
+    bodyBytes: 7,
+    isChunked: false,
+    headBytes: plain.length,
+  });
+  expect(() => readResponseHead(Buffer.alloc(16 * 1024 + 1))).toThrow("header fields");
 });

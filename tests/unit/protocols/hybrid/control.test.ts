@@ -1,5 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import { readCaptureRequest, readFailure } from "../../../../src/protocols/hybrid/control.ts";
+import {
+  readCaptureRequest,
+  readFailure,
+  readPayloadBytes,
+} from "../../../../src/protocols/hybrid/control.ts";
 
 describe("a request for a capture", () => {
   test("is read", () => {
@@ -28,6 +32,23 @@ describe("a request for a capture", () => {
     );
   });
 });
+
+test.each([
+  ["0", 0],
+  ["256", 256],
+  ["999999999", 999_999_999],
+])("the bytes of a payload may be %j", (text, expected) => {
+  expect(readPayloadBytes(text, 999_999_999)).toBe(expected);
+});
+
+test.each([null, "", "x", "-1", "1.5", " 1", "1e3", "257", "1234567890"])(
+  "the bytes of a payload may not be %j",
+  (text) => {
+    expect(() => readPayloadBytes(text, 256)).toThrow(
+      expect.objectContaining({ code: "BAD_DATA" }) as Error,
+    );
+  },
+);
 
 test("a failure is read from whatever answers", () => {
   const failure = { code: "CANNOT_CREATE", message: "no", hint: "yes" };

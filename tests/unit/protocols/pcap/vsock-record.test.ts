@@ -28,7 +28,8 @@ describe("a capture", () => {
   test("is what another reader reads", () => {
     const payload = new TextEncoder().encode("hello");
     const begin = FILE_HEADER_BYTES + 3;
-    const file = new Uint8Array(begin + RECORD_BEGIN_BYTES + payload.length);
+    // Over other bytes, as in a buffer that is used again.
+    const file = new Uint8Array(begin + RECORD_BEGIN_BYTES + payload.length).fill(0xff);
     file.set(encodeFileHeader(snapBytesFor(100)));
     const time = 1_700_000_000_123.456;
     const facts = { time, op: Op.Rw, captured: 5, length: 9000 };
@@ -53,6 +54,8 @@ describe("a capture", () => {
       },
     ]);
     expect(new DataView(file.buffer).getUint32(begin + 4, true)).toBe(123_456);
+    // The reserved field of af_vsockmon_hdr.
+    expect([...file.subarray(begin + 16 + 30, begin + 16 + 32)]).toEqual([0, 0]);
   });
 
   test.each([
