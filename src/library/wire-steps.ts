@@ -1,6 +1,5 @@
 /** The steps of requests over the agent's wire, on the errors of `wire.ts` and `exec-pipe.ts`. */
 import { type ErrorCode, type ErrorStep, VsockboxError } from "../errors.ts";
-import { StartError } from "../start-error.ts";
 
 /** The steps by the code of an error that has none yet; `read` replaces those of reading a response. */
 export interface StepOfCode extends Readonly<Partial<Record<ErrorCode, ErrorStep>>> {
@@ -36,11 +35,11 @@ export const EXEC_STEPS: StepOfCode = {
 };
 
 /**
- * Returns an error with its step: its own, or that of its code. Errors of other kinds, and failed starts, are
- * returned as they are.
+ * Returns an error with its step: its own, or that of its code. Errors of other kinds, and those whose code
+ * has no step, such as failed starts, are returned as they are.
  */
 function withWireStep(thrown: unknown, steps: StepOfCode): unknown {
-  if (!(thrown instanceof VsockboxError) || thrown instanceof StartError) return thrown;
+  if (!(thrown instanceof VsockboxError)) return thrown;
   const step = (thrown.step && readStepIn(steps, thrown.step)) ?? steps[thrown.code];
   return step === undefined || step === thrown.step ? thrown : thrown.withStep(step);
 }

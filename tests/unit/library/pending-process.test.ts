@@ -75,6 +75,7 @@ describe("a pending command", () => {
     const written = [command.write(new Uint8Array(3)), command.write(new Uint8Array(4))];
     command.endInput();
     command.signal(15);
+    expect(command.hasBegun).toBe(true);
     command.resize({ rows: 2, cols: 3 });
     await settle();
     expect(remote.notes).toEqual([]);

@@ -81,6 +81,15 @@ describe("sendMessage and readMessage", () => {
     );
   });
 
+  test("a message of many pieces, and one of vsockbox with its channel, is whole", async () => {
+    const payload = Uint8Array.from({ length: 100 }, (_, index) => index);
+    for (const type of [FrameType.Stdout, FrameType.Data]) {
+      const frame = encodeFrame(type, payload);
+      const conn = new MemoryConn(Array.from(frame, (byte) => Uint8Array.of(byte)));
+      expect((await readMessage(conn))?.payload).toEqual(Buffer.from(payload));
+    }
+  });
+
   test("a text is UTF-8, and no payload is empty", async () => {
     const conn = new MemoryConn([]);
     await sendMessage(conn, 3, "ä");
