@@ -7,7 +7,12 @@ import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
 import { openLog } from "../../process/service/log.ts";
 import { printJson } from "../../ui/report.ts";
 import { jsonArgument } from "../shared/connect-options.ts";
-import { LocalForwards, RemoteForwards, type ReadyForward } from "./forwards.ts";
+import {
+  type ForwardEvents,
+  LocalForwards,
+  RemoteForwards,
+  type ReadyForward,
+} from "./forwards.ts";
 import {
   agentArguments,
   targetArgument,
@@ -80,8 +85,10 @@ export const command = defineCommand({
         log.info(`forwarding ${listening}${there} to ${formatEndpoint(to)}${here}`);
       }
     };
-    const onError = (what: string, thrown: unknown) =>
-      log.warn(`${what}: ${reasonOf(thrown).message}`);
+    const events: ForwardEvents = {
+      onError: (what, thrown) => log.warn(`${what}: ${reasonOf(thrown).message}`),
+      onReset: (what, reason) => log.info(`${what}: ${reason.message}`),
+    };
     const ended = Promise.withResolvers<number>();
     let checkStatus: number | undefined;
     using _signals = onEndingSignal((signal) => {
@@ -97,8 +104,8 @@ export const command = defineCommand({
         throw thrown;
       }
     }
-    const forwards = new LocalForwards(target, onError);
-    const back = new RemoteForwards(target, args.reconnect, { onReady, onError });
+    const forwards = new LocalForwards(target, events);
+    const back = new RemoteForwards(target, args.reconnect, { ...events, onReady });
     try {
       for (const spec of locals) forwards.open(spec, onReady);
       if (remotes.length > 0) back.run(remotes).catch(ended.reject);

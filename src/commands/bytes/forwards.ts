@@ -28,20 +28,31 @@ export interface ReadyForward {
 /** A TCP endpoint. */
 type TcpEndpoint = Endpoint & { kind: "tcp" };
 
-type OnError = (what: string, thrown: unknown) => void;
+/** What is reported of connections; each has the endpoint that it leads to. */
+export interface ForwardEvents {
+  /** A connection that could not be made, or listeners that are opened again. */
+  onError(what: string, thrown: unknown): void;
+  /** A connection that was reset, as clients do that read no more. */
+  onReset(what: string, reason: VsockboxError): void;
+}
+
+/** Events of {@link RemoteForwards}. */
+interface RemoteForwardEvents extends ForwardEvents {
+  onReady(ready: ReadyForward): void;
+}
 
 /** Listeners here that lead into the guest. */
 export class LocalForwards {
   readonly #target: AgentTarget;
-  readonly #onError: OnError;
+  readonly #events: ForwardEvents;
   readonly #listeners: EndpointListener[] = [];
   readonly #streams = new Set<SocketStream>();
   /** Whether the agent has not answered the last Hello; a failed connection resets it. */
   #hasGoFramesOnly = false;
 
-  constructor(target: AgentTarget, onError: OnError) {
+  constructor(target: AgentTarget, events: ForwardEvents) {
     this.#target = target;
-    this.#onError = onError;
+    this.#events = events;
   }
 
   /**
@@ -66,11 +77,11 @@ export class LocalForwards {
         target.kind === "tcp"
           ? await this.#carryTcp(stream, target)
           : await this.#carryByChannel(stream, target);
-      if (reason !== undefined) this.#onError(formatEndpoint(target), reason);
+      if (reason !== undefined) this.#events.onReset(formatEndpoint(target), reason);
     } catch (thrown) {
       this.#hasGoFramesOnly = false;
       stream.abort();
-      this.#onError(formatEndpoint(target), thrown);
+      this.#events.onError(formatEndpoint(target), thrown);
     }
   }
 
@@ -132,15 +143,11 @@ const MAY_COME_BACK = new Set(["UNAVAILABLE", "TIMEOUT", "TRANSPORT", "ABORTED"]
 export class RemoteForwards {
   readonly #target: AgentTarget;
   readonly #reconnect: boolean;
-  readonly #events: { onReady: (ready: ReadyForward) => void; onError: OnError };
+  readonly #events: RemoteForwardEvents;
   readonly #closing = new AbortController();
   #client: AgentClient | undefined;
 
-  constructor(
-    target: AgentTarget,
-    reconnect: boolean,
-    events: { onReady: (ready: ReadyForward) => void; onError: OnError },
-  ) {
+  constructor(target: AgentTarget, reconnect: boolean, events: RemoteForwardEvents) {
     this.#target = target;
     this.#reconnect = reconnect;
     this.#events = events;
@@ -203,7 +210,7 @@ export class RemoteForwards {
   async #carry(channel: Channel, target: Endpoint): Promise<void> {
     try {
       const reason = await joinChannel(channel, await dialEndpoint(target));
-      if (reason !== undefined) this.#events.onError(formatEndpoint(target), reason);
+      if (reason !== undefined) this.#events.onReset(formatEndpoint(target), reason);
     } catch (thrown) {
       channel.fail(toVsockboxError(thrown, "forward"));
       this.#events.onError(formatEndpoint(target), thrown);
