@@ -258,9 +258,11 @@ describe("monitor of a device", () => {
       await vsockbox(["hybrid-proxy", "capture", socket, capture]);
       for (let count = 0; count < 5; count++) await connect(guest, "x".repeat(300));
       await vsockbox(["hybrid-proxy", "capture", socket, "--off"]);
+      const expected = readFileSync(capture);
+      const isWritten = (path: string) => statSync(path).size >= expected.length;
+      await eventually("all files are written", () => files.every(isWritten));
       for (const writer of writers) writer.process.kill("SIGTERM");
       for (const writer of writers) expect(await writer.process.exited).toBe(0);
-      const expected = readFileSync(capture);
       expect(readPcap(expected).packets.length).toBeGreaterThanOrEqual(15);
       for (const path of files) {
         // Each read the clock for itself.
