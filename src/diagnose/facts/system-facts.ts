@@ -38,10 +38,22 @@ export interface NeighbourFacts {
   profiles: ProfileFacts;
 }
 
+/** What {@link readVsockFacts} reads of this process; tests pass other values. */
+export interface ProcessContext {
+  uid?: number;
+  /** The value of VSOCKBOX_NO_VSOCK. */
+  noVsock?: string | undefined;
+}
+
 /** Reads the facts of AF_VSOCK. Opens /dev/vsock on the running system only, unless that is switched off. */
-export function readVsockFacts(files: SystemFiles, uid = effectiveUid()): VsockFacts {
+export function readVsockFacts(
+  files: SystemFiles,
+  {
+    uid = effectiveUid(),
+    noVsock: variable = process.env["VSOCKBOX_NO_VSOCK"] ?? "",
+  }: ProcessContext = {},
+): VsockFacts {
   const kernel = readKernel(files);
-  const variable = process.env["VSOCKBOX_NO_VSOCK"] ?? "";
   const switchedOff = variable === "" || variable === "0" ? undefined : variable;
   return {
     uid,

@@ -1,12 +1,6 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { readNeighbours, readVsockFacts } from "../../../../src/diagnose/facts/system-facts.ts";
 import { FakeRoot } from "../../../support/fake-root.ts";
-
-const VARIABLE = "VSOCKBOX_NO_VSOCK";
-const before = process.env[VARIABLE];
-afterEach(() => {
-  process.env[VARIABLE] = before;
-});
 
 describe("AF_VSOCK", () => {
   test("of another root: its files alone, without a system call", () => {
@@ -15,7 +9,7 @@ describe("AF_VSOCK", () => {
       "/proc/modules": "vsock 1\n",
       "/proc/sys/net/vsock/ns_mode": "local\n",
     });
-    expect(readVsockFacts(root.files, 7)).toMatchObject({
+    expect(readVsockFacts(root.files, { uid: 7 })).toMatchObject({
       uid: 7,
       kernel: { release: "6.1.0" },
       modules: { vsock: { state: "loaded" } },
@@ -32,10 +26,18 @@ describe("AF_VSOCK", () => {
     ["0", undefined],
     ["", undefined],
   ])("is switched off by the variable %p", (value, expected) => {
-    process.env[VARIABLE] = value;
+    // The variable itself stays set: nothing here may open /dev/vsock.
     using root = new FakeRoot({});
-    expect(readVsockFacts(root.files).switchedOff).toBe(expected);
+    expect(readVsockFacts(root.files, { noVsock: value })).toMatchObject({
+      switchedOff: expected,
+      localCid: undefined,
+    });
   });
+});
+
+test("the environment of this process, if no other is passed", () => {
+  using root = new FakeRoot({});
+  expect(readVsockFacts(root.files).switchedOff).toBe(process.env["VSOCKBOX_NO_VSOCK"]);
 });
 
 test("sockets in the named directories, and listeners", () => {
