@@ -1,5 +1,5 @@
 /** AF_VSOCK in a guest with a kernel of its own, over vsock_loopback. */
-import { beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, test } from "bun:test";
 import { MODULE_DIRECTORY } from "../../src/initramfs/modules.ts";
 import { FrameDecoder, FrameType } from "../../src/protocols/agent/frame.ts";
 import { TRANSFER_BYTES } from "../../src/smoke/checks.ts";
@@ -155,7 +155,14 @@ describeVm("errors of connect(2)", () => {
 describeVm("agent and exec over AF_VSOCK", () => {
   beforeAll(async () => {
     await prepare(
-      "vsockbox agent --allow-local > /tmp/agent.log 2>&1 & vsockbox wait 1 --timeout 60",
+      "(vsockbox agent --allow-local > /tmp/agent.log 2>&1 & echo $! > /tmp/agent.pid); vsockbox wait 1 --timeout 60",
+    );
+  });
+  // Its ports are those of the next agents as well.
+  afterAll(async () => {
+    const status = "/proc/$(cat /tmp/agent.pid)/status";
+    await prepare(
+      `kill $(cat /tmp/agent.pid); while grep -q '^State:.[^Z]' ${status} 2> /dev/null; do sleep 0.1; done`,
     );
   });
 
