@@ -173,7 +173,7 @@ describe("no trace", () => {
     child: string[];
     words: number;
     maps: string;
-    scratch: string;
+    directory: string;
   }
 
   function reportOf(
@@ -196,7 +196,7 @@ describe("no trace", () => {
   }
 
   test("in the environment and the descriptors, of us and of a child", () => {
-    const { environment, child, path, sameProcess, scratch } = reportOf();
+    const { environment, child, path, sameProcess, directory } = reportOf();
     expect(environment.toSorted()).toEqual(["BUN_BE_BUN", "PATH"]);
     const variables = child.filter((line) => line.includes("="));
     expect(variables.map((line) => line.split("=")[0]).toSorted()).toEqual([
@@ -206,10 +206,10 @@ describe("no trace", () => {
     ]);
     // ls has the directory open itself.
     expect(child.filter((line) => /^\d+$/.test(line))).toEqual(["0", "1", "2", "3"]);
-    expect({ path, sameProcess, scratch }).toEqual({
+    expect({ path, sameProcess, directory }).toEqual({
       path: RUNTIME,
       sameProcess: true,
-      scratch: "/",
+      directory: "/",
     });
   });
 

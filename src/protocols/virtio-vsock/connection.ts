@@ -269,11 +269,15 @@ export class Connection {
     else if (this.#needsCreditUpdate()) this.post(Pending.CreditUpdate);
   }
 
-  /** Whether the guest knows of little free buffer although more is free. */
+  /**
+   * Whether the guest knows of little free buffer although more is free. Newer Linux guests use no more
+   * credit than the size of their own buffer, however much they are given.
+   */
   #needsCreditUpdate(): boolean {
-    const known = this.#bufAllocSent - ((this.received - this.#fwdCntSent) >>> 0);
+    const used = Math.min(this.#bufAllocSent, this.peerBufAlloc);
+    const known = used - ((this.received - this.#fwdCntSent) >>> 0);
     const isOutdated = this.fwdCnt !== this.#fwdCntSent || this.#bufAlloc !== this.#bufAllocSent;
-    return known < this.#bufAlloc / CREDIT_UPDATE_PART && isOutdated;
+    return isOutdated && known < used / CREDIT_UPDATE_PART;
   }
 
   /** The socket has no more bytes for now. */

@@ -237,6 +237,17 @@ describe("credit", () => {
     expect(connection.onPacket(packet(Op.Rw, { len: 1 }))).toBe(Action.Close);
   });
 
+  test("a guest that uses no more credit than its own buffer is told in time", () => {
+    const connection = new Connection(1 << 30, 1234, PacketType.Stream, 16 * BUFFER);
+    connection.onPacket(packet(Op.Response));
+    connection.pending = 0;
+    for (let round = 0; round < 3; round++) {
+      connection.onPacket(packet(Op.Rw, { len: BUFFER }));
+      connection.onForwarded(BUFFER);
+      expect(tellAll(connection)).toEqual([[Op.CreditUpdate, 0]]);
+    }
+  });
+
   test("a buffer that grows while the guest knows of enough is announced with the next packet", () => {
     const connection = open();
     connection.growBuffer(2 * BUFFER);
