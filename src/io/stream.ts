@@ -77,6 +77,7 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
   readonly #breaking = Promise.withResolvers<VsockboxError>();
 
   readonly #input: ReadBuffer;
+  #dropsInput = false;
   readonly #output: WriteQueue;
   readonly #backpressure: ReadBackpressure;
   #isClosed = false;
@@ -217,6 +218,7 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
   /** Discards unread bytes and stops reading: the peer's writes fail with EPIPE. */
   endInput(): void {
     if (this.#isClosed) return;
+    this.#dropsInput = true;
     shutdownRead(this.fd);
     this.#input.clear();
     this.#backpressure.resume();
@@ -303,6 +305,8 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
     this.lastTraffic = performance.now();
     this.lastSignOfLife = this.lastTraffic;
     this.receivedBytes += chunk.length;
+    // Linux still delivers what a Unix socket had received before it was shut down.
+    if (this.#dropsInput) return;
     this.#input.push(chunk);
     this.#backpressure.onReceived(this.#input.bytes);
   }

@@ -182,6 +182,16 @@ export function requestError(
 /** Returns the response with a body that fails with errors of the library. */
 function withBodyErrors(response: Response, errorOf: (thrown: unknown) => unknown): Response {
   const { body, status, statusText, headers, url } = response;
+  // A Response cannot have another status, though the runtime's client accepts it.
+  if (status < 200 || status > 599) {
+    void body?.cancel().catch(() => undefined);
+    throw new VsockboxError({
+      code: "BAD_DATA",
+      operation: "send a request to",
+      address: url,
+      message: `the answer has the invalid HTTP status ${status}`,
+    });
+  }
   if (body === null) return response;
   const reader = body.getReader();
   const stream = new ReadableStream<Uint8Array>(

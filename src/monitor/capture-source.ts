@@ -47,17 +47,23 @@ export async function* fileChunks(path: string): AsyncGenerator<Uint8Array> {
  * @param name for errors.
  */
 export function captureSource(chunks: AsyncIterable<Uint8Array>, name: string): PacketSource {
-  const stopped = Promise.withResolvers<undefined>();
+  const stop = { isDue: false };
+  // One a wait: a promise that lives as long as the source would keep each batch that it was raced with.
+  let waiting: PromiseWithResolvers<undefined> | undefined;
   return {
     async *batches() {
       const batches = packetsOf(chunks, name);
-      for (;;) {
-        const next = await Promise.race([batches.next(), stopped.promise]);
+      while (!stop.isDue) {
+        waiting = Promise.withResolvers();
+        const next = await Promise.race([batches.next(), waiting.promise]);
         if (next === undefined || next.done === true) return;
         yield next.value;
       }
     },
-    stop: () => stopped.resolve(undefined),
+    stop() {
+      stop.isDue = true;
+      waiting?.resolve(undefined);
+    },
     lost: () => Promise.resolve(0),
     close() {},
   };

@@ -338,9 +338,17 @@ export function removeStaleSocket(path: string, sockaddr: Uint8Array): void {
       hint: "choose another path; vsockbox never removes a file that is not a socket",
     });
   }
+  if (isRefusedBy(path, sockaddr)) unlinkSync(path);
+}
+
+/**
+ * Whether a Unix socket refuses connections: it has no listener, in any network namespace. If there is
+ * one, it gets a connection that is closed at once.
+ */
+export function isRefusedBy(path: string, sockaddr: Uint8Array): boolean {
   const probe = openSocket(AF_UNIX, SOCK_STREAM, path);
   try {
-    if (startConnect(probe, sockaddr) === ERRNO.ECONNREFUSED) unlinkSync(path);
+    return startConnect(probe, sockaddr) === ERRNO.ECONNREFUSED;
   } finally {
     closeDescriptor(probe);
   }

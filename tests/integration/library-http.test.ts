@@ -244,11 +244,14 @@ describe("a client", () => {
     }
   });
 
-  test("a peer that does not speak HTTP is BAD_DATA", async () => {
-    const path = scratch.file("ssh.sock");
+  test.each([
+    ["does not speak HTTP", "SSH-2.0-OpenSSH\r\n\r\n"],
+    ["answers with a status that is none", "HTTP/1.1 999 Odd\r\nContent-Length: 1\r\n\r\nx"],
+  ])("a peer that %s is BAD_DATA", async (_what, bytes) => {
+    const path = scratch.file("odd.sock");
     const server = createServer((socket) => {
       socket.on("error", () => undefined);
-      socket.once("data", () => socket.write("SSH-2.0-OpenSSH\r\n\r\n"));
+      socket.once("data", () => socket.write(bytes));
     });
     await new Promise<void>((resolve) => server.listen(path, resolve));
     try {

@@ -393,6 +393,23 @@ const PIPE_CASES: Readonly<Record<string, PipeCase>> = {
     assert.equal((await readAll(far)).toString(), "still here");
   },
 
+  async "closeRead discards bytes that are under way"({ near, far }) {
+    const writing = far.write(new Uint8Array(TOO_MUCH_BYTES)).catch(() => undefined);
+    const turn = () => new Promise((resolve) => setTimeout(resolve, 1));
+    // Enough that the receiver has paused, with more in the kernel.
+    for (let before = -1; far.bytesWritten > before || before === 0; await turn()) {
+      before = far.bytesWritten;
+      for (let turns = 0; turns < 20; turns++) await turn();
+    }
+    near.closeRead();
+    for (let turns = 0; turns < 20; turns++) {
+      assert.equal(await near.read(), undefined);
+      await turn();
+    }
+    await Promise.all([near.close(), far.close()]);
+    await writing;
+  },
+
   async "maxBytes limits a read, and the rest is not lost"({ near, far }) {
     await near.write("abcdef");
     assert.equal((await readExactly(far, 2)).toString(), "ab");

@@ -56,7 +56,9 @@ async function readConnections(client: AgentClient): Promise<ConnectionRecord[] 
   if (!client.hello.features.includes(CONNECTIONS_FEATURE)) return undefined;
   const connections: ConnectionRecord[] = [];
   for await (const record of client.records({ op: "connections" })) {
-    if (connections.length < MAX_ENTRIES) connections.push(decodeConnectionRecord(record));
+    connections.push(decodeConnectionRecord(record));
+    // An agent may list them without end.
+    if (connections.length === MAX_ENTRIES) break;
   }
   return connections;
 }

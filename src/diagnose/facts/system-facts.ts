@@ -1,4 +1,7 @@
 /** All facts of the system on which `doctor` runs. */
+import { lstatSync } from "node:fs";
+import { encodeSockaddrUn } from "../../ffi/sockaddr.ts";
+import { isRefusedBy } from "../../net/listen.ts";
 import { findVsockSockets } from "../../config/discover.ts";
 import {
   type DeviceNode,
@@ -35,6 +38,8 @@ export interface NeighbourFacts {
   /** Paths that are named like hybrid-vsock sockets. */
   sockets: readonly string[];
   listeners: ListenerProcesses;
+  /** Those of them that belong to this user and have no listener at all. */
+  refusing: ReadonlySet<string>;
   profiles: ProfileFacts;
 }
 
@@ -67,16 +72,33 @@ export function readVsockFacts(
   };
 }
 
-/** Reads sockets and profiles; connects to nothing. */
+/**
+ * Reads sockets and profiles. Connects to sockets of this user for which /proc/net/unix has no listener:
+ * a VMM in a chroot, in another network namespace or with a relative path is not found there.
+ */
 export function readNeighbours(
   files: SystemFiles,
   { uid = effectiveUid(), directories }: { uid?: number; directories?: readonly string[] } = {},
 ): NeighbourFacts {
+  const sockets = findVsockSockets(directories);
+  const listeners = readListeners(files);
+  const refusing = sockets.filter((path) => !listeners.has(path) && isRefusedByOwn(path, uid));
   return {
-    sockets: findVsockSockets(directories),
-    listeners: readListeners(files),
+    sockets,
+    listeners,
+    refusing: new Set(refusing),
     profiles: readProfiles(files, uid),
   };
+}
+
+function isRefusedByOwn(path: string, uid: number): boolean {
+  const status = lstatSync(path, { throwIfNoEntry: false });
+  if (status?.isSocket() !== true || status.uid !== uid) return false;
+  try {
+    return isRefusedBy(path, encodeSockaddrUn(path));
+  } catch {
+    return false;
+  }
 }
 
 /** Effective user of this process. */

@@ -111,7 +111,7 @@ function judgeConnect(
   if (thrown.errno === "ECONNREFUSED") {
     const message = `${address.path} is left over: no process listens on it`;
     const fix =
-      address.kind === "hybrid" ? `rm ${shellWord(address.path)}` : startRemedy(address).fix;
+      address.kind === "hybrid" ? `rm -- ${shellWord(address.path)}` : startRemedy(address).fix;
     const hint = address.kind === "hybrid" ? "then start the VM again" : undefined;
     return error("socket-stale", "UNAVAILABLE", message, { fix, hint });
   }

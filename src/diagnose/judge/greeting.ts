@@ -80,7 +80,7 @@ function serviceRemedy(service: RecognisedService, address: SocketAddress): Reme
     case "vsock-shell":
       return { fix: `vsockbox shell-client ${word}`, hint: otherPort };
     case "ssh":
-      return { fix: `ssh -o ProxyCommand='vsockbox connect ${shown}' root@guest`, hint: otherPort };
+      return { fix: `ssh -o ${proxyCommand(shown)} root@guest`, hint: otherPort };
     case "http":
     case "tls":
     case "text":
@@ -121,4 +121,10 @@ function judgeRefusal(reason: RefusalReason, message: string, target: string): F
         hint: "start the agent with --allow-cid and this side's CID (1: the same machine, 2: the host)",
       });
   }
+}
+
+/** The option of ssh(1), which expands `%` and passes the command to a shell. */
+function proxyCommand(address: string): string {
+  const word = shellWord(address).replaceAll("%", "%%");
+  return `ProxyCommand=${shellWord(`vsockbox connect ${word}`)}`;
 }

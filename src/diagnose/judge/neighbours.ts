@@ -14,11 +14,14 @@ export function judgeNeighbours(facts: NeighbourFacts): Finding[] {
   ];
 }
 
-function judgeSocket(path: string, { listeners }: NeighbourFacts): Finding {
+function judgeSocket(path: string, { listeners, refusing }: NeighbourFacts): Finding {
   const address = `hybrid:${path}`;
+  if (!listeners.has(path) && !refusing.has(path)) {
+    return ok("hybrid-socket", `${address}: its listener, if there is one, cannot be examined`);
+  }
   if (!listeners.has(path)) {
-    return warning("socket-stale", `${address}: no process of this network namespace listens`, {
-      fix: `rm ${shellWord(path)}`,
+    return warning("socket-stale", `${address}: no process listens`, {
+      fix: `rm -- ${shellWord(path)}`,
       hint: "most VMMs do not start while the file exists",
     });
   }

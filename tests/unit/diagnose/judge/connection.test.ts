@@ -113,7 +113,7 @@ describe("connect(2) on a Unix socket", () => {
       hint: undefined,
     });
     expect(last(failedTarget("connect", { errno: "ECONNREFUSED" }, HYBRID))).toMatchObject({
-      fix: "rm /run/v.sock",
+      fix: "rm -- /run/v.sock",
       hint: "then start the VM again",
     });
   });

@@ -41,6 +41,24 @@ describe("another service", () => {
     });
   });
 
+  test("an address with blanks, quotes and percent signs is one word for ssh and for its shell", () => {
+    const path = "/a 'b%";
+    const { fix } = judge(
+      { kind: "service", service: "ssh" },
+      { code: "BAD_DATA", message: "it is odd" },
+      { address: { kind: "unix", path } },
+    );
+    const words = (line: string) =>
+      Bun.spawnSync(["sh", "-c", `printf '%s\\n' ${line}`])
+        .stdout.toString()
+        .trim()
+        .split("\n");
+    const command = words(fix ?? "")[2]
+      ?.replace("ProxyCommand=", "")
+      .replaceAll("%%", "%");
+    expect(words(command ?? "")).toEqual(["vsockbox", "connect", `unix:${path}`]);
+  });
+
   test("a VMM's socket inside a VMM's socket has no command", () => {
     expect(judge({ kind: "service", service: "hybrid" }, {}, HYBRID)).toMatchObject({
       fix: undefined,

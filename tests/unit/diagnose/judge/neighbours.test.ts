@@ -6,7 +6,13 @@ import { holder } from "../../../support/doctor-facts.ts";
 
 const PROFILES = { path: "/c.yaml", names: [], badTokenFiles: [] };
 const judge = (facts: Partial<NeighbourFacts>) =>
-  judgeNeighbours({ sockets: [], listeners: new Map(), profiles: PROFILES, ...facts });
+  judgeNeighbours({
+    sockets: [],
+    listeners: new Map(),
+    refusing: new Set(),
+    profiles: PROFILES,
+    ...facts,
+  });
 
 describe("a socket", () => {
   const path = "/run/a b.vsock";
@@ -26,11 +32,18 @@ describe("a socket", () => {
   });
 
   test("is stale", () => {
-    expect(socket(new Map([["/run/other", undefined]]))).toMatchObject({
+    const facts = { sockets: [path], listeners: new Map([["/run/other", undefined]]) };
+    expect(judge({ ...facts, refusing: new Set([path]) })[0]).toMatchObject({
       severity: "warning",
       code: "socket-stale",
-      fix: "rm '/run/a b.vsock'",
+      fix: "rm -- '/run/a b.vsock'",
     });
+  });
+
+  test("whose listener is not found, as in a chroot, is not called stale", () => {
+    const [finding] = judge({ sockets: [path], refusing: new Set(["/run/other"]) });
+    expect(finding).toMatchObject({ severity: "ok", code: "hybrid-socket" });
+    expect(finding?.fix).toBeUndefined();
   });
 
   test("has a VMM that is stopped", () => {
