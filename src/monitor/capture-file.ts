@@ -1,5 +1,6 @@
 /** A pcap file of vsock packets that is being written. It has whole packets only, also after a failure. */
 import {
+  fchmodSync,
   closeSync,
   constants,
   fstatSync,
@@ -78,13 +79,16 @@ export class CaptureFile {
   }
 }
 
+/** Payloads can contain secrets. */
+const MODE = 0o600;
+
 /** Opens the file; symbolic links are not followed, and other types of files are refused. */
 function openFile(path: string, force: boolean): number {
   const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK } = constants;
   let fd: number;
   try {
     const flags = O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK;
-    fd = openSync(path, force ? flags : flags | O_EXCL, 0o600);
+    fd = openSync(path, force ? flags : flags | O_EXCL, MODE);
   } catch (thrown) {
     throw cannotCreate(path, thrown);
   }
@@ -97,6 +101,8 @@ function openFile(path: string, force: boolean): number {
         message: "not a regular file",
       });
     }
+    // One that is replaced may be open to others.
+    fchmodSync(fd, MODE);
     ftruncateSync(fd, 0);
     return fd;
   } catch (thrown) {

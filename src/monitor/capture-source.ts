@@ -41,21 +41,38 @@ export async function* fileChunks(path: string): AsyncGenerator<Uint8Array> {
   }
 }
 
+/** The packets of a capture. */
+export interface CaptureSource extends PacketSource {
+  /**
+   * Reads the beginning, so that what is not a capture is known before anything is written.
+   *
+   * @throws {VsockboxError} as `batches`.
+   */
+  begin(): Promise<void>;
+}
+
 /**
  * Returns the packets of a capture as a source.
  *
  * @param name for errors.
  */
-export function captureSource(chunks: AsyncIterable<Uint8Array>, name: string): PacketSource {
+export function captureSource(chunks: AsyncIterable<Uint8Array>, name: string): CaptureSource {
+  const packets = packetsOf(chunks, name);
+  let first: ReturnType<typeof packets.next> | undefined;
   const stop = { isDue: false };
   // One a wait: a promise that lives as long as the source would keep each batch that it was raced with.
   let waiting: PromiseWithResolvers<undefined> | undefined;
   return {
+    async begin() {
+      first ??= packets.next();
+      await first;
+    },
     async *batches() {
-      const batches = packetsOf(chunks, name);
       while (!stop.isDue) {
         waiting = Promise.withResolvers();
-        const next = await Promise.race([batches.next(), waiting.promise]);
+        const read = first ?? packets.next();
+        first = undefined;
+        const next = await Promise.race([read, waiting.promise]);
         if (next === undefined || next.done === true) return;
         yield next.value;
       }

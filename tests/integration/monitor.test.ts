@@ -1,6 +1,6 @@
 /** `vsockbox monitor` with captures: what is read, shown, filtered and written. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import type { VmStatus } from "../../src/device/observe/status.ts";
 import {
   eventually,
@@ -141,6 +141,32 @@ describe("monitor --write", () => {
       snapBytes: 78,
       packets: [{}, { payload: new Uint8Array(Buffer.from("he")), originalBytes: 81 }, {}, {}],
     });
+  });
+
+  test.each<[string, number, () => string[]]>([
+    ["does not exist", 74, () => ["--read", scratch.file("none.pcap")]],
+    ["is not a capture", 65, () => ["--read", "/etc/passwd"]],
+    ["is the file itself", 73, () => ["--read", scratch.file("kept.pcap")]],
+    ["is no VM of hybrid-proxy", 69, () => [`hybrid:${scratch.file("none.vsock")}`]],
+  ])("makes and replaces no file if the source %s", async (_what, status, source) => {
+    const [kept, fresh] = [scratch.file("kept.pcap"), scratch.file("fresh.pcap")];
+    const bytes = pcapBytes(PACKETS);
+    writeFileSync(kept, bytes);
+    const replacing = await monitor(...source(), "--write", kept, "--force");
+    expect(replacing.status).toBe(status);
+    expect(new Uint8Array(readFileSync(kept))).toEqual(new Uint8Array(bytes));
+    if (status === 73) return;
+    expect((await monitor(...source(), "--write", fresh)).status).toBe(status);
+    expect(existsSync(fresh)).toBe(false);
+  });
+
+  test("leaves a file that it replaces to its user alone", async () => {
+    const [from, to] = [scratch.file("from.pcap"), scratch.file("to.pcap")];
+    writeFileSync(from, pcapBytes(PACKETS));
+    writeFileSync(to, "old");
+    chmodSync(to, 0o644);
+    expect((await monitor("--read", from, "--write", to, "--force")).status).toBe(0);
+    expect(statSync(to).mode & 0o777).toBe(0o600);
   });
 
   test("writes to standard output", async () => {

@@ -1,4 +1,6 @@
 /** `vsockbox monitor`: the packets of a vsock, live or from a capture. */
+import { statSync } from "node:fs";
+import { VsockboxError } from "../../errors.ts";
 import { resolveAddress } from "../../config/profiles.ts";
 import { findControl } from "../../device/observe/control-client.ts";
 import { openPackets } from "../../device/observe/packet-client.ts";
@@ -140,9 +142,11 @@ export const command = defineCommand({
       source?.stop();
       setTimeout(givenUp.resolve, LAST_WRITE_MS);
     }, TERMINAL_ENDING_SIGNALS);
-    const output = await outputOf(args);
+    let output: PacketOutput | undefined;
     try {
+      // First: if the source cannot be read, no file is made or replaced.
       source = await openSource(args);
+      output = await outputOf(args);
       const { cid: cids, port: ports, op: ops, count: limit = NO_LIMIT } = args;
       const filter = { cids, ports, ops };
       await monitorPackets({ source, output, filter, limit, givenUp: givenUp.promise }, counts);
@@ -153,7 +157,7 @@ export const command = defineCommand({
       throw thrown;
     } finally {
       source?.close();
-      output.close();
+      output?.close();
     }
     return 0;
   },
@@ -161,8 +165,14 @@ export const command = defineCommand({
 
 async function openSource(args: Values): Promise<PacketSource> {
   const { source: name, read: path, buffer: bufferBytes, quiet } = args;
-  if (path === STREAM) return captureSource(requiredStandardInput(), "standard input");
-  if (path !== undefined) return captureSource(fileChunks(path), path);
+  if (path !== undefined) {
+    const capture =
+      path === STREAM
+        ? captureSource(requiredStandardInput(), "standard input")
+        : captureSource(fileChunks(path), path);
+    await capture.begin();
+    return capture;
+  }
   const payloadBytes = payloadBytesOf(args);
   if (name === undefined) {
     const source = new KernelSource({ snapBytes: snapBytesFor(payloadBytes), bufferBytes });
@@ -205,7 +215,22 @@ function outputOf(args: Values): PacketOutput | Promise<PacketOutput> {
   }
   const isWhole = read !== undefined && captureBytes === undefined;
   const snapBytes = isWhole ? MAX_SNAP_BYTES : snapBytesFor(payloadBytesOf(args));
-  return path === STREAM ? streamOutput(sink, snapBytes) : fileOutput(path, snapBytes, force);
+  if (path === STREAM) return streamOutput(sink, snapBytes);
+  if (read !== undefined && read !== STREAM && isSameFile(read, path)) {
+    throw new VsockboxError({
+      code: "CANNOT_CREATE",
+      operation: "capture to",
+      address: path,
+      message: "it is the capture that is read",
+      hint: "write to another file, then rename it",
+    });
+  }
+  return fileOutput(path, snapBytes, force);
+}
+
+function isSameFile(one: string, other: string): boolean {
+  const [a, b] = [one, other].map((path) => statSync(path, { throwIfNoEntry: false }));
+  return a !== undefined && b !== undefined && a.dev === b.dev && a.ino === b.ino;
 }
 
 /** Prints the counts. */
