@@ -81,6 +81,8 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
   readonly #output: WriteQueue;
   readonly #backpressure: ReadBackpressure;
   #isClosed = false;
+  /** Whether this side has closed it. */
+  #isClosing = false;
   #failure: VsockboxError | undefined;
 
   constructor(socket: StreamSocket) {
@@ -231,7 +233,7 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
     if (this.#output.isEnded || this.#isClosed) return;
     this.#output.end();
     shutdownWrite(this.fd);
-    if (this.#input.isEnded) this.#socket.end();
+    if (this.#input.isEnded) this.#endSocket();
   }
 
   /**
@@ -258,7 +260,7 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
   /** Sends the queued bytes, then closes both directions. */
   async close(): Promise<void> {
     if (this.#output.isBusy) await this.#output.settled;
-    if (!this.#isClosed) this.#socket.end();
+    if (!this.#isClosed) this.#endSocket();
     await this.closed;
   }
 
@@ -313,9 +315,19 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
 
   /** Called by the runtime: the peer half-closed. */
   onEnd(): void {
+    if (this.#wasReset) {
+      this.#failByReset();
+      this.#socket.terminate();
+      return;
+    }
     this.#peerEnding.resolve();
     this.#input.end();
-    if (this.#output.isEnded) this.#socket.end();
+    if (this.#output.isEnded) this.#endSocket();
+  }
+
+  #endSocket(): void {
+    this.#isClosing = true;
+    this.#socket.end();
   }
 
   /** Called by the runtime: the kernel accepts bytes again. */
@@ -329,10 +341,27 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
     this.#isClosed = true;
     this.#backpressure.close();
     if (error !== undefined && error !== null) this.#fail(error);
+    // The runtime closes a socket without an error if a write finds that the peer has reset it.
+    else if (!this.#isClosing && !this.#input.isEnded && this.#failure === undefined) {
+      this.#failByReset();
+    }
     this.#input.end();
     this.onDrain();
     this.#peerEnding.resolve();
     this.#closing.resolve();
+  }
+
+  /**
+   * Whether a TCP peer has reset the connection though reads return the end of input: a write before has
+   * got the error. Both directions are shut down then, which this side has not done.
+   */
+  get #wasReset(): boolean {
+    if (this.#isClosed || this.#output.isEnded || this.peer.kind !== "tcp") return false;
+    return (pollDescriptor(this.fd, 0, 0) & POLLHUP) !== 0;
+  }
+
+  #failByReset(): void {
+    this.#fail(Object.assign(new Error("reset by the peer"), { code: "ECONNRESET" }));
   }
 
   #fail(error: unknown): void {

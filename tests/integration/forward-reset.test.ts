@@ -3,6 +3,7 @@
  * before; a clean end stays one.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { connect, createServer } from "node:net";
 import { connectAgent } from "vsockbox";
 import { eventually, Running, ScratchDirectory, TestAgent } from "../support/binary.ts";
 import { type PeerAddress, SocketPeerListener, SocketPeer } from "../support/socket-peer.ts";
@@ -195,4 +196,24 @@ test("forward -L: an agent that is stopped resets its connections, and the log h
   expect(await peers.server.readAll()).toEqual({ bytes: 0, end: "ECONNRESET" });
   await peers.forward.says("the agent was stopped");
   expect(await stopped.running.process.exited).toBe(0);
+});
+
+test("forward -L: the reset of a target is one, however much is being written to it", async () => {
+  const server = createServer((socket) => socket.resetAndDestroy());
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as { port: number };
+  await using forward = await byCommand("-L")(0, port, agent.address);
+  const endOf = (bytes: number) =>
+    new Promise<string>((resolve) => {
+      const client = connect(Number(forward.listening.split(":").at(-1)), "127.0.0.1");
+      client.on("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? "error"));
+      client.on("end", () => resolve("end"));
+      client.resume();
+      client.write(new Uint8Array(bytes));
+    });
+  const ends: string[] = [];
+  for (let count = 0; count < 60; count++) ends.push(await endOf(count % 2 === 0 ? 5 : 70_000));
+  server.close();
+  // A write of the client may be the first to notice it.
+  expect(ends.filter((end) => end !== "ECONNRESET" && end !== "EPIPE")).toEqual([]);
 });
