@@ -27,6 +27,6 @@ test("a reader that throws what it must not is found", () => {
   const [frames] = GUEST_EXEC_TARGETS;
   if (frames === undefined) throw new Error("there are no targets");
   expect(fuzz({ ...frames, codes: [] }, { inputs: INPUTS, seed: 1 }).failure?.reason).toContain(
-    "VsockboxError: read command",
+    "VsockboxError: cannot read command",
   );
 });

@@ -349,7 +349,7 @@ class Session {
     this.refused++;
     const why = this.#world.local.log.at(-1) ?? "";
     promise(
-      /^the device has stopped: (read ring \d|access guest memory|give a packet to the guest)/.test(
+      /^the device has stopped: cannot (read ring \d|access guest memory|send a packet to the guest)/.test(
         why,
       ),
       `a device stops for a broken ring alone, not: ${why}`,
