@@ -81,8 +81,6 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
   readonly #output: WriteQueue;
   readonly #backpressure: ReadBackpressure;
   #isClosed = false;
-  /** Whether this side has closed it. */
-  #isClosing = false;
   #failure: VsockboxError | undefined;
 
   constructor(socket: StreamSocket) {
@@ -233,7 +231,7 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
     if (this.#output.isEnded || this.#isClosed) return;
     this.#output.end();
     shutdownWrite(this.fd);
-    if (this.#input.isEnded) this.#endSocket();
+    if (this.#input.isEnded) this.#socket.end();
   }
 
   /**
@@ -260,7 +258,7 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
   /** Sends the queued bytes, then closes both directions. */
   async close(): Promise<void> {
     if (this.#output.isBusy) await this.#output.settled;
-    if (!this.#isClosed) this.#endSocket();
+    if (!this.#isClosed) this.#socket.end();
     await this.closed;
   }
 
@@ -316,18 +314,13 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
   /** Called by the runtime: the peer half-closed. */
   onEnd(): void {
     if (this.#wasReset) {
-      this.#failByReset();
+      this.#fail(Object.assign(new Error("reset by the peer"), { code: "ECONNRESET" }));
       this.#socket.terminate();
       return;
     }
     this.#peerEnding.resolve();
     this.#input.end();
-    if (this.#output.isEnded) this.#endSocket();
-  }
-
-  #endSocket(): void {
-    this.#isClosing = true;
-    this.#socket.end();
+    if (this.#output.isEnded) this.#socket.end();
   }
 
   /** Called by the runtime: the kernel accepts bytes again. */
@@ -341,10 +334,6 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
     this.#isClosed = true;
     this.#backpressure.close();
     if (error !== undefined && error !== null) this.#fail(error);
-    // The runtime closes a socket without an error if a write finds that the peer has reset it.
-    else if (!this.#isClosing && !this.#input.isEnded && this.#failure === undefined) {
-      this.#failByReset();
-    }
     this.#input.end();
     this.onDrain();
     this.#peerEnding.resolve();
@@ -358,10 +347,6 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
   get #wasReset(): boolean {
     if (this.#isClosed || this.#output.isEnded || this.peer.kind !== "tcp") return false;
     return (pollDescriptor(this.fd, 0, 0) & POLLHUP) !== 0;
-  }
-
-  #failByReset(): void {
-    this.#fail(Object.assign(new Error("reset by the peer"), { code: "ECONNRESET" }));
   }
 
   #fail(error: unknown): void {
