@@ -88,6 +88,7 @@ export const PHRASES = {
   use: "use",
   wait: "wait for",
   walk: "walk",
+  watch: "watch",
   write: "write",
 } as const satisfies Readonly<Record<string, string>>;
 

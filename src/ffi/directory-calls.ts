@@ -320,7 +320,9 @@ export interface DirectoryEntry {
   type: number;
 }
 
-/** `d_type` of a regular file, dirent.h. */
+/** `d_type` of a file system that does not report types, of a directory, and of a regular file, dirent.h. */
+export const DT_UNKNOWN = 0;
+export const DT_DIR = 4;
 export const DT_REG = 8;
 
 const DIRENTS_BYTES = 64 * 1024;

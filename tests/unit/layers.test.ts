@@ -1,7 +1,7 @@
 /**
  * The layers of `src/`, held against its imports: which directory may import which other one, and no circle
- * between files or directories. Here a "room" is a directory of `src/`; agent, device and process are
- * divided once more. Files directly in `src/` count as rooms too.
+ * between files or directories. Here a "room" is a directory of `src/`; agent, device, process and
+ * vfs are divided once more. Files directly in `src/` count as rooms too.
  */
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
@@ -85,6 +85,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     ...["ffi", "process", "process/sandbox", "process/service"],
     ...["device/config", "device/host", "device/observe", "device/serve"],
   ],
+  "vfs/watch": ["ffi", "files", "io"],
   bridge: ["io", "net", "protocols"],
   "guest-exec": ["ffi", "io", "net", "process", "protocols"],
   "vsock-shell": [
@@ -114,7 +115,7 @@ const TOP: ReadonlySet<string> = new Set(["commands", "main.ts"]);
 function roomOf(path: string): string {
   const parts = path.split("/");
   const [first = ""] = parts;
-  const isDivided = ["agent", "device", "process"].includes(first) && parts.length > 2;
+  const isDivided = ["agent", "device", "process", "vfs"].includes(first) && parts.length > 2;
   return isDivided ? parts.slice(0, 2).join("/") : first;
 }
 

@@ -85,6 +85,7 @@ const DRIVEN: readonly (readonly [pattern: string, test: string])[] = [
   ["ffi/notify.ts", "tests/unit/process/service/notify.test.ts"],
   ["ffi/aio-poll.ts", "tests/unit/io/output-reader.test.ts"],
   ["ffi/{packet-ring,name-lock}.ts", "tests/vm/monitor.ts"],
+  ["ffi/inotify.ts", "tests/unit/vfs/watch/tree-watch.test.ts"],
   ["ffi/*.ts", "tests/integration/trees.test.ts"],
   ["files/*.ts", "tests/integration/trees.test.ts"],
   ["guest-exec/*.ts", "tests/integration/guest-exec.test.ts"],
@@ -126,6 +127,7 @@ const DRIVEN: readonly (readonly [pattern: string, test: string])[] = [
   ["ui/full-screen.ts", "tests/integration/top.test.ts"],
   ["ui/*.ts", "tests/integration/output.test.ts"],
   ["version.ts", "tests/integration/commands.test.ts"],
+  ["vfs/watch/*.ts", "tests/unit/vfs/watch/tree-watch.test.ts"],
   ["vm/*.ts", "tests/vm/uml.ts"],
   ["vsock-shell/*.ts", "tests/integration/shell-conformance.test.ts"],
 ];
