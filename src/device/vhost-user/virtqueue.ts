@@ -20,7 +20,7 @@
  * Both architectures of vsockbox are little-endian, as the rings are: typed arrays read them.
  */
 import { VsockboxError } from "../../errors.ts";
-import { MAX_RING_ENTRIES } from "../../protocols/vhost-user/backend.ts";
+import { MAX_RING_ENTRIES } from "../../protocols/vhost-user/rings.ts";
 import type { RingAddresses } from "../../protocols/vhost-user/wire.ts";
 import { type MemoryTable, PieceList } from "./memory-table.ts";
 

@@ -6,7 +6,7 @@ export interface OfferedRegion extends RegionDescription {
   fd: number;
 }
 
-/** All that is to be known of a ring that starts. */
+/** The layout and descriptors of a ring that starts. */
 export interface RingSetup {
   /** Size of the ring; a power of two. */
   entries: number;
@@ -34,7 +34,7 @@ export type VhostAction =
   | { kind: "start"; ring: number; setup: RingSetup }
   /** From now on neither the ring's memory nor its descriptors may be touched. */
   | { kind: "stop"; ring: number }
-  /** A ring that runs is to be left alone, or to be looked after again. */
+  /** A ring that runs is not processed any more, or processed again. */
   | { kind: "enable"; ring: number; enabled: boolean }
   /** Another descriptor for a ring that runs. */
   | { kind: "kick"; ring: number; fd: number }
@@ -42,7 +42,7 @@ export type VhostAction =
   | { kind: "err"; ring: number; fd: number | undefined }
   /** The offered features that the driver has accepted. */
   | { kind: "features"; features: bigint }
-  /** The device is as new; all rings have stopped. */
+  /** The device is in its initial state; all rings have stopped. */
   | { kind: "reset" }
   | { kind: "close"; fd: number };
 
