@@ -14,7 +14,7 @@ import { requestPortForward } from "../agent/client/go-port-forward.ts";
 import { VsockboxError } from "../errors.ts";
 import type { FileKind } from "../files/facts.ts";
 import { goFileKind, unixMode } from "../protocols/agent/file-messages.ts";
-import { encodeFrame } from "../protocols/agent/frame.ts";
+import { encodeRawFrame } from "../protocols/agent/frame.ts";
 import { type Path, pathBytes } from "./path.ts";
 import { FILE_STEPS, inWireSteps, MESSAGE_STEPS, PORT_FORWARD_STEPS } from "./wire-steps.ts";
 import { type MessageLimits, type WireConn, WireExchange } from "./wire-exchange.ts";
@@ -87,7 +87,7 @@ export async function sendMessage(
   if (!Number.isInteger(type) || type < 0 || type > MAX_U8) {
     throw new RangeError(`${type} is not a message type: 0 to ${MAX_U8}`);
   }
-  await conn.write(encodeFrame(type, bytesOf(payload)));
+  await conn.write(encodeRawFrame(type, bytesOf(payload)));
 }
 
 function bytesOf(payload: Uint8Array | string): Uint8Array {

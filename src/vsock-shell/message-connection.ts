@@ -14,6 +14,7 @@ import {
   MAX_SHELL_DATA_BYTES,
   type Message,
   ShellMessageReader,
+  type Type,
 } from "../protocols/vsock-shell/message.ts";
 import { SHELL_PORT } from "./ports.ts";
 
@@ -130,12 +131,12 @@ export class MessageConnection {
   }
 
   /** Sends one message; resolves when the kernel has it. */
-  send(type: number, data?: Uint8Array): Promise<void> {
+  send(type: Type, data?: Uint8Array): Promise<void> {
     return this.#explaining(this.stream.write(encodeMessage(type, data)));
   }
 
   /** Sends bytes as messages of one type. */
-  sendBytes(type: number, bytes: Uint8Array): Promise<void> {
+  sendBytes(type: Type, bytes: Uint8Array): Promise<void> {
     return this.#explaining(this.stream.write(encodeMessages(type, bytes, this.#maxData)));
   }
 

@@ -94,7 +94,7 @@ function findShell(): string {
 }
 
 /** Announces vsockbox to a vsockbox client. */
-function answer(connection: MessageConnection, type: number, asked: TerminalExtension): void {
+function answer(connection: MessageConnection, type: Type, asked: TerminalExtension): void {
   const extension = encodeTerminalExtension({ ...asked, term: undefined }, VERSION);
   // The reader notices a broken connection.
   void connection.send(type, encodeText("", extension)).catch(() => undefined);

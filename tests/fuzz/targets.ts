@@ -37,6 +37,7 @@ import {
   type Frame,
   FrameDecoder,
   FrameType,
+  frameTypeOf,
 } from "../../src/protocols/agent/frame.ts";
 import {
   decodeError,
@@ -298,7 +299,7 @@ function compareFrames(
 function channelFrameOf(type: number, bytes: Uint8Array): Frame {
   const prefixBytes = type === FrameType.Data && bytes.length >= 5 ? 5 : 0;
   return {
-    type,
+    type: frameTypeOf(type),
     prefix: bytes.subarray(0, prefixBytes),
     payload: bytes.subarray(prefixBytes),
     frameBytes: bytes.length,

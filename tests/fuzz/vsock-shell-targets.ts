@@ -94,8 +94,9 @@ function noise(random: Random, length: number): Uint8Array {
   return bytes;
 }
 
-const type = (random: Random) =>
-  Type.PtyData + random.below(Type.FileDataEndAck - Type.PtyData + 1);
+const TYPES = Object.values(Type);
+
+const type = (random: Random) => TYPES[random.below(TYPES.length)] ?? Type.PtyData;
 
 /** Bytes with messages in them, some of which are none. */
 function stream(random: Random): Uint8Array {

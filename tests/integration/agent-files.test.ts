@@ -33,10 +33,10 @@ afterAll(async () => {
 
 const base64 = (value: string) => Buffer.from(value).toString("base64");
 const modeOf = (path: string) => (statSync(path).mode & 0o7777).toString(8);
-const peer = (type: number, value: unknown) =>
+const peer = (type: FrameType, value: unknown) =>
   new RawPeer(agent.path).send(encodeJsonFrame(type, value));
 
-async function ask(type: number, value: unknown): Promise<Record<string, unknown>> {
+async function ask(type: FrameType, value: unknown): Promise<Record<string, unknown>> {
   const frames = await peer(type, value).frames();
   expect(frames.map((frame) => frame.type)).toEqual([FrameType.FileResult]);
   return json(frames, FrameType.FileResult);

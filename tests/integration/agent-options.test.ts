@@ -127,7 +127,7 @@ describe("--token-file", () => {
   test("old clients are refused in the frames that they read", async () => {
     using scratch = new ScratchDirectory();
     await using agent = await guarded(scratch);
-    const ask = (type: number, value: unknown) =>
+    const ask = (type: FrameType, value: unknown) =>
       new RawPeer(agent.path).send(encodeJsonFrame(type, value)).frames();
     const command = { command: "touch /tmp/never" };
     expect(json(await ask(FrameType.Exec, command), FrameType.ExecResult)).toMatchObject({

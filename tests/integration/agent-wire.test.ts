@@ -1,7 +1,12 @@
 /** What a peer that is none of ours may send to the agent: raw bytes against the compiled agent. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
-import { encodeFrame, encodeJsonFrame, FrameType } from "../../src/protocols/agent/frame.ts";
+import {
+  encodeFrame,
+  encodeJsonFrame,
+  encodeRawFrame,
+  FrameType,
+} from "../../src/protocols/agent/frame.ts";
 import { json, RawPeer, text } from "../support/raw-peer.ts";
 import { eventually, processesWith, TestAgent, vsockbox } from "../support/binary.ts";
 
@@ -11,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => agent[Symbol.asyncDispose]());
 
-const request = (type: number, value: unknown) => encodeJsonFrame(type, value);
+const request = (type: FrameType, value: unknown) => encodeJsonFrame(type, value);
 const base64 = (value: string) => Buffer.from(value).toString("base64");
 const none = new Uint8Array(0);
 
@@ -209,7 +214,7 @@ describe("garbage", () => {
   test.each([
     ["text", Buffer.from("GET / HTTP/1.1\r\n\r\n"), "above the limit"],
     ["a length of 4 GiB", Uint8Array.of(FrameType.Exec, 0xff, 0xff, 0xff, 0xff), "above the limit"],
-    ["an unknown type", encodeFrame(200, Buffer.from("{}")), "no session begins with"],
+    ["an unknown type", encodeRawFrame(200, Buffer.from("{}")), "no session begins with"],
     [
       "a type of the other direction",
       encodeFrame(FrameType.Exit, Uint8Array.of(0, 0, 0, 0)),

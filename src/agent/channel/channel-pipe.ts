@@ -2,11 +2,12 @@
 import { toVsockboxError, VsockboxError } from "../../errors.ts";
 import { joinConnections, type ResettableConnection } from "../../io/join.ts";
 import type { SocketStream } from "../../io/stream.ts";
+import { Stream } from "../../protocols/agent/channel-frames.ts";
 import { badField } from "../../protocols/agent/json-fields.ts";
 import type { Channel } from "./channel.ts";
 
 /** Number of the stream that carries forwarded bytes. */
-const PIPE_STREAM = 0;
+const PIPE_STREAM = Stream.Input;
 
 /** A channel that carries nothing but bytes. */
 export class ChannelPipe implements ResettableConnection {

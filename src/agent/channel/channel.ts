@@ -32,6 +32,7 @@ import {
   MAX_CHANNEL_FRAME_BYTES,
   MAX_CHANNEL_DATA_BYTES,
   recordCost,
+  type Stream,
 } from "../../protocols/agent/channel-frames.ts";
 import { StartError } from "../../start-error.ts";
 import { ReceiveWindow, SendCredit } from "../../protocols/agent/credit.ts";
@@ -42,7 +43,7 @@ import type { BudgetShare } from "./memory-budget.ts";
 
 /** A received item, in the order in which the peer sent it. */
 export type ChannelItem =
-  { kind: "data"; stream: number; bytes: Uint8Array } | { kind: "record"; value: JsonObject };
+  { kind: "data"; stream: Stream; bytes: Uint8Array } | { kind: "record"; value: JsonObject };
 
 /** Frames below this size are collected into one write, in bytes. */
 export const COALESCE_BYTES = 64 * 1024;
@@ -155,7 +156,7 @@ export class Channel {
    *
    * @throws {VsockboxError} if the channel is closed: the peer's error, or ABORTED.
    */
-  async send(stream: number, bytes: Uint8Array): Promise<void> {
+  async send(stream: Stream, bytes: Uint8Array): Promise<void> {
     for (let offset = 0; offset < bytes.length; offset += MAX_CHANNEL_DATA_BYTES) {
       const piece = bytes.subarray(offset, offset + MAX_CHANNEL_DATA_BYTES);
       await this.#useCredit(piece.length);
@@ -167,7 +168,7 @@ export class Channel {
     }
   }
 
-  async #sendLarge(stream: number, bytes: Uint8Array): Promise<void> {
+  async #sendLarge(stream: Stream, bytes: Uint8Array): Promise<void> {
     const buffer = borrowFrameBuffer();
     try {
       const frame = frameIn(buffer, bytes.length);
@@ -184,7 +185,7 @@ export class Channel {
    *
    * @param frame `DATA_HEADER_BYTES` of free space, then at most `MAX_CHANNEL_DATA_BYTES` bytes.
    */
-  async sendInPlace(stream: number, frame: Uint8Array): Promise<void> {
+  async sendInPlace(stream: Stream, frame: Uint8Array): Promise<void> {
     await this.#useCredit(frame.length - DATA_HEADER_BYTES);
     fillDataHeader(frame, this.id, stream);
     await this.#carrier.write(frame);
@@ -248,7 +249,7 @@ export class Channel {
    * Unread bytes must not hold much more memory than their credit: a small piece is copied out of the
    * chunk that it came in, and merged with others.
    */
-  #queueSmall(stream: number, bytes: Uint8Array): void {
+  #queueSmall(stream: Stream, bytes: Uint8Array): void {
     if (bytes.length === 0) return;
     const last = this.#items.at(-1);
     const length = last?.kind === "data" ? last.bytes.length + bytes.length : 0;

@@ -81,7 +81,7 @@ export class FrameConnection implements FrameExchange {
   }
 
   /** Sends one frame; resolves when the kernel has it. */
-  send(type: number, payload: Uint8Array): Promise<void> {
+  send(type: FrameType, payload: Uint8Array): Promise<void> {
     return this.stream.write(encodeFrame(type, payload));
   }
 

@@ -144,7 +144,7 @@ export class GoCommand implements RemoteProcess {
   }
 
   /** A broken connection is noticed by the reading side. */
-  #post(type: number, payload: Uint8Array): void {
+  #post(type: FrameType, payload: Uint8Array): void {
     this.#connection.sendEncoded(encodeFrame(type, payload)).catch(() => undefined);
   }
 

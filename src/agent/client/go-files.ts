@@ -96,7 +96,11 @@ async function nextOf(connection: FrameConnection, { timeoutMs }: DialOptions) {
   }
 }
 
-function noAnswer(stderrText: string, type: number | undefined, address: string): VsockboxError {
+function noAnswer(
+  stderrText: string,
+  type: Frame["type"] | undefined,
+  address: string,
+): VsockboxError {
   return (
     refusedBy(stderrText, address) ??
     new VsockboxError({

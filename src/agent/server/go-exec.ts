@@ -7,6 +7,8 @@ import {
   encodeJsonFrame,
   encodeU32Frame,
   frameName,
+  type Frame,
+  frameInWords,
   FrameType,
 } from "../../protocols/agent/frame.ts";
 import {
@@ -22,6 +24,7 @@ import { confine, onStopping } from "./command-context.ts";
 import { goSpawnRequestOf, startStatus } from "./go-request.ts";
 import { WatchedOutput } from "../../process/command-output.ts";
 import { countOf } from "../../text/count.ts";
+import { withArticle } from "../../text/article.ts";
 
 /** The three modes that run a command without a terminal, by the frame type that begins them. */
 export type ExecMode =
@@ -166,14 +169,14 @@ class ExecSession {
       for (;;) {
         const frame = await this.#connection.next();
         if (frame === undefined) return;
-        await this.#onFrame(frame.type, frame.payload, frame.frameBytes);
+        await this.#onFrame(frame);
       }
     } catch (thrown) {
       this.#cancelled.resolve(toVsockboxError(thrown, "read from the host"));
     }
   }
 
-  async #onFrame(type: number, payload: Uint8Array, frameBytes: number): Promise<void> {
+  async #onFrame({ type, payload, frameBytes }: Frame): Promise<void> {
     if (this.#mode === FrameType.ExecPipe && type === FrameType.Stdin) {
       return frameBytes === 0 ? this.#child.stdin.end() : this.#toChild(payload);
     }
@@ -183,7 +186,7 @@ class ExecSession {
     throw new VsockboxError({
       code: "BAD_DATA",
       operation: "read frame",
-      message: `a ${frameName(type)} frame is not allowed in an ${frameName(this.#mode)} session`,
+      message: `${frameInWords(type)} is not allowed in ${withArticle(frameName(this.#mode))} session`,
     });
   }
 
@@ -207,7 +210,11 @@ class ExecSession {
     return this.#child.exited;
   }
 
-  async #forward(type: number, output: WatchedOutput, buffer: OutputBuffer): Promise<void> {
+  async #forward(
+    type: typeof FrameType.Stdout | typeof FrameType.Stderr,
+    output: WatchedOutput,
+    buffer: OutputBuffer,
+  ): Promise<void> {
     for (;;) {
       const chunk = await output.read();
       if (chunk === undefined) return;

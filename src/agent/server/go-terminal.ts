@@ -1,7 +1,13 @@
 /** ExecTTY: a command on a terminal of its own, driven by the host's. */
 import { toVsockboxError, VsockboxError } from "../../errors.ts";
 import { HANG_UP_MS, spawnOnTerminal, type TerminalChild } from "../../process/terminal-child.ts";
-import { encodeFrame, encodeU32Frame, frameName, FrameType } from "../../protocols/agent/frame.ts";
+import {
+  encodeFrame,
+  encodeU32Frame,
+  type Frame,
+  frameInWords,
+  FrameType,
+} from "../../protocols/agent/frame.ts";
 import {
   decodeExecTTYRequest,
   decodeResize,
@@ -94,14 +100,14 @@ class TTYSession {
       for (;;) {
         const frame = await this.#connection.next();
         if (frame === undefined) return;
-        await this.#onFrame(frame.type, frame.payload);
+        await this.#onFrame(frame);
       }
     } catch (thrown) {
       this.#cancelled.resolve(toVsockboxError(thrown, "read from the host"));
     }
   }
 
-  async #onFrame(type: number, payload: Uint8Array): Promise<void> {
+  async #onFrame({ type, payload }: Frame): Promise<void> {
     switch (type) {
       case FrameType.Stdin:
         // An empty frame has no meaning here: EOF of a terminal is a key.
@@ -114,7 +120,7 @@ class TTYSession {
         throw new VsockboxError({
           code: "BAD_DATA",
           operation: "read frame",
-          message: `a ${frameName(type)} frame is not allowed in an ExecTTY session`,
+          message: `${frameInWords(type)} is not allowed in an ExecTTY session`,
         });
     }
   }

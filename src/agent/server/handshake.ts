@@ -8,6 +8,7 @@ import {
   type Frame,
   FrameTooLargeError,
   FrameType,
+  isGoRequestType,
   MAX_UNAUTHENTICATED_FRAME_BYTES,
 } from "../../protocols/agent/frame.ts";
 import { decodeHello, type Hello } from "../../protocols/agent/hello.ts";
@@ -104,7 +105,7 @@ async function greetModeClient(
   return { next: first, hello: undefined, tokenWasClear: false };
 }
 
-async function refuseRequest(connection: FrameConnection, type: number): Promise<never> {
+async function refuseRequest(connection: FrameConnection, type: Frame["type"]): Promise<never> {
   const reason = "this agent expects a token, and a client that proves it first (--token-file)";
   const isAnswered = await answerInMode(connection, type, new RefusedClientError(reason));
   throw new RefusedClientError(reason, isAnswered);
@@ -166,9 +167,10 @@ function sendHello(
  */
 async function answerInMode(
   connection: FrameConnection,
-  type: number,
+  type: Frame["type"],
   { message: error }: VsockboxError,
 ): Promise<boolean> {
+  if (!isGoRequestType(type)) return false;
   const none = new Uint8Array(0);
   switch (type) {
     case FrameType.Exec: {
@@ -183,7 +185,10 @@ async function answerInMode(
       await connection.sendEncoded(encodeJsonFrame(FrameType.FileResult, json));
       return true;
     }
-    default:
+    case FrameType.ExecStream:
+    case FrameType.ExecPipe:
+    case FrameType.ExecTTY:
+    case FrameType.PortForward:
       return false;
   }
 }

@@ -1,12 +1,13 @@
 /** Output of a detached command: the latest bytes are kept, each with its offset in the whole output. */
 
+import type { Stream } from "../../protocols/agent/channel-frames.ts";
 import type { BudgetShare, MemoryBudget } from "../channel/memory-budget.ts";
 
 /** A piece of output. */
 export interface LogPiece {
   /** Of its first byte, counted from the command's first output. */
   offset: number;
-  stream: number;
+  stream: Stream;
   bytes: Uint8Array;
 }
 
@@ -53,7 +54,7 @@ export class OutputLog {
   }
 
   /** Adds output; never waits for readers. */
-  append(stream: number, bytes: Uint8Array): void {
+  append(stream: Stream, bytes: Uint8Array): void {
     const last = this.#pieces.at(-1);
     if (last?.stream === stream && last.bytes.length + bytes.length <= MERGE_BYTES) {
       const merged = new Uint8Array(last.bytes.length + bytes.length);

@@ -14,7 +14,7 @@ import { spawnRequestOf } from "./command-request.ts";
 import { WatchedOutput } from "../../process/command-output.ts";
 
 /** Consumes a command's output; resolves when it accepts more. */
-export type OutputSink = (stream: number, bytes: Uint8Array) => Promise<void>;
+export type OutputSink = (stream: Stream, bytes: Uint8Array) => Promise<void>;
 
 /** A command that has been started. */
 export class ServedCommand {
@@ -78,7 +78,7 @@ export class ServedCommand {
     return this.#child.exited;
   }
 
-  #outputs(): { stream: number; output: WatchedOutput }[] {
+  #outputs(): { stream: Stream; output: WatchedOutput }[] {
     const child = this.#child;
     return "stdout" in child
       ? [

@@ -1,7 +1,7 @@
 /** One connection of the agent: the first frame of its session selects channels or a mode. */
 import { VsockboxError } from "../../errors.ts";
 import { onAbort } from "../../io/deadline.ts";
-import { type Frame, frameName, FrameType } from "../../protocols/agent/frame.ts";
+import { type Frame, frameName, FrameType, isGoRequestType } from "../../protocols/agent/frame.ts";
 import { ChannelConnection } from "../channel/channel-connection.ts";
 import { ChannelRequests, type AgentServices } from "./channel-requests.ts";
 import { runExecSession } from "./go-exec.ts";
@@ -47,6 +47,14 @@ async function serveMode(
   services: AgentSessionServices,
 ): Promise<void> {
   using _listed = services.connections.begin(connection.stream, frameName(type));
+  if (!isGoRequestType(type)) {
+    throw new VsockboxError({
+      code: "BAD_DATA",
+      operation: "serve",
+      message: `no session begins with a frame of ${frameName(type)}`,
+      hint: "does the other end speak the agent protocol?",
+    });
+  }
   switch (type) {
     case FrameType.Exec:
     case FrameType.ExecStream:
@@ -61,12 +69,7 @@ async function serveMode(
     case FrameType.ListFiles:
       return await runFileSession(connection, type, payload);
     default:
-      throw new VsockboxError({
-        code: "BAD_DATA",
-        operation: "serve",
-        message: `no session begins with a frame of ${frameName(type)}`,
-        hint: "does the other end speak the agent protocol?",
-      });
+      return type satisfies never;
   }
 }
 

@@ -5,6 +5,7 @@
 import { showPath } from "../../files/bytes-path.ts";
 import { badField } from "../../protocols/agent/json-fields.ts";
 import type { TreeRecord } from "../../protocols/agent/tree-records.ts";
+import { withArticle } from "../../text/article.ts";
 
 /** The request that a transfer answers. */
 export interface RequestedEntry {
@@ -32,7 +33,8 @@ export class RequestedRoot {
    */
   check(record: TreeRecord): void {
     const belongsToFile = record.kind === "from" || record.kind === "hole" || record.kind === "end";
-    if (belongsToFile !== this.#isInFile) throw fail(`a ${record.kind} record is not allowed here`);
+    if (belongsToFile !== this.#isInFile)
+      throw fail(`${withArticle(record.kind)} record is not allowed here`);
     switch (record.kind) {
       case "leave":
         if (this.#depth-- === 0) throw fail("more directories are left than were entered");

@@ -4,11 +4,12 @@ import { reasonOf, VsockboxError } from "../../errors.ts";
 import { type BytesPath, showPath } from "../../files/bytes-path.ts";
 import type { DirectoryHandle } from "../../files/directory-handle.ts";
 import { openResolvedDirectory } from "../../files/resolve-path.ts";
+import { Stream } from "../../protocols/agent/channel-frames.ts";
 import type { JsonObject } from "../../protocols/agent/json-fields.ts";
 import { FileFailures } from "./file-failures.ts";
 
 /** The stream that a file's bytes travel on. */
-export const FILE_STREAM = 1;
+export const FILE_STREAM = Stream.Output;
 
 /** Errors that would repeat for every following file: they end the transfer. */
 const FATAL_ERRNOS = new Set(["ENOSPC", "EDQUOT", "EROFS", "EIO", "EMFILE", "ENFILE"]);

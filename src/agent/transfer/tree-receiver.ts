@@ -46,6 +46,7 @@ import {
   type TransferProgress,
   TransferSummary,
 } from "./transfer.ts";
+import { withArticle } from "../../text/article.ts";
 
 /** Options of {@link TreeReceiver}. */
 export interface TreeReceiverOptions extends IncomingFileOptions {
@@ -156,7 +157,7 @@ export class TreeReceiver {
   async #onRecord(record: TreeRecord): Promise<void> {
     const inFile = this.#file !== undefined || this.#skipsFile;
     const forFile = record.kind === "from" || record.kind === "hole" || record.kind === "end";
-    if (inFile !== forFile) throw bad(`a ${record.kind} record is not allowed here`);
+    if (inFile !== forFile) throw bad(`${withArticle(record.kind)} record is not allowed here`);
     if (this.#stack.depth + this.#skippedDepth === 0 && "name" in record)
       this.#root?.checkTop(record);
     switch (record.kind) {

@@ -14,7 +14,15 @@
  *
  * The side that connected opens odd channels, the other one even ones; a number is used once.
  */
-import { encodeFrame, type Frame, FRAME_HEADER_BYTES, frameName, FrameType } from "./frame.ts";
+import {
+  encodeFrame,
+  type Frame,
+  FRAME_HEADER_BYTES,
+  frameInWords,
+  frameName,
+  FrameType,
+  isChannelFrameType,
+} from "./frame.ts";
 import { badField, type JsonObject, parseObject } from "./json-fields.ts";
 
 /** u32 in front of every channel frame's payload. */
@@ -38,11 +46,18 @@ export const MAX_PING_BYTES = 4096;
 /** The streams of a Data frame. */
 export const Stream = { Input: 0, Output: 1, Errors: 2 } as const;
 
+/** One of {@link Stream}. */
+export type Stream = (typeof Stream)[keyof typeof Stream];
+
+function isStream(byte: number): byte is Stream {
+  return byte <= Stream.Errors;
+}
+
 /** A frame of one channel, or of the connection (ping, pong). */
 export type ChannelFrame =
   | { kind: "open" | "control" | "close"; channel: number; value: JsonObject }
   | { kind: "record"; channel: number; value: JsonObject; cost: number }
-  | { kind: "data"; channel: number; stream: number; bytes: Uint8Array; cost: number }
+  | { kind: "data"; channel: number; stream: Stream; bytes: Uint8Array; cost: number }
   | { kind: "credit"; channel: number; bytes: number }
   | { kind: "end"; channel: number }
   | { kind: "ping" | "pong"; value: JsonObject };
@@ -72,7 +87,7 @@ export function recordCost(encoded: Uint8Array): number {
  *
  * @param frame {@link DATA_HEADER_BYTES} free bytes, then the data.
  */
-export function fillDataHeader(frame: Uint8Array, channel: number, stream: number): void {
+export function fillDataHeader(frame: Uint8Array, channel: number, stream: Stream): void {
   const view = new DataView(frame.buffer, frame.byteOffset);
   view.setUint8(0, FrameType.Data);
   view.setUint32(1, frame.length - FRAME_HEADER_BYTES);
@@ -81,7 +96,7 @@ export function fillDataHeader(frame: Uint8Array, channel: number, stream: numbe
 }
 
 /** A Data frame. */
-export function encodeData(channel: number, stream: number, bytes: Uint8Array): Uint8Array {
+export function encodeData(channel: number, stream: Stream, bytes: Uint8Array): Uint8Array {
   const frame = new Uint8Array(DATA_HEADER_BYTES + bytes.length);
   fillDataHeader(frame, channel, stream);
   frame.set(bytes, DATA_HEADER_BYTES);
@@ -110,6 +125,9 @@ export function encodeEnd(channel: number): Uint8Array {
  */
 export function decodeChannelFrame({ type, payload, prefix }: Frame): ChannelFrame {
   if (type === FrameType.Data) return decodeDataPiece(prefix, payload);
+  if (!isChannelFrameType(type)) {
+    throw badField("frame", `${frameInWords(type)} is not allowed after a Hello`);
+  }
   const name = frameName(type);
   if (type === FrameType.Ping || type === FrameType.Pong) {
     if (payload.length > MAX_PING_BYTES)
@@ -136,8 +154,6 @@ export function decodeChannelFrame({ type, payload, prefix }: Frame): ChannelFra
     case FrameType.End:
       if (rest.length > 0) throw badField(name, "it has a payload");
       return { kind: "end", channel };
-    default:
-      throw badField("frame", `a ${name} frame is not allowed after a Hello`);
   }
 }
 
@@ -145,6 +161,7 @@ function decodeDataPiece(prefix: Uint8Array, bytes: Uint8Array): ChannelFrame {
   // Without a view of the prefix, whose cost is that of all else here.
   const { 0: first = 0, 1: second = 0, 2: third = 0, 3: fourth = 0, 4: stream } = prefix;
   if (stream === undefined) throw badField("Data", "the stream's number is missing");
+  if (!isStream(stream)) throw badField("Data", `stream ${stream} does not exist`);
   const channel = first * 2 ** 24 + ((second << 16) | (third << 8) | fourth);
   return { kind: "data", channel, stream, bytes, cost: bytes.length };
 }

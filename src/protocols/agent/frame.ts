@@ -3,6 +3,7 @@
  * frames out; no I/O.
  */
 import { VsockboxError } from "../../errors.ts";
+import { withArticle } from "../../text/article.ts";
 
 /** u8 type + u32 length. */
 export const FRAME_HEADER_BYTES = 5;
@@ -43,10 +44,8 @@ export const GO_FRAME_TYPES = {
   FileResult: 17,
 } as const;
 
-/** Frame types of the agent protocol; those from 64 on are vsockbox's own, and are used only after a Hello. */
-export const FrameType = {
-  ...GO_FRAME_TYPES,
-  Hello: 64,
+/** Frame types of the channel multiplexer: channel-frames.ts. */
+const CHANNEL_FRAME_TYPES = {
   Open: 65,
   Data: 66,
   Record: 67,
@@ -56,16 +55,71 @@ export const FrameType = {
   Close: 71,
   Ping: 72,
   Pong: 73,
+} as const;
+
+/** Frame types of the agent protocol; those from 64 on are vsockbox's own, and are used only after a Hello. */
+export const FrameType = {
+  ...GO_FRAME_TYPES,
+  Hello: 64,
+  ...CHANNEL_FRAME_TYPES,
   Proof: 74,
 } as const;
+
+/** One of {@link FrameType}. */
+export type FrameType = (typeof FrameType)[keyof typeof FrameType];
+
+/** The type of a frame of the channel multiplexer. */
+export type ChannelFrameType = (typeof CHANNEL_FRAME_TYPES)[keyof typeof CHANNEL_FRAME_TYPES];
+
+/** The types of frames that begin a session of the Go agent's protocol. */
+const GO_REQUEST_TYPES = [
+  FrameType.Exec,
+  FrameType.ExecStream,
+  FrameType.ExecPipe,
+  FrameType.ExecTTY,
+  FrameType.PortForward,
+  FrameType.WriteFile,
+  FrameType.ReadFile,
+  FrameType.ListFiles,
+] as const;
+
+/** The type of a frame that begins a session of the Go agent's protocol. */
+export type GoRequestType = (typeof GO_REQUEST_TYPES)[number];
+
+declare const unknownFrameType: unique symbol;
+
+/** A type byte of the wire that is not one of {@link FrameType}. */
+export type UnknownFrameType = number & { readonly [unknownFrameType]: true };
 
 const NAMES = new Map<number, string>(
   Object.entries(FrameType).map(([name, type]) => [type, name] as const),
 );
+const CHANNEL_NUMBERS: ReadonlySet<number> = new Set(Object.values(CHANNEL_FRAME_TYPES));
+const GO_REQUEST_NUMBERS: ReadonlySet<number> = new Set(GO_REQUEST_TYPES);
 
-/** The frame type's name for messages; its number if it has none. */
+/** Returns the frame type of a type byte. */
+export function frameTypeOf(byte: number): FrameType | UnknownFrameType {
+  return byte as FrameType | UnknownFrameType;
+}
+
+/** Returns whether a frame of this type belongs to the channel multiplexer. */
+export function isChannelFrameType(type: number): type is ChannelFrameType {
+  return CHANNEL_NUMBERS.has(type);
+}
+
+/** Returns whether a frame of this type begins a session of the Go agent's protocol. */
+export function isGoRequestType(type: number): type is GoRequestType {
+  return GO_REQUEST_NUMBERS.has(type);
+}
+
+/** Returns the frame type's name for messages; its number if it has none. */
 export function frameName(type: number): string {
   return NAMES.get(type) ?? `type ${type}`;
+}
+
+/** Returns a frame with its article, for messages: `an Exec frame`. */
+export function frameInWords(type: number): string {
+  return `${withArticle(frameName(type))} frame`;
 }
 
 /**
@@ -83,7 +137,7 @@ const NO_BYTES = new Uint8Array(0);
 
 /** A whole frame, or a piece of a data frame. */
 export interface Frame {
-  type: number;
+  type: FrameType | UnknownFrameType;
   payload: Uint8Array;
   /** Length of the whole frame's payload in bytes; more than `payload` has if this is a piece. */
   frameBytes: number;
@@ -92,7 +146,12 @@ export interface Frame {
 }
 
 /** A frame as it goes over the wire, header and payload in one buffer. */
-export function encodeFrame(type: number, payload: Uint8Array): Uint8Array {
+export function encodeFrame(type: FrameType, payload: Uint8Array): Uint8Array {
+  return encodeRawFrame(type, payload);
+}
+
+/** A frame of any type, known or not: 0 to 255. */
+export function encodeRawFrame(type: number, payload: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(FRAME_HEADER_BYTES + payload.length);
   bytes[0] = type;
   new DataView(bytes.buffer).setUint32(1, payload.length);
@@ -101,12 +160,12 @@ export function encodeFrame(type: number, payload: Uint8Array): Uint8Array {
 }
 
 /** A frame whose payload is a JSON value. */
-export function encodeJsonFrame(type: number, value: unknown): Uint8Array {
+export function encodeJsonFrame(type: FrameType, value: unknown): Uint8Array {
   return encodeFrame(type, new TextEncoder().encode(JSON.stringify(value)));
 }
 
 /** A frame whose payload is one unsigned 32-bit number, big-endian (Exit). */
-export function encodeU32Frame(type: number, value: number): Uint8Array {
+export function encodeU32Frame(type: FrameType, value: number): Uint8Array {
   const payload = new Uint8Array(4);
   new DataView(payload.buffer).setUint32(0, value);
   return encodeFrame(type, payload);
@@ -124,7 +183,7 @@ export class FrameDecoder {
   readonly #header = new Uint8Array(FRAME_HEADER_BYTES);
   readonly #headerView = new DataView(this.#header.buffer);
   #headerFilled = 0;
-  #type = 0;
+  #type: FrameType | UnknownFrameType = frameTypeOf(0);
   #frameBytes = 0;
   #missing = 0;
   #collected = new Uint8Array(0);
@@ -213,7 +272,7 @@ export class FrameDecoder {
     const message =
       this.#headerFilled < FRAME_HEADER_BYTES
         ? `the connection ended inside a frame header: ${FRAME_HEADER_BYTES - this.#headerFilled} of ${FRAME_HEADER_BYTES} bytes are missing`
-        : `the connection ended inside a ${frameName(this.#type)} frame: ${this.#missing} of ${this.#frameBytes} bytes are missing`;
+        : `the connection ended inside ${frameInWords(this.#type)}: ${this.#missing} of ${this.#frameBytes} bytes are missing`;
     throw new VsockboxError({ code: "TRANSPORT", operation: "read frame", message });
   }
 
@@ -233,7 +292,7 @@ export class FrameDecoder {
     this.#header.set(part, this.#headerFilled);
     this.#headerFilled += part.length;
     if (this.#headerFilled === FRAME_HEADER_BYTES) {
-      this.#type = this.#header[0] ?? 0;
+      this.#type = frameTypeOf(this.#header[0] ?? 0);
       this.#frameBytes = this.#headerView.getUint32(1);
       this.#missing = this.#frameBytes;
       const maxBytes = this.#maxBytes();
@@ -273,8 +332,7 @@ export class FrameDecoder {
     const needed = this.#collectedBytes + piece.length;
     if (needed > this.#collected.length) {
       const least = Math.max(needed, this.#collected.length * 2, EAGER_FRAME_BYTES);
-      const room = Math.min(this.#frameBytes, least);
-      const grown = new Uint8Array(room);
+      const grown = new Uint8Array(Math.min(this.#frameBytes, least));
       grown.set(this.#collected.subarray(0, this.#collectedBytes));
       this.#collected = grown;
     }
@@ -296,13 +354,13 @@ export class FrameDecoder {
 
 /** A frame above the limit, of which nothing but its header has been read. */
 export class FrameTooLargeError extends VsockboxError {
-  readonly frameType: number;
+  readonly frameType: FrameType | UnknownFrameType;
 
-  constructor(type: number, frameBytes: number, maxBytes: number) {
+  constructor(type: FrameType | UnknownFrameType, frameBytes: number, maxBytes: number) {
     super({
       code: "BAD_DATA",
       operation: "read frame",
-      message: `a ${frameName(type)} frame of ${frameBytes} bytes is above the limit of ${maxBytes}`,
+      message: `${frameInWords(type)} of ${frameBytes} bytes is above the limit of ${maxBytes}`,
     });
     this.frameType = type;
   }

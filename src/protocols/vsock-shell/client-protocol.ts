@@ -10,6 +10,7 @@ import {
 import { badShellMessage, type Message, Type, typeName } from "./message.ts";
 import { decodeStatus } from "./payloads.ts";
 import { decodeAnswer, decodeText, UNSPEAKABLE_DIRECTORY } from "./texts.ts";
+import { withArticle } from "../../text/article.ts";
 
 /** What a client is here for. */
 export type Purpose = "terminal" | "upload" | "download";
@@ -72,7 +73,7 @@ export class ClientProtocol {
       : this.#onTransfer(type, data);
   }
 
-  #onTerminal(type: number, data: Uint8Array): ClientEvent {
+  #onTerminal(type: Type, data: Uint8Array): ClientEvent {
     switch (type) {
       case Type.PtyData:
         return data.length === 0 ? NONE : { kind: "output", bytes: data };
@@ -92,7 +93,7 @@ export class ClientProtocol {
   }
 
   /** A server that refuses all clients answers before it knows the request. */
-  #onReady(type: number, data: Uint8Array): ClientEvent {
+  #onReady(type: Type, data: Uint8Array): ClientEvent {
     const answer = decodeAnswer(data);
     const ours = this.#purpose === "upload" ? Type.ReadySend : Type.ReadyReceive;
     if (answer.granted) {
@@ -109,7 +110,7 @@ export class ClientProtocol {
     throw new ServerRefusalError(operation, answer.reason);
   }
 
-  #onTransfer(type: number, data: Uint8Array): ClientEvent {
+  #onTransfer(type: Type, data: Uint8Array): ClientEvent {
     // An empty one wakes clients; what a terminal would show has no place in a transfer.
     if (type === Type.PtyData) return NONE;
     if (this.#state !== "granted") throw misplaced(type, "before the answer");
@@ -133,6 +134,6 @@ export class ClientProtocol {
 /** The beginning of every path that is asked for to wake a C server: see `c-server-queue.ts`. */
 export const WAKE_PATH = "/-vsockbox-wake-";
 
-function misplaced(type: number, where: string) {
-  return badShellMessage(`a ${typeName(type)} message is not allowed ${where}`);
+function misplaced(type: Type, where: string) {
+  return badShellMessage(`${withArticle(typeName(type))} message is not allowed ${where}`);
 }

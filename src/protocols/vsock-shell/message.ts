@@ -3,6 +3,7 @@
  * architecture that the C programs run on, then `length` bytes.
  */
 import { VsockboxError } from "../../errors.ts";
+import { withArticle } from "../../text/article.ts";
 
 /** In front of every message. */
 export const MAGIC = 0xcafe_babe;
@@ -44,6 +45,13 @@ export const Type = {
   FileDataEndAck: 0x14,
 } as const;
 
+/** One of {@link Type}. */
+export type Type = (typeof Type)[keyof typeof Type];
+
+function isType(type: number): type is Type {
+  return type >= Type.PtyData && type <= Type.FileDataEndAck;
+}
+
 const NAMES = new Map<number, string>(Object.entries(Type).map(([name, type]) => [type, name]));
 
 /** A type's name, for messages. */
@@ -53,7 +61,7 @@ export function typeName(type: number): string {
 
 /** One message. The data is a view into what came in. */
 export interface Message {
-  type: number;
+  type: Type;
   data: Uint8Array;
 }
 
@@ -63,7 +71,7 @@ export function badShellMessage(message: string, hint?: string): VsockboxError {
 }
 
 /** Writes a header into a buffer. */
-export function fillHeader(buffer: Uint8Array, at: number, type: number, length: number): void {
+export function fillHeader(buffer: Uint8Array, at: number, type: Type, length: number): void {
   const view = new DataView(buffer.buffer, buffer.byteOffset + at, SHELL_HEADER_BYTES);
   view.setUint32(0, MAGIC, true);
   view.setUint32(4, type, true);
@@ -73,7 +81,7 @@ export function fillHeader(buffer: Uint8Array, at: number, type: number, length:
 const NOTHING = new Uint8Array(0);
 
 /** One message as bytes. */
-export function encodeMessage(type: number, data: Uint8Array = NOTHING): Uint8Array {
+export function encodeMessage(type: Type, data: Uint8Array = NOTHING): Uint8Array {
   const message = new Uint8Array(SHELL_HEADER_BYTES + data.length);
   fillHeader(message, 0, type, data.length);
   message.set(data, SHELL_HEADER_BYTES);
@@ -81,7 +89,7 @@ export function encodeMessage(type: number, data: Uint8Array = NOTHING): Uint8Ar
 }
 
 /** Bytes as messages of one type with at most `limit` bytes each, in one buffer. */
-export function encodeMessages(type: number, bytes: Uint8Array, limit: number): Uint8Array {
+export function encodeMessages(type: Type, bytes: Uint8Array, limit: number): Uint8Array {
   const count = Math.ceil(bytes.length / limit);
   const encoded = new Uint8Array(bytes.length + count * SHELL_HEADER_BYTES);
   for (let index = 0, at = 0; index < count; index++) {
@@ -157,12 +165,10 @@ export class ShellMessageReader {
     this.#checkMagic(view.getUint32(0, true));
     const type = view.getUint32(4, true);
     const length = view.getUint32(8, true);
-    if (type < Type.PtyData || type > Type.FileDataEndAck) {
-      throw badShellMessage(`unknown message type ${typeName(type)}`);
-    }
+    if (!isType(type)) throw badShellMessage(`unknown message type ${typeName(type)}`);
     if (length > this.#limit) {
       throw badShellMessage(
-        `a ${typeName(type)} message has ${length} bytes, more than ${this.#limit}`,
+        `${withArticle(typeName(type))} message has ${length} bytes, more than ${this.#limit}`,
       );
     }
     if (held < SHELL_HEADER_BYTES + length) return undefined;

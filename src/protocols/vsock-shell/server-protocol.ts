@@ -9,12 +9,13 @@ import {
 import { badShellMessage, type Message, Type, typeName } from "./message.ts";
 import { decodeWindowSize, type ShellWindowSize } from "./payloads.ts";
 import { decodePair, decodeText } from "./texts.ts";
+import { withArticle } from "../../text/article.ts";
 
 /** A terminal is wanted. */
 export interface OpenEvent {
   kind: "open";
   /** OPEN_BASH or OPEN_CMD; the answer to an extension has the same type. */
-  type: number;
+  type: Type;
   /** Undefined: a shell. */
   command: string | undefined;
   /** The last size that came before, as from a C client on a terminal. */
@@ -82,7 +83,7 @@ export class ServerProtocol {
     }
   }
 
-  #onBegin(type: number, data: Uint8Array): ServerEvent {
+  #onBegin(type: Type, data: Uint8Array): ServerEvent {
     switch (type) {
       case Type.WindowSize:
         // A C client on a terminal sends it before it opens anything.
@@ -100,7 +101,7 @@ export class ServerProtocol {
     }
   }
 
-  #onOpen(type: number, data: Uint8Array): OpenEvent {
+  #onOpen(type: Type, data: Uint8Array): OpenEvent {
     const { text, extension } = decodeText(data);
     const isCommand = type === Type.OpenCommand;
     if (isCommand && text.length === 0) throw badShellMessage("the command is empty");
@@ -123,7 +124,7 @@ export class ServerProtocol {
     return event;
   }
 
-  #onUpload(type: number, data: Uint8Array): ServerEvent {
+  #onUpload(type: Type, data: Uint8Array): ServerEvent {
     switch (type) {
       case Type.FileDataBegin:
         // A C client repeats it each time its queue has free space.
@@ -154,7 +155,7 @@ function extendedTransfer(
   return { kind, path: extension.path, pair: text, extension };
 }
 
-function onTerminal(type: number, data: Uint8Array): ServerEvent {
+function onTerminal(type: Type, data: Uint8Array): ServerEvent {
   switch (type) {
     case Type.WindowSize:
       return { kind: "resize", size: decodeWindowSize(data) };
@@ -168,6 +169,6 @@ function onTerminal(type: number, data: Uint8Array): ServerEvent {
   }
 }
 
-function misplaced(type: number, where: string) {
-  return badShellMessage(`a ${typeName(type)} message is not allowed ${where}`);
+function misplaced(type: Type, where: string) {
+  return badShellMessage(`${withArticle(typeName(type))} message is not allowed ${where}`);
 }

@@ -11,7 +11,12 @@ import {
   sendMessage,
   writeFileOn,
 } from "../../../src/library/wire.ts";
-import { encodeFrame, encodeJsonFrame, FrameType } from "../../../src/protocols/agent/frame.ts";
+import {
+  encodeFrame,
+  encodeJsonFrame,
+  encodeRawFrame,
+  FrameType,
+} from "../../../src/protocols/agent/frame.ts";
 import { MemoryConn } from "../../support/memory-conn.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
@@ -70,7 +75,7 @@ describe("sendMessage and readMessage", () => {
         const sent = new MemoryConn([]);
         await sendMessage(sent, type, payload);
         const frame = Buffer.concat(sent.written);
-        expect(frame).toEqual(Buffer.from(encodeFrame(type, payload)));
+        expect(frame).toEqual(Buffer.from(encodeRawFrame(type, payload)));
         const stream = Buffer.concat([frame, bytes("rest")]);
         const conn = new MemoryConn([stream.subarray(0, cut), stream.subarray(cut)]);
         const received = await readMessage(conn);

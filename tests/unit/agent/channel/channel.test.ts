@@ -1,7 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import { VsockboxError } from "../../../../src/errors.ts";
 import { Channel, type ChannelItem } from "../../../../src/agent/channel/channel.ts";
-import { DATA_HEADER_BYTES, encodeData } from "../../../../src/protocols/agent/channel-frames.ts";
+import {
+  DATA_HEADER_BYTES,
+  encodeData,
+  type Stream,
+} from "../../../../src/protocols/agent/channel-frames.ts";
 
 const WINDOW = 2 * 1024 * 1024;
 
@@ -15,7 +19,7 @@ function makeChannel() {
   return { channel: new Channel(carrier, 1, { peerBytes: WINDOW, ownBytes: WINDOW }), posted };
 }
 
-const give = (channel: Channel, stream: number, bytes: Uint8Array) =>
+const give = (channel: Channel, stream: Stream, bytes: Uint8Array) =>
   channel.onData({ kind: "data", stream, bytes }, bytes.length);
 
 async function all(channel: Channel): Promise<ChannelItem[]> {
@@ -81,7 +85,7 @@ describe("unread data of a channel", () => {
     give(channel, 1, Buffer.from("end"));
     channel.onEnd();
     const items = await all(channel);
-    const text = (stream: number) =>
+    const text = (stream: Stream) =>
       Buffer.concat(
         items.map((item) =>
           item.kind === "data" && item.stream === stream ? item.bytes : Buffer.of(),

@@ -59,7 +59,7 @@ describe("OutputLog", () => {
 
   test("of tiny pieces holds at most twice its limit in memory, and knows what it dropped", () => {
     const log = new OutputLog(100_000);
-    for (let index = 0; index < 50_000; index++) log.append(1 + (index % 2), bytes("x"));
+    for (let index = 0; index < 50_000; index++) log.append(index % 2 === 0 ? 1 : 2, bytes("x"));
     expect(log.heldBytes).toBeLessThan(201_000);
     expect([log.begin > 0, log.end]).toEqual([true, 50_000]);
     expect(log.read(0)?.offset).toBe(log.begin);
@@ -117,7 +117,7 @@ describe("OutputLog", () => {
   test("drops no more for others than it has to", () => {
     const budget = new MemoryBudget(10_000);
     const log = new OutputLog(5000, budget);
-    for (let count = 0; count < 4; count++) log.append(1 + (count % 2), Buffer.alloc(744));
+    for (let count = 0; count < 4; count++) log.append(count % 2 === 0 ? 1 : 2, Buffer.alloc(744));
     expect([log.heldBytes, budget.usedBytes]).toEqual([4000, 4000]);
     const session = budget.share();
     expect(session.resize(3000)).toBe(true);
@@ -133,7 +133,8 @@ describe("OutputLog", () => {
     for (const pieces of [1, 2, 3, 4, 5, 8, 13]) {
       const log = new OutputLog(100_000);
       const text = "abc".repeat(pieces);
-      for (let index = 0; index < pieces; index++) log.append(1 + (index % 2), bytes("abc"));
+      for (let index = 0; index < pieces; index++)
+        log.append(index % 2 === 0 ? 1 : 2, bytes("abc"));
       for (let offset = 0; offset < log.end; offset++) {
         const piece = log.read(offset);
         const stream = 1 + (Math.floor(offset / 3) % 2);

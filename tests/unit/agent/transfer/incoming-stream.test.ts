@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { IncomingStream } from "../../../../src/agent/transfer/incoming-stream.ts";
 import { FILE_STREAM } from "../../../../src/agent/transfer/transfer.ts";
+import { Stream } from "../../../../src/protocols/agent/channel-frames.ts";
 import { encodeTreeRecord, type TreeRecord } from "../../../../src/protocols/agent/tree-records.ts";
 
 const status = { mode: 0o644, seconds: 0, nanoseconds: 0, uid: 0, gid: 0 };
@@ -9,7 +10,7 @@ const file = (size: number | undefined): TreeRecord => ({ kind: "file", name, si
 
 const recordItem = (record: TreeRecord) =>
   ({ kind: "record", value: encodeTreeRecord(record) }) as const;
-const dataItem = (text: string, stream = FILE_STREAM) =>
+const dataItem = (text: string, stream: Stream = FILE_STREAM) =>
   ({ kind: "data", stream, bytes: Buffer.from(text) }) as const;
 
 /** The text of a file that comes as these items. */
@@ -39,7 +40,7 @@ describe("is refused:", () => {
     expect(() => read(recordItem(file(2)), recordItem(record))).toThrow(refused);
   });
 
-  test.each([0, 2, 7])("data on stream %d", (stream) => {
+  test.each<Stream>([Stream.Input, Stream.Errors])("data on stream %d", (stream) => {
     expect(() => read(recordItem(file(2)), dataItem("hi", stream), recordItem(END))).toThrow(
       refused,
     );

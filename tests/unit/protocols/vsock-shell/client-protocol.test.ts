@@ -8,7 +8,7 @@ import { type Message, Type } from "../../../../src/protocols/vsock-shell/messag
 import { encodeStatus } from "../../../../src/protocols/vsock-shell/payloads.ts";
 import { encodeGrant, encodeRefusal } from "../../../../src/protocols/vsock-shell/texts.ts";
 
-const message = (type: number, data: Uint8Array | string = ""): Message => ({
+const message = (type: Type, data: Uint8Array | string = ""): Message => ({
   type,
   data: new Uint8Array(Buffer.from(data as string)),
 });

@@ -3,7 +3,7 @@ import { type Message, Type } from "../../../../src/protocols/vsock-shell/messag
 import { encodeWindowSize } from "../../../../src/protocols/vsock-shell/payloads.ts";
 import { ServerProtocol } from "../../../../src/protocols/vsock-shell/server-protocol.ts";
 
-const message = (type: number, data: Uint8Array | string = ""): Message => ({
+const message = (type: Type, data: Uint8Array | string = ""): Message => ({
   type,
   data: new Uint8Array(Buffer.from(data as string)),
 });
