@@ -118,6 +118,7 @@ const DRIVEN: readonly (readonly [pattern: string, test: string])[] = [
   ["process/*.ts", "tests/integration/exec-start.test.ts"],
   ["protocols/agent/*.ts", "tests/unit/protocols/agent/messages.test.ts"],
   ["protocols/guest-exec/command.ts", "tests/unit/protocols/guest-exec/frame.test.ts"],
+  ["protocols/vfs/operations.ts", "tests/unit/protocols/vfs/requests.test.ts"],
   ["protocols/vhost-user/*.ts", "tests/unit/protocols/vhost-user/backend.test.ts"],
   ["protocols/virtio-vsock/packet.ts", "tests/unit/protocols/virtio-vsock/connection.test.ts"],
   ["protocols/vsock-shell/*.ts", "tests/unit/protocols/vsock-shell/message.test.ts"],
