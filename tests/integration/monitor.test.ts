@@ -327,8 +327,10 @@ describe("monitor of a device", () => {
     ]);
   });
 
-  test("reports what a reader that is too slow has lost", async () => {
+  test("reports what a reader that is too slow has lost, and not what another reader has", async () => {
     const guest = await start();
+    await using other = new Running(["monitor", socket, "--capture-bytes", "0"]);
+    await other.says("capturing from");
     watching = new Running([
       "monitor",
       socket,
@@ -356,6 +358,10 @@ describe("monitor of a device", () => {
     await watching.stderrDone;
     const [, counted = ""] = /, (\d+) lost\n/.exec(watching.stderr) ?? [];
     expect(Number(counted)).toBe(await lost());
+    other.process.kill("SIGTERM");
+    expect(await other.process.exited).toBe(0);
+    await other.stderrDone;
+    expect(other.stderr).toContain(", 0 lost\n");
   });
 });
 

@@ -19,7 +19,7 @@ const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 export interface ControlRequest {
   /** For errors. */
   operation: Operation;
-  path: "/status" | "/capture";
+  path: "/status" | "/capture" | `/packets/lost?stream=${string}`;
   method?: "GET" | "PUT" | "DELETE";
   body?: string;
   /** For connecting and the whole response, in milliseconds (default: 5,000). */

@@ -8,6 +8,7 @@ import {
   controlPathOf,
   readCaptureRequest,
   readPayloadBytes,
+  readStreamName,
 } from "../../protocols/hybrid/control.ts";
 import { MAX_RECORD_PAYLOAD_BYTES } from "../../protocols/pcap/vsock-record.ts";
 import type { ObservedVm } from "./observed-vm.ts";
@@ -52,6 +53,8 @@ async function answer(vm: ObservedVm, request: Request): Promise<unknown> {
   switch (asked) {
     case "GET /status":
       return statusOf(vm);
+    case "GET /packets/lost":
+      return lostByStream(vm, new URL(request.url));
     case "PUT /capture":
       return startCapture(vm, await request.bytes());
     case "DELETE /capture":
@@ -68,9 +71,22 @@ async function answer(vm: ObservedVm, request: Request): Promise<unknown> {
 
 function streamPackets(vm: ObservedVm, { searchParams }: URL, signal: AbortSignal): Response {
   const text = searchParams.get("payload_bytes");
-  const stream = vm.openStream(readPayloadBytes(text, MAX_RECORD_PAYLOAD_BYTES));
+  const payloadBytes = readPayloadBytes(text, MAX_RECORD_PAYLOAD_BYTES);
+  const stream = vm.openStream(payloadBytes, readStreamName(searchParams.get("stream")));
   signal.addEventListener("abort", () => stream.close(), { once: true });
   return new Response(stream.body, { headers: { "Content-Type": PCAP_TYPE } });
+}
+
+function lostByStream(vm: ObservedVm, { searchParams }: URL): unknown {
+  const name = readStreamName(searchParams.get("stream"));
+  const lost = name === undefined ? undefined : vm.lostByStream(name);
+  if (lost !== undefined) return { packets_lost: lost };
+  throw new VsockboxError({
+    code: "BAD_DATA",
+    operation: "serve",
+    address: name,
+    message: "no stream of packets has this name",
+  });
 }
 
 function startCapture(vm: ObservedVm, body: Uint8Array): unknown {

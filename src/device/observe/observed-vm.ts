@@ -20,7 +20,8 @@ export class ObservedVm {
   readonly since = performance.now();
   readonly log: Log;
   #capture: Capture | undefined;
-  readonly #streams = new Set<PacketStream>();
+  /** With the names that their readers have chosen. */
+  readonly #streams = new Map<PacketStream, string | undefined>();
   /** Packets that earlier captures and streams have lost. */
   #lostBefore = 0;
 
@@ -42,16 +43,17 @@ export class ObservedVm {
   }
 
   #taps(): PacketSpool[] {
-    return [...(this.#capture === undefined ? [] : [this.#capture]), ...this.#streams];
+    return [...(this.#capture === undefined ? [] : [this.#capture]), ...this.#streams.keys()];
   }
 
   /**
    * Starts a stream of packets, which its reader ends.
    *
    * @param payloadBytes bytes of each payload that are sent.
+   * @param name by which its reader asks for {@link lostByStream}.
    * @throws {VsockboxError} REFUSED if there are too many.
    */
-  openStream(payloadBytes: number): PacketStream {
+  openStream(payloadBytes: number, name?: string): PacketStream {
     if (this.#streams.size >= MAX_STREAMS) {
       throw new VsockboxError({
         code: "REFUSED",
@@ -65,9 +67,15 @@ export class ObservedVm {
       this.#lostBefore += stream.lost;
       this.#tap();
     });
-    this.#streams.add(stream);
+    this.#streams.set(stream, name);
     this.#tap();
     return stream;
+  }
+
+  /** Returns the number of packets that an open stream has lost; undefined if none has this name. */
+  lostByStream(name: string): number | undefined {
+    for (const [stream, other] of this.#streams) if (other === name) return stream.lost;
+    return undefined;
   }
 
   #tap(): void {

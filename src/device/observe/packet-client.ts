@@ -1,13 +1,15 @@
 /** The packets of a VM of `hybrid-proxy` as a source: `GET /packets` of its control socket. */
+import { randomBytes } from "node:crypto";
 import { VsockboxError } from "../../errors.ts";
 import { answerInTime } from "../../io/deadline.ts";
 import type { SocketStream } from "../../io/stream.ts";
 import { captureSource } from "../../monitor/capture-source.ts";
 import type { PacketSource } from "../../monitor/packet-source.ts";
+import { readStreamLoss } from "../../protocols/hybrid/control.ts";
 import { ChunkedBodyReader } from "../../protocols/http/chunked-body.ts";
 import { HttpResponseReader, readResponseHead } from "../../protocols/http/response.ts";
 import { requestStatus } from "./control-client.ts";
-import { controlError, dialControl } from "./control-request.ts";
+import { controlError, dialControl, requestControl } from "./control-request.ts";
 
 const OPERATION = "capture through";
 
@@ -29,12 +31,13 @@ const DRAIN_MS = 300;
  * older version.
  */
 export async function openPackets(control: string, payloadBytes: number): Promise<PacketSource> {
-  const before = await lostPackets(control);
+  const before = await lostByAll(control);
+  const name = randomBytes(16).toString("hex");
   const stream = await dialControl(control);
   const chunks = stream[Symbol.asyncIterator]();
   let first: Uint8Array;
   try {
-    const begin = beginStream(stream, chunks, control, payloadBytes);
+    const begin = beginStream(stream, chunks, control, requestText(payloadBytes, name));
     first = await answerInTime(stream, begin, { milliseconds: ANSWER_MS, what: OPERATION });
   } catch (thrown) {
     stream.abort();
@@ -45,13 +48,30 @@ export async function openPackets(control: string, payloadBytes: number): Promis
     ...capture,
     // The last packets are still in the device's memory.
     stop: () => void setTimeout(capture.stop, DRAIN_MS),
-    lost: async () => (await lostPackets(control)) - before,
+    lost: async () => (await lostByStream(control, name)) ?? (await lostByAll(control)) - before,
     close: () => stream.abort(),
   };
 }
 
-async function lostPackets(control: string): Promise<number> {
+/** Returns what this open stream has lost; undefined from a device of an older version. */
+async function lostByStream(control: string, name: string): Promise<number | undefined> {
+  try {
+    const path = `/packets/lost?stream=${name}` as const;
+    return readStreamLoss(await requestControl(control, { operation: OPERATION, path }));
+  } catch (thrown) {
+    if (thrown instanceof VsockboxError && thrown.code === "BAD_DATA") return undefined;
+    throw thrown;
+  }
+}
+
+/** Returns what all captures and streams have lost. */
+async function lostByAll(control: string): Promise<number> {
   return (await requestStatus(control)).counters.capture_packets_lost;
+}
+
+function requestText(payloadBytes: number, name: string): string {
+  const path = `/packets?payload_bytes=${payloadBytes}&stream=${name}`;
+  return `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`;
 }
 
 /** Returns the bytes after the head of the response. */
@@ -59,9 +79,8 @@ async function beginStream(
   stream: SocketStream,
   chunks: AsyncIterator<Uint8Array>,
   control: string,
-  payloadBytes: number,
+  request: string,
 ): Promise<Uint8Array> {
-  const request = `GET /packets?payload_bytes=${payloadBytes} HTTP/1.1\r\nHost: localhost\r\n\r\n`;
   await stream.write(Buffer.from(request));
   let received: Uint8Array = new Uint8Array(0);
   for (;;) {

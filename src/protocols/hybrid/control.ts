@@ -6,7 +6,8 @@
  * | `GET /status` | 200, the VM's state |
  * | `PUT /capture` with a {@link CaptureRequest} | 200, what the capture is |
  * | `DELETE /capture` | 200, what the capture was, or null |
- * | `GET /packets?payload_bytes=N` | 200, a pcap file of the packets from now on, until either end closes |
+ * | `GET /packets?payload_bytes=N&stream=NAME` | 200, a pcap file of the packets from now on, until either end closes |
+ * | `GET /packets/lost?stream=NAME` | 200, `{"packets_lost": N}`: packets that this open stream has lost |
  *
  * Anything else is answered with 4xx and a {@link ControlFailure}. All other bodies are JSON.
  */
@@ -80,6 +81,24 @@ export function readPayloadBytes(text: string | null, maxPayloadBytes: number): 
   const bytes = /^[0-9]{1,9}$/.test(text ?? "") ? Number(text) : Infinity;
   if (bytes <= maxPayloadBytes) return bytes;
   throw bad(`payload_bytes is not a whole number from 0 to ${maxPayloadBytes}`);
+}
+
+/**
+ * Reads the parameter `stream`: a name of up to 32 hexadecimal digits, which the reader of a stream chooses.
+ *
+ * @returns undefined if it is absent, as older readers leave it out.
+ * @throws {VsockboxError} BAD_DATA.
+ */
+export function readStreamName(text: string | null): string | undefined {
+  if (text === null) return undefined;
+  if (/^[0-9a-f]{1,32}$/.test(text)) return text;
+  throw bad("stream is not a name of up to 32 hexadecimal digits");
+}
+
+/** Reads a response of `GET /packets/lost`; undefined for any other. */
+export function readStreamLoss(body: unknown): number | undefined {
+  const { packets_lost: lost } = isMap(body) ? body : {};
+  return Number.isSafeInteger(lost) && Number(lost) >= 0 ? Number(lost) : undefined;
 }
 
 /** Reads why something was not done; of another program's answer no more than that. */

@@ -3,6 +3,8 @@ import {
   readCaptureRequest,
   readFailure,
   readPayloadBytes,
+  readStreamLoss,
+  readStreamName,
 } from "../../../../src/protocols/hybrid/control.ts";
 
 describe("a request for a capture", () => {
@@ -49,6 +51,26 @@ test.each([null, "", "x", "-1", "1.5", " 1", "1e3", "257", "1234567890"])(
     );
   },
 );
+
+test("a stream has a name of hexadecimal digits, or none", () => {
+  expect(readStreamName(null)).toBeUndefined();
+  for (const name of ["0", "0123456789abcdef0123456789abcdef"]) {
+    expect(readStreamName(name)).toBe(name);
+  }
+  for (const name of ["", "x", "A", "0123456789abcdef0123456789abcdef0", "0 ", "0\n"]) {
+    expect(() => readStreamName(name)).toThrow(
+      expect.objectContaining({ code: "BAD_DATA" }) as Error,
+    );
+  }
+});
+
+test("the loss of a stream is a count, and nothing of an older device", () => {
+  expect(readStreamLoss({ packets_lost: 0 })).toBe(0);
+  expect(readStreamLoss({ packets_lost: 7 })).toBe(7);
+  for (const other of [undefined, null, [], {}, { packets_lost: "7" }, { packets_lost: -1 }]) {
+    expect(readStreamLoss(other)).toBeUndefined();
+  }
+});
 
 test("a failure is read from whatever answers", () => {
   const failure = { code: "CANNOT_CREATE", message: "no", hint: "yes" };
