@@ -230,6 +230,35 @@ describe("an agent that does not send what was asked for", () => {
     expect([result.status, existsSync(scratch.file("file"))]).toEqual([65, false]);
   });
 
+  test.each([
+    ["its skipped record", ["f"], ["cannot read /srv/x: broken"]],
+    [
+      "the record of another file",
+      ["g"],
+      ["broken while it was read", "cannot read /srv/x: broken"],
+    ],
+    ["no such record", [], ["broken while it was read"]],
+  ])(
+    "a file that breaks off in a tree is one failure, with %s after it",
+    async (_, names, texts) => {
+      const result = await download(["-r"], async (channel, name) => {
+        await channel.sendRecord({ kind: "directory", name, ...status });
+        await channel.sendRecord({ kind: "file", name: "f", size: 10, ...status });
+        await channel.send(1, Buffer.from("abc"));
+        await channel.sendRecord({ kind: "end", error: "broken while it was read" });
+        for (const skipped of names) {
+          await channel.sendRecord({
+            ...{ kind: "skipped", name: skipped, error: "cannot read /srv/x: broken" },
+          });
+        }
+        await channel.sendRecord({ kind: "leave" });
+      });
+      const lines = result.stderr.split("\n").filter((line) => line.includes("broken"));
+      expect([result.status, lines.length]).toEqual([74, texts.length]);
+      for (const [index, text] of texts.entries()) expect(lines[index]).toContain(text);
+    },
+  );
+
   test("nothing at all is an error", async () => {
     const result = await download([], () => Promise.resolve());
     expect([result.status, result.stderr]).toEqual([

@@ -80,6 +80,10 @@ export class TreeReceiver {
   /** Depth below a directory that could not be entered: its records are skipped. */
   #skippedDepth = 0;
   #skipsFile = false;
+  /** The name of the last file. */
+  #fileName: Uint8Array = NO_NAME;
+  /** A file that the sender could not read to its end, until its `skipped` record. */
+  #unread: { name: Uint8Array; text: string } | undefined;
   #directories: DirectoryStack<ReceivedDirectory> | undefined;
 
   constructor(channel: Channel, options: TreeReceiverOptions) {
@@ -119,6 +123,7 @@ export class TreeReceiver {
           await this.#onData(item.bytes);
         } else await this.#onRecord(decodeTreeRecord(item.value));
       }
+      this.#noteUnread(undefined);
       if (this.#file !== undefined || directories.depth > 0 || this.#skippedDepth > 0) {
         keepPart = this.#options.resume;
         throw bad("it ended too early");
@@ -160,6 +165,7 @@ export class TreeReceiver {
     if (inFile !== forFile) throw bad(`${withArticle(record.kind)} record is not allowed here`);
     if (this.#stack.depth + this.#skippedDepth === 0 && "name" in record)
       this.#root?.checkTop(record);
+    this.#noteUnread(record);
     switch (record.kind) {
       case "directory":
         return this.#enter(record);
@@ -178,6 +184,18 @@ export class TreeReceiver {
       case "skipped":
         this.summary.noteReported(record.error);
     }
+  }
+
+  /**
+   * Notes a file that the sender could not read to its end. In a tree a `skipped` record with the sender's
+   * own text follows, which stands for it.
+   */
+  #noteUnread(next: TreeRecord | undefined): void {
+    const unread = this.#unread;
+    if (unread === undefined) return;
+    this.#unread = undefined;
+    const isRepeated = next?.kind === "skipped" && Buffer.compare(next.name, unread.name) === 0;
+    if (!isRepeated) this.summary.noteReported(unread.text);
   }
 
   /** Notes the failure of one entry; throws an error that ends the transfer. */
@@ -263,6 +281,7 @@ export class TreeReceiver {
     const negotiates = this.#options.resume || this.#options.keep;
     const { bytes, reused } = this.summary;
     this.#before = { bytes, reused };
+    this.#fileName = record.name;
     if (this.#skippedDepth === 0) {
       this.#limit.expect(record.size ?? 0);
       const stack = this.#stack;
@@ -328,10 +347,9 @@ export class TreeReceiver {
     this.#skipsFile = false;
     if (file === undefined) return;
     if (record.error !== undefined) {
-      // The sender has noted it, too, but only one of the two summaries may be shown.
       const shown = showPath(file.shown);
       this.#abandonFile(file);
-      this.summary.noteReported(`read ${shown}: ${record.error}`);
+      this.#unread = { name: this.#fileName, text: `read ${shown}: ${record.error}` };
       return;
     }
     await this.#guard(
@@ -376,6 +394,8 @@ export class TreeReceiver {
 }
 
 const S_ISGID = 0o2000;
+
+const NO_NAME = new Uint8Array(0);
 
 function bad(message: string): VsockboxError {
   return new VsockboxError({ code: "BAD_DATA", operation: "receive files", message });
