@@ -7,6 +7,7 @@ import { profileOf, resolveAddress } from "../config/profiles.ts";
 import { parseSocketOwners } from "../config/socket-owners.ts";
 import { readToken } from "../config/token.ts";
 import { Agent } from "./agent.ts";
+import { assertDurations } from "./durations.ts";
 import { channelLink } from "./channel-link.ts";
 import { GoLink } from "./go-link.ts";
 
@@ -43,9 +44,11 @@ export interface ConnectOptions {
  * `unix:/run/agent.sock`, or the name of a profile.
  * @throws {VsockboxError} USAGE (malformed address), CONFIG (no such profile), UNAVAILABLE (no
  * listener, or not an agent), TIMEOUT, REFUSED (CID or token), ABORTED.
+ * @throws {RangeError} for a duration that is negative or not a number.
  */
 export async function connectAgent(address: string, options: ConnectOptions = {}): Promise<Agent> {
   const { timeoutMs, keepaliveMs, signal, allowClearToken: allowsClearToken } = options;
+  assertDurations(options);
   const profile = profileOf(address);
   const tokenFile = options.token === undefined ? profile?.tokenFile : undefined;
   const token = tokenFile === undefined ? options.token : readToken(tokenFile);

@@ -6,6 +6,7 @@ import { ANY, type SocketAddress } from "../net/address.ts";
 import { dial } from "../net/dial.ts";
 import { Addr } from "./addr.ts";
 import { Conn } from "./conn.ts";
+import { assertDurations } from "./durations.ts";
 import { ConnListener, type ConnListenOptions } from "./listener.ts";
 
 /** An address: the text of any form, or its parts. */
@@ -41,6 +42,7 @@ export async function dialConn(
   third?: ConnDialOptions,
 ): Promise<Conn> {
   const options = (typeof second === "object" ? second : third) ?? {};
+  assertDurations(options);
   const address =
     typeof target === "number"
       ? vsockAddress(target, typeof second === "number" ? second : undefined)

@@ -20,7 +20,7 @@ export interface ExecPipeOptions {
   /** `uid`, `uid:gid` or a name of the guest. */
   user?: string;
   /** Standard input (default: empty). A source that fails ends the command. */
-  stdin?: Uint8Array | string | AsyncIterable<Uint8Array> | undefined;
+  stdin?: Uint8Array | string | AsyncIterable<Uint8Array | string> | undefined;
   /** Receives standard output, which the result then does not have. */
   stdout?: OutputTarget | undefined;
   /** Receives standard error, likewise. */
@@ -101,9 +101,15 @@ function resultOf(exit: RemoteExit, stdout: Uint8Array, stderr: Uint8Array): Com
 
 async function* chunksOf(source: ExecPipeOptions["stdin"]): AsyncGenerator<Uint8Array> {
   if (source === undefined) return;
-  if (typeof source === "string") yield Buffer.from(source);
-  else if (source instanceof Uint8Array) yield source;
-  else yield* source;
+  if (typeof source === "string" || source instanceof Uint8Array) yield bytesOf(source);
+  else for await (const chunk of source) yield bytesOf(chunk);
+}
+
+/** @throws {TypeError} for anything but bytes and text. */
+function bytesOf(chunk: Uint8Array | string): Uint8Array {
+  if (typeof chunk === "string") return Buffer.from(chunk);
+  if (chunk instanceof Uint8Array) return chunk;
+  throw new TypeError("standard input yields neither bytes nor text");
 }
 
 function endedBySignal(signal: AbortSignal | undefined): VsockboxError {

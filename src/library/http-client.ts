@@ -3,6 +3,7 @@ import { VsockboxError } from "../errors.ts";
 import { abortError } from "../io/deadline.ts";
 import { Addr } from "./addr.ts";
 import { type AddressLike, partsOf, profileOwners } from "./dial.ts";
+import { assertDurations } from "./durations.ts";
 import { ClientBridge } from "./http-bridge.ts";
 
 /** Options of {@link httpClient}. */
@@ -37,6 +38,7 @@ export class HttpClient implements AsyncDisposable {
 
   /** Made by {@link httpClient}. */
   constructor(target: AddressLike, { timeoutMs, socketOwners }: HttpClientOptions) {
+    assertDurations({ timeoutMs });
     const address = partsOf(target);
     this.#address = new Addr(address);
     const owners = socketOwners ?? profileOwners(target);
@@ -91,6 +93,7 @@ export async function fetchFrom(
   options: HttpRequestOptions & HttpClientOptions = {},
 ): Promise<Response> {
   const { timeoutMs, socketOwners = profileOwners(address), ...request } = options;
+  assertDurations({ timeoutMs });
   const parts = partsOf(address);
   const bridge = new ClientBridge(parts, { timeoutMs, socketOwners });
   try {
@@ -120,7 +123,9 @@ async function requestOver(
   try {
     // A redirect would be followed over TCP, to a server of the peer's choice.
     const init = { ...options, unix: bridge.path, keepalive, redirect: "manual" };
-    return withBodyErrors(await fetch(urlOf(path), init as BunFetchRequestInit), errorOf);
+    const response = await fetch(urlOf(path), init as BunFetchRequestInit);
+    assertStatus(response);
+    return withBodyErrors(response, errorOf);
   } catch (thrown) {
     throw errorOf(thrown);
   }
@@ -179,19 +184,29 @@ export function requestError(
   });
 }
 
+/**
+ * Throws for a status that the runtime's client accepts, but a Response cannot have.
+ *
+ * @throws {VsockboxError} BAD_DATA.
+ */
+export function assertStatus({
+  body,
+  status,
+  url,
+}: Pick<Response, "body" | "status" | "url">): void {
+  if (status >= 200 && status <= 599) return;
+  void body?.cancel().catch(() => undefined);
+  throw new VsockboxError({
+    code: "BAD_DATA",
+    operation: "send a request to",
+    address: url,
+    message: `the answer has the invalid HTTP status ${status}`,
+  });
+}
+
 /** Returns the response with a body that fails with errors of the library. */
 function withBodyErrors(response: Response, errorOf: (thrown: unknown) => unknown): Response {
   const { body, status, statusText, headers, url } = response;
-  // A Response cannot have another status, though the runtime's client accepts it.
-  if (status < 200 || status > 599) {
-    void body?.cancel().catch(() => undefined);
-    throw new VsockboxError({
-      code: "BAD_DATA",
-      operation: "send a request to",
-      address: url,
-      message: `the answer has the invalid HTTP status ${status}`,
-    });
-  }
   if (body === null) return response;
   const reader = body.getReader();
   const stream = new ReadableStream<Uint8Array>(

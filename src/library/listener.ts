@@ -52,6 +52,16 @@ export class ConnListener implements AsyncIterable<Conn>, AsyncDisposable {
    * are too few descriptors or too little memory, after which it may be called again.
    */
   async accept({ signal }: { signal?: AbortSignal | undefined } = {}): Promise<Conn> {
+    try {
+      return await this.#next(signal);
+    } catch (thrown) {
+      // This call may have been woken for a connection before it ended: the next one gets that.
+      this.#wakeNext();
+      throw thrown;
+    }
+  }
+
+  async #next(signal: AbortSignal | undefined): Promise<Conn> {
     for (;;) {
       this.#accepting.check(signal);
       const stream = this.#streams.shift();
@@ -107,8 +117,12 @@ export class ConnListener implements AsyncIterable<Conn>, AsyncDisposable {
 
   #add(stream: SocketStream): void {
     this.#streams.push(stream);
+    this.#wakeNext();
+  }
+
+  #wakeNext(): void {
     const [waiter] = this.#waiting;
-    if (waiter === undefined) return;
+    if (waiter === undefined || this.#streams.length === 0) return;
     this.#waiting.delete(waiter);
     waiter.resolve();
   }

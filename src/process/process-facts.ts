@@ -2,14 +2,16 @@
 import { readdirSync, readFileSync } from "node:fs";
 
 /**
- * The ids of all processes.
+ * Returns the ids of all processes in ascending order.
  *
+ * @param root a directory with another /proc; empty for the running system.
  * @throws errors of `readdirSync` if /proc is not mounted.
  */
-export function processIds(): number[] {
-  return readdirSync("/proc")
+export function processIds(root = ""): number[] {
+  return readdirSync(`${root}/proc`)
     .filter((name) => /^\d+$/.test(name))
-    .map(Number);
+    .map(Number)
+    .sort((a, b) => a - b);
 }
 
 /** Of /proc/PID/stat. */

@@ -46,34 +46,63 @@ function isGone(thrown: unknown): boolean {
 }
 
 /** Returns the descriptors of a process; undefined if this user may not read them. */
-function descriptorsOf(pid: number): string[] | undefined {
+function descriptorsOf(directory: string): string[] | undefined {
   try {
-    return readdirSync(`/proc/${pid}/fd`);
+    return readdirSync(directory);
   } catch (thrown) {
     return isGone(thrown) ? [] : undefined;
   }
 }
 
-/** Searches all processes for descriptors of the sockets. */
-export function processesOfSockets(inodes: ReadonlySet<number>): SocketOwnership {
-  const sockets = new Map<number, OwnedSocket>();
+/** A descriptor of a socket. */
+export interface SocketDescriptor {
+  inode: number;
+  pid: number;
+  fd: number;
+  /** Its path in /proc. */
+  path: string;
+}
+
+/** Descriptors of sockets. */
+export interface SocketDescriptors {
+  /** By ascending process id. */
+  found: SocketDescriptor[];
+  /** Number of processes whose descriptors this user may not read. */
+  hiddenProcesses: number;
+}
+
+/**
+ * Searches all processes for descriptors of the sockets.
+ *
+ * @param root a directory with another /proc; empty for the running system.
+ */
+export function socketDescriptors(inodes: ReadonlySet<number>, root = ""): SocketDescriptors {
+  const found: SocketDescriptor[] = [];
   let hiddenProcesses = 0;
-  if (inodes.size === 0) return { sockets, hiddenProcesses };
-  for (const pid of processIds()) {
-    const descriptors = descriptorsOf(pid);
+  const pids = inodes.size === 0 ? [] : (attempt(() => processIds(root)) ?? []);
+  for (const pid of pids) {
+    const directory = `${root}/proc/${pid}/fd`;
+    const descriptors = descriptorsOf(directory);
     if (descriptors === undefined) hiddenProcesses++;
-    for (const fd of descriptors ?? []) {
-      const path = `/proc/${pid}/fd/${fd}`;
+    for (const name of descriptors ?? []) {
+      const path = `${directory}/${name}`;
       const inode = inodeOfLink(attempt(() => readlinkSync(path)) ?? "");
       if (inode === undefined || !inodes.has(inode)) continue;
-      const name = attempt(() => readFileSync(`/proc/${pid}/comm`, "utf8").trimEnd()) ?? "?";
-      const socket = sockets.get(inode) ?? {
-        uid: attempt(() => statSync(path).uid),
-        processes: [],
-      };
-      socket.processes.push({ pid, name, fd: Number(fd) });
-      sockets.set(inode, socket);
+      found.push({ inode, pid, fd: Number(name), path });
     }
+  }
+  return { found, hiddenProcesses };
+}
+
+/** Returns the sockets with the processes that have them open. */
+export function processesOfSockets(inodes: ReadonlySet<number>): SocketOwnership {
+  const sockets = new Map<number, OwnedSocket>();
+  const { found, hiddenProcesses } = socketDescriptors(inodes);
+  for (const { inode, pid, fd, path } of found) {
+    const name = attempt(() => readFileSync(`/proc/${pid}/comm`, "utf8").trimEnd()) ?? "?";
+    const socket = sockets.get(inode) ?? { uid: attempt(() => statSync(path).uid), processes: [] };
+    socket.processes.push({ pid, name, fd });
+    sockets.set(inode, socket);
   }
   return { sockets, hiddenProcesses };
 }

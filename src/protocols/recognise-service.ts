@@ -7,7 +7,7 @@
  * - `vsock-shell`: a message of vsock-shell, by its magic number 0xCAFEBABE in little-endian order
  * - `hybrid`: the `OK <n>` of a hybrid-vsock handshake
  * - `ssh`, `http`, `tls`: the first bytes of these servers
- * - `text`: printable text of another kind, such as the commands of a guest-exec host
+ * - `text`: text of another kind, such as the commands of a guest-exec host or the banner of a terminal
  * - `echo`: the bytes that were sent to it, which only their sender recognises
  */
 export type RecognisedService =
@@ -33,7 +33,7 @@ export function recogniseService(head: Uint8Array): RecognisedService | undefine
   if (beginsWith(head, VSOCK_SHELL_MAGIC)) return "vsock-shell";
   if (isAgentFrame(head)) return "agent";
   if (beginsWith(head, TLS_ALERT)) return "tls";
-  const text = printableText(head);
+  const text = readableText(head);
   if (text === undefined) return undefined;
   if (text.startsWith("SSH-")) return "ssh";
   if (/^HTTP\/|^<(!doctype|html)/i.test(text)) return "http";
@@ -50,12 +50,41 @@ function isAgentFrame(head: Uint8Array): boolean {
   return length <= MAX_AGENT_FRAME_BYTES;
 }
 
-/** The bytes as text if they are UTF-8, cut anywhere, without control characters but white space. */
-function printableText(head: Uint8Array): string | undefined {
+/** RFC 854: "interpret as command", and the commands that negotiate an option, WILL to DONT. */
+const TELNET_IAC = 0xff;
+const TELNET_WILL = 0xfb;
+const TELNET_DONT = 0xfe;
+
+/** A command and its option, in bytes. */
+const TELNET_COMMAND_BYTES = 3;
+
+/** Returns the size of the options that a Telnet server negotiates first, in bytes; 0 for another peer. */
+function telnetBytes(head: Uint8Array): number {
+  let begin = 0;
+  while (head[begin] === TELNET_IAC && head.length >= begin + TELNET_COMMAND_BYTES) {
+    const command = head[begin + 1] ?? 0;
+    if (command < TELNET_WILL || command > TELNET_DONT) break;
+    begin += TELNET_COMMAND_BYTES;
+  }
+  return begin;
+}
+
+/**
+ * Control characters that no terminal is sent: all but bell, backspace, white space, SO and SI, and ESC,
+ * which begins sequences such as colours.
+ */
+// oxlint-disable-next-line no-control-regex
+const NOT_TEXT = /[\u0000-\u0006\u0010-\u001A\u001C-\u001F\u007F-\u009F]/;
+
+/** The bytes as text if they are UTF-8, cut anywhere, that a terminal could be sent. */
+function readableText(head: Uint8Array): string | undefined {
+  const telnet = telnetBytes(head);
+  // A greeting may be the negotiation alone.
+  if (telnet > 0 && telnet > head.length - TELNET_COMMAND_BYTES) return "";
   try {
-    const text = new TextDecoder("utf-8", { fatal: true }).decode(head, { stream: true });
-    // oxlint-disable-next-line no-control-regex
-    return text === "" || /[\u0000-\u0008\u000E-\u001F\u007F-\u009F]/.test(text) ? undefined : text;
+    const decoder = new TextDecoder("utf-8", { fatal: true });
+    const text = decoder.decode(head.subarray(telnet), { stream: true });
+    return text === "" || NOT_TEXT.test(text) ? undefined : text;
   } catch {
     return undefined;
   }

@@ -1,5 +1,5 @@
 /** A command in a guest, independent of the protocol that carries it. */
-import { toVsockboxError, type VsockboxError } from "../../errors.ts";
+import { toVsockboxError, VsockboxError } from "../../errors.ts";
 import type { TerminalSize } from "../../protocols/agent/messages.ts";
 
 /** Exit status of a command. */
@@ -59,7 +59,8 @@ async function isWritten(process: RemoteProcess, chunk: Uint8Array): Promise<boo
   try {
     await process.write(chunk);
     return true;
-  } catch {
+  } catch (thrown) {
+    if (!(thrown instanceof VsockboxError)) throw thrown;
     return false;
   }
 }

@@ -1,5 +1,6 @@
 /** Processes that hold sockets, and their states, from /proc: proc(5). */
-import { inodeOfLink } from "../../process/socket-processes.ts";
+import { processIds } from "../../process/process-facts.ts";
+import { socketDescriptors } from "../../process/socket-processes.ts";
 import { parseListeners } from "../../net/unix-sockets.ts";
 import type { SystemFiles } from "./system-files.ts";
 
@@ -25,30 +26,17 @@ export function readListeners(files: SystemFiles): ListenerProcesses {
 /** Returns the first process that holds each of the sockets. */
 function readHolders(files: SystemFiles, inodes: ReadonlySet<number>): Map<number, HolderProcess> {
   const holders = new Map<number, HolderProcess>();
-  if (inodes.size === 0) return holders;
-  for (const pid of processIds(files)) {
-    for (const fd of files.names(`/proc/${pid}/fd`)) {
-      const inode = inodeOfLink(files.link(`/proc/${pid}/fd/${fd}`) ?? "");
-      if (inode === undefined || !inodes.has(inode) || holders.has(inode)) continue;
-      holders.set(inode, readProcess(files, pid));
-    }
+  for (const { inode, pid } of socketDescriptors(inodes, files.root).found) {
+    if (!holders.has(inode)) holders.set(inode, readProcess(files, pid));
   }
   return holders;
 }
 
 /** Returns the stopped processes of a program, by the base name of its first word. */
 export function stoppedProcesses(files: SystemFiles, program: string): HolderProcess[] {
-  return processIds(files)
+  return (files.names("/proc").length === 0 ? [] : processIds(files.root))
     .map((pid) => readProcess(files, pid))
     .filter(({ isStopped, command: [first = ""] }) => isStopped && lastPart(first) === program);
-}
-
-function processIds(files: SystemFiles): number[] {
-  return files
-    .names("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .sort((a, b) => a - b);
 }
 
 function readProcess(files: SystemFiles, pid: number): HolderProcess {

@@ -135,6 +135,30 @@ describe("execPipe", () => {
     expect(conn.isClosed).toBe(true);
   });
 
+  test("a source may yield text", async () => {
+    const conn = new MemoryConn([exit(0)]);
+    const source = async function* () {
+      yield "sch\u00f6n";
+      yield Buffer.from("!");
+    };
+    expect((await execPipe(conn, "cat", { stdin: source() })).exitCode).toBe(0);
+    expect(sent(conn).slice(1)).toEqual([
+      [FrameType.Stdin, "sch\u00f6n"],
+      [FrameType.Stdin, "!"],
+      [FrameType.Stdin, ""],
+    ]);
+  });
+
+  test("a source that yields neither bytes nor text ends the command", async () => {
+    const conn = new MemoryConn([], true);
+    const source = async function* () {
+      yield 7 as unknown as string;
+    };
+    const failure = await failureOf(execPipe(conn, "cat", { stdin: source() }));
+    expect(failure).toMatchObject({ message: expect.stringContaining("neither bytes nor text") });
+    expect(conn.isClosed).toBe(true);
+  });
+
   test("a source that fails ends the command", async () => {
     const conn = new MemoryConn([], true);
     const source = async function* () {

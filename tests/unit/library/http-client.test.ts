@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { VsockboxError } from "../../../src/errors.ts";
 import { Addr } from "../../../src/library/addr.ts";
-import { requestError, urlOf } from "../../../src/library/http-client.ts";
+import { assertStatus, requestError, urlOf } from "../../../src/library/http-client.ts";
 
 describe("the URL of a request", () => {
   test.each([
@@ -60,5 +60,25 @@ describe("the error of a request", () => {
     });
     const waiting = new AbortController().signal;
     expect(requestError(thrown, { address, signal: waiting, failure })).toBe(failure);
+  });
+});
+
+describe("the status of a response", () => {
+  const response = (status: number, onCancel = () => {}) => ({
+    status,
+    url: "http://localhost/",
+    body: new ReadableStream<Uint8Array>({ cancel: onCancel }),
+  });
+
+  test.each([200, 204, 404, 599])("may be %p", (status) => {
+    assertStatus(response(status, () => expect.unreachable()));
+  });
+
+  test.each([0, 101, 199, 600, 999])("may not be %p, and its body is dropped", (status) => {
+    let cancelled = 0;
+    expect(() => assertStatus(response(status, () => void cancelled++))).toThrow(
+      expect.objectContaining({ code: "BAD_DATA" }) as Error,
+    );
+    expect(cancelled).toBe(1);
   });
 });

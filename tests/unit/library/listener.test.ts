@@ -1,7 +1,8 @@
-/** Listeners that are short of descriptors; tests/unit/library/conn.test.ts has the rest. */
+/** Listeners that are short of descriptors, or whose calls end; conn.test.ts has the rest. */
 import { expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { dial, listen } from "../../../src/index.ts";
 import { ScratchDirectory } from "../../support/scratch-directory.ts";
 
 const LIBRARY = join(import.meta.dir, "../../../src/index.ts");
@@ -50,4 +51,19 @@ test("too few descriptors fail a call of accept with its step; an iteration wait
     new Response(run.stderr).text(),
   ]);
   expect({ stdout, stderr }).toEqual({ stdout: "IO accept EMFILE\nserved\n", stderr: "" });
+});
+
+test("a connection that wakes a call of accept as its signal fires goes to the next call", async () => {
+  using scratch = new ScratchDirectory();
+  await using listener = listen(`unix:${scratch.file("s")}`);
+  const { signal } = new AbortController();
+  let hasFired = false;
+  // The call sees the signal after it was woken, and before any event of it.
+  Object.defineProperty(signal, "aborted", { get: () => hasFired });
+  const first = listener.accept({ signal }).catch((thrown: unknown) => thrown);
+  const second = listener.accept();
+  hasFired = true;
+  await using _dialled = await dial(listener.address);
+  expect(await first).toMatchObject({ code: "ABORTED" });
+  await (await second).close();
 });

@@ -1,7 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync, statSync } from "node:fs";
 import { createServer } from "node:net";
-import { inodeOfLink, processesOfSockets } from "../../../src/process/socket-processes.ts";
+import {
+  inodeOfLink,
+  processesOfSockets,
+  socketDescriptors,
+} from "../../../src/process/socket-processes.ts";
+import { FakeRoot } from "../../support/fake-root.ts";
 import { ScratchDirectory } from "../../support/scratch-directory.ts";
 
 test.each([
@@ -12,6 +17,24 @@ test.each([
   ["", undefined],
 ])("the inode of the link %p", (link, inode) => {
   expect(inodeOfLink(link)).toBe(inode);
+});
+
+test("the descriptors of sockets are found below another root, by ascending process id", () => {
+  using root = new FakeRoot({
+    "/proc/self/fd/1": "->socket:[41]",
+    "/proc/100/fd/3": "->socket:[41]",
+    "/proc/12/fd/3": "->socket:[41]",
+    "/proc/12/fd/4": "->socket:[43]",
+    "/proc/9/fd/0": "->/dev/null",
+    "/proc/7/comm": "no descriptors",
+  });
+  const { found, hiddenProcesses } = socketDescriptors(new Set([41]), root.files.root);
+  expect(found.map(({ inode, pid, fd }) => [inode, pid, fd])).toEqual([
+    [41, 12, 3],
+    [41, 100, 3],
+  ]);
+  expect(hiddenProcesses).toBe(0);
+  expect(socketDescriptors(new Set([41]), `${root.files.root}/none`).found).toEqual([]);
 });
 
 describe("the processes of a socket", () => {

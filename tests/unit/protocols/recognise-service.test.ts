@@ -24,6 +24,11 @@ describe("the first bytes of a peer", () => {
     ["text", "echo hello"],
     ["text", "e"],
     ["text", "sch\u00f6n\n"],
+    ["text", "\u001b[1mWelcome\u001b[0m\r\n"],
+    ["text", "\u0007login:\b "],
+    ["text", Uint8Array.of(0xff, 0xfd, 0x18)],
+    ["text", Uint8Array.of(0xff, 0xfd, 0x18, 0xff, 0xfb, 0x01, 0xff)],
+    ["text", Buffer.concat([Uint8Array.of(0xff, 0xfb, 0x01), Buffer.from("login: ")])],
     ["text", Buffer.from("sch\u00f6n").subarray(0, 4)],
   ] as const)("are those of: %s", (service, bytes) => {
     expect(recognise(bytes)).toBe(service);
@@ -38,9 +43,12 @@ describe("the first bytes of a peer", () => {
     ["a frame that is too long for an agent", Uint8Array.of(4, 4, 0, 0, 1, 0x41)],
     ["a header that is cut", Uint8Array.of(4, 0, 0, 0)],
     ["another TLS record", Uint8Array.of(0x16, 3, 1)],
-    ["text with an escape sequence", Buffer.from("a\u001b[31m")],
+    ["a control character of no terminal", Buffer.from("a\u0001")],
+    ["Telnet's mark alone", Uint8Array.of(0xff)],
+    ["a Telnet command that negotiates nothing", Uint8Array.of(0xff, 0xf0, 0x41)],
+    ["binary data after a negotiation", Uint8Array.of(0xff, 0xfd, 0x18, 0, 1, 2, 3)],
     ["a C1 control", Buffer.from("a\u009b")],
-    ["bytes that are not UTF-8", Uint8Array.of(0xff, 0xfe, 0x41)],
+    ["bytes that are not UTF-8", Uint8Array.of(0xfe, 0xfe, 0x41)],
     ["a third of a character", Uint8Array.of(0xe2)],
   ])("say nothing: %s", (_what, bytes) => {
     expect(recognise(bytes)).toBeUndefined();
