@@ -12,6 +12,8 @@ export { connectAgent, type ConnectOptions } from "./library/connect.ts";
 export type { Agent } from "./library/agent.ts";
 export type { CommandOptions, CommandResult, RunningCommand } from "./library/command.ts";
 export type { FileFacts, Files, ListedFile } from "./library/files.ts";
+export type { FileEvent, FileWatch } from "./library/file-watch.ts";
+export type { FileWatchOptions } from "./agent/client/watched-path.ts";
 export type { Forward, ForwardOptions } from "./library/forward.ts";
 export type { RemoteExit } from "./agent/client/remote-process.ts";
 export type { TransferOptions } from "./agent/client/file-transfer.ts";

@@ -4,6 +4,7 @@ import type { RemoteEntry } from "../agent/client/file-listing.ts";
 import type { TransferOptions } from "../agent/client/file-transfer.ts";
 import type { CommandToRun } from "../agent/client/remote-command.ts";
 import type { RemoteProcess } from "../agent/client/remote-process.ts";
+import type { WatchedPath, FileWatchOptions } from "../agent/client/watched-path.ts";
 import type { TransferSummary } from "../agent/transfer/transfer.ts";
 import type { BytesPath } from "../files/bytes-path.ts";
 import type { ByteSource } from "../io/pump.ts";
@@ -52,6 +53,8 @@ export interface AgentLink {
   ): Promise<TransferSummary>;
   /** Returns the entries of a directory. */
   list(path: Uint8Array, maxEntries: number): AsyncGenerator<RemoteEntry>;
+  /** Watches a path; resolves when the watch is armed. */
+  watch(path: Uint8Array, options: FileWatchOptions): Promise<WatchedPath>;
   /** Sends a request and returns its result. */
   request(request: ChannelRequest): Promise<JsonObject>;
   /**

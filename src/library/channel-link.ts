@@ -18,6 +18,7 @@ export function channelLink(client: AgentClient): AgentLink {
     download: (remote, directory, name, options) =>
       client.download(remote, directory, name, options),
     list: (path, maxEntries) => client.list(path, maxEntries),
+    watch: (path, options) => client.watch(path, options),
     request: (request) => client.request(request),
     carry: (stream, target) => carry(client, stream, target),
     listen: (endpoint, connect, onError) => listenInGuest(client, { endpoint, connect, onError }),

@@ -1,5 +1,6 @@
 /** The guest's files, for the library. Paths are strings; a Uint8Array is a path that need not be UTF-8. */
 import type { TransferOptions } from "../agent/client/file-transfer.ts";
+import type { FileWatchOptions } from "../agent/client/watched-path.ts";
 import type { TransferSummary } from "../agent/transfer/transfer.ts";
 import { baseName, parentOf } from "../files/bytes-path.ts";
 import { VsockboxError } from "../errors.ts";
@@ -7,6 +8,7 @@ import type { FileKind } from "../files/facts.ts";
 import type { ByteSource } from "../io/pump.ts";
 import { type JsonObject, numberField, textField } from "../protocols/agent/json-fields.ts";
 import type { AgentLink } from "./agent-link.ts";
+import { FileWatch } from "./file-watch.ts";
 import { type Path, pathBytes } from "./path.ts";
 
 /** The facts of a file. Owner and time are NaN in a list of an agent with the protocol `go`. */
@@ -109,6 +111,17 @@ export class Files {
       force,
       report: false,
     });
+  }
+
+  /**
+   * Watches a file or directory; resolves when the watch is armed, so that everything that changes from
+   * then on is reported.
+   *
+   * @throws {VsockboxError} UNAVAILABLE for an agent that cannot watch; IO with ENOENT, or with ENOSPC if
+   * the guest's kernel allows no more watches.
+   */
+  async watch(path: Path, options: FileWatchOptions = {}): Promise<FileWatch> {
+    return new FileWatch(await this.#link.watch(pathBytes(path), options));
   }
 
   /** Renames a file; with `replace: false` not over another one. */

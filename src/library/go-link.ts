@@ -93,6 +93,10 @@ export class GoLink implements AgentLink {
     }
   }
 
+  watch(): Promise<never> {
+    return Promise.reject(unsupportedByGoAgent("watch"));
+  }
+
   request({ op }: ChannelRequest): Promise<JsonObject> {
     return Promise.reject(unsupportedByGoAgent(`perform ${op}`));
   }

@@ -31,6 +31,7 @@ const PRINTED = [
   /^stdout one\n\{\n {2}exitCode: 0,.*\}\n$/s,
   /^not_found program\n$/,
   /^hello\n\ngreeting 6 file\n6 0\n$/,
+  /^create \/tmp\/vsockbox-watched\/src\/main\.ts\n$/,
   /^127\.0\.0\.1:PORT\n$/,
   /^200 http:\/\/localhost\/shout\?x=1 HELLO\n\[ "UNAVAILABLE", "ENOENT" \]\n$/,
   /^one\ntwo, too\n$/,

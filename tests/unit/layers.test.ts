@@ -53,6 +53,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "process/service": ["ffi", "io", "files", "process"],
   config: ["net", "process"],
   // The services and their clients.
+  "vfs/watch": ["ffi", "files", "io"],
   monitor: ["ffi", "io", "net", "protocols"],
   agent: [],
   "agent/channel": ["io", "protocols"],
@@ -63,7 +64,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   ],
   "agent/server": [
     ...["ffi", "io", "files", "net", "process", "process/sandbox", "process/service", "protocols"],
-    ...["agent/channel", "agent/transfer"],
+    ...["agent/channel", "agent/transfer", "vfs/watch"],
   ],
   "device/config": ["config", "ffi", "net", "protocols"],
   "device/vhost-user": ["ffi", "io", "net", "protocols"],
@@ -85,7 +86,6 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     ...["ffi", "process", "process/sandbox", "process/service"],
     ...["device/config", "device/host", "device/observe", "device/serve"],
   ],
-  "vfs/watch": ["ffi", "files", "io"],
   bridge: ["io", "net", "protocols"],
   "guest-exec": ["ffi", "io", "net", "process", "protocols"],
   "vsock-shell": [

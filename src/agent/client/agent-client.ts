@@ -2,7 +2,8 @@
  * A connection to a vsockbox agent, with any number of requests at once. Each request is a channel:
  *
  *   commands      `remote-command.ts`
- *   files         `file-transfer.ts` (upload, download), `file-listing.ts` (list, glob)
+ *   files         `file-transfer.ts` (upload, download), `file-listing.ts` (list, glob),
+ *                 `watched-path.ts` (watch)
  *   connections   `guest-connections.ts` (dial and listen inside the guest)
  *   the rest      `channel-opener.ts` (a request and its result or records)
  *
@@ -48,6 +49,7 @@ import {
   openCommand,
   RemoteCommand,
 } from "./remote-command.ts";
+import type { WatchedPath, FileWatchOptions } from "./watched-path.ts";
 
 /** Time limit for sending the queued frames before a close, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 2000;
@@ -174,6 +176,12 @@ export class AgentClient implements ChannelOpener, AsyncDisposable {
   async *list(path: Uint8Array, maxEntries?: number): AsyncGenerator<RemoteEntry> {
     const { listEntries } = await import("./file-listing.ts");
     yield* listEntries(this, path, maxEntries);
+  }
+
+  /** Watches a path of the guest: see {@link WatchedPath.open}. */
+  async watch(path: Uint8Array, options?: FileWatchOptions): Promise<WatchedPath> {
+    const { WatchedPath: Watched } = await import("./watched-path.ts");
+    return Watched.open(this, path, options);
   }
 
   /**

@@ -14,6 +14,7 @@ import {
   type GetOperation,
   type KillOperation,
   type PutOperation,
+  type WatchOperation,
 } from "../../protocols/agent/channel-requests.ts";
 import type { ExecOperation } from "../../protocols/agent/exec-request.ts";
 import type { JsonObject } from "../../protocols/agent/json-fields.ts";
@@ -135,6 +136,8 @@ export class ChannelRequests {
         return this.#metrics(channel);
       case "connections":
         return this.#listConnections(channel);
+      case "watch":
+        return this.#watch(channel, request);
       case "power":
         return this.#power(request.action);
       default:
@@ -290,6 +293,19 @@ export class ChannelRequests {
     }
     channel.end();
     return {};
+  }
+
+  async #watch(channel: Channel, request: WatchOperation): Promise<JsonObject> {
+    // Loaded only here: an agent that watches nothing starts without it.
+    const { openRequestedWatch, sendChanges } = await import("./watch-request.ts");
+    using watch = await openRequestedWatch(request);
+    const ended = sendChanges(channel, watch).then(
+      () => undefined,
+      (thrown: unknown) => toVsockboxError(thrown, "watch"),
+    );
+    const outcome = await this.#untilClosed(channel, ended);
+    if (outcome === undefined) return {};
+    throw typeof outcome === "string" ? endedBy(outcome) : outcome;
   }
 
   #power(action: "poweroff" | "reboot"): JsonObject {

@@ -1,6 +1,13 @@
 /** What an Open asks for. Every request is JSON with an `op`; unknown fields are passed over. */
 import type { Endpoint } from "../../text/endpoint.ts";
-import { badField, field, type JsonObject, integerField, readString } from "./json-fields.ts";
+import {
+  badField,
+  field,
+  type JsonObject,
+  integerField,
+  readString,
+  readStrings,
+} from "./json-fields.ts";
 import { encodePath, type JsonPath, readNameField, readPathField } from "./paths.ts";
 import {
   ARGV_FEATURE,
@@ -79,6 +86,16 @@ export type FileOperation =
     }
   | { op: "rename"; path: Uint8Array; to: Uint8Array; replace: boolean };
 
+/** Reports changes of a file or directory as they happen: watch-records.ts. */
+export interface WatchOperation {
+  op: "watch";
+  path: Uint8Array;
+  /** Watches the directories below it as well. */
+  recursive: boolean;
+  /** Patterns of names that are not watched or reported. */
+  exclude: readonly string[];
+}
+
 /** Connects inside the guest, or listens there. */
 export interface EndpointOperation {
   op: "dial" | "listen";
@@ -93,6 +110,7 @@ export type ChannelRequest =
   | PutOperation
   | GetOperation
   | FileOperation
+  | WatchOperation
   | EndpointOperation
   | { op: "sessions" }
   | { op: "info" }
@@ -174,6 +192,13 @@ export function decodeChannelRequest(object: JsonObject): ChannelRequest {
       return { op, endpoint: readEndpoint(what, object, 0) };
     case "home":
       return { op, user: readString(what, object, "user") };
+    case "watch":
+      return {
+        op,
+        path: readPathField(what, object, "path"),
+        recursive: readFlag(what, object, "recursive"),
+        exclude: readStrings(what, object, "exclude"),
+      };
     case "sessions":
     case "info":
     case "metrics":

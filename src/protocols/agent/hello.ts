@@ -21,6 +21,9 @@ export const METRICS_FEATURE = "metrics";
 /** The feature of an agent that lists its connections. */
 export const CONNECTIONS_FEATURE = "connections";
 
+/** The feature of an agent that watches files. */
+export const WATCH_FEATURE = "watch";
+
 /** Counts incompatible changes of what follows a Hello. */
 export const PROTOCOL_VERSION = 1;
 
@@ -50,6 +53,7 @@ export const FEATURES = [
   "attach-half-close",
   METRICS_FEATURE,
   CONNECTIONS_FEATURE,
+  WATCH_FEATURE,
 ] as const;
 
 /** The Hello of either side. */

@@ -42,6 +42,15 @@ export type WatchStep =
   /** The watched directory itself does not exist any more. */
   | { kind: "end" };
 
+/**
+ * Whether an event may be about a file without a name (O_TMPFILE): the kernel names it by its inode number
+ * until it is linked, `d_tmpfile` of fs/dcache.c. A file may have such a name as well.
+ */
+export function mayBeUnnamed({ mask, name }: InotifyEvent): boolean {
+  if ((mask & (IN_ATTRIB | IN_MODIFY)) === 0 || name === undefined) return false;
+  return /^#\d+$/.test(keyOf(name));
+}
+
 /** Returns the steps for an event. */
 export function translate(
   event: PairedEvent,

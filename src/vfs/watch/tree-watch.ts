@@ -27,8 +27,8 @@ import { DirectoryHandle } from "../../files/directory-handle.ts";
 import { readableWatch } from "../../io/readable-watch.ts";
 import type { FileChange, WatchEvent, WatchFilter } from "./file-change.ts";
 import { decodeInotifyEvents } from "./inotify-events.ts";
-import { MovePairs } from "./move-pairs.ts";
-import { isVisible, translate, type WatchStep } from "./translate.ts";
+import { MovePairs, type PairedEvent } from "./move-pairs.ts";
+import { isVisible, mayBeUnnamed, translate, type WatchStep } from "./translate.ts";
 import { readTreeEntries, type TreeEntry, TreeReader, type TreeRoot } from "./tree-reader.ts";
 import {
   isWithin,
@@ -148,8 +148,8 @@ export class TreeWatch implements Disposable {
       while (!this.#isClosed) {
         if (!(await this.#hasEvent())) continue;
         const event = this.#pairs.shift();
-        const steps = event && translate(event, this.#tree, this.#options);
-        for (const step of steps ?? []) {
+        if (event === undefined || this.#isUnnamed(event)) continue;
+        for (const step of translate(event, this.#tree, this.#options)) {
           if (step.kind === "end" || this.#isClosed) return;
           yield* this.#perform(step);
         }
@@ -174,6 +174,15 @@ export class TreeWatch implements Disposable {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  #isUnnamed(paired: PairedEvent): boolean {
+    if (paired.kind === "move" || !mayBeUnnamed(paired.event)) return false;
+    const { watch, name } = paired.event;
+    const parent = this.#tree.find(watch);
+    if (parent === undefined || name === undefined) return false;
+    using directory = this.#reader.open(this.#tree.names(parent));
+    return directory?.find(name) === undefined;
   }
 
   /** Waits for an event; false if it has to be called again. */

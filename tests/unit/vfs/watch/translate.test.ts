@@ -14,7 +14,7 @@ import {
   IN_UNMOUNT,
 } from "../../../../src/ffi/inotify.ts";
 import type { WatchFilter } from "../../../../src/vfs/watch/file-change.ts";
-import { translate, type WatchStep } from "../../../../src/vfs/watch/translate.ts";
+import { mayBeUnnamed, translate, type WatchStep } from "../../../../src/vfs/watch/translate.ts";
 import { WatchedDirectories } from "../../../../src/vfs/watch/watched-directories.ts";
 
 const bytes = (text: string) => Buffer.from(text);
@@ -116,6 +116,14 @@ describe("events of an entry", () => {
     expect(single(IN_CREATE, "a", { watch: 9 })).toEqual([]);
     expect(single(IN_CREATE, "a", { watch: 3 })).toEqual([]);
   });
+});
+
+test("an event may be about a file without a name", () => {
+  const isUnnamed = (mask: number, name: string) =>
+    mayBeUnnamed({ watch: 1, mask, cookie: 0, name: bytes(name) });
+  expect([IN_ATTRIB, IN_MODIFY].map((mask) => isUnnamed(mask, "#123"))).toEqual([true, true]);
+  expect([IN_CREATE, IN_DELETE].map((mask) => isUnnamed(mask, "#123"))).toEqual([false, false]);
+  expect(["#", "#12a", "a#1", "123"].some((name) => isUnnamed(IN_ATTRIB, name))).toBe(false);
 });
 
 describe("events of a directory itself", () => {

@@ -3,7 +3,9 @@ import { afterEach, describe, expect, test } from "bun:test";
 import {
   chmodSync,
   closeSync,
+  constants,
   existsSync,
+  fchmodSync,
   mkdirSync,
   openSync,
   readFileSync,
@@ -14,6 +16,7 @@ import {
   unlinkSync,
   writeFileSync,
 } from "node:fs";
+import { AT_FDCWD, O_TMPFILE, openAt } from "../../../../src/ffi/directory-calls.ts";
 import { VsockboxError } from "../../../../src/errors.ts";
 import { DirectoryHandle } from "../../../../src/files/directory-handle.ts";
 import type { WatchEvent } from "../../../../src/vfs/watch/file-change.ts";
@@ -285,6 +288,21 @@ describe("a watched tree", () => {
     }
     const raw = Buffer.concat([Buffer.from("a\n"), Buffer.of(0xff, 0xc3)]);
     expect(paths).toEqual([raw, Buffer.concat([raw, Buffer.from("/b\t")])]);
+  });
+
+  test("reports nothing of files that have no name yet", async () => {
+    using tree = await WatchedScratch.make(withTree("a"));
+    const fd = openAt(AT_FDCWD, Buffer.from(tree.file("a")), O_TMPFILE | constants.O_RDWR, 0o600);
+    writeFileSync(fd, "1");
+    fchmodSync(fd, 0o640);
+    expect(await tree.soFar()).toEqual([]);
+    using directory = DirectoryHandle.open(Buffer.from(tree.file("a")));
+    directory.linkDescriptor(fd, Buffer.from("named"));
+    closeSync(fd);
+    expect(await tree.soFar()).toEqual(["create a/named"]);
+    touch(tree.file("#7"));
+    chmodSync(tree.file("#7"), 0o600);
+    expect(await tree.soFar()).toEqual(["create #7", "attributes #7"]);
   });
 
   test("does not report or watch hidden paths", async () => {
