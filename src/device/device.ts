@@ -20,6 +20,7 @@ import type { Log } from "../process/service/log.ts";
 import type { DeviceOptions } from "./device-options.ts";
 import type { EventLoop } from "../io/event-loop.ts";
 import type { HostBackend, HostClient } from "./host/host-backend.ts";
+import { buffers } from "./vsock/buffer-pool.ts";
 import { DeviceQueues } from "./vsock/device-queues.ts";
 import { LARGE_BUFFER_BYTES } from "./vsock/large-buffers.ts";
 import { LostBytes } from "./vsock/lost-bytes.ts";
@@ -224,6 +225,12 @@ export class VsockDevice implements MuxerDevice, SiblingDevice {
   #disconnectVmm(thrown: unknown): void {
     const { message } = toVsockboxError(thrown, "serve rings");
     this.#vmm.drop(`the device has stopped: ${message}`, true);
+  }
+
+  /** Unmaps memory that is not needed at rest. */
+  rest(): void {
+    this.muxer.compact();
+    buffers.trim();
   }
 
   /**

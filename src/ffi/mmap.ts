@@ -1,5 +1,6 @@
 /**
- * Memory shared by another process, mapped from a descriptor that it has sent: mmap(2).
+ * Memory by mmap(2): shared by another process, mapped from a descriptor that it has sent; or of this
+ * process alone, which goes back to the kernel at once when it is unmapped, unlike that of the runtime.
  *
  * An access beyond the end of the file kills this process by SIGBUS. So a mapping must lie within the
  * present file, and a memfd is sealed against shrinking if it allows that. Remaining cases: a file without
@@ -16,6 +17,8 @@ import { lastErrno, libc } from "./libc.ts";
 /** bits/mman-linux.h. */
 const PROT_READ_WRITE = 3;
 const MAP_SHARED = 1;
+const MAP_PRIVATE = 2;
+const MAP_ANONYMOUS = 0x20;
 /** No swap space is reserved for memory of another process. */
 const MAP_NORESERVE = 0x4000;
 
@@ -122,6 +125,35 @@ export function mapShared(fd: number, offset: number, size: number): SharedMappi
       if (!isMapped) return;
       isMapped = false;
       libc().munmap(mapped as Pointer, mappedBytes);
+    },
+  };
+}
+
+/** Memory of this process alone, zero at first; pages that were never written use no memory. */
+export interface PrivateMapping {
+  /** All of it. Touching it after {@link unmap} crashes the process: the holder forgets it before. */
+  readonly bytes: Uint8Array;
+  /** munmap(2). A second call does nothing. */
+  unmap(): void;
+}
+
+/**
+ * Maps memory of this process alone.
+ *
+ * @param size in bytes, greater than zero.
+ * @throws {VsockboxError} IO with the errno.
+ */
+export function mapPrivate(size: number): PrivateMapping {
+  const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  const address = Number(libc().mmap(null, size, PROT_READ_WRITE, flags, -1, 0n));
+  if (address === -1) throw systemError(lastErrno(), { operation: "map memory", code: "IO" });
+  let isMapped = true;
+  return {
+    bytes: new Uint8Array(toArrayBuffer(address as Pointer, 0, size)),
+    unmap() {
+      if (!isMapped) return;
+      isMapped = false;
+      libc().munmap(address as Pointer, size);
     },
   };
 }

@@ -54,6 +54,9 @@ export async function runDevice(
     }
     addSiblings(configs, devices);
     observers.begin(loop);
+    loop.whenIdle(() => {
+      for (const device of devices) device.rest();
+    });
     loop.whenIdle(collector(devices));
     onReady?.();
     await loop.run();

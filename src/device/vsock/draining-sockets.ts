@@ -56,6 +56,11 @@ export class DrainingSockets {
     this.#options.onLost(waitingBytes);
   }
 
+  /** Unmaps memory of bytes that were read. */
+  compact(): void {
+    for (const connection of this.#connections) connection.compact();
+  }
+
   /** Closes all of them; their queued bytes are lost. */
   dropAll(): void {
     for (const connection of this.#connections) this.#drop(connection);

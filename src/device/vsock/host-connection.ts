@@ -96,6 +96,12 @@ export abstract class HostConnection {
   /** Drops queued bytes; for the guest's credit they count as read. */
   protected abstract dropWaiting(): void;
 
+  /** Unmaps memory that holds no queued bytes any more; called when the device is at rest. */
+  abstract compact(): void;
+
+  /** Frees the memory of queued bytes, which are lost. */
+  protected abstract freeBuffers(): void;
+
   /**
    * Writes or queues the payload of an RW packet, which is within the guest's credit.
    *
@@ -174,6 +180,7 @@ export abstract class HostConnection {
     if (this.#isClosed) return;
     this.#isClosed = true;
     if (this.#fd !== NONE) closeDescriptor(this.#fd);
+    this.freeBuffers();
     this.onClosed?.();
     if (this.vsock.state !== State.Dead) this.vsock.kill();
   }

@@ -375,6 +375,12 @@ export class Muxer {
     this.resets.clear();
   }
 
+  /** Unmaps memory that holds no bytes for slow readers any more: called at rest. */
+  compact(): void {
+    for (const connection of this.#connections) connection.compact();
+    this.#draining.compact();
+  }
+
   /** Closes the sockets of slow readers; their queued bytes are lost. */
   dropDraining(): void {
     this.#draining.dropAll();

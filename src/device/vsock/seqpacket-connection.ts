@@ -6,9 +6,11 @@
  * whole, and sent to the guest in as many packets as credit and RX buffers need.
  */
 import { ERRNO } from "../../ffi/errno.ts";
+import type { PrivateMapping } from "../../ffi/mmap.ts";
 import { RecordSocket } from "../../ffi/record.ts";
 import { Pending } from "../../protocols/virtio-vsock/connection.ts";
 import { type PacketHeader, RecordFlag } from "../../protocols/virtio-vsock/packet.ts";
+import { buffers } from "./buffer-pool.ts";
 import { HostConnection } from "./host-connection.ts";
 import type { RxBuffers } from "./rx-buffers.ts";
 import { SeqpacketQueue } from "./seqpacket-queue.ts";
@@ -21,9 +23,9 @@ const MAX_RECORD_BYTES = 1024 * 1024;
 export class SeqpacketConnection extends HostConnection {
   #socket: RecordSocket | undefined;
   /** Records of the guest, the last of which may be incomplete. */
-  readonly #queue = new SeqpacketQueue(this.vsock.bufAlloc);
-  /** The record of the host that is being sent: bytes `#begin` to `#end` are left. */
-  #buffer: Uint8Array | undefined;
+  readonly #queue = new SeqpacketQueue(buffers, this.vsock.bufAlloc);
+  /** The record of the host that is being sent, of which bytes `#begin` to `#end` are left. */
+  #record: PrivateMapping | undefined;
   #begin = 0;
   #end = 0;
 
@@ -88,39 +90,58 @@ export class SeqpacketConnection extends HostConnection {
     this.shutdownIfDone();
   }
 
-  fill(buffers: RxBuffers, header: PacketHeader, guestCid: number): number {
+  compact(): void {
+    this.#queue.compact();
+  }
+
+  protected freeBuffers(): void {
+    this.#queue.clear();
+    this.#freeRecord();
+  }
+
+  #freeRecord(): void {
+    const record = this.#record;
+    this.#record = undefined;
+    if (record !== undefined) buffers.give(record);
+  }
+
+  fill(rx: RxBuffers, header: PacketHeader, guestCid: number): number {
     const { vsock } = this;
-    if (this.#begin === this.#end && !this.#receive()) return 0;
+    const record = this.#record ?? this.#receive();
+    if (record === undefined) return 0;
     const left = this.#end - this.#begin;
-    const bytes = Math.min(left, buffers.bytes, vsock.credit);
-    buffers.write((this.#buffer as Uint8Array).subarray(this.#begin, this.#begin + bytes));
+    const bytes = Math.min(left, rx.bytes, vsock.credit);
+    rx.write(record.bytes.subarray(this.#begin, this.#begin + bytes));
     this.#begin += bytes;
     this.bytesToGuest += bytes;
     let flags = 0;
     if (bytes === left) {
       const hasEor = this.#socket?.endOfRecord ?? false;
       flags = RecordFlag.EndOfMessage | (hasEor ? RecordFlag.EndOfRecord : 0);
+      this.#freeRecord();
     }
     vsock.fillHeader(Pending.Data, header, guestCid, bytes, flags);
-    buffers.put(header, bytes);
+    rx.put(header, bytes);
     return 1;
   }
 
-  /** Receives the host's next record; returns false if there is none of at least one byte. */
-  #receive(): boolean {
+  /** Receives the host's next record; returns undefined if there is none of at least one byte. */
+  #receive(): PrivateMapping | undefined {
     const { vsock } = this;
-    const buffer = (this.#buffer ??= new Uint8Array(new ArrayBuffer(MAX_RECORD_BYTES)));
-    const count = this.#socket?.receive(buffer) ?? -ERRNO.EAGAIN;
+    const record = buffers.take(MAX_RECORD_BYTES);
+    const count = this.#socket?.receive(record.bytes) ?? -ERRNO.EAGAIN;
     // The guest frees its buffer only after a whole record, so a longer one would wait forever.
     if (count > vsock.peerBufAlloc) vsock.kill();
     else if (count > 0) {
       this.#begin = 0;
       this.#end = count;
-      return true;
+      this.#record = record;
+      return record;
     }
     // An empty record is not passed on: its reader would see the end of input.
     else if (count === 0 && !this.hasEndOfInput) vsock.onDrained();
     else this.onNothingRead(count);
-    return false;
+    buffers.give(record);
+    return undefined;
   }
 }

@@ -2,6 +2,7 @@
  * Records of a guest that wait for their socket, as plain bytes and lengths: a guest that sends records
  * of one byte uses no more memory here than its credit and a number for each record.
  */
+import type { BufferPool } from "./buffer-pool.ts";
 import { ByteRing, type CopySource } from "./byte-ring.ts";
 
 /** Initial capacity in records; it doubles. */
@@ -18,8 +19,19 @@ export class SeqpacketQueue {
   #records = 0;
 
   /** @param capacity limit of queued bytes: the credit of the guest. */
-  constructor(capacity: number) {
-    this.#bytes = new ByteRing(capacity);
+  constructor(pool: BufferPool, capacity: number) {
+    this.#bytes = new ByteRing(pool, () => capacity);
+  }
+
+  /** Unmaps memory of records that were sent. */
+  compact(): void {
+    this.#bytes.compact();
+  }
+
+  /** Drops all records, complete or not. */
+  clear(): void {
+    this.#bytes.clear();
+    this.#incomplete = this.#records = 0;
   }
 
   /** How many complete records are queued. */

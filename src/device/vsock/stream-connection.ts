@@ -2,7 +2,7 @@
  * A stream connection (SOCK_STREAM): payload moves between the socket and guest memory by readv(2) and
  * writev(2), without a copy in between.
  *
- * Towards the host, bytes that the socket does not accept are copied into a ring, which grows to
+ * Towards the host, bytes that the socket does not accept are copied into a ring of up to
  * `buf_alloc` bytes; as long as the ring is not empty, all later bytes go through it. Credit is returned to the guest when
  * the socket has accepted the bytes.
  *
@@ -13,18 +13,16 @@ import { ERRNO } from "../../ffi/errno.ts";
 import { writeDescriptor } from "../../ffi/socket.ts";
 import { Pending } from "../../protocols/virtio-vsock/connection.ts";
 import type { PacketHeader } from "../../protocols/virtio-vsock/packet.ts";
+import { buffers } from "./buffer-pool.ts";
 import { ByteRing } from "./byte-ring.ts";
 import { HostConnection } from "./host-connection.ts";
 import { MAX_CHAINS, type RxBuffers } from "./rx-buffers.ts";
 import type { TxPacket } from "./tx-packet.ts";
 
-/** First size of the ring, in bytes. */
-const RING_BYTES = 64 * 1024;
-
 /** A connection with a SOCK_STREAM socket. */
 export class StreamConnection extends HostConnection {
   /** Bytes of the guest that are queued for the socket. */
-  readonly #bytes = new ByteRing(Math.min(this.vsock.bufAlloc, RING_BYTES));
+  readonly #bytes = new ByteRing(buffers, () => this.vsock.bufAlloc);
   /** How many chains the next read may fill. */
   #chains = 1;
 
@@ -70,9 +68,17 @@ export class StreamConnection extends HostConnection {
     this.vsock.onForwarded(count);
   }
 
-  fill(buffers: RxBuffers, header: PacketHeader, guestCid: number): number {
+  compact(): void {
+    this.#bytes.compact();
+  }
+
+  protected freeBuffers(): void {
+    this.#bytes.clear();
+  }
+
+  fill(rx: RxBuffers, header: PacketHeader, guestCid: number): number {
     const { vsock } = this;
-    const vector = buffers.vector(vsock.credit, this.#chains);
+    const vector = rx.vector(vsock.credit, this.#chains);
     const count = vector.readv(this.fd);
     if (count <= 0) {
       this.onNothingRead(count);
@@ -87,9 +93,9 @@ export class StreamConnection extends HostConnection {
     }
     let packets = 0;
     for (let left = count; left > 0; packets++) {
-      const bytes = Math.min(left, buffers.bytes);
+      const bytes = Math.min(left, rx.bytes);
       vsock.fillHeader(Pending.Data, header, guestCid, bytes);
-      buffers.put(header, bytes);
+      rx.put(header, bytes);
       left -= bytes;
     }
     return packets;

@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { Epoll, EPOLLET, EPOLLIN } from "../../../src/ffi/epoll.ts";
 import { adoptEvent, clearEvent, openEvent, signalEvent } from "../../../src/ffi/eventfd.ts";
 import { IoVector } from "../../../src/ffi/iovec.ts";
-import { libc } from "../../../src/ffi/libc.ts";
-import { mapShared, type SharedMapping } from "../../../src/ffi/mmap.ts";
+import { libc, ptr } from "../../../src/ffi/libc.ts";
+import { mapPrivate, mapShared, type SharedMapping } from "../../../src/ffi/mmap.ts";
 import { closeDescriptor, openPipe, setNonBlocking } from "../../../src/ffi/socket.ts";
 import { MemoryTable, PieceList } from "../../../src/device/vhost-user/memory-table.ts";
 import { Chain, Virtqueue } from "../../../src/device/vhost-user/virtqueue.ts";
@@ -296,3 +296,33 @@ test("a driver in another thread sees all in order, and is seen so", async () =>
   expect(await done).toEqual({ served: chains, wrong: 0 });
   worker.terminate();
 }, 60_000);
+
+describe("private memory", () => {
+  test("is zero, of any size, and ends when it is unmapped", () => {
+    for (const size of [1, 4096, 100_000, 3 * MIB]) {
+      const mapping = mapPrivate(size);
+      expect(mapping.bytes).toHaveLength(size);
+      expect(mapping.bytes.every((byte) => byte === 0)).toBe(true);
+      mapping.bytes.fill(7);
+      expect(mapping.bytes.every((byte) => byte === 7)).toBe(true);
+      const address = Number(ptr(mapping.bytes));
+      const isMapped = () => {
+        const vector = new IoVector();
+        vector.push(address, 1);
+        const pipe = openPipe();
+        const written = vector.writev(pipe.write);
+        closeDescriptor(pipe.read);
+        closeDescriptor(pipe.write);
+        return written === 1;
+      };
+      expect(isMapped()).toBe(true);
+      mapping.unmap();
+      mapping.unmap();
+      expect(isMapped()).toBe(false);
+    }
+  });
+
+  test("is not mapped beyond what a process can have", () => {
+    expect(() => mapPrivate(2 ** 48)).toThrow(expect.objectContaining({ code: "IO" }) as Error);
+  });
+});

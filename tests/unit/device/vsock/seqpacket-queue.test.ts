@@ -1,5 +1,7 @@
 import { expect, test } from "bun:test";
+import { BufferPool } from "../../../../src/device/vsock/buffer-pool.ts";
 import { SeqpacketQueue } from "../../../../src/device/vsock/seqpacket-queue.ts";
+import { FakeMappings } from "../../../support/fake-mappings.ts";
 import { Random } from "../../../fuzz/random.ts";
 
 const sourceOf = (bytes: Uint8Array) => ({
@@ -12,7 +14,7 @@ test("records come out as they went in, in pieces of any size", () => {
   const random = new Random();
   random.begin(3, 1);
   const capacity = 100;
-  const queue = new SeqpacketQueue(capacity);
+  const queue = new SeqpacketQueue(new BufferPool(), capacity);
   const model: { bytes: number[]; hasEnd: boolean }[] = [];
   let unfinished: number[] = [];
   let byte = 0;
@@ -44,4 +46,18 @@ test("records come out as they went in, in pieces of any size", () => {
     most = Math.max(most, model.length);
   }
   expect(most).toBeGreaterThan(16);
+});
+
+test("a queue that is cleared has neither records nor memory", () => {
+  const memory = new FakeMappings();
+  const pool = new BufferPool(memory.map);
+  const queue = new SeqpacketQueue(pool, 100);
+  queue.push(sourceOf(Uint8Array.of(1, 2)), 2);
+  queue.finish(true);
+  queue.push(sourceOf(Uint8Array.of(3)), 1);
+  queue.clear();
+  expect([queue.records, queue.dropIncomplete(), pool.unusedBytes]).toEqual([0, 0, 100]);
+  queue.push(sourceOf(Uint8Array.of(4)), 1);
+  queue.finish(false);
+  expect([[...queue.first()], queue.firstHasEor, queue.shift()]).toEqual([[4], false, 1]);
 });
