@@ -233,8 +233,8 @@ describe.if(process.getuid?.() === 0)("exec --user, as root", () => {
     (user) => {
       const [uid = "", gid = uid] = user.split(":");
       // The pipes and the terminal belong to the user as well.
-      const line = "id -u; id -g; stat -Lc %u /dev/stdout";
-      const lines = [uid, gid, uid];
+      const line = "id -u; id -g; stat -Lc %u /dev/stdout; echo again > /dev/stdout";
+      const lines = [uid, gid, uid, "again"];
       const command = ["--user", user, "--", "sh", "-c", line];
 
       test.each([[[]], [["-n"]], [["--sandbox", "all"]]])("with %j", async (way) => {

@@ -2,6 +2,7 @@
 import { type Operation } from "../../operations.ts";
 import {
   closeSync,
+  fstatSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -167,9 +168,33 @@ const MIN_LANDLOCK_VERSION = 2;
 /** Directories of / in which nothing is written. */
 const NOT_WRITTEN: ReadonlySet<string> = new Set(["proc", "sys"]);
 
+/** The standard streams. */
+const STREAMS = [0, 1, 2];
+
+/**
+ * Returns the rules for standard streams that are terminals or other devices. They were opened below the
+ * agent's own /dev, which is not the one of this mount namespace: without a rule the command could use
+ * them, but could not open /dev/stdout again.
+ */
+function rulesOfStreams(): FileRule[] {
+  return STREAMS.filter(isDevice).map((fd) => ({
+    path: `/proc/self/fd/${fd}`,
+    rights: FileRight.File,
+  }));
+}
+
+function isDevice(fd: number): boolean {
+  try {
+    return fstatSync(fd).isCharacterDevice();
+  } catch {
+    // It is closed.
+    return false;
+  }
+}
+
 /**
  * A second barrier, if the kernel has Landlock: no writes to files but those below the other entries
- * of /, no new devices, no mounts. From version 6 on also no signals and no abstract Unix sockets to
+ * of / and the standard streams, no new devices, no mounts. From version 6 on also no signals and no abstract Unix sockets to
  * processes outside.
  *
  * @throws {VsockboxError} REFUSED without CAP_SYS_ADMIN and without no-new-privs.
@@ -189,5 +214,5 @@ export function restrictKernelWrites(): void {
       throw thrown;
     }
   });
-  restrictWrites(version, rules);
+  restrictWrites(version, [...rules, ...rulesOfStreams()]);
 }
