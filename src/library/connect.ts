@@ -1,5 +1,6 @@
 /** The entry of the library. */
 import { AgentClient } from "../agent/client/agent-client.ts";
+import { connectTwice } from "../agent/client/go-frames.ts";
 import { answersGoFrames } from "../agent/client/go-probe.ts";
 import { mayUseGoFrames } from "../agent/client/handshake.ts";
 import { EXEC_PORT } from "../agent/ports.ts";
@@ -59,7 +60,8 @@ export async function connectAgent(address: string, options: ConnectOptions = {}
   const target = resolveAddress(address, EXEC_PORT);
   const dialing = { timeoutMs, keepaliveMs, signal, token, allowsClearToken, socketOwners };
   try {
-    return new Agent(channelLink(await AgentClient.connect(target, dialing)));
+    const client = await connectTwice(() => AgentClient.connect(target, dialing));
+    return new Agent(channelLink(client));
   } catch (thrown) {
     if (!mayUseGoFrames(thrown, { token })) throw thrown;
     // A listener on a Unix socket has been asked before the error was thrown.

@@ -5,7 +5,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { connect, createServer } from "node:net";
 import { connectAgent } from "vsockbox";
+import { FrameType } from "../../src/protocols/agent/frame.ts";
 import { eventually, Running, ScratchDirectory, TestAgent } from "../support/binary.ts";
+import { recordingRelay } from "../support/recording-relay.ts";
 import { type PeerAddress, SocketPeerListener, SocketPeer } from "../support/socket-peer.ts";
 
 /** More than a TCP socket receives while its program does not read, in bytes. */
@@ -216,4 +218,29 @@ test("forward -L: the reset of a target is one, however much is being written to
   server.close();
   // A write of the client may be the first to notice it.
   expect(ends.filter((end) => end !== "ECONNRESET" && end !== "EPIPE")).toEqual([]);
+});
+
+test("an agent that closes one Hello, as one that is restarted does, gets channels afterwards", async () => {
+  const path = scratch.file("relay.sock");
+  // The first connection is that of the command's start.
+  using relay = await recordingRelay(path, agent.path, (index) => index === 1);
+  const echo = createServer({ allowHalfOpen: true }, (socket) => void socket.pipe(socket));
+  await new Promise<void>((resolve) => echo.listen(0, "127.0.0.1", resolve));
+  try {
+    const { port } = echo.address() as { port: number };
+    await using forward = await byCommand("-L")(0, port, `unix:${path}`);
+    for (let count = 0; count < 2; count++) {
+      const [, local] = /:([0-9]+)$/.exec(forward.listening) ?? [];
+      const client = connect({ host: "127.0.0.1", port: Number(local), allowHalfOpen: true });
+      client.end("hello");
+      const chunks: Buffer[] = await client.toArray();
+      expect(Buffer.concat(chunks).toString()).toBe("hello");
+    }
+    const first = relay.fromClients.map((chunks) => Buffer.concat(chunks)[0]);
+    // Start; the broken one; whether it is an agent at all; the second Hello; the second connection.
+    const { Hello, Exec } = FrameType;
+    expect(first).toEqual([Hello, Hello, Exec, Hello, Hello]);
+  } finally {
+    echo.close();
+  }
 });

@@ -8,8 +8,16 @@ export interface RecordingRelay extends Disposable {
   readonly fromAgent: Buffer[][];
 }
 
-/** Listens at `path` and relays each connection to the socket at `agentPath`. */
-export async function recordingRelay(path: string, agentPath: string): Promise<RecordingRelay> {
+/**
+ * Listens at `path` and relays each connection to the socket at `agentPath`.
+ *
+ * @param breaks whether it closes the connection of a client, by its index, at the client's first bytes.
+ */
+export async function recordingRelay(
+  path: string,
+  agentPath: string,
+  breaks: (index: number) => boolean = () => false,
+): Promise<RecordingRelay> {
   const fromClients: Buffer[][] = [];
   const fromAgent: Buffer[][] = [];
   const server = createServer({ allowHalfOpen: true }, (client) => {
@@ -19,6 +27,11 @@ export async function recordingRelay(path: string, agentPath: string): Promise<R
     fromClients.push(sent);
     fromAgent.push(received);
     client.on("data", (chunk: Buffer) => void sent.push(chunk));
+    if (breaks(fromClients.length - 1)) {
+      client.on("data", () => client.destroy());
+      client.on("close", () => agent.destroy());
+      return;
+    }
     agent.on("data", (chunk: Buffer) => void received.push(chunk));
     client.on("error", () => agent.destroy());
     agent.on("error", () => client.destroy());

@@ -6,7 +6,8 @@
 import { AgentClient } from "../../agent/client/agent-client.ts";
 import type { Channel } from "../../agent/channel/channel.ts";
 import { joinChannel } from "../../agent/channel/channel-pipe.ts";
-import { dialAgent, OldAgentError } from "../../agent/client/handshake.ts";
+import { connectTwice, KnownGoFrames } from "../../agent/client/go-frames.ts";
+import { dialAgent, mayUseGoFrames } from "../../agent/client/handshake.ts";
 import { openPortForward } from "../../agent/client/go-port-forward.ts";
 import { toVsockboxError, VsockboxError } from "../../errors.ts";
 import { formatAddress } from "../../net/address.ts";
@@ -47,8 +48,7 @@ export class LocalForwards {
   readonly #events: ForwardEvents;
   readonly #listeners: EndpointListener[] = [];
   readonly #streams = new Set<SocketStream>();
-  /** Whether the agent has not answered the last Hello; a failed connection resets it. */
-  #hasGoFramesOnly = false;
+  readonly #goFrames = new KnownGoFrames();
 
   constructor(target: AgentTarget, events: ForwardEvents) {
     this.#target = target;
@@ -79,19 +79,19 @@ export class LocalForwards {
           : await this.#carryByChannel(stream, target);
       if (reason !== undefined) this.#events.onReset(formatEndpoint(target), reason);
     } catch (thrown) {
-      this.#hasGoFramesOnly = false;
+      this.#goFrames.forget();
       stream.abort();
       this.#events.onError(formatEndpoint(target), thrown);
     }
   }
 
   async #carryTcp(stream: SocketStream, target: TcpEndpoint): Promise<VsockboxError | undefined> {
-    if (!this.#hasGoFramesOnly) {
+    if (!this.#goFrames.isRecent(performance.now())) {
       try {
-        return await this.#carryByChannel(stream, target);
+        return await connectTwice(() => this.#carryByChannel(stream, target));
       } catch (thrown) {
-        if (!(thrown instanceof OldAgentError)) throw thrown;
-        this.#hasGoFramesOnly = true;
+        if (!mayUseGoFrames(thrown, this.#target.options)) throw thrown;
+        this.#goFrames.note(performance.now());
       }
     }
     return this.#carryByGoFrames(stream, target);
