@@ -4,9 +4,9 @@
  * recognised and removed by the next one.
  */
 import { VsockboxError } from "../errors.ts";
-import { lockName } from "../ffi/name-lock.ts";
 import { NetlinkProtocol, NetlinkSocket } from "../ffi/netlink.ts";
 import { assertVsockAllowed } from "../ffi/socket.ts";
+import { lockName, type NameLock } from "../net/name-lock.ts";
 import { netlinkRequest } from "../net/netlink-request.ts";
 import {
   decodeLink,
@@ -20,15 +20,32 @@ import { NetlinkFlag } from "../protocols/netlink/message.ts";
 
 const KIND = "vsockmon";
 const NAME_PREFIX = "vsockbox";
-/** Links that one network namespace can have at once. */
-const MAX_LINKS = 256;
+/** Names that are tried first, by their numbers from 0 on. */
+const FIRST_NUMBERS = 8;
+/** Names with random numbers that are tried then: another user cannot have occupied all of them. */
+const RANDOM_NUMBERS = 64;
+/** The names of links have 15 bytes, IFNAMSIZ. */
+const MAX_NUMBER = 9_999_999;
 
 const OPERATION = "create vsockmon link";
 const NEEDS_ROOT = "it needs CAP_NET_ADMIN and CAP_NET_RAW: run it as root";
 
 /** Returns whether a link is one of ours by its name and kind. */
 export function isOwnLink({ name, kind }: Pick<Link, "name" | "kind">): boolean {
-  return kind === KIND && new RegExp(`^${NAME_PREFIX}\\d{1,3}$`).test(name);
+  return kind === KIND && new RegExp(`^${NAME_PREFIX}\\d{1,7}$`).test(name);
+}
+
+/**
+ * Yields the names of links in the order in which they are tried.
+ *
+ * @param random returns a number from 0 to 1, exclusive.
+ */
+export function* linkNames(random: () => number = Math.random): Generator<string> {
+  for (let number = 0; number < FIRST_NUMBERS; number++) yield `${NAME_PREFIX}${number}`;
+  for (let count = 0; count < RANDOM_NUMBERS; count++) {
+    const number = FIRST_NUMBERS + Math.floor(random() * (MAX_NUMBER + 1 - FIRST_NUMBERS));
+    yield `${NAME_PREFIX}${number}`;
+  }
 }
 
 /** A link that is up. */
@@ -77,7 +94,7 @@ export function createVsockmonLink(): VsockmonLink {
   }
 }
 
-function lockOf(name: string): Disposable | undefined {
+function lockOf(name: string): NameLock {
   return lockName(`vsockbox/monitor/${name}`);
 }
 
@@ -105,16 +122,19 @@ function removeLink(socket: NetlinkSocket, { index, name }: Pick<Link, "index" |
 }
 
 function removeLeftover(socket: NetlinkSocket, link: Link): void {
-  using lock = lockOf(link.name);
-  // Without the lock, its process runs.
-  if (lock !== undefined) removeLink(socket, link);
+  const lock = lockOf(link.name);
+  // Its process runs.
+  if (lock === "held") return;
+  // Another user cannot have made the link, and its process would hold the lock.
+  if (lock === "occupied") return removeLink(socket, link);
+  using _lock = lock;
+  removeLink(socket, link);
 }
 
 function createLink(socket: NetlinkSocket): VsockmonLink {
-  for (let number = 0; number < MAX_LINKS; number++) {
-    const name = `${NAME_PREFIX}${number}`;
+  for (const name of linkNames()) {
     const lock = lockOf(name);
-    if (lock === undefined) continue;
+    if (typeof lock === "string") continue;
     try {
       const link = newLink(socket, name);
       if (link !== undefined) return new VsockmonLink(link, lock);
@@ -127,7 +147,7 @@ function createLink(socket: NetlinkSocket): VsockmonLink {
   throw new VsockboxError({
     code: "UNAVAILABLE",
     operation: OPERATION,
-    message: `the names ${NAME_PREFIX}0 to ${NAME_PREFIX}${MAX_LINKS - 1} are in use`,
+    message: `${FIRST_NUMBERS + RANDOM_NUMBERS} names from ${NAME_PREFIX}0 on are in use`,
   });
 }
 

@@ -84,7 +84,7 @@ const DRIVEN: readonly (readonly [pattern: string, test: string])[] = [
   ["{ffi/netlink,net/netlink-request}.ts", "tests/unit/net/netlink-request.test.ts"],
   ["ffi/notify.ts", "tests/unit/process/service/notify.test.ts"],
   ["ffi/aio-poll.ts", "tests/unit/io/output-reader.test.ts"],
-  ["ffi/{packet-ring,name-lock}.ts", "tests/vm/monitor.ts"],
+  ["ffi/packet-ring.ts", "tests/vm/monitor.ts"],
   ["ffi/inotify.ts", "tests/unit/vfs/watch/tree-watch.test.ts"],
   ["ffi/*.ts", "tests/integration/trees.test.ts"],
   ["files/*.ts", "tests/integration/trees.test.ts"],

@@ -1,12 +1,12 @@
 import { expect, test } from "bun:test";
-import { createVsockmonLink, isOwnLink } from "../../../src/monitor/vsockmon-link.ts";
-import { lockName } from "../../../src/ffi/name-lock.ts";
+import { createVsockmonLink, isOwnLink, linkNames } from "../../../src/monitor/vsockmon-link.ts";
 
 test.each([
   ["vsockbox0", "vsockmon", true],
   ["vsockbox255", "vsockmon", true],
   ["vsockbox", "vsockmon", false],
-  ["vsockbox1000", "vsockmon", false],
+  ["vsockbox9999999", "vsockmon", true],
+  ["vsockbox10000000", "vsockmon", false],
   ["xvsockbox0", "vsockmon", false],
   ["vsockbox0x", "vsockmon", false],
   ["vsockmon0", "vsockmon", false],
@@ -21,15 +21,12 @@ test("no link is made on a host whose vsock is switched off", () => {
   expect(createVsockmonLink).toThrow("switched off by VSOCKBOX_NO_VSOCK");
 });
 
-test("a name is locked once, until it is released", () => {
-  const name = `vsockbox/test/${process.pid}`;
-  const lock = lockName(name);
-  expect(lock).toBeDefined();
-  expect(lockName(name)).toBeUndefined();
-  using other = lockName(`${name}0`);
-  expect(other).toBeDefined();
-  lock?.[Symbol.dispose]();
-  using again = lockName(name);
-  expect(again).toBeDefined();
-  expect(() => lockName("x".repeat(200))).toThrow("107");
+test("names of links are those of ours, and unpredictable after the first eight", () => {
+  const names = [...linkNames()];
+  expect(names.slice(0, 8)).toEqual(Array.from({ length: 8 }, (_, index) => `vsockbox${index}`));
+  expect(names).toHaveLength(72);
+  for (const name of names) expect(isOwnLink({ name, kind: "vsockmon" })).toBe(true);
+  expect([...linkNames(() => 0)].at(-1)).toBe("vsockbox8");
+  expect([...linkNames(() => 1 - 2 ** -53)].at(-1)).toBe("vsockbox9999999");
+  expect(new Set([...linkNames(), ...linkNames()]).size).toBeGreaterThan(100);
 });
