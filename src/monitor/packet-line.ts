@@ -16,6 +16,9 @@ export type PayloadView = "none" | "text" | "hex";
 /** Bytes of the payload on the line of the packet. */
 const TEXT_BYTES = 64;
 
+const BACKSLASH = 0x5c;
+const QUOTE = 0x22;
+
 /** Bytes on each line of a dump. */
 const DUMP_BYTES = 16;
 
@@ -67,9 +70,17 @@ function otherFields({ monitorOp, transport, payloadBytes }: VsockPacket): strin
 
 function textOf({ payload, payloadBytes }: VsockPacket): string {
   const shown = payload.subarray(0, TEXT_BYTES);
-  const text = printableBytes(wholeCharacters(shown, payload.length)).replaceAll('"', '\\"');
+  const text = quotedText(wholeCharacters(shown, payload.length));
   const rest = payloadBytes - shown.length;
   return rest > 0 ? `"${text}"… (${rest} more bytes)` : `"${text}"`;
+}
+
+/** Escapes what stands for itself in a quoted text before the bytes that cannot be shown are escaped. */
+function quotedText(bytes: Uint8Array): string {
+  const escaped = [...bytes].flatMap((byte) =>
+    byte === BACKSLASH || byte === QUOTE ? [BACKSLASH, byte] : [byte],
+  );
+  return printableBytes(Uint8Array.from(escaped));
 }
 
 /** Cuts a character of UTF-8 off that ends beyond these bytes. */

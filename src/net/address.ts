@@ -120,7 +120,7 @@ function parseVsock(rest: string, fail: Fail): VsockAddress {
   if (cid === "" && port === undefined) fail("the CID is missing");
   return {
     kind: "vsock",
-    cid: cid === "" ? ANY : (readCid(cid) ?? fail(`${JSON.stringify(cid)} is not a CID`)),
+    cid: cid === "" ? ANY : (readCid(cid) ?? fail(notACid(cid))),
     port: port === undefined ? undefined : readPort(port, fail),
   };
 }
@@ -138,7 +138,7 @@ function parseBare(text: string, fail: Fail): Address {
   if (cid !== undefined) {
     return { kind: "vsock", cid, port: port === undefined ? undefined : readPort(port, fail) };
   }
-  if (/^[-+]?\d/.test(name)) fail(`${JSON.stringify(name)} is not a CID`);
+  if (/^[-+]?\d/.test(name)) fail(notACid(name));
   if (!isProfileName(name)) fail("it is not a known form of address");
   return { kind: "profile", name, port: port === undefined ? undefined : readPort(port, fail) };
 }
@@ -172,6 +172,16 @@ export function readCid(text: string): number | undefined {
     ? CID_NAMES[text.toLowerCase()]
     : undefined;
   return named ?? readU32(text);
+}
+
+/** Parses a CID of one socket, as {@link readCid}, but without "any" and its number. */
+export function readSpecificCid(text: string): number | undefined {
+  const cid = readCid(text);
+  return cid === ANY ? undefined : cid;
+}
+
+function notACid(text: string): string {
+  return `${JSON.stringify(text)} is not a CID (0 to ${ANY})`;
 }
 
 function readPort(text: string, fail: Fail): number {

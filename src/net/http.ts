@@ -30,16 +30,17 @@ export function parseHttpAddress(text: string, option: string): Endpoint {
       value: text,
       name: `--${option}`,
       message,
-      hint: "write 127.0.0.1:9464, [::1]:9464, :9464 for all addresses, or unix:PATH",
+      hint: "write 127.0.0.1:PORT, [::1]:PORT, :PORT for all addresses, or unix:PATH",
     });
   if (text.startsWith("unix:")) {
     const path = text.slice("unix:".length);
     if (path === "" || path.includes("\0")) throw fail("the path is missing");
     return { kind: "unix", path };
   }
-  const match = /^(\[[^\][]+\]|[^:\][]*):([0-9]{1,5})$/.exec(text.replace(/^tcp:/, ""));
+  const match = /^(\[[^\][]+\]|[^:\][]*):([0-9]{1,10})$/.exec(text.replace(/^tcp:/, ""));
   const port = Number(match?.[2]);
-  if (match === null || port > 65_535) throw fail("expected HOST:PORT or unix:PATH");
+  if (match === null) throw fail("expected HOST:PORT or unix:PATH");
+  if (port > 65_535) throw fail("expected a port from 0 to 65535");
   const host = (match[1] ?? "").replaceAll(/[\][]/g, "");
   return { kind: "tcp", host: host === "" || host === "*" ? ALL_ADDRESSES : host, port };
 }

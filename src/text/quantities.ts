@@ -9,15 +9,33 @@ const DURATION_UNITS: Readonly<Record<string, number>> = {
   h: 3_600_000,
 };
 
+/** Longest duration in milliseconds: timers have a signed 32-bit count of them. */
+const MAX_DURATION_MS = 0x7fff_ffff;
+
+/** The longest duration as errors show it, rounded down. */
+export const LONGEST_DURATION = "596h";
+
+/** The largest size as errors show it, rounded down: 2^53 - 1 bytes. */
+export const LARGEST_SIZE = "8191TiB";
+
 /**
  * `10`, `1.5`, `500ms`, `2m`, `1h` as milliseconds; a bare number is seconds. Undefined for anything
- * else, and for more than 24 days.
+ * else, and above {@link LONGEST_DURATION}.
  */
 export function readDuration(text: string): number | undefined {
+  const milliseconds = millisecondsOf(text);
+  return milliseconds <= MAX_DURATION_MS ? milliseconds : undefined;
+}
+
+/** Returns whether a text is a duration, but a longer one than {@link readDuration} accepts. */
+export function isTooLong(text: string): boolean {
+  return millisecondsOf(text) > MAX_DURATION_MS;
+}
+
+/** NaN for anything but a duration. */
+function millisecondsOf(text: string): number {
   const match = /^([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|)$/.exec(text);
-  const milliseconds = Number(match?.[1]) * (DURATION_UNITS[match?.[2] ?? "none"] ?? Number.NaN);
-  // Timers have a signed 32-bit count of milliseconds.
-  return milliseconds <= 0x7fff_ffff ? milliseconds : undefined;
+  return Number(match?.[1]) * (DURATION_UNITS[match?.[2] ?? "none"] ?? Number.NaN);
 }
 
 /** Bytes in each unit of a size. */
@@ -31,9 +49,19 @@ const SIZE_UNITS: Readonly<Record<string, number>> = {
 
 /** Reads `4096`, `64KiB`, `1.5GiB`, `64 MiB` as whole bytes; undefined for anything else. */
 export function readSize(text: string): number | undefined {
-  const match = /^([0-9]+(?:\.[0-9]+)?) ?(KiB|MiB|GiB|TiB|)$/.exec(text);
-  const bytes = Number(match?.[1]) * (SIZE_UNITS[match?.[2] || "none"] ?? Number.NaN);
+  const bytes = bytesOf(text);
   return bytes <= Number.MAX_SAFE_INTEGER ? Math.floor(bytes) : undefined;
+}
+
+/** Returns whether a text is a size, but a larger one than {@link readSize} accepts. */
+export function isTooLarge(text: string): boolean {
+  return bytesOf(text) > Number.MAX_SAFE_INTEGER;
+}
+
+/** NaN for anything but a size. */
+function bytesOf(text: string): number {
+  const match = /^([0-9]+(?:\.[0-9]+)?) ?(KiB|MiB|GiB|TiB|)$/.exec(text);
+  return Number(match?.[1]) * (SIZE_UNITS[match?.[2] || "none"] ?? Number.NaN);
 }
 
 /** Reads a whole number from `min` to `max`; undefined for anything else. */

@@ -220,7 +220,9 @@ function common({ valueName, choices, completes }: ValueKind<unknown>) {
 function readValue<T>(kind: ValueKind<T>, word: string, shown: string): T {
   const value = kind.parse(word);
   if (value === undefined) {
-    throw invalidValue({ value: word, name: shown, message: `expected ${kind.expected}` });
+    const most = kind.exceeded?.(word);
+    const message = most === undefined ? `expected ${kind.expected}` : `expected at most ${most}`;
+    throw invalidValue({ value: word, name: shown, message });
   }
   return value;
 }

@@ -1,5 +1,13 @@
 /** Kinds of values on a command line: what is expected, and how the text becomes a value. */
-import { readDuration, readInteger, readSize } from "../text/quantities.ts";
+import {
+  isTooLarge,
+  isTooLong,
+  LARGEST_SIZE,
+  LONGEST_DURATION,
+  readDuration,
+  readInteger,
+  readSize,
+} from "../text/quantities.ts";
 import { formatDuration, formatSize } from "../text/units.ts";
 
 /** How the text of an option or operand is read and shown. */
@@ -8,6 +16,8 @@ export interface ValueKind<T> {
   readonly valueName: string;
   /** Completes "expected …" in the error about any other text. */
   readonly expected: string;
+  /** Returns the maximum as a user would write it, for a text of the right form that is above it. */
+  exceeded?(text: string): string | undefined;
   /** All texts that are accepted, if they can be listed. */
   readonly choices?: readonly string[];
   /** What a shell offers for the value. */
@@ -54,6 +64,7 @@ export const DIRECTORY: ValueKind<string> = { ...word("DIR", "a path"), complete
 export const DURATION: ValueKind<number> = {
   valueName: "TIME",
   expected: "a duration such as 10, 1.5s, 500ms or 2m",
+  exceeded: (given) => (isTooLong(given) ? LONGEST_DURATION : undefined),
   parse: readDuration,
   format: formatDuration,
 };
@@ -62,6 +73,7 @@ export const DURATION: ValueKind<number> = {
 export const SIZE: ValueKind<number> = {
   valueName: "SIZE",
   expected: "a size such as 4096, 64KiB, 500MiB or 1.5GiB",
+  exceeded: (given) => (isTooLarge(given) ? LARGEST_SIZE : undefined),
   parse: readSize,
   format: formatSize,
 };
@@ -70,6 +82,8 @@ export const SIZE: ValueKind<number> = {
 export function sizeBetween(minBytes: number, maxBytes: number): ValueKind<number> {
   return {
     ...SIZE,
+    // `expected` names the maximum.
+    exceeded: () => undefined,
     expected: `a size from ${formatSize(minBytes)} to ${formatSize(maxBytes)}, such as 65536 or 64KiB`,
     parse: (given) => {
       const bytes = readSize(given);
@@ -86,7 +100,7 @@ export function integer(
 ): ValueKind<number> {
   return {
     valueName,
-    expected: `a whole number ${max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`}`,
+    expected: `a whole number from ${min} to ${max}`,
     parse: (given) => readInteger(given, min, max),
     format: String,
   };

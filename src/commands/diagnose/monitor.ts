@@ -9,7 +9,6 @@ import { captureSource, fileChunks } from "../../monitor/capture-source.ts";
 import { DEFAULT_RING_BYTES, KernelSource } from "../../monitor/kernel-source.ts";
 import { OP_NAMES, type OpName } from "../../monitor/packet-names.ts";
 import type { PacketSource } from "../../monitor/packet-source.ts";
-import { readCid } from "../../net/address.ts";
 import { STATUS_BROKEN_PIPE } from "../../process/exit-status.ts";
 import { onEndingSignal, TERMINAL_ENDING_SIGNALS } from "../../process/signals.ts";
 import { MAX_SNAP_BYTES } from "../../protocols/pcap/file-format.ts";
@@ -23,7 +22,8 @@ import { type ArgumentValues, flag, list, operand, option } from "../../ui/argum
 import { defineCommand } from "../../ui/command-definition.ts";
 import { printJson, say } from "../../ui/report.ts";
 import { usageError } from "../../ui/usage-error.ts";
-import { choice, FILE, integer, sizeBetween, type ValueKind, word } from "../../ui/value-kind.ts";
+import { choice, FILE, integer, sizeBetween, word } from "../../ui/value-kind.ts";
+import { CID, PORT } from "../shared/address-kind.ts";
 import { jsonArgument } from "../shared/connect-options.ts";
 import {
   fileOutput,
@@ -42,13 +42,6 @@ const CAPTURES = "Captures";
 
 /** The name of standard input and output. */
 const STREAM = "-";
-
-const CID: ValueKind<number> = {
-  valueName: "CID",
-  expected: "a CID such as 3, or host, local or hypervisor",
-  parse: readCid,
-  format: String,
-};
 
 /** After a signal, an output that does not accept more is waited for so long, in milliseconds. */
 const LAST_WRITE_MS = 1000;
@@ -88,7 +81,7 @@ const ARGUMENTS = {
     heading: FILTERS,
     summary: "Only packets from or to this CID, or one of several",
   }),
-  port: list(integer(0, 0xffff_ffff, "PORT"), {
+  port: list(PORT, {
     heading: FILTERS,
     summary: "Only packets from or to this port, or one of several",
   }),

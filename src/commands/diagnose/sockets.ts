@@ -8,7 +8,8 @@ import { countOf } from "../../text/count.ts";
 import { flag, list, option } from "../../ui/argument.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
 import { print, printJson, say } from "../../ui/report.ts";
-import { choice, FILE, integer } from "../../ui/value-kind.ts";
+import { choice, FILE } from "../../ui/value-kind.ts";
+import { CID, PORT } from "../shared/address-kind.ts";
 import { jsonArgument } from "../shared/connect-options.ts";
 import {
   compareSockets,
@@ -19,9 +20,6 @@ import {
   socketLines,
 } from "./socket-list.ts";
 
-/** VMADDR_CID_ANY less one: the largest CID and port that are not "any". */
-const MAX_NUMBER = 0xffff_fffe;
-
 export const command = defineCommand({
   name: "sockets",
   group: "Diagnostics",
@@ -29,10 +27,10 @@ export const command = defineCommand({
   args: {
     listening: flag({ summary: "List only sockets that accept connections" }),
     state: list(choice(VSOCK_STATES), { valueName: "STATE", summary: stateSummary() }),
-    cid: option(integer(0, MAX_NUMBER, "CID"), {
+    cid: option(CID, {
       summary: "List only sockets with this CID at either end",
     }),
-    port: option(integer(0, MAX_NUMBER, "PORT"), {
+    port: option(PORT, {
       summary: "List only sockets with this port at either end",
     }),
     netNamespace: option(FILE, {

@@ -1,6 +1,7 @@
 /** `vsockbox top`: a live view of VMs and connections of hybrid-proxy, or of an agent's sessions. */
 import { AgentClient } from "../../agent/client/agent-client.ts";
 import { hasTerminal } from "../../process/raw-terminal.ts";
+import { LONGEST_DURATION } from "../../text/quantities.ts";
 import { type ArgumentValues, flag, list, operand, option } from "../../ui/argument.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
 import { print, printJson } from "../../ui/report.ts";
@@ -23,7 +24,8 @@ const DEFAULT_COLUMNS = 120;
 
 const INTERVAL: ValueKind<number> = {
   ...DURATION,
-  expected: "a duration of at least 100ms, such as 500ms or 2",
+  expected: `a duration from 100ms to ${LONGEST_DURATION}, such as 500ms or 2`,
+  exceeded: () => undefined,
   parse: (given) => {
     const milliseconds = DURATION.parse(given);
     return milliseconds !== undefined && milliseconds >= MIN_INTERVAL_MS ? milliseconds : undefined;

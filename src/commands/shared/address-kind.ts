@@ -1,7 +1,7 @@
 /** Addresses on a command line. */
 import { resolveAddress } from "../../config/profiles.ts";
-import type { SocketAddress } from "../../net/address.ts";
-import type { ValueKind } from "../../ui/value-kind.ts";
+import { ANY, readSpecificCid, type SocketAddress } from "../../net/address.ts";
+import { integer, type ValueKind } from "../../ui/value-kind.ts";
 
 /** An address as the user wrote it, which may be the name of a profile, and what it stands for. */
 export interface WrittenAddress {
@@ -26,3 +26,14 @@ export const ADDRESS: ValueKind<WrittenAddress> = {
   parse: readAddress,
   format: ({ text }) => text,
 };
+
+/** A CID that a packet or a socket can have: a number, or a name other than "any". */
+export const CID: ValueKind<number> = {
+  valueName: "CID",
+  expected: `a CID from 0 to ${ANY - 1}, or host, local or hypervisor`,
+  parse: readSpecificCid,
+  format: String,
+};
+
+/** A port that a packet or a socket can have. */
+export const PORT: ValueKind<number> = integer(0, ANY - 1, "PORT");

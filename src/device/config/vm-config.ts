@@ -3,10 +3,9 @@ import { type Operation } from "../../operations.ts";
 import { VsockboxError, type ErrorCode } from "../../errors.ts";
 import { UNIX_PATH_MAX_BYTES } from "../../ffi/sockaddr.ts";
 import { ANY, CID_HOST } from "../../net/address.ts";
-import { readU32 } from "../../text/quantities.ts";
 import { MAX_RECORD_PAYLOAD_BYTES } from "../../protocols/pcap/vsock-record.ts";
-import { readDuration } from "../../text/quantities.ts";
-import { isOwner, readMode, readVmSize } from "./vm-values.ts";
+import { LONGEST_DURATION, readDuration, readU32 } from "../../text/quantities.ts";
+import { isOwner, LARGEST_VM_SIZE, readMode, readVmSize } from "./vm-values.ts";
 
 /** One device: its side towards the VMM, and its back end on the host. */
 export interface VmConfig {
@@ -228,7 +227,11 @@ class Values {
       const milliseconds = readDuration(text);
       return milliseconds !== undefined && milliseconds > 0 ? milliseconds : undefined;
     };
-    return this.#read(key, read, "a duration above 0 such as 10, 1.5s, 500ms or 2m");
+    return this.#read(
+      key,
+      read,
+      `a duration above 0, up to ${LONGEST_DURATION}, such as 10, 1.5s, 500ms or 2m`,
+    );
   }
 
   size(key: VmKey, min: number): number | undefined {
@@ -236,7 +239,11 @@ class Values {
       const bytes = readVmSize(text);
       return bytes !== undefined && bytes >= min ? bytes : undefined;
     };
-    return this.#read(key, read, `a size of at least ${min} bytes such as 65536, 64K, 10M or 1G`);
+    return this.#read(
+      key,
+      read,
+      `a size from ${min} bytes to ${LARGEST_VM_SIZE}, such as 65536, 64K, 10M or 1G`,
+    );
   }
 }
 

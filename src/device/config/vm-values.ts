@@ -2,6 +2,9 @@
 
 const UNITS: Readonly<Record<string, number>> = { "": 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
 
+/** The largest size as errors show it, rounded down: 2^53 - 1 bytes. */
+export const LARGEST_VM_SIZE = "8388607G";
+
 /** Reads a size above 0 such as `65536`, `64K`, `10M` or `1G` in bytes; units are powers of 1024. */
 export function readVmSize(text: string): number | undefined {
   const match = /^([1-9][0-9]{0,14})([KMG]?)$/i.exec(text);

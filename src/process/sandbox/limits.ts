@@ -29,6 +29,9 @@ export type LimitName = "processes" | "memory" | "open-files" | "file-size";
 /** A limit as one word, sizes in bytes. */
 export type LimitWord = `${LimitName}=${number}`;
 
+/** Largest limit that is a count: fifteen digits. */
+const MAX_COUNT = 999_999_999_999_999;
+
 const UNITS: Readonly<Record<string, number>> = { "": 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
 
 /**
@@ -49,7 +52,7 @@ export function parseLimit(word: string): LimitWord | undefined {
     name: "--sandbox",
     message: isSize
       ? "expected a size such as 65536, 512K, 64M or 2G"
-      : "expected a whole number of at least 1",
+      : `expected a whole number from 1 to ${MAX_COUNT}`,
   });
 }
 

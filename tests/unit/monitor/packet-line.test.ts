@@ -48,6 +48,17 @@ describe("a packet's line", () => {
     expect(lines({ op: 1 }, "text")).toEqual(lines({ op: 1 }));
   });
 
+  test("shows a backslash of the payload otherwise than the beginning of an escape", () => {
+    expect(lines({ payload: String.raw`\x1b\\n"` }, "text")[0]).toEndWith(
+      String.raw`"\\x1b\\\\n\""`,
+    );
+    expect(lines({ payload: "\x1b" }, "text")[0]).toEndWith(String.raw`"\x1b"`);
+    // The bytes that are not UTF-8 keep their escapes as well.
+    expect(lines({ payload: Uint8Array.of(0x5c, 0xff) }, "text")[0]).toEndWith(
+      String.raw`"\\\xff"`,
+    );
+  });
+
   test.each([
     ["x".repeat(64), `"${"x".repeat(64)}"`],
     ["x".repeat(65), `"${"x".repeat(64)}"… (1 more bytes)`],

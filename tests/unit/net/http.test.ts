@@ -16,13 +16,22 @@ describe("an address to serve on", () => {
   });
 
   test.each(["", "9464", "tcp:9464", "a:65536", "a:b", "::1:5", "unix:", "[::1]", "a:1:2"])(
-    "%j is none",
+    "%j is refused",
     (text) => {
       expect(() => parseHttpAddress(text, "metrics")).toThrow(
         expect.objectContaining({ code: "USAGE" }) as Error,
       );
     },
   );
+
+  test("an error names the range of ports, and the forms without a port of its own", () => {
+    expect(() => parseHttpAddress("127.0.0.1:70000", "metrics")).toThrow(
+      expect.objectContaining({
+        reason: "expected a port from 0 to 65535",
+        hint: "write 127.0.0.1:PORT, [::1]:PORT, :PORT for all addresses, or unix:PATH",
+      }) as Error,
+    );
+  });
 });
 
 describe("a server on a Unix socket", () => {

@@ -74,6 +74,8 @@ describe("the values of a command line", () => {
 describe("a wrong command line", () => {
   test.each([
     [["3", "--timeout", "abc"], 'invalid value "abc" for --timeout: expected a duration such as'],
+    [["3", "--timeout", "30d"], 'invalid value "30d" for --timeout: expected a duration such as'],
+    [["3", "--timeout", "720h"], 'invalid value "720h" for --timeout: expected at most 596h'],
     [["3", "12"], 'invalid value "12" for COUNT: expected a whole number from 1 to 9'],
     [
       ["3", "--json", "--log-file="],

@@ -93,7 +93,7 @@ describe.each(KINDS)("%s", (_name, kind, good, bad) => {
 
 test("each kind names what it expects", () => {
   expect(integer(1, 9).expected).toBe("a whole number from 1 to 9");
-  expect(integer(2).expected).toBe("a whole number of at least 2");
+  expect(integer(2).expected).toBe("a whole number from 2 to 9007199254740991");
   expect(choice(["a", "b", "c"]).expected).toBe("a, b or c");
   expect(choice(["a"]).expected).toBe("a");
   expect(choice(["a", "b"]).valueName).toBe("a|b");
@@ -110,4 +110,24 @@ test("each kind names what it expects", () => {
     "2h",
     "0",
   ]);
+});
+
+test("a kind whose expectation does not name the maximum has it for a text above it alone", () => {
+  const exceeded = (kind: ValueKind<unknown>, ...texts: string[]) =>
+    texts.map((text) => kind.exceeded?.(text));
+  expect(exceeded(DURATION, "596h", "597h", "2147483648ms", "x", "")).toEqual([
+    undefined,
+    "596h",
+    "596h",
+    undefined,
+    undefined,
+  ]);
+  expect(exceeded(SIZE, "8191TiB", "8192TiB", "1e9", "")).toEqual([
+    undefined,
+    "8191TiB",
+    undefined,
+    undefined,
+  ]);
+  expect(exceeded(sizeBetween(1, 2), "8192TiB")).toEqual([undefined]);
+  expect([DURATION.parse("596h"), SIZE.parse("8191TiB")]).not.toContain(undefined);
 });
