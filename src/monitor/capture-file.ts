@@ -11,7 +11,15 @@ import {
   writeSync,
 } from "node:fs";
 import { reasonOf, VsockboxError } from "../errors.ts";
-import { encodeFileHeader } from "../protocols/pcap/file-format.ts";
+import { encodeFileHeader, type TimeUnit } from "../protocols/pcap/file-format.ts";
+
+/** What the header of a capture fixes for its records. */
+export interface CaptureFormat {
+  /** The most bytes that a record has of its packet. */
+  snapBytes: number;
+  /** The unit of the times. */
+  unit: TimeUnit;
+}
 
 /** An open file. */
 export class CaptureFile {
@@ -23,14 +31,13 @@ export class CaptureFile {
   /**
    * Creates a file with mode 0600 and writes its header.
    *
-   * @param snapBytes the most bytes that a record has of its packet.
    * @param force replaces an existing file.
    * @throws {VsockboxError} CANNOT_CREATE: the file exists, or cannot be created.
    */
-  constructor(path: string, snapBytes: number, force: boolean) {
+  constructor(path: string, { snapBytes, unit }: CaptureFormat, force: boolean) {
     this.path = path;
     this.#fd = openFile(path, force);
-    const header = encodeFileHeader(snapBytes);
+    const header = encodeFileHeader(snapBytes, unit);
     try {
       // The first write: a part of it means that the disk is full already.
       this.#written = writeSync(this.#fd, header);

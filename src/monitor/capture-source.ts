@@ -1,7 +1,7 @@
 /** Packets from a pcap file or a stream of one. */
 import { createReadStream } from "node:fs";
 import { reasonOf, VsockboxError } from "../errors.ts";
-import type { PacketRecord } from "../protocols/pcap/file-format.ts";
+import type { PacketRecord, TimeUnit } from "../protocols/pcap/file-format.ts";
 import { PcapReader } from "../protocols/pcap/file-reader.ts";
 import type { PacketSource } from "./packet-source.ts";
 
@@ -11,15 +11,13 @@ const CHUNK_BYTES = 256 * 1024;
 /**
  * Returns the packets of a capture, as many at once as a chunk has.
  *
- * @param name for errors.
  * @throws {VsockboxError} BAD_DATA if it is not a capture of vsock packets, or ends within a packet: after
  * the complete ones; and what the chunks throw.
  */
 async function* packetsOf(
   chunks: AsyncIterable<Uint8Array>,
-  name: string,
+  reader: PcapReader,
 ): AsyncGenerator<PacketRecord[]> {
-  const reader = new PcapReader(name);
   for await (const chunk of chunks) {
     const records = reader.push(chunk);
     if (records.length > 0) yield records;
@@ -49,6 +47,8 @@ export interface CaptureSource extends PacketSource {
    * @throws {VsockboxError} as `batches`.
    */
   begin(): Promise<void>;
+  /** Known after {@link begin}. */
+  readonly unit: TimeUnit;
 }
 
 /**
@@ -57,12 +57,16 @@ export interface CaptureSource extends PacketSource {
  * @param name for errors.
  */
 export function captureSource(chunks: AsyncIterable<Uint8Array>, name: string): CaptureSource {
-  const packets = packetsOf(chunks, name);
+  const reader = new PcapReader(name);
+  const packets = packetsOf(chunks, reader);
   let first: ReturnType<typeof packets.next> | undefined;
   const stop = { isDue: false };
   // One a wait: a promise that lives as long as the source would keep each batch that it was raced with.
   let waiting: PromiseWithResolvers<undefined> | undefined;
   return {
+    get unit() {
+      return reader.unit ?? "microseconds";
+    },
     async begin() {
       first ??= packets.next();
       await first;

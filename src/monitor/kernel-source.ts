@@ -22,6 +22,7 @@ export interface KernelSourceOptions {
 
 /** A live capture of the kernel's vsock. */
 export class KernelSource implements PacketSource {
+  readonly unit = "microseconds";
   readonly #link: VsockmonLink;
   readonly #ring: PacketRing;
   readonly #onExit = () => this.#link.remove();

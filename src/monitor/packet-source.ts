@@ -1,8 +1,10 @@
 /** Where packets come from. */
-import type { PacketRecord } from "../protocols/pcap/file-format.ts";
+import type { PacketRecord, TimeUnit } from "../protocols/pcap/file-format.ts";
 
 /** A source of packets. */
 export interface PacketSource {
+  /** The unit that a capture of its packets has its times in. */
+  readonly unit: TimeUnit;
   /**
    * Its packets, as many at once as there are; the bytes are valid until the next ones are requested.
    * Ends with the source's input, or when everything from before {@link stop} has been returned.

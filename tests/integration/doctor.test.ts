@@ -308,6 +308,27 @@ describe("a wrong service", () => {
     }
   });
 
+  test("a device's socket for its VMM, in either form", async () => {
+    const path = scratch.file("vhost.socket");
+    await using proxy = new Running([
+      ...["hybrid-proxy", "--socket", path, "--uds-path", scratch.file("vhost.vsock")],
+    ]);
+    await proxy.says("waiting for its VMM");
+    for (const form of ["unix", "hybrid"]) {
+      const examined = await doctor([`${form}:${path}`]);
+      expect(examined).toMatchObject({
+        status: 65,
+        bad: [
+          {
+            code: "service-wrong",
+            message: `${path} is the vhost-user socket of a device for its VMM`,
+            hint: expect.stringContaining("--uds-path"),
+          },
+        ],
+      });
+    }
+  });
+
   test("an agent's plain socket as hybrid:, and a VMM's socket as unix:", async () => {
     await using agent = await TestAgent.start();
     const plain = await doctor([`hybrid:${agent.path}`]);

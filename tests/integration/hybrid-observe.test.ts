@@ -189,7 +189,33 @@ describe("status", () => {
     expect(ended).toBe(0);
   });
 
-  test("says it where nobody serves the path", async () => {
+  test("names a device that does not answer, as other commands do", async () => {
+    const { device: running } = await start();
+    running.process.kill("SIGSTOP");
+    const silent = `${socket}.ctl does not answer`;
+    try {
+      const commands = [
+        ["hybrid-proxy", "status", uds],
+        ["hybrid-proxy", "capture", uds, "--off"],
+        ["monitor", uds],
+        ["top", "--once", "--device", uds],
+      ];
+      const [all, ...named] = await Promise.all([
+        vsockbox(["hybrid-proxy", "status"]),
+        ...commands.map((words) => vsockbox(words)),
+      ]);
+      expect(all?.status).toBe(0);
+      expect(all?.stderr).toContain(silent);
+      expect(all?.stderr).not.toContain("no hybrid-proxy of yours");
+      expect(named.map(({ status: exit }) => exit)).toEqual([75, 75, 75, 75]);
+      for (const { stderr } of named) expect(stderr).toContain(silent);
+      expect((await vsockbox(["hybrid-proxy", "status", socket])).stderr).toContain("no response");
+    } finally {
+      running.process.kill("SIGCONT");
+    }
+  });
+
+  test("reports a path that no device serves", async () => {
     const missing = { status: 69, stdout: "", stderr: expect.stringContaining("no hybrid-proxy") };
     expect(await status(scratch.file("none"))).toEqual(missing as never);
     const gone = await status(scratch.file("none.ctl"));

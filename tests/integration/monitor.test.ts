@@ -119,6 +119,15 @@ describe("monitor --read", () => {
   });
 });
 
+test.each(["-1", "any", "4294967295", "x"])("--cid %s is refused", async (cid) => {
+  expect(await monitor("--cid", cid, "--read", file)).toMatchObject({
+    status: 64,
+    stderr: expect.stringContaining(
+      `invalid value "${cid}" for --cid: expected a CID from 0 to 4294967294, or host, local or hypervisor`,
+    ),
+  });
+});
+
 describe("monitor --write", () => {
   test("copies the packets that meet the filter", async () => {
     writeFileSync(file, pcapBytes(PACKETS, { isLittleEndian: false }));
@@ -141,6 +150,21 @@ describe("monitor --write", () => {
       snapBytes: 78,
       packets: [{}, { payload: new Uint8Array(Buffer.from("he")), originalBytes: 81 }, {}, {}],
     });
+  });
+
+  test("keeps the nanoseconds of a capture", async () => {
+    const packets = PACKETS.map(({ fraction = 123_456, ...packet }) => ({
+      ...packet,
+      fraction: fraction * 1000 + 789,
+    }));
+    writeFileSync(file, pcapBytes(packets, { isLittleEndian: false, hasNanoseconds: true }));
+    const expected = new Uint8Array(pcapBytes(packets, { hasNanoseconds: true }));
+    const copy = scratch.file("copy.pcap");
+    expect((await monitor("--read", file, "--write", copy)).status).toBe(0);
+    expect(new Uint8Array(readFileSync(copy))).toEqual(expected);
+    const streamed = scratch.file("streamed.pcap");
+    await shell(`vsockbox monitor --quiet --read ${file} --write - > ${streamed}`);
+    expect(new Uint8Array(readFileSync(streamed))).toEqual(expected);
   });
 
   test.each<[string, number, () => string[]]>([

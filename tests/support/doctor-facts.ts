@@ -73,6 +73,7 @@ export function agentTarget(
     address: { kind: "unix", path: "/run/a.sock" },
     file: { state: "socket", uid: 0 },
     listener: holder("/usr/bin/vsockbox agent"),
+    isVhostUser: false,
     stoppedAgents: [],
     outcome: {
       kind: "agent",

@@ -40,7 +40,7 @@ export function vm(
 
 /** VMs at a time. */
 export function deviceSample(takenAtMs: number, ...vms: VmStatus[]): DeviceSample {
-  return { kind: "device", takenAtMs, vms };
+  return { kind: "device", takenAtMs, vms, silentCount: 0 };
 }
 
 /** A connection of an agent. */

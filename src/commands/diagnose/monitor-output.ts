@@ -1,7 +1,7 @@
 /** Where `vsockbox monitor` puts packets: lines, JSON, or a capture. */
 import { reasonOf, VsockboxError } from "../../errors.ts";
 import type { ByteSink } from "../../io/pump.ts";
-import { CaptureFile } from "../../monitor/capture-file.ts";
+import { CaptureFile, type CaptureFormat } from "../../monitor/capture-file.ts";
 import { packetJson } from "../../monitor/packet-json.ts";
 import { packetLines, type PayloadView } from "../../monitor/packet-line.ts";
 import {
@@ -53,19 +53,19 @@ function textOutput(
   };
 }
 
-/**
- * Returns an output that writes a capture to a sink, beginning with its header.
- *
- * @param snapBytes the most bytes that a record has of its packet.
- */
-export async function streamOutput(sink: ByteSink, snapBytes: number): Promise<PacketOutput> {
-  await sink.write(encodeFileHeader(snapBytes));
+/** Returns an output that writes a capture to a sink, beginning with its header. */
+export async function streamOutput(
+  sink: ByteSink,
+  { snapBytes, unit }: CaptureFormat,
+): Promise<PacketOutput> {
+  await sink.write(encodeFileHeader(snapBytes, unit));
   return {
     write: (packets) =>
       sink.write(
         encodeRecords(
           packets.map(({ record }) => record),
           snapBytes,
+          unit,
         ),
       ),
     close() {},
@@ -77,13 +77,13 @@ export async function streamOutput(sink: ByteSink, snapBytes: number): Promise<P
  *
  * @throws {VsockboxError} CANNOT_CREATE; its `write` IO.
  */
-export function fileOutput(path: string, snapBytes: number, force: boolean): PacketOutput {
-  const file = new CaptureFile(path, snapBytes, force);
+export function fileOutput(path: string, format: CaptureFormat, force: boolean): PacketOutput {
+  const file = new CaptureFile(path, format, force);
   return {
     async write(packets) {
       const records = packets.map(({ record }) => record);
       try {
-        await file.append(encodeRecords(records, snapBytes));
+        await file.append(encodeRecords(records, format.snapBytes, format.unit));
       } catch (thrown) {
         const reason = reasonOf(thrown);
         throw new VsockboxError({ code: "IO", operation: "capture to", address: path, ...reason });

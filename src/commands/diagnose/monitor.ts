@@ -139,7 +139,7 @@ export const command = defineCommand({
     try {
       // First: if the source cannot be read, no file is made or replaced.
       source = await openSource(args);
-      output = await outputOf(args);
+      output = await outputOf(args, source);
       const { cid: cids, port: ports, op: ops, count: limit = NO_LIMIT } = args;
       const filter = { cids, ports, ops };
       await monitorPackets({ source, output, filter, limit, givenUp: givenUp.promise }, counts);
@@ -200,7 +200,7 @@ function payloadBytesOf({ captureBytes, write, payload }: Values): number {
   return write === undefined && payload === "none" ? 0 : DEFAULT_RECORD_PAYLOAD_BYTES;
 }
 
-function outputOf(args: Values): PacketOutput | Promise<PacketOutput> {
+function outputOf(args: Values, source: PacketSource): PacketOutput | Promise<PacketOutput> {
   const { read, write: path, captureBytes, force, json, payload } = args;
   const sink = new StandardOutput(1);
   if (path === undefined) {
@@ -208,7 +208,8 @@ function outputOf(args: Values): PacketOutput | Promise<PacketOutput> {
   }
   const isWhole = read !== undefined && captureBytes === undefined;
   const snapBytes = isWhole ? MAX_SNAP_BYTES : snapBytesFor(payloadBytesOf(args));
-  if (path === STREAM) return streamOutput(sink, snapBytes);
+  const format = { snapBytes, unit: source.unit };
+  if (path === STREAM) return streamOutput(sink, format);
   if (read !== undefined && read !== STREAM && isSameFile(read, path)) {
     throw new VsockboxError({
       code: "CANNOT_CREATE",
@@ -218,7 +219,7 @@ function outputOf(args: Values): PacketOutput | Promise<PacketOutput> {
       hint: "write to another file, then rename it",
     });
   }
-  return fileOutput(path, snapBytes, force);
+  return fileOutput(path, format, force);
 }
 
 function isSameFile(one: string, other: string): boolean {

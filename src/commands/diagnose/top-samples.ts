@@ -8,6 +8,8 @@ export interface DeviceSample {
   /** By performance.now(). */
   takenAtMs: number;
   vms: readonly VmStatus[];
+  /** Number of devices that do not answer. */
+  silentCount: number;
 }
 
 /** A detached session of an agent. */

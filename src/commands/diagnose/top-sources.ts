@@ -25,8 +25,8 @@ const MS_PER_SECOND = 1000;
  * @throws {VsockboxError} as `collectStatuses`.
  */
 export async function sampleDevices(paths: readonly string[]): Promise<DeviceSample> {
-  const vms = await collectStatuses(paths);
-  return { kind: "device", takenAtMs: performance.now(), vms };
+  const { vms, silent } = await collectStatuses(paths);
+  return { kind: "device", takenAtMs: performance.now(), vms, silentCount: silent.length };
 }
 
 /**

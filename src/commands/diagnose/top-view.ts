@@ -175,10 +175,16 @@ function sectionsOf(
   ].filter(({ lines }) => lines.length > 1);
 }
 
-function deviceTitle({ vms }: DeviceSample): string[] {
-  if (vms.length === 0) return ["no hybrid-proxy of yours is running"];
+function deviceTitle({ vms, silentCount }: DeviceSample): string[] {
+  const silent =
+    silentCount === 0
+      ? []
+      : [`${countOf(silentCount, "VM")} of a hybrid-proxy that does not answer`];
+  if (vms.length === 0) {
+    return silent.length === 0 ? ["no hybrid-proxy of yours is running"] : silent;
+  }
   const open = vms.reduce((sum, vm) => sum + vm.connections_open, 0);
-  return [`${countOf(vms.length, "VM")}, ${countOf(open, "connection")}`];
+  return [[`${countOf(vms.length, "VM")}, ${countOf(open, "connection")}`, ...silent].join(", ")];
 }
 
 function agentTitle({ target, facts, connections, sessions }: AgentSample): string[] {

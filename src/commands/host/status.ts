@@ -3,10 +3,9 @@ import { POLLERR, POLLHUP, pollDescriptor } from "../../ffi/socket.ts";
 import { onEndingSignal } from "../../process/signals.ts";
 import { print, printJson, say } from "../../ui/report.ts";
 import { obeysEscapes } from "../../ui/terminal-escapes.ts";
-import type { VmStatus } from "../../device/observe/status.ts";
 import { statusLines } from "../../device/observe/status-text.ts";
 import { jsonArgument } from "../shared/connect-options.ts";
-import { collectStatuses } from "../shared/vm-statuses.ts";
+import { type CollectedStatuses, collectStatuses } from "../shared/vm-statuses.ts";
 import { option, operands } from "../../ui/argument.ts";
 import { word, DURATION } from "../../ui/value-kind.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
@@ -65,13 +64,16 @@ function isReaderGone(): boolean {
   return (pollDescriptor(1, 0, 0) & (POLLERR | POLLHUP)) !== 0;
 }
 
-function show(statuses: readonly VmStatus[], isJson: boolean): void {
+function show({ vms, silent }: CollectedStatuses, isJson: boolean): void {
+  for (const control of silent) {
+    say(`vsockbox: ${control} does not answer: its hybrid-proxy may be stopped`);
+  }
   if (isJson) {
-    for (const status of statuses) printJson({ uds_path: null, forward_cid: null, ...status });
+    for (const status of vms) printJson({ uds_path: null, forward_cid: null, ...status });
     return;
   }
-  if (statuses.length === 0) say("vsockbox: no hybrid-proxy of yours is running");
-  for (const [index, status] of statuses.entries()) {
+  if (vms.length + silent.length === 0) say("vsockbox: no hybrid-proxy of yours is running");
+  for (const [index, status] of vms.entries()) {
     if (index > 0) print("");
     for (const line of statusLines(status)) print(line);
   }

@@ -36,7 +36,11 @@ export class Capture extends PacketSpool {
    */
   constructor(options: CaptureOptions, onFailure: (message: string) => void) {
     const { file, payloadBytes = DEFAULT_RECORD_PAYLOAD_BYTES, force = false } = options;
-    const output = new CaptureFile(file, snapBytesFor(payloadBytes), force);
+    const output = new CaptureFile(
+      file,
+      { snapBytes: snapBytesFor(payloadBytes), unit: "microseconds" },
+      force,
+    );
     super(output, payloadBytes, (thrown) => {
       const { errno, message } = reasonOf(thrown);
       const reason =

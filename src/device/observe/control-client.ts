@@ -84,7 +84,7 @@ export async function requestCaptureEnd(control: string): Promise<CaptureFacts |
  * Returns the control socket of the VM with this path: of the control socket itself, `--socket` or
  * `--uds-path`. The name of the last does not contain the others', so all devices are asked.
  *
- * @throws {VsockboxError} UNAVAILABLE.
+ * @throws {VsockboxError} UNAVAILABLE; TIMEOUT if it may be the VM of a device that does not answer.
  */
 export async function findControl(path: string): Promise<string> {
   const control = controlPathOf(path);
@@ -93,19 +93,53 @@ export async function findControl(path: string): Promise<string> {
   if (owner !== undefined && (user === owner || user === 0)) return control;
   if (path.endsWith(CONTROL_SUFFIX)) return path;
   const wanted = trueName(path);
-  for (const candidate of controlSockets()) {
-    const uds = await requestStatus(candidate).then(
-      (status) => status.uds_path,
-      () => undefined,
-    );
+  const asked = await requestStatuses(controlSockets());
+  for (const { control: candidate, status } of asked) {
+    const uds = status?.uds_path;
     if (uds !== undefined && trueName(uds) === wanted) return candidate;
   }
+  const silent = asked.find(({ isSilent }) => isSilent);
+  if (silent !== undefined) throw mayBeSilent(path, silent.control);
   throw new VsockboxError({
     code: "UNAVAILABLE",
     operation: "find the control socket of",
     address: path,
     message: "no hybrid-proxy of yours has a VM with this path",
     hint: "name the VM's --socket, its --uds-path, or the control socket itself",
+  });
+}
+
+/** The answer of one device, or that it does not answer. */
+export interface AskedDevice {
+  control: string;
+  /** Undefined if it is not a device, has ended, or does not answer. */
+  status: VmStatus | undefined;
+  /** Whether it has accepted the request and does not answer, as a stopped process. */
+  isSilent: boolean;
+}
+
+/** Requests the states of several devices at once. */
+export function requestStatuses(controls: readonly string[]): Promise<AskedDevice[]> {
+  return Promise.all(
+    controls.map(async (control) => {
+      try {
+        return { control, status: await requestStatus(control), isSilent: false };
+      } catch (thrown) {
+        // One that ends at this moment, or belongs to another program, must not hide the others.
+        if (!(thrown instanceof VsockboxError)) throw thrown;
+        return { control, status: undefined, isSilent: thrown.code === "TIMEOUT" };
+      }
+    }),
+  );
+}
+
+function mayBeSilent(path: string, control: string): VsockboxError {
+  return new VsockboxError({
+    code: "TIMEOUT",
+    operation: "find the control socket of",
+    address: path,
+    message: `no hybrid-proxy that answers has a VM with this path, and ${control} does not answer`,
+    hint: `its process may be stopped; \`vsockbox doctor unix:${control}\` examines it`,
   });
 }
 

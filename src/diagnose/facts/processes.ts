@@ -2,6 +2,7 @@
 import { processIds } from "../../process/process-facts.ts";
 import { socketDescriptors } from "../../process/socket-processes.ts";
 import { parseListeners } from "../../net/unix-sockets.ts";
+import { controlPathOf } from "../../protocols/hybrid/control.ts";
 import type { SystemFiles } from "./system-files.ts";
 
 /** A process. */
@@ -21,6 +22,21 @@ export function readListeners(files: SystemFiles): ListenerProcesses {
   const listeners = parseListeners(files.text("/proc/net/unix") ?? "");
   const holders = readHolders(files, new Set(listeners.map(({ inode }) => inode)));
   return new Map(listeners.map(({ path, inode }) => [path, holders.get(inode)]));
+}
+
+/**
+ * Returns whether a socket is a vhost-user device's for its VMM: hybrid-proxy has a control socket beside
+ * it, and vhost-device-vsock names it as `socket` on its command line, as hybrid-proxy does.
+ */
+export function isVhostUser(path: string, listeners: ListenerProcesses): boolean {
+  const listener = listeners.get(path);
+  if (listener === undefined) return false;
+  if (listeners.get(controlPathOf(path))?.pid === listener.pid) return true;
+  return listener.command.some(
+    (word, index, words) =>
+      word.split(",").some((part) => /^(?:--)?socket=(.*)$/.exec(part)?.[1] === path) ||
+      (word === path && words[index - 1] === "--socket"),
+  );
 }
 
 /** Returns the first process that holds each of the sockets. */

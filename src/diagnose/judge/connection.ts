@@ -17,6 +17,7 @@ export function judgeConnection(facts: TargetFacts, uid: number): Finding[] {
   }
   findings.push(...describeSocket(facts));
   findings.push(ok("connection", `${connected(facts)} has accepted the connection`));
+  if (outcome.kind === "failed" && facts.isVhostUser) return [...findings, judgeVhostUser(facts)];
   if (reached === "guest" && outcome.kind === "failed")
     return [...findings, judgeGuest(facts, outcome)];
   if (facts.address.kind === "hybrid") {
@@ -41,6 +42,19 @@ function judgeAddress({ written, address }: TargetFacts): Finding {
 function connected({ address }: TargetFacts): string {
   if (address.kind === "vsock") return `CID ${address.cid}, port ${address.port ?? 0},`;
   return address.path;
+}
+
+/** Neither form of address leads anywhere: only a VMM speaks the protocol of this socket. */
+function judgeVhostUser({ address }: TargetFacts): Finding {
+  const path = address.kind === "vsock" ? "" : address.path;
+  return error(
+    "service-wrong",
+    "BAD_DATA",
+    `${path} is the vhost-user socket of a device for its VMM`,
+    {
+      hint: "the guest is at hybrid: with the device's --uds-path; `vsockbox doctor` lists the sockets of VMs",
+    },
+  );
 }
 
 function describeSocket({ address, file, listener }: TargetFacts): Finding[] {

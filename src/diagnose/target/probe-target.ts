@@ -26,7 +26,7 @@ import {
   numberField,
   textField,
 } from "../../protocols/agent/json-fields.ts";
-import { readListeners, stoppedProcesses } from "../facts/processes.ts";
+import { isVhostUser, readListeners, stoppedProcesses } from "../facts/processes.ts";
 import type { SystemFiles } from "../facts/system-files.ts";
 import type {
   AgentFacts,
@@ -63,12 +63,14 @@ export async function probeTarget(files: SystemFiles, target: ProbedTarget): Pro
     address.kind === "vsock" && (address.cid === CID_LOCAL || address.cid === target.ownCid);
   const path = address.kind === "vsock" ? undefined : resolve(address.path);
   const outcome = await connect(target);
+  const listeners = path === undefined ? undefined : readListeners(files);
   // Afterwards, since a process that has been stopped may have been the reason.
   return {
     written,
     address,
     file: path === undefined ? undefined : readSocketFile(files, path),
-    listener: path === undefined ? undefined : readListeners(files).get(path),
+    listener: path === undefined ? undefined : listeners?.get(path),
+    isVhostUser: path !== undefined && listeners !== undefined && isVhostUser(path, listeners),
     stoppedAgents: isHere ? stoppedProcesses(files, "vsockbox") : [],
     outcome,
   };

@@ -67,6 +67,8 @@ export interface TargetFacts {
   file: SocketFile | undefined;
   /** The process that listens on the socket, if it may be examined. */
   listener: HolderProcess | undefined;
+  /** Whether the socket is a vhost-user device's for its VMM. */
+  isVhostUser: boolean;
   /** Stopped agents of this machine, if the target is this machine. */
   stoppedAgents: readonly HolderProcess[];
   outcome:

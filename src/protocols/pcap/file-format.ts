@@ -25,6 +25,9 @@ export const LINKTYPE_VSOCK = 271;
 /** The first number of a file, by the unit of the fractions of its times. */
 export const PCAP_MAGIC = { microseconds: 0xa1b2_c3d4, nanoseconds: 0xa1b2_3c4d } as const;
 
+/** The unit of the fractions of times in a file. */
+export type TimeUnit = keyof typeof PCAP_MAGIC;
+
 /** The major version of the format. */
 export const PCAP_VERSION_MAJOR = 2;
 const PCAP_VERSION_MINOR = 4;
@@ -50,14 +53,18 @@ export interface PacketRecord {
 }
 
 /**
- * Returns the header of a file: little-endian, times in microseconds, LINKTYPE_VSOCK.
+ * Returns the header of a file: little-endian, LINKTYPE_VSOCK.
  *
  * @param snapBytes the most bytes of a packet that a record has.
+ * @param unit of the times of its records.
  */
-export function encodeFileHeader(snapBytes: number): Uint8Array<ArrayBuffer> {
+export function encodeFileHeader(
+  snapBytes: number,
+  unit: TimeUnit = "microseconds",
+): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(FILE_HEADER_BYTES);
   const view = new DataView(bytes.buffer);
-  view.setUint32(0, PCAP_MAGIC.microseconds, true);
+  view.setUint32(0, PCAP_MAGIC[unit], true);
   view.setUint16(4, PCAP_VERSION_MAJOR, true);
   view.setUint16(6, PCAP_VERSION_MINOR, true);
   view.setUint32(16, snapBytes, true);
@@ -68,8 +75,8 @@ export function encodeFileHeader(snapBytes: number): Uint8Array<ArrayBuffer> {
 /** The fields of a record's header. */
 export interface RecordHeader {
   seconds: number;
-  /** Of the second. */
-  microseconds: number;
+  /** Of the second, in the unit of the file. */
+  fraction: number;
   /** Bytes of the packet in the record. */
   captured: number;
   /** Bytes of the whole packet. */
@@ -79,7 +86,7 @@ export interface RecordHeader {
 /** Writes the header of a record, {@link RECORD_HEADER_BYTES}, little-endian. Allocates nothing. */
 export function writeRecordHeader(view: DataView, offset: number, header: RecordHeader): void {
   view.setUint32(offset, header.seconds, true);
-  view.setUint32(offset + 4, header.microseconds, true);
+  view.setUint32(offset + 4, header.fraction, true);
   view.setUint32(offset + 8, header.captured, true);
   view.setUint32(offset + 12, header.length, true);
 }
@@ -88,10 +95,12 @@ export function writeRecordHeader(view: DataView, offset: number, header: Record
  * Returns records as they stand in a file with the header of {@link encodeFileHeader}.
  *
  * @param snapBytes longer packets are cut.
+ * @param unit of the times, as in the header; what is below it is cut off.
  */
 export function encodeRecords(
   records: readonly PacketRecord[],
   snapBytes: number,
+  unit: TimeUnit = "microseconds",
 ): Uint8Array<ArrayBuffer> {
   const kept = records.map(({ bytes }) => Math.min(bytes.length, snapBytes));
   const size = kept.reduce((sum, captured) => sum + RECORD_HEADER_BYTES + captured, 0);
@@ -100,8 +109,8 @@ export function encodeRecords(
   let offset = 0;
   for (const [index, { seconds, nanoseconds, bytes, length }] of records.entries()) {
     const captured = kept[index] ?? 0;
-    const microseconds = Math.floor(nanoseconds / 1000);
-    writeRecordHeader(view, offset, { seconds, microseconds, captured, length });
+    const fraction = unit === "nanoseconds" ? nanoseconds : Math.floor(nanoseconds / 1000);
+    writeRecordHeader(view, offset, { seconds, fraction, captured, length });
     file.set(bytes.subarray(0, captured), offset + RECORD_HEADER_BYTES);
     offset += RECORD_HEADER_BYTES + captured;
   }

@@ -11,6 +11,7 @@ import {
   PCAP_MAGIC,
   PCAP_VERSION_MAJOR,
   type PacketRecord,
+  type TimeUnit,
   RECORD_HEADER_BYTES,
 } from "./file-format.ts";
 
@@ -21,13 +22,13 @@ const PCAPNG_MAGIC = 0x0a0d_0d0a;
 const LINKTYPE_MASK = 0x0fff_ffff;
 
 const NANOSECONDS_PER_SECOND = 1_000_000_000;
-const NANOSECONDS_PER_MICROSECOND = 1000;
+const NANOSECONDS: Readonly<Record<TimeUnit, number>> = { microseconds: 1000, nanoseconds: 1 };
 
 /** What the header of a file fixes for its records. */
 interface FileFormat {
   isLittleEndian: boolean;
-  /** Nanoseconds of one unit of the fractions. */
-  unitNanoseconds: number;
+  /** The unit of the fractions. */
+  unit: TimeUnit;
 }
 
 /** Reads one file. */
@@ -41,6 +42,11 @@ export class PcapReader {
   /** @param name the file's, for errors. */
   constructor(name: string) {
     this.#name = name;
+  }
+
+  /** The unit of the file's times; undefined before its header has been read. */
+  get unit(): TimeUnit | undefined {
+    return this.#format?.unit;
   }
 
   /**
@@ -99,14 +105,14 @@ export class PcapReader {
     return format;
   }
 
-  #readRecord({ isLittleEndian, unitNanoseconds }: FileFormat): PacketRecord | undefined {
+  #readRecord({ isLittleEndian, unit }: FileFormat): PacketRecord | undefined {
     if (this.#pending.length < RECORD_HEADER_BYTES) return undefined;
     const view = viewOf(this.#pending);
     const captured = view.getUint32(8, isLittleEndian);
     if (captured > MAX_SNAP_BYTES) {
       throw this.#bad(`the packet at offset ${this.#offset} has ${captured} bytes`);
     }
-    const nanoseconds = view.getUint32(4, isLittleEndian) * unitNanoseconds;
+    const nanoseconds = view.getUint32(4, isLittleEndian) * NANOSECONDS[unit];
     if (nanoseconds >= NANOSECONDS_PER_SECOND) {
       throw this.#bad(`the packet at offset ${this.#offset} has an invalid time`);
     }
@@ -143,9 +149,9 @@ function viewOf(bytes: Uint8Array): DataView {
 function formatOf(magic: number, isLittleEndian: boolean): FileFormat | undefined {
   switch (magic) {
     case PCAP_MAGIC.microseconds:
-      return { isLittleEndian, unitNanoseconds: NANOSECONDS_PER_MICROSECOND };
+      return { isLittleEndian, unit: "microseconds" };
     case PCAP_MAGIC.nanoseconds:
-      return { isLittleEndian, unitNanoseconds: 1 };
+      return { isLittleEndian, unit: "nanoseconds" };
     default:
       return undefined;
   }

@@ -41,7 +41,7 @@ export interface RecordFacts {
   length: number;
 }
 
-const recordHeader = { seconds: 0, microseconds: 0, captured: 0, length: 0 };
+const recordHeader = { seconds: 0, fraction: 0, captured: 0, length: 0 };
 
 /**
  * Writes a record but for its payload, {@link RECORD_BEGIN_BYTES}: the payload follows it.
@@ -57,7 +57,7 @@ export function writeRecordBegin(
 ): void {
   const seconds = Math.floor(time / 1000);
   recordHeader.seconds = seconds;
-  recordHeader.microseconds = Math.floor((time - seconds * 1000) * 1000);
+  recordHeader.fraction = Math.floor((time - seconds * 1000) * 1000);
   recordHeader.captured = snapBytesFor(captured);
   recordHeader.length = snapBytesFor(length);
   writeRecordHeader(view, offset, recordHeader);

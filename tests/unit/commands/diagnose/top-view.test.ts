@@ -71,6 +71,11 @@ describe("the screen of VMs", () => {
       "ready             1:36      2         -           -",
     );
     expect(draw(deviceSample(0), undefined, 80)).toEqual(["no hybrid-proxy of yours is running"]);
+    expect(draw({ ...deviceSample(0), silentCount: 1 }, undefined, 80)).toEqual([
+      "1 VM of a hybrid-proxy that does not answer",
+    ]);
+    const [title] = draw({ ...deviceSample(0, vm(3, 0, 0)), silentCount: 2 }, undefined, 80);
+    expect(title).toBe("1 VM, 0 connections, 2 VMs of a hybrid-proxy that does not answer");
     expect(draw(deviceSample(0, vm(4, 0, 0)), undefined, 80).length).toBe(4);
   });
 });

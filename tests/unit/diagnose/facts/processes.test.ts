@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import {
+  isVhostUser,
   lastPart,
   readListeners,
   stoppedProcesses,
@@ -46,6 +47,24 @@ describe("listeners", () => {
     using root = new FakeRoot({});
     expect(readListeners(root.files)).toEqual(new Map());
   });
+});
+
+test.each([
+  ["vsockbox hybrid-proxy --config /etc/vms.yaml", true, true],
+  ["vsockbox hybrid-proxy --config /etc/vms.yaml", false, false],
+  ["vsockbox hybrid-proxy --socket /run/a", false, true],
+  ["vhost-device-vsock --socket=/run/a --uds-path=/run/b", false, true],
+  ["vhost-device-vsock --vm guest-cid=3,socket=/run/a,uds-path=/run/b", false, true],
+  ["vhost-device-vsock --vm guest-cid=3,socket=/run/ab,uds-path=/run/a", false, false],
+  ["vsockbox hybrid-proxy --socket /run/b --uds-path /run/a", false, false],
+])("whether /run/a of `%s` is for a VMM; control socket: %p", (line, hasControl, expected) => {
+  const device = { pid: 7, command: line.split(" "), isStopped: false };
+  const listeners = new Map([
+    ["/run/a", device],
+    ["/run/a.ctl", hasControl ? device : { ...device, pid: 8 }],
+  ]);
+  expect(isVhostUser("/run/a", listeners)).toBe(expected);
+  expect(isVhostUser("/run/none", listeners)).toBe(false);
 });
 
 describe("stopped processes", () => {

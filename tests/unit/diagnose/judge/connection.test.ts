@@ -244,3 +244,21 @@ describe("the VMM's answer", () => {
     });
   });
 });
+
+test.each([{}, HYBRID])("the socket of a device for its VMM has no other form: %p", (changes) => {
+  const facts = failedTarget(
+    "greet",
+    {},
+    { ...changes, isVhostUser: true, failure: { kind: "silent-close" } },
+  );
+  const found = judgeConnection(facts, 0).at(-1);
+  expect(found).toMatchObject({ severity: "error", code: "service-wrong", fix: undefined });
+  expect(found?.message).toEndWith("is the vhost-user socket of a device for its VMM");
+  // The connection itself comes first.
+  const refused = failedTarget(
+    "connect",
+    { errno: "ECONNREFUSED" },
+    { ...changes, isVhostUser: true },
+  );
+  expect(judgeConnection(refused, 0).at(-1)?.code).toBe("socket-stale");
+});

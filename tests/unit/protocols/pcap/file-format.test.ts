@@ -4,6 +4,7 @@ import {
   encodeRecords,
   MAX_SNAP_BYTES,
 } from "../../../../src/protocols/pcap/file-format.ts";
+import { PcapReader } from "../../../../src/protocols/pcap/file-reader.ts";
 import { readPcap } from "../../../support/pcap.ts";
 import { packetBytes, pcapBytes } from "../../../support/vsock-packets.ts";
 
@@ -39,4 +40,12 @@ test("a record is cut at the snapshot length and keeps the original length", () 
 
 test("no records are no bytes", () => {
   expect(encodeRecords([], 80)).toHaveLength(0);
+});
+
+test.each(["microseconds", "nanoseconds"] as const)("times in %s come back", (unit) => {
+  const reader = new PcapReader("x.pcap");
+  const records = encodeRecords([record(123_456_789)], MAX_SNAP_BYTES, unit);
+  const read = reader.push(Buffer.concat([encodeFileHeader(MAX_SNAP_BYTES, unit), records]));
+  expect(reader.unit).toBe(unit);
+  expect(read).toMatchObject([{ nanoseconds: unit === "nanoseconds" ? 123_456_789 : 123_456_000 }]);
 });
