@@ -47,6 +47,15 @@ async function main(programName: string, words: readonly string[]): Promise<numb
 async function load(name: string) {
   const entry = COMMANDS.find((candidate) => candidate.name === name);
   if (entry !== undefined) return (await entry.load()).command;
+  const inner = COMMANDS.filter((candidate) => candidate.name.startsWith(`${name} `));
+  if (inner.length > 0) {
+    const list = inner.map((candidate) => `\`vsockbox ${candidate.name}\``).join(" or ");
+    throw commandLineError(
+      name,
+      "its second word is missing",
+      `${list}; --help after it has its options`,
+    );
+  }
   const { unknownCommandHint } = await import("./commands/foreign-words.ts");
   throw commandLineError(
     undefined,

@@ -51,6 +51,8 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: "cid", load: () => import("./diagnose/cid.ts") },
   { name: "top", load: () => import("./diagnose/top.ts") },
   { name: "sockets", load: () => import("./diagnose/sockets.ts") },
+  { name: "bench serve", load: () => import("./diagnose/bench-serve.ts") },
+  { name: "bench run", load: () => import("./diagnose/bench-run.ts") },
   { name: "smoke", load: () => import("./diagnose/smoke.ts") },
   { name: "demo", load: () => import("./diagnose/demo.ts") },
 ];

@@ -15,6 +15,7 @@ const SERVERS: ReadonlySet<string> = new Set([
 
 /** Further commands that leave files, sockets or commands of others if they end without cleanup. */
 const LONG_RUNNING: ReadonlySet<string> = new Set([
+  "bench serve",
   "cp",
   "forward",
   "guest-exec-host",

@@ -74,7 +74,49 @@ export interface Listener {
  * vsock in this kernel), USAGE.
  */
 export function listen(address: SocketAddress, options: ListenOptions): Listener {
-  return address.kind === "vsock" ? listenVsock(address, options) : listenUnix(address, options);
+  const { fd, address: bound, removeFile } = openListener(address, options.seqpacket);
+  const loop = accept(fd, address, options);
+  return {
+    address: bound,
+    close() {
+      loop.close();
+      removeFile();
+    },
+  };
+}
+
+/** A bound socket that listens, for callers that accept by themselves. */
+export interface OpenListener {
+  /** Non-blocking; the caller closes it. */
+  readonly fd: number;
+  /** The address, with the port that the kernel chose if none was given. */
+  readonly address: SocketAddress;
+  /** Removes the socket file, if there is one, after the descriptor is closed. */
+  removeFile(): void;
+}
+
+/**
+ * Binds and listens as {@link listen} does, without accepting.
+ *
+ * @throws {VsockboxError} as {@link listen}.
+ */
+export function openListener(address: SocketAddress, seqpacket?: boolean): OpenListener {
+  if (address.kind === "vsock") return openVsock(address, seqpacket);
+  const { fd, removeFile } =
+    address.kind === "unix" && isAbstract(address.path)
+      ? openAbstractListener(address, seqpacket)
+      : openUnixListener(address, { seqpacket });
+  return { fd, address, removeFile };
+}
+
+/**
+ * Whether the peer of an accepted connection is allowed to connect to a listener of {@link openListener}.
+ * A vsock peer that has closed already is not.
+ */
+export function isAdmitted(fd: number, address: SocketAddress, allowed: AllowedCids): boolean {
+  if (isForeign(fd, address)) return false;
+  const cid = peerCid(peerOf(fd));
+  return (address.kind !== "vsock" || cid !== undefined) && isAllowed(allowed, cid);
 }
 
 /** Accepts connections on a listening socket of either family; the loop closes `fd`. */
@@ -197,14 +239,17 @@ export function openVsockListener(
   return openBound(address, AF_VSOCK, sockaddr, { seqpacket });
 }
 
-function listenVsock(address: SocketAddress & { kind: "vsock" }, options: ListenOptions): Listener {
+function openVsock(
+  address: SocketAddress & { kind: "vsock" },
+  seqpacket: boolean | undefined,
+): OpenListener {
   const port = requireListenPort(address);
-  const fd = openVsockListener(address, options.seqpacket);
+  const fd = openVsockListener(address, seqpacket);
   const bound = boundTo(fd);
-  const loop = accept(fd, address, options);
   return {
+    fd,
     address: { ...address, port: bound.kind === "vsock" ? bound.port : port },
-    close: () => loop.close(),
+    removeFile: () => undefined,
   };
 }
 
@@ -225,28 +270,10 @@ function hybridListenPath(address: SocketAddress & { kind: "hybrid" }): string {
   return `${address.path}_${requireListenPort(address)}`;
 }
 
-function listenUnix(
-  address: SocketAddress & { kind: "unix" | "hybrid" },
-  options: ListenOptions,
-): Listener {
-  const { fd, removeFile } =
-    address.kind === "unix" && isAbstract(address.path)
-      ? openAbstractListener(address, options)
-      : openUnixListener(address, options);
-  const loop = accept(fd, address, options);
-  return {
-    address,
-    close() {
-      loop.close();
-      removeFile();
-    },
-  };
-}
-
 /** An abstract name has no file and thus no mode: {@link receive} decides by the peer's user. */
 function openAbstractListener(
   address: SocketAddress & { kind: "unix" },
-  { seqpacket }: ListenOptions,
+  seqpacket: boolean | undefined,
 ): UnixListener {
   const fd = openBound(address, AF_UNIX, encodeUnixName(address.path), { seqpacket });
   return unixListener(fd, address.path, undefined);

@@ -7,6 +7,7 @@ import { formatAddress, type SocketAddress } from "./address.ts";
 const NAMES: Readonly<Record<RecognisedService, string>> = {
   agent: "a vsockbox agent",
   "vsock-shell": "a vsock-shell server",
+  bench: "`vsockbox bench serve`",
   hybrid: "a VMM's vsock socket",
   ssh: "an SSH server",
   http: "a web server",

@@ -5,18 +5,22 @@
  *
  * - `agent`: the first frame of an agent's answer
  * - `vsock-shell`: a message of vsock-shell, by its magic number 0xCAFEBABE in little-endian order
+ * - `bench`: an answer of `vsockbox bench serve`
  * - `hybrid`: the `OK <n>` of a hybrid-vsock handshake
  * - `ssh`, `http`, `tls`: the first bytes of these servers
  * - `text`: text of another kind, such as the commands of a guest-exec host or the banner of a terminal
  * - `echo`: the bytes that were sent to it, which only their sender recognises
  */
 export type RecognisedService =
-  "agent" | "vsock-shell" | "hybrid" | "ssh" | "http" | "tls" | "text" | "echo";
+  "agent" | "vsock-shell" | "bench" | "hybrid" | "ssh" | "http" | "tls" | "text" | "echo";
 
 /** Bytes that decide; more need not be kept. */
 export const RECOGNISED_BYTES = 32;
 
 const VSOCK_SHELL_MAGIC = [0xbe, 0xba, 0xfe, 0xca];
+
+/** "VSBXBNAN", the magic of `bench/response.ts`. */
+const BENCH_MAGIC = [0x56, 0x53, 0x42, 0x58, 0x42, 0x4e, 0x41, 0x4e];
 
 /** Stderr, ExecResult, Stdout, Ready, Exit, FileResult; Hello and what follows it. */
 const AGENT_FRAME_TYPES = new Set([2, 3, 4, 6, 10, 17, 64, 65, 66, 67, 68, 69, 70, 71, 72, 73]);
@@ -31,6 +35,7 @@ const TLS_ALERT = [0x15, 0x03];
 export function recogniseService(head: Uint8Array): RecognisedService | undefined {
   if (head.length === 0) return undefined;
   if (beginsWith(head, VSOCK_SHELL_MAGIC)) return "vsock-shell";
+  if (beginsWith(head, BENCH_MAGIC)) return "bench";
   if (isAgentFrame(head)) return "agent";
   if (beginsWith(head, TLS_ALERT)) return "tls";
   const text = readableText(head);

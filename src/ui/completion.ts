@@ -35,7 +35,20 @@ function secondWords(commands: readonly Command[], first: string): string[] {
 }
 
 const firstWords = (commands: readonly Command[]) =>
-  commands.map(({ name }) => name).filter((name) => !name.includes(" "));
+  firstCommands(commands).map(({ name }) => name);
+
+/** The first words of all commands; one that is not a command itself has its second words as its summary. */
+function firstCommands(commands: readonly Command[]): Pick<Command, "name" | "summary">[] {
+  const found = new Map<string, Pick<Command, "name" | "summary">>();
+  for (const command of commands) {
+    const [first = "", second] = command.name.split(" ");
+    if (second === undefined) found.set(first, command);
+    else if (!found.has(first)) {
+      found.set(first, { name: first, summary: secondWords(commands, first).join(", ") });
+    }
+  }
+  return [...found.values()];
+}
 
 /** Returns a text as one word of any of the shells. */
 function quote(text: string): string {
@@ -100,7 +113,7 @@ function bashValues(command: string, form: string, { argument }: ListedArgument)
 }
 
 function zshScript(commands: readonly Command[]): string {
-  const names = commands.filter(({ name }) => !name.includes(" "));
+  const names = firstCommands(commands);
   return `${[
     "#compdef vsockbox",
     "# Completion of vsockbox for zsh: install it as _vsockbox in a directory of $fpath.",
@@ -158,7 +171,7 @@ function zshAction({ argument: { choices, completes } }: ListedArgument): string
 }
 
 function fishScript(commands: readonly Command[]): string {
-  const first = commands.filter(({ name }) => !name.includes(" "));
+  const first = firstCommands(commands);
   return `${[
     "# Completion of vsockbox for fish: install it as",
     "# ~/.config/fish/completions/vsockbox.fish.",

@@ -86,6 +86,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     ...["ffi", "process", "process/sandbox", "process/service"],
     ...["device/config", "device/host", "device/observe", "device/serve"],
   ],
+  bench: ["ffi", "io", "net", "protocols"],
   bridge: ["io", "net", "protocols"],
   "guest-exec": ["ffi", "io", "net", "process", "protocols"],
   "vsock-shell": [

@@ -3,6 +3,7 @@ import { SilentPeerError } from "../../agent/channel/channel-connection.ts";
 import { EXEC_PORT } from "../../agent/ports.ts";
 import { formatAddress } from "../../net/address.ts";
 import { WrongServiceError } from "../../net/wrong-service.ts";
+import type { RecognisedService } from "../../protocols/recognise-service.ts";
 import { SocketOwnerError } from "../../net/socket-owner.ts";
 import { SHELL_PORT } from "../../vsock-shell/ports.ts";
 import { parsePasswd, systemUsers } from "../../process/users.ts";
@@ -28,11 +29,14 @@ function serviceHint({ target, service, expected }: WrongServiceError): string {
     const port = expected === "vsock-shell" ? SHELL_PORT : EXEC_PORT;
     return `its address is hybrid:${target.path}:${port}`;
   }
+  if (expected === "bench") return benchHint(shown, service);
   switch (service) {
     case "vsock-shell":
       return `\`vsockbox shell-client ${shown}\` speaks with it; an agent on the same machine needs another port`;
     case "agent":
       return `\`vsockbox shell ${shown}\` and \`vsockbox exec ${shown} -- COMMAND\` speak with it`;
+    case "bench":
+      return `\`vsockbox bench run ${shown}\` measures with it; an agent on the same machine needs another port`;
     case "ssh":
       return `\`ssh -o ProxyCommand='vsockbox connect ${shown}' USER@guest\` speaks with it`;
     case "http":
@@ -43,6 +47,13 @@ function serviceHint({ target, service, expected }: WrongServiceError): string {
     case "text":
       return `\`vsockbox connect ${shown}\` shows what it sends; the agent is on port ${EXEC_PORT} unless --listen has another`;
   }
+}
+
+/** How to start the server that `bench run` needs, if another service answers. */
+function benchHint(shown: string, service: RecognisedService): string {
+  return service === "agent"
+    ? "`vsockbox bench serve` needs a port of its own, such as 5201: start it there with `vsockbox exec`"
+    : `start \`vsockbox bench serve\` on the other side; ${shown} is in use`;
 }
 
 function ownerHint(uid: number): string {

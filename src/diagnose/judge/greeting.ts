@@ -79,6 +79,8 @@ function serviceRemedy(service: RecognisedService, address: SocketAddress): Reme
         : { fix: `vsockbox exec ${word} -- true` };
     case "vsock-shell":
       return { fix: `vsockbox shell-client ${word}`, hint: otherPort };
+    case "bench":
+      return { fix: `vsockbox bench run ${word}`, hint: otherPort };
     case "ssh":
       return { fix: `ssh -o ${proxyCommand(shown)} root@guest`, hint: otherPort };
     case "http":

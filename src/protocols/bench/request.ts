@@ -109,6 +109,11 @@ export function encodeRequest(request: BenchRequest): Uint8Array {
   return bytes;
 }
 
+/** Whether the first bytes of a connection, any number of them, can be those of a request. */
+export function mayBeRequest(head: Uint8Array): boolean {
+  return MAGIC.every((byte, index) => index >= head.length || head[index] === byte);
+}
+
 /**
  * Reads a request.
  *
@@ -117,7 +122,7 @@ export function encodeRequest(request: BenchRequest): Uint8Array {
  */
 export function decodeRequest(bytes: Uint8Array): BenchRequest | OtherVersion {
   if (bytes.length !== REQUEST_BYTES) throw badRequest(`it has ${bytes.length} bytes`);
-  if (MAGIC.some((byte, index) => bytes[index] !== byte)) throw badRequest("the magic is wrong");
+  if (!mayBeRequest(bytes)) throw badRequest("the magic is wrong");
   const view = new DataView(bytes.buffer, bytes.byteOffset);
   const version = view.getUint16(VERSION_OFFSET);
   if (version !== BENCH_VERSION) return { kind: "other-version", version };
@@ -130,7 +135,7 @@ export function decodeRequest(bytes: Uint8Array): BenchRequest | OtherVersion {
       return { kind, token, stream: inRange(view.getUint16(STREAM_OFFSET), 0, MAX_STREAMS - 1) };
     case "connect":
       return { kind, token };
-    case undefined:
+    default:
       throw badRequest("the kind is unknown");
   }
 }
@@ -154,5 +159,9 @@ function inRange(value: number, min: number, max: number): number {
 }
 
 function badRequest(message: string): VsockboxError {
-  return new VsockboxError({ code: "BAD_DATA", operation: "read the request of a client", message });
+  return new VsockboxError({
+    code: "BAD_DATA",
+    operation: "read the request of a client",
+    message,
+  });
 }
