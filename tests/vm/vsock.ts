@@ -127,6 +127,40 @@ describeVm("connect and listen over AF_VSOCK", () => {
   });
 });
 
+describeVm("bench over AF_VSOCK", () => {
+  test("measures both directions, round trips and connects", async () => {
+    const { status, stdout } = await inGuest(
+      "vsockbox bench serve -q & serve=$!; until vsockbox wait --connect-only 1:5201 > /dev/null; do :; done; " +
+        "vsockbox bench run 1 --bytes 4MiB --count 50 --streams 2 --warm-up 0 --json; status=$?; " +
+        "kill $serve; exit $status",
+      300_000,
+    );
+    expect(status).toBe(0);
+    const results = stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    const bytes = 2 * 4 * 1024 * 1024;
+    expect(results).toMatchObject([
+      { test: "upload", address: "vsock:1:5201", to_server_bytes: bytes, from_server_bytes: null },
+      { test: "download", to_server_bytes: null, from_server_bytes: bytes },
+      { test: "both", to_server_bytes: bytes, from_server_bytes: bytes },
+      { test: "latency", operations: 50 },
+      { test: "connects", operations: 50 },
+    ]);
+  });
+
+  test("--allow-cid refuses other CIDs before anything is read", async () => {
+    const { stdout, stderr } = await inGuest(
+      "vsockbox bench serve vsock::5202 --allow-cid 7 & serve=$!; sleep 2; " +
+        "vsockbox bench run 1:5202; echo $?; kill $serve",
+    );
+    expect(stdout).toBe("69\n");
+    expect(stderr).toContain("vsock:1: refused, not in --allow-cid");
+    expect(stderr).toContain("closed the connection without an answer");
+  });
+});
+
 describeVm("errors of connect(2)", () => {
   test("a dead port: ECONNRESET, status 69, and the hint names the port", async () => {
     expect(await inGuest("vsockbox exec 1:4711 -- true")).toMatchObject({

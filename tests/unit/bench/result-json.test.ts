@@ -43,7 +43,7 @@ test("latencies are milliseconds with microseconds", () => {
     operations: 1000,
     operations_per_second: 500,
     latency_from_due: false,
-    latency: { min_ms: 0.001, mean_ms: 0.501, max_ms: 1 },
+    latency: { min_ms: 0.001, mean_ms: 0.5, max_ms: 1 },
   });
   const { p50_ms = 0, p90_ms = 0, p99_ms = 0, p99_9_ms = 0 } = object.latency ?? {};
   for (const [value, exact] of [

@@ -33,7 +33,7 @@ const decode = (...chunks: Uint8Array[]) => {
 };
 
 describe("a message of the control connection", () => {
-  test.each(MESSAGES)("is read as it was written: %j", (message) => {
+  test.each(MESSAGES.entries().toArray())("is read as it was written: number %d", (_, message) => {
     expect(decode(encodeControl(message))).toEqual([message]);
   });
 
