@@ -4,7 +4,7 @@ import type { SocketAddress } from "../net/address.ts";
 import type { DialOptions } from "../net/dial.ts";
 import { runConnectTest } from "./connect-test.ts";
 import { connectBench } from "./connection.ts";
-import { isBulk, isCounted, type Sample, type TestPlan, type TestResult } from "./plan.ts";
+import { isBulk, isCounted, type BenchSample, type TestPlan, type TestResult } from "./plan.ts";
 import { runStreamTest } from "./stream-test.ts";
 
 /** Options of {@link runTest}. */
@@ -15,7 +15,7 @@ export interface RunTestOptions {
   /** Ends the test early, with the result so far. */
   signal: AbortSignal | undefined;
   /** Called about ten times a second with the counts so far. */
-  onSample: (sample: Sample) => void;
+  onSample: (sample: BenchSample) => void;
 }
 
 /**

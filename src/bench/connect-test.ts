@@ -15,7 +15,7 @@ import {
 } from "./connection.ts";
 import { CpuClock } from "./cpu-clock.ts";
 import { Histogram } from "./histogram.ts";
-import { isCounted, type Sample, type TestPlan, type TestResult } from "./plan.ts";
+import { isCounted, type BenchSample, type TestPlan, type TestResult } from "./plan.ts";
 import { SAMPLE_MS } from "./stream-test.ts";
 
 /** How long the server has for its result, in milliseconds. */
@@ -33,7 +33,7 @@ export interface ConnectTestOptions {
   control: BenchConnection;
   /** Ends the test early, with the result so far. */
   signal: AbortSignal | undefined;
-  onSample: (sample: Sample) => void;
+  onSample: (sample: BenchSample) => void;
 }
 
 /**
@@ -70,9 +70,9 @@ export async function runConnectTest(options: ConnectTestOptions): Promise<TestR
 async function connectInTurns(
   { plan, address, dialOptions, control, signal, onSample }: ConnectTestOptions,
   begin: number,
-): Promise<{ latency: Histogram; samples: Sample[] }> {
+): Promise<{ latency: Histogram; samples: BenchSample[] }> {
   const latency = new Histogram();
-  const samples: Sample[] = [];
+  const samples: BenchSample[] = [];
   const end = isCounted(plan) ? Infinity : begin + plan.durationMs;
   const { limitCount = Infinity } = plan;
   let begun = 0;
@@ -84,7 +84,8 @@ async function connectInTurns(
     onSample({ atMs: now - begin, ...counts });
   };
   const connectAgain = async () => {
-    while (performance.now() < end && begun < limitCount && signal?.aborted !== true) {
+    const isInterrupted = () => signal?.aborted === true;
+    while (performance.now() < end && begun < limitCount && !isInterrupted()) {
       begun++;
       const startNs = Bun.nanoseconds();
       const { fd } = await connectBench(

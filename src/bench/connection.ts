@@ -15,7 +15,7 @@ import { WrongServiceError } from "../net/wrong-service.ts";
 import {
   BENCH_VERSION,
   type BenchRequest,
-  encodeRequest,
+  encodeBenchRequest,
   REQUEST_BYTES,
 } from "../protocols/bench/request.ts";
 import { type BenchResponse, decodeResponse, RESPONSE_BYTES } from "../protocols/bench/response.ts";
@@ -60,7 +60,7 @@ export async function becomesReadable(
  * @returns the count of bytes; undefined after the deadline.
  * @throws {VsockboxError} ABORTED.
  */
-export async function readFull(
+async function readUntilFull(
   fd: number,
   buffer: Uint8Array,
   patience: Patience,
@@ -111,10 +111,10 @@ async function exchange(
   request: BenchRequest,
   patience: Patience,
 ): Promise<Uint8Array> {
-  const sent = encodeRequest(request);
+  const sent = encodeBenchRequest(request);
   if (writeDescriptor(fd, sent) !== REQUEST_BYTES) throw closedEarly(address);
   const answer = new Uint8Array(RESPONSE_BYTES);
-  const count = await readFull(fd, answer, patience);
+  const count = await readUntilFull(fd, answer, patience);
   if (count === 0) throw closedEarly(address);
   const head = answer.subarray(0, count ?? 0);
   return accepted(address, readResponse(address, head, sent, count === undefined));

@@ -39,13 +39,13 @@ export interface Counts {
 }
 
 /** Counts at a time. */
-export interface Sample extends Counts {
+export interface BenchSample extends Counts {
   /** Since the start. */
   atMs: number;
 }
 
 /** Bytes in one direction. */
-export interface Transfer {
+export interface BenchTransfer {
   bytes: number;
   /** How long the receiver received. */
   elapsedMs: number;
@@ -73,14 +73,14 @@ export interface TestResult {
   elapsedMs: number;
   /** Whether the user has ended it early. */
   isInterrupted: boolean;
-  toServer: Transfer | undefined;
-  fromServer: Transfer | undefined;
+  toServer: BenchTransfer | undefined;
+  fromServer: BenchTransfer | undefined;
   operations: Operations | undefined;
   /** Processor time of the client's process, user and system. */
   clientCpuMs: number;
   /** The same of the server's process. */
   serverCpuMs: number;
-  samples: Sample[];
+  samples: BenchSample[];
   streams: StreamTotals[];
 }
 

@@ -1,14 +1,7 @@
 /** The plot of `bench run --plot`: throughput over time, and latency by percentile. */
 import type { Histogram } from "./histogram.ts";
-import type { Sample, TestResult } from "./plan.ts";
-import {
-  linearTicks,
-  lineCharts,
-  logarithmicTicks,
-  type Panel,
-  type Series,
-  type Tick,
-} from "./svg.ts";
+import type { BenchSample, TestResult } from "./plan.ts";
+import { linearTicks, lineCharts, logarithmicTicks, type Panel, type Series } from "./svg.ts";
 import { formatLatency, perSecond } from "./units.ts";
 
 const BYTES_PER_MB = 1e6;
@@ -16,6 +9,12 @@ const MS_PER_SECOND = 1000;
 
 /** Parts of all operations at which the latency is drawn; the distance from 1 halves with each step. */
 const PARTS = Array.from({ length: 27 }, (_, index) => 1 - 0.5 ** (index / 2));
+
+/** The end of the axis. */
+const LAST_PART = 0.9999;
+
+/** Parts that are named on it. */
+const AXIS_PARTS = [0, 0.5, 0.9, 0.99, 0.999, LAST_PART];
 
 /** Returns the SVG text of all results that have something to draw. */
 export function plot(results: readonly TestResult[], title: string): string {
@@ -53,8 +52,8 @@ function throughput(results: readonly TestResult[]): Panel | undefined {
 /** Each point is the rate since the sample before, at the time of the later one. */
 function seriesOf(
   name: string,
-  samples: readonly Sample[],
-  bytesOf: (sample: Sample) => number,
+  samples: readonly BenchSample[],
+  bytesOf: (sample: BenchSample) => number,
 ): Series {
   const points = samples.map((sample, index): [number, number] => {
     const before = samples[index - 1];
@@ -82,10 +81,7 @@ function latencies(results: readonly TestResult[]): Panel | undefined {
   return {
     title: "Latency",
     xLabel: "percentile",
-    xTicks: [0.5, 0.9, 0.99, 0.999, 0.9999].reduce<Tick[]>(
-      (ticks, part) => [...ticks, { at: distance(part), label: `${shortNumber(part * 100)}` }],
-      [{ at: 0, label: "0" }],
-    ),
+    xTicks: AXIS_PARTS.map((part) => ({ at: distance(part), label: shortNumber(part * 100) })),
     yTicks: logarithmicTicks(min, max, formatLatency),
     series: measured.map(({ name, latency }) => ({ name, points: percentilePoints(latency) })),
   };
@@ -98,8 +94,7 @@ function distance(part: number): number {
 
 /** As far as the operations are enough for: the last point stands for one of them. */
 function percentilePoints(latency: Histogram): [number, number][] {
-  return PARTS.filter((part) => part <= 0.9999 && (1 - part) * latency.count >= 1).map((part) => [
-    distance(part),
-    Math.log10(Math.max(1, latency.percentileNs(part))),
-  ]);
+  return PARTS.filter((part) => part <= LAST_PART && (1 - part) * latency.count >= 1).map(
+    (part) => [distance(part), Math.log10(Math.max(1, latency.percentileNs(part)))],
+  );
 }

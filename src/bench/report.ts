@@ -3,9 +3,9 @@ import {
   type Counts,
   isBulk,
   type Operations,
-  type Sample,
+  type BenchSample,
   type TestResult,
-  type Transfer,
+  type BenchTransfer,
 } from "./plan.ts";
 import {
   formatAmount,
@@ -20,7 +20,7 @@ import {
 import type { BenchTest } from "../protocols/bench/request.ts";
 
 /** Parts of all operations whose latency is reported, by their names. */
-export const PERCENTILES = [
+const PERCENTILES = [
   ["p50", 0.5],
   ["p90", 0.9],
   ["p99", 0.99],
@@ -71,7 +71,7 @@ export function resultLines(result: TestResult): string[] {
 function transferLine(
   result: TestResult,
   direction: string,
-  { bytes, elapsedMs }: Transfer,
+  { bytes, elapsedMs }: BenchTransfer,
   isSecond = false,
 ): string {
   const rate = perSecond(bytes, elapsedMs);
@@ -111,7 +111,7 @@ export function noteLines(results: readonly TestResult[]): string[] {
 }
 
 /** Returns the line of an interval: what it has added to the counts at its beginning. */
-export function intervalLine(test: BenchTest, before: Sample, after: Sample): string {
+export function intervalLine(test: BenchTest, before: BenchSample, after: BenchSample): string {
   const elapsedMs = after.atMs - before.atMs;
   const added = (count: keyof Counts) => perSecond(after[count] - before[count], elapsedMs);
   const time = `${formatSeconds(before.atMs)} to ${formatSeconds(after.atMs)}`;

@@ -1,5 +1,5 @@
 /** A result as the object that `bench run --json` prints: docs/json.md has its keys. */
-import type { Operations, TestResult, Transfer } from "./plan.ts";
+import type { Operations, TestResult, BenchTransfer } from "./plan.ts";
 import { perSecond } from "./units.ts";
 
 const NS_PER_MS = 1_000_000;
@@ -8,7 +8,7 @@ const NS_PER_MS = 1_000_000;
 const milliseconds = (ms: number) => Math.round(ms * 1000) / 1000;
 const fromNs = (ns: number) => milliseconds(ns / NS_PER_MS);
 
-function rateOf(transfer: Transfer | undefined): number | null {
+function rateOf(transfer: BenchTransfer | undefined): number | null {
   if (transfer === undefined) return null;
   return Math.round(perSecond(transfer.bytes, transfer.elapsedMs));
 }

@@ -9,7 +9,7 @@ import { VsockboxError } from "../errors.ts";
 import { closeDescriptor } from "../ffi/socket.ts";
 import type { EventLoop } from "../io/event-loop.ts";
 import type { ControlMessage, ServerResult } from "../protocols/bench/control.ts";
-import type { ControlRequest } from "../protocols/bench/request.ts";
+import type { TestRequest } from "../protocols/bench/request.ts";
 import { BulkStream, type TestStream } from "./bulk-stream.ts";
 import { ControlLink } from "./control-link.ts";
 import { CpuClock } from "./cpu-clock.ts";
@@ -25,7 +25,7 @@ const US_PER_MS = 1000;
 
 /** The end of a test, for the log. */
 export interface ServedTest {
-  request: ControlRequest;
+  request: TestRequest;
   peer: string;
   /** Undefined if the test did not reach its end. */
   result: ServerResult | undefined;
@@ -38,7 +38,7 @@ export interface ServedTest {
 /** Options of {@link ServerTest}. */
 export interface ServerTestOptions {
   loop: EventLoop;
-  request: ControlRequest;
+  request: TestRequest;
   /** The control connection, closed by the test. */
   control: number;
   peer: string;

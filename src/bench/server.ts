@@ -13,8 +13,8 @@ import type { EventLoop } from "../io/event-loop.ts";
 import { formatPeerHost, peerOf } from "../io/peer.ts";
 import {
   type BenchRequest,
-  type ControlRequest,
-  decodeRequest,
+  type TestRequest,
+  decodeBenchRequest,
   MAX_STREAMS,
   mayBeRequest,
   type OtherVersion,
@@ -83,7 +83,7 @@ export class BenchServer {
   #onRequest(pending: PendingConnection, bytes: Uint8Array): void {
     let request: BenchRequest | OtherVersion;
     try {
-      request = decodeRequest(bytes);
+      request = decodeBenchRequest(bytes);
     } catch {
       return pending.finish("invalid");
     }
@@ -112,7 +112,7 @@ export class BenchServer {
     return this.#tests.get(token.toHex());
   }
 
-  #beginTest(pending: PendingConnection, request: ControlRequest): void {
+  #beginTest(pending: PendingConnection, request: TestRequest): void {
     const { loop, maxClients, maxDurationMs, onServed } = this.#options;
     if (this.#tests.size >= maxClients) return pending.finish("busy", maxClients);
     if (request.durationMs > maxDurationMs) return pending.finish("too-long", maxDurationMs);

@@ -2,7 +2,7 @@
 import type { ServerResult } from "../protocols/bench/control.ts";
 import type { StreamCounts } from "./bulk-stream.ts";
 import type { Histogram } from "./histogram.ts";
-import type { Sample, StreamTotals, TestPlan, TestResult, Transfer } from "./plan.ts";
+import type { BenchSample, StreamTotals, TestPlan, TestResult, BenchTransfer } from "./plan.ts";
 
 const US_PER_MS = 1000;
 
@@ -17,7 +17,7 @@ export interface ClientEnd {
   latency: Histogram;
   clientCpuMs: number;
   server: ServerResult;
-  samples: Sample[];
+  samples: BenchSample[];
   streams: readonly StreamCounts[];
 }
 
@@ -29,7 +29,10 @@ export function resultOf(end: ClientEnd): TestResult {
     fromServerBytes: receivedBytes,
   }));
   const { test } = plan;
-  const transfer = (bytesOf: (stream: StreamTotals) => number, receivedMs: number): Transfer => ({
+  const transfer = (
+    bytesOf: (stream: StreamTotals) => number,
+    receivedMs: number,
+  ): BenchTransfer => ({
     bytes: streams.reduce((sum, stream) => sum + bytesOf(stream), 0),
     elapsedMs: receivedMs,
   });

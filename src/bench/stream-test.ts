@@ -13,7 +13,13 @@ import { ControlLink } from "./control-link.ts";
 import { CpuClock } from "./cpu-clock.ts";
 import { Histogram } from "./histogram.ts";
 import { PingStream } from "./ping-stream.ts";
-import { type Counts, isCounted, type Sample, type TestPlan, type TestResult } from "./plan.ts";
+import {
+  type Counts,
+  isCounted,
+  type BenchSample,
+  type TestPlan,
+  type TestResult,
+} from "./plan.ts";
 import { resultOf } from "./stream-result.ts";
 
 /** Interval of the samples, in milliseconds. */
@@ -34,7 +40,7 @@ export interface StreamTestOptions {
   streams: readonly number[];
   /** Ends the test early, with the result so far. */
   signal: AbortSignal | undefined;
-  onSample: (sample: Sample) => void;
+  onSample: (sample: BenchSample) => void;
 }
 
 /**
@@ -50,13 +56,13 @@ export async function runStreamTest(options: StreamTestOptions): Promise<TestRes
 
 class StreamTest {
   readonly #plan: TestPlan;
-  readonly #onSample: (sample: Sample) => void;
+  readonly #onSample: (sample: BenchSample) => void;
   readonly #loop = new EventLoop();
   readonly #control: ControlLink;
   readonly #streams: TestStream[] = [];
   readonly #fds: readonly number[];
   readonly #latency = new Histogram();
-  readonly #samples: Sample[] = [];
+  readonly #samples: BenchSample[] = [];
   readonly #cpu = new CpuClock();
   #startMs = 0;
   /** When the measured messages of the latency test begin, by Bun.nanoseconds(). */

@@ -8,6 +8,7 @@ import { printable, printableBytes, printableJson } from "../../src/text/printab
 import { parseEnvFile } from "../../src/process/env-file.ts";
 import { DECODERS } from "../fixtures/decode-json.ts";
 import * as corpus from "./corpus.ts";
+import { BENCH_TARGETS } from "./bench-targets.ts";
 import { METRICS_TARGETS } from "./metrics-targets.ts";
 import { NETLINK_TARGETS } from "./netlink-targets.ts";
 import { referenceGlob } from "./reference.ts";
@@ -198,6 +199,7 @@ export const UNTRUSTED_TARGETS: readonly Target[] = [
   NAMES,
   PRINTABLE,
   ENV_FILE,
+  ...BENCH_TARGETS,
   ...NETLINK_TARGETS,
   ...METRICS_TARGETS,
 ];

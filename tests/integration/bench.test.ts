@@ -5,8 +5,8 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 import { encodeControl } from "../../src/protocols/bench/control.ts";
 import {
   BENCH_TESTS,
-  type ControlRequest,
-  encodeRequest,
+  type TestRequest,
+  encodeBenchRequest,
   REQUEST_BYTES,
 } from "../../src/protocols/bench/request.ts";
 import { decodeResponse, RESPONSE_BYTES } from "../../src/protocols/bench/response.ts";
@@ -76,7 +76,7 @@ async function peer(bytes: Uint8Array): Promise<{ socket: Socket; answer: Promis
   return { socket, answer };
 }
 
-const upload: ControlRequest = {
+const upload: TestRequest = {
   kind: "control",
   test: "upload",
   streams: 1,
@@ -276,7 +276,7 @@ describe("an interrupted bench", () => {
 describe("a server of bench", () => {
   test("refuses a second client with 77, and serves it when the first has ended", async () => {
     await using _server = await serving();
-    const { socket, answer } = await peer(encodeRequest(upload));
+    const { socket, answer } = await peer(encodeBenchRequest(upload));
     expect(decodeResponse(await answer).status).toBe("accepted");
     const refused = await run("--test", "upload", "--bytes", "1000");
     expect(refused.status).toBe(77);
@@ -289,7 +289,7 @@ describe("a server of bench", () => {
 
   test("--max-clients serves several at once", async () => {
     await using _server = await serving("--max-clients", "2");
-    const { socket, answer } = await peer(encodeRequest(upload));
+    const { socket, answer } = await peer(encodeBenchRequest(upload));
     expect(decodeResponse(await answer).status).toBe("accepted");
     expect((await run("--test", "upload", "--bytes", "1000")).status).toBe(0);
     socket.destroy();
@@ -311,13 +311,13 @@ describe("a server of bench", () => {
 
   test.each([
     ["another magic", Buffer.from("GET / HTTP/1.1\r\n\r\n"), "invalid"],
-    ["values beyond the limits", encodeRequest({ ...upload, streams: 65 }), "invalid"],
+    ["values beyond the limits", encodeBenchRequest({ ...upload, streams: 65 }), "invalid"],
     [
       "an unknown token",
-      encodeRequest({ kind: "data", token: new Uint8Array(16), stream: 0 }),
+      encodeBenchRequest({ kind: "data", token: new Uint8Array(16), stream: 0 }),
       "unknown-test",
     ],
-    ["another version", encodeRequest(upload).with(9, 2), "version"],
+    ["another version", encodeBenchRequest(upload).with(9, 2), "version"],
   ] as const)("answers a request with %s", async (_what, bytes, status) => {
     await using _server = await serving();
     const { socket, answer } = await peer(bytes);
@@ -339,7 +339,7 @@ describe("a server of bench", () => {
     ],
   ])("ends a test whose client sends %s", async (what, bytes) => {
     await using server = await serving();
-    const { socket, answer } = await peer(encodeRequest(upload));
+    const { socket, answer } = await peer(encodeBenchRequest(upload));
     expect(decodeResponse(await answer).status).toBe("accepted");
     const closed = new Promise((resolve) => socket.once("end", resolve));
     socket.write(bytes);
@@ -359,7 +359,7 @@ describe("a server of bench", () => {
     const open = () =>
       Number(Bun.spawnSync(["sh", "-c", `ls /proc/${server.pid}/fd | wc -l`]).stdout.toString());
     const before = open();
-    const request = encodeRequest(upload);
+    const request = encodeBenchRequest(upload);
     for (let length = 0; length <= REQUEST_BYTES; length += 8) {
       const { socket } = await peer(request.subarray(0, length));
       socket.destroy();
@@ -367,6 +367,18 @@ describe("a server of bench", () => {
     await eventually("all descriptors are closed", () => open() === before);
   });
 });
+
+/** Sends back what comes. */
+function echo(socket: Socket): void {
+  socket.pipe(socket);
+}
+
+/** Returns a service that sends a text at once. */
+function sending(text: string): (socket: Socket) => void {
+  return (socket) => {
+    socket.write(text);
+  };
+}
 
 describe("a client of bench", () => {
   let other: Server | undefined;
@@ -406,17 +418,9 @@ describe("a client of bench", () => {
   });
 
   test.each([
-    ["an echo service", (socket: Socket) => void socket.pipe(socket), "an echo service answers"],
-    [
-      "ssh",
-      (socket: Socket) => void socket.write("SSH-2.0-OpenSSH_9.2\r\n".padEnd(40)),
-      "an SSH server answers",
-    ],
-    [
-      "bytes of nothing known",
-      (socket: Socket) => void socket.write(new Uint8Array(64)),
-      "not the answer of",
-    ],
+    ["an echo service", echo, "an echo service answers"],
+    ["ssh", sending("SSH-2.0-OpenSSH_9.2\r\n".padEnd(40)), "an SSH server answers"],
+    ["bytes of nothing known", sending("\0".repeat(64)), "not the answer of"],
   ] as const)("names %s: 65", async (_what, onConnection, message) => {
     await service(onConnection);
     expect(await run()).toMatchObject({ status: 65, stderr: expect.stringContaining(message) });
@@ -462,6 +466,22 @@ describe("a client of bench", () => {
   });
 });
 
+/** A VMM's socket for a service that listens at `target`. */
+function hybridRelay(target: string): Server {
+  return createServer({ allowHalfOpen: true }, (client: Socket) => {
+    client.on("error", () => undefined);
+    client.once("data", (line: Buffer) => {
+      const inner: Socket = connect({ path: target, allowHalfOpen: true });
+      inner.on("error", () => undefined);
+      client.write(line.toString() === "CONNECT 5201\n" ? "OK 1073741824\n" : "no\n");
+      client.pipe(inner);
+      inner.pipe(client);
+      client.on("close", () => void inner.destroy());
+      inner.on("close", () => void client.destroy());
+    });
+  });
+}
+
 describe("bench over a hybrid socket", () => {
   test("from the guest's side: the server listens on the port's own socket", async () => {
     address = `hybrid:${path}:5201`;
@@ -478,18 +498,7 @@ describe("bench over a hybrid socket", () => {
   test("from the host's side: each connection begins with the handshake", async () => {
     await using _server = await serving();
     const upper = scratch.file("vm.vsock");
-    const relay = createServer({ allowHalfOpen: true }, (client: Socket) => {
-      client.on("error", () => undefined);
-      client.once("data", (line: Buffer) => {
-        const inner: Socket = connect({ path, allowHalfOpen: true });
-        inner.on("error", () => undefined);
-        const isRight = line.toString() === "CONNECT 5201\n";
-        client.write(isRight ? "OK 1073741824\n" : "no\n");
-        client.pipe(inner).pipe(client);
-        client.on("close", () => inner.destroy());
-        inner.on("close", () => client.destroy());
-      });
-    });
+    const relay = hybridRelay(path);
     await new Promise<void>((resolve) => relay.listen(upper, resolve));
     try {
       const words = ["--bytes", "100000", "--count", "20", "--streams", "2", "--json"];

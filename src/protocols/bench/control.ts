@@ -109,7 +109,8 @@ function decodeMessage(number: number, payload: Uint8Array): ControlMessage {
 
 function decodeResult(payload: Uint8Array): ServerResult {
   const view = new DataView(payload.buffer, payload.byteOffset, payload.length);
-  const count = payload.length < RESULT_HEAD_BYTES ? -1 : view.getUint16(3 * U64_BYTES);
+  const isWhole = payload.length >= RESULT_HEAD_BYTES;
+  const count = isWhole ? view.getUint16(3 * U64_BYTES) : 0;
   if (payload.length !== RESULT_HEAD_BYTES + count * STREAM_BYTES) {
     throw badControl(`a result of ${payload.length} bytes`);
   }

@@ -41,7 +41,7 @@ export const BENCH_TESTS = ["upload", "download", "both", "latency", "connects"]
 export type BenchTest = (typeof BENCH_TESTS)[number];
 
 /** Begins a test. */
-export interface ControlRequest {
+export interface TestRequest {
   kind: "control";
   test: BenchTest;
   /** At least 1. */
@@ -74,7 +74,7 @@ export interface OtherVersion {
 }
 
 /** A request that can be encoded. */
-export type BenchRequest = ControlRequest | DataRequest | ConnectRequest;
+export type BenchRequest = TestRequest | DataRequest | ConnectRequest;
 
 const MAGIC = new TextEncoder().encode("VSBXBNRQ");
 const KINDS = ["control", "data", "connect"] as const;
@@ -90,7 +90,7 @@ const LIMIT_OFFSET = 24;
 const TOKEN_OFFSET = 32;
 
 /** Returns a request as it goes over the wire. */
-export function encodeRequest(request: BenchRequest): Uint8Array {
+export function encodeBenchRequest(request: BenchRequest): Uint8Array {
   const bytes = new Uint8Array(REQUEST_BYTES);
   const view = new DataView(bytes.buffer);
   bytes.set(MAGIC);
@@ -120,7 +120,7 @@ export function mayBeRequest(head: Uint8Array): boolean {
  * @param bytes {@link REQUEST_BYTES} of them.
  * @throws {VsockboxError} BAD_DATA for bytes that are not a request, or values beyond the limits.
  */
-export function decodeRequest(bytes: Uint8Array): BenchRequest | OtherVersion {
+export function decodeBenchRequest(bytes: Uint8Array): BenchRequest | OtherVersion {
   if (bytes.length !== REQUEST_BYTES) throw badRequest(`it has ${bytes.length} bytes`);
   if (!mayBeRequest(bytes)) throw badRequest("the magic is wrong");
   const view = new DataView(bytes.buffer, bytes.byteOffset);
@@ -140,7 +140,7 @@ export function decodeRequest(bytes: Uint8Array): BenchRequest | OtherVersion {
   }
 }
 
-function decodeControl(view: DataView): ControlRequest {
+function decodeControl(view: DataView): TestRequest {
   const test = BENCH_TESTS[view.getUint8(TEST_OFFSET) - 1];
   if (test === undefined) throw badRequest("the test is unknown");
   return {

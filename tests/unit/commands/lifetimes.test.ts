@@ -13,7 +13,7 @@ test("commands that finish their work before they end", () => {
 
 test("commands that no stray signal ends", () => {
   expect(names.filter(ignoresStraySignals).toSorted()).toEqual([
-    ...["agent", "bridge", "cp", "demo", "forward", "guest-exec", "guest-exec-host"],
+    ...["agent", "bench serve", "bridge", "cp", "demo", "forward", "guest-exec", "guest-exec-host"],
     ...["hybrid-proxy", "init", "initramfs", "install", "listen", "metrics", "shell-server"],
   ]);
 });

@@ -38,6 +38,14 @@ describe("completion in bash", () => {
     expect(bashOffers("vsockbox", "hybrid-proxy", "status", "--w")).toEqual(["--watch"]);
   });
 
+  test("offers a first word that is not a command itself", () => {
+    expect(bashOffers("vsockbox", "ben")).toEqual(["bench"]);
+    expect(bashOffers("vsockbox", "bench", "")).toEqual(["serve", "run"]);
+    expect(bashOffers("vsockbox", "bench", "run", "--stre")).toEqual(["--streams"]);
+    expect(completionScript("zsh", commands)).toContain("'bench:serve, run'");
+    expect(completionScript("fish", commands)).toContain("-f -a 'bench' -d 'serve, run'");
+  });
+
   test("offers the values of a choice, and leaves the rest to the files", () => {
     expect(bashOffers("vsockbox", "install", "--service", "s")).toEqual(["systemd"]);
     expect(bashOffers("vsockbox", "cp", "app")).toEqual([]);

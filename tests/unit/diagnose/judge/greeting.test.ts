@@ -25,6 +25,7 @@ describe("another service", () => {
     ["http", {}, "vsockbox connect unix:/run/a.sock"],
     ["tls", {}, "vsockbox connect unix:/run/a.sock"],
     ["text", {}, "vsockbox connect unix:/run/a.sock"],
+    ["bench", {}, "vsockbox bench run unix:/run/a.sock"],
     ["echo", {}, "vsockbox connect unix:/run/a.sock"],
   ] as [RecognisedService, object, string][])("%s", (service, changes, fix) => {
     const found = judge(

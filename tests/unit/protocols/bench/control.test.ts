@@ -29,7 +29,9 @@ const MESSAGES: readonly ControlMessage[] = [
 
 const decode = (...chunks: Uint8Array[]) => {
   const decoder = new ControlDecoder();
-  return chunks.flatMap((chunk) => [...decoder.push(chunk)]);
+  const messages: ControlMessage[] = [];
+  for (const chunk of chunks) messages.push(...decoder.push(chunk));
+  return messages;
 };
 
 describe("a message of the control connection", () => {
@@ -70,6 +72,7 @@ describe("a message of the control connection", () => {
     ["a length above the limit", [3, 0, 0xff, 0xff], "65535 bytes"],
     ["a start with a payload", [1, 0, 0, 1, 7], "1 bytes for start"],
     ["a result that is too short", [3, 0, 0, 2, 0, 0], "a result of 2 bytes"],
+    ["a result that is short by a stream", [3, 0, 0, 10, ...new Uint8Array(10)], "of 10 bytes"],
     [
       "a result with fewer streams than it names",
       [3, 0, 0, 26, ...new Uint8Array(24), 0, 1],

@@ -3,8 +3,8 @@ import {
   BENCH_TESTS,
   BENCH_VERSION,
   type BenchRequest,
-  decodeRequest,
-  encodeRequest,
+  decodeBenchRequest,
+  encodeBenchRequest,
   MAX_MESSAGE_BYTES,
   MAX_STREAMS,
   mayBeRequest,
@@ -35,31 +35,31 @@ const REQUESTS: readonly BenchRequest[] = [
 
 /** A request with other bytes at an offset. */
 function changed(request: BenchRequest, offset: number, ...bytes: number[]): Uint8Array {
-  const encoded = encodeRequest(request);
+  const encoded = encodeBenchRequest(request);
   encoded.set(bytes, offset);
   return encoded;
 }
 
 describe("a request", () => {
   test.each(REQUESTS)("is read as it was written: %j", (request) => {
-    const bytes = encodeRequest(request);
+    const bytes = encodeBenchRequest(request);
     expect(bytes).toHaveLength(REQUEST_BYTES);
-    expect(decodeRequest(bytes)).toEqual(request);
+    expect(decodeBenchRequest(bytes)).toEqual(request);
   });
 
   test("has its numbers at fixed offsets, in big-endian order", () => {
-    expect(encodeRequest(control).toHex()).toBe(
+    expect(encodeBenchRequest(control).toHex()).toBe(
       `${Buffer.from("VSBXBNRQ").toString("hex")}0001010300010000000300000000` +
         `07d00000010000000005${"00".repeat(16)}`,
     );
-    expect(encodeRequest({ kind: "data", token, stream: 2 }).toHex()).toBe(
+    expect(encodeBenchRequest({ kind: "data", token, stream: 2 }).toHex()).toBe(
       `${Buffer.from("VSBXBNRQ").toString("hex")}0001020000000000000000020000` +
         `00000000000000000000${token.toHex()}`,
     );
   });
 
   test("of another version is recognised whatever else it has", () => {
-    expect(decodeRequest(changed(control, 8, 0, BENCH_VERSION + 1, 99))).toEqual({
+    expect(decodeBenchRequest(changed(control, 8, 0, BENCH_VERSION + 1, 99))).toEqual({
       kind: "other-version",
       version: BENCH_VERSION + 1,
     });
@@ -79,15 +79,15 @@ describe("a request", () => {
     ["more bytes than a number holds", changed(control, 24, 0, 32, 0, 0, 0, 0, 0, 0)],
     ["too many bytes", new Uint8Array(REQUEST_BYTES + 1)],
   ])("is refused: %s", (_what, bytes) => {
-    expect(() => decodeRequest(bytes)).toThrow(
+    expect(() => decodeBenchRequest(bytes)).toThrow(
       expect.objectContaining({ code: "BAD_DATA" }) as unknown as Error,
     );
   });
 
   test("is refused if it is cut, at every byte", () => {
-    const bytes = encodeRequest(control);
+    const bytes = encodeBenchRequest(control);
     for (let length = 0; length < bytes.length; length++) {
-      expect(() => decodeRequest(bytes.subarray(0, length))).toThrow(`it has ${length} bytes`);
+      expect(() => decodeBenchRequest(bytes.subarray(0, length))).toThrow(`it has ${length} bytes`);
       expect(mayBeRequest(bytes.subarray(0, length))).toBe(true);
     }
   });
