@@ -18,7 +18,11 @@ import {
   encodeBenchRequest,
   REQUEST_BYTES,
 } from "../protocols/bench/request.ts";
-import { type BenchResponse, decodeResponse, RESPONSE_BYTES } from "../protocols/bench/response.ts";
+import {
+  type BenchResponse,
+  decodeBenchResponse,
+  RESPONSE_BYTES,
+} from "../protocols/bench/response.ts";
 import { type RecognisedService, recogniseService } from "../protocols/recognise-service.ts";
 
 /** Blocking polls of a millisecond before the pauses of {@link BACKOFF}. */
@@ -127,7 +131,7 @@ function readResponse(
   isLate: boolean,
 ): BenchResponse {
   try {
-    return decodeResponse(head);
+    return decodeBenchResponse(head);
   } catch (thrown) {
     const service = serviceOf(head, sent);
     if (service !== undefined) throw new WrongServiceError(address, service, "bench", thrown);

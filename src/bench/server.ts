@@ -21,7 +21,7 @@ import {
   REQUEST_BYTES,
   TOKEN_BYTES,
 } from "../protocols/bench/request.ts";
-import { encodeResponse, type ResponseStatus } from "../protocols/bench/response.ts";
+import { encodeBenchResponse, type ResponseStatus } from "../protocols/bench/response.ts";
 import { RECEIVE_BYTES } from "./bulk-stream.ts";
 import { type ServedTest, ServerTest } from "./server-test.ts";
 
@@ -177,7 +177,9 @@ class PendingConnection {
   /** Sends the answer; 32 bytes fit into the buffer of a socket that has sent nothing. */
   answer(status: ResponseStatus, limit = 0, token?: Uint8Array): void {
     const response =
-      token === undefined ? encodeResponse(status, { limit }) : encodeResponse(status, { token });
+      token === undefined
+        ? encodeBenchResponse(status, { limit })
+        : encodeBenchResponse(status, { token });
     writeDescriptor(this.fd, response);
   }
 

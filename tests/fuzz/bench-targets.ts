@@ -12,8 +12,8 @@ import {
   MAX_STREAMS,
 } from "../../src/protocols/bench/request.ts";
 import {
-  decodeResponse,
-  encodeResponse,
+  decodeBenchResponse,
+  encodeBenchResponse,
   RESPONSE_STATUSES,
 } from "../../src/protocols/bench/response.ts";
 import { type Target, Violation } from "./targets.ts";
@@ -53,12 +53,12 @@ const REQUEST: Target = {
 
 const RESPONSE: Target = {
   name: "bench-response",
-  corpus: RESPONSE_STATUSES.map((status) => encodeResponse(status, { limit: 1, token })),
+  corpus: RESPONSE_STATUSES.map((status) => encodeBenchResponse(status, { limit: 1, token })),
   codes: ["BAD_DATA"],
   run(input) {
-    const { status, limit, token: own } = decodeResponse(input);
+    const { status, limit, token: own } = decodeBenchResponse(input);
     if (status === undefined) return;
-    const again = decodeResponse(encodeResponse(status, { limit, token: own }));
+    const again = decodeBenchResponse(encodeBenchResponse(status, { limit, token: own }));
     demand(again.status === status && again.limit === limit, "decode(encode(x)) is x");
   },
 };

@@ -9,7 +9,7 @@ import {
   encodeBenchRequest,
   REQUEST_BYTES,
 } from "../../src/protocols/bench/request.ts";
-import { decodeResponse, RESPONSE_BYTES } from "../../src/protocols/bench/response.ts";
+import { decodeBenchResponse, RESPONSE_BYTES } from "../../src/protocols/bench/response.ts";
 import {
   eventually,
   Running,
@@ -277,7 +277,7 @@ describe("a server of bench", () => {
   test("refuses a second client with 77, and serves it when the first has ended", async () => {
     await using _server = await serving();
     const { socket, answer } = await peer(encodeBenchRequest(upload));
-    expect(decodeResponse(await answer).status).toBe("accepted");
+    expect(decodeBenchResponse(await answer).status).toBe("accepted");
     const refused = await run("--test", "upload", "--bytes", "1000");
     expect(refused.status).toBe(77);
     expect(refused.stderr).toContain("it serves another client");
@@ -290,7 +290,7 @@ describe("a server of bench", () => {
   test("--max-clients serves several at once", async () => {
     await using _server = await serving("--max-clients", "2");
     const { socket, answer } = await peer(encodeBenchRequest(upload));
-    expect(decodeResponse(await answer).status).toBe("accepted");
+    expect(decodeBenchResponse(await answer).status).toBe("accepted");
     expect((await run("--test", "upload", "--bytes", "1000")).status).toBe(0);
     socket.destroy();
   });
@@ -321,7 +321,7 @@ describe("a server of bench", () => {
   ] as const)("answers a request with %s", async (_what, bytes, status) => {
     await using _server = await serving();
     const { socket, answer } = await peer(bytes);
-    expect(decodeResponse((await answer).subarray(0, RESPONSE_BYTES)).status).toBe(status);
+    expect(decodeBenchResponse((await answer).subarray(0, RESPONSE_BYTES)).status).toBe(status);
     socket.destroy();
     expect((await run("--test", "upload", "--bytes", "1000")).status).toBe(0);
   });
@@ -340,7 +340,7 @@ describe("a server of bench", () => {
   ])("ends a test whose client sends %s", async (what, bytes) => {
     await using server = await serving();
     const { socket, answer } = await peer(encodeBenchRequest(upload));
-    expect(decodeResponse(await answer).status).toBe("accepted");
+    expect(decodeBenchResponse(await answer).status).toBe("accepted");
     const closed = new Promise((resolve) => socket.once("end", resolve));
     socket.write(bytes);
     // A stop ends the senders of a test, of which an upload has none at the server.

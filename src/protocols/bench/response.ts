@@ -55,7 +55,7 @@ const LIMIT_OFFSET = 12;
 const TOKEN_OFFSET = 16;
 
 /** Returns an answer as it goes over the wire. */
-export function encodeResponse(
+export function encodeBenchResponse(
   status: ResponseStatus,
   { limit = 0, token }: { limit?: number; token?: Uint8Array } = {},
 ): Uint8Array {
@@ -74,7 +74,7 @@ export function encodeResponse(
  *
  * @throws {VsockboxError} BAD_DATA for bytes that are not one.
  */
-export function decodeResponse(bytes: Uint8Array): BenchResponse {
+export function decodeBenchResponse(bytes: Uint8Array): BenchResponse {
   if (bytes.length !== RESPONSE_BYTES || MAGIC.some((byte, index) => bytes[index] !== byte)) {
     throw new VsockboxError({
       code: "BAD_DATA",

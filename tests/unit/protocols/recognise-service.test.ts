@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { encodeFrame, encodeJsonFrame, FrameType } from "../../../src/protocols/agent/frame.ts";
 import { recogniseService } from "../../../src/protocols/recognise-service.ts";
-import { encodeResponse } from "../../../src/protocols/bench/response.ts";
+import { encodeBenchResponse } from "../../../src/protocols/bench/response.ts";
 import { encodeMessage, Type } from "../../../src/protocols/vsock-shell/message.ts";
 
 const recognise = (bytes: string | Uint8Array) =>
@@ -14,8 +14,8 @@ describe("the first bytes of a peer", () => {
     ["agent", encodeJsonFrame(FrameType.Hello, { protocol: 1 })],
     ["agent", encodeFrame(FrameType.Stderr, Buffer.from("vsockbox agent: no\n"))],
     ["agent", encodeFrame(FrameType.Ready, Buffer.of())],
-    ["bench", encodeResponse("accepted")],
-    ["bench", encodeResponse("busy", { limit: 1 })],
+    ["bench", encodeBenchResponse("accepted")],
+    ["bench", encodeBenchResponse("busy", { limit: 1 })],
     ["ssh", "SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"],
     ["ssh", "SSH-"],
     ["http", "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n"],
