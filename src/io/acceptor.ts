@@ -2,9 +2,10 @@
 import { reasonOf } from "../errors.ts";
 import { EPOLLIN } from "../ffi/epoll.ts";
 import { acceptSocket } from "../ffi/socket.ts";
+import { AcceptLimit } from "./accept-limit.ts";
 import type { EventLoop } from "./event-loop.ts";
 
-/** Clients of one socket that are accepted before other descriptors are served. */
+/** Limit of clients of one socket that are accepted before other descriptors are served. */
 const ACCEPTS_PER_ROUND = 64;
 
 /**
@@ -31,6 +32,7 @@ export interface AcceptorOptions {
 export class Acceptor {
   readonly #loop: EventLoop;
   readonly #options: AcceptorOptions;
+  readonly #limit = new AcceptLimit(ACCEPTS_PER_ROUND);
   /** End of the pause, by performance.now(). */
   #pausedUntil = Infinity;
   #warnedAt = -Infinity;
@@ -48,16 +50,19 @@ export class Acceptor {
 
   #accept(): void {
     const { fd: listener, address, onAccept } = this.#options;
-    for (let count = 0; count < ACCEPTS_PER_ROUND; count++) {
+    const { clients } = this.#limit;
+    for (let count = 0; count < clients; count++) {
       let fd: number | undefined;
       try {
         fd = acceptSocket(listener, { operation: "accept on", address });
       } catch (thrown) {
         return this.#pause(reasonOf(thrown).message);
       }
-      if (fd === undefined) return;
+      if (fd === undefined) return this.#limit.onEmpty();
       onAccept(fd);
     }
+    // The socket is ready again at once if more clients wait.
+    this.#limit.onFull();
   }
 
   #pause(reason: string): void {
@@ -71,6 +76,7 @@ export class Acceptor {
 
   /** Resumes after a pause; called in every round. */
   onTime(now: number): void {
+    this.#limit.onRound();
     if (this.#pausedUntil <= now) this.#watch();
   }
 

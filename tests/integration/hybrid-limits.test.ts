@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { eventually, Running, ScratchDirectory } from "../support/binary.ts";
 import { type GuestConnection, LiveGuest } from "../support/live-guest.ts";
@@ -152,4 +153,38 @@ test("a VM has no more connections than it may", async () => {
   await eventually("the guest's request is refused", () => request.wasReset);
   for (let count = 0; count < 3; count++) sockets.push(await dial(other.cid));
   for (const socket of sockets) socket.destroy();
+});
+
+test("memory for slow readers returns to the kernel when they have read", async () => {
+  await using device = await serve({ 3: "" });
+  using guest = guestOf(3);
+  const readers: Socket[] = [];
+  let received = 0;
+  const server = createServer((socket) => {
+    socket.on("error", () => {});
+    readers.push(socket.pause());
+  });
+  await new Promise<void>((resolve) => server.listen(`${paths(3).uds}_${PORT}`, resolve));
+  const anonymousMib = () => {
+    const status = readFileSync(`/proc/${device.pid}/status`, "utf8");
+    return Number(/^RssAnon:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024;
+  };
+  try {
+    guest.connect(PORT);
+    await eventually("the first connection", () => readers.length === 1);
+    const before = anonymousMib();
+    const count = 63;
+    const bytes = randomBytes(1.5 * MIB);
+    for (let index = 0; index < count; index++) guest.connect(PORT).output = bytes;
+    await eventually("all connections", () => readers.length === count + 1);
+    await eventually("the buffers are full", () => anonymousMib() > before + 55);
+    for (const reader of readers) reader.on("data", (chunk) => (received += chunk.length));
+    for (const reader of readers) reader.resume();
+    await eventually("all is read", () => received === count * bytes.length);
+    // The connections are still open.
+    await eventually("the memory is free", () => anonymousMib() < before + 12);
+  } finally {
+    for (const reader of readers) reader.destroy();
+    server.close();
+  }
 });

@@ -5,6 +5,7 @@ import { onEndingSignal } from "../../process/signals.ts";
 import { ListeningSockets, type ListenerSource } from "../host/listening-sockets.ts";
 import { type Log, openLog } from "../../process/service/log.ts";
 import { VsockDevice } from "../device.ts";
+import { ConnectionGarbage } from "./garbage.ts";
 import { EventLoop } from "../../io/event-loop.ts";
 import type { HostBackend, AcceptClient } from "../host/host-backend.ts";
 import { type ObserverOptions, Observers } from "../observe/observers.ts";
@@ -54,10 +55,7 @@ export async function runDevice(
     }
     addSiblings(configs, devices);
     observers.begin(loop);
-    loop.whenIdle(() => {
-      for (const device of devices) device.rest();
-    });
-    loop.whenIdle(collector(devices));
+    loop.whenIdle(resting(devices));
     onReady?.();
     await loop.run();
     return 0;
@@ -92,17 +90,13 @@ const DELIVERY_MS = 3000;
 /** Longest wait for events meanwhile, in milliseconds. */
 const DELIVERY_ROUND_MS = 50;
 
-/** After so many connections there are some megabytes of garbage, which the runtime would keep for long. */
-const CONNECTIONS_TO_COLLECT = 2000;
-
-/** Returns an action that collects the garbage of many closed connections. */
-function collector(devices: readonly VsockDevice[]): () => void {
-  let collected = 0;
+/** Returns an action that frees memory which the devices do not need at rest. */
+function resting(devices: readonly VsockDevice[]): () => void {
+  const garbage = new ConnectionGarbage();
   return () => {
+    for (const device of devices) device.rest();
     const opened = devices.reduce((sum, { statistics }) => sum + statistics.opened, 0);
-    if (opened - collected < CONNECTIONS_TO_COLLECT) return;
-    collected = opened;
-    Bun.gc(true);
+    if (garbage.isDue(opened)) Bun.gc(true);
   };
 }
 
