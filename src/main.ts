@@ -8,6 +8,7 @@ import { aliasedCommand, isInit, subCommand } from "./commands/aliases.ts";
 import { COMMANDS, loadCommands } from "./commands/index.ts";
 import { ignoresStraySignals, isServer } from "./commands/lifetimes.ts";
 import { asksFor } from "./ui/parse-words.ts";
+import { WAKE_WORD } from "./vfs/mount/wake-word.ts";
 import { print, printStyled, printJson, reportError } from "./ui/report.ts";
 import { COMMIT, TARGET, VERSION } from "./version.ts";
 
@@ -21,6 +22,10 @@ async function main(programName: string, words: readonly string[]): Promise<numb
   if (first === GROUP_GUARD_WORD) {
     const { runGroupGuard } = await import("./process/group-guard-process.ts");
     return await runGroupGuard();
+  }
+  if (first === WAKE_WORD) {
+    const { wakeWatches } = await import("./vfs/mount/wake-process.ts");
+    return wakeWatches();
   }
   if (isInit(programName, process.pid)) {
     const { runInit } = await import("./commands/guest/init-run.ts");

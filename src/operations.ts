@@ -84,6 +84,7 @@ export const PHRASES = {
   tie: "tie",
   transfer: "transfer",
   uninstall: "uninstall",
+  unmount: "unmount",
   upload: "upload",
   use: "use",
   wait: "wait for",

@@ -7,6 +7,7 @@ export const PROGRAM_NAMES: Readonly<Record<string, string>> = {
   vsock_guest_exec: "guest-exec",
   "vsock-shell-client": "shell-client",
   "vsock-shell-server": "shell-server",
+  "mount.vsockbox": "mount",
 };
 
 /** The name under which the kernel starts process 1 of an image that `vsockbox initramfs` has written. */

@@ -10,6 +10,7 @@ const SERVERS: ReadonlySet<string> = new Set([
   "init",
   "initramfs",
   "install",
+  "mount",
   "shell-server",
 ]);
 

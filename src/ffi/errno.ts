@@ -6,8 +6,10 @@ import { errnoMessage, errnoName } from "../system-errors.ts";
 /** The numbers that the code itself decides by. errno(3); equal on x86-64 and arm64. */
 export const ERRNO = {
   EPERM: 1,
+  ENOENT: 2,
   EINTR: 4,
   EIO: 5,
+  ENXIO: 6,
   ENOEXEC: 8,
   EBADF: 9,
   EAGAIN: 11,
@@ -16,7 +18,14 @@ export const ERRNO = {
   EEXIST: 17,
   ENODEV: 19,
   EINVAL: 22,
+  ENOTTY: 25,
+  EFBIG: 27,
+  EROFS: 30,
   EPIPE: 32,
+  ERANGE: 34,
+  ENOSYS: 38,
+  EILSEQ: 84,
+  EOPNOTSUPP: 95,
   EADDRINUSE: 98,
   ECONNABORTED: 103,
   ECONNRESET: 104,
@@ -24,6 +33,7 @@ export const ERRNO = {
   ETIMEDOUT: 110,
   ECONNREFUSED: 111,
   EINPROGRESS: 115,
+  ESTALE: 116,
 } as const;
 
 /** What a failed system call was about, for {@link systemError}. */

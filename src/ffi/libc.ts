@@ -72,6 +72,7 @@ const SYMBOLS = {
   sync: { args: [], returns: nothing },
   // Not mknodat(3): glibc exports that name only since 2.33.
   syscall: { args: [i64_fast, i64_fast, pointer, u64, u64], returns: i64_fast },
+  umount2: { args: [pointer, i32], returns: i32 },
   unshare: { args: [i32], returns: i32 },
   utimensat: { args: [i32, pointer, pointer, i32], returns: i32 },
   waitid: { args: [i32, u32, pointer, i32], returns: i32 },

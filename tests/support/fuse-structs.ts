@@ -51,7 +51,6 @@ export const FUSE_STRUCTS = {
     "u64 fh_in, u64 off_in, u64 nodeid_out, u64 fh_out, u64 off_out, u64 len, u64 flags",
   fuse_dirent: "u64 ino, u64 off, u32 namelen, u32 type",
   fuse_notify_inval_inode_out: "u64 ino, i64 off, i64 len",
-  fuse_notify_inval_entry_out: "u64 parent, u32 namelen, u32 flags",
 } as const;
 
 /** The name of a structure. */

@@ -53,6 +53,8 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "process/service": ["ffi", "io", "files", "process"],
   config: ["net", "process"],
   // The services and their clients.
+  "vfs/client": ["ffi", "io", "protocols"],
+  "vfs/mount": ["ffi", "io", "process", "protocols", "vfs/client"],
   "vfs/watch": ["ffi", "files", "io"],
   monitor: ["ffi", "io", "net", "protocols"],
   agent: [],

@@ -71,19 +71,6 @@ export const InitFlag = {
   CacheSymlinks: 1 << 23,
 } as const;
 
-/** Bits of fuse_setattr_in.valid. */
-export const SetAttribute = {
-  Mode: 1 << 0,
-  Uid: 1 << 1,
-  Gid: 1 << 2,
-  Size: 1 << 3,
-  AccessTime: 1 << 4,
-  ModificationTime: 1 << 5,
-  Handle: 1 << 6,
-  AccessTimeNow: 1 << 7,
-  ModificationTimeNow: 1 << 8,
-} as const;
-
 /** Flags of the answer to OPEN and CREATE. */
 export const OpenedFlag = {
   DirectIo: 1 << 0,
@@ -95,5 +82,5 @@ export const OpenedFlag = {
 export const GETATTR_HANDLE = 1;
 export const FSYNC_DATA = 1;
 
-/** enum fuse_notify_code. */
-export const NotifyCode = { InvalidateInode: 2, InvalidateEntry: 3 } as const;
+/** FUSE_NOTIFY_INVAL_INODE. */
+export const NOTIFY_INVALIDATE_NODE = 2;

@@ -6,18 +6,22 @@
  *
  * A notification has unique 0 and its code in place of the error.
  */
-import { NotifyCode, OUT_HEADER_BYTES } from "./constants.ts";
+import { NOTIFY_INVALIDATE_NODE, OUT_HEADER_BYTES } from "./constants.ts";
 import type { FuseTime } from "./request.ts";
 import { writeI64, writeU64 } from "./words.ts";
 
 /** Sizes of the structures, in bytes. */
-export const ATTRIBUTES_BYTES = 88;
-export const ENTRY_BYTES = 40 + ATTRIBUTES_BYTES;
+const ATTRIBUTES_BYTES = 88;
+const ENTRY_BYTES = 40 + ATTRIBUTES_BYTES;
 const ATTRIBUTES_OUT_BYTES = 16 + ATTRIBUTES_BYTES;
-export const OPEN_BYTES = 16;
+const OPEN_BYTES = 16;
 const INIT_BYTES = 64;
 const STATFS_BYTES = 80;
 const DIRENT_BYTES = 24;
+const INVALIDATE_BYTES = 24;
+
+/** st_blksize of every file: the C library's buffered output is then one request each 128 KiB. */
+const PREFERRED_BYTES = 131_072;
 
 /** Directory entries begin at multiples of this, FUSE_DIRENT_ALIGN. */
 const ALIGNMENT = 8;
@@ -25,22 +29,20 @@ const ALIGNMENT = 8;
 /** Attributes of a file, struct fuse_attr. */
 export interface FuseAttributes {
   /** The number that users see, not the node ID. */
-  inode: number | bigint;
+  ino: number | bigint;
   size: number;
   /** Of 512 bytes. */
   blocks: number;
-  accessed: FuseTime;
-  modified: FuseTime;
-  changed: FuseTime;
+  atime: FuseTime;
+  mtime: FuseTime;
+  ctime: FuseTime;
   /** Type and permission bits. */
   mode: number;
-  links: number;
+  nlink: number;
   uid: number;
   gid: number;
   /** Of a device node, as new_encode_dev() of the kernel has it. */
-  device: number;
-  /** Preferred size of reads and writes, in bytes. */
-  blockSize: number;
+  rdev: number;
 }
 
 /** How long the kernel may use a name and attributes without asking, in milliseconds. */
@@ -72,17 +74,18 @@ export interface FuseSettings {
   maxPages: number;
 }
 
-/** Numbers of statfs(2), struct fuse_kstatfs. */
+/** Numbers of statvfs(3), struct fuse_kstatfs. */
 export interface FuseFilesystem {
   blocks: number;
-  freeBlocks: number;
-  availableBlocks: number;
+  bfree: number;
+  bavail: number;
   files: number;
-  freeFiles: number;
-  /** Preferred and counted size of a block, in bytes. */
-  blockSize: number;
-  fragmentSize: number;
-  maxNameBytes: number;
+  ffree: number;
+  /** In bytes. */
+  bsize: number;
+  frsize: number;
+  /** Longest name, in bytes. */
+  namelen: number;
 }
 
 function writeTimeout(view: DataView, seconds: number, nanoseconds: number, ms: number): void {
@@ -91,21 +94,21 @@ function writeTimeout(view: DataView, seconds: number, nanoseconds: number, ms: 
 }
 
 function writeAttributes(view: DataView, at: number, attributes: FuseAttributes): void {
-  writeU64(view, at, attributes.inode);
+  writeU64(view, at, attributes.ino);
   writeU64(view, at + 8, attributes.size);
   writeU64(view, at + 16, attributes.blocks);
-  writeI64(view, at + 24, attributes.accessed.seconds);
-  writeI64(view, at + 32, attributes.modified.seconds);
-  writeI64(view, at + 40, attributes.changed.seconds);
-  view.setUint32(at + 48, attributes.accessed.nanoseconds, true);
-  view.setUint32(at + 52, attributes.modified.nanoseconds, true);
-  view.setUint32(at + 56, attributes.changed.nanoseconds, true);
+  writeI64(view, at + 24, attributes.atime.seconds);
+  writeI64(view, at + 32, attributes.mtime.seconds);
+  writeI64(view, at + 40, attributes.ctime.seconds);
+  view.setUint32(at + 48, attributes.atime.nanoseconds, true);
+  view.setUint32(at + 52, attributes.mtime.nanoseconds, true);
+  view.setUint32(at + 56, attributes.ctime.nanoseconds, true);
   view.setUint32(at + 60, attributes.mode, true);
-  view.setUint32(at + 64, attributes.links, true);
+  view.setUint32(at + 64, attributes.nlink, true);
   view.setUint32(at + 68, attributes.uid, true);
   view.setUint32(at + 72, attributes.gid, true);
-  view.setUint32(at + 76, attributes.device, true);
-  view.setUint32(at + 80, attributes.blockSize, true);
+  view.setUint32(at + 76, attributes.rdev, true);
+  view.setUint32(at + 80, PREFERRED_BYTES, true);
   view.setUint32(at + 84, 0, true);
 }
 
@@ -200,13 +203,12 @@ export class FuseReply {
 
   filesystem(facts: FuseFilesystem): this {
     const at = this.#add(STATFS_BYTES);
-    const { blocks, freeBlocks, availableBlocks, files, freeFiles } = facts;
-    [blocks, freeBlocks, availableBlocks, files, freeFiles].forEach((count, index) =>
+    [facts.blocks, facts.bfree, facts.bavail, facts.files, facts.ffree].forEach((count, index) =>
       writeU64(this.#view, at + 8 * index, count),
     );
-    this.#view.setUint32(at + 40, facts.blockSize, true);
-    this.#view.setUint32(at + 44, facts.maxNameBytes, true);
-    this.#view.setUint32(at + 48, facts.fragmentSize, true);
+    this.#view.setUint32(at + 40, facts.bsize, true);
+    this.#view.setUint32(at + 44, facts.namelen, true);
+    this.#view.setUint32(at + 48, facts.frsize, true);
     return this;
   }
 
@@ -235,7 +237,7 @@ export class FuseReply {
    * @returns false if the entry does not fit, and was not added.
    */
   directoryEntry(
-    { name, inode, type, next }: DirectoryName,
+    { name, ino, type, next }: DirectoryName,
     plus: { entry: FuseEntry; validity: Validity } | undefined,
     limit: number,
   ): boolean {
@@ -245,7 +247,7 @@ export class FuseReply {
     const at = this.#add(length);
     if (plus !== undefined) this.#writeEntry(at, plus.entry, plus.validity);
     const view = this.#view;
-    writeU64(view, at + start, inode);
+    writeU64(view, at + start, ino);
     writeU64(view, at + start + 8, next);
     view.setUint32(at + start + 16, name.length, true);
     view.setUint32(at + start + 20, type, true);
@@ -257,14 +259,9 @@ export class FuseReply {
 /** One name of READDIR. */
 export interface DirectoryName {
   name: Uint8Array;
-  inode: number | bigint;
+  ino: number | bigint;
   type: number;
   next: number | bigint;
-}
-
-/** The length of a directory entry with its attributes, for a name of this length; in bytes. */
-export function directoryEntryPlusBytes(nameBytes: number): number {
-  return Math.ceil((ENTRY_BYTES + DIRENT_BYTES + nameBytes) / ALIGNMENT) * ALIGNMENT;
 }
 
 /**
@@ -272,29 +269,13 @@ export function directoryEntryPlusBytes(nameBytes: number): number {
  * the kernel finds out by itself with FUSE_AUTO_INVAL_DATA: invalidating pages here would wait for reads
  * that this program is still to answer.
  */
-export function encodeInvalidateInode(node: number): Uint8Array<ArrayBuffer> {
-  const bytes = notification(NotifyCode.InvalidateInode, 24);
+export function encodeInvalidateNode(node: number): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(OUT_HEADER_BYTES + INVALIDATE_BYTES);
   const view = new DataView(bytes.buffer);
+  view.setUint32(0, bytes.length, true);
+  view.setInt32(4, NOTIFY_INVALIDATE_NODE, true);
   writeU64(view, OUT_HEADER_BYTES, node);
   // A negative offset means the attributes alone.
   writeI64(view, OUT_HEADER_BYTES + 8, -1);
-  return bytes;
-}
-
-/** Returns the notification that a name of a directory has changed. */
-export function encodeInvalidateEntry(parent: number, name: Uint8Array): Uint8Array<ArrayBuffer> {
-  const bytes = notification(NotifyCode.InvalidateEntry, 16 + name.length + 1);
-  const view = new DataView(bytes.buffer);
-  writeU64(view, OUT_HEADER_BYTES, parent);
-  view.setUint32(OUT_HEADER_BYTES + 8, name.length, true);
-  bytes.set(name, OUT_HEADER_BYTES + 16);
-  return bytes;
-}
-
-function notification(code: number, bodyBytes: number): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(OUT_HEADER_BYTES + bodyBytes);
-  const view = new DataView(bytes.buffer);
-  view.setUint32(0, bytes.length, true);
-  view.setInt32(4, code, true);
   return bytes;
 }

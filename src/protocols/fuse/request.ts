@@ -24,8 +24,8 @@ export interface FuseChanges {
   uid: number | undefined;
   gid: number | undefined;
   size: number | undefined;
-  accessed: FuseTime | "now" | undefined;
-  modified: FuseTime | "now" | undefined;
+  atime: FuseTime | "now" | undefined;
+  mtime: FuseTime | "now" | undefined;
 }
 
 /** One node and how many of its lookups are to be forgotten. */
@@ -34,25 +34,30 @@ export interface Forgotten {
   lookups: number;
 }
 
+/** Operations that have the same fields. */
+type Each<Op extends string, Fields extends object> = Op extends string
+  ? { op: Op } & Fields
+  : never;
+
 /** What a request asks for, by `op`. */
 export type FuseOperation =
-  | { op: "lookup" | "unlink" | "removeDirectory"; name: Uint8Array }
+  | Each<"lookup" | "unlink" | "removeDirectory", { name: Uint8Array }>
   | { op: "forget"; nodes: readonly Forgotten[] }
   | { op: "getAttributes"; handle: number | undefined }
   | { op: "setAttributes"; changes: FuseChanges }
-  | { op: "readLink" | "statFilesystem" | "destroy" }
+  | Each<"readLink" | "statFilesystem" | "destroy", object>
   | { op: "symlink"; name: Uint8Array; target: Uint8Array }
-  | { op: "makeNode"; name: Uint8Array; mode: number; device: number }
+  | { op: "makeNode"; name: Uint8Array; mode: number; rdev: number }
   | { op: "makeDirectory"; name: Uint8Array; mode: number }
   | { op: "rename"; name: Uint8Array; newParent: number; newName: Uint8Array; flags: number }
   | { op: "link"; existing: number; name: Uint8Array }
-  | { op: "open" | "openDirectory"; flags: number }
+  | Each<"open" | "openDirectory", { flags: number }>
   | { op: "create"; name: Uint8Array; flags: number; mode: number }
   | { op: "read"; handle: number; offset: number; size: number }
   | { op: "readDirectory"; handle: number; offset: number; size: number; isPlus: boolean }
   | { op: "write"; handle: number; offset: number; data: Uint8Array }
-  | { op: "release" | "releaseDirectory" | "flush"; handle: number }
-  | { op: "fsync" | "fsyncDirectory"; handle: number; isDataOnly: boolean }
+  | Each<"release" | "releaseDirectory" | "flush", { handle: number }>
+  | Each<"fsync" | "fsyncDirectory", { handle: number; isDataOnly: boolean }>
   | { op: "setXattr"; name: Uint8Array; value: Uint8Array; flags: number }
   | { op: "getXattr"; name: Uint8Array; size: number }
   | { op: "listXattr"; size: number }
@@ -198,8 +203,8 @@ const decodeSetAttributes: Decode = (body) => {
       uid: has(valid, 2) ? uid : undefined,
       gid: has(valid, 4) ? gid : undefined,
       size: has(valid, 8) ? size : undefined,
-      accessed: time(0),
-      modified: time(1),
+      atime: time(0),
+      mtime: time(1),
     },
   };
 };
@@ -261,9 +266,9 @@ const DECODERS: Readonly<Record<number, Decode>> = {
   [FuseOpcode.Destroy]: () => ({ op: "destroy" }),
   [FuseOpcode.Symlink]: (body) => ({ op: "symlink", name: body.name(), target: body.name() }),
   [FuseOpcode.MakeNode]: (body) => {
-    const [mode, device] = [body.u32(), body.u32()];
+    const [mode, rdev] = [body.u32(), body.u32()];
     body.skip(8);
-    return { op: "makeNode", mode, device, name: body.name() };
+    return { op: "makeNode", mode, rdev, name: body.name() };
   },
   [FuseOpcode.MakeDirectory]: (body) => {
     const mode = body.u32();

@@ -141,8 +141,8 @@ describe("a request", () => {
     uid: undefined,
     gid: undefined,
     size: undefined,
-    accessed: undefined,
-    modified: undefined,
+    atime: undefined,
+    mtime: undefined,
   };
 
   test.each([
@@ -151,11 +151,11 @@ describe("a request", () => {
     [1 << 1, { uid: 7 }],
     [1 << 2, { gid: 8 }],
     [1 << 3, { size: 2 }],
-    [1 << 4, { accessed: { seconds: -3, nanoseconds: 5 } }],
-    [1 << 5, { modified: { seconds: 2 ** 32 + 4, nanoseconds: 6 } }],
+    [1 << 4, { atime: { seconds: -3, nanoseconds: 5 } }],
+    [1 << 5, { mtime: { seconds: 2 ** 32 + 4, nanoseconds: 6 } }],
     [1 << 6, { handle: 1 }],
-    [(1 << 7) | (1 << 4), { accessed: "now" as const }],
-    [(1 << 8) | (1 << 5), { modified: "now" as const }],
+    [(1 << 7) | (1 << 4), { atime: "now" as const }],
+    [(1 << 8) | (1 << 5), { mtime: "now" as const }],
     [1 << 9, {}],
     [1 << 10, {}],
   ])("changes the attributes of the bits %i", (valid, expected) => {
@@ -172,7 +172,7 @@ describe("a request", () => {
     expect(decoded(FuseOpcode.MakeNode, node, z("fifo"))).toMatchObject({
       op: "makeNode",
       mode: 0o10644,
-      device: 9,
+      rdev: 9,
     });
     const directory = layOut("fuse_mkdir_in", { mode: 0o755, umask: 1 });
     const made = decoded(FuseOpcode.MakeDirectory, directory, z("d"));

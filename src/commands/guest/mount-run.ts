@@ -1,0 +1,196 @@
+/** `vsockbox mount` from the connection to the end of the mount. */
+import { realpathSync, statSync } from "node:fs";
+import { commandLineError, toVsockboxError, VsockboxError } from "../../errors.ts";
+import { ERRNO } from "../../ffi/errno.ts";
+import { formatAddress } from "../../net/address.ts";
+import type { DialOptions } from "../../net/dial.ts";
+import { dial } from "../../net/dial.ts";
+import { dialWithRetry } from "../../net/dial-with-retry.ts";
+import { reportReady } from "../../process/service/daemon.ts";
+import { type Log, openLog } from "../../process/service/log.ts";
+import { notifyReady, notifyStopping, takeNotifySocket } from "../../process/service/notify.ts";
+import { runningCommand } from "../../process/self.ts";
+import { onEndingSignal, SERVICE_ENDING_SIGNALS } from "../../process/signals.ts";
+import type { VfsNote } from "../../protocols/vfs/responses.ts";
+import { countOf } from "../../text/count.ts";
+import { print, printJson } from "../../ui/report.ts";
+import { openExport, type OpenedExport } from "../../vfs/client/open-export.ts";
+import { MountedExport, type MountSettings } from "../../vfs/mount/mount-export.ts";
+import { dialOptions } from "../shared/connect-options.ts";
+import { pidFileOf } from "../shared/service.ts";
+import type { MountValues } from "./mount-arguments.ts";
+import { type FstabOptions, readFstabOptions } from "./mount-options.ts";
+import { type MountSource, readMountSource } from "./mount-source.ts";
+
+/** How long a mount that is in use may stay after a signal, in milliseconds. */
+const DETACHED_MS = 1000;
+/** The source that is shown for the host's only export. */
+const DEFAULT_SOURCE = "vsockbox";
+
+/** What the words of the command line stand for. */
+interface Plan {
+  source: MountSource;
+  shownSource: string;
+  target: string;
+  fstab: FstabOptions;
+  dialOptions: DialOptions;
+}
+
+/** Mounts, and serves until the file system is unmounted or a signal comes; returns the exit status. */
+export async function runMount(args: MountValues): Promise<number> {
+  takeNotifySocket();
+  const log = openLog({ tag: "mount", path: args.logFile });
+  const plan = planOf(args);
+  const ended = Promise.withResolvers<"signal" | VsockboxError>();
+  using _signals = onEndingSignal(() => ended.resolve("signal"), SERVICE_ENDING_SIGNALS);
+  const settings = settingsOf(args, plan, log, (reason) => ended.resolve(reason));
+  const mounted = await MountedExport.start(settings);
+  using _pidFile = await pidFileOf(args, () => endMount(plan.target, mounted, log));
+  await Promise.race([mounted.started, mounted.ended]);
+  report(args, plan, mounted);
+  const problem = notifyReady(`mounted on ${plan.target}`);
+  if (problem !== undefined) log.warn(problem.message);
+  reportReady();
+  const end = await Promise.race([ended.promise, mounted.ended.then(() => "unmounted" as const)]);
+  notifyStopping();
+  if (end === "unmounted") return 0;
+  await endMount(plan.target, mounted, log);
+  if (end === "signal") return 0;
+  throw end;
+}
+
+function planOf(args: MountValues): Plan {
+  const [first = "", second, third] = args.places;
+  if (third !== undefined) {
+    throw commandLineError("mount", "it has more than a source and a directory", USAGE_HINT);
+  }
+  const directory = second ?? first;
+  const written = second === undefined ? undefined : first;
+  const source = readMountSource(written);
+  const fstab = readFstabOptions(args.options ?? "");
+  const name = args.export ?? fstab.exportName;
+  if (name !== undefined && source.name !== "" && name !== source.name) {
+    throw commandLineError("mount", "the source and --export name two exports", USAGE_HINT);
+  }
+  return {
+    source: { ...source, name: name ?? source.name },
+    shownSource: written ?? DEFAULT_SOURCE,
+    target: targetOf(directory),
+    fstab,
+    dialOptions: dialOptions(args, undefined),
+  };
+}
+
+const USAGE_HINT = "write vsockbox mount [SOURCE] DIR";
+
+/** @throws {VsockboxError} if it is not a directory. */
+function targetOf(directory: string): string {
+  try {
+    const target = realpathSync(directory);
+    if (statSync(target).isDirectory()) return target;
+  } catch (thrown) {
+    const { reason, errno } = toVsockboxError(thrown, "mount");
+    throw new VsockboxError({
+      ...{ code: "CANNOT_CREATE", operation: "mount", address: directory },
+      ...{ message: reason, errno },
+    });
+  }
+  throw new VsockboxError({
+    ...{ code: "CANNOT_CREATE", operation: "mount", address: directory },
+    message: "not a directory",
+  });
+}
+
+function settingsOf(
+  args: MountValues,
+  plan: Plan,
+  log: Log,
+  onEnd: (reason: VsockboxError) => void,
+): MountSettings {
+  const { fstab, target, shownSource } = plan;
+  const reconnects = fstab.reconnects ?? args.reconnect;
+  let isFirst = true;
+  return {
+    ...{ target, source: shownSource, type: args.type, reconnects },
+    cache: fstab.cache ?? args.cache,
+    isReadOnly: fstab.isReadOnly ?? args.readOnly,
+    isShared: fstab.isShared ?? !args.owner,
+    checksPermissions: fstab.checksPermissions ?? !args.noPermissions,
+    hasXattrs: fstab.hasXattrs ?? args.xattr,
+    uid: process.getuid?.() ?? 0,
+    gid: process.getgid?.() ?? 0,
+    open: (onNote) => {
+      const waitMs = isFirst ? args.wait : 0;
+      isFirst = false;
+      return open({ args, plan, reconnects, waitMs, onNote });
+    },
+    onLost: (reason) => {
+      if (!reconnects) onEnd(reason);
+      else log.warn(`${reason.message}; files fail until it is back`);
+    },
+    onReconnected: ({ files, lost }) => {
+      const others = lost === 0 ? "" : `; ${countOf(lost, "open file")} cannot be used any longer`;
+      log.info(`connected again: ${countOf(files, "open file")} continue${others}`);
+    },
+    onDefect: (thrown) => log.warn(`internal error: ${toVsockboxError(thrown).message}`),
+  };
+}
+
+/** What {@link open} needs. */
+interface Opening {
+  args: MountValues;
+  plan: Plan;
+  reconnects: boolean;
+  /** How long to try to connect, in milliseconds. */
+  waitMs: number;
+  onNote: (note: VfsNote) => void;
+}
+
+async function open({ args, plan, reconnects, waitMs, onNote }: Opening): Promise<OpenedExport> {
+  const { target, dialOptions: dialing } = plan;
+  const { address, name } = plan.source;
+  const stream =
+    waitMs === 0
+      ? await dial(address, dialing)
+      : (
+          await dialWithRetry(address, {
+            ...dialing,
+            timeoutMs: waitMs,
+            giveUp: (last) => last,
+          })
+        ).stream;
+  return await openExport({
+    ...{ stream, name, timeoutMs: args.connectTimeout, goRoot: args.goRoot ?? target },
+    lostErrno: reconnects ? ERRNO.EIO : ERRNO.ENOTCONN,
+    onNote,
+  });
+}
+
+function report(args: MountValues, { source, target }: Plan, mounted: MountedExport): void {
+  const { opened, isReadOnly } = mounted;
+  const address = formatAddress(source.address);
+  if (args.json) {
+    printJson({
+      ...{ mounted: target, address, export: source.name || null },
+      ...{ read_only: isReadOnly, dialect: opened.dialect },
+    });
+    return;
+  }
+  const name = source.name === "" ? "" : `${source.name} of `;
+  print(`mounted ${name}${address} on ${target}${isReadOnly ? ", read-only" : ""}`);
+}
+
+/**
+ * Unmounts in a process of its own: while the kernel writes back what it holds, this one must serve it.
+ * What is in use is detached, and ends with this process.
+ */
+async function endMount(target: string, mounted: MountedExport, log: Log): Promise<void> {
+  const [program, ...rest] = runningCommand();
+  const child = Bun.spawn([program, ...rest, "umount", "--lazy", target], {
+    stdio: ["ignore", "ignore", "ignore"],
+  });
+  const timeout = AbortSignal.timeout(DETACHED_MS);
+  const late = new Promise<void>((resolve) => timeout.addEventListener("abort", () => resolve()));
+  if ((await child.exited) !== 0) log.warn(`${target} is still mounted`);
+  await Promise.race([mounted.ended, late]);
+}

@@ -1,0 +1,259 @@
+/**
+ * The files of a Go server: absolute paths as text, one request at a time, and less of a file than Linux
+ * has. What the dialect lacks is answered here: owners and times that are set stay as they are, as with the
+ * peer's own guest; links, device nodes, holes and copies inside the host are refused.
+ */
+import { ERRNO } from "../../ffi/errno.ts";
+import type { GoRequest, GoResponse, GoStat } from "../../protocols/vfs/go-messages.ts";
+import { fromGoMode, goPathInode } from "../../protocols/vfs/go-mode.ts";
+import type { GoOperation } from "../../protocols/vfs/operations.ts";
+import type { FileSystemFacts } from "../../protocols/vfs/responses.ts";
+import {
+  RemoteError,
+  type RemoteChanges,
+  type RemoteFiles,
+  type RemoteOpened,
+  type RemotePage,
+  type RemoteStatus,
+  type RemoteTarget,
+} from "./remote-files.ts";
+
+/** Sends a request and resolves with its answer, whose errno is 0; rejects with a {@link RemoteError}. */
+export type AskGo = (request: Partial<GoRequest> & { op: GoOperation }) => Promise<GoResponse>;
+
+/** The largest read and write that were seen between Go peers, in bytes. */
+const MAX_TRANSFER_BYTES = 131_072;
+const TYPE_BITS = 0o170000;
+const REGULAR = 0o100000;
+const TYPE_SHIFT = 12;
+const O_EXCL = 0o200;
+const O_APPEND = 0o2000;
+const RENAME_NOREPLACE = 1;
+const SECTOR_BYTES = 512;
+const BLOCK_BYTES = 4096;
+const NAME_MAX = 255;
+
+const fatalText = new TextDecoder("utf-8", { fatal: true });
+const EMPTY = new Uint8Array(0);
+
+/** Facts that the dialect does not have. */
+const FILE_SYSTEM: FileSystemFacts = {
+  ...{ bsize: BLOCK_BYTES, frsize: BLOCK_BYTES, blocks: 0, bfree: 0, bavail: 0 },
+  ...{ files: 0, ffree: 0, namelen: NAME_MAX },
+};
+
+/** Files of a Go server. */
+export class GoFiles implements RemoteFiles {
+  readonly maxReadBytes = MAX_TRANSFER_BYTES;
+  readonly maxWriteBytes = MAX_TRANSFER_BYTES;
+  readonly #ask: AskGo;
+  readonly #root: string;
+
+  /** @param root where the server expects the files: the mount point of its own guest. */
+  constructor(ask: AskGo, root: string) {
+    this.#ask = ask;
+    this.#root = root;
+  }
+
+  #path(path: Uint8Array): string {
+    if (path.length === 0) return this.#root;
+    try {
+      return `${this.#root === "/" ? "" : this.#root}/${fatalText.decode(path)}`;
+    } catch {
+      throw new RemoteError(ERRNO.EILSEQ);
+    }
+  }
+
+  #statusOf(path: Uint8Array, stat: GoStat | undefined): RemoteStatus {
+    if (stat === undefined) throw new RemoteError(ERRNO.EIO);
+    const { size, isDirectory } = stat;
+    const time = { seconds: stat.mtime, nanoseconds: 0 };
+    return {
+      ino: stat.ino === 0n ? goPathInode(this.#path(path), isDirectory) : stat.ino,
+      ...{ dev: 0n, birth: 0n, mode: fromGoMode(stat.mode), nlink: isDirectory ? 2 : 1 },
+      ...{ uid: 0, gid: 0, rdev: 0, size, blocks: Math.ceil(size / SECTOR_BYTES) },
+      ...{ atime: time, mtime: time, ctime: time, blksize: BLOCK_BYTES },
+    };
+  }
+
+  async #exists(path: Uint8Array): Promise<boolean> {
+    try {
+      await this.#ask({ op: "getattr", path: this.#path(path) });
+      return true;
+    } catch (thrown) {
+      if (thrown instanceof RemoteError && thrown.errno === ERRNO.ENOENT) return false;
+      throw thrown;
+    }
+  }
+
+  async getStatus({ path }: RemoteTarget): Promise<RemoteStatus> {
+    // A handle does not help: a file that was removed cannot be reached.
+    if (path === undefined) throw new RemoteError(ERRNO.ENOENT);
+    const { stat } = await this.#ask({ op: "getattr", path: this.#path(path) });
+    return this.#statusOf(path, stat);
+  }
+
+  async setStatus({ path, handle }: RemoteTarget, changes: RemoteChanges): Promise<RemoteStatus> {
+    if (path === undefined) throw new RemoteError(ERRNO.ENOENT);
+    const { mode, size } = changes;
+    if (mode !== undefined) {
+      await this.#ask({ op: "setattr", path: this.#path(path), mode: mode & 0o7777 });
+    }
+    if (size !== undefined) await this.#resize(path, handle, size);
+    return this.getStatus({ path, handle: undefined });
+  }
+
+  /** Sizes other than 0 only grow. */
+  async #resize(path: Uint8Array, handle: number | undefined, size: number): Promise<void> {
+    const before = await this.getStatus({ path, handle: undefined });
+    if (size === before.size) return;
+    if (size === 0) {
+      const { handle: emptied } = await this.#ask({
+        ...{ op: "create", path: this.#path(path), mode: before.mode & 0o7777 },
+      });
+      await this.#ask({ op: "release", handle: emptied ?? 0 });
+      return;
+    }
+    if (size < before.size || handle === undefined) throw new RemoteError(ERRNO.EOPNOTSUPP);
+    await this.write(handle, size - 1, Uint8Array.of(0), path);
+  }
+
+  readLink(): Promise<Uint8Array> {
+    return refuse(ERRNO.EINVAL);
+  }
+
+  makeSymlink(): Promise<RemoteStatus> {
+    return refuse(ERRNO.EPERM);
+  }
+
+  async makeNode(path: Uint8Array, mode: number): Promise<RemoteStatus> {
+    if ((mode & TYPE_BITS) !== REGULAR) throw new RemoteError(ERRNO.EPERM);
+    const { handle, status } = await this.create(path, O_EXCL, mode);
+    await this.release(handle);
+    return status;
+  }
+
+  async makeDirectory(path: Uint8Array, mode: number): Promise<RemoteStatus> {
+    const { stat } = await this.#ask({
+      ...{ op: "mkdir", path: this.#path(path), mode: mode & 0o7777 },
+    });
+    return this.#statusOf(path, stat);
+  }
+
+  async unlink(path: Uint8Array): Promise<void> {
+    await this.#ask({ op: "unlink", path: this.#path(path) });
+  }
+
+  async removeDirectory(path: Uint8Array): Promise<void> {
+    await this.#ask({ op: "rmdir", path: this.#path(path) });
+  }
+
+  async rename(from: Uint8Array, to: Uint8Array, flags: number): Promise<void> {
+    if (flags > RENAME_NOREPLACE) throw new RemoteError(ERRNO.EINVAL);
+    if (flags === RENAME_NOREPLACE && (await this.#exists(to))) {
+      throw new RemoteError(ERRNO.EEXIST);
+    }
+    await this.#ask({ op: "rename", path: this.#path(from), newPath: this.#path(to) });
+  }
+
+  link(): Promise<RemoteStatus> {
+    return refuse(ERRNO.EPERM);
+  }
+
+  async open(path: Uint8Array, flags: number): Promise<RemoteOpened> {
+    // With O_APPEND every write fails at the Go server; the kernel's offsets are right without it.
+    const request = { op: "open", path: this.#path(path), flags: flags & ~O_APPEND } as const;
+    const { handle } = await this.#ask(request);
+    return { handle: handle ?? 0, status: undefined };
+  }
+
+  async create(path: Uint8Array, flags: number, mode: number) {
+    // The dialect has no flags: an existing file would be emptied.
+    if ((flags & O_EXCL) !== 0 && (await this.#exists(path))) throw new RemoteError(ERRNO.EEXIST);
+    const { handle, stat } = await this.#ask({
+      ...{ op: "create", path: this.#path(path), mode: mode & 0o7777 },
+    });
+    return { handle: handle ?? 0, status: this.#statusOf(path, stat) };
+  }
+
+  async read(handle: number, offset: number, size: number): Promise<Uint8Array> {
+    const { data = EMPTY } = await this.#ask({ op: "read", handle, offset, size });
+    if (data.length > size) throw new RemoteError(ERRNO.EIO);
+    return data;
+  }
+
+  async write(
+    handle: number,
+    offset: number,
+    data: Uint8Array,
+    path: Uint8Array = EMPTY,
+  ): Promise<number> {
+    const { written = 0 } = await this.#ask({
+      ...{ op: "write", handle, offset, data, path: path.length === 0 ? "" : this.#path(path) },
+    });
+    return Math.min(written, data.length);
+  }
+
+  async release(handle: number): Promise<void> {
+    await this.#ask({ op: "release", handle });
+  }
+
+  async flush(): Promise<void> {
+    // Written data is at the host already.
+  }
+
+  async fsync(handle: number): Promise<void> {
+    await this.#ask({ op: "fsync", handle });
+  }
+
+  async openDirectory(): Promise<number> {
+    return 0;
+  }
+
+  async list(_handle: number, path: Uint8Array): Promise<RemotePage> {
+    const { entries = [] } = await this.#ask({ op: "readdir", path: this.#path(path) });
+    const listed = entries.map(({ name, mode, ino }) => ({
+      name: new TextEncoder().encode(name),
+      type: (fromGoMode(mode) & TYPE_BITS) >>> TYPE_SHIFT,
+      ino: ino === 0n ? 1n : ino,
+      stat: undefined,
+    }));
+    return { entries: listed, next: undefined };
+  }
+
+  async statFilesystem(): Promise<FileSystemFacts> {
+    return FILE_SYSTEM;
+  }
+
+  fallocate(): Promise<void> {
+    return refuse(ERRNO.ENOSYS);
+  }
+
+  seek(): Promise<number> {
+    return refuse(ERRNO.ENOSYS);
+  }
+
+  copyRange(): Promise<number> {
+    return refuse(ERRNO.ENOSYS);
+  }
+
+  getXattr(): Promise<Uint8Array> {
+    return refuse(ERRNO.EOPNOTSUPP);
+  }
+
+  setXattr(): Promise<void> {
+    return refuse(ERRNO.EOPNOTSUPP);
+  }
+
+  listXattr(): Promise<Uint8Array> {
+    return refuse(ERRNO.EOPNOTSUPP);
+  }
+
+  removeXattr(): Promise<void> {
+    return refuse(ERRNO.EOPNOTSUPP);
+  }
+}
+
+async function refuse(errno: number): Promise<never> {
+  throw new RemoteError(errno);
+}

@@ -1,0 +1,200 @@
+/** Operations on open files. */
+import { ERRNO } from "../../ffi/errno.ts";
+import { OpenedFlag } from "../../protocols/fuse/constants.ts";
+import { RemoteError, type RemoteStatus } from "../client/remote-files.ts";
+import { MAX_FILE_BYTES } from "./attribute-operations.ts";
+import type { OpenFile } from "./handle-table.ts";
+import {
+  type ReplyBody,
+  atPath,
+  type Call,
+  countedEntry,
+  fileOf,
+  type MountState,
+  nodeOf,
+  validity,
+} from "./mount-state.ts";
+import type { Of } from "./name-operations.ts";
+import type { Node } from "./node-table.ts";
+
+/** Flags of open(2) that go to the host; they are the same on x86-64 and arm64. */
+const O_ACCMODE = 0o3;
+const O_WRONLY = 0o1;
+const O_RDWR = 0o2;
+const O_CREAT = 0o100;
+const O_EXCL = 0o200;
+const O_TRUNC = 0o1000;
+const O_APPEND = 0o2000;
+const O_SYNC = 0o4010000;
+const SENT = O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC | O_APPEND | O_SYNC;
+/** Flags of a file that is opened again: it exists, and must keep its bytes. */
+const KEPT = O_ACCMODE | O_APPEND | O_SYNC;
+
+/**
+ * Returns the flags to open a file with on the host. With written data held back the kernel appends by
+ * itself, and reads the pages that it changes in part.
+ */
+export function hostFlags(flags: number, usesWriteback: boolean): number {
+  const sent = flags & SENT;
+  if (!usesWriteback) return sent;
+  const access = (sent & O_ACCMODE) === O_WRONLY ? O_RDWR : sent & O_ACCMODE;
+  return (sent & ~(O_ACCMODE | O_APPEND)) | access;
+}
+
+/** Whether the pages that the kernel has of a file are still right. */
+export function isUnchanged(
+  before: RemoteStatus | undefined,
+  now: RemoteStatus | undefined,
+): boolean {
+  if (before === undefined || now === undefined) return false;
+  return (
+    before.size === now.size &&
+    before.mtime.seconds === now.mtime.seconds &&
+    before.mtime.nanoseconds === now.mtime.nanoseconds
+  );
+}
+
+function openedFlags({ policy }: MountState, node: Node, status: RemoteStatus | undefined): number {
+  if (policy.isDirect) return OpenedFlag.DirectIo;
+  const keeps = policy.keepsPages === "always" || isUnchanged(node.reported, status);
+  return keeps ? OpenedFlag.KeepCache : 0;
+}
+
+/** OPEN of a file. */
+export async function open(state: MountState, call: Call, flags: number): Promise<ReplyBody> {
+  const node = nodeOf(state, call.node);
+  const sent = hostFlags(flags, state.policy.usesWriteback) & ~(O_CREAT | O_EXCL);
+  const opened = await atPath(state, node, undefined, (path) => state.files.open(path, sent));
+  const { handle, status } = opened;
+  const isOther = status !== undefined && !state.nodes.isSame(node, status);
+  if (call.isAnswered || isOther) void state.files.release(handle).catch(ignore);
+  if (isOther) {
+    state.nodes.lost(node);
+    throw new RemoteError(ERRNO.ESTALE);
+  }
+  const file = () => state.handles.addFile(node, handle, sent & KEPT);
+  return (reply) => {
+    reply.opened(file().id, openedFlags(state, node, status));
+  };
+}
+
+/** CREATE: finds or makes a file, and opens it. */
+export async function create(
+  state: MountState,
+  call: Call,
+  { name, flags, mode }: Of<"create">,
+): Promise<ReplyBody> {
+  const parent = nodeOf(state, call.node);
+  const sent = hostFlags(flags, state.policy.usesWriteback) | O_CREAT;
+  const { handle, status } = await atPath(state, parent, name, (path) =>
+    state.files.create(path, sent, mode, call),
+  );
+  if (call.isAnswered) void state.files.release(handle).catch(ignore);
+  const node = state.nodes.found(parent, name, status);
+  return (reply) => {
+    const openFlags = openedFlags(state, node, status);
+    const file = state.handles.addFile(node, handle, sent & KEPT);
+    reply.entry(countedEntry(node, status), validity(state)).opened(file.id, openFlags);
+  };
+}
+
+function ignore(): void {
+  // The handle is closed with the connection.
+}
+
+/** READ. */
+export async function read(
+  state: MountState,
+  { handle, offset, size }: Of<"read">,
+): Promise<ReplyBody> {
+  if (offset > MAX_FILE_BYTES - size) return undefined;
+  return await state.files.read(fileOf(state, handle).remote, offset, size);
+}
+
+/** WRITE. */
+export async function write(
+  state: MountState,
+  { handle, offset, data }: Of<"write">,
+): Promise<ReplyBody> {
+  if (offset > MAX_FILE_BYTES - data.length) throw new RemoteError(ERRNO.EFBIG);
+  const file = fileOf(state, handle);
+  file.isDirty = true;
+  const written = await state.files.write(file.remote, offset, data);
+  return (reply) => {
+    reply.size(written);
+  };
+}
+
+/** FLUSH, at each close(2): the host is asked only if anything was written. */
+export async function flush(state: MountState, handle: number): Promise<ReplyBody> {
+  const file = fileOf(state, handle);
+  if (!file.isDirty) return undefined;
+  file.isDirty = false;
+  await state.files.flush(file.remote);
+  return undefined;
+}
+
+/** FSYNC. */
+export async function fsync(
+  state: MountState,
+  { handle, isDataOnly }: Of<"fsync">,
+): Promise<ReplyBody> {
+  await state.files.fsync(fileOf(state, handle).remote, isDataOnly);
+  return undefined;
+}
+
+/** RELEASE: no process waits for it. */
+export async function release(state: MountState, handle: number): Promise<ReplyBody> {
+  const file = state.handles.file(handle);
+  if (file === undefined) throw new RemoteError(ERRNO.EBADF);
+  forgetHandle(state, file);
+  if (file.remote !== undefined) await state.files.release(file.remote);
+  return undefined;
+}
+
+function forgetHandle(state: MountState, file: OpenFile): void {
+  state.handles.remove(file.id);
+  state.nodes.drop(file.node);
+}
+
+/** FALLOCATE. */
+export async function fallocate(
+  state: MountState,
+  { handle, mode, offset, length }: Of<"fallocate">,
+): Promise<ReplyBody> {
+  if (offset > MAX_FILE_BYTES - length) throw new RemoteError(ERRNO.EFBIG);
+  await state.files.fallocate(fileOf(state, handle).remote, mode, offset, length);
+  return undefined;
+}
+
+/** LSEEK, for data and holes alone. */
+export async function seek(
+  state: MountState,
+  { handle, offset, whence }: Of<"seek">,
+): Promise<ReplyBody> {
+  if (offset > MAX_FILE_BYTES) throw new RemoteError(ERRNO.ENXIO);
+  const found = await state.files.seek(fileOf(state, handle).remote, offset, whence);
+  return (reply) => {
+    reply.offset(found);
+  };
+}
+
+/** Bytes of one COPY_FILE_RANGE: the answer's count has 32 bits, and programs repeat the call. */
+const MAX_COPY_BYTES = 0x4000_0000;
+
+/** COPY_FILE_RANGE: the host copies. */
+export async function copyFileRange(
+  state: MountState,
+  { from, to, length }: Of<"copyFileRange">,
+): Promise<ReplyBody> {
+  const target = fileOf(state, to.handle);
+  const copied = await state.files.copyRange(
+    { handle: fileOf(state, from.handle).remote, offset: from.offset },
+    { handle: target.remote, offset: to.offset },
+    Math.min(length, MAX_COPY_BYTES),
+  );
+  target.isDirty = true;
+  return (reply) => {
+    reply.size(copied);
+  };
+}

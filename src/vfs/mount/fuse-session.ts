@@ -1,0 +1,267 @@
+/**
+ * One mounted file system: requests of the kernel in, answers out, many in flight.
+ *
+ *   kernel -> /dev/fuse -> decode -> dispatch -> files of the host (asynchronous)
+ *   kernel <- /dev/fuse <- answer laid out in one buffer; data is written from where it was received
+ *
+ * States: waiting for INIT; running; ended, once the file system is unmounted. While an operation is
+ * asked of the host, others go on: this loop never waits for one of them, nor for a file of its own mount.
+ *
+ * An interrupt (a signal of the waiting process) does not end an operation at once, since programs such as
+ * those in Go get signals all the time. Only if the host has not answered a while after it, the process
+ * gets EINTR: no process stays unkillable.
+ */
+import { ERRNO } from "../../ffi/errno.ts";
+import { OUT_HEADER_BYTES } from "../../protocols/fuse/constants.ts";
+import { type FuseWishes, negotiate } from "../../protocols/fuse/negotiate.ts";
+import { FuseReply } from "../../protocols/fuse/reply.ts";
+import { decodeFuseRequest, type FuseRequest } from "../../protocols/fuse/request.ts";
+import { RemoteError } from "../client/remote-files.ts";
+import { dispatch, type HostOperation } from "./dispatch.ts";
+import type { ReplyBody, Call, MountState } from "./mount-state.ts";
+import type { Of } from "./name-operations.ts";
+
+/** The kernel's end of a session. Counts are bytes, or an errno as a negative number. */
+export interface FuseDevice {
+  /** Reads one request; -EAGAIN if there is none. */
+  read(buffer: Uint8Array): number;
+  /** Writes an answer: the first `length` bytes of `head`, then `data`. */
+  write(head: Uint8Array, length: number, data: Uint8Array | undefined): number;
+  /** Calls `wake` once there is a request, or the session has ended. */
+  whenReadable(wake: () => void): void;
+}
+
+/** Settings of a {@link FuseSession}. */
+export interface FuseSessionOptions {
+  state: MountState;
+  device: FuseDevice;
+  /** Whether a process is one that wakes watches: what it sets is not the host's. */
+  isWaking?(pid: number): boolean;
+  /** Called with what an operation threw that is not a failure of the host: a defect. */
+  onDefect(thrown: unknown): void;
+  /** How long after an interrupt a process gets EINTR, in milliseconds. */
+  interruptMs?: number;
+}
+
+/** Requests in flight; the kernel sends more once these are answered. */
+const MAX_PENDING = 512;
+/** Requests of one turn, after which the event loop runs. */
+const TURN_REQUESTS = 64;
+/** How long an interrupted operation may go on, in milliseconds. */
+const INTERRUPT_MS = 2000;
+/** Data up to this size is copied out of the buffer; larger data keeps its buffer. In bytes. */
+const COPIED_BYTES = 16 * 1024;
+/** What a request has beside its data: the header, a structure, names. In bytes. */
+const OVERHEAD_BYTES = 4096;
+/** Answers without data: directory entries of 128 KiB are the longest. */
+const REPLY_BYTES = 256 * 1024;
+/** EPROTO, for a kernel that is too old. */
+const EPROTO = 71;
+
+/** Operations that change a file, or the names of the directory that they are for. */
+const CHANGES: ReadonlySet<HostOperation["op"]> = new Set([
+  ...([
+    "setAttributes",
+    "symlink",
+    "makeNode",
+    "makeDirectory",
+    "unlink",
+    "removeDirectory",
+  ] as const),
+  ...(["rename", "link", "create", "write", "fallocate", "copyFileRange", "setXattr"] as const),
+]);
+
+/** Serves one mount until it ends. */
+export class FuseSession {
+  readonly #state: MountState;
+  readonly #device: FuseDevice;
+  readonly #wishes: FuseWishes;
+  readonly #onDefect: (thrown: unknown) => void;
+  readonly #isWaking: (pid: number) => boolean;
+  readonly #interruptMs: number;
+  readonly #reply = new FuseReply(REPLY_BYTES);
+  readonly #pending = new Map<number, Call>();
+  readonly #freeBuffers: Uint8Array[] = [];
+  readonly #bufferBytes: number;
+  readonly #started = Promise.withResolvers<void>();
+  readonly #ended = Promise.withResolvers<void>();
+  #isPaused = false;
+
+  constructor(options: FuseSessionOptions) {
+    const { state, device, onDefect, interruptMs = INTERRUPT_MS } = options;
+    this.#isWaking = (pid) => options.isWaking?.(pid) === true;
+    this.#state = state;
+    this.#device = device;
+    this.#onDefect = onDefect;
+    this.#interruptMs = interruptMs;
+    const { files, policy } = state;
+    const maxTransfer = Math.min(files.maxReadBytes, files.maxWriteBytes);
+    this.#wishes = {
+      maxTransfer,
+      usesWriteback: policy.usesWriteback,
+      cachesLinks: policy.usesWriteback,
+      readsAttributes: true,
+    };
+    this.#bufferBytes = OVERHEAD_BYTES + Math.max(maxTransfer, OVERHEAD_BYTES);
+  }
+
+  /** Resolves when the kernel has begun the session. */
+  get started(): Promise<void> {
+    return this.#started.promise;
+  }
+
+  /** The number of requests in flight. */
+  get pending(): number {
+    return this.#pending.size;
+  }
+
+  /** Sends a notification. A node that the kernel does not know is not an error. */
+  notify(bytes: Uint8Array): void {
+    this.#device.write(bytes, bytes.length, undefined);
+  }
+
+  /** Serves requests; resolves when the file system is unmounted. */
+  run(): Promise<void> {
+    this.#turn();
+    return this.#ended.promise;
+  }
+
+  #turn(): void {
+    this.#isPaused = false;
+    for (let count = 0; count < TURN_REQUESTS; count++) {
+      if (this.#pending.size >= MAX_PENDING) {
+        this.#isPaused = true;
+        return;
+      }
+      const buffer = this.#freeBuffers.pop() ?? new Uint8Array(this.#bufferBytes);
+      const length = this.#device.read(buffer);
+      if (length <= 0) {
+        this.#freeBuffers.push(buffer);
+        if (this.#isRetried(-length)) continue;
+        if (length === -ERRNO.EAGAIN) this.#device.whenReadable(() => this.#turn());
+        else this.#ended.resolve();
+        return;
+      }
+      this.#receive(buffer, length);
+    }
+    setImmediate(() => this.#turn());
+  }
+
+  /** ENOENT: the request was interrupted before it was read. */
+  #isRetried(errno: number): boolean {
+    return errno === ERRNO.EINTR || errno === ERRNO.ENOENT;
+  }
+
+  #receive(buffer: Uint8Array, length: number): void {
+    const request = decodeFuseRequest(buffer.subarray(0, length));
+    if (request === undefined) {
+      this.#freeBuffers.push(buffer);
+      return;
+    }
+    const { operation } = request;
+    const isLarge = operation.op === "write" && operation.data.length > COPIED_BYTES;
+    if (isLarge) {
+      this.#begin(request, operation, buffer);
+      return;
+    }
+    // What the request names is used after the buffer is read into again.
+    const copied = decodeFuseRequest(buffer.slice(0, length)) ?? request;
+    this.#freeBuffers.push(buffer);
+    this.#begin(copied, copied.operation, undefined);
+  }
+
+  #begin(
+    request: FuseRequest,
+    operation: FuseRequest["operation"],
+    buffer: Uint8Array | undefined,
+  ): void {
+    switch (operation.op) {
+      case "init":
+        this.#initialise(request.unique, operation);
+        break;
+      case "forget":
+        for (const { node, lookups } of operation.nodes) this.#state.nodes.forget(node, lookups);
+        break;
+      case "interrupt":
+        this.#interrupt(operation.unique);
+        break;
+      case "destroy":
+        this.#answer(request.unique, undefined);
+        break;
+      default:
+        void this.#serve(request, this.#withoutWaking(request.pid, operation), buffer);
+    }
+  }
+
+  /** What a process sets that wakes watches is read instead. */
+  #withoutWaking(pid: number, operation: HostOperation): HostOperation {
+    if (operation.op !== "setAttributes" || !this.#isWaking(pid)) return operation;
+    return { op: "getAttributes", handle: undefined };
+  }
+
+  #initialise(unique: number, offer: Of<"init">): void {
+    const settings = negotiate(offer, this.#wishes);
+    if (settings === undefined) {
+      this.#fail(unique, EPROTO);
+      return;
+    }
+    this.#answer(unique, (reply) => {
+      reply.settings(settings);
+    });
+    if (offer.major === 7) this.#started.resolve();
+  }
+
+  #interrupt(unique: number): void {
+    const call = this.#pending.get(unique);
+    if (call === undefined) return;
+    setTimeout(() => {
+      if (this.#pending.get(unique) !== call || call.isAnswered) return;
+      call.isAnswered = true;
+      this.#fail(unique, ERRNO.EINTR);
+    }, this.#interruptMs);
+  }
+
+  async #serve(
+    { unique, node, uid, gid }: FuseRequest,
+    operation: HostOperation,
+    buffer: Uint8Array | undefined,
+  ): Promise<void> {
+    const call: Call = { node, uid, gid, isAnswered: false };
+    this.#pending.set(unique, call);
+    try {
+      const answer = await dispatch(this.#state, call, operation);
+      if (CHANGES.has(operation.op)) this.#recordChange(node);
+      if (!call.isAnswered) this.#answer(unique, answer);
+    } catch (thrown) {
+      if (!(thrown instanceof RemoteError)) this.#onDefect(thrown);
+      const errno = thrown instanceof RemoteError ? thrown.errno : ERRNO.EIO;
+      if (!call.isAnswered) this.#fail(unique, errno);
+    } finally {
+      this.#pending.delete(unique);
+      if (buffer !== undefined) this.#freeBuffers.push(buffer);
+      if (this.#isPaused) this.#turn();
+    }
+  }
+
+  #recordChange(id: number): void {
+    const node = this.#state.nodes.get(id);
+    if (node !== undefined) node.ownChangeMs = performance.now();
+  }
+
+  #answer(unique: number, answer: ReplyBody): void {
+    const reply = this.#reply.begin();
+    const data = typeof answer === "function" ? undefined : answer;
+    if (typeof answer === "function") answer(reply);
+    reply.finish(unique, 0, data?.length);
+    const result = this.#device.write(reply.bytes, reply.length, data);
+    // An answer that the kernel refuses must not leave its process waiting.
+    if (result < 0 && result !== -ERRNO.ENOENT && result !== -ERRNO.ENODEV) {
+      this.#fail(unique, ERRNO.EIO);
+    }
+  }
+
+  #fail(unique: number, errno: number): void {
+    this.#reply.begin().finish(unique, errno);
+    this.#device.write(this.#reply.bytes, OUT_HEADER_BYTES, undefined);
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * Changes on the host as the kernel gets to know them.
+ *
+ * What the kernel keeps of a changed file are its attributes (invalidated here), its pages (which the kernel
+ * drops itself when it sees another time or size), and its name. A name is not invalidated: the kernel
+ * would wait for the lock of its directory, which a process may hold that waits for this program. It need
+ * not be: if a name has become another file, the next use of its attributes fails with ESTALE, and the
+ * kernel looks the name up again.
+ */
+import { encodeInvalidateNode } from "../../protocols/fuse/reply.ts";
+import type { VfsNote } from "../../protocols/vfs/responses.ts";
+import type { Node, NodeTable } from "./node-table.ts";
+
+const SLASH = 0x2f;
+
+/** How long after a change of this mount's own its notification is expected, in milliseconds. */
+const OWN_MS = 500;
+
+/** What notifications lead to. */
+export interface Invalidated {
+  /** Sends a notification to the kernel. */
+  notify(bytes: Uint8Array): void;
+  /**
+   * Called with the path of what changed, and the path that still exists: the file, or its directory if it
+   * was removed.
+   */
+  onChange?(path: Uint8Array): void;
+}
+
+/** Passes the host's notifications on to the kernel. */
+export class Invalidation {
+  readonly #nodes: NodeTable;
+  readonly #invalidated: Invalidated;
+
+  constructor(nodes: NodeTable, invalidated: Invalidated) {
+    this.#nodes = nodes;
+    this.#invalidated = invalidated;
+  }
+
+  /** Handles one notification. */
+  note({ kind, path, newPath }: VfsNote): void {
+    switch (kind) {
+      case "overflow":
+        for (const node of this.#nodes.nodes()) this.#invalidate(node);
+        break;
+      case "created":
+        this.#invalidate(this.#find(parentOf(path)));
+        this.#changed(path, path);
+        break;
+      case "modified":
+      case "attributes":
+        this.#changed(path, path);
+        break;
+      case "removed":
+        this.#changed(path, parentOf(path));
+        break;
+      case "renamed":
+        this.#changed(path, parentOf(path));
+        if (newPath !== undefined) this.#changed(newPath, newPath);
+    }
+  }
+
+  /** @param existing what is still there. */
+  #changed(path: Uint8Array, existing: Uint8Array): void {
+    const node = this.#find(path);
+    const parent = this.#find(parentOf(path));
+    if (isOwn(node ?? parent)) return;
+    this.#invalidate(node);
+    if (existing !== path) this.#invalidate(parent);
+    this.#invalidated.onChange?.(existing);
+  }
+
+  #find(path: Uint8Array): Node | undefined {
+    let node: Node | undefined = this.#nodes.root;
+    for (let begin = 0; begin < path.length && node !== undefined;) {
+      const slash = path.indexOf(SLASH, begin);
+      const end = slash === -1 ? path.length : slash;
+      node = this.#nodes.child(node, path.subarray(begin, end));
+      begin = end + 1;
+    }
+    return node;
+  }
+
+  #invalidate(node: Node | undefined): void {
+    if (node === undefined) return;
+    this.#invalidated.notify(encodeInvalidateNode(node.id));
+  }
+}
+
+/** Whether this mount has changed a file itself a moment ago: the kernel knows. */
+function isOwn(node: Node | undefined): boolean {
+  return node !== undefined && performance.now() - node.ownChangeMs < OWN_MS;
+}
+
+function parentOf(path: Uint8Array): Uint8Array {
+  return path.subarray(0, Math.max(0, path.lastIndexOf(SLASH)));
+}
