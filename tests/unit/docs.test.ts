@@ -71,6 +71,19 @@ test("each file and directory that CONTRIBUTING.md names exists", () => {
     expect([path, existsSync(join(ROOT, path))]).toEqual([path, true]);
 });
 
+test("CONTRIBUTING.md names every command at the directory of its file", () => {
+  const contributing = read("CONTRIBUTING.md");
+  const index = read("src/commands/index.ts");
+  const missing = [...index.matchAll(/import\("\.\/([a-z]+)\/([a-z-]+)\.ts"\)/g)].filter(
+    ([, directory = "", name = ""]) => {
+      const [line = ""] = new RegExp(`^    ${directory}/ .*$`, "m").exec(contributing) ?? [];
+      return !line.split(/[ ,]+/).includes(name);
+    },
+  );
+  expect(index.match(/import\("/g)?.length).toBeGreaterThan(40);
+  expect(missing.map(([, directory, name]) => `${directory}/${name}`)).toEqual([]);
+});
+
 test("CONTRIBUTING.md shows every directory of src", () => {
   const [, tree = ""] = /```\nsrc\/\n([\s\S]*?)```/.exec(read("CONTRIBUTING.md")) ?? [];
   const shown = new Set([...tree.matchAll(/([a-z-]+)\//g)].map(([, name]) => name));
