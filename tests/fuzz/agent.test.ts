@@ -101,7 +101,7 @@ describe("a broken reader is found", () => {
 });
 
 describe("the program", () => {
-  test("runs what it is told, and says so as JSON", async () => {
+  test("runs the requested targets and reports them as JSON", async () => {
     const options = ["--inputs", "500", "--seed", "3", "--only", "exit", "--only", "glob"];
     const { status, stdout } = await program(...options, "--json");
     const lines = stdout
@@ -121,7 +121,7 @@ describe("the program", () => {
     expect((await program("--replay", "exit:AA==")).stdout).toBe("ok    exit: refused\n");
   });
 
-  test("says what is wrong with its options", async () => {
+  test("names the option that is wrong", async () => {
     expect(await program("--only", "nothing")).toMatchObject({ status: 64, stdout: "" });
     expect(await program("--inputs", "many")).toMatchObject({ status: 64, stdout: "" });
   });

@@ -68,7 +68,7 @@ describe("the program", () => {
     return { status: exitCode, stdout: stdout.toString() };
   };
 
-  test("runs what it is told, and says so as JSON", () => {
+  test("runs the requested targets and reports them as JSON", () => {
     const { status, stdout } = run("--steps", "500", "--seed", "3", "--only", "ring", "--json");
     expect(JSON.parse(stdout)).toMatchObject({ target: "ring" });
     expect(status).toBe(0);

@@ -69,7 +69,7 @@ describe("--max-memory", () => {
     expect(shown.stdout).toMatch(/^buffers {3}[\d.]+ MiB of 32(\.0)? MiB in use$/m);
   });
 
-  test("cuts off what one Exec collects, and says so", async () => {
+  test("cuts off the output of one Exec at the limit and reports it", async () => {
     await using agent = await TestAgent.start(["--max-memory", String(8 * MIB)]);
     const frames = await new RawPeer(agent.path)
       .send(encodeJsonFrame(FrameType.Exec, { command: "head -c 10000000 /dev/zero" }))
@@ -78,7 +78,7 @@ describe("--max-memory", () => {
     expect(result).toMatchObject({ exit_code: 0, error: expect.stringContaining("cut off") });
   });
 
-  test("ends a channel whose input nobody reads, and leaves the others alone", async () => {
+  test("ends a channel whose input is not read, and no other", async () => {
     await using agent = await TestAgent.start(["--max-memory", String(8 * MIB)]);
     await using client = await AgentClient.connect({ kind: "unix", path: agent.path });
     const spawn = (line: string) =>

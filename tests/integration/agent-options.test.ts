@@ -99,7 +99,7 @@ describe("--token-file", () => {
     expect(missing).toMatchObject({ status: 78, stderr: expect.stringContaining("no such file") });
   });
 
-  test("a token file that others can read or change is refused, whoever names it", async () => {
+  test("a token file that other users can read or change is refused in every command", async () => {
     using scratch = new ScratchDirectory();
     await using agent = await guarded(scratch);
     const open = scratch.file("open");
@@ -158,7 +158,7 @@ describe("limits", () => {
     expect((await vsockbox(["exec", agent.address, "-c", busy])).status).toBe(0);
   });
 
-  test("--max-output cuts an Exec off, and says so", async () => {
+  test("--max-output cuts the output of an Exec off and reports it", async () => {
     await using agent = await TestAgent.start(["--max-output", "1000"]);
     const frames = await new RawPeer(agent.path)
       .send(encodeJsonFrame(FrameType.Exec, { command: "head -c 5000 /dev/zero" }))
@@ -181,7 +181,7 @@ test("one session and one round trip are counted in the singular", async () => {
 });
 
 describe("the end of an agent", () => {
-  test("--grace lets sessions finish, and says how many did", async () => {
+  test("--grace lets sessions finish and prints their number", async () => {
     await using agent = await TestAgent.start(["--grace", "20"]);
     const command = vsockbox([
       "exec",
@@ -198,7 +198,7 @@ describe("the end of an agent", () => {
     expect(agent.running.stderr).toContain("1 finished, 0 cancelled");
   });
 
-  test("what is left is ended and told why; a second signal does not wait", async () => {
+  test("remaining sessions end with the reason; a second signal does not wait", async () => {
     await using agent = await TestAgent.start(["--grace", "1h"]);
     const command = vsockbox(["exec", agent.address, "--", "sleep", "85.5"]);
     await eventually("it runs", () => processesWith("sleep 85.5").length > 1);
@@ -237,7 +237,7 @@ describe("--daemon", () => {
     );
   });
 
-  test("says why it cannot", async () => {
+  test("names the reason of a failure", async () => {
     const started = await vsockbox(["agent", "--daemon", "--listen", "unix:/nowhere/x.sock"]);
     expect(started).toMatchObject({
       status: 73,
@@ -326,7 +326,7 @@ describe("--sandbox", () => {
   });
 });
 
-describe("an agent of somebody else", () => {
+describe("an agent of another user", () => {
   test("serves exec, cp of single files, ls and cat through the frames that it has", async () => {
     await using agent = await TestAgent.start();
     using scratch = new ScratchDirectory();

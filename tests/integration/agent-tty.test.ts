@@ -142,7 +142,7 @@ describe("ExecTTY", () => {
     [{ command: "x", rows: 70_000 }, "from 0 to 65535"],
     [{ command: "x", user: "nobody-here" }, "no such user"],
     [{ command: "x", working_dir: "/no/dir" }, "no such directory"],
-  ])("says why %j was not run, and ends with Exit 1", async (request, message) => {
+  ])("reports why %j was not run, and ends with Exit 1", async (request, message) => {
     const frames = await new Session(request).frames();
     expect(frames.map(({ type }) => type)).toEqual([FrameType.Stderr, FrameType.Exit]);
     expect(text(frames, FrameType.Stderr)).toContain(message);

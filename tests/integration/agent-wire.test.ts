@@ -77,7 +77,7 @@ describe("Exec (1)", () => {
     [{}, 1, "command is missing"],
     [{ command: "x\0y" }, 1, "NUL"],
     [{ command: "true", env: { "A=B": "x" } }, 1, "env"],
-  ])("says why %j was not run", async (value, exitCode, message) => {
+  ])("reports why %j was not run", async (value, exitCode, message) => {
     const frames = await new RawPeer(agent.path).send(request(FrameType.Exec, value)).frames();
     expect(json(frames, FrameType.ExecResult)).toEqual({
       exit_code: exitCode,
@@ -85,7 +85,7 @@ describe("Exec (1)", () => {
     });
   });
 
-  test("cuts off output that no frame can carry, and says so", async () => {
+  test("cuts off output that is longer than a frame and reports it", async () => {
     const frames = await new RawPeer(agent.path)
       .send(request(FrameType.Exec, { command: "head -c 20000000 /dev/zero" }))
       .frames();
@@ -108,7 +108,7 @@ describe("ExecStream (11)", () => {
     expect(json(frames, FrameType.ExecResult)).toEqual({ exit_code: 4 });
   });
 
-  test("says why nothing was run", async () => {
+  test("reports why nothing was run", async () => {
     const frames = await new RawPeer(agent.path)
       .send(request(FrameType.ExecStream, { command: "true", user: "nobody-here" }))
       .frames();
@@ -239,7 +239,7 @@ describe("garbage", () => {
     await expectAlive();
   });
 
-  test("half a frame and a close is no harm, at any byte", async () => {
+  test("a close after any byte of a frame does no harm", async () => {
     const whole = request(FrameType.ExecPipe, { command: "sleep 84.5" });
     for (let length = 0; length < whole.length; length++) {
       const peer = new RawPeer(agent.path).send(whole.subarray(0, length));
@@ -250,7 +250,7 @@ describe("garbage", () => {
     await expectAlive();
   });
 
-  test("1,000 connections of random bytes leave nothing behind", async () => {
+  test("1,000 connections of random bytes leave no process and no descriptor", async () => {
     const descriptors = () => readdirSync(`/proc/${agent.running.pid}/fd`).length;
     const before = descriptors();
     let seed = 42;
@@ -274,7 +274,7 @@ describe("garbage", () => {
     await expectAlive();
   });
 
-  test("a silent connection is closed after the deadline for the first frame, and holds up nobody", async () => {
+  test("a silent connection is closed after the deadline for the first frame and delays no other client", async () => {
     const peer = new RawPeer(agent.path);
     await expectAlive();
     expect(text(await peer.frames(), FrameType.Stderr)).toContain("not received within 30 seconds");

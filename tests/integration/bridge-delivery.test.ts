@@ -55,7 +55,7 @@ async function serve(greet: (socket: Socket) => void): Promise<Received[]> {
 describe.each([
   ["a few bytes", 6],
   ["more than all buffers hold", 3_000_000],
-])("%s of clients that close right behind them", (_, size) => {
+])("%s of clients that close right after them", (_, size) => {
   test.each<[string, (socket: Socket) => void]>([
     ["reads at once", () => undefined],
     ["greets first", (socket) => socket.write("220 welcome\n")],

@@ -123,7 +123,7 @@ async function settlesAt(pid: number, count: number): Promise<void> {
 }
 
 describe("bridge", () => {
-  test("tells each client a number that counts up from 2^30, then carries bytes", async () => {
+  test("sends each client a number that counts up from 2^30, then carries bytes", async () => {
     await guest(5000, echo);
     await using _bridge = await bridge();
     for (let number = 1_073_741_824; number < 1_073_741_827; number++) {
@@ -134,7 +134,7 @@ describe("bridge", () => {
     }
   });
 
-  test("loses no data right behind the line", async () => {
+  test("loses no data that follows the line at once", async () => {
     await guest(5000, echo);
     await using _bridge = await bridge();
     const data = randomBytes(3_000_000);
@@ -161,7 +161,7 @@ describe("bridge", () => {
     client.socket.destroy();
   });
 
-  test("carries a half-close of the client over, and the answer behind it", async () => {
+  test("passes on a half-close of the client, and the answer after it", async () => {
     const half = Promise.withResolvers<() => void>();
     await guest(1, (socket) => {
       let count = 0;
@@ -177,7 +177,7 @@ describe("bridge", () => {
     expect(await client.toEnd()).toBe("OK 1073741824\n5 bytes");
   });
 
-  test("carries a half-close of the guest over, and what is sent behind it", async () => {
+  test("passes on a half-close of the guest, and the bytes that the client sends after it", async () => {
     const received = Promise.withResolvers<string>();
     await guest(1, (socket) => {
       socket.end("bye");
@@ -234,7 +234,7 @@ describe("bridge", () => {
     }
   });
 
-  test("closes a client for which there is no room, until there is", async () => {
+  test("closes clients above the limit until others have ended", async () => {
     await guest(1, echo);
     await using running = await bridge("--max-connections", "1");
     const first = (await Client.open()).send("CONNECT 1\n");
@@ -299,7 +299,7 @@ describe("a peer that vanishes", () => {
     for (const client of clients) client.socket.destroy();
   });
 
-  test("behind its half-close leaks nothing, though the guest never answers", async () => {
+  test("after its half-close leaks nothing, though the guest never answers", async () => {
     await guest(1, silent);
     await using running = await bridge();
     const before = descriptors(running.pid);
@@ -336,7 +336,7 @@ describe("a peer that vanishes", () => {
 });
 
 describe("bridge the other way", () => {
-  test("joins listeners to a port behind a hybrid socket", async () => {
+  test("joins listeners to a port of a hybrid socket", async () => {
     await guest(5000, echo);
     await using _bridge = await bridge();
     const plain = scratch.file("plain.sock");
@@ -354,7 +354,7 @@ describe("bridge the other way", () => {
     }
   });
 
-  test("closes the connection where nobody listens in the guest", async () => {
+  test("closes the connection if no process listens in the guest", async () => {
     await using _bridge = await bridge();
     const plain = scratch.file("plain.sock");
     await using back = new Running([
@@ -381,7 +381,7 @@ test("exec through the bridge reaches an agent", async () => {
   await settlesAt(running.pid, before);
 });
 
-test("bridge --json says on which address it listens and where it leads", async () => {
+test("bridge --json prints the address that it listens on and its target", async () => {
   await using running = new Running([
     ...["bridge", "--uds-path", path, "--to", `unix:${prefix}`, "--json"],
   ]);

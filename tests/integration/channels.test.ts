@@ -61,7 +61,7 @@ describe("memory", () => {
     expect(item?.kind === "data" && item.bytes.buffer.byteLength < chunk.length).toBe(true);
   });
 
-  test("empty pieces take no room at all, and streams stay apart", async () => {
+  test("empty pieces use no memory, and streams are not mixed", async () => {
     const channel = new Channel(carrier, 1, { peerBytes: 1 << 20, ownBytes: 1 << 20 });
     for (let count = 0; count < 1000; count++) channel.onData(piece(new Uint8Array(0)), 0);
     channel.onData(piece(Buffer.from("a")), 1);
@@ -91,7 +91,7 @@ describe("a peer that does not read", () => {
     expect(sent).toBeLessThan(200_000_000);
   });
 
-  test("offers that nobody asked for end their channel alone", async () => {
+  test("offers without a request end their channel alone", async () => {
     const none = { preserve: false, resume: true, checksum: false, keep: false };
     const name = Buffer.from("exe");
     const path = Buffer.from("/proc/self/exe");

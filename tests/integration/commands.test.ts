@@ -102,7 +102,7 @@ describe("vsockbox", () => {
     [["wait", "3", "--timeout", "x"], 'invalid value "x" for --timeout: expected a duration'],
     [["agent", "--max-frame", "0"], 'invalid value "0" for --max-frame: expected a size from 1 to'],
     [["--version", "x"], 'unexpected argument "x"'],
-  ])("%j is a usage error that says what to do", async (words, message) => {
+  ])("%j is a usage error with a hint", async (words, message) => {
     // Without VSOCKBOX_NO_VSOCK the order of the checks could hide a socket that is opened first.
     expect(await vsockbox(words)).toEqual({
       status: 64,
@@ -111,7 +111,7 @@ describe("vsockbox", () => {
     });
   });
 
-  test("an unknown profile says where it was looked for", async () => {
+  test("the error about an unknown profile names the files that were searched", async () => {
     using scratch = new ScratchDirectory();
     const result = await vsockbox(["exec", "web", "ls"], {
       env: { XDG_CONFIG_HOME: scratch.path },
@@ -170,7 +170,7 @@ describe("smoke over a Unix socket", () => {
     });
   });
 
-  test("says what failed, with status 69", async () => {
+  test("names the failed check and exits with status 69", async () => {
     const { status, stdout } = await vsockbox(["smoke", "unix:/nonexistent/s.sock"]);
     expect(status).toBe(69);
     expect(stdout).toContain("FAIL listen and connect");
@@ -247,7 +247,7 @@ describe("smoke --target", () => {
 });
 
 describe("demo", () => {
-  test("without QEMU and User-mode Linux says so, and does the same over a Unix socket", async () => {
+  test("without QEMU and User-mode Linux runs over a Unix socket and reports it", async () => {
     using tools = new ScratchDirectory();
     for (const name of ["sh", "tr", "uname", "sleep"]) {
       symlinkSync(Bun.which(name) ?? "", tools.file(name));

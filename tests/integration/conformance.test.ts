@@ -35,7 +35,7 @@ async function conformance(...options: string[]) {
 }
 
 describe("the agent conforms", () => {
-  test("in every case, and leaves nothing behind", async () => {
+  test("passes every case and leaves no process", async () => {
     using scratch = new ScratchDirectory();
     const ready = `unix:${scratch.file("ready.sock")}`;
     await using agent = await TestAgent.start(["--ready-listen", ready]);
@@ -148,7 +148,7 @@ test.each([
   [[], 64],
   [["--no-such-option"], 64],
   [["--target", "unix:/x", "--only", "no such case"], 64],
-])("%j is told from a failed case by status %d", async (options, status) => {
+])("%j has status %d, unlike a failed case", async (options, status) => {
   const child = Bun.spawn([process.execPath, "run", SUITE, ...options], { stderr: "ignore" });
   expect(await child.exited).toBe(status);
 });

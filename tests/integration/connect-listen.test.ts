@@ -99,7 +99,7 @@ describe("connect and listen", () => {
     expect(first + rest).toBe("one\ntwo\n");
   });
 
-  test("--exec tells the command who is connected", async () => {
+  test("--exec passes the peer's address to the command", async () => {
     await using _listener = await listening("--exec", "echo $VSOCKBOX_PEER");
     expect((await vsockbox(["connect", address])).stdout).toBe("unix\n");
   });
@@ -125,7 +125,7 @@ describe("connect and listen", () => {
 });
 
 describe.if(process.getuid?.() === 0)("the socket of another user", () => {
-  test("is refused with 77 and says so", async () => {
+  test("is refused with status 77 and the reason", async () => {
     await using _listener = await listening("-k", "-n");
     chmodSync(scratch.path, 0o755);
     const { stdout, stderr } = await shell(
@@ -141,7 +141,7 @@ describe("the socket file", () => {
     expect((lstatSync(path).mode & 0o777).toString(8)).toBe("600");
   });
 
-  test("that nobody listens on is replaced", async () => {
+  test("without a listener is replaced", async () => {
     const dead = await listening();
     await dead[Symbol.asyncDispose]();
     expect(existsSync(path)).toBe(true);
@@ -149,7 +149,7 @@ describe("the socket file", () => {
     expect((await vsockbox(["connect", address])).stdout).toBe("alive\n");
   });
 
-  test("that somebody listens on is left alone", async () => {
+  test("with a listener is kept", async () => {
     await using _listener = await listening("-k", "--exec", "echo first");
     expect(await vsockbox(["listen", address])).toMatchObject({
       status: 73,
@@ -224,7 +224,7 @@ function startVmm(socket: string, answer: ((line: string) => string | undefined)
 }
 
 describe("hybrid: addresses", () => {
-  test("speak CONNECT and keep the bytes behind the OK line", async () => {
+  test("speak CONNECT and keep the bytes after the OK line", async () => {
     const lines: string[] = [];
     using _vmm = startVmm(path, (line) => {
       lines.push(line);
@@ -237,7 +237,7 @@ describe("hybrid: addresses", () => {
     expect(lines).toEqual(["CONNECT 5000", "CONNECT 5000"]);
   });
 
-  test("say that nobody listens in the guest when the VMM just closes", async () => {
+  test("report that no process listens in the guest if the VMM closes the connection", async () => {
     using _vmm = startVmm(path, () => undefined);
     expect(await vsockbox(["connect", `hybrid:${path}:1`])).toMatchObject({
       status: 69,
@@ -245,7 +245,7 @@ describe("hybrid: addresses", () => {
     });
   });
 
-  test("give up on a VMM that says nothing", async () => {
+  test("time out on a VMM that does not answer", async () => {
     using _vmm = startVmm(path, "silent");
     const result = await vsockbox(["connect", `hybrid:${path}:1`, "--connect-timeout", "200ms"]);
     expect(result).toMatchObject({
@@ -254,12 +254,12 @@ describe("hybrid: addresses", () => {
     });
   });
 
-  test("refuse an answer that is none", async () => {
+  test("refuse an answer that is not one of the protocol", async () => {
     using _vmm = startVmm(path, () => "SSH-2.0-nonsense\n");
     expect(await vsockbox(["connect", `hybrid:${path}:1`])).toMatchObject({ status: 65 });
   });
 
-  test("listen where a VMM looks for the host's port: <path>_<port>", async () => {
+  test("listen at the path to which a VMM connects for a port of the host: <path>_<port>", async () => {
     await using listener = new Running(["listen", `hybrid:${path}:9000`, "--exec", "cat"]);
     await listener.says("listening on");
     const answer = await new Promise<string>((resolve) => {
@@ -273,7 +273,7 @@ describe("hybrid: addresses", () => {
 });
 
 describe("wait", () => {
-  test("comes back as soon as somebody listens", async () => {
+  test("returns as soon as the port has a listener", async () => {
     await using waiting = new Running([
       "wait",
       address,
@@ -291,7 +291,7 @@ describe("wait", () => {
     });
   });
 
-  test("gives up with 75 and says what it saw last", async () => {
+  test("times out with status 75 and the last failure", async () => {
     expect(await vsockbox(["wait", address, "--timeout", "300ms"])).toMatchObject({
       status: 75,
       stderr: expect.stringMatching(/not ready after 0\.3 s and \d+ tries.*ENOENT/),

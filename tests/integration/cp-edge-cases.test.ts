@@ -35,7 +35,7 @@ afterAll(() => scratch[Symbol.dispose]());
 const remote = (name: string) => `${agent.address}:${scratch.file(name)}`;
 const cp = (...args: string[]) => vsockbox(["cp", ...args]);
 
-describe("what is no regular file", () => {
+describe("anything but a regular file is refused", () => {
   beforeEach(() => {
     writeFileSync(scratch.file("fifo.txt"), "text");
     Bun.spawnSync(["mkfifo", scratch.file("fifo"), scratch.file("d-fifo")]);
@@ -63,7 +63,7 @@ describe("what is no regular file", () => {
 });
 
 describe("copies", () => {
-  test("of a file of /sys, which says that it has a page", async () => {
+  test("of a file of /sys, whose size is a page", async () => {
     const path = "/sys/kernel/mm/transparent_hugepage/enabled";
     if (!existsSync(path)) return;
     const { status } = await cp(`${agent.address}:${path}`, scratch.file("copy"));
@@ -173,14 +173,14 @@ describe("copies", () => {
 });
 
 describe("rm and mkdir", () => {
-  test("rm goes on behind a path that is not there", async () => {
+  test("rm continues after a path that does not exist", async () => {
     writeFileSync(scratch.file("there"), "");
     const { status, stderr } = await vsockbox(["rm", remote("missing"), remote("there")]);
     expect([status, existsSync(scratch.file("there"))]).toEqual([74, false]);
     expect(stderr).toContain("missing: no such file or directory");
   });
 
-  test("rm -r of a link with a slash behind it leaves alone what it leads to", async () => {
+  test("rm -r of a link with a slash at its end keeps its target", async () => {
     mkdirSync(scratch.file("real"));
     writeFileSync(scratch.file("real/keep"), "");
     symlinkSync("real", scratch.file("link"));
@@ -267,7 +267,7 @@ describe("an agent that does not send what was asked for", () => {
     ]);
   });
 
-  test("more bytes than were said end the file at once", async () => {
+  test("more bytes than were announced end the file at once", async () => {
     const result = await download([], async (channel, name) => {
       await channel.sendRecord({ kind: "file", name, size: 2, ...status });
       await channel.send(1, Buffer.from("abc"));
@@ -277,7 +277,7 @@ describe("an agent that does not send what was asked for", () => {
     expect(result.stderr).toContain("more than its 2 bytes");
   });
 
-  test("cat says that the end is missing", async () => {
+  test("cat reports that the end is missing", async () => {
     const path = scratch.file("hostile.sock");
     using _agent = hostileAgent(path, async (channel) => {
       await channel.sendRecord({ kind: "file", name: "file", size: 10, ...status });

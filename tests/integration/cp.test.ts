@@ -95,7 +95,7 @@ describe("cp of files", () => {
     expect(into).toMatchObject({ status: 64, stderr: expect.stringContaining("is a directory") });
   });
 
-  test("files of /proc, which say that they are empty", async () => {
+  test("files of /proc, whose size is 0", async () => {
     await ok(["cp", `${agent.address}:/proc/version`, local("version")]);
     expect(text(local("version"))).toBe(readFileSync("/proc/version", "utf8"));
   });
@@ -164,7 +164,7 @@ describe("cp of files", () => {
     [["cp", "/etc/passwd"], 64, "destination is missing"],
     [["cp", "A:/dev/null", "/tmp/x"], 74, "not a regular file"],
     [["cp", "unix:/nowhere.sock:/x", "."], 69, "ENOENT"],
-  ])("%j says what is wrong", async (args, status, message) => {
+  ])("%j fails with the reason", async (args, status, message) => {
     const named = args.map((arg) => arg.replace(/^A:/, `${agent.address}:`));
     const result = await vsockbox(named);
     expect(result).toMatchObject({ status, stdout: "", stderr: expect.stringContaining(message) });
@@ -335,7 +335,7 @@ describe("an interrupted cp", () => {
     ["SIGTERM", 143],
     // Not even a client that is killed leaves anything.
     ["SIGKILL", 137],
-  ] as const)("%s leaves nothing behind in the guest", async (signal, status) => {
+  ] as const)("%s leaves no file in the guest", async (signal, status) => {
     await using running = await begun();
     running.process.kill(signal);
     await running.process.exited;
@@ -346,7 +346,7 @@ describe("an interrupted cp", () => {
 });
 
 describe("ls, cat, stat, mkdir, mv, rm", () => {
-  test("do what their names say", async () => {
+  test("do as their names promise", async () => {
     await ok(["mkdir", "--parents", remote("a/b/c")]);
     await ok(["mkdir", "-m", "700", remote("own")]);
     expect(modeOf(join(there, "own"))).toBe("700");

@@ -51,7 +51,7 @@ describe("exec --detach", () => {
     expect((await vsockbox(["kill", agent.address, open])).status).toBe(0);
   });
 
-  test("a command that cannot be started says so at once", async () => {
+  test("a command that cannot be started fails at once", async () => {
     const result = await vsockbox(["exec", "-d", agent.address, "--cwd", "/nowhere", "--", "ls"]);
     expect(result).toMatchObject({
       status: 125,
@@ -75,7 +75,7 @@ describe("logs", () => {
     });
   });
 
-  test("what is older than the agent keeps is said to be gone", async () => {
+  test("output that the agent has dropped is reported as missing", async () => {
     const id = await detach([], ["sh", "-c", "head -c 1000000 /dev/zero | tr '\\0' a; echo end"]);
     await ended(id);
     const logs = await vsockbox(["logs", agent.address, id, "--offset", "0"]);
@@ -171,7 +171,7 @@ describe("kill", () => {
   });
 });
 
-test("an agent that ends, ends them and says how many", async () => {
+test("an agent that ends also ends them and logs their number", async () => {
   await using own = await TestAgent.start();
   const started = await vsockbox(["exec", "-d", own.address, "--", "sleep", "82.75"]);
   expect(started.status).toBe(0);

@@ -268,7 +268,7 @@ describeUnshared(["-m"], "a guest without pseudo-terminals", (unshare) => {
 });
 
 describe("ending a command that does not read its input", () => {
-  test("--timeout does not wait behind input", async () => {
+  test("--timeout does not wait for queued input", async () => {
     const { status, stderr } = await shell(
       `head -c 50000000 /dev/zero | vsockbox exec ${agent.address} --timeout 0.5 -- sleep 61.25`,
     );
@@ -277,7 +277,7 @@ describe("ending a command that does not read its input", () => {
     expect(processesWith("sleep 61.25")).toEqual([]);
   });
 
-  test("a signal does not wait behind input", async () => {
+  test("a signal does not wait for queued input", async () => {
     const line = "trap 'echo got it; exit 3' INT; echo up >&2; while :; do sleep 0.05; done";
     await using client = new Running(["exec", agent.address, "--", "sh", "-c", line]);
     await client.says("up");
@@ -289,7 +289,7 @@ describe("ending a command that does not read its input", () => {
     expect(await client.process.exited).toBe(3);
   });
 
-  test("--timeout 0 is none", async () => {
+  test("--timeout 0 means no limit", async () => {
     expect(await exec("--timeout", "0", "--", "sh", "-c", "sleep 0.1; exit 4")).toMatchObject({
       status: 4,
       stderr: "",

@@ -47,11 +47,11 @@ describe("exec", () => {
     ["KILL", 137],
     ["SEGV", 139],
     ["INT", 130],
-  ])("says 128 + N for signal %s", async (signal, status) => {
+  ])("exits with 128 + N for signal %s", async (signal, status) => {
     expect((await exec("--", "sh", "-c", `kill -${signal} $$`)).status).toBe(status);
   });
 
-  test("127 for a command that is not there, 126 for one that is no program", async () => {
+  test("127 for a command that does not exist, 126 for one that is not executable", async () => {
     const missing = await exec("--", "no-such-command-here");
     expect([missing.status, missing.stderr]).toEqual([127, expect.stringContaining("not found")]);
     expect((await exec("--", "/etc/passwd")).status).toBe(126);
@@ -72,7 +72,7 @@ describe("exec", () => {
     expect(stdout).toContain(createHash("sha256").update(data).digest("hex"));
   });
 
-  test("an input that nobody reads does not hold the command up", async () => {
+  test("an input that is not read does not delay the command", async () => {
     const result = await shell(
       `head -c 50000000 /dev/zero | vsockbox exec ${agent.address} -- sh -c 'exit 3'`,
     );
@@ -129,7 +129,7 @@ describe("exec", () => {
     expect(stdout).toBe("5\n600000\n");
   });
 
-  test("a full disk behind standard output is status 74, in words", async () => {
+  test("standard output on a full disk is status 74 with the reason", async () => {
     expect(await shell(`vsockbox exec ${agent.address} -n -- echo x > /dev/full`)).toEqual({
       status: 74,
       stdout: "",
@@ -205,7 +205,7 @@ describe("exec", () => {
     expect(status).toBe(137);
   });
 
-  test("a process left behind does not hold the exit status back", async () => {
+  test("a remaining background process does not delay the exit status", async () => {
     const { status, stdout } = await exec("--shell", "sleep 200.5 & echo started; exit 5");
     expect([status, stdout]).toEqual([5, "started\n"]);
     const left = processesWith("sleep 200.5");
@@ -262,7 +262,7 @@ describe.if(process.getuid?.() === 0)("exec --user, as root", () => {
     },
   );
 
-  test("a name brings its home, and is told to the command", async () => {
+  test("a user name sets USER and HOME", async () => {
     const { stdout } = await exec("--user", "nobody", "--shell", "id -un; echo $USER $HOME");
     const home = /^nobody:.*?:([^:]*):[^:]*$/m.exec(readFileSync("/etc/passwd", "utf8"))?.[1];
     expect(stdout).toBe(`nobody\nnobody ${home}\n`);

@@ -112,7 +112,7 @@ describe("forward -L", () => {
     expect(existsSync(path)).toBe(false);
   });
 
-  test("a port that nobody listens on ends that connection, and says why", async () => {
+  test("a port without a listener ends that connection and is logged", async () => {
     const [running, ready] = await forwarding("0:127.0.0.1:1");
     await using _running = running;
     await halfClosed({ port: portOf(ready[0]) }, new Uint8Array(1)).catch(() => undefined);
@@ -158,7 +158,7 @@ describe("forward -L", () => {
     await other[Symbol.asyncDispose]();
   });
 
-  test("what is wrong is said before anything is opened", async () => {
+  test("errors of the command line come before anything is opened", async () => {
     expect(await vsockbox(["forward", agent.address])).toMatchObject({ status: 64 });
     expect(await vsockbox(["forward", agent.address, "-L", "80"])).toMatchObject({
       status: 64,

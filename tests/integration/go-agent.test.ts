@@ -66,7 +66,7 @@ describe("exec drives the Go agent's wire", () => {
     }
   });
 
-  test("a start that failed is said in words", async () => {
+  test("a failed start is reported with its reason", async () => {
     const run = (...options: string[]) =>
       vsockbox(["exec", address, ...options, "-w", "/no/dir", "--", "ls"]);
     const stderr = expect.stringContaining("ENOENT");

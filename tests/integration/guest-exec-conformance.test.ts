@@ -93,7 +93,7 @@ test.each([
   [["--role", "neither", "--run", "x"], 64],
   [["--role", "guest"], 64],
   [["--role", "guest", "--run", "x", "--only", "no such case"], 64],
-])("%j is told from a failed case by status %d", async (options, status) => {
+])("%j has status %d, unlike a failed case", async (options, status) => {
   const child = Bun.spawn([process.execPath, "run", SUITE, ...options], { stderr: "ignore" });
   expect(await child.exited).toBe(status);
 });

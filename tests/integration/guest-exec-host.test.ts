@@ -179,7 +179,7 @@ describe("--report", () => {
     expect(host.stderr).toContain("\nerr\nvsockbox: guest 1: command 1 exited with status 7\n");
   });
 
-  test("of several commands the largest counts, and each failure is said", async () => {
+  test("of several commands the largest status counts, and each failure is printed", async () => {
     await using host = await hosting(
       "--once",
       "--report",
@@ -347,7 +347,7 @@ describe("many guests", () => {
     ]);
   });
 
-  test("one that breaks its connection is said, and the others go on", async () => {
+  test("one that breaks its connection is reported, and the others continue", async () => {
     await using host = await hosting("--report", "echo hi");
     const { socket } = rawGuest();
     await new Promise((resolve) => socket.once("data", resolve));
@@ -390,7 +390,7 @@ describe("--timeout", () => {
   });
 });
 
-test("hybrid:PATH listens where a VMM looks for host port 1024", async () => {
+test("hybrid:PATH listens at the path to which a VMM connects for host port 1024", async () => {
   await using host = new Running([
     "guest-exec-host",
     `hybrid:${scratch.file("vm4.sock")}`,

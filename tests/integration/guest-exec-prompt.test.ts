@@ -71,7 +71,7 @@ describeWith(["tmux"], "guest-exec-host on a terminal", () => {
     await shows("status 3");
   });
 
-  test("what is being typed stays when somebody connects", async () => {
+  test("the typed text stays on the line when a guest connects", async () => {
     await open();
     type("echo half");
     await shows(/^no guest> echo half *$/m);
@@ -92,7 +92,7 @@ describeWith(["tmux"], "guest-exec-host on a terminal", () => {
     expect(screen()).not.toContain("no guest> echo");
   });
 
-  test("goes on behind Ctrl-Z and fg", async () => {
+  test("continues after Ctrl-Z and fg", async () => {
     await open();
     await using _guest = guest();
     await shows(/^guest 1> *$/m);
@@ -148,7 +148,7 @@ describeWith(["tmux"], "guest-exec-host on a terminal", () => {
     expect(existsSync(scratch.file("h.sock"))).toBe(false);
   });
 
-  test("a line that no guest takes is said, and not sent", async () => {
+  test("a line that no guest accepts is reported and not sent", async () => {
     await open();
     tmux("set-buffer", "x".repeat(2100));
     tmux("paste-buffer");

@@ -69,7 +69,7 @@ describe("a disposable guest", () => {
     ["a NUL", "echo hi\0"],
     ["a newline", "echo hi\n"],
     ["a whole buffer", `echo hi${"\0".repeat(2041)}`],
-  ])("takes %s behind it as no part of it", async (_, command) => {
+  ])("treats %s after the command as not part of it", async (_, command) => {
     expect(await guestOf([command])).toMatchObject({ status: 0, stdout: "hi\n", stderr: "" });
   });
 
@@ -134,7 +134,7 @@ describe("a disposable guest", () => {
     expect(existsSync(scratch.file("ran"))).toBe(false);
   });
 
-  test("a command that begins like an option is no option of the shell", async () => {
+  test("a command that begins with a dash is not an option of the shell", async () => {
     expect(await guestOf(["-x"])).toMatchObject({
       status: 127,
       stderr: expect.stringContaining("not found"),
@@ -173,7 +173,7 @@ describe("a persistent guest", () => {
     });
   });
 
-  test("a failing command is said on stderr, and the loop goes on", async () => {
+  test("a failing command is reported on stderr, and the loop continues", async () => {
     expect(
       await persistent(
         commandFrame("exit 3"),
@@ -188,7 +188,7 @@ describe("a persistent guest", () => {
     });
   });
 
-  test("--quiet does not say it", async () => {
+  test("--quiet suppresses the report", async () => {
     const result = await guestOf([commandFrame("exit 3")], ["persistent", "-q"]);
     expect(result).toMatchObject({ status: 0, stderr: "" });
   });
@@ -311,11 +311,11 @@ describe("a host that is not there", () => {
     });
   });
 
-  test("--retry does not wait for what no waiting mends", async () => {
+  test("--retry does not wait for an error that does not pass", async () => {
     expect((await vsockbox(["guest-exec", "2:1024", "--retry"])).status).toBe(77);
   });
 
-  test("--idle-timeout gives up on one that says nothing", async () => {
+  test("--idle-timeout ends a connection without traffic", async () => {
     expect(await vsockbox(["guest-exec", address, "--idle-timeout", "200ms"])).toMatchObject({
       status: 75,
       stderr: expect.stringContaining("the host sent nothing for 0.2 s"),
@@ -342,7 +342,7 @@ describe("the shell", () => {
     });
   });
 
-  test("that is not there is said before a command is taken", async () => {
+  test("that does not exist is reported before a command is read", async () => {
     const result = await vsockbox(["guest-exec", address, "--shell", "/no/sh"]);
     expect(result).toMatchObject({
       status: 78,
@@ -402,7 +402,7 @@ describe("a running command", () => {
     });
   });
 
-  test("what it leaves behind is left alone", async () => {
+  test("its background processes are not ended", async () => {
     const late = scratch.file("late");
     const { status } = await guestOf([`(sleep 0.5; echo late > ${late}) > /dev/null 2>&1 &`]);
     expect(status).toBe(0);
@@ -442,7 +442,7 @@ describe("--report", () => {
     expect((await result).status).toBe(4);
   });
 
-  test("carries 4 MiB of each stream and says how much is missing; the output itself is whole", async () => {
+  test("carries 4 MiB of each stream and reports the number of missing bytes; the local output is whole", async () => {
     const result = await guestOf(
       ["head -c 5000000 /dev/zero | tr '\\0' x; head -c 4194304 /dev/zero >&2"],
       ["--report"],
@@ -500,7 +500,7 @@ describe("--json", () => {
 });
 
 describe.if(process.getuid?.() === 0)("in an init's world", () => {
-  test("no shell at all is said in words", async () => {
+  test("a missing shell is reported with its reason", async () => {
     const line = `mount --bind /dev/null "$(readlink -f /bin/sh)" && PATH=/none exec ${BINARY} guest-exec ${address}`;
     const { status, stderr } = await shell(`unshare -m bash -c '${line}'`);
     expect([status, stderr]).toEqual([78, expect.stringMatching(/find shell \/bin\/sh: .*ENOENT/)]);

@@ -78,7 +78,7 @@ describe("a tilde", () => {
     }
   });
 
-  test("behind ./ is a character of a name, and T: is the agent's working directory", async () => {
+  test("after ./ is a character of a name, and T: is the agent's working directory", async () => {
     expect((await vsockbox(["cp", "-", `${agent.address}:./~x`], { stdin: "tilde" })).status).toBe(
       0,
     );
@@ -99,7 +99,7 @@ describe("an agent that answers something else", () => {
     });
   });
 
-  test("wildcards in a home directory are no pattern", async () => {
+  test("wildcards in the name of a home directory match only themselves", async () => {
     const patterns: unknown[] = [];
     using _agent = hostileAgent(path(), async (channel, request) => {
       if (request["op"] === "home") return channel.finish({ home: "/[x]/*" });

@@ -319,7 +319,7 @@ describe("texts", () => {
     }
   });
 
-  test("what an agent with the Go agent's frames says is one report", async () => {
+  test("an error of an agent with the Go agent's frames is printed once", async () => {
     using _agent = hostileAgent(socket(), () => undefined, {
       onOldFrame: ({ type }) =>
         type === FrameType.ExecStream || type === FrameType.ExecPipe
@@ -334,7 +334,7 @@ describe("texts", () => {
     expect(stderr.trimEnd().split("\n")).toHaveLength(1);
   });
 
-  test("so is what it says when it refuses", async () => {
+  test("its reason for a refusal is escaped, too", async () => {
     const words = `vsockbox agent: accept: not let in: ${FORGED}`;
     using _agent = hostileAgent(socket(), () => undefined, {
       onOldFrame: () => encodeFrame(FrameType.Stderr, Buffer.from(words)),
@@ -346,7 +346,7 @@ describe("texts", () => {
 });
 
 describe("the library", () => {
-  test("refuses an entry that is no name, and another file than the one asked for", async () => {
+  test("refuses an entry that is not a file name, and another file than the requested one", async () => {
     using _agent = liar(async (channel, request) => {
       if (request["op"] === "list") await channel.sendRecord({ name: "../x", type: "file" });
       else await sendHostileFile(channel, ".bashrc");

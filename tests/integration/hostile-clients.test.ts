@@ -98,7 +98,7 @@ test.each([
   "CONNECT 4294967296\n",
   `${"x".repeat(64)}\n`,
   "\0\n",
-])("what is no line: %j", (text) => {
+])("a malformed line is refused: %j", (text) => {
   const guest = device.boot();
   const client = connectUnix(device.udsPath);
   tell(client, text);
@@ -186,7 +186,7 @@ test("a client that never reads stops its own connection alone", () => {
   guest.guest.close();
 });
 
-test("ten thousand clients that never say a word", async () => {
+test("ten thousand clients that never send a byte", async () => {
   const guest = device.boot();
   const clients: number[] = [];
   for (let count = 0; count < 10_000; count++) {
@@ -199,7 +199,7 @@ test("ten thousand clients that never say a word", async () => {
   guest.guest.close();
 }, 120_000);
 
-test("clients while there is no descriptor left wait, and the device says so", async () => {
+test("clients wait while no descriptor is free, and the device logs it", async () => {
   const guest = device.boot();
   const { pid } = device.running;
   const limit = (count: string) =>

@@ -163,7 +163,7 @@ describe("a descriptor of another kind", () => {
     await device.isAsBefore();
   });
 
-  test("as kick: a pipe that nobody writes to any more", async () => {
+  test("as kick: a pipe without a writer", async () => {
     const guest = device.boot();
     const fd = KINDS["a pipe"]?.() ?? -1;
     guest.guest.vmm.post("SET_VRING_KICK", encodeRingDescriptor(TX), [fd]);
@@ -282,7 +282,7 @@ test("memory that could shrink is sealed before it is used", async () => {
   await device.isAsBefore();
 });
 
-test("a log that nobody reads stops nobody", async () => {
+test("a log that is not read does not stop the device", async () => {
   // Nothing of this waits for what the device says; each connection is worth a line or two.
   for (let count = 0; count < 2000; count++) isRefused((vmm) => vmm.post("SET_LOG_BASE"));
   device.servesOther();

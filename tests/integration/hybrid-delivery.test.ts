@@ -112,7 +112,7 @@ test("a slow reader gets everything after the VMM was killed, and nothing of it 
   await eventually("no descriptor is left", () => descriptors() === before);
 });
 
-test("a client that closes right behind its data has it delivered", async () => {
+test("the data of a client that closes right after it is delivered", async () => {
   await using device = await start();
   using guest = new LiveGuest(socket, CID);
   const line = `for i in $(seq 20); do printf 'CONNECT 1234\\nHello\\n' | socat -u - UNIX-CONNECT:${uds}; done`;

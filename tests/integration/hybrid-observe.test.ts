@@ -165,7 +165,7 @@ describe("status", () => {
     expect(await facts()).toMatchObject({ connections_open: 1 });
   });
 
-  test("--watch goes on until a signal comes, or nobody reads any more", async () => {
+  test("--watch continues until a signal, or until its reader closes", async () => {
     await start();
     const watch = `vsockbox hybrid-proxy status ${socket} --json --watch 50ms`;
     const { stdout } = await shell(`${watch} | head -n 3`);
@@ -232,7 +232,7 @@ describe("status", () => {
 });
 
 describe("the control socket", () => {
-  test("is the user's alone, goes with the device, and is no other program's", async () => {
+  test("is for its user alone, is removed with the device, and never replaces another program's", async () => {
     const control = `${socket}.ctl`;
     const { device: running } = await start();
     expect(statSync(control).mode & 0o777).toBe(0o600);
@@ -339,7 +339,7 @@ describe("metrics", () => {
     });
   });
 
-  test("a guest without room is told of", async () => {
+  test("a guest without credit is reported", async () => {
     const { vmm: guest } = await start();
     const { srcPort } = await talk(guest, 4);
     const asked = await guest.receive();
@@ -478,7 +478,7 @@ describeUnshared(["--user", "--map-root-user", "--mount"], "a full disk", (unsha
   });
 });
 
-test("the examples of docs/hybrid-proxy.md do what they say", async () => {
+test("the examples of docs/hybrid-proxy.md work as described", async () => {
   const examples = examplesOf("docs/hybrid-proxy.md").filter(({ info }) => info === "sh observe");
   expect(examples).toHaveLength(3);
   const words = ["--guest-cid", "4", "--socket", socket, "--uds-path", uds];

@@ -147,7 +147,7 @@ describe("hybrid-proxy --sandbox", () => {
     await endsCleanly(device);
   });
 
-  test("can be looked at: status, metrics, a signal, a capture from the beginning", async () => {
+  test("can be observed: status, metrics, a signal, a capture from the beginning", async () => {
     const [metrics, file] = [scratch.file("metrics"), scratch.file("capture.pcap")];
     const args = deviceArgs("--metrics", `unix:${metrics}`, "--capture", file);
     await using device = await start(args);
@@ -193,7 +193,7 @@ describe("hybrid-proxy --sandbox", () => {
     await endsCleanly(device);
   });
 
-  test("keeps away from files where the kernel has Landlock, and says so where not", async () => {
+  test("cannot open files if the kernel has Landlock, and warns if it has not", async () => {
     const through = [process.execPath, join(FIXTURES, "without-landlock.ts")];
     await using device = await start(deviceArgs(), through);
     expect(device.stderr).toContain("the kernel has no Landlock");
@@ -202,7 +202,7 @@ describe("hybrid-proxy --sandbox", () => {
     await endsCleanly(device);
   });
 
-  test.skipIf(!isRoot)("becomes the user that it is told, for all its threads", async () => {
+  test.skipIf(!isRoot)("changes to the given user in all its threads", async () => {
     chownSync(scratch.path, NOBODY, NOBODY);
     const args = deviceArgs("--user", `${NOBODY}:${NOBODY}`, "--socket-owner", `:${NOBODY}`);
     await using device = await start(args);
@@ -219,7 +219,7 @@ describe("hybrid-proxy --sandbox", () => {
     });
   });
 
-  test.skipIf(!isRoot)("says which sockets it could not remove", async () => {
+  test.skipIf(!isRoot)("names the sockets that it could not remove", async () => {
     // As /tmp: others' files stay.
     chmodSync(scratch.path, 0o1777);
     await using device = await start(deviceArgs("--user", String(NOBODY)));
@@ -295,7 +295,7 @@ describeWith(["setpriv"], "an ordinary user", () => {
     await endsCleanly(device);
   });
 
-  test.skipIf(!isRoot)("becomes nobody else", async () => {
+  test.skipIf(!isRoot)("cannot change its user again", async () => {
     chownSync(scratch.path, NOBODY, NOBODY);
     const child = Bun.spawn([...through, BINARY, ...deviceArgs("--user", "0")], { stderr: "pipe" });
     expect(await new Response(child.stderr).text()).toContain("only root can become another user");

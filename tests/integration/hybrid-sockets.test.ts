@@ -31,7 +31,7 @@ function connects(path: string): Promise<boolean> {
 describe("the sockets of hybrid-proxy", () => {
   const [uid, gid] = [process.getuid?.() ?? -1, process.getgid?.() ?? -1];
 
-  test("are for their maker alone where nothing else is said", async () => {
+  test("are for their creator alone by default", async () => {
     const [vmm, host] = [scratch.file("vmm"), scratch.file("host")];
     await using device = new Running(["hybrid-proxy", "--socket", vmm, "--uds-path", host]);
     await device.says("waiting for its VMM");
@@ -43,7 +43,7 @@ describe("the sockets of hybrid-proxy", () => {
     test.each([
       ["with its VMM's given away", ["--socket-owner", "65534"], "waiting for its VMM"],
       ["that goes on as another user", ["--sandbox", "--user", "65534"], "confined: "],
-    ])("tell root the status %s", async (_, options, ready) => {
+    ])("return the status to root: %s", async (_, options, ready) => {
       const [vmm, host] = [scratch.file("vmm"), scratch.file("host")];
       chmodSync(scratch.path, 0o777);
       const args = ["hybrid-proxy", "--guest-cid", "77", "--socket", vmm, "--uds-path", host];
@@ -92,7 +92,7 @@ describe("the sockets of hybrid-proxy", () => {
     expect(rights(host)).toEqual(["60", uid, 65_532]);
   });
 
-  test("are not opened for an owner that nobody is", async () => {
+  test("are not opened for an owner that does not exist", async () => {
     const [vmm, host] = [scratch.file("vmm"), scratch.file("host")];
     const args = ["--socket", vmm, "--uds-path", host, "--uds-owner", "no-such-user"];
     expect(await vsockbox(["hybrid-proxy", ...args])).toMatchObject({
@@ -125,7 +125,7 @@ describeWith(["setpriv"], "an ordinary user's sockets", () => {
 });
 
 describeWith(["strace"], "seen from the kernel", () => {
-  test.skipIf(!isRoot)("a socket has its owner and mode before anybody can connect", async () => {
+  test.skipIf(!isRoot)("a socket has its owner and mode before a client can connect", async () => {
     const [vmm, host, trace] = [scratch.file("vmm"), scratch.file("host"), scratch.file("trace")];
     const calls = "umask,bind,chown,lchown,fchownat,chmod,fchmodat,listen";
     const through = ["strace", "-f", "-e", `trace=${calls}`, "-o", trace];

@@ -94,7 +94,7 @@ test("texts of an answer cannot forge lines or reach the terminal", async () => 
 });
 
 describe.if(isRoot)("another user who listens there", () => {
-  test("is refused and not asked, whoever owns the file", async () => {
+  test("is refused and not asked, also in a directory of its own", async () => {
     chownSync(scratch.path, OTHER, OTHER);
     const through = ["setpriv", `--reuid=${OTHER}`, `--regid=${OTHER}`, "--clear-groups", "socat"];
     await using squatter = new Running(

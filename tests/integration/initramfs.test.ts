@@ -119,7 +119,7 @@ describeWith(["cpio"], "an image", () => {
     }
   });
 
-  test("has modules in load order, and says for which kernel", async () => {
+  test("has modules in load order, and names their kernel", async () => {
     using scratch = new ScratchDirectory();
     using modules = new ScratchDirectory();
     const args = [...SMALL, "--kernel-modules", modulesIn(modules), "--modules", "ext4"];
@@ -140,7 +140,7 @@ describeWith(["cpio"], "an image", () => {
     expect(packed).toEqual(order.map((name) => `usr/lib/vsockbox/modules/${name}.ko`));
   });
 
-  test("has the files, the command and the end that it is told", async () => {
+  test("has the given files, command and exit action", async () => {
     using scratch = new ScratchDirectory();
     writeFileSync(scratch.file("job"), "#!/bin/sh\n", { mode: 0o700 });
     const summary = await packInto(scratch.file("image"), [
@@ -181,7 +181,7 @@ describeWith(["cpio"], "an overlay", () => {
     expect(pathsOf(scratch.file("with-init"))).toContain("init");
   });
 
-  test("goes behind its base, at an offset where the kernel looks", async () => {
+  test("is appended to its base at an offset that the kernel reads", async () => {
     using scratch = new ScratchDirectory();
     writeFileSync(scratch.file("base"), "five!");
     const args = ["--overlay", ...SMALL];
@@ -196,7 +196,7 @@ describeWith(["cpio"], "an overlay", () => {
     expect(readFileSync(scratch.file("both")).equals(expected)).toBe(true);
   });
 
-  test("behind another archive is unpacked over it", async () => {
+  test("after another archive is unpacked over it", async () => {
     using scratch = new ScratchDirectory();
     const line = `cd ${scratch.path} && mkdir tree out && echo base > tree/init &&
       (cd tree && find . | cpio --quiet -o -H newc) > base &&
@@ -208,7 +208,7 @@ describeWith(["cpio"], "an overlay", () => {
   });
 });
 
-test("a reader that goes away early is no success", async () => {
+test("a reader that closes early is a failure", async () => {
   using scratch = new ScratchDirectory();
   const { stdout, stderr } = await shell(
     "{ vsockbox initramfs -o - 2> /dev/null; echo $? > status; } | head -c 1 > /dev/null; cat status",
@@ -251,7 +251,7 @@ describe("a file that exists", () => {
     expect(readdirSync(scratch.path)).toEqual([]);
   });
 
-  test("on a full disk is an error, and is no file", async () => {
+  test("on a full disk is an error and leaves no file", async () => {
     const result = await vsockbox(["initramfs", "-o", "/dev/full", ...SMALL]);
     expect(result.status).toBe(73);
     expect(result.stderr).toContain("ENOSPC");

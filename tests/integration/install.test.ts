@@ -176,7 +176,7 @@ describe("busybox init", () => {
     );
   });
 
-  test("an entry that was changed by hand stays, and is told", async () => {
+  test("an entry that was changed by hand stays and is reported", async () => {
     makeTree(root, SYSTEMS.buildroot);
     await well(installSmall());
     const path = join(root, "etc/inittab");
@@ -195,7 +195,7 @@ describe("busybox init", () => {
 });
 
 describe("no service", () => {
-  test("where none is known, the line that starts the agent is told", async () => {
+  test("without a known init system the line that starts the agent is printed", async () => {
     makeTree(root, { "usr/bin/env": "" });
     const before = listing(root);
     const said = await well(installSmall());

@@ -24,7 +24,7 @@ afterAll(async () => {
 const lines = (text: string) => text.split("\n").filter((line) => line !== "");
 
 describe("exec in several guests", () => {
-  test("says of each line where it is from, and sums up", async () => {
+  test("prefixes each line with its target, and prints a summary", async () => {
     const command = ["sh", "-c", "echo out; printf unfinished; echo err >&2"];
     const result = await vsockbox(["exec", "one,second", "--", ...command], { env: env() });
     expect(result.status).toBe(0);
@@ -137,7 +137,7 @@ describe("vms", () => {
     );
   });
 
-  test("says where to write them where there are none", async () => {
+  test("names the file for targets if there are none", async () => {
     const result = await vsockbox(["vms"], { env: { XDG_CONFIG_HOME: "/nowhere" } });
     expect(result).toMatchObject({
       status: 0,

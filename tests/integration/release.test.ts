@@ -41,7 +41,7 @@ interface Document {
   components: Component[];
 }
 
-test("two releases of one commit are byte-identical, and what they say of themselves is so", async () => {
+test("two releases of one commit are byte-identical and match their bill of materials", async () => {
   using first = new ScratchDirectory();
   using second = new ScratchDirectory();
   for (const { path } of [first, second]) {

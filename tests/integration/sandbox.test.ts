@@ -155,7 +155,7 @@ describeWhere("pid-namespace", () => {
     expect(visible.length).toBeLessThanOrEqual(3);
   });
 
-  test("its /proc is nobody else's", () => {
+  test("its /proc shows its own processes alone", () => {
     const before = Bun.spawnSync(["cat", "/proc/self/mounts"]).stdout.toString();
     shell("pid-namespace", "true");
     expect(Bun.spawnSync(["cat", "/proc/self/mounts"]).stdout.toString()).toBe(before);
@@ -201,7 +201,7 @@ describeWhere("pid-namespace", () => {
     expect(result).toMatchObject({ code: 143, signal: "SIGTERM" });
   });
 
-  test("what the command leaves behind ends with it, in other sessions too", async () => {
+  test("background processes of the command end with it, in other sessions too", async () => {
     const result = shell("pid-namespace", "setsid sleep 4710.1 & sleep 4710.2 & exit 3");
     expect(result.code).toBe(3);
     expect(processesWith("sleep 4710")).toEqual([]);
@@ -214,7 +214,7 @@ describeWhere("pid-namespace", () => {
     await eventually("sleep is gone", () => processesWith("sleep 4711").length === 0);
   });
 
-  test("the command cannot end PID 1, nor look into it without capabilities", () => {
+  test("the command cannot end PID 1, nor examine it without capabilities", () => {
     const { stdout, stderr } = shell("all", "kill -9 1; cat /proc/1/environ; echo still here");
     expect(stdout).toBe("still here\n");
     expect(stderr).toContain("/proc/1/environ: Permission denied");
@@ -299,7 +299,7 @@ describeWhere("pid-namespace", () => {
     expect(stdout).toBe("65534\n65534\n65534 10 20\n");
   });
 
-  test("a program that cannot be run is said to be none", () => {
+  test("a program that cannot be run is reported as such", () => {
     using scratch = new ScratchDirectory();
     chmodSync(scratch.path, 0o755);
     const file = scratch.file("program");
@@ -397,7 +397,7 @@ function spawnCompiled(argv: [string, ...string[]], sandbox: readonly SandboxOpt
 describeWith(["capsh"], "without the right", () => {
   const lacking = ["capsh", "--drop=cap_sys_admin,cap_setpcap", "--", "-c", 'exec "$@"', "sh"];
 
-  test.skipIf(!isRoot)("a refusal says what is needed", () => {
+  test.skipIf(!isRoot)("a refusal names the missing privilege", () => {
     const pidNamespace = sandboxed({ argv: ["true"], sandbox: "pid-namespace" }, lacking);
     expect([pidNamespace.code, pidNamespace.stderr]).toEqual([
       125,

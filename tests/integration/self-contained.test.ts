@@ -68,7 +68,7 @@ describe("a root with nothing but the executable", () => {
     });
   });
 
-  test.if(isRoot)("says of the first directory there is why it is of no use", () => {
+  test.if(isRoot)("names the first directory and the reason why it cannot be used", () => {
     using root = new BareRoot();
     root.copy(findBusybox(), "/bin/busybox");
     root.scratch("/tmp", 0o755);
@@ -299,7 +299,7 @@ describe("no trace", () => {
     expect(stdout.toString()).toMatch(VERSION);
   });
 
-  test.if(isRoot)("a set-user-id copy says that it cannot be", () => {
+  test.if(isRoot)("a set-user-id copy fails with the reason", () => {
     using root = new BareRoot();
     chmodSync(root.at(BARE_BINARY), 0o4755);
     expect(root.run([BARE_BINARY, "--version"], { user: "1000:1000" })).toEqual({

@@ -119,7 +119,7 @@ describe("sessions", () => {
     return stdout.split("\n").find((line) => line.includes(`"name":"${name}"`)) ?? "";
   };
 
-  test("kill goes on behind an id that is unknown", async () => {
+  test("kill continues after an unknown id", async () => {
     const [one, two] = [await running("one"), await running("two")];
     const result = await vsockbox(["kill", agent.address, one, "zzz", two]);
     expect(reports(result.stderr)).toEqual([expect.stringContaining("zzz")]);
@@ -178,7 +178,7 @@ describe("odd operands", () => {
   });
 
   test.each(["cp", "ls", "cat", "stat", "mkdir", "rm", "mv"])(
-    "%s of odd paths is no defect and shows no descriptor",
+    "%s of unusual paths is not a defect and shows no descriptor",
     async (command) => {
       const long = "n".repeat(300);
       const path = `${"p/".repeat(2100)}x`;

@@ -139,7 +139,7 @@ describe("the command line", () => {
     [["3", "-u", "missing:/x"], /ENOENT/],
     [["3", "-d", "/x:there"], /it exists/],
     [["3", "-d", "/x:no/such/y"], /ENOENT/],
-  ] as const)("%j is refused before anybody is asked", async (args, reason) => {
+  ] as const)("%j is refused before a prompt", async (args, reason) => {
     mkdirSync(scratch.file("dir"));
     writeFileSync(scratch.file("there"), "");
     const { status, stdout, stderr } = await client(...args);
@@ -202,7 +202,7 @@ describe("a command", () => {
     await eventually("it is gone", () => processesWith("echo caught").length === 0);
   });
 
-  test("ends when nobody reads its output", async () => {
+  test("ends when its output is closed", async () => {
     const { stdout } = await shell(
       "vsockbox shell-client $A yes < /dev/null | head -1; echo ${PIPESTATUS[0]}",
       {
@@ -282,13 +282,13 @@ describe("what the other side may do", () => {
     expect(readdirSync(scratch.path)).toEqual([]);
   });
 
-  test("an agent on the same port is told from a server", async () => {
+  test("an agent on the same port is recognised", async () => {
     await using agent = await TestAgent.start();
     const { status, stderr } = await client(agent.address, "ls");
     expect([status, stderr]).toEqual([65, expect.stringMatching(/a vsockbox agent answers there/)]);
   });
 
-  test("nobody: 69", async () => {
+  test("without a listener it exits with 69", async () => {
     expect(await client(`unix:${scratch.file("none")}`, "ls")).toMatchObject({ status: 69 });
   });
 
@@ -311,7 +311,7 @@ describe("transfers between two of ours", () => {
     }
   });
 
-  test("keep blanks, colons and bytes that are no UTF-8", async () => {
+  test("keep blanks, colons and bytes that are not UTF-8", async () => {
     const { status, stderr } = await shell(
       String.raw`printf x > $'a: \xff'; vsockbox shell-client $A --upload $'a: \xff' --to "$PWD/"$'b: \xfe' && vsockbox shell-client $A --download "$PWD/"$'b: \xfe' --to $'c \xfd'; cmp $'a: \xff' $'c \xfd'`,
       { cwd: scratch.path, env: { A: server.address } },

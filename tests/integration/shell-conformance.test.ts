@@ -22,7 +22,7 @@ async function conformance(...options: string[]) {
 
 const clientLine = (extra = "") => `${BINARY} shell-client ${extra} "$TARGET" "$@"`;
 
-test("our server conforms, and leaves nothing behind", async () => {
+test("our server conforms and leaves no process", async () => {
   await using server = await TestShellServer.start();
   const before = server.state();
   const { status, passed, failed } = await conformance("--server", server.address);
@@ -56,7 +56,7 @@ test("a client that does something else is found out", async () => {
   expect([status, failed.length]).toEqual([1, 1]);
 });
 
-test("a peer that is none is one clear error", async () => {
+test("a peer of another protocol is one clear error", async () => {
   const child = Bun.spawnSync([process.execPath, "run", SUITE, "--server", "unix:/no/such"]);
   expect([child.exitCode, child.stderr.toString()]).toEqual([
     69,

@@ -116,7 +116,7 @@ describeWith(["gcc"], "our server with the C client", () => {
     expect(directory.stderr).toMatch(/refused: KO .*directory/);
   });
 
-  test("tells a client that it does not let in", async () => {
+  test("reports the refusal to a client that is not allowed", async () => {
     await using full = await TestShellServer.start(["--max-sessions", "1"]);
     const first = startCClient(full.path, "cmd", "sleep 93.5");
     await full.running.says("command");
@@ -192,7 +192,7 @@ describeWith(["gcc"], "our client with the C server", () => {
     [["-R", "-d", "/etc/hostname:here"], 69, /cannot do --recursive/],
     [["--resume", "-u", "/etc/hostname:/tmp/vsockbox-never"], 69, /cannot do --resume/],
     [["-u", "/etc/hostname:/tmp/vsockbox never"], 69, /which has a blank/],
-  ] as const)("%j: says why not", async (args, expected, reason) => {
+  ] as const)("%j is refused with the reason", async (args, expected, reason) => {
     const { status, stderr } = await vsockbox(["shell-client", server.address, ...args], {
       cwd: scratch.path,
     });

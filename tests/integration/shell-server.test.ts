@@ -134,7 +134,7 @@ describe("what bad input gets", () => {
     expect(readdirSync(scratch.path)).toEqual([]);
   });
 
-  test("what somebody else puts there in the meantime stays", async () => {
+  test("a file that another process creates in the meantime stays", async () => {
     const client = new RawShell(server.path).send(up());
     await client.until(READY_SEND);
     writeFileSync(scratch.file("up"), "first");
@@ -185,13 +185,13 @@ describe("a session", () => {
     expect(rest.at(-1)?.data.toString("hex")).toBe("09000000");
   });
 
-  test("tells 128 + N for signal N", async () => {
+  test("reports 128 + N for signal N", async () => {
     await using server = await TestShellServer.start();
     const client = new RawShell(server.path).send(raw(OPEN_CMD, "kill -9 $$\0"));
     expect((await client.until(CLIENT_END)).readInt32LE(0)).toBe(137);
   });
 
-  test("falls back to another shell, and says where there is none", async () => {
+  test("uses another shell, and reports it if none exists", async () => {
     await using server = await TestShellServer.start(["--shell", "/bin/sh"]);
     const client = new RawShell(server.path).send(raw(OPEN_CMD, "echo $SHELL $0\0"));
     expect((await client.until(PTY_DATA)).toString()).toContain("/bin/sh");
@@ -229,7 +229,7 @@ describe("a session", () => {
     await eventually("it is gone", () => processesWith("sleep 92.5").length === 0);
   });
 
-  test("is told when the server is stopped, and what ran is ended", async () => {
+  test("is notified when the server stops, and its command ends", async () => {
     await using server = await TestShellServer.start();
     const shell = new RawShell(server.path).send(raw(OPEN_CMD, "sleep 91.5\0"));
     const silent = new RawShell(server.path);
@@ -403,7 +403,7 @@ describe("clients that are killed", () => {
     expect(part()).toEqual([]);
   });
 
-  test("two hundred of them leave no memory behind", async () => {
+  test("two hundred of them do not grow the memory", async () => {
     const rounds = async (count: number) => {
       for (let index = 0; index < count; index++) {
         const client = new RawShell(server.path).send(raw(OPEN_CMD, "yes\0"));

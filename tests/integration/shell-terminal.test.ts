@@ -161,7 +161,7 @@ describeWith(["tmux", "vim.tiny", "gcc"], "vsock-shell on a terminal", () => {
     await isRestored();
   });
 
-  test("prompts go on behind Ctrl-Z and fg", async () => {
+  test("prompts continue after Ctrl-Z and fg", async () => {
     line("vsockbox shell-client; echo status $?");
     await screen.shows("Which VM?");
     screen.type("C-z");
@@ -250,7 +250,7 @@ describeWith(["tmux", "vim.tiny", "gcc"], "vsock-shell on a terminal", () => {
     screen.print("the sum:");
   });
 
-  test("an interrupted transfer leaves nothing behind, and says so", async () => {
+  test("an interrupted transfer leaves no file and is reported", async () => {
     makeFile(scratch.file("cut"), 900_000_000);
     line("clear; vsockbox shell-client $A -u cut:$PWD/cut.up; echo status $?");
     await screen.shows(/ % /);

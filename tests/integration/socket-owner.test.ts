@@ -60,7 +60,7 @@ describe.if(isRoot)("a client", () => {
   ];
 
   test.each(COMMANDS)(
-    "%s does not connect to it, and says what allows it",
+    "%s does not connect to it and names the option that allows it",
     async (_name, words) => {
       const { status, stderr } = await vsockbox(words(address));
       expect({ status, stderr }).toMatchObject({ status: 77 });
@@ -120,7 +120,7 @@ describe.if(isRoot)("a client", () => {
   });
 });
 
-describe.if(isRoot)("a guest behind the device", () => {
+describe.if(isRoot)("a guest of the device is reached", () => {
   const PORT = 1234;
 
   async function connectTo(

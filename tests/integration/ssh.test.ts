@@ -99,7 +99,7 @@ describeWith(["ssh", "sshd", "ssh-keygen"], "as ssh's ProxyCommand", () => {
     });
   });
 
-  test("--fdpass without a socket as standard output says what it is for", async () => {
+  test("--fdpass without a socket as standard output explains its use", async () => {
     const line = `vsockbox connect --fdpass unix:${socket} | cat; exit \${PIPESTATUS[0]}`;
     expect(await shell(line)).toMatchObject({
       status: 74,

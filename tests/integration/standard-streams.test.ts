@@ -53,7 +53,7 @@ describe("a closed standard output", () => {
     });
   });
 
-  test("is none without output, and /dev/null is not closed", async () => {
+  test("without output does not exist, and /dev/null is not closed", async () => {
     for (const line of [
       'vsockbox exec "$A" -- true >&-',
       'vsockbox exec "$A" -- echo hi > /dev/null',

@@ -113,7 +113,7 @@ describe("Ctrl-C at a program that does not read", () => {
 });
 
 describe("what is typed at a program that reads", () => {
-  test("arrives whole and in order if it is no signal, Ctrl-C included", async () => {
+  test("arrives whole and in order if it does not send a signal, Ctrl-C included", async () => {
     const bytes = Array.from({ length: 300_000 }, (_, index) => String.fromCharCode(index % 256));
     const typed = new Typed("stty raw -echo; echo up; head -c 300000 | cksum");
     await typed.shows("up");

@@ -250,7 +250,7 @@ describe("shell", () => {
 });
 
 test.skipIf(process.getuid?.() !== 0)(
-  "a uid without an entry has the home / and nobody's name",
+  "a uid without an entry has the home / and no name",
   async () => {
     const line = 'echo "$HOME|$USER|$LOGNAME|$SHELL"';
     const words = ["exec", "--user", "54321", agent.address, "--", "sh", "-c", line];

@@ -47,7 +47,7 @@ describeWith(["tmux"], "on a terminal", () => {
     await shows("left 0");
   });
 
-  test("Ctrl-C goes to the command, and the line says what happened", async () => {
+  test("Ctrl-C goes to the command, and the last line names the signal", async () => {
     type(
       "vsockbox exec $A -- sh -c 'trap \"exit 9\" INT; echo up; while :; do sleep 0.1; done'; echo status $?",
       "Enter",
@@ -214,7 +214,7 @@ describeWith(["tmux"], "on a terminal", () => {
     await shows(/1 file, 286 MiB in [\d.]+ s, .*\ndone 0/);
   });
 
-  test("cp says that nothing moves, and Ctrl-C ends it", async () => {
+  test("cp reports that no bytes move, and Ctrl-C ends it", async () => {
     await using other = await TestAgent.start();
     const { process: agentProcess } = other.running;
     const source = scratch.file("slow");

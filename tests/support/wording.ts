@@ -114,6 +114,13 @@ export function sentencesOf(source: string): string[] {
     .filter((text) => /[a-z]+ [a-z]+/i.test(text) && !text.includes(" -> "));
 }
 
+/** The titles of tests and of groups of tests in a source file. */
+export function titlesOf(source: string): string[] {
+  const title =
+    /(?:\b(?:test|describe\w*)(?:\.\w+)*(?:<[^>]*>)?\(\s*(?:\[[^\]]*\],\s*)?|\)\(\s*)"((?:[^"\\\n]|\\.)*)",/g;
+  return [...source.matchAll(title)].map(([, text = ""]) => text);
+}
+
 /** The prose of a Markdown document: without code. */
 export function proseOf(document: string): string {
   return document.replace(/^```[\s\S]*?^```/gm, "").replace(/`[^`\n]*`/g, " ");

@@ -11,7 +11,7 @@ import { isBrokenPipe } from "../../src/io/stdio.ts";
 import type { Operation } from "../../src/operations.ts";
 
 describe("VsockboxError", () => {
-  test("says what was tried, on what, why it failed, and the errno", () => {
+  test("names the operation, its object, the reason and the errno", () => {
     const error = new VsockboxError({
       code: "UNAVAILABLE",
       operation: "connect",

@@ -175,7 +175,7 @@ describe("the sources", () => {
     expect(users.length).toBeGreaterThan(20);
   });
 
-  test("have no circle of rooms", () => {
+  test("have no circle of directories", () => {
     const loaded = imports.filter(({ isLazy }) => !isLazy);
     expect(findCircle(edges(roomOf, loaded))).toBeUndefined();
   });
@@ -201,7 +201,7 @@ describe("the sources", () => {
     expect(agent.filter((path) => /collect-metrics|procfs\/(?!mount-info)/.test(path))).toEqual([]);
   });
 
-  test("have a line in the table for each room, and no line without a room", () => {
+  test("have a line in the table for each directory, and no line without a directory", () => {
     const rooms = new Set(files.map(roomOf));
     expect([...rooms].filter((room) => !TOP.has(room) && !(room in LAYERS))).toEqual([]);
     expect(Object.keys(LAYERS).filter((room) => !rooms.has(room))).toEqual([]);

@@ -1,12 +1,19 @@
 /**
- * The language of the sources: texts that users see have none of the words that tests/support/wording.ts
- * lists, and comments have them no more often than the projects that they were compared with.
+ * The language of the sources: texts that users see and titles of tests have none of the words that
+ * tests/support/wording.ts lists, and comments have them no more often than the projects that they were compared with.
  */
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { sourceFiles } from "../support/imports.ts";
-import { commentsOf, countHabits, countWords, HABITS, sentencesOf } from "../support/wording.ts";
+import {
+  commentsOf,
+  countHabits,
+  countWords,
+  HABITS,
+  sentencesOf,
+  titlesOf,
+} from "../support/wording.ts";
 
 const ROOT = join(import.meta.dir, "../../src");
 const files = sourceFiles(ROOT).map((path) => ({
@@ -17,10 +24,11 @@ const files = sourceFiles(ROOT).map((path) => ({
 /** Uses in 10,000 words of comments: about twice those of gh and of Firecracker's vsock device. */
 const LIMIT = 8;
 
+const strict = HABITS.filter(
+  ({ hasRightUse, isNotInTexts }) => hasRightUse !== true || isNotInTexts === true,
+);
+
 test("texts that users see have the field's terms", () => {
-  const strict = HABITS.filter(
-    ({ hasRightUse, isNotInTexts }) => hasRightUse !== true || isNotInTexts === true,
-  );
   const found = files.flatMap(({ path, text }) =>
     sentencesOf(text)
       .filter((sentence) => strict.some(({ pattern }) => sentence.match(pattern) !== null))
@@ -37,6 +45,34 @@ test("comments have each habit seldom", () => {
     .map(([name, count]) => ({ name, in10000: (count * 10_000) / words }))
     .filter(({ in10000 }) => in10000 > LIMIT);
   expect(often).toEqual([]);
+});
+
+const TESTS = join(import.meta.dir, "..");
+const titles = sourceFiles(TESTS).flatMap((path) =>
+  titlesOf(readFileSync(join(TESTS, path), "utf8")).map((title) => ({ path, title })),
+);
+
+test("titles of tests have the field's terms", () => {
+  expect(titles.length).toBeGreaterThan(3000);
+  const found = titles.filter(({ title }) =>
+    strict.some(({ pattern }) => title.match(pattern) !== null),
+  );
+  expect(found.map(({ path, title }) => `${path}: ${title}`)).toEqual([]);
+});
+
+test("titles are found in every form of a test", () => {
+  const source = `describe("one", () => {});
+    test.each([[1, "no"]])("two %p", (x) => {});
+    test.if(isRoot)("three", () => {});
+    describeWith(["tmux"], "four", () => {});
+    expect("no").toBe("no");
+    test.each<[string]>([
+      ["no"],
+    ])(
+      "five",
+      async () => {},
+    );`;
+  expect(titlesOf(source)).toEqual(["one", "two %p", "three", "four", "five"]);
 });
 
 test("the check finds a habit in a comment and in a text, but not in code", () => {

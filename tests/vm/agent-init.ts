@@ -86,7 +86,7 @@ describeVm("agent --init", () => {
     expect(guest.consoleLog()).toContain("SIGHUP: ignored");
   });
 
-  test("ends the machine when told, with its sessions first", async () => {
+  test("powers the VM off on request, with its sessions first", async () => {
     await run("vsockbox exec -d local -- sleep 1000");
     // The answer may be lost with the machine.
     const told = guest.run("vsockbox shutdown local --reboot; sync").catch(() => undefined);

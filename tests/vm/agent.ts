@@ -31,7 +31,7 @@ describeVm("the agent's extensions over AF_VSOCK", () => {
     await prepare("rm -rf /tmp/x");
   });
 
-  test("a full disk says ENOSPC in words and leaves nothing behind", async () => {
+  test("a full disk is ENOSPC with its reason and leaves no file", async () => {
     await prepare("mkdir -p /tmp/full && mount -t tmpfs -o size=2m full /tmp/full");
     await prepare(
       "head -c 5000000 /dev/urandom > /tmp/five; mkdir /tmp/tree; cp /tmp/five /tmp/tree/a",

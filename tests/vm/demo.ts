@@ -28,7 +28,7 @@ async function expectDemo(vmm: string): Promise<void> {
 describeUml("demo with User-mode Linux", () => {
   test("shows what hybrid-proxy does", () => expectDemo("uml"));
 
-  test("leaves nothing behind when it is interrupted", async () => {
+  test("leaves no file and no process when it is interrupted", async () => {
     // Its guest's kernel and sockets have the directory in their command lines.
     using scratch = new ScratchDirectory();
     const env = { ...process.env, TMPDIR: scratch.path, VSOCKBOX_NO_VSOCK: "1" };

@@ -51,7 +51,7 @@ describeVm("guest-exec over AF_VSOCK", () => {
     expect(stderr).toMatch(/vsock:1: refused, not the CID of --cid/);
   });
 
-  test("nobody listens, no such CID, and any CID: 69 with CID, port and errno", async () => {
+  test("no listener, no such CID, and any CID: 69 with CID, port and errno", async () => {
     for (const [target, errno] of [
       ["1:4711", /vsock:1:4711: .*ECONNRESET/],
       ["77:1024", /vsock:77:1024: .*ENODEV/],

@@ -242,7 +242,7 @@ function deviceTests({ name, bulkMib, options = [], findKernel = findOwnKernel }
     expect(await result()).toBe("");
   });
 
-  test("a client that closes right behind its data has it delivered", async () => {
+  test("the data of a client that closes right after it is delivered", async () => {
     const result = await runListener("guest-vsock receive 7004 0");
     const known = new KnownBytes();
     const client = connectUnix(uds);
@@ -273,7 +273,7 @@ function deviceTests({ name, bulkMib, options = [], findKernel = findOwnKernel }
     expect(await run("guest-vsock refused 2 7001")).toBe("ECONNRESET\n");
   });
 
-  test("host to guest with half-close, and bytes right behind the CONNECT line", async () => {
+  test("host to guest with half-close, and bytes right after the CONNECT line", async () => {
     await run("(vsockbox listen vsock::7100 -q -k --exec 'wc -c' > /dev/null 2>&1 &)");
     const isListening = async () => {
       const client = await connectHybrid(uds, 7100).catch(() => undefined);
@@ -398,7 +398,7 @@ function deviceTests({ name, bulkMib, options = [], findKernel = findOwnKernel }
     expect(await result()).toBe("");
   });
 
-  test("many clients at once, and clients that vanish, leave nothing behind", async () => {
+  test("many clients at once, and clients that vanish, leave no connection", async () => {
     const before = descriptors();
     const results = await Promise.all(
       Array.from({ length: 20 }, (_, index) =>
@@ -466,7 +466,7 @@ function deviceTests({ name, bulkMib, options = [], findKernel = findOwnKernel }
     expect([status, stdout]).toEqual([5, "4\n"]);
   });
 
-  test("status tells of the connections that there are", async () => {
+  test("status shows the open connections", async () => {
     await runListener("guest-vsock echo 7601");
     const client = await connectHybrid(uds, 7601);
     const { status, stdout } = await vsockbox(["hybrid-proxy", "status", socket, "--json"]);

@@ -59,7 +59,7 @@ describeUml("an image of initramfs under User-mode Linux", () => {
     return `${path}:/bin/${name}`;
   }
 
-  test("passes over the kernel's words, and takes those behind --", async () => {
+  test("ignores the kernel's words and reads those after --", async () => {
     await using packed = await PackedGuest.boot({
       vmm: "uml",
       pack: (modules) => ["--kernel-modules", modules, "--loopback", "--", "--max-sessions", "50"],
@@ -104,7 +104,7 @@ describeUml("an image of initramfs under User-mode Linux", () => {
     await useAndEnd(packed);
   });
 
-  test("runs what the host sends, and is switched off behind it", async () => {
+  test("runs the host's command, then powers off", async () => {
     let host: ReturnType<typeof vsockbox> | undefined;
     await using packed = await PackedGuest.boot({
       vmm: "uml",
@@ -126,7 +126,7 @@ describeUml("an image of initramfs under User-mode Linux", () => {
     expect(log).not.toContain("Kernel panic");
   });
 
-  test("collects orphans, restarts its program, and ends as it is told", async () => {
+  test("collects orphans, restarts its program, and ends with its exit action", async () => {
     const job = `#!/bin/sh
 n=$(cat /tmp/count 2> /dev/null || echo 0)
 echo $((n + 1)) > /tmp/count
@@ -152,7 +152,7 @@ sleep 1000
     expect(log).toContain("halt: ending the machine");
   });
 
-  test("says on its console why a program cannot be started", async () => {
+  test("prints on its console why a program cannot be started", async () => {
     await using packed = await PackedGuest.boot({
       vmm: "uml",
       pack: () => ["--file", script("lost", "#!/bin/nowhere\n"), "--command", "/bin/lost"],

@@ -48,7 +48,7 @@ describeVm("vsockbox install", () => {
     expect(await agentPid(5030)).not.toBe(first);
   });
 
-  test("other arguments, and init reads them when it is told to", async () => {
+  test("other arguments are read by init on request", async () => {
     await prepare(`vsockbox install --root ${ROOT} ${agentArgs(5031)}
       kill -HUP $(cat /tmp/install.pid); vsockbox wait local:5031 --timeout 60`);
     expect(await prepare(`vsockbox install --root ${ROOT}`)).toContain("up to date");

@@ -27,7 +27,7 @@ describeUml("the self-contained executable as init of a disk with busybox alone"
   const inside = (line: string, ...options: string[]) =>
     vsockbox(["exec", ...options, packed.address, "--shell", line]);
 
-  test("there is no library, no /proc on the disk, and no room to write", async () => {
+  test("there is no library, no /proc on the disk, and no free space", async () => {
     const line =
       "find / -xdev -name '*.so*' -o -xdev -name 'ld-*'; mkdir /run/root; " +
       "mount --bind / /run/root; ls /run/root/proc; umount /run/root; touch /new; grep -c ' / ext4 ro' /proc/mounts";

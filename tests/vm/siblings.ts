@@ -66,7 +66,7 @@ describeUml("sibling VMs", () => {
     expect([await there(), await back()]).toEqual(sent);
   });
 
-  test("a reader that stops for 10 s misses nothing, and holds nobody up", async () => {
+  test("a reader that stops for 10 s misses nothing and delays no other VM", async () => {
     const result = await startListener(second, "guest-vsock receive 7401 10");
     const sent = runIn(first, "guest-vsock transmit 6 7401 32");
     expect(await runIn(first, "vsockbox exec 6 -- echo on")).toBe("on\n");
@@ -88,7 +88,7 @@ describeUml("sibling VMs", () => {
     expect(await result()).toBe("");
   });
 
-  test("of two groups, and CIDs of nobody, are refused instead of left waiting", async () => {
+  test("of two groups, and unused CIDs, are refused instead of left waiting", async () => {
     // Left without an answer, Linux says ETIMEDOUT.
     for (const [guest, cid] of [
       [stranger, 6],
@@ -108,7 +108,7 @@ describeUml("sibling VMs", () => {
     expect(await runIn(stranger, "guest-vsock refused 6 7600")).toBe("ECONNRESET\n");
   });
 
-  test("the end of one is told to the other, and the next one takes its place", async () => {
+  test("the end of one is sent to the other, and the next one replaces it", async () => {
     await startListener(second, "guest-vsock echo 7700");
     const before = await packetsToSiblings(5);
     const cut = first.run("guest-vsock transmit 6 7700 100000", { timeoutMs: 60_000 });

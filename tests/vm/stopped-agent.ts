@@ -54,7 +54,7 @@ describeVm("a stopped agent over AF_VSOCK", () => {
   });
 });
 
-describeUml("a stopped agent behind hybrid-proxy", () => {
+describeUml("a stopped agent of a VM of hybrid-proxy", () => {
   let scratch: ScratchDirectory;
   let device: Running;
   let guest: Guest;

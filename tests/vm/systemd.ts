@@ -104,7 +104,7 @@ describeSystemd("vsockbox install under systemd", () => {
     expect(refused.status).toBe(77);
   });
 
-  test("the agent has the time to end its commands, and to tell their hosts", async () => {
+  test("the agent has the time to end its commands and to notify their hosts", async () => {
     await runIn(
       guest,
       "(vsockbox exec 1 --shell 'trap \"touch /run/ended; exit 3\" TERM; echo up; while :; do sleep 0.1; done' > /tmp/said 2>&1; echo $? >> /tmp/said) & " +

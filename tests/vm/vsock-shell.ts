@@ -37,7 +37,7 @@ describeVm("vsock-shell over AF_VSOCK", () => {
     expect(stdout).toBe("0\nx\n");
   });
 
-  test("a raw client that says nothing is woken, and served when it speaks", async () => {
+  test("a silent raw client is woken, and served when it sends", async () => {
     // The size, then a command, as a C client on a terminal sends them.
     const message = (type: string, length: string, data: string) =>
       `\\276\\272\\376\\312\\${type}\\0\\0\\0\\${length}\\0\\0\\0${data}`;
@@ -51,7 +51,7 @@ describeVm("vsock-shell over AF_VSOCK", () => {
     expect(stdout).toEndWith("bebafeca0c0000000400000000000000");
   });
 
-  test("the host alone is let in by default, and who is not is told", async () => {
+  test("the host alone is allowed by default, and others get the reason", async () => {
     const { stdout, stderr } = await inGuest(
       "vsockbox shell-server -p 9998 2> /tmp/other.log & server=$!; until grep -q listening /tmp/other.log; do sleep 0.1; done; " +
         "vsockbox shell-client -p 9998 1 true < /dev/null; echo $?; kill $server",
@@ -67,7 +67,7 @@ describeVm("vsock-shell over AF_VSOCK", () => {
     expect([status, stderr]).toEqual([73, expect.stringMatching(/EADDRINUSE[^]*--port/)]);
   });
 
-  test("a client that is killed leaves nothing behind, and the server goes on", async () => {
+  test("a client that is killed leaves no process, and the server continues", async () => {
     const { stdout } = await inGuest(
       "vsock-shell-client -p 9999 1 'sleep 85.5' < /dev/null & client=$!; " +
         "until ps | grep -q ' [s]leep 85.5$'; do sleep 0.1; done; kill -9 $client; " +

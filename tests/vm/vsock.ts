@@ -44,7 +44,7 @@ describeVm("the guest", () => {
 });
 
 describeVm("cid", () => {
-  test("says that only loopback is there", async () => {
+  test("reports that only loopback exists", async () => {
     expect((await prepare("vsockbox cid")).trim()).toMatch(/^(1|none)$/);
     expect(JSON.parse(await prepare("vsockbox cid --json"))).toHaveProperty("meaning");
   });
@@ -171,14 +171,14 @@ describeVm("errors of connect(2)", () => {
     });
   });
 
-  test("a CID that nobody has: ENODEV, status 69", async () => {
+  test("a CID without a VM: ENODEV, status 69", async () => {
     expect(await inGuest("vsockbox exec 77 -- true")).toMatchObject({
       status: 69,
       stderr: expect.stringMatching(/vsock:77:5000: .*ENODEV[^]*CID 77/),
     });
   });
 
-  test("wait goes on trying both, and then says 75", async () => {
+  test("wait tries both until its timeout, then exits with 75", async () => {
     expect(await inGuest("vsockbox wait 77 --timeout 1")).toMatchObject({
       status: 75,
       stderr: expect.stringContaining("ENODEV"),
@@ -324,7 +324,7 @@ describeVm("agent and exec over AF_VSOCK", () => {
     expect(stderr).toMatch(/connection refused: vsock:1:\d+ is not in --allow-cid/);
   });
 
-  test("a second agent on the same port says that it is taken", async () => {
+  test("a second agent on the same port reports that it is in use", async () => {
     expect(await inGuest("vsockbox agent --ready-listen none")).toMatchObject({
       status: 73,
       stderr: expect.stringContaining("EADDRINUSE"),

@@ -31,7 +31,7 @@ const used = (await loadCommands()).flatMap(({ name, args }) =>
 );
 
 describe("a short option", () => {
-  test("means what docs/cli.md says, in every command", () => {
+  test("has the meaning of docs/cli.md in every command", () => {
     expect(meanings.size).toBeGreaterThan(20);
     expect(exceptions).toHaveLength(10);
     const wrong = used.filter(

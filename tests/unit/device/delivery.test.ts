@@ -315,7 +315,7 @@ describe("a host that shuts down reading", () => {
   });
 });
 
-describe("a client that closes right behind its data", () => {
+describe("a client that closes right after its data", () => {
   function ask(local: LocalDevice, text: string): void {
     const client = local.connectClient();
     writeDescriptor(client, Buffer.from(text));

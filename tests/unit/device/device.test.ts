@@ -31,7 +31,7 @@ test("connections that come and go while the guest takes no packets are not kept
   driver.guest.close();
 });
 
-test("a guest that begins again before it was told of the end is counted once", () => {
+test("a guest that connects again before it has the RST is counted once", () => {
   using local = new LocalDevice();
   const listener = local.listen(PORT);
   const driver = local.startGuest();

@@ -50,12 +50,12 @@ describe("ElfFile", () => {
     );
   });
 
-  test("refuses program headers behind the end", () => {
+  test("refuses program headers after the end", () => {
     const cut = bun.bytes.slice(0, 100);
     expect(() => ElfFile.inMemory(cut, "cut")).toThrow("program headers are not valid");
   });
 
-  test("says the same of a file on the disk", () => {
+  test("returns the same for a file on the disk", () => {
     expect(ElfFile.read(process.execPath, askAll)).toEqual(
       askAll(ElfFile.inMemory(bun.bytes, "bun")),
     );

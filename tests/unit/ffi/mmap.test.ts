@@ -141,7 +141,7 @@ describe("eventfd and epoll", () => {
     expect(() => adoptEvent(999_999)).toThrow("use descriptor 999999 as eventfd");
   });
 
-  test("give many at once, as many as there is room for", () => {
+  test("return many at once, up to the size of the list", () => {
     const epoll = new Epoll(3);
     const events = Array.from({ length: 5 }, () => own(openEvent()));
     for (const event of events) {

@@ -68,7 +68,7 @@ describe("socket calls", () => {
     expect(readDescriptor(client, buffer)).toBe(-11);
   });
 
-  test("a closed peer is told apart from a half-closed one", () => {
+  test("a closed peer is distinguished from a half-closed one", () => {
     const [client, server] = connectedPair();
     shutdownWrite(client);
     expect(isPeerClosed(server)).toBe(false);
@@ -97,7 +97,7 @@ describe("socket calls", () => {
 });
 
 describe("pipes", () => {
-  test("are close-on-exec and have room", () => {
+  test("are close-on-exec and have large buffers", () => {
     const { read, write } = openPipe();
     own(read);
     own(write);

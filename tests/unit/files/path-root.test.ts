@@ -81,6 +81,6 @@ describe("without a root", () => {
   });
 });
 
-test.each([["/no/such"], ["/etc/passwd"]])("%s is no root", (path) => {
+test.each([["/no/such"], ["/etc/passwd"]])("%s is refused as a root", (path) => {
   expect(() => new PathRoot(path)).toThrow(/cannot use root directory/);
 });

@@ -126,7 +126,7 @@ describe.skipIf(process.getuid?.() !== 0)("in a directory that others may write 
     expect(readFileSync(victim, "utf8")).toBe("precious\n");
   });
 
-  test("also behind an own link, and in a directory of another user", () => {
+  test("is also checked through a link, and in a directory of another user", () => {
     symlinkSync(victim, `${shared}/log`);
     lchownSync(`${shared}/log`, OTHER, OTHER);
     symlinkSync(`${shared}/log`, `${own}/mine`);

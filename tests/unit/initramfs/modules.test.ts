@@ -87,7 +87,7 @@ describe("the modules of a kernel", () => {
     expect(names(resolveModules(treeIn(scratch), ["circle_a"]))).toEqual(["circle_b", "circle_a"]);
   });
 
-  test("without modules.dep are an error that says so; the other indexes may be missing", () => {
+  test("without modules.dep are an error that names it; the other indexes may be missing", () => {
     using scratch = new ScratchDirectory();
     const tree = { modules: scratch.path, installHint: "" };
     expect(() => resolveModules(tree, [])).toThrow("no modules.dep");
@@ -125,7 +125,7 @@ describeWith(["xz"], "a module", () => {
 });
 
 describe("loading", () => {
-  test("hands parameters on, and goes on behind what fails", () => {
+  test("passes parameters on, and continues after a failure", () => {
     const calls: string[] = [];
     const answers: Record<string, number> = { b: 17, c: 19, d: 8, e: 1 };
     const result = loadModules({
@@ -147,7 +147,7 @@ describe("loading", () => {
     expect(result.warnings[2]).toContain("cannot load module e: operation not permitted (EPERM)");
   });
 
-  test("says which file is missing", () => {
+  test("names the missing file", () => {
     const { warnings } = loadModules({
       names: ["nothing"],
       pathOf: () => "/nowhere/nothing.ko",

@@ -53,7 +53,7 @@ describe("--file", () => {
     },
   );
 
-  test("says what is no file", () => {
+  test("names a source that is not a file", () => {
     expect(() => parseAddedFile("/nowhere/x:/x")).toThrow("ENOENT");
     expect(() => parseAddedFile("/tmp:/x")).toThrow("not a regular file");
   });
@@ -64,7 +64,7 @@ describe("the kernel's command line", () => {
     'console=ttyS0 quiet virtio_mmio.device=4K@0xd0000000:5 virtio-mmio.device=4K@0xd0001000:6 dyndbg="file a.c +p" x.y="a b" -- --sandbox all vsock.debug=1\n',
   );
 
-  test("has arguments of the init behind --", () => {
+  test("has arguments of the init after --", () => {
     expect(initArguments(words)).toEqual(["--sandbox", "all", "vsock.debug=1"]);
     expect(initArguments(kernelWords("quiet splash\n"))).toEqual([]);
     expect(initArguments(kernelWords(""))).toEqual([]);

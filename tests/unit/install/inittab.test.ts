@@ -12,7 +12,7 @@ const entry = inittabEntry("/usr/bin/vsockbox agent");
 const BUILDROOT = "::sysinit:/bin/mount -t proc proc /proc\nconsole::respawn:/sbin/getty\n";
 
 describe("the entry in an inittab", () => {
-  test("is a line of busybox init between marks, behind all others", () => {
+  test("is a line of busybox init between marks, after all others", () => {
     expect(withEntry(BUILDROOT, entry)).toBe(
       `${BUILDROOT}# vsockbox install: begin\n::respawn:/usr/bin/vsockbox agent\n# vsockbox install: end\n`,
     );

@@ -23,7 +23,7 @@ test("arguments have nothing that a shell or a service manager would read as mor
   }
 });
 
-test("links are none, all, or known names", () => {
+test("links accept none, all, or known names", () => {
   expect(parseLinks("none", ["a", "b"])).toEqual([]);
   expect(parseLinks("all", ["a", "b"])).toEqual(["a", "b"]);
   expect(parseLinks("b,b", ["a", "b"])).toEqual(["b"]);

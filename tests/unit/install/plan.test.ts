@@ -74,7 +74,7 @@ describe("installing", () => {
     expect(plan([binary], found, [], true)).toMatchObject({ ...none, changes: replaced });
   });
 
-  test("mends a mode alone", () => {
+  test("corrects a mode alone", () => {
     const found = { [binary.path]: file("new", 0o644) };
     expect(plan([binary], found).changes).toEqual(["replace /usr/bin/vsockbox"]);
   });
@@ -86,7 +86,7 @@ describe("installing", () => {
     }
   });
 
-  test("a link of somebody else stays", () => {
+  test("a link that the installation did not create stays", () => {
     const found: Record<string, Found> = { [link.path]: { kind: "link", target: "real" } };
     expect(plan([link], found).conflicts).toEqual([link.path]);
     expect(

@@ -10,7 +10,7 @@ const lines = (...words: Parameters<typeof managerCommands>) => {
   return [before, after].map((list) => list.map((command) => command.join(" ")));
 };
 
-test("systemd is told of the unit, and starts it only when asked to", () => {
+test("systemd is notified of the unit, and starts it only on request", () => {
   const told = ["systemctl daemon-reload", "systemctl enable vsockbox-agent.service"];
   expect(lines("systemd", "installed", false, false)).toEqual([[], told]);
   expect(lines("systemd", "installed", true, false)).toEqual([
@@ -56,7 +56,7 @@ test.each([
   ["in place", "the files are in place; run `false && echo later` after the cause is removed"],
   ["removed", "the files are removed; run `false && echo later` after the cause is removed"],
   ["not removed", "the files are not removed; run it again after the cause is removed"],
-] as const)("a command that fails leaves the ones behind it to be run: files %s", (files, hint) => {
+] as const)("the commands after a failed one remain to be run: files %s", (files, hint) => {
   const run = () => runManager([["true"], ["false"], ["echo", "later"]], files);
   expect(run).toThrow(expect.objectContaining({ code: "UNAVAILABLE", address: "`false`", hint }));
 });

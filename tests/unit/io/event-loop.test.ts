@@ -24,7 +24,7 @@ test("events of a closed descriptor are not those of the next one with its numbe
   for (const fd of fds) closeDescriptor(fd);
 });
 
-test("a descriptor that is watched no more is not looked at", () => {
+test("a descriptor that is not watched any more is not polled", () => {
   const loop = new EventLoop();
   const fd = openEvent();
   let seen = 0;
@@ -75,7 +75,7 @@ test("a loop does not spin before a wish's time, nor after it was met", async ()
   expect(count).toBeLessThan(20);
 });
 
-test("a wish of the past is no reason to spin for ever", async () => {
+test("a deadline in the past does not make the loop spin", async () => {
   let wished = false;
   const count = await rounds(300, (loop) => {
     if (!wished) loop.noLaterThan(-1);
@@ -84,7 +84,7 @@ test("a wish of the past is no reason to spin for ever", async () => {
   expect(count).toBeLessThan(20);
 });
 
-test("a loop tells once that nothing comes any more, after something had come", async () => {
+test("a loop reports once, after events, that it is idle", async () => {
   const loop = new EventLoop();
   const fd = openEvent();
   const seen: string[] = [];

@@ -139,7 +139,7 @@ describe("WriteQueue", () => {
     expect(state.written).toBe("a");
   });
 
-  test("a failure of the connection ends a write that waits, and all behind it", async () => {
+  test("a failure of the connection ends a waiting write and all after it", async () => {
     const { queue, state } = makeQueue(0);
     const writes = [outcome(queue.write(bytes("a"))), outcome(queue.write(bytes("b")))];
     expect(await isPending(Promise.all(writes))).toBe(true);

@@ -229,7 +229,7 @@ describe("long strings", () => {
     expect(Object.keys(cut(JSON.stringify({ [content]: 1, a: content })))).toEqual([content, "a"]);
   });
 
-  test("control characters and broken UTF-8 in them are no string", () => {
+  test("control characters and broken UTF-8 in them are refused", () => {
     expect(textOf(cut(`{"a":"${content}\n"}`)["a"])).toBeUndefined();
     const broken = Buffer.from(JSON.stringify({ a: content }));
     broken[100] = 0xff;

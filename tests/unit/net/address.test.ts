@@ -81,7 +81,7 @@ describe("parseAddress", () => {
     ["unix:/x\0y", "NUL"],
   ] as const;
 
-  test.each(MALFORMED)("says what is wrong with %j", (text, message) => {
+  test.each(MALFORMED)("names the fault of %j", (text, message) => {
     let error: unknown;
     try {
       parseAddress(text);

@@ -16,7 +16,7 @@ describe("allow list", () => {
     expect([1, 2, 3, 16].map((cid) => isAllowed(allowed, cid))).toEqual([true, true, false, true]);
   });
 
-  test("any lets in everybody", () => {
+  test("any allows all peers", () => {
     expect(isAllowed(readAllowedCids("any") ?? HOST_ONLY, 4711)).toBe(true);
     expect(withLocal("any")).toBe("any");
   });

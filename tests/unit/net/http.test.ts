@@ -50,7 +50,7 @@ describe("a server on a Unix socket", () => {
     expect(existsSync(path)).toBe(false);
   });
 
-  test("replaces a socket that nobody listens on, and no other file", () => {
+  test("replaces a socket without a listener, and no other file", () => {
     using scratch = new ScratchDirectory();
     const path = scratch.file("x.ctl");
     const stale = Bun.listen({ unix: scratch.file("stale"), socket: { data() {} } });
@@ -75,7 +75,7 @@ describe("a server on a Unix socket", () => {
   });
 });
 
-test("a TCP port that is taken is said so", () => {
+test("a TCP port that is in use is an error", () => {
   const endpoint = { kind: "tcp", host: "127.0.0.1", port: 0 } as const;
   const server = serveHttp(endpoint, () => new Response("yes"));
   expect(server.endpoint.kind === "tcp" && server.endpoint.port).toBeGreaterThan(0);

@@ -55,7 +55,7 @@ test("JavaScript in the place of Node's modules, all of it MIT", () => {
   );
 });
 
-test("the running Bun tells the revisions that are asked of it", () => {
+test("the running Bun reports the revisions that are requested", () => {
   for (const { versionKey } of LINKED_LIBRARIES) {
     if (versionKey !== undefined) expect(process.versions[versionKey]).toBeString();
   }

@@ -18,7 +18,7 @@ describe("overwriteRuntimeVariables", () => {
     expect(text).toBe(`x\0${all}BUN_A1\0y`.replaceAll("\0BUN_", "\0\0UN_"));
   });
 
-  test("leaves what is no whole name", () => {
+  test("keeps text that is not a whole name", () => {
     const rest = "BUN_\0aBUN_X\0BUN_lower\0BUN_Y=\0BUN_Z";
     const { text } = overwrite(`\0${all}${rest}`);
     expect(text.slice(-rest.length)).toBe(rest);

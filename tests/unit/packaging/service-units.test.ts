@@ -53,7 +53,7 @@ test("the documentation has what an image needs", () => {
 });
 
 describeWith(["systemd-analyze"], "systemd", () => {
-  test.each(names)("has nothing to say about %s", (name) => {
+  test.each(names)("does not complain about %s", (name) => {
     const scratch = mkdtempSync(join(tmpdir(), "vsockbox-units-"));
     try {
       const unit = join(scratch, name);

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { collectSettings, parseEnvFile, parseSetting } from "../../../src/process/env-file.ts";
 
 describe("environment settings", () => {
-  test("NAME=VALUE keeps everything behind the first equals sign", () => {
+  test("NAME=VALUE keeps everything after the first equals sign", () => {
     expect(parseSetting("A=b=c d", {})).toEqual(["A", "b=c d"]);
     expect(parseSetting("A=", {})).toEqual(["A", ""]);
   });

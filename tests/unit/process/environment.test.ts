@@ -59,7 +59,7 @@ describe("finding a program", () => {
     expect(find("/bin/sh")).toBe("/bin/sh");
   });
 
-  test("tells a missing one from one that is not executable", () => {
+  test("distinguishes a missing one from one that is not executable", () => {
     expect(failure("none")).toMatchObject({ kind: "not_found", errno: "ENOENT", exitStatus: 127 });
     expect(failure("")).toMatchObject({ kind: "not_found" });
     expect(failure("dir")).toMatchObject({ kind: "permission_denied", exitStatus: 126 });
@@ -67,7 +67,7 @@ describe("finding a program", () => {
     expect(failure("one/none")).toMatchObject({ kind: "not_found" });
   });
 
-  test("a directory is absolute, and typed if it is none", () => {
+  test("a directory is absolute; a relative one is refused", () => {
     expect(findDirectory(bytes("/"))).toEqual(bytes("/"));
     expect(Buffer.from(findDirectory(undefined)).toString()).toBe(process.cwd());
     expect(() => findDirectory(bytes(join(scratch, "two/tool")))).toThrow("not a directory");

@@ -4,7 +4,7 @@ import { ancestorCommands, processFacts } from "../../../src/process/process-fac
 import { eventually } from "../../support/eventually.ts";
 import { ScratchDirectory } from "../../support/scratch-directory.ts";
 
-test("tells of a process whose name looks like the fields behind it", async () => {
+test("reads a process whose name looks like the fields after it", async () => {
   using scratch = new ScratchDirectory();
   const name = ") S 1 2 (";
   copyFileSync("/bin/sleep", scratch.file(name));

@@ -22,7 +22,7 @@ describe("lastDiscardingIndex", () => {
     expect(lastDiscardingIndex(text, { local: ISIG, characters })).toBe(-1);
   });
 
-  test("finds nothing if characters are no signals, or a signal keeps what was typed", () => {
+  test("finds nothing if characters do not send signals, or a signal keeps the typed text", () => {
     for (const local of [0, 0o2, ISIG | NOFLSH]) {
       expect(lastDiscardingIndex(bytes("a\u0003"), { local, characters })).toBe(-1);
     }

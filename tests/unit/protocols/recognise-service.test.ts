@@ -53,7 +53,7 @@ describe("the first bytes of a peer", () => {
     ["a C1 control", Buffer.from("a\u009b")],
     ["bytes that are not UTF-8", Uint8Array.of(0xfe, 0xfe, 0x41)],
     ["a third of a character", Uint8Array.of(0xe2)],
-  ])("say nothing: %s", (_what, bytes) => {
+  ])("are not recognised: %s", (_what, bytes) => {
     expect(recognise(bytes)).toBeUndefined();
   });
 

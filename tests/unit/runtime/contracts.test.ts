@@ -50,7 +50,7 @@ describe("sockets adopted by descriptor", () => {
     await client.closed;
   });
 
-  test("what came before the close is not lost while nobody reads", async () => {
+  test("bytes from before the close are not lost without a pending read", async () => {
     const [client, server] = await connected();
     // More than the high-water mark: the socket is paused, and more waits in the kernel.
     const data = new Uint8Array(READ_HIGH_WATER_BYTES + 3_000_000).map((_, index) => index % 251);
@@ -77,7 +77,7 @@ describe("sockets adopted by descriptor", () => {
     await client.close();
   });
 
-  test("a peer that leaves is noticed while nobody reads", async () => {
+  test("a peer that closes is noticed without a pending read", async () => {
     const [client, server] = await connected();
     void client.write(new Uint8Array(READ_HIGH_WATER_BYTES + 3_000_000)).catch(() => undefined);
     await Bun.sleep(200);
@@ -98,7 +98,7 @@ describe("sockets adopted by descriptor", () => {
     server.abort();
   });
 
-  test("readExactly says how many bytes are missing", async () => {
+  test("readExactly reports the number of missing bytes", async () => {
     const [client, server] = await connected();
     await client.write(bytes("abc"));
     await client.close();

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { ScratchDirectory } from "../../support/scratch-directory.ts";
 import { failures } from "../../support/steps.ts";
 
-test("what was said of a failed test is said again, and nothing else", () => {
+test("the output of a failed test is repeated, and nothing else", () => {
   const output = [
     "a.test.ts:",
     "noise of one that passes",
@@ -25,7 +25,7 @@ test("an output without failed tests gives nothing", () => {
   expect(failures("error: no such file\n")).toBe("");
 });
 
-test("failures are said again where the caller wants colours, and of files that cannot be loaded", async () => {
+test("failures are repeated if the caller wants colours, and for files that cannot be loaded", async () => {
   using scratch = new ScratchDirectory();
   const files = ["a", "b"].map((name) => scratch.file(`${name}.test.ts`));
   await Bun.write(files[0] ?? "", 'import "./not-there.ts";');

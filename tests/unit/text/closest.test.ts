@@ -29,7 +29,7 @@ describe("the closest word", () => {
     ["a", ["b", "ab", "abc"]],
     ["", ["a", "cid"]],
     ["exec", []],
-  ])("%s is none of %j", (word, candidates) => {
+  ])("%s is not close to any of %j", (word, candidates) => {
     expect(closest(word, candidates)).toBeUndefined();
   });
 });

@@ -57,7 +57,7 @@ describe("printableBytes", () => {
     expect(printableBytes(broken)).toBe(`\\xff${shown}\\xc3`);
   });
 
-  test("bytes that are not UTF-8 are told apart", () => {
+  test("different bytes that are not UTF-8 look different", () => {
     for (const [bytes, shown] of [
       [[0x61, 0xfe, 0x62], "a\\xfeb"],
       [[0xc0, 0x80], "\\xc0\\x80"],

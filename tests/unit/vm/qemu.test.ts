@@ -4,11 +4,11 @@ import { timeStampCounterKhz } from "../../../src/vm/qemu.ts";
 const text = (mhz: string, flags: string) =>
   `processor\t: 0\ncpu MHz\t\t: ${mhz}\nflags\t\t: fpu tsc ${flags} sse\n\nprocessor\t: 1\n`;
 
-test("the counter's frequency where the kernel was told it", () => {
+test("the counter's frequency if the kernel has got it", () => {
   expect(timeStampCounterKhz(text("2499.998", "tsc_known_freq"))).toBe(2_499_998);
 });
 
-test("none where the line has the processor's own frequency, or nothing is said", () => {
+test("no option if the line has the processor's own frequency, or none", () => {
   expect(timeStampCounterKhz(text("800.000", "constant_tsc"))).toBeUndefined();
   expect(timeStampCounterKhz(text("800.000", "tsc_known_freq aperfmperf"))).toBeUndefined();
   expect(timeStampCounterKhz(text("0.000", "tsc_known_freq"))).toBeUndefined();

@@ -37,7 +37,7 @@ describe("a transfer on the command line", () => {
     expect(read(words)).toEqual([...expected]);
   });
 
-  test("none is none", () => {
+  test("without operands there is no transfer", () => {
     expect(read({})).toBeUndefined();
   });
 

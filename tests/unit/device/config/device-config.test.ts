@@ -91,7 +91,7 @@ describe("a VM of hybrid-proxy", () => {
     }
   });
 
-  test("may say who connects to the socket of the host", () => {
+  test("can name the users that may connect to the socket of the host", () => {
     const unix = { ...MINIMAL.backend, udsMode: 0o600, udsOwner: "1000" };
     expect(vmsFromWords(["socket=/s,uds-path=/u,uds-mode=600,uds-owner=1000"])).toEqual([
       { ...MINIMAL, backend: unix },

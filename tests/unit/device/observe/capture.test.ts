@@ -68,7 +68,7 @@ describe("a capture", () => {
     expect(statSync(capture.file).mode & 0o777).toBe(0o600);
   });
 
-  test("keeps no payload, or all of it, where it is told so", async () => {
+  test("keeps no payload, or all of it, on request", async () => {
     for (const [payloadBytes, kept] of [
       [0, 0],
       [MAX_RECORD_PAYLOAD_BYTES, 60_000],
@@ -100,7 +100,7 @@ describe("a capture", () => {
     expect(readPcap(readFileSync(capture.file)).packets).toHaveLength(packets);
   });
 
-  test("takes no file that exists, unless told so, and nothing that is no file", async () => {
+  test("replaces an existing file only with force, and never anything but a regular file", async () => {
     const file = scratch.file("x.pcap");
     writeFileSync(file, "precious");
     expect(() => open()).toThrow("file exists");

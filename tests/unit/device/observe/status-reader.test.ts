@@ -135,7 +135,7 @@ test.each(WRONG)("%s may not be %j", (path, value) => {
 });
 
 test.each([[undefined], [null], [[]], ["x"], [{}], [{ ...CAPTURE, bytes: -1 }]])(
-  "%j is no capture's facts",
+  "%j is refused as a capture's state",
   (value) => {
     expect(() => readCaptureFacts(value)).toThrow("read status: ");
   },

@@ -54,7 +54,7 @@ describe("translate", () => {
     expect(() => piecesOf(table, address, length)).toThrow("not all in the guest's memory");
   });
 
-  test("says where there is no room for more pieces", () => {
+  test("reports that its list has no space for more pieces", () => {
     expect(() => piecesOf(table, 0x1ff0, 32, 1)).toThrow("too many pieces");
   });
 
@@ -96,7 +96,7 @@ describe("regions", () => {
     expect(table.windowAt(32)).toBe(0);
   });
 
-  test("larger than a buffer can be are looked at in parts", () => {
+  test("larger than a buffer can be are viewed in parts", () => {
     const asked: [number, number][] = [];
     const buffer = new ArrayBuffer(0);
     const table = tableOf({

@@ -224,7 +224,7 @@ describe("a broken ring is refused", () => {
     expect(() => ring.pop(new Chain(8))).toThrow("more than 2^32 bytes");
   });
 
-  test("where its parts are not in memory, or its size is none", () => {
+  test("is refused if its parts are not in memory, or its size is invalid", () => {
     expect(() => ringOf(3)).toThrow("3 entries");
     expect(() => ringOf(0)).toThrow("0 entries");
     const far = { descriptors: 0, available: 0x1000, used: BYTES - 8 };

@@ -205,7 +205,7 @@ describe("connect(2) on AF_VSOCK", () => {
 });
 
 describe("the VMM's answer", () => {
-  test("is none: no listener in the guest", () => {
+  test("has no listener in the guest", () => {
     expect(last(failedTarget("guest", {}, HYBRID))).toMatchObject({
       code: "guest-port-closed",
       failure: "UNAVAILABLE",

@@ -90,7 +90,7 @@ describe("the local CID", () => {
     });
   });
 
-  test("is none of its own", () => {
+  test("is not a CID of its own", () => {
     for (const value of [1, ANY]) expect(cid(value)).toMatchObject({ severity: "info" });
   });
 

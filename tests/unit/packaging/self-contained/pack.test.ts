@@ -91,11 +91,11 @@ describe("encodeStubTable", () => {
 });
 
 describe("findRuntime", () => {
-  test("tells glibc's version", () => {
+  test("returns glibc's version", () => {
     expect(findRuntime(architecture).glibc).toMatch(/GLIBC|2\.\d+/i);
   });
 
-  test("says what to install where they are not there", () => {
+  test("names the packages to install if they are missing", () => {
     expect(() => findRuntime("arm64", "/nonexistent")).toThrow(
       expect.objectContaining({ hint: expect.stringContaining("libc6-arm64-cross") }),
     );

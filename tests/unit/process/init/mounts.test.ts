@@ -58,7 +58,7 @@ describe("the mounts of an init", () => {
     });
   });
 
-  test("that fail are said, and do not stop the rest", () => {
+  test("that fail are reported and do not stop the rest", () => {
     inDirectory((root) => {
       const { mounted, warnings } = pretend(root, ({ type }) => (type === "sysfs" ? EPERM : 0));
       expect(warnings).toEqual([
@@ -68,13 +68,13 @@ describe("the mounts of an init", () => {
     });
   });
 
-  test("that are there already are no error", () => {
+  test("that exist already are not an error", () => {
     inDirectory((root) => {
       expect(pretend(root, () => ERRNO.EBUSY)).toMatchObject({ mounted: [], warnings: [] });
     });
   });
 
-  test("without a directory are said", () => {
+  test("without a directory are reported", () => {
     inDirectory((root) => {
       writeFileSync(join(root, "run"), "");
       const { mounted, warnings } = pretend(root, () => 0);

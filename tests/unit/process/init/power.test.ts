@@ -34,7 +34,7 @@ function pretend(changes: Partial<PowerSystem> = {}) {
 }
 
 describe("the end of a machine", () => {
-  test("is refused to everybody but PID 1, before anything is done", async () => {
+  test("is refused to any process but PID 1, before anything is done", async () => {
     const { calls, system } = pretend({ pid: 4711 });
     for (const action of ["poweroff", "reboot", "halt"] as const) {
       const error = await endMachine(action, { system }).catch((thrown: unknown) => thrown);
@@ -62,7 +62,7 @@ describe("the end of a machine", () => {
     expect(RebootCommand.halt | 0).toBe(-0x3210_fedd);
   });
 
-  test("waits for processes no longer than it may, and says what did not work", async () => {
+  test("waits for processes up to its limit, and reports failures", async () => {
     const warnings: string[] = [];
     const { calls, system } = pretend({
       countProcesses: () => 2,

@@ -26,7 +26,7 @@ describe("parseMounts", () => {
     expect(parseMounts(text)).toEqual([{ path: String.raw`/a b\040`, type: "tmpfs", flags: 0 }]);
   });
 
-  test("leaves out what is no mount", () => {
+  test("omits lines that are not mounts", () => {
     expect(parseMounts("\n1 2 3\n1 2 0:1 / /a rw\n - tmpfs x rw\n")).toEqual([]);
   });
 });

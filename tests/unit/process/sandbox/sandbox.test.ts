@@ -37,7 +37,7 @@ describe("parseSandbox", () => {
     ]);
   });
 
-  test("no words are no options", () => {
+  test("no words result in no options", () => {
     expect(parseSandbox([])).toEqual([]);
   });
 

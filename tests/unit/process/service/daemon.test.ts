@@ -81,7 +81,7 @@ describe("a daemon", () => {
     await gone(pid);
   });
 
-  test("that fails says why to its parent, with its status", async () => {
+  test("that fails sends its error to its parent, with its status", async () => {
     expect(await start("fail")).toEqual({
       kind: "failed",
       message: "cannot bind to x: in use",

@@ -31,7 +31,7 @@ describe("a log file", () => {
     );
   });
 
-  test("is appended to, and is not for everybody", () => {
+  test("is appended to, and is not readable by other users", () => {
     const path = join(scratch, "log");
     new LogFile(path).write("x");
     expect(statSync(path).mode & 0o777 & ~0o640).toBe(0);

@@ -28,14 +28,14 @@ async function notify(socket: string | undefined) {
 }
 
 describe("without a service manager", () => {
-  test("nothing is said, and nothing fails", async () => {
+  test("nothing is sent, and nothing fails", async () => {
     const quiet = { failures: [null, null, null], child: "unset" };
     expect(await notify(undefined)).toEqual(quiet);
     expect(await notify("")).toEqual({ ...quiet, child: expect.any(String) });
   });
 
   test.each(["/nowhere/notify", "@vsockbox-nobody", `/${"x".repeat(200)}`, "vsock:2:5000"])(
-    "a socket that cannot be had is no reason to end: %s",
+    "a socket that cannot be reached does not end the service: %s",
     async (socket) => {
       const { failures, child } = await notify(socket);
       expect(failures).toHaveLength(3);
@@ -49,7 +49,7 @@ describeWith(["python3"], "with a service manager", () => {
   const scratch = mkdtempSync(join(tmpdir(), "vsockbox-notify-"));
 
   test.each([join(scratch, "notify"), `@vsockbox-notify-${process.pid}`])(
-    "it is told at %s",
+    "it is notified at %s",
     async (socket) => {
       const receiver = Bun.spawn(["python3", "-c", RECEIVER, socket], { stderr: "inherit" });
       const bound = Promise.withResolvers<void>();

@@ -28,7 +28,7 @@ test("a directory is bit 31 of Go's FileMode", () => {
   expect(goFileMode(0o040755)).toBe(2 ** 31 + 0o755);
 });
 
-test("set-ID bits and sticky are no kind", () => {
+test("set-ID bits and sticky do not change the kind", () => {
   const goMode = goFileMode(0o107755);
   expect(goFileKind(goMode)).toBe("file");
   expect(unixMode(goMode)).toBe(0o7755);

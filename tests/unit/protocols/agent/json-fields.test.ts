@@ -29,7 +29,7 @@ test("lists keep their length", () => {
   expect(textListField(object, "c")).toBeUndefined();
 });
 
-test("what is no object has no fields", () => {
+test("a value that is not an object has no fields", () => {
   for (const value of [null, undefined, 5, "text", true]) {
     expect(textField(value, "length")).toBe("?");
     expect(numberField(value, "length", 3)).toBe(3);

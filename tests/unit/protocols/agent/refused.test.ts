@@ -28,7 +28,7 @@ describe("a refusal is read from its text", () => {
     }
   });
 
-  test("other text is none", () => {
+  test("other text is not a refusal", () => {
     expect(readRefusal("")).toBeUndefined();
     expect(readRefusal("vsockbox agent: the token is missing")).toBeUndefined();
   });

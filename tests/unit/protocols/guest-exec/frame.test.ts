@@ -47,7 +47,7 @@ describe("CommandDecoder", () => {
     expect(texts([command ?? chunk])).toEqual(["keep"]);
   });
 
-  test("does not look at what is behind a command before that was taken", () => {
+  test("does not read the bytes after a command before the command has been consumed", () => {
     const decoder = new CommandDecoder();
     const commands = decoder.push(Buffer.concat([encodeCommandFrame(bytes("a")), Buffer.of(1, 8)]));
     expect(texts([commands.next().value ?? bytes("nothing")])).toEqual(["a"]);
@@ -63,7 +63,7 @@ describe("CommandDecoder", () => {
     ]);
   });
 
-  test("an end inside a frame says how many bytes are missing, at every byte", () => {
+  test("an end inside a frame is an error with the number of missing bytes, at every byte", () => {
     const frame = encodeCommandFrame(bytes("echo"));
     const missing = [1, 4, 3, 2, 1];
     for (const [index, count] of missing.entries()) {
@@ -75,7 +75,7 @@ describe("CommandDecoder", () => {
     }
   });
 
-  test("a NUL at the end is none of the command, one inside is refused", () => {
+  test("a NUL at the end is cut off, one inside is refused", () => {
     expect(texts(new CommandDecoder().push(encodeCommandFrame(bytes("a b\n\0\0"))))).toEqual([
       "a b",
     ]);

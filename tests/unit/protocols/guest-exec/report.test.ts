@@ -56,7 +56,7 @@ describe("a report", () => {
     ['{"exit_code":0,"stdout":"?"}', "stdout is not base64"],
     ['{"exit_code":0,"stderr":1}', "stderr is not base64"],
     ['{"exit_code":0,"duration_ms":1.5}', "duration_ms"],
-  ])("%j is none: %s", (text, message) => {
+  ])("%j is refused: %s", (text, message) => {
     expect(() => decodeReport(bytes(text))).toThrow(message);
   });
 

@@ -65,11 +65,11 @@ describe("the CONNECT line", () => {
     expect(() => read(bytes("x".repeat(100_000)))).toThrow("at most 32 bytes");
   });
 
-  test("that is no UTF-8 is refused", () => {
+  test("that is not UTF-8 is refused", () => {
     expect(() => read(new Uint8Array([...bytes("CONNECT 1"), 0xff, 0x0a]))).toThrow("not UTF-8");
   });
 
-  test("may be cut anywhere, and what is behind it is kept", () => {
+  test("may be cut anywhere, and the bytes after it are kept", () => {
     const stream = bytes("CONNECT 5000\nSSH-2.0\nCONNECT 1\n");
     const end = "CONNECT 5000\n".length;
     for (let cut = 0; cut <= stream.length; cut++) {

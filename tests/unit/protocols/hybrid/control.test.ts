@@ -28,7 +28,7 @@ describe("a request for a capture", () => {
     [{ file: "/x", payload_bytes: -1 }],
     [{ file: "/x", payload_bytes: 1.5 }],
     [{ file: "/x", payload_bytes: 11 }],
-  ])("%j is none", (body) => {
+  ])("%j is refused", (body) => {
     expect(() => readCaptureRequest(body, 10)).toThrow(
       expect.objectContaining({ code: "BAD_DATA" }) as Error,
     );

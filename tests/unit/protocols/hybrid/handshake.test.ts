@@ -8,7 +8,7 @@ describe("hybrid-vsock handshake", () => {
     expect(encodeConnect(5000)).toEqual(bytes("CONNECT 5000\n"));
   });
 
-  test("keeps the bytes behind the line, however the answer is cut", () => {
+  test("keeps the bytes after the line, however the answer is cut", () => {
     const answer = bytes("OK 1073741824\nSSH-2.0");
     for (let cut = 0; cut <= 14; cut++) {
       const reader = new HandshakeReader();

@@ -38,7 +38,7 @@ test("a record is cut at the snapshot length and keeps the original length", () 
   expect(new DataView(records.buffer).getUint32(96 + 12, true)).toBe(999);
 });
 
-test("no records are no bytes", () => {
+test("no records are encoded as no bytes", () => {
   expect(encodeRecords([], 80)).toHaveLength(0);
 });
 

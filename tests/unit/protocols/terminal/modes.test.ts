@@ -136,7 +136,7 @@ test("raw settings are those of cfmakeraw(3): `stty raw -echo`", () => {
 });
 
 describe("modes in JSON", () => {
-  test.each([[undefined], [null]])("%p is none", (value) => {
+  test.each([[undefined], [null]])("%p is not a sequence", (value) => {
     expect(readModes("request", value)).toBeUndefined();
   });
 

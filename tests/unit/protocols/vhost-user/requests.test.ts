@@ -127,7 +127,7 @@ describe("requests", () => {
     }
   });
 
-  test("what a field must not say is refused", () => {
+  test("an invalid value of a field is refused", () => {
     const table = (change: Partial<RegionDescription>) => () =>
       decode("SET_MEM_TABLE", encodeRegions([{ ...region, ...change }]), [3]);
     expect(table({ size: 0 })).toThrow("a region is empty");

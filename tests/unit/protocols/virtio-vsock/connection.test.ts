@@ -69,7 +69,7 @@ describe("PacketHeader", () => {
     expect(bytes.getUint16(8 + 30, true)).toBe(Op.Rw);
   });
 
-  test("a CID beyond 32 bits is nobody's", () => {
+  test("a CID beyond 32 bits belongs to no socket", () => {
     const bytes = new DataView(new ArrayBuffer(VIRTIO_VSOCK_HEADER_BYTES));
     bytes.setUint32(0, 4, true);
     bytes.setUint32(4, 1, true);
@@ -203,7 +203,7 @@ describe("credit", () => {
     expect(connection.credit).toBe(0);
   });
 
-  test("a guest that sends more than it may is told so", () => {
+  test("a guest that exceeds its credit gets a RST", () => {
     const connection = open();
     expect(connection.onPacket(packet(Op.Rw, { len: BUFFER }))).toBe(Action.Write);
     expect(connection.onPacket(packet(Op.Rw, { len: 1 }))).toBe(Action.Close);
@@ -237,7 +237,7 @@ describe("credit", () => {
     expect(connection.onPacket(packet(Op.Rw, { len: 1 }))).toBe(Action.Close);
   });
 
-  test("a guest that uses no more credit than its own buffer is told in time", () => {
+  test("a guest that uses no more credit than its own buffer gets a credit update in time", () => {
     const connection = new Connection(1 << 30, 1234, PacketType.Stream, 16 * BUFFER);
     connection.onPacket(packet(Op.Response));
     connection.pending = 0;
@@ -272,7 +272,7 @@ describe("credit", () => {
 });
 
 describe("half-close", () => {
-  test("of the host comes behind its data, and the guest may go on", () => {
+  test("of the host follows its data, and the guest may continue", () => {
     const connection = open();
     connection.onReadable();
     connection.onHostEnd();
@@ -310,7 +310,7 @@ describe("half-close", () => {
 describe("a guest that reads no more", () => {
   const receive = packet(Op.Shutdown, { flags: ShutdownFlag.Receive });
 
-  test("is sent no bytes, whatever the socket and its credit say", () => {
+  test("is sent no bytes, regardless of the socket and its credit", () => {
     const connection = open();
     connection.onReadable();
     expect(connection.onPacket(receive)).toBe(Action.EndInput);
@@ -354,7 +354,7 @@ describe("a host that reads no more", () => {
     return header.flags;
   };
 
-  test("may go on to write; its end is told once more, with both flags", () => {
+  test("may continue to write; its end is sent once more, with both flags", () => {
     const connection = open();
     connection.onHostReadShutdown();
     connection.onHostReadShutdown();
@@ -388,7 +388,7 @@ describe("a host that reads no more", () => {
     expect(flagsOf(connection)).toBe(ShutdownFlag.Both);
   });
 
-  test("since it has closed after its end has the rest told", () => {
+  test("that has closed after its end gets the second flag", () => {
     const connection = open();
     connection.onHostEnd();
     expect(flagsOf(connection)).toBe(ShutdownFlag.Send);

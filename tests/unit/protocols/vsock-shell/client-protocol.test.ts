@@ -48,14 +48,14 @@ describe("a client", () => {
     });
   });
 
-  test("is not woken for ever: empty messages are no part of a transfer", () => {
+  test("is not woken for ever: empty messages do not belong to a transfer", () => {
     expect(after("upload").accept(message(Type.PtyData))).toEqual({ kind: "none" });
     expect(after("download", readyReceive).accept(message(Type.FileDataBegin))).toEqual({
       kind: "none",
     });
   });
 
-  test("tells a refusal that only was to wake the server from one that is meant", () => {
+  test("distinguishes the refusal of a wake-up request from a real one", () => {
     const protocol = after("download", readyReceive);
     const woken = encodeRefusal(`source file '${WAKE_PATH}---' does not exist`);
     expect(protocol.accept(message(Type.ReadyReceive, woken))).toEqual({ kind: "woken" });
@@ -77,10 +77,13 @@ describe("a client", () => {
     expect(() => after(purpose, ...before).accept(wrong)).toThrow(reason);
   });
 
-  test.each(["terminal", "upload", "download"] as const)("%s: is told why not", (purpose) => {
-    for (const type of [Type.ReadySend, Type.ReadyReceive]) {
-      const refusal = message(type, encodeRefusal("not in --allow-cid"));
-      expect(() => after(purpose).accept(refusal)).toThrow(/refused: not in --allow-cid/);
-    }
-  });
+  test.each(["terminal", "upload", "download"] as const)(
+    "%s: gets the reason of the refusal",
+    (purpose) => {
+      for (const type of [Type.ReadySend, Type.ReadyReceive]) {
+        const refusal = message(type, encodeRefusal("not in --allow-cid"));
+        expect(() => after(purpose).accept(refusal)).toThrow(/refused: not in --allow-cid/);
+      }
+    },
+  );
 });

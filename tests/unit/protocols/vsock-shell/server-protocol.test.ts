@@ -43,7 +43,7 @@ describe("a session", () => {
     expect(path(after().accept(download))).toBe("/a");
   });
 
-  test("a C client says BEGIN more than once", () => {
+  test("a C client sends BEGIN more than once", () => {
     const protocol = after(upload, message(Type.FileDataBegin), message(Type.FileData, "x"));
     expect(protocol.accept(message(Type.FileDataBegin))).toEqual({ kind: "none" });
     expect(protocol.accept(message(Type.FileDataEnd))).toEqual({ kind: "end" });

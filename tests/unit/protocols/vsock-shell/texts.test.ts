@@ -24,20 +24,20 @@ const bytes = (text: string) => Buffer.from(text);
 const shown = (data: Uint8Array) => Buffer.from(data).toString("latin1");
 
 describe("texts", () => {
-  test("an object behind the NUL is invisible to who stops there", () => {
+  test("an object after the NUL is invisible to a reader that stops there", () => {
     const data = encodeText("ls -l", { v: 1 });
     expect(shown(data)).toBe('ls -l\0{"v":1}');
     expect(shown(decodeText(data).text)).toBe("ls -l");
     expect(decodeText(data).extension).toEqual({ v: 1 });
   });
 
-  test("without a NUL, and with nothing behind it, there is only the text", () => {
+  test("without a NUL, and with nothing after it, there is only the text", () => {
     expect(decodeText(bytes("ls"))).toEqual({ text: bytes("ls"), extension: undefined });
     expect(decodeText(bytes("ls\0")).extension).toBeUndefined();
     expect(decodeText(bytes("")).extension).toBeUndefined();
   });
 
-  test("what is no object behind the NUL is refused", () => {
+  test("anything but an object after the NUL is refused", () => {
     for (const rest of ["x", "[]", "1", '"a"', "\0", "{"]) {
       expect(() => decodeText(bytes(`ls\0${rest}`))).toThrow();
     }
@@ -137,7 +137,7 @@ describe("extensions", () => {
     expect(() => decodeTransferExtension(value)).toThrow();
   });
 
-  test("a later version may say more", () => {
+  test("a later version may send more", () => {
     expect(decodeTerminalExtension({ v: 7, term: "vt100", max_data: 1e9, more: [] })).toEqual({
       term: "vt100",
       maxData: 65_536,

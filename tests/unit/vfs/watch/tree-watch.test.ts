@@ -275,7 +275,7 @@ describe("a watched tree", () => {
     expect(tree.watch.directories).toBe(1);
   });
 
-  test("passes names on that are no text", async () => {
+  test("passes on names that are not text", async () => {
     using tree = await WatchedScratch.make();
     const name = Buffer.concat([Buffer.from(tree.file("a\n")), Buffer.of(0xff, 0xc3)]);
     mkdirSync(name);
