@@ -217,6 +217,25 @@ describe("the end of an agent", () => {
   });
 });
 
+test("--verbose logs each connection with its bytes, and --json prints the addresses alone", async () => {
+  await using loud = await TestAgent.start(["--verbose", "--json"]);
+  await using normal = await TestAgent.start();
+  for (const { address } of [loud, normal]) {
+    expect((await vsockbox(["exec", address, "--", "true"])).status).toBe(0);
+  }
+  await loud.running.says("has connected");
+  await eventually("the end is logged", () =>
+    /has disconnected: \d+ bytes received, \d+ sent\n/.test(loud.running.stderr),
+  );
+  expect(normal.running.stderr).not.toContain("connected");
+  for (const words of [
+    ["--verbose", "--quiet"],
+    ["--json", "--daemon"],
+  ]) {
+    expect(await vsockbox(["agent", ...words])).toMatchObject({ status: 64 });
+  }
+});
+
 describe("--daemon", () => {
   test("returns when it listens, logs to its file, and is ended by its pid", async () => {
     using scratch = new ScratchDirectory();

@@ -272,6 +272,21 @@ describe("hybrid: addresses", () => {
   });
 });
 
+test("listen --verbose prints each connection, and not the bytes", async () => {
+  await using listener = new Running(["listen", "-k", "-v", "--exec", "cat", address]);
+  await listener.says("listening on");
+  for (let count = 1; count <= 2; count++) {
+    expect(await vsockbox(["connect", address], { stdin: "text" })).toMatchObject({
+      stdout: "text",
+    });
+    await eventually("it is printed", () => {
+      return listener.stderr.match(/^vsockbox: .* has connected$/gm)?.length === count;
+    });
+  }
+  expect((await vsockbox(["listen", "-v", "-q", address])).status).toBe(64);
+  expect((await vsockbox(["listen", "--json", address])).status).toBe(64);
+});
+
 describe("wait", () => {
   test("returns as soon as the port has a listener", async () => {
     await using waiting = new Running([
@@ -296,6 +311,17 @@ describe("wait", () => {
       status: 75,
       stderr: expect.stringMatching(/not ready after 0\.3 s and \d+ tries.*ENOENT/),
     });
+  });
+
+  test("--verbose prints each attempt with its reason, and the end", async () => {
+    const failed = await vsockbox(["wait", "-v", address, "--timeout", "300ms"]);
+    const failures = failed.stderr.match(/^vsockbox: [0-9.]+ ms: not ready: .*ENOENT/gm) ?? [];
+    expect([failed.status, failures.length > 1]).toEqual([75, true]);
+    await using _listener = await listening("-k", "-n");
+    const { status, stdout, stderr } = await vsockbox(["wait", "-v", "--connect-only", address]);
+    expect([status, stdout]).toEqual([0, ""]);
+    expect(stderr).toContain(`connecting to ${address}`);
+    expect(stderr).toEndWith("ms: ready after 1 try\n");
   });
 
   test("is ready on the agent's ready port", async () => {

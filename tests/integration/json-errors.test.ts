@@ -1,5 +1,6 @@
 /** With `--json` an error is one JSON object on standard output, and text on standard error. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { expectShape, shapeOf } from "../support/json-shapes.ts";
 import { shell, TestAgent } from "../support/binary.ts";
 
 let agent: TestAgent;
@@ -41,16 +42,27 @@ describe("an error is printed once as JSON by", () => {
     ["forward --json $N", "USAGE"],
     ["kill --json", "USAGE"],
     ["info --json --no-such-option $N", "USAGE"],
+    ["exec -d --json $A no-such-program", "NOT_STARTED"],
   ])("%s", async (line, code) => {
     const { stdout, stderr, status } = await run(line);
     const [{ error } = {}, ...others] = events(stdout);
+    expectShape({ error }, shapeOf("Errors"));
     expect(error).toMatchObject({ code });
     expect(others).toEqual([]);
     expect(status).not.toBe(0);
     expect(stderr).toContain(String(Reflect.get(Object(error), "message")).split("\n")[0] ?? "");
   });
 
-  test("each of several operands", async () => {
+  test("each of several operands, in the order of the operands", async () => {
+    const line = `stat --json $A:/n1 $A:/ $A:/n2`;
+    expect(events((await run(line)).stdout).map((object) => Object.keys(object)[0])).toEqual([
+      "error",
+      "path",
+      "error",
+    ]);
+  });
+
+  test("each of several operands that all fail", async () => {
     for (const line of ["kill --json $A a b", "rm --json $N:/x $N:/y", "ls --json $A:/n1 $A:/n2"]) {
       const found = events((await run(line)).stdout).map((object) => Object.keys(object)[0]);
       expect({ line, found }).toEqual({ line, found: ["error", "error"] });
@@ -67,4 +79,6 @@ test("the JSON of an error has the hint for the command line", async () => {
 test("without --json nothing is printed on standard output", async () => {
   expect((await run("kill $A none")).stdout).toBe("");
   expect((await run("kill $A -- --json")).stdout).toBe("");
+  // That of a remote command is not an option of this one.
+  expect(await run("exec $N jq --json")).toMatchObject({ status: 69, stdout: "" });
 });

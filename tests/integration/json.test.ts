@@ -12,6 +12,14 @@ const objects = ({ stdout }: Pick<RunResult, "stdout">) =>
     .split("\n")
     .map((line) => JSON.parse(line) as Record<string, unknown>);
 
+/** The objects in the first output of a command that continues. */
+async function firstObjects(running: Running): Promise<Record<string, unknown>[]> {
+  for await (const chunk of running.process.stdout) {
+    return objects({ stdout: Buffer.from(chunk).toString() });
+  }
+  throw new Error("it has printed nothing");
+}
+
 let agent: TestAgent;
 let directory: string;
 beforeAll(async () => {
@@ -122,10 +130,26 @@ describe("the object of", () => {
 
   test("forward, as soon as it listens", async () => {
     await using forward = new Running(["forward", "--json", "-L", "0:localhost:1", agent.address]);
-    for await (const chunk of forward.process.stdout) {
-      expectShape(objects({ stdout: Buffer.from(chunk).toString() })[0], shapeOf("forward"));
-      break;
-    }
+    expectShape((await firstObjects(forward))[0], shapeOf("forward"));
+  });
+
+  test.each([["none"], ["unix:ready"]])("agent, with --ready-listen %s", async (ready) => {
+    const at = (word: string) => word.replace("unix:", `unix:${directory}/`);
+    const words = ["--listen", at("unix:other"), "--ready-listen", at(ready), "--metrics", ":0"];
+    await using other = new Running(["agent", "--json", ...words]);
+    const [object] = await firstObjects(other);
+    expectShape(object, shapeOf("agent"));
+    expect(object).toMatchObject({
+      listening: at("unix:other"),
+      ready_listening: ready === "none" ? null : at(ready),
+      metrics: expect.stringMatching(/^0\.0\.0\.0:\d+$/),
+    });
+  });
+
+  test("listen --exec, as soon as it listens", async () => {
+    const address = `unix:${directory}/listen`;
+    await using listener = new Running(["listen", "--json", "--exec", "cat", address]);
+    expect(await firstObjects(listener)).toEqual([{ listening: address }]);
   });
 
   test("install, with and without an installation", async () => {
@@ -163,45 +187,5 @@ describe("the object of", () => {
     const status = () => vsockbox(["hybrid-proxy", "status", "--json", socket]);
     await eventually("it has a status", async () => (await status()).stdout.includes("guest_cid"));
     expectShape(objects(await status())[0], shapeOf("hybrid-proxy status"));
-  });
-});
-
-describe("an error", () => {
-  test.each([
-    ["kill", () => ["kill", agent.address, "no-such-session"]],
-    ["logs", () => ["logs", agent.address, "no-such-session"]],
-    ["stat", () => ["stat", guestPath("missing")]],
-    ["cp", () => ["cp", join(directory, "missing"), guestPath("copy")]],
-    ["rm", () => ["rm", guestPath("missing")]],
-    ["info", () => ["info", "unix:/no/such/socket"]],
-    ["exec --detach", () => ["exec", "--detach", agent.address, "no-such-program"]],
-    ["an unknown option", () => ["info", agent.address, "--no-such-option"]],
-  ] as const)("of %s is the last line, in the one shape", async (_, words) => {
-    const [command = "", ...others] = words();
-    const result = await vsockbox([command, "--json", ...others]);
-    expect(result.status).toBeGreaterThan(0);
-    expectShape(objects(result).at(-1), shapeOf("Errors"));
-    const { error } = objects(result).at(-1) as { error: { message: string } };
-    expect(result.stderr).toContain(error.message);
-  });
-
-  test("of each operand that fails is a line", async () => {
-    const result = await vsockbox([
-      "stat",
-      "--json",
-      guestPath("m1"),
-      guestPath("file"),
-      guestPath("m2"),
-    ]);
-    expect(objects(result).map((object) => Object.keys(object)[0])).toEqual([
-      "error",
-      "path",
-      "error",
-    ]);
-  });
-
-  test("of a remote command's own --json is not printed as JSON", async () => {
-    const result = await vsockbox(["exec", "unix:/no/such/socket", "jq", "--json"]);
-    expect(result).toMatchObject({ status: 69, stdout: "" });
   });
 });

@@ -177,7 +177,12 @@ export function startAgent(options: AgentOptions): RunningAgent {
     const idle = watchIdle(stream, options.idleTimeoutMs);
     counters.opened(stream);
     connections.opened(stream);
+    const peer = formatPeer(stream.peer);
+    log.debug(`${peer} has connected`);
     const served = serve(stream, options, services, refusals).finally(() => {
+      log.debug(
+        `${peer} has disconnected: ${stream.receivedBytes} bytes received, ${stream.sentBytes} sent`,
+      );
       clearInterval(idle);
       counters.closed(stream);
       connections.closed(stream);

@@ -2,7 +2,7 @@
 import { ADDRESS } from "../shared/address-kind.ts";
 import { formatAddress } from "../../net/address.ts";
 import { listen, type Listener } from "../../net/listen.ts";
-import { formatPeerHost } from "../../io/peer.ts";
+import { formatPeer, formatPeerHost } from "../../io/peer.ts";
 import { RefusalLog } from "../../net/refusal-log.ts";
 import type { SocketStream } from "../../io/stream.ts";
 import { joinStandardStreams } from "./standard-streams.ts";
@@ -12,7 +12,7 @@ import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
 import { isBrokenPipe, standardInput, StandardOutput } from "../../io/stdio.ts";
 import { STATUS_BROKEN_PIPE } from "../../process/exit-status.ts";
 import { openLog } from "../../process/service/log.ts";
-import { reportError } from "../../ui/report.ts";
+import { printJson, reportError } from "../../ui/report.ts";
 import { allowArguments, allowedCids } from "../shared/connect-options.ts";
 import { flag, option, operand, type ArgumentValues } from "../../ui/argument.ts";
 import { word } from "../../ui/value-kind.ts";
@@ -31,6 +31,8 @@ const ARGUMENTS = {
   seqpacket: flag({ summary: "Open a SOCK_SEQPACKET socket instead of a stream" }),
   noStdin: flag({ short: "n", summary: "Do not read standard input" }),
   quiet: flag({ short: "q", summary: "Do not print the address" }),
+  verbose: flag({ short: "v", summary: "Print every connection to standard error" }),
+  json: flag({ summary: "Print the address as JSON on standard output" }),
   ...allowArguments,
 };
 
@@ -41,6 +43,8 @@ export const command = defineCommand({
   group: "Ports and bytes",
   summary: "Accept connections on standard input and output",
   args: ARGUMENTS,
+  conflicts: { quiet: ["verbose"] },
+  requires: { json: ["exec"] },
   examples: [
     {
       command: "vsockbox listen vsock::9999",
@@ -60,7 +64,7 @@ export const command = defineCommand({
     },
   ],
   async run(args) {
-    const log = openLog({ threshold: args.quiet ? "warn" : "info" });
+    const log = openLog({ threshold: args.quiet ? "warn" : args.verbose ? "debug" : "info" });
     const ended = Promise.withResolvers<number>();
     let listener: Listener | undefined;
     const refusals = new RefusalLog(log.warn);
@@ -72,6 +76,7 @@ export const command = defineCommand({
         seqpacket: args.seqpacket,
         onConnection(stream) {
           if (!args.keepOpen) listener?.close();
+          log.debug(`${formatPeer(stream.peer)} has connected`);
           service.accept(stream).then(
             (status) => {
               if (!args.keepOpen) ended.resolve(status);
@@ -85,7 +90,9 @@ export const command = defineCommand({
         onRefusal: (peer) => refusals.note(formatPeerHost(peer), "not in --allow-cid"),
         onShortage: (reason) => log.warn(`${reason}; peers have to wait`),
       });
-      log.info(`listening on ${formatAddress(listener.address)}`);
+      const listening = formatAddress(listener.address);
+      if (args.json) printJson({ listening });
+      else log.info(`listening on ${listening}`);
       return await ended.promise;
     } catch (thrown) {
       if (isBrokenPipe(thrown)) return STATUS_BROKEN_PIPE;

@@ -9,7 +9,13 @@ import type { SocketOwners } from "../../net/socket-owner.ts";
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
 import { printJson } from "../../ui/report.ts";
 import { StatusLine } from "../../ui/status-line.ts";
-import { jsonArgument, socketOwnerArgument, socketOwners } from "../shared/connect-options.ts";
+import {
+  jsonArgument,
+  socketOwnerArgument,
+  socketOwners,
+  stepPrinter,
+  verboseArgument,
+} from "../shared/connect-options.ts";
 import { targetArgument, tokenArguments, tokenOptions } from "../shared/target.ts";
 import { flag, option, type ArgumentValues } from "../../ui/argument.ts";
 import { DURATION } from "../../ui/value-kind.ts";
@@ -29,6 +35,7 @@ const ARGUMENTS = {
     summary: "Count any accepted connection as ready, even without an answer on it",
   }),
   quiet: flag({ short: "q", summary: "Print no progress line" }),
+  ...verboseArgument,
   ...socketOwnerArgument,
   ...tokenArguments,
   ...jsonArgument,
@@ -65,7 +72,8 @@ export const command = defineCommand({
       status = statusOfSignal(signal);
       interrupt.abort();
     });
-    using line = new StatusLine(!args.quiet);
+    using line = new StatusLine(!args.quiet && !args.verbose);
+    const onStep = args.verbose ? stepPrinter() : undefined;
     const begin = performance.now();
     try {
       const attempts = await waitUntilReady(
@@ -73,6 +81,7 @@ export const command = defineCommand({
           target,
           proof,
           owners: socketOwners(args, args.target.text),
+          onStep,
           ...tokenOptions(args, args.target.text),
         },
         timeoutMs,
@@ -107,11 +116,13 @@ interface AwaitedAgent extends Pick<AgentDialOptions, "token" | "allowsClearToke
   target: SocketAddress;
   proof: ReadyProof;
   owners: SocketOwners;
+  /** Receives each step of each attempt as text. */
+  onStep: ((step: string) => void) | undefined;
 }
 
 /** Returns the number of attempts. */
 async function waitUntilReady(
-  { target, proof, owners, ...secret }: AwaitedAgent,
+  { target, proof, owners, onStep, ...secret }: AwaitedAgent,
   timeoutMs: number,
   signal: AbortSignal,
   line: StatusLine,
@@ -120,6 +131,7 @@ async function waitUntilReady(
     timeoutMs,
     signal,
     socketOwners: owners,
+    onStep,
     check: (opened, proofMs) =>
       proveReady(opened, proof, {
         address: target,
@@ -128,10 +140,13 @@ async function waitUntilReady(
         socketOwners: owners,
         ...secret,
       }),
-    onFailed: (error) =>
-      line.show(`waiting for ${formatAddress(target)}: ${error.errno ?? error.message}`),
+    onFailed: (error) => {
+      line.show(`waiting for ${formatAddress(target)}: ${error.errno ?? error.message}`);
+      onStep?.(`not ready: ${error.message}`);
+    },
     giveUp: (last, count) => notReady(target, timeoutMs, count, last),
   });
+  onStep?.(`ready after ${countOf(tries, "try", "tries")}`);
   await stream.close();
   return tries;
 }

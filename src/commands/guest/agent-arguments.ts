@@ -40,6 +40,8 @@ export const agentServiceArguments = {
       "Serve metrics for Prometheus on 127.0.0.1:9464, :9464 or unix:PATH; `vsockbox metrics` reads them without it",
   }),
   quiet: flag({ short: "q", summary: "Log nothing but errors" }),
+  verbose: flag({ short: "v", summary: "Log every connection" }),
+  json: flag({ summary: "Print the addresses as JSON once it listens" }),
   maxSessions: option(integer(1, 1_000_000), {
     heading: LIMITS_GROUP,
     default: DEFAULT_MAX_SESSIONS,

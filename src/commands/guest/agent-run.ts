@@ -28,6 +28,7 @@ import type { AgentServiceValues } from "./agent-arguments.ts";
 import { InitDuties } from "./agent-init.ts";
 import { allowedCids } from "../shared/connect-options.ts";
 import { pidFileOf } from "../shared/service.ts";
+import { printJson } from "../../ui/report.ts";
 import { countOf } from "../../text/count.ts";
 
 /** Serves until a signal ends it; returns the exit status. */
@@ -36,7 +37,7 @@ export async function runAgent(args: AgentServiceValues): Promise<number> {
   const log = openLog({
     tag: "agent",
     path: args.logFile,
-    threshold: args.quiet ? "error" : "info",
+    threshold: args.quiet ? "error" : args.verbose ? "debug" : "info",
   });
   const hurry = new AbortController();
   const ended = Promise.withResolvers<EndingSignal>();
@@ -52,10 +53,11 @@ export async function runAgent(args: AgentServiceValues): Promise<number> {
   const options = agentOptions(args, log, init);
   const metricsEndpoint = metricsEndpointOf(args);
   const agent = init === undefined ? startAgent(options) : await init.untilStarted(options);
-  using _metrics = await startMetrics(metricsEndpoint, agent, log, args.init);
+  using metrics = await startMetrics(metricsEndpoint, agent, log, args.init);
   using _pidFile = await pidFileOf(args, () => agent.stop(0));
   const where = listening(agent);
   log.info(where);
+  if (args.json) printJson(addressesJson(agent, metrics?.endpoint));
   const problem = notifyReady(where);
   if (problem !== undefined) log.warn(problem.message);
   reportReady();
@@ -120,6 +122,23 @@ function metricsEndpointOf({ metrics }: AgentServiceValues): Endpoint | undefine
   return metrics === undefined ? undefined : parseHttpAddress(metrics, "metrics");
 }
 
+/** The server of metrics. */
+interface ServedMetrics extends Disposable {
+  /** With the port that the kernel chose if port 0 was asked for. */
+  readonly endpoint: Endpoint;
+}
+
+function addressesJson(
+  { listening: address, readyListening: ready }: RunningAgent,
+  metrics: Endpoint | undefined,
+) {
+  return {
+    listening: formatAddress(address),
+    ready_listening: ready === undefined ? null : formatAddress(ready),
+    metrics: metrics === undefined ? null : formatEndpoint(metrics),
+  };
+}
+
 /**
  * Serves the metrics of the agent. An init continues without them if that fails, since its end would be
  * that of the guest.
@@ -131,13 +150,13 @@ async function startMetrics(
   agent: RunningAgent,
   log: Log,
   isInit: boolean,
-): Promise<Disposable | undefined> {
+): Promise<ServedMetrics | undefined> {
   if (endpoint === undefined) return undefined;
   const { METRICS_PATH, serveMetrics } = await import("../../net/metrics-server.ts");
   try {
     const server = serveMetrics(endpoint, async () => encodeMetrics(await agent.metrics()));
     log.info(`metrics are at ${METRICS_PATH} on ${formatEndpoint(server.endpoint)}`);
-    return { [Symbol.dispose]: () => server.close() };
+    return { endpoint: server.endpoint, [Symbol.dispose]: () => server.close() };
   } catch (thrown) {
     const error = toVsockboxError(thrown, "serve metrics");
     if (!isInit) {

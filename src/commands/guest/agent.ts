@@ -9,6 +9,7 @@ export const command = defineCommand({
   group: "Guest services",
   summary: "Serve commands, terminals, files and ports to the host",
   args: agentServiceArguments,
+  conflicts: { quiet: ["verbose"], json: ["daemon"] },
   examples: [
     {
       command: "vsockbox agent",

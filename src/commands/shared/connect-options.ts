@@ -37,13 +37,18 @@ export const socketOwnerArgument = {
   }),
 };
 
-/** `--connect-timeout` and `--allow-socket-owner`: {@link dialOptions} reads them. */
-export const dialArguments = {
+/** `--verbose` of commands that connect. */
+export const verboseArgument = {
   verbose: flag({
     short: "v",
     summary:
       "Print the address, the steps of the connection and the time of each to standard error",
   }),
+};
+
+/** `--verbose`, `--connect-timeout` and `--allow-socket-owner`: {@link dialOptions} reads them. */
+export const dialArguments = {
+  ...verboseArgument,
   ...connectTimeoutArgument,
   ...socketOwnerArgument,
 };
@@ -67,7 +72,7 @@ export function socketOwners(
 }
 
 /** Returns a function that prints each step with the time since this call. */
-function stepPrinter(): (step: string) => void {
+export function stepPrinter(): (step: string) => void {
   const begin = performance.now();
   return (step) => say(`vsockbox: ${(performance.now() - begin).toFixed(1)} ms: ${step}`);
 }
