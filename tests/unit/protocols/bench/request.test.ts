@@ -92,7 +92,7 @@ describe("a request", () => {
     }
   });
 
-  test("is told from other first bytes as soon as one differs", () => {
+  test("is distinguished from other first bytes as soon as one differs", () => {
     expect(mayBeRequest(Buffer.from("VSBXBNR"))).toBe(true);
     for (const other of ["GET / HTTP", "VSBXBNAN", "V\0", "SSH-2.0-x"]) {
       expect(mayBeRequest(Buffer.from(other))).toBe(false);
