@@ -1,52 +1,24 @@
 /** The vhost-user device in front of a guest of its own: host and guest talk without a kernel module. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { connect, createServer, type Server, type Socket } from "node:net";
+import { readFileSync, writeFileSync } from "node:fs";
+import { connect, type Socket } from "node:net";
 import { dial } from "../../src/net/dial.ts";
 import { ERRNO } from "../../src/ffi/errno.ts";
 import { closeDescriptor, writeDescriptor } from "../../src/ffi/socket.ts";
-import { listen, openUnixListener, type UnixListener } from "../../src/net/listen.ts";
-import { findKernel as findOwnKernel, type Kernel } from "../../src/vm/kernel.ts";
-import { bootGuest, type Guest } from "../../src/vm/guest.ts";
-import {
-  BINARY,
-  eventually,
-  processesWith,
-  Running,
-  ScratchDirectory,
-  vsockbox,
-} from "../support/binary.ts";
-import { runIn, startListener } from "../support/guest-lines.ts";
-import { guestVsock } from "../support/guest-vsock.ts";
+import { listen } from "../../src/net/listen.ts";
+import type { Kernel } from "../../src/vm/kernel.ts";
+import { eventually, processesWith, vsockbox } from "../support/binary.ts";
 import { connectHybrid, readAll, writeAll } from "../support/hybrid-client.ts";
 import { acceptFrom, readAll as readNow, readSlowly } from "../support/local-device.ts";
 import { connectUnix } from "../support/raw-vmm.ts";
 import { KnownBytes, KnownHash } from "../support/known-bytes.ts";
 import { standsStill } from "../support/process-state.ts";
 import { qemuMonitor } from "../support/qemu-monitor.ts";
+import { DeviceFixture, type Vmm, type VmStatus } from "./device-fixture.ts";
 import { describeNewerKernel, describeUml, describeVm, findNewerKernel } from "./support.ts";
 
 const MIB = 1024 * 1024;
-
-/** What is looked at of `hybrid-proxy status --json`. */
-interface VmStatus {
-  guest_cid: number;
-  connections: { guest_port: number; waiting_bytes: number }[];
-  connections_draining: number;
-  counters: { single_descriptor_to_guest: number; bytes_lost: number };
-}
-
-/** What a VMM can do beside carrying bytes. */
-interface Vmm {
-  name: "qemu" | "uml";
-  /** Carried each way, in MiB. */
-  bulkMib: number;
-  /** Further options of the device. */
-  options?: string[];
-  /** Gives QEMU another kernel than this machine's newest. */
-  findKernel?: () => Kernel;
-}
 
 describeUml("hybrid-proxy with User-mode Linux", () => deviceTests({ name: "uml", bulkMib: 1024 }));
 describeUml("hybrid-proxy --sandbox with User-mode Linux", () =>
@@ -63,157 +35,98 @@ function hasSingleDescriptors({ version }: Kernel): boolean {
   return major > 6 || (major === 6 && minor >= 2);
 }
 
-function deviceTests({ name, bulkMib, options = [], findKernel = findOwnKernel }: Vmm): void {
-  let scratch: ScratchDirectory;
-  let device: Running;
-  let guest: Guest;
-  let uds: string;
-  let socket: string;
-  let address: string;
+/** Defines the tests of the device with one VMM, in an order: the last ones end the guest. */
+function deviceTests(vmm: Vmm): void {
+  const fixture = new DeviceFixture(vmm);
+  beforeAll(() => fixture.start());
+  afterAll(() => fixture[Symbol.asyncDispose]());
 
-  beforeAll(async () => {
-    scratch = new ScratchDirectory();
-    uds = scratch.file("vm4.vsock");
-    address = `hybrid:${uds}`;
-    socket = scratch.file("vhost.sock");
-    const paths = `socket=${socket},uds-path=${uds},seqpacket-path=${scratch.file("seqpacket")}`;
-    // An emulated guest on a busy machine takes its time to answer 500 clients at once.
-    const vm = `guest-cid=4,connect-timeout=30,${paths}`;
-    device = new Running(["hybrid-proxy", ...options, "--vm", vm]);
-    await device.says("waiting for its VMM");
-    guest = await boot();
-  });
-  afterAll(async () => {
-    await guest?.stop();
-    await device?.[Symbol.asyncDispose]();
-    scratch?.[Symbol.dispose]();
-  });
+  transferTests(fixture);
+  closeTests(fixture);
+  socketTests(fixture);
+  loadTests(fixture);
+  readerTests(fixture);
+  serviceTests(fixture);
+  if (vmm.name === "qemu") stoppedVmmTests(fixture);
+  killedVmmTests(fixture);
+  if (vmm.name === "qemu") rebootTests(fixture);
+}
 
-  async function boot(): Promise<Guest> {
-    const booted = await bootGuest({
-      vmm: name,
-      binary: BINARY,
-      environment: { VSOCKBOX_TEST_VM: "1", NO_COLOR: "1" },
-      memoryMib: 1024,
-      files: [guestVsock(scratch)],
-      vsockDevices: [socket],
-      ...(name === "qemu"
-        ? { kernel: findKernel(), monitor: scratch.file("monitor"), reboots: true }
-        : {}),
-    });
-    await startAgent(booted);
-    return booted;
-  }
-
-  async function startAgent(booted: Guest): Promise<void> {
-    await booted.run("(vsockbox agent -q > /tmp/agent.log 2>&1 &)");
-    const { status, stderr } = await vsockbox(["wait", address, "--timeout", "60"]);
-    expect([status, stderr]).toEqual([0, ""]);
-  }
-
-  const run = async (line: string) => await runIn(guest, line);
-  const runListener = async (line: string) => await startListener(guest, line);
-
-  async function serve(port: number, onSocket: (socket: Socket) => void): Promise<Server> {
-    const server = createServer({ allowHalfOpen: true }, (client) => {
-      client.on("error", () => undefined);
-      onSocket(client);
-    });
-    await new Promise<void>((resolve) => server.listen(`${uds}_${port}`, resolve));
-    return server;
-  }
-
-  /** System calls of the device that read, so far; proc(5). */
-  const readCalls = () =>
-    Number(/^syscr: (\d+)$/m.exec(readFileSync(`/proc/${device.pid}/io`, "utf8"))?.[1]);
-
-  async function vmStatus(): Promise<VmStatus> {
-    const { stdout, stderr } = await vsockbox(["hybrid-proxy", "status", socket, "--json"]);
-    expect(stderr).toBe("");
-    return JSON.parse(stdout) as VmStatus;
-  }
-
-  const descriptors = () => readdirSync(`/proc/${device.pid}/fd`).length;
-
+/** Commands, files and plain bytes in both directions. */
+function transferTests(on: DeviceFixture): void {
+  const { bulkMib } = on.vmm;
   test("gives the guest its CID, and exec runs there", async () => {
-    expect(await run("vsockbox cid")).toBe("4\n");
-    const result = await vsockbox(["exec", address, "--", "uname", "-s"]);
+    expect(await on.run("vsockbox cid")).toBe("4\n");
+    const result = await vsockbox(["exec", on.address, "--", "uname", "-s"]);
     expect(result).toMatchObject({ status: 0, stdout: "Linux\n" });
-    expect((await vsockbox(["exec", address, "--", "sh", "-c", "exit 7"])).status).toBe(7);
+    expect((await vsockbox(["exec", on.address, "--", "sh", "-c", "exit 7"])).status).toBe(7);
   });
 
   test("carries a file each way with equal hashes", async () => {
-    const source = scratch.file("source");
+    const source = on.scratch.file("source");
     const data = Buffer.alloc(64 * MIB);
     for (let at = 0; at < data.length; at += 65_536) {
       crypto.getRandomValues(data.subarray(at, at + 65_536));
     }
     writeFileSync(source, data);
-    const up = await vsockbox(["cp", source, `${address}:/tmp/up`]);
+    const up = await vsockbox(["cp", source, `${on.address}:/tmp/up`]);
     expect(up).toMatchObject({ status: 0, stderr: "" });
     const hash = createHash("sha256").update(data).digest("hex");
-    expect(await run("sha256sum < /tmp/up")).toStartWith(hash);
-    const down = await vsockbox(["cp", `${address}:/tmp/up`, scratch.file("down")]);
+    expect(await on.run("sha256sum < /tmp/up")).toStartWith(hash);
+    const down = await vsockbox(["cp", `${on.address}:/tmp/up`, on.scratch.file("down")]);
     expect(down).toMatchObject({ status: 0, stderr: "" });
-    const back = new Uint8Array(await Bun.file(scratch.file("down")).arrayBuffer());
+    const back = new Uint8Array(await Bun.file(on.scratch.file("down")).arrayBuffer());
     expect(createHash("sha256").update(back).digest("hex")).toBe(hash);
-    await run("rm /tmp/up");
+    await on.run("rm /tmp/up");
   });
 
   test(`carries ${bulkMib} MiB from the host to the guest with equal hashes`, async () => {
-    const result = await runListener("guest-vsock receive 7400 0");
+    const result = await on.runListener("guest-vsock receive 7400 0");
     const known = new KnownBytes();
-    const client = await connectHybrid(uds, 7400);
+    const client = await connectHybrid(on.uds, 7400);
     await writeAll(client, chunksOf(known, bulkMib));
     expect(await result()).toBe(known.report);
     client.destroy();
   });
 
   test("fills many of the guest's buffers with one system call", async () => {
-    const result = await runListener("guest-vsock receive 7402 0");
-    const client = await connectHybrid(uds, 7402);
-    const before = readCalls();
+    const result = await on.runListener("guest-vsock receive 7402 0");
+    const client = await connectHybrid(on.uds, 7402);
+    const before = on.readCalls();
     await writeAll(client, chunksOf(new KnownBytes(), 64));
     await result();
     client.destroy();
     // Linux offers buffers of 4 KiB.
-    expect(readCalls() - before).toBeLessThan((64 * MIB) / 4096 / 2);
+    expect(on.readCalls() - before).toBeLessThan((64 * MIB) / 4096 / 2);
   });
 
   test(`carries ${bulkMib} MiB from the guest to the host with equal hashes`, async () => {
     const hash = new KnownHash();
-    const server = await serve(7401, (client) => {
+    const server = await on.serve(7401, (client) => {
       void readAll(client, (chunk) => hash.push(chunk)).then(() => client.end());
     });
-    expect(await run(`guest-vsock transmit 2 7401 ${bulkMib}`)).toBe(hash.report);
+    expect(await on.run(`guest-vsock transmit 2 7401 ${bulkMib}`)).toBe(hash.report);
     expect(hash.report).toStartWith(`${bulkMib * MIB} bytes`);
     server.close();
   });
+}
 
-  /** A service of the host whose clients wait in its backlog, unread. */
-  function listenUnread(port: number, seqpacket = false): UnixListener & Disposable {
-    const listener = openUnixListener({ kind: "unix", path: `${uds}_${port}` }, { seqpacket });
-    const close = () => {
-      closeDescriptor(listener.fd);
-      listener.removeFile();
-    };
-    return { ...listener, [Symbol.dispose]: close };
-  }
-
+/** Each way in which a connection ends. */
+function closeTests(on: DeviceFixture): void {
   test.each([
     ["bytes", "leave", 44, 5000],
     ["records", "leave-records", 40, 3000],
   ])(
     "%s of a guest that has closed reach a slow reader after Linux's RST",
     async (_, command, count, size) => {
-      using listener = listenUnread(7002, command === "leave-records");
-      expect(await run(`guest-vsock ${command} 2 7002 ${count} ${size}`)).toStartWith(
+      using listener = on.listenUnread(7002, command === "leave-records");
+      expect(await on.run(`guest-vsock ${command} 2 7002 ${count} ${size}`)).toStartWith(
         `${count * size} bytes`,
       );
       const service = acceptFrom(listener) ?? -1;
-      expect((await vmStatus()).connections.at(0)?.waiting_bytes).toBeGreaterThan(0);
+      expect((await on.vmStatus()).connections.at(0)?.waiting_bytes).toBeGreaterThan(0);
       // Linux waits eight seconds for the device.
-      const isReset = async () => (await vmStatus()).connections_draining === 1;
+      const isReset = async () => (await on.vmStatus()).connections_draining === 1;
       await eventually("the guest has sent its RST", isReset, 60_000);
       const chunks: Buffer[] = [];
       for (let isOver = false; !isOver;) {
@@ -226,14 +139,14 @@ function deviceTests({ name, bulkMib, options = [], findKernel = findOwnKernel }
       const sent = Array.from({ length: count }, () => known.next(size));
       expect(Buffer.concat(chunks).equals(Buffer.concat(sent))).toBe(true);
       closeDescriptor(service);
-      const { connections_draining: draining, counters } = await vmStatus();
+      const { connections_draining: draining, counters } = await on.vmStatus();
       expect([draining, counters.bytes_lost]).toEqual([0, 0]);
     },
   );
 
   test("a guest that shuts down reading ends the writing of the host", async () => {
-    const result = await runListener("guest-vsock deaf 7003");
-    const client = connectUnix(uds);
+    const result = await on.runListener("guest-vsock deaf 7003");
+    const client = connectUnix(on.uds);
     writeDescriptor(client, Buffer.from("CONNECT 7003\n"));
     const chunk = new Uint8Array(4096);
     const isRefused = () => writeDescriptor(client, chunk) === -ERRNO.EPIPE;
@@ -243,47 +156,53 @@ function deviceTests({ name, bulkMib, options = [], findKernel = findOwnKernel }
   });
 
   test("the data of a client that closes right after it is delivered", async () => {
-    const result = await runListener("guest-vsock receive 7004 0");
+    const result = await on.runListener("guest-vsock receive 7004 0");
     const known = new KnownBytes();
-    const client = connectUnix(uds);
+    const client = connectUnix(on.uds);
     writeDescriptor(client, Buffer.concat([Buffer.from("CONNECT 7004\n"), known.next(100_000)]));
     closeDescriptor(client);
     expect(await result()).toBe(known.report);
   });
 
-  if (name === "qemu") {
+  if (on.vmm.name === "qemu") {
     test("header and payload are in one descriptor with a kernel from 6.2 on", async () => {
-      const { counters } = await vmStatus();
+      const { counters } = await on.vmStatus();
       // Late releases of 6.1 have it as well.
-      if (hasSingleDescriptors(findKernel())) {
+      if (hasSingleDescriptors(on.kernel())) {
         expect(counters.single_descriptor_to_guest).toBeGreaterThan(0);
       }
-      if (findKernel === findNewerKernel) expect(hasSingleDescriptors(findKernel())).toBe(true);
+      if (on.vmm.findKernel === findNewerKernel)
+        expect(hasSingleDescriptors(on.kernel())).toBe(true);
     });
   }
+}
 
+/** The Unix sockets of the host: PATH_PORT, and CONNECT lines. */
+function socketTests(on: DeviceFixture): void {
   test("guest to host through PATH_PORT, with half-close; a port without a listener is refused", async () => {
-    const server = await serve(7000, (client) => {
+    const server = await on.serve(7000, (client) => {
       let count = 0;
       client.on("data", (chunk) => (count += chunk.length));
       client.on("end", () => client.end(`got ${count}`));
     });
-    expect(await run("head -c 5000000 /dev/zero | vsockbox connect host:7000")).toBe("got 5000000");
+    expect(await on.run("head -c 5000000 /dev/zero | vsockbox connect host:7000")).toBe(
+      "got 5000000",
+    );
     server.close();
-    expect(await run("guest-vsock refused 2 7001")).toBe("ECONNRESET\n");
+    expect(await on.run("guest-vsock refused 2 7001")).toBe("ECONNRESET\n");
   });
 
   test("host to guest with half-close, and bytes right after the CONNECT line", async () => {
-    await run("(vsockbox listen vsock::7100 -q -k --exec 'wc -c' > /dev/null 2>&1 &)");
+    await on.run("(vsockbox listen vsock::7100 -q -k --exec 'wc -c' > /dev/null 2>&1 &)");
     const isListening = async () => {
-      const client = await connectHybrid(uds, 7100).catch(() => undefined);
+      const client = await connectHybrid(on.uds, 7100).catch(() => undefined);
       client?.destroy();
       return client !== undefined;
     };
     await eventually("it listens", isListening);
     const answer = await new Promise<string>((resolve, reject) => {
       let text = "";
-      const client = connect({ path: uds, allowHalfOpen: true });
+      const client = connect({ path: on.uds, allowHalfOpen: true });
       client.on("data", (chunk) => (text += chunk.toString()));
       client.on("end", () => resolve(text));
       client.on("error", reject);
@@ -296,7 +215,7 @@ function deviceTests({ name, bulkMib, options = [], findKernel = findOwnKernel }
     for (const line of ["CONNECT 7999\n", "HELLO\n", `${"x".repeat(100)}\n`, "CONNECT\n"]) {
       const answer = await new Promise<string>((resolve) => {
         let text = "";
-        const client = connect(uds);
+        const client = connect(on.uds);
         client.on("data", (chunk) => (text += chunk.toString()));
         client.on("close", () => resolve(text));
         client.on("error", () => undefined);
@@ -305,21 +224,26 @@ function deviceTests({ name, bulkMib, options = [], findKernel = findOwnKernel }
       expect([line, answer]).toEqual([line, ""]);
     }
   });
+}
 
+/** Many connections at once. */
+function loadTests(on: DeviceFixture): void {
   test("1,000 connections of the guest, 500 at once", async () => {
-    const before = descriptors();
-    const server = await serve(7500, (client) => client.pipe(client));
-    expect(await run("guest-vsock many 2 7500 1000 500")).toBe("1000 connections, 500 at once\n");
+    const before = on.descriptors();
+    const server = await on.serve(7500, (client) => client.pipe(client));
+    expect(await on.run("guest-vsock many 2 7500 1000 500")).toBe(
+      "1000 connections, 500 at once\n",
+    );
     server.close();
-    await eventually("all descriptors are closed", () => descriptors() <= before);
+    await eventually("all descriptors are closed", () => on.descriptors() <= before);
   });
 
   test("1,000 connections of the host, 500 at once", async () => {
-    const before = descriptors();
-    await runListener("guest-vsock echo 7600");
+    const before = on.descriptors();
+    await on.runListener("guest-vsock echo 7600");
     for (let round = 0; round < 2; round++) {
       const clients = await Promise.all(
-        Array.from({ length: 500 }, () => connectHybrid(uds, 7600)),
+        Array.from({ length: 500 }, () => connectHybrid(on.uds, 7600)),
       );
       const answers = await Promise.all(
         clients.map(async (client, index) => {
@@ -332,16 +256,19 @@ function deviceTests({ name, bulkMib, options = [], findKernel = findOwnKernel }
       expect(answers).toEqual(clients.map((_, index) => `client ${index}`));
       for (const client of clients) client.destroy();
     }
-    await eventually("all descriptors are closed", () => descriptors() <= before);
+    await eventually("all descriptors are closed", () => on.descriptors() <= before);
   });
+}
 
+/** Slow readers, and the borders of records. */
+function readerTests(on: DeviceFixture): void {
   test("a reader in the guest that stops for 10 s and goes on misses nothing", async () => {
-    const result = await runListener("guest-vsock receive 7700 10");
+    const result = await on.runListener("guest-vsock receive 7700 10");
     const known = new KnownBytes();
-    const client = await connectHybrid(uds, 7700);
+    const client = await connectHybrid(on.uds, 7700);
     const written = writeAll(client, chunksOf(known, 32));
     // The others go on meanwhile.
-    expect((await vsockbox(["exec", address, "--", "echo", "on"])).stdout).toBe("on\n");
+    expect((await vsockbox(["exec", on.address, "--", "echo", "on"])).stdout).toBe("on\n");
     await written;
     expect(await result()).toBe(known.report);
     client.destroy();
@@ -349,14 +276,14 @@ function deviceTests({ name, bulkMib, options = [], findKernel = findOwnKernel }
 
   test("a reader on the host that stops for 10 s and goes on misses nothing", async () => {
     const hash = new KnownHash();
-    const server = await serve(7701, (client) => {
+    const server = await on.serve(7701, (client) => {
       client.pause();
       setTimeout(() => {
         void readAll(client, (chunk) => hash.push(chunk)).then(() => client.end());
       }, 10_000);
     });
-    const sent = run("guest-vsock transmit 2 7701 32");
-    expect((await vsockbox(["exec", address, "--", "echo", "on"])).stdout).toBe("on\n");
+    const sent = on.run("guest-vsock transmit 2 7701 32");
+    expect((await vsockbox(["exec", on.address, "--", "echo", "on"])).stdout).toBe("on\n");
     expect(await sent).toBe(hash.report);
     server.close();
   });
@@ -365,7 +292,7 @@ function deviceTests({ name, bulkMib, options = [], findKernel = findOwnKernel }
     const sizes = [1, 10, 60_000, 4096, 4052, 65_000, 3];
     const seen: number[] = [];
     const listener = listen(
-      { kind: "unix", path: `${uds}_7200` },
+      { kind: "unix", path: `${on.uds}_7200` },
       {
         allowed: "any",
         seqpacket: true,
@@ -379,14 +306,14 @@ function deviceTests({ name, bulkMib, options = [], findKernel = findOwnKernel }
       },
     );
     const shown = sizes.map((size, index) => `${size}${String.fromCharCode(97 + index)} `);
-    expect(await run(`guest-vsock records 2 7200 ${sizes.join(" ")}`)).toBe(
+    expect(await on.run(`guest-vsock records 2 7200 ${sizes.join(" ")}`)).toBe(
       `${shown.join("")}end\n`,
     );
     expect(seen).toEqual(sizes);
     listener.close();
 
-    const result = await runListener("guest-vsock echo-records 7300");
-    const target = { kind: "hybrid", path: scratch.file("seqpacket"), port: 7300 } as const;
+    const result = await on.runListener("guest-vsock echo-records 7300");
+    const target = { kind: "hybrid", path: on.scratch.file("seqpacket"), port: 7300 } as const;
     const stream = await dial(target, { seqpacket: true });
     for (const size of sizes) {
       await stream.write(new Uint8Array(size).fill(size));
@@ -399,32 +326,35 @@ function deviceTests({ name, bulkMib, options = [], findKernel = findOwnKernel }
   });
 
   test("many clients at once, and clients that vanish, leave no connection", async () => {
-    const before = descriptors();
+    const before = on.descriptors();
     const results = await Promise.all(
       Array.from({ length: 20 }, (_, index) =>
-        vsockbox(["exec", address, "-n", "--", "echo", String(index)]),
+        vsockbox(["exec", on.address, "-n", "--", "echo", String(index)]),
       ),
     );
     expect(results.map(({ stdout }) => stdout)).toEqual(results.map((_, index) => `${index}\n`));
     const clients = Array.from({ length: 200 }, (_, index) => {
-      const client = connect(uds);
+      const client = connect(on.uds);
       client.on("error", () => undefined);
       if (index % 2 === 0) client.write(index % 4 === 0 ? "CONNECT 5000\n" : "CONN");
       return client;
     });
-    await eventually("they are connected", () => descriptors() > before + 100);
+    await eventually("they are connected", () => on.descriptors() > before + 100);
     for (const client of clients) client.destroy();
-    await eventually("all descriptors are closed", () => descriptors() <= before);
-    expect((await vsockbox(["exec", address, "--", "echo", "on"])).stdout).toBe("on\n");
+    await eventually("all descriptors are closed", () => on.descriptors() <= before);
+    expect((await vsockbox(["exec", on.address, "--", "echo", "on"])).stdout).toBe("on\n");
   });
+}
 
+/** Other services of vsockbox over the device. */
+function serviceTests(on: DeviceFixture): void {
   test("a shell-server in the guest serves a shell-client of the host: commands and files", async () => {
-    await run("(vsockbox shell-server -p 5400 > /tmp/shell.log 2>&1 &)");
-    const server = `${address}:5400`;
+    await on.run("(vsockbox shell-server -p 5400 > /tmp/shell.log 2>&1 &)");
+    const server = `${on.address}:5400`;
     expect((await vsockbox(["wait", server, "--timeout", "30"])).status).toBe(0);
     const command = await vsockbox(["shell-client", server, "vsockbox cid; exit 3"]);
     expect([command.status, command.stdout.trim()]).toEqual([3, "4"]);
-    const source = scratch.file("shell-source");
+    const source = on.scratch.file("shell-source");
     writeFileSync(source, new KnownBytes().next(8 * MIB));
     const up = await vsockbox([
       "shell-client",
@@ -436,7 +366,7 @@ function deviceTests({ name, bulkMib, options = [], findKernel = findOwnKernel }
       "/tmp/shell-up",
     ]);
     expect([up.status, up.stderr]).toEqual([0, ""]);
-    const back = scratch.file("shell-back");
+    const back = on.scratch.file("shell-back");
     const down = await vsockbox([
       "shell-client",
       server,
@@ -448,28 +378,28 @@ function deviceTests({ name, bulkMib, options = [], findKernel = findOwnKernel }
     ]);
     expect([down.status, down.stderr]).toEqual([0, ""]);
     expect(readFileSync(back).equals(readFileSync(source))).toBe(true);
-    await run("rm /tmp/shell-up");
+    await on.run("rm /tmp/shell-up");
   });
 
   test("a guest-exec in the guest runs what a guest-exec-host of the host sends", async () => {
     const host = vsockbox([
       "guest-exec-host",
-      `${address}:1024`,
+      `${on.address}:1024`,
       "-q",
       "--once",
       "--report",
       "vsockbox cid; exit 5",
     ]);
-    const guestSide = await guest.run("vsockbox guest-exec 2:1024 --retry --report");
+    const guestSide = await on.guest.run("vsockbox guest-exec 2:1024 --retry --report");
     expect(guestSide.status).toBe(5);
     const { status, stdout } = await host;
     expect([status, stdout]).toEqual([5, "4\n"]);
   });
 
   test("status shows the open connections", async () => {
-    await runListener("guest-vsock echo 7601");
-    const client = await connectHybrid(uds, 7601);
-    const { status, stdout } = await vsockbox(["hybrid-proxy", "status", socket, "--json"]);
+    await on.runListener("guest-vsock echo 7601");
+    const client = await connectHybrid(on.uds, 7601);
+    const { status, stdout } = await vsockbox(["hybrid-proxy", "status", on.socket, "--json"]);
     expect(status).toBe(0);
     const [vm] = stdout
       .trim()
@@ -480,108 +410,112 @@ function deviceTests({ name, bulkMib, options = [], findKernel = findOwnKernel }
     expect(ports).toEqual([7601]);
     client.destroy();
   });
+}
 
-  if (name === "qemu") {
-    test("clients that leave before the guest has answered take nothing with them", async () => {
-      const before = descriptors();
-      // A VMM that stands still has its rings, and answers nothing.
-      const vmm = processesWith(socket).filter((pid) => pid !== device.pid);
-      for (const pid of vmm) process.kill(pid, "SIGSTOP");
-      try {
-        const clients = await Promise.all(
-          Array.from(
-            { length: 100 },
-            () =>
-              new Promise<Socket>((resolve) => {
-                const client = connect(uds, () =>
-                  client.write("CONNECT 5000\n", () => resolve(client)),
-                );
-                client.on("error", () => undefined);
-              }),
-          ),
-        );
-        await eventually("the device has them", () => descriptors() > before + 90);
-        for (const client of clients) client.destroy();
-        await eventually("the device has noticed", () => descriptors() <= before);
-      } finally {
-        for (const pid of vmm) process.kill(pid, "SIGCONT");
-      }
-      expect((await vsockbox(["exec", address, "--", "echo", "on"])).stdout).toBe("on\n");
-    });
+/** A VMM that does not run for a while: only QEMU can be paused. */
+function stoppedVmmTests(on: DeviceFixture): void {
+  test("clients that leave before the guest has answered take nothing with them", async () => {
+    const before = on.descriptors();
+    // A VMM that stands still has its rings, and answers nothing.
+    const vmm = processesWith(on.socket).filter((pid) => pid !== on.device.pid);
+    for (const pid of vmm) process.kill(pid, "SIGSTOP");
+    try {
+      const clients = await Promise.all(
+        Array.from(
+          { length: 100 },
+          () =>
+            new Promise<Socket>((resolve) => {
+              const client = connect(on.uds, () =>
+                client.write("CONNECT 5000\n", () => resolve(client)),
+              );
+              client.on("error", () => undefined);
+            }),
+        ),
+      );
+      await eventually("the device has them", () => on.descriptors() > before + 90);
+      for (const client of clients) client.destroy();
+      await eventually("the device has noticed", () => on.descriptors() <= before);
+    } finally {
+      for (const pid of vmm) process.kill(pid, "SIGCONT");
+    }
+    expect((await vsockbox(["exec", on.address, "--", "echo", "on"])).stdout).toBe("on\n");
+  });
 
-    test("a paused guest keeps its connections", async () => {
-      const result = await runListener("guest-vsock receive 7800 0");
-      const known = new KnownBytes();
-      const client = await connectHybrid(uds, 7800);
-      for (let round = 0; round < 3; round++) {
-        for (const chunk of chunksOf(known, 4)) client.write(chunk);
-        await qemuMonitor(scratch.file("monitor"), "stop");
-        // Sent while nobody is there to take it.
-        for (const chunk of chunksOf(known, 4)) client.write(chunk);
-        await standsStill(
-          "the device accepts no more",
-          () => client.bytesWritten - client.writableLength,
-        );
-        await qemuMonitor(scratch.file("monitor"), "cont");
-      }
-      client.end();
-      expect(await result()).toBe(known.report);
-      client.destroy();
-    });
-  }
+  test("a paused guest keeps its connections", async () => {
+    const result = await on.runListener("guest-vsock receive 7800 0");
+    const known = new KnownBytes();
+    const client = await connectHybrid(on.uds, 7800);
+    for (let round = 0; round < 3; round++) {
+      for (const chunk of chunksOf(known, 4)) client.write(chunk);
+      await qemuMonitor(on.scratch.file("monitor"), "stop");
+      // Sent while nobody is there to take it.
+      for (const chunk of chunksOf(known, 4)) client.write(chunk);
+      await standsStill(
+        "the device accepts no more",
+        () => client.bytesWritten - client.writableLength,
+      );
+      await qemuMonitor(on.scratch.file("monitor"), "cont");
+    }
+    client.end();
+    expect(await result()).toBe(known.report);
+    client.destroy();
+  });
+}
 
+/** A VMM that is killed; the guest is booted again. */
+function killedVmmTests(on: DeviceFixture): void {
   test("a VMM that is killed in the middle of a transfer leaves the device ready for the next", async () => {
-    const before = descriptors();
-    const server = await serve(7900, (client) => client.resume());
-    guest.run("guest-vsock transmit 2 7900 100000").catch(() => undefined);
-    await runListener("guest-vsock receive 7901 0");
-    const client = await connectHybrid(uds, 7901);
+    const before = on.descriptors();
+    const server = await on.serve(7900, (client) => client.resume());
+    on.guest.run("guest-vsock transmit 2 7900 100000").catch(() => undefined);
+    await on.runListener("guest-vsock receive 7901 0");
+    const client = await connectHybrid(on.uds, 7901);
     client.on("error", () => undefined);
     writeAll(client, chunksOf(new KnownBytes(), 100)).catch(() => undefined);
     await eventually(
       "bytes are on their way",
       () => client.bytesWritten - client.writableLength > 2 * MIB,
     );
-    await guest.stop();
-    await device.says("the VMM has disconnected");
+    await on.guest.stop();
+    await on.device.says("the VMM has disconnected");
     server.close();
-    await eventually("its connections are closed", () => descriptors() < before);
-    const nobody = await vsockbox(["exec", address, "--", "true"]);
+    await eventually("its connections are closed", () => on.descriptors() < before);
+    const nobody = await vsockbox(["exec", on.address, "--", "true"]);
     expect(nobody.status).toBe(69);
-    guest = await boot();
-    const result = await vsockbox(["exec", address, "--", "vsockbox", "cid"]);
+    await on.boot();
+    const result = await vsockbox(["exec", on.address, "--", "vsockbox", "cid"]);
     expect(result).toMatchObject({ status: 0, stdout: "4\n" });
-    expect(device.process.exitCode).toBe(null);
+    expect(on.device.process.exitCode).toBe(null);
   });
+}
 
-  if (name === "qemu") {
-    // The last one: the guest's control channel does not outlive a reboot.
-    test("a guest that reboots finds no connection of before, and a working device", async () => {
-      using listener = listenUnread(7005);
-      await run("guest-vsock leave 2 7005 44 5000");
-      const service = acceptFrom(listener) ?? -1;
-      const lost = await connectHybrid(uds, 5000);
-      lost.on("end", () => lost.destroy());
-      lost.resume();
-      guest.run("reboot -f").catch(() => undefined);
-      // Its driver begins anew. An emulated machine may hang at boot: see src/vm/qemu.ts.
-      const isUp = async () => {
-        const patience = performance.now() + 60_000;
-        while (!lost.closed && performance.now() < patience) await Bun.sleep(100);
-        if (!lost.closed) await qemuMonitor(scratch.file("monitor"), "system_reset");
-        return lost.closed;
-      };
-      await eventually("the connection of before is closed", isUp, 240_000);
-      // Nobody listens yet, which the new guest itself says.
-      const answer = await connectHybrid(uds, 5000).catch((thrown: Error) => thrown.message);
-      expect(answer).toBe("closed without an answer");
-      const { stdout } = await vsockbox(["hybrid-proxy", "status", socket, "--json"]);
-      expect(JSON.parse(stdout)).toMatchObject({ guest_cid: 4, driver_ready: true });
-      // What the guest sent before is still there.
-      expect(readSlowly(service, () => Bun.sleepSync(10)).length).toBe(44 * 5000);
-      closeDescriptor(service);
-    });
-  }
+/** The last ones: the guest's control channel does not outlive a reboot. */
+function rebootTests(on: DeviceFixture): void {
+  test("a guest that reboots finds no connection of before, and a working device", async () => {
+    using listener = on.listenUnread(7005);
+    await on.run("guest-vsock leave 2 7005 44 5000");
+    const service = acceptFrom(listener) ?? -1;
+    const lost = await connectHybrid(on.uds, 5000);
+    lost.on("end", () => lost.destroy());
+    lost.resume();
+    on.guest.run("reboot -f").catch(() => undefined);
+    // Its driver begins anew. An emulated machine may hang at boot: see src/vm/qemu.ts.
+    const isUp = async () => {
+      const patience = performance.now() + 60_000;
+      while (!lost.closed && performance.now() < patience) await Bun.sleep(100);
+      if (!lost.closed) await qemuMonitor(on.scratch.file("monitor"), "system_reset");
+      return lost.closed;
+    };
+    await eventually("the connection of before is closed", isUp, 240_000);
+    // Nobody listens yet, which the new guest itself says.
+    const answer = await connectHybrid(on.uds, 5000).catch((thrown: Error) => thrown.message);
+    expect(answer).toBe("closed without an answer");
+    const { stdout } = await vsockbox(["hybrid-proxy", "status", on.socket, "--json"]);
+    expect(JSON.parse(stdout)).toMatchObject({ guest_cid: 4, driver_ready: true });
+    // What the guest sent before is still there.
+    expect(readSlowly(service, () => Bun.sleepSync(10)).length).toBe(44 * 5000);
+    closeDescriptor(service);
+  });
 }
 
 function* chunksOf(known: KnownBytes, mebibytes: number): Generator<Uint8Array> {
