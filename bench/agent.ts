@@ -1,10 +1,11 @@
 /**
  * cp and exec against a raw pump (`listen` and `connect`) over Unix sockets in the same run, in turns.
- * Prints a table; `bun run bench/agent.ts [--mib N] [--rounds N] [--directory DIR]`.
+ * Prints a table; `bun run bench/agent.ts [--mib N] [--rounds N] [--scratch DIR] [--output DIR]`.
  */
-import { cpus } from "node:os";
 import { connectAgent } from "vsockbox";
+import { alone, type BenchRow, compared, thisMachine } from "./table.ts";
 import { median, TransferBench } from "./transfer-bench.ts";
+import { writeTables } from "./write-tables.ts";
 
 const EXECS = 300;
 
@@ -12,7 +13,7 @@ using bench = new TransferBench();
 const address = `unix:${bench.file("agent.sock")}`;
 
 /** Round trips of whole commands over one connection, beside starting the same program here. */
-async function execs(): Promise<string[][]> {
+async function execs(): Promise<BenchRow[]> {
   await using agent = await connectAgent(address);
   const times: Record<"remote" | "local", number[]> = { remote: [], local: [] };
   for (let index = 0; index < EXECS; index++) {
@@ -27,20 +28,14 @@ async function execs(): Promise<string[][]> {
   const begin = performance.now();
   await Promise.all(Array.from({ length: EXECS }, () => agent.exec(["/bin/true", "-"])));
   const together = EXECS / ((performance.now() - begin) / 1000);
-  const local = `Bun.spawn of the same: ${perSecond(times.local).toFixed(0)}/s`;
+  const local = { name: "Bun.spawn of the same", value: perSecond(times.local), unit: "/s" };
+  const row = (what: string, value: number) => compared(what, { value, unit: "/s" }, local, "more");
   return [
-    [
-      `exec round trips a second, one behind the other, median of ${EXECS}`,
-      `${perSecond(times.remote).toFixed(0)}/s`,
-      local,
-      (perSecond(times.remote) / perSecond(times.local)).toFixed(2),
-    ],
-    [
-      `the same, ${EXECS} at once over one connection`,
-      `${together.toFixed(0)}/s`,
-      local,
-      (together / perSecond(times.local)).toFixed(2),
-    ],
+    row(
+      `exec round trips a second, each after the other, median of ${EXECS}`,
+      perSecond(times.remote),
+    ),
+    row(`the same, ${EXECS} at once over one connection`, together),
   ];
 }
 
@@ -50,12 +45,9 @@ const copies = await bench.compare({
   "cp up": () => bench.copy(["cp", "-q", bench.source, `${address}:${target}`], target),
   "cp down": () => bench.copy(["cp", "-q", `${address}:${bench.source}`, target], target),
 });
-const rss = (what: string) => [what, `${agentService.peakMib().toFixed(0)} MiB`, "", ""];
+const rss = (what: string) => alone(what, Math.round(agentService.peakMib()), "MiB");
 const afterCopies = rss("highest RSS of the agent over all copies");
 const commands = await execs();
-const table = [...commands, ...copies, afterCopies, rss("the same after the commands")];
-console.log(
-  `Bun ${Bun.version}, linux ${process.arch}, ${cpus().length} cores (${cpus()[0]?.model})\n`,
-);
-console.log("| what | vsockbox | beside it | ratio |\n| --- | --- | --- | --- |");
-for (const cells of table) console.log(`| ${cells.join(" | ")} |`);
+const rows = [...commands, ...copies, afterCopies, rss("the same after the commands")];
+const title = "The agent: commands and copies";
+writeTables([{ id: "agent", title, machine: thisMachine(), peers: [], rows }], bench.output);

@@ -1,19 +1,25 @@
 /**
  * Start-up, memory and throughput of the executable beside others in the same run, over Unix
- * sockets on this machine. Prints a table; `bun run bench/foundation.ts`.
+ * sockets on this machine. Prints a table; `bun run bench/foundation.ts [--quick] [--output DIR]`.
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { alone, type BenchRow, compared, thisMachine, versionOf } from "./table.ts";
+import { outputOption, writeTables } from "./write-tables.ts";
 
 const ROOT = join(import.meta.dir, "..");
 const VSOCKBOX = join(ROOT, "dist/vsockbox");
-const STARTS = 40;
-const BULK_BYTES = 2_000_000_000;
-const ROUNDS = 5;
+const { values: options } = parseArgs({
+  options: { ...outputOption, quick: { type: "boolean", default: false } },
+});
+const STARTS = options.quick ? 5 : 40;
+const BULK_BYTES = options.quick ? 50_000_000 : 2_000_000_000;
+const ROUNDS = options.quick ? 1 : 5;
 
 const scratch = mkdtempSync(join(tmpdir(), "vsockbox-bench-"));
-const rows: [what: string, value: string, beside: string, ratio: string][] = [];
+const rows: BenchRow[] = [];
 
 const median = (values: number[]) => values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0;
 
@@ -52,12 +58,9 @@ async function startUp(): Promise<void> {
     times.empty.push(milliseconds([empty]));
   }
   const [ours, base] = [median(times.ours), median(times.empty)];
-  rows.push([
-    "start-up of `vsockbox --version`, median of 40",
-    `${ours.toFixed(1)} ms`,
-    `empty Bun executable: ${base.toFixed(1)} ms`,
-    (ours / base).toFixed(2),
-  ]);
+  const beside = { name: "empty Bun executable", value: base, unit: "ms" };
+  const what = `start-up of \`vsockbox --version\`, median of ${STARTS}`;
+  rows.push(compared(what, { value: ours, unit: "ms" }, beside, "less"));
 }
 
 function memory(pid: number): { rss: number; anonymous: number } {
@@ -82,24 +85,17 @@ async function idleAgent(): Promise<void> {
     milliseconds([VSOCKBOX, "exec", `unix:${socket}`, "-n", "--", "true"]),
   );
   const after = memory(agent.pid);
-  rows.push([
-    "RSS of an idle agent, fresh",
-    `${idle.rss.toFixed(1)} MiB`,
-    `anonymous: ${idle.anonymous.toFixed(1)} MiB`,
-    "",
-  ]);
-  rows.push([
-    `the same after ${STARTS + 1} commands`,
-    `${after.rss.toFixed(1)} MiB`,
-    `anonymous: ${after.anonymous.toFixed(1)} MiB`,
-    "",
-  ]);
-  rows.push([
-    "one `vsockbox exec … true`, median of 40",
-    `${median(times).toFixed(1)} ms`,
-    `the first: ${before.toFixed(1)} ms`,
-    "",
-  ]);
+  const memories = {
+    "RSS of an idle agent, fresh": idle,
+    [`the same after ${STARTS + 1} commands`]: after,
+  };
+  for (const [what, { rss, anonymous }] of Object.entries(memories)) {
+    rows.push(alone(what, rss, "MiB"), alone("of that anonymous", anonymous, "MiB"));
+  }
+  rows.push(
+    alone(`one \`vsockbox exec … true\`, median of ${STARTS}`, median(times), "ms"),
+    alone("the first of them", before, "ms"),
+  );
   agent.kill();
   await agent.exited;
 }
@@ -143,22 +139,24 @@ async function bulk(): Promise<void> {
       );
     }
   }
-  const beside = hasSocat ? median(results.socat) : Number.NaN;
   for (const [name, values] of [
     ["a command's output through `exec`", results.exec],
     ["a command's output through `listen --exec` and `connect`", results.connect],
   ] as const) {
-    rows.push([
-      `${name}, ${BULK_BYTES / 1e9} GB, median of ${ROUNDS}`,
-      `${median(values).toFixed(0)} MB/s`,
-      hasSocat ? `socat EXEC to socat: ${beside.toFixed(0)} MB/s` : "socat is missing",
-      hasSocat ? (median(values) / beside).toFixed(2) : "",
-    ]);
+    rows.push(bulkRow(name, values, "socat EXEC to socat", results.socat));
   }
   for (const child of [agent, listener, socat]) {
     child?.kill();
     await child?.exited;
   }
+}
+
+/** A row of rates; socat may be missing. */
+function bulkRow(name: string, ours: number[], peer: string, peers: number[]): BenchRow {
+  const what = `${name}, ${BULK_BYTES / 1e9} GB, median of ${ROUNDS}`;
+  if (peers.length === 0) return alone(what, median(ours), "MB/s");
+  const beside = { name: peer, value: median(peers), unit: "MB/s" };
+  return compared(what, { value: median(ours), unit: "MB/s" }, beside, "more");
 }
 
 /** Input of a command, which counts it: a reader that drops it would end without it. */
@@ -177,12 +175,9 @@ async function bulkInput(): Promise<void> {
     );
     if (hasSocat) results.socat.push(await socatInput(source, socatSocket));
   }
-  rows.push([
-    `a command's input through \`exec\`, ${BULK_BYTES / 1e9} GB, median of ${ROUNDS}`,
-    `${median(results.exec).toFixed(0)} MB/s`,
-    hasSocat ? `socat to socat EXEC: ${median(results.socat).toFixed(0)} MB/s` : "socat is missing",
-    hasSocat ? (median(results.exec) / median(results.socat)).toFixed(2) : "",
-  ]);
+  rows.push(
+    bulkRow("a command's input through `exec`", results.exec, "socat to socat EXEC", results.socat),
+  );
   agent.kill();
   await agent.exited;
 }
@@ -205,12 +200,10 @@ try {
   await idleAgent();
   await bulk();
   await bulkInput();
-  const cpu = /model name\s*:\s*(.*)/.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[1] ?? "unknown";
-  console.log(
-    `Bun ${Bun.version}, ${process.platform} ${process.arch}, ${navigator.hardwareConcurrency} cores (${cpu})\n`,
-  );
-  console.log("| what | vsockbox | beside it | ratio |\n| --- | --- | --- | --- |");
-  for (const row of rows) console.log(`| ${row.join(" | ")} |`);
+  const title = "Start-up, memory, bulk output";
+  const peers = [{ name: "socat", version: versionOf("socat", "-V") }];
+  const table = { id: "foundation", title, machine: thisMachine(), peers, rows };
+  writeTables([table], options.output);
 } finally {
   rmSync(scratch, { recursive: true, force: true });
 }

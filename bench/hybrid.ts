@@ -4,16 +4,18 @@
  * `bun run bench/hybrid.ts --help` shows the options.
  */
 import { mkdtempSync, rmSync } from "node:fs";
-import { cpus, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { exitOnSignals } from "./hybrid/children.ts";
-import { Device, type DeviceOptions, findPeer, OURS } from "./hybrid/devices.ts";
+import { Device, type DeviceOptions, findPeer, OURS, PEER } from "./hybrid/devices.ts";
 import { DriverEnd, type GuestEnd, QemuEnd, whyNoQemu } from "./hybrid/guests.ts";
 import { profile } from "./hybrid/profile.ts";
 import { compilePrograms, type Programs } from "./hybrid/programs.ts";
 import { type Amounts, Subject, warmUp } from "./hybrid/steps.ts";
-import { markdown, Results, type Row } from "./hybrid/table.ts";
+import { Results } from "./hybrid/table.ts";
+import { type BenchRow, type BenchTable, thisMachine, versionOf } from "./table.ts";
+import { outputOption, writeTables } from "./write-tables.ts";
 
 const HELP = `Usage: bun run bench/hybrid.ts [OPTIONS]
 
@@ -26,7 +28,7 @@ names, or one in PATH or ~/.cargo/bin; otherwise it is built with cargo.
   --tx-buffer-size N     For both devices
   --queue-size N         For both devices
   --profile              Print where our device's time goes, instead
-  --json                 Print JSON
+  --output DIR           Write each table as JSON into this directory as well
 `;
 
 const { values } = parseArgs({
@@ -37,7 +39,7 @@ const { values } = parseArgs({
     "tx-buffer-size": { type: "string" },
     "queue-size": { type: "string" },
     profile: { type: "boolean", default: false },
-    json: { type: "boolean", default: false },
+    ...outputOption,
     help: { type: "boolean", short: "h", default: false },
   },
 });
@@ -82,7 +84,7 @@ class Subjects implements AsyncDisposable {
 }
 
 /** Every round has processes of its own: how well they are compiled differs from one to the next. */
-async function behindDriver(programs: Programs, scratch: string): Promise<Row[]> {
+async function behindDriver(programs: Programs, scratch: string): Promise<BenchRow[]> {
   const results = new Results();
   for (let round = 0; round < ROUNDS; round++) {
     await using subjects = new Subjects();
@@ -96,7 +98,7 @@ async function behindDriver(programs: Programs, scratch: string): Promise<Row[]>
 }
 
 /** Two guests of one image are up all the time: a boot is longer than a round. */
-async function behindQemu(programs: Programs, scratch: string): Promise<Row[]> {
+async function behindQemu(programs: Programs, scratch: string): Promise<BenchRow[]> {
   const results = new Results();
   await using subjects = new Subjects();
   const all = await subjects.start(programs, scratch, (...given) => QemuEnd.start(...given));
@@ -123,32 +125,26 @@ async function main(): Promise<number> {
     await profile({ programs, scratch, amounts: NATIVE, warmUp: WARM_UP, entries: ENTRIES });
     return 0;
   }
-  const machine = {
-    bun: Bun.version,
-    architecture: process.arch,
-    cores: cpus().length,
-    processor: cpus()[0]?.model,
-  };
-  tell(
-    `Bun ${machine.bun}, linux ${machine.architecture}, ${machine.cores} cores (${machine.processor})`,
-  );
+  const peers = [{ name: PEER.name, version: PEER.version }];
+  const table = (id: string, title: string, rows: BenchRow[]): BenchTable => ({
+    ...{ id, title: `${title}, median of ${ROUNDS}`, machine: thisMachine(), peers, rows },
+  });
+  // Each table as soon as it is there.
   const native = await behindDriver(programs, scratch);
-  tell(`\nBehind the driver, median of ${ROUNDS}:\n\n${markdown(native)}`);
+  writeTables([table("device-driver", "The device with a driver program", native)], values.output);
   const missing = values.vmm === "none" ? "--vmm none" : whyNoQemu();
-  if (missing !== undefined) console.warn(`SKIPPED: QEMU: ${missing}`);
-  const emulated = missing === undefined ? await behindQemu(programs, scratch) : undefined;
-  if (emulated !== undefined) {
-    tell(`\nBehind Linux under QEMU, median of ${ROUNDS}:\n\n${markdown(emulated)}`);
+  if (missing !== undefined) {
+    console.warn(`SKIPPED: QEMU: ${missing}`);
+    return 0;
   }
-  if (values.json) {
-    console.log(JSON.stringify({ machine, rounds: ROUNDS, driver: native, qemu: emulated }));
-  }
+  const emulated = table(
+    "device-qemu",
+    "The device with Linux under QEMU",
+    await behindQemu(programs, scratch),
+  );
+  emulated.peers.push({ name: "QEMU", version: versionOf("qemu-system-x86_64", "--version") });
+  writeTables([emulated], values.output);
   return 0;
-}
-
-/** Each table as soon as it is there. */
-function tell(text: string): void {
-  if (!values.json) console.log(text);
 }
 
 process.exitCode = await main();

@@ -2,7 +2,7 @@
  * What being self-contained costs: start-up and memory of the self-contained executable beside the same
  * program with the system's loader and libraries, in turns in the same run; and how long a guest takes
  * from the start of its VMM until it is ready, with the share that is ours. Prints tables;
- * `bun run bench/self-contained.ts [--starts N] [--boots N] [--vmm qemu|uml|none]`.
+ * `bun run bench/self-contained.ts [--starts N] [--boots N] [--vmm qemu|uml|none] [--output DIR]`.
  */
 import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -14,6 +14,8 @@ import { startMachine } from "../src/vm/guest.ts";
 import type { VmmName } from "../src/vm/machine.ts";
 import { qemuMachine } from "../src/vm/qemu.ts";
 import { umlMachine } from "../src/vm/uml.ts";
+import { alone, type BenchRow, compared, thisMachine, versionOf } from "./table.ts";
+import { outputOption, writeTables } from "./write-tables.ts";
 
 const ROOT = join(import.meta.dir, "..");
 const { values } = parseArgs({
@@ -21,6 +23,7 @@ const { values } = parseArgs({
     starts: { type: "string", default: "100" },
     boots: { type: "string", default: "5" },
     vmm: { type: "string", default: "qemu" },
+    ...outputOption,
   },
 });
 const STARTS = Number(values.starts);
@@ -104,13 +107,11 @@ async function beside(): Promise<void> {
     idle.packed.push(await idleAgent(packed, `packed-${round}`));
     idle.dynamic.push(await idleAgent(dynamic, `dynamic-${round}`));
   }
+  const rows: BenchRow[] = [];
   const row = (what: string, unit: string, ours: number[], theirs: number[]) => {
-    const [own, other] = [median(ours), median(theirs)];
-    const cells = [own.toFixed(1), other.toFixed(1)].map((text) => `${text} ${unit}`);
-    console.log(`| ${what} | ${cells.join(" | ")} | ${(own - other).toFixed(1)} ${unit} |`);
+    const other = { name: "with the system's libraries", value: median(theirs), unit };
+    rows.push(compared(what, { value: median(ours), unit }, other, "less"));
   };
-  console.log("| what | self-contained | with the system's libraries | difference |");
-  console.log("| --- | --- | --- | --- |");
   const times = (list: Start[]) => list.map(({ milliseconds }) => milliseconds);
   const peaks = (list: Start[]) => list.map(({ peak }) => peak);
   row(`\`--version\`, median of ${STARTS}`, "ms", times(starts.packed), times(starts.dynamic));
@@ -119,6 +120,11 @@ async function beside(): Promise<void> {
   const own = (list: Idle[]) => list.map((it) => it.own);
   row("RSS of an idle agent, median of 5", "MiB", rss(idle.packed), rss(idle.dynamic));
   row("of that, shared with no process", "MiB", own(idle.packed), own(idle.dynamic));
+  const title = "Being self-contained";
+  writeTables(
+    [{ id: "self-contained", title, machine: thisMachine(), peers: [], rows }],
+    values.output,
+  );
 }
 
 interface Boot {
@@ -178,13 +184,18 @@ async function boots(vmm: VmmName): Promise<void> {
   const kernel = median(all.map(({ kernelDone }) => kernelDone));
   const ready = median(all.map((it) => it.ready));
   const ours = median(all.map((it) => it.ready - it.kernelDone));
-  console.log(`\n| boot under ${vmm}, median of ${BOOTS} | time |\n| --- | --- |`);
-  console.log(`| the VMM's start to the kernel's "Run /init" | ${(kernel / 1000).toFixed(2)} s |`);
-  console.log(
-    `| from there to \`vsockbox wait\` returning: init, modules, agent | ${(ours / 1000).toFixed(2)} s |`,
-  );
-  console.log(`| in all | ${(ready / 1000).toFixed(2)} s |`);
-  console.log(`| our share | ${((100 * ours) / ready).toFixed(0)} % |`);
+  const rows = [
+    alone(`the VMM's start to the kernel's "Run /init"`, kernel / 1000, "s"),
+    alone("from there to `vsockbox wait` returning: init, modules, agent", ours / 1000, "s"),
+    alone("in all", ready / 1000, "s"),
+    alone("part of vsockbox", (100 * ours) / ready, "%"),
+  ];
+  const program = vmm === "qemu" ? "qemu-system-x86_64" : "linux.uml";
+  const peers = [
+    { name: vmm === "qemu" ? "QEMU" : "User-mode Linux", version: versionOf(program, "--version") },
+  ];
+  const title = `From the start of the VMM to a ready agent, median of ${BOOTS}`;
+  writeTables([{ id: "boot", title, machine: thisMachine(), peers, rows }], values.output);
 }
 
 try {

@@ -1,10 +1,11 @@
 /**
  * shell-client's transfers against a raw pump (`listen` and `connect`) over Unix sockets in the same
  * run, in turns, with the C programs' 4,096-byte messages beside it. Prints a table;
- * `bun run bench/shell.ts [--mib N] [--rounds N] [--directory DIR]`.
+ * `bun run bench/shell.ts [--mib N] [--rounds N] [--scratch DIR] [--output DIR]`.
  */
-import { cpus } from "node:os";
+import { alone, thisMachine } from "./table.ts";
 import { TransferBench } from "./transfer-bench.ts";
+import { writeTables } from "./write-tables.ts";
 
 using bench = new TransferBench();
 const address = `unix:${bench.file("shell.sock")}`;
@@ -27,9 +28,6 @@ const results = await bench.compare(
     ]),
   ),
 );
-console.log(
-  `Bun ${Bun.version}, linux ${process.arch}, ${cpus().length} cores (${cpus()[0]?.model})\n`,
-);
-console.log("| what | vsockbox | beside it | ratio |\n| --- | --- | --- | --- |");
-for (const row of results) console.log(`| ${row.join(" | ")} |`);
-console.log(`| highest RSS of the server over all | ${server.peakMib().toFixed(0)} MiB | | |`);
+const peak = alone("highest RSS of the server over all", Math.round(server.peakMib()), "MiB");
+const table = { id: "shell", title: "vsock-shell", machine: thisMachine(), peers: [] };
+writeTables([{ ...table, rows: [...results, peak] }], bench.output);

@@ -12,6 +12,8 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { alone, type BenchRow, compared } from "./table.ts";
+import { outputOption } from "./write-tables.ts";
 
 /** The executable that is measured. */
 export const VSOCKBOX = join(import.meta.dir, "../dist/vsockbox");
@@ -33,10 +35,12 @@ export interface Service extends AsyncDisposable {
   peakMib(): number;
 }
 
-/** A directory with a file of random bytes; `--mib`, `--rounds` and `--directory` of the command line. */
+/** A directory with a file of random bytes; reads `--mib`, `--rounds`, `--scratch` and `--output`. */
 export class TransferBench implements Disposable {
   readonly mib: number;
   readonly rounds: number;
+  /** The directory for the tables. */
+  readonly output: string | undefined;
   readonly #scratch: string;
 
   constructor() {
@@ -44,11 +48,13 @@ export class TransferBench implements Disposable {
       options: {
         mib: { type: "string", default: "1024" },
         rounds: { type: "string", default: "5" },
+        ...outputOption,
         scratch: { type: "string", default: existsSync("/dev/shm") ? "/dev/shm" : tmpdir() },
       },
     });
     this.mib = Number(values.mib);
     this.rounds = Number(values.rounds);
+    this.output = values.output;
     this.#scratch = mkdtempSync(join(values.scratch, "vsockbox-bench-"));
     this.#makeSource();
   }
@@ -133,8 +139,8 @@ export class TransferBench implements Disposable {
     rmSync(path);
   }
 
-  /** Runs each way and the pump in turns; gives the rows of a table. */
-  async compare(ways: Readonly<Record<string, () => Promise<Run>>>): Promise<string[][]> {
+  /** Runs each way and the pump in turns; returns the rows of a table. */
+  async compare(ways: Readonly<Record<string, () => Promise<Run>>>): Promise<BenchRow[]> {
     const runs = new Map<string, Run[]>(Object.keys(ways).map((name) => [name, []]));
     const pumped: Run[] = [];
     for (let round = 0; round < this.rounds; round++) {
@@ -143,20 +149,16 @@ export class TransferBench implements Disposable {
     }
     const rate = (all: readonly Run[]) =>
       this.#bytes / 1e6 / median(all.map(({ seconds }) => seconds));
-    const peak = (all: readonly Run[]) => Math.max(...all.map(({ peakMib }) => peakMib)).toFixed(0);
-    const pump = rate(pumped);
-    const speeds = [...runs].map(([name, all]) => [
-      `${name}, ${this.mib} MiB, median of ${this.rounds}`,
-      `${rate(all).toFixed(0)} MB/s`,
-      `connect and listen: ${pump.toFixed(0)} MB/s`,
-      (rate(all) / pump).toFixed(2),
-    ]);
-    const sizes = [...runs].map(([name, all]) => [
-      `highest RSS, ${name}`,
-      `${peak(all)} MiB`,
-      `connect: ${peak(pumped)} MiB`,
-      "",
-    ]);
+    const peak = (all: readonly Run[]) => Math.max(...all.map(({ peakMib }) => peakMib));
+    const pump = { name: "connect and listen", value: rate(pumped), unit: "MB/s" };
+    const speeds = [...runs].map(([name, all]) => {
+      const what = `${name}, ${this.mib} MiB, median of ${this.rounds}`;
+      return compared(what, { value: rate(all), unit: "MB/s" }, pump, "more");
+    });
+    const sizes = [...runs].map(([name, all]) =>
+      alone(`highest RSS, ${name}`, Math.round(peak(all)), "MiB"),
+    );
+    sizes.push(alone("highest RSS, connect", Math.round(peak(pumped)), "MiB"));
     return [...speeds, ...sizes];
   }
 

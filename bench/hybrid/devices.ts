@@ -7,7 +7,7 @@ import { kept } from "./children.ts";
 const VSOCKBOX = join(import.meta.dir, "../../dist/vsockbox");
 
 /** The published crate that is measured against. */
-const PEER = { name: "vhost-device-vsock", version: "0.3.0" } as const;
+export const PEER = { name: "vhost-device-vsock", version: "0.3.0" } as const;
 
 /** Clock ticks of /proc/PID/stat a second: sysconf(_SC_CLK_TCK), 100 on Linux whatever the machine. */
 const TICKS_PER_SECOND = 100;

@@ -1,16 +1,7 @@
-/** Samples to rows: medians, ratios, and how they are printed. */
+/** Samples to rows: medians and ratios. */
+import { alone, type BenchRow, compared } from "../table.ts";
 import type { Device } from "./devices.ts";
 import { measure, STEPS, type Amounts, type Sample, type Subject } from "./steps.ts";
-
-/** One line of the result. A ratio above 1 is where vsockbox is better, also where less is better. */
-export interface Row {
-  what: string;
-  unit: string;
-  vsockbox: number;
-  /** Undefined where there is no peer to measure. */
-  peer: number | undefined;
-  ratio: number | undefined;
-}
 
 const median = (values: readonly number[]): number => {
   const sorted = values.toSorted((a, b) => a - b);
@@ -49,24 +40,22 @@ export class Results {
   }
 
   /** All rows. */
-  rows(): Row[] {
-    const rows: Row[] = [];
+  rows(): BenchRow[] {
+    const rows: BenchRow[] = [];
     const add = (
       what: string,
       unit: string,
       lessIsBetter: boolean,
       value: (samples: Samples) => number,
     ) => {
-      const [ours, peer] = [value(this.#of.vsockbox), value(this.#of.peer)];
+      const ours = { value: value(this.#of.vsockbox), unit };
       const hasPeer = this.#of.peer.peakMib.length > 0;
-      const ratio = lessIsBetter ? peer / ours : ours / peer;
-      rows.push({
-        what,
-        unit,
-        vsockbox: ours,
-        peer: hasPeer ? peer : undefined,
-        ratio: hasPeer ? ratio : undefined,
-      });
+      const peer = { name: "vhost-device-vsock", value: value(this.#of.peer), unit };
+      rows.push(
+        hasPeer
+          ? compared(what, ours, peer, lessIsBetter ? "less" : "more")
+          : alone(what, ours.value, unit),
+      );
     };
     for (const [index, { name, isBulk }] of STEPS.entries()) {
       const samples = (of: Samples) => of.steps[index] ?? [];
@@ -90,26 +79,4 @@ export class Results {
 
 function newSamples(): Samples {
   return { steps: STEPS.map(() => []), peakMib: [], anonymousMib: [] };
-}
-
-const DIGITS: Readonly<Record<string, number>> = { "s/GiB": 2, MiB: 1 };
-
-/** The rows as a Markdown table. */
-export function markdown(rows: readonly Row[]): string {
-  const cells = rows.map(({ what, unit, vsockbox, peer, ratio }) => {
-    const digits = DIGITS[unit] ?? 0;
-    const told = (value: number) => `${value.toFixed(digits)}${unit === "/s" ? "" : " "}${unit}`;
-    return [
-      what,
-      told(vsockbox),
-      peer === undefined ? "" : told(peer),
-      ratio === undefined ? "" : ratio.toFixed(2),
-    ];
-  });
-  const table = [
-    ["what", "vsockbox", "vhost-device-vsock", "ratio"],
-    ["---", "---", "---", "---"],
-    ...cells,
-  ];
-  return table.map((line) => `| ${line.join(" | ")} |`).join("\n");
 }

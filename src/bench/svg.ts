@@ -18,7 +18,7 @@ const KEY_WIDTH = 18;
 const COLOURS = 6;
 
 /** The style sheet of all charts. */
-const SVG_STYLE = `<style>
+export const SVG_STYLE = `<style>
   svg { font-family: system-ui, sans-serif; font-size: 12px; background: #ffffff; --ink: #1f2328; --faint: #d1d9e0; --c0: #0969da; --c1: #bc4c00; --c2: #1a7f37; --c3: #8250df; --c4: #cf222e; --c5: #6e7781; }
   @media (prefers-color-scheme: dark) {
     svg { background: #0d1117; --ink: #e6edf3; --faint: #30363d; --c0: #58a6ff; --c1: #f0883e; --c2: #3fb950; --c3: #bc8cff; --c4: #ff7b72; --c5: #8b949e; }

@@ -166,6 +166,7 @@ const BESIDE: ReadonlySet<string> = new Set([
   "layers",
   "start-up",
   "mirror",
+  "performance",
   "troubleshooting",
   "wording",
   "runtime/contracts",
