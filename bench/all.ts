@@ -43,7 +43,7 @@ const BENCHES: readonly Bench[] = [
   { name: "shell", quick: MIB },
   { name: "connection", quick: ["--duration", "200ms", "--rounds", "1"] },
   { name: "peers", quick: MIB, lacks: peerServers },
-  { name: "hybrid", quick: ["--rounds", "1", "--vmm", "none"], missing: lacking("gcc") },
+  { name: "hybrid", quick: ["--quick", "--rounds", "1", "--vmm", "none"], missing: lacking("gcc") },
   {
     name: "self-contained",
     quick: ["--starts", "3", "--boots", "1", "--vmm", "none"],

@@ -201,7 +201,8 @@ try {
   await bulk();
   await bulkInput();
   const title = "Start-up, memory, bulk output";
-  const peers = [{ name: "socat", version: versionOf("socat", "-V") }];
+  const version = versionOf("socat", "-V");
+  const peers = version === null ? [] : [{ name: "socat", version }];
   const table = { id: "foundation", title, machine: thisMachine(), peers, rows };
   writeTables([table], options.output);
 } finally {

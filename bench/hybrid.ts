@@ -14,7 +14,7 @@ import { profile } from "./hybrid/profile.ts";
 import { compilePrograms, type Programs } from "./hybrid/programs.ts";
 import { type Amounts, Subject, warmUp } from "./hybrid/steps.ts";
 import { Results } from "./hybrid/table.ts";
-import { type BenchRow, type BenchTable, thisMachine, versionOf } from "./table.ts";
+import { type BenchRow, type BenchTable, type Peer, thisMachine, versionOf } from "./table.ts";
 import { outputOption, writeTables } from "./write-tables.ts";
 
 const HELP = `Usage: bun run bench/hybrid.ts [OPTIONS]
@@ -27,6 +27,7 @@ names, or one in PATH or ~/.cargo/bin; otherwise it is built with cargo.
   --entries N            Entries of the driver's rings (default 128, as QEMU has them)
   --tx-buffer-size N     For both devices
   --queue-size N         For both devices
+  --quick                Small amounts: whether it works, not how fast it is
   --profile              Print where our device's time goes, instead
   --output DIR           Write each table as JSON into this directory as well
 `;
@@ -38,6 +39,7 @@ const { values } = parseArgs({
     entries: { type: "string", default: "128" },
     "tx-buffer-size": { type: "string" },
     "queue-size": { type: "string" },
+    quick: { type: "boolean", default: false },
     profile: { type: "boolean", default: false },
     ...outputOption,
     help: { type: "boolean", short: "h", default: false },
@@ -50,12 +52,14 @@ const OPTIONS: DeviceOptions = {
   queueSize: values["queue-size"],
 };
 
+const QUICK: Amounts = { bytes: 2 ** 26, pings: 500, connects: 200 };
+
 /** A second or two a step. */
-const NATIVE: Amounts = { bytes: 2 ** 31, pings: 30_000, connects: 20_000 };
-const EMULATED: Amounts = { bytes: 2 ** 27, pings: 3000, connects: 600 };
+const NATIVE: Amounts = values.quick ? QUICK : { bytes: 2 ** 31, pings: 30_000, connects: 20_000 };
+const EMULATED: Amounts = values.quick ? QUICK : { bytes: 2 ** 27, pings: 3000, connects: 600 };
 
 /** Bun compiles what has run often: as much of that behind the slow guest as behind the driver. */
-const WARM_UP: Amounts = { bytes: 2 ** 28, pings: 4000, connects: 4000 };
+const WARM_UP: Amounts = values.quick ? QUICK : { bytes: 2 ** 28, pings: 4000, connects: 4000 };
 
 type StartGuest = (programs: Programs, device: Device) => Promise<GuestEnd>;
 
@@ -107,6 +111,11 @@ async function behindQemu(programs: Programs, scratch: string): Promise<BenchRow
   return results.rows();
 }
 
+/** The peer, unless it could not be measured. */
+function peersOf(rows: readonly BenchRow[]): Peer[] {
+  return rows.some(({ beside }) => beside !== null) ? [{ ...PEER }] : [];
+}
+
 async function main(): Promise<number> {
   if (values.help) {
     console.log(HELP);
@@ -125,9 +134,14 @@ async function main(): Promise<number> {
     await profile({ programs, scratch, amounts: NATIVE, warmUp: WARM_UP, entries: ENTRIES });
     return 0;
   }
-  const peers = [{ name: PEER.name, version: PEER.version }];
   const table = (id: string, title: string, rows: BenchRow[]): BenchTable => ({
-    ...{ id, title: `${title}, median of ${ROUNDS}`, machine: thisMachine(), peers, rows },
+    ...{
+      id,
+      title: `${title}, median of ${ROUNDS}`,
+      machine: thisMachine(),
+      peers: peersOf(rows),
+      rows,
+    },
   });
   // Each table as soon as it is there.
   const native = await behindDriver(programs, scratch);
