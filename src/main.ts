@@ -14,7 +14,7 @@ import { COMMIT, TARGET, VERSION } from "./version.ts";
 
 async function main(programName: string, words: readonly string[]): Promise<number> {
   const [first, ...rest] = words;
-  // Before the name is looked at: the executable may have been copied to another program's name.
+  // Before the name is read: the executable may have been copied to another program's name.
   if (first === RUN_AS_WORD) {
     const { runAs } = await import("./process/run-as.ts");
     return runAs();

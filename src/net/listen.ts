@@ -301,7 +301,7 @@ export interface UnixListenerOptions {
 }
 
 /**
- * Binds a Unix socket and listens, with mode 0600 or what `access` says. A stale socket file is
+ * Binds a Unix socket and listens, with mode 0600 or that of `access`. A stale socket file is
  * replaced, but only one without a listener, and never a file of another kind.
  *
  * @throws {VsockboxError} CANNOT_CREATE; REFUSED if the socket cannot be given to that owner, or if

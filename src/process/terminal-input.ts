@@ -3,7 +3,7 @@
  *
  * The line discipline acts on Ctrl-C when it processes that byte, and it processes none once a
  * program leaves so much unread that its buffer of 4,095 bytes is full (n_tty(4) and Linux's
- * drivers/tty/n_tty.c): the byte waits behind a paste for ever. So input is queued here, and read on
+ * drivers/tty/n_tty.c): the byte waits after a paste for ever. So input is queued here, and read on
  * while the terminal accepts none. If a character that is a signal for this terminal comes in while
  * older input waits, that input is discarded, as the line discipline itself does at such a
  * character, and then the character is typed.

@@ -88,7 +88,7 @@ export function reportError(thrown: unknown, hint?: string): number {
   const shownHint = hint ?? error.hint;
   if (shownHint !== undefined) say(`  hint: ${shownHint}`);
   if (error.code === "SOFTWARE") {
-    say("  this is a defect of vsockbox; VSOCKBOX_DEBUG=1 shows where");
+    say("  this is a defect of vsockbox; VSOCKBOX_DEBUG=1 shows its location");
     if (process.env["VSOCKBOX_DEBUG"] !== undefined) sayBlock(String(stackOf(thrown)));
   }
   return error.exitStatus;

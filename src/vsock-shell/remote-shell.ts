@@ -111,6 +111,6 @@ export function shellEndedEarly(): VsockboxError {
     code: "TRANSPORT",
     operation: "continue",
     message: "the connection ended before the session",
-    hint: "the server, or its machine, may have been stopped",
+    hint: "the server, or its VM, may have been stopped",
   });
 }

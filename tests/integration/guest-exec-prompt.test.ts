@@ -140,7 +140,7 @@ describeWith(["tmux"], "guest-exec-host on a terminal", () => {
     type("C-c");
     await shows(/^no guest> *$/m);
     type("C-c");
-    await shows("once more, or Ctrl-D, leaves");
+    await shows("once more, or Ctrl-D, ends the prompt");
     type("C-c");
     await shows("status 130");
     type("stty -a | cmp - /tmp/before.$$ && echo same; rm /tmp/before.$$", "Enter");

@@ -83,7 +83,7 @@ describeUml("an image of initramfs under User-mode Linux", () => {
     });
     const log = await packed.ended();
     expect(log).toContain("agent: unknown option --bogus");
-    expect(log).toContain("this guest cannot do what it is for");
+    expect(log).toContain("this guest cannot run its program");
     expect(log).not.toContain("Kernel panic");
   });
 
@@ -122,7 +122,7 @@ describeUml("an image of initramfs under User-mode Linux", () => {
     const log = await packed.ended();
     expect(await host).toMatchObject({ status: 5, stdout: "5\n" });
     expect(log).toContain("guest-exec --retry --report 2:7777: ended with status 5");
-    expect(log).toContain("poweroff: ending the machine");
+    expect(log).toContain("poweroff: ending the guest");
     expect(log).not.toContain("Kernel panic");
   });
 
@@ -149,7 +149,7 @@ sleep 1000
     expect(log.match(/ended with status 3/g)).toHaveLength(2);
     expect(log).toContain("zombies: 0");
     expect(log).toContain("times: 3, argument: a b");
-    expect(log).toContain("halt: ending the machine");
+    expect(log).toContain("halt: ending the guest");
   });
 
   test("prints on its console why a program cannot be started", async () => {
@@ -160,7 +160,7 @@ sleep 1000
     const log = await packed.ended();
     expect(log).toContain("cannot run /bin/lost: it exists, but the loader or interpreter");
     expect(log).toContain("/bin/lost: it could not be started");
-    expect(log).toContain("poweroff: ending the machine");
+    expect(log).toContain("poweroff: ending the guest");
     expect(log).not.toContain("Kernel panic");
   });
 

@@ -31,7 +31,7 @@ const ARGUMENTS = {
     summary: "Unix socket to create: CONNECT PORT on it leads to that port of --to",
   }),
   to: option(ADDRESS, {
-    summary: "Where --uds-path leads: vsock:CID, hybrid:PATH, or unix:PREFIX for PREFIX_PORT",
+    summary: "Target of --uds-path: vsock:CID, hybrid:PATH, or unix:PREFIX for PREFIX_PORT",
   }),
   forwardListen: option(word("PORT+PORT"), {
     summary:

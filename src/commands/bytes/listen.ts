@@ -48,7 +48,7 @@ export const command = defineCommand({
   examples: [
     {
       command: "vsockbox listen vsock::9999",
-      explanation: "Print what the first peer sends, and send it what is typed",
+      explanation: "Print the bytes of the first peer, and send it the typed lines",
     },
     {
       command: "vsockbox listen vsock::7 --keep-open --exec cat",
@@ -60,7 +60,8 @@ export const command = defineCommand({
     },
     {
       command: "vsockbox listen hybrid:/run/vm4.vsock:9000 > dump.tar",
-      explanation: "Take what the guest sends to host port 9000 (binds /run/vm4.vsock_9000)",
+      explanation:
+        "Receive the bytes that the guest sends to host port 9000 (binds /run/vm4.vsock_9000)",
     },
   ],
   async run(args) {

@@ -34,7 +34,7 @@ export const command = defineCommand({
   examples: [
     {
       command: "vsockbox demo",
-      explanation: "A guest under QEMU or User-mode Linux where there is one, else a Unix socket",
+      explanation: "A guest under QEMU or User-mode Linux if one is installed, else a Unix socket",
     },
     {
       command: "vsockbox demo --vmm uml",

@@ -118,7 +118,7 @@ function ownName(path: Uint8Array, shown: string): Uint8Array {
   if (name.length > 0 && isFileName(name)) return name;
   throw usage(
     `${shown} has no name that the copy could get`,
-    "name the copy, or copy what is in the directory with `/.` at the end",
+    "name the copy, or copy the contents of the directory with `/.` at the end",
   );
 }
 

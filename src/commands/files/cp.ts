@@ -30,7 +30,7 @@ export const command = defineCommand({
     },
     {
       command: "vsockbox cp --resume disk.img hybrid:/run/vm4.vsock:/data/",
-      explanation: "Goes on where a broken copy stopped",
+      explanation: "Continue a broken copy",
     },
     { command: "vsockbox cp -rp 3:/etc 4:/backup", explanation: "From guest to guest" },
     {

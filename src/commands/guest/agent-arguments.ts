@@ -33,7 +33,8 @@ export const agentServiceArguments = {
   }),
   sandbox: option(word("LIST"), { summary: `Confine every command: ${SANDBOX_WORDS}` }),
   init: flag({
-    summary: "Run as the guest's init: mount what is missing, reap orphans, power off in the end",
+    summary:
+      "Run as the guest's init: mount the missing file systems, reap orphans, power off in the end",
   }),
   metrics: option(word("ADDRESS"), {
     summary:

@@ -79,7 +79,7 @@ export const command = defineCommand({
   examples: [
     {
       command: "vsockbox guest-exec",
-      explanation: "Take one command from port 1024 of the host, run it, exit with its status",
+      explanation: "Read one command from port 1024 of the host, run it, exit with its status",
     },
     {
       command: "vsockbox guest-exec --retry 2:2049 || echo failed > /dev/kmsg",

@@ -38,7 +38,7 @@ export async function runInit(): Promise<number> {
     // An agent without the limits that it was to have is worse than none; and the end of process 1 is
     // a panic of the kernel, which hides the error.
     reportError(thrown, commandHint(thrown));
-    say("vsockbox: init: this guest cannot do what it is for, and is switched off");
+    say("vsockbox: init: this guest cannot run its program, and is powered off");
     await endMachine("poweroff", { warn: (message) => log.warn(message) });
     return 1;
   }

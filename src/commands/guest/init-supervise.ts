@@ -43,7 +43,7 @@ export async function supervise(
     const pause = Bun.sleep(backoffDelay(RESTART_BACKOFF, attempt));
     if ((await Promise.race([pause, duties.ended])) !== undefined) break;
   }
-  log.info(`${await duties.ended}: ending the machine`);
+  log.info(`${await duties.ended}: ending the guest`);
   await duties.end();
   return 0;
 }

@@ -224,8 +224,7 @@ export const command = defineCommand({
     },
     {
       command: "vsockbox hybrid-proxy bridge --uds-path $XDG_RUNTIME_DIR/vm3.vsock --to vsock:3",
-      explanation:
-        "The same Unix socket where the kernel has vhost_vsock: `vsockbox bridge --help`",
+      explanation: "The same Unix socket if the kernel has vhost_vsock: `vsockbox bridge --help`",
     },
   ],
   async run(args) {

@@ -14,7 +14,7 @@ export const initramfsArguments = {
     summary: "The archive to create, or `-` for standard output",
   }),
   overlay: flag({
-    summary: "Pack only what is appended to another initrd, whose init stays",
+    summary: "Pack only the entries to append to another initrd, whose init stays",
   }),
   base: option(FILE, {
     valueName: "INITRD",

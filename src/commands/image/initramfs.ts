@@ -35,7 +35,7 @@ export const command = defineCommand({
     },
     {
       command: "vsockbox initramfs --overlay -o - | cat initrd.img - > both.img",
-      explanation: "The same where the size of initrd.img is a multiple of 4",
+      explanation: "The same if the size of initrd.img is a multiple of 4",
     },
   ],
   run: packInitramfs,

@@ -95,7 +95,7 @@ function nextLines(report: Omit<InstallReport, "executable">): string[] {
   const { operation, service, changes, kept, now, dryRun, agent } = report;
   if (dryRun) return [];
   if (operation === "uninstall") {
-    const lines = kept.length > 0 ? ["--uninstall --force removes what was kept as well"] : [];
+    const lines = kept.length > 0 ? ["--uninstall --force removes the kept files as well"] : [];
     if (!now) lines.push("An agent that still runs is not stopped by this.");
     return lines;
   }

@@ -55,7 +55,7 @@ const ARGUMENTS = {
     summary: "Install another build of vsockbox, as for another architecture",
   }),
   now: flag({ summary: "Also start, restart or stop the service" }),
-  uninstall: flag({ summary: "Remove what was installed, and nothing else" }),
+  uninstall: flag({ summary: "Remove the installed files, and nothing else" }),
   force: flag({
     short: "f",
     summary: "Also replace or remove files that vsockbox has not installed, or that were changed",

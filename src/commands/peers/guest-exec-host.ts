@@ -87,7 +87,7 @@ export const command = defineCommand({
   examples: [
     {
       command: "vsockbox guest-exec-host vsock::1024 --once 'mount -a && exec /sbin/init'",
-      explanation: "One line for the guest's shell, to one guest; any vsock_guest_exec takes it",
+      explanation: "One line for the guest's shell, to one guest; any vsock_guest_exec runs it",
     },
     {
       command: "vsockbox guest-exec-host hybrid:/run/vm4.vsock --once --report -- uname -a",

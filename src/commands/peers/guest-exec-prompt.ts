@@ -123,7 +123,9 @@ export class GuestExecPrompt implements AsyncIterable<Uint8Array>, Disposable {
     }
     if (this.#interrupted) return this.#onLeave();
     this.#interrupted = true;
-    this.#above(Buffer.from("vsockbox: once more, or Ctrl-D, leaves; commands of guests run on\n"));
+    this.#above(
+      Buffer.from("vsockbox: once more, or Ctrl-D, ends the prompt; commands of guests continue\n"),
+    );
   }
 
   #above(bytes: Uint8Array): void {

@@ -19,7 +19,7 @@ export const command = defineCommand({
   examples: [
     {
       command: "vsockbox shell-client 3",
-      explanation: "A shell in the VM with CID 3; `~.` leaves it, `~?` helps",
+      explanation: "A shell in the VM with CID 3; `~.` ends it, `~?` lists the escapes",
     },
     {
       command: 'vsockbox shell-client 3 "ls -la /home"',
@@ -27,11 +27,11 @@ export const command = defineCommand({
     },
     {
       command: "vsockbox shell-client 3 -u app.tar:/srv/app.tar",
-      explanation: "Send a file; `-d /srv/app.tar:app.tar` takes one",
+      explanation: "Send a file; `-d /srv/app.tar:app.tar` receives one",
     },
     {
       command: "vsockbox shell-client 3 --resume --checksum -u disk.img:/data/disk.img",
-      explanation: "Go on where a broken transfer stopped, and compare a sha256 at its end",
+      explanation: "Continue a broken transfer, and compare a sha256 at its end",
     },
     {
       command: "vsockbox shell-client hybrid:/run/vm4.vsock -R -u site --to /srv/site",

@@ -108,7 +108,7 @@ async function askForTask(
         { value: "shell", label: "a shell" },
         { value: "command", label: "one command" },
         { value: "upload", label: "send a file there" },
-        { value: "download", label: "take a file from there" },
+        { value: "download", label: "download a file" },
       ],
     }),
   );

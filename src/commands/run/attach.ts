@@ -41,7 +41,7 @@ export const command = defineCommand({
     { command: "vsockbox attach 3 1f2e", explanation: "The beginning of an id is enough" },
     {
       command: "vsockbox attach web build",
-      explanation: "By name; `~.` leaves a terminal, Ctrl-C anything else",
+      explanation: "By name; `~.` detaches from a terminal, Ctrl-C from anything else",
     },
   ],
   async run(args) {

@@ -42,14 +42,14 @@ export const command = defineCommand({
       command: "tar c src | vsockbox exec 3 --user build --cwd /work -- tar x",
       explanation: "Input, output and errors are streams of any size",
     },
-    { command: "vsockbox exec -t 3 -- top", explanation: "On a terminal; `~.` leaves it" },
+    { command: "vsockbox exec -t 3 -- top", explanation: "On a terminal; `~.` ends the session" },
     {
       command: "vsockbox exec 3,4,web -- uptime",
       explanation: "In several guests at once, without input; each line shows its guest",
     },
     {
       command: "vsockbox exec -d 3 --name build -- make all",
-      explanation: "Detached: `vsockbox ps`, `logs`, `attach` and `kill` take the id or the name",
+      explanation: "Detached: `vsockbox ps`, `logs`, `attach` and `kill` accept the id or the name",
     },
     {
       command: "vsockbox exec 3 --timeout 30 --json -- make test",

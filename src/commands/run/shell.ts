@@ -18,7 +18,7 @@ export const command = defineCommand({
   examples: [
     {
       command: "vsockbox shell 3",
-      explanation: "In the VM with CID 3; `~.` leaves it, `~?` helps",
+      explanation: "In the VM with CID 3; `~.` ends it, `~?` lists the escapes",
     },
     {
       command: "vsockbox shell hybrid:/run/vm4.vsock --user build",

@@ -16,7 +16,7 @@ export const command = defineCommand({
   examples: [
     {
       command: "vsockbox shutdown 3",
-      explanation: "Ends all processes in order, then the machine",
+      explanation: "Ends all processes in order, then the VM",
     },
     { command: "vsockbox shutdown 3 --reboot", explanation: "Starts it again" },
   ],

@@ -45,7 +45,7 @@ function serviceHint({ target, service, expected }: WrongServiceError): string {
       return `\`vsockbox connect ${shown}\` carries its bytes; the agent is on port ${EXEC_PORT} unless --listen has another`;
     case "hybrid":
     case "text":
-      return `\`vsockbox connect ${shown}\` shows what it sends; the agent is on port ${EXEC_PORT} unless --listen has another`;
+      return `\`vsockbox connect ${shown}\` shows its bytes; the agent is on port ${EXEC_PORT} unless --listen has another`;
   }
 }
 

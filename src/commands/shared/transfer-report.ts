@@ -33,8 +33,6 @@ export function withResumeHint(thrown: unknown, resumes: boolean): unknown {
   if (!(thrown instanceof VsockboxError) || thrown.code !== "TRANSPORT") return thrown;
   if (thrown instanceof SilentCloseError) return thrown;
   return thrown.withHint(
-    resumes
-      ? "the same command goes on where it stopped"
-      : "with --resume a copy that breaks can go on where it stopped",
+    resumes ? "the same command continues it" : "with --resume a broken copy can be continued",
   );
 }

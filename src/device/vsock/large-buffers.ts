@@ -1,7 +1,7 @@
 /**
  * Decides which connections get a large `buf_alloc`: those that have sent a whole small one, while the
  * VM has shares left. With little credit a guest that sends much waits after each packet; with large
- * buffers for all, a guest whose bytes nobody reads could fill the memory of the host.
+ * buffers for all, a guest whose bytes are not read could fill the memory of the host.
  */
 import { PacketType } from "../../protocols/virtio-vsock/packet.ts";
 import type { HostConnection } from "./host-connection.ts";

@@ -278,8 +278,14 @@ describe("a VM of hybrid-proxy", () => {
       'vms[0] in line 4: unknown key "qeue_size"; did you mean queue-size?',
     ],
     [`${VM}    queue_size: 3\n`, "vms[0] in line 4: queue-size: 3 is not a power of two"],
-    [`${VM}    queue_size: 2\n    queue-size: 2\n`, "vms[0] in line 5: queue-size is given twice"],
-    [`${VM}    queue_size: 2\n    queue_size: 2\n`, "vms[0] in line 5: queue-size is given twice"],
+    [
+      `${VM}    queue_size: 2\n    queue-size: 2\n`,
+      "vms[0] in line 5: queue-size is given twice",
+    ],
+    [
+      `${VM}    queue_size: 2\n    queue_size: 2\n`,
+      "vms[0] in line 5: queue-size is given twice",
+    ],
     [`${VM}    guest_cid: true\n`, "vms[0] in line 4: invalid value true for guest-cid"],
     [`${VM}    guest_cid: 1.5\n`, 'vms[0] in line 4: invalid value "1.5" for guest-cid: expected'],
     [`${VM}    guest_cid: -4\n`, 'invalid value "-4" for guest-cid: expected'],
