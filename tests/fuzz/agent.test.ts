@@ -80,7 +80,7 @@ describe("a broken reader is found", () => {
     expect(replayInput(BROKEN, "5:123")).toEqual(inputOf(BROKEN, 5, 123));
   });
 
-  test("also where it throws something else, or the wrong code", () => {
+  test("also if it throws something else, or the wrong code", () => {
     const throwing = (thrown: unknown, codes: Target["codes"] = []): Target => ({
       ...BROKEN,
       codes,
@@ -94,7 +94,7 @@ describe("a broken reader is found", () => {
     expect(reasonOf(throwing(badField("x", "y"), ["BAD_DATA"]))).toBeUndefined();
   });
 
-  test("also where it is slow", () => {
+  test("also if it is slow", () => {
     const slow: Target = { ...BROKEN, run: burnProcessor };
     expect(fuzz(slow, { inputs: 1, seed: 1 }).failure?.reason).toMatch(/one input took \d+ ms/);
   });

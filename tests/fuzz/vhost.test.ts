@@ -52,7 +52,7 @@ describe("what is broken is found", () => {
     expect(() => playSession(target, seed ?? 0, index ?? 0)).toThrow("it is never 42");
   });
 
-  test("also where it is slow", () => {
+  test("also if it is slow", () => {
     const target = broken(() => {
       burnProcessor();
       return { steps: STEPS, refused: 0 };

@@ -43,7 +43,7 @@ async function ask(type: FrameType, value: unknown): Promise<Record<string, unkn
 }
 
 describe("WriteFile (14)", () => {
-  test("makes the file and its parents, with 0644 where no mode is given", async () => {
+  test("makes the file and its parents, with 0644 without a mode", async () => {
     const path = scratch.file("a/b/new");
     expect(await ask(FrameType.WriteFile, { path, content: base64("text"), mode: 0 })).toEqual({});
     expect([readFileSync(path, "utf8"), modeOf(path), modeOf(scratch.file("a/b"))]).toEqual([

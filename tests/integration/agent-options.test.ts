@@ -300,7 +300,7 @@ describe("--init", () => {
     expect(result).toMatchObject({ status: 64, stderr: expect.stringContaining("process 1") });
   });
 
-  test("no other agent ends its machine", async () => {
+  test("no other agent powers off its guest", async () => {
     await using agent = await TestAgent.start();
     const result = await vsockbox(["shutdown", agent.address]);
     expect(result).toMatchObject({ status: 77, stderr: expect.stringContaining("--init") });

@@ -108,7 +108,7 @@ describe("ExecTTY", () => {
     expect(await session.exitCode()).toBe(0);
   });
 
-  test("a host that leaves takes the session along, jobs in groups of their own included", async () => {
+  test("a host that disconnects ends its session, jobs in groups of their own included", async () => {
     const session = new Session({
       command:
         "set -m; trap '' HUP; sleep 92.5 & sh -c 'trap \"\" HUP; sleep 92.5; :' & echo started; sleep 92.5",

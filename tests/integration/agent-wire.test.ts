@@ -58,7 +58,7 @@ describe("Exec (1)", () => {
     });
   });
 
-  test("runs the command itself where there are arguments", async () => {
+  test("runs the command itself if it has arguments", async () => {
     const frames = await new RawPeer(agent.path)
       .send(request(FrameType.Exec, { command: "printf", args: ["%s|", "a b", "$HOME"] }))
       .frames();
@@ -281,7 +281,7 @@ describe("garbage", () => {
   });
 });
 
-test("a connection beyond --max-sessions is turned away with a reason", async () => {
+test("a connection beyond --max-sessions is refused with a reason", async () => {
   await using small = await TestAgent.start(["--max-sessions", "1"]);
   const first = vsockbox(["exec", small.address, "-n", "--", "sleep", "3.2173"]);
   await eventually("the first runs", () => processesWith("sleep 3.2173").length > 0);

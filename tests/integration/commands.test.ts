@@ -63,7 +63,7 @@ describe("vsockbox", () => {
     },
   );
 
-  test("on a terminal help has colours, and NO_COLOR takes them away", async () => {
+  test("on a terminal help has colours, and none with NO_COLOR", async () => {
     const names = COMMANDS.map(({ name }) => [name, "--help"]);
     for (const words of [["--help"], ...names]) {
       const text = await onTerminal({}, ...words);
@@ -233,7 +233,7 @@ describe("smoke --target", () => {
     expect(report.checks[2]?.detail).toContain("expected input");
   });
 
-  test("ends with the first check where there is no agent", async () => {
+  test("ends with the first check if there is no agent", async () => {
     const run = await vsockbox(["smoke", "--target", "unix:/nonexistent/a", "--json"]);
     expect(run.status).toBe(69);
     const { checks } = JSON.parse(run.stdout) as Report;

@@ -60,7 +60,7 @@ describe("connect and listen", () => {
     expect(await listener.process.exited).toBe(0);
   });
 
-  test("a peer that leaves ends a connect whose input is still open", async () => {
+  test("a peer that closes ends a connect whose input is still open", async () => {
     await using _listener = await listening("--exec", "echo bye");
     await using client = new Running(["connect", address]);
     expect(await client.process.exited).toBe(0);

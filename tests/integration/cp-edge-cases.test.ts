@@ -53,7 +53,7 @@ describe("anything but a regular file is refused", () => {
     expect({ status, fifo: isFifo("fifo") }).toEqual({ status: 73, fifo: true });
   });
 
-  test("is not replaced where it stands in the destination directory", async () => {
+  test("is not replaced if it is in the destination directory", async () => {
     mkdirSync(scratch.file("in"));
     writeFileSync(scratch.file("in/d-fifo"), "text");
     const { status, stderr } = await cp(scratch.file("in/d-fifo"), remote("."));
@@ -150,7 +150,7 @@ describe("copies", () => {
     expect(statSync(scratch.file("copy")).mode & 0o777).toBe(0o755 & ~process.umask());
   });
 
-  test("end at Ctrl-C where the agent takes nothing any more", async () => {
+  test("end at Ctrl-C if the agent reads nothing any more", async () => {
     const stopped = await TestAgent.start();
     writeFileSync(scratch.file("big"), Buffer.alloc(64 * 1024 * 1024));
     try {

@@ -130,7 +130,7 @@ describe("cp of files", () => {
     expect(modeOf(join(there, "plain"))).toBe("600");
   });
 
-  test("-n leaves what is there", async () => {
+  test("-n keeps existing files", async () => {
     writeFileSync(local("a"), "new");
     writeFileSync(join(there, "a"), "old");
     writeFileSync(local("b"), "b");
@@ -263,7 +263,7 @@ describe("cp of trees", () => {
 });
 
 describe("cp --resume", () => {
-  test("goes on where a killed agent left off, both ways, with 2 GiB", async () => {
+  test("continues the transfer of a killed agent, both ways, with 2 GiB", async () => {
     using own = new ScratchDirectory();
     const source = own.file("source");
     const made = await shell(
@@ -306,7 +306,7 @@ describe("cp --resume", () => {
     }
   });
 
-  test("begins anew where the source has changed, and passes over what is the same", async () => {
+  test("begins anew if the source has changed, and skips equal files", async () => {
     writeFileSync(local("f"), Buffer.alloc(1_000_000, "new"));
     leavePart(join(there, "f"), Buffer.alloc(500_000, "old"));
     expect(summary(await ok(["cp", "--resume", "--json", local("f"), remote()]))).toMatchObject({

@@ -100,7 +100,7 @@ describe("attach", () => {
     expect(joined).toEqual({ status: 3, stdout: "typed\nend\n", stderr: "" });
   });
 
-  test("-n leaves the session's input open", async () => {
+  test("-n keeps the session's input open", async () => {
     const id = await detach(["-i"], ["cat"]);
     await using left = new Running(["attach", "-n", agent.address, id]);
     left.process.stdin.end();

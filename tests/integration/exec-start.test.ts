@@ -175,7 +175,7 @@ describe("a failed start", () => {
   });
 
   test.each([[[]], [["--sandbox", "no-new-privs"]]])(
-    "on the user's terminal has one line and one status, and leaves its settings, with %j",
+    "on the user's terminal has one line and one status, and keeps its settings, with %j",
     async (way) => {
       for (const [args, status, kind] of cases()) {
         await using terminal = new OwnTerminal();
@@ -253,7 +253,7 @@ describeUnshared(["-m"], "a guest without pseudo-terminals", (unshare) => {
       (target: string) => ["exec", "-t", "--sandbox", "no-new-privs", target, "--", "true"],
     ],
     ["shell", (target: string) => ["shell", target]],
-  ])("fails %s, and leaves the user's terminal as it was", async (_name, words) => {
+  ])("fails %s, and restores the user's terminal", async (_name, words) => {
     await using terminal = new OwnTerminal();
     const { settings: before } = terminal;
     expect(await terminal.exited(terminal.run(words(bare.address)))).toBe(125);

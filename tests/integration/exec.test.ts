@@ -79,7 +79,7 @@ describe("exec", () => {
     expect(result.status).toBe(3);
   });
 
-  test("a regular file as input is read from where its descriptor stands", async () => {
+  test("a regular file as input is read from the offset of its descriptor", async () => {
     const file = scratch.file("lines");
     writeFileSync(file, "one\ntwo\nthree\n");
     const { stdout } = await shell(`{ read x; vsockbox exec ${agent.address} -- cat; } < ${file}`);
@@ -383,7 +383,7 @@ describe("ending a command early", () => {
     expect(await client.process.exited).toBe(255);
   });
 
-  test("a reader of our output that goes away ends the command", async () => {
+  test("a reader of our output that closes ends the command", async () => {
     const { stdout } = await shell(
       `vsockbox exec ${agent.address} -n -- sh -c 'while :; do echo y; sleep 0.0148; done' | head -2; echo \${PIPESTATUS[0]}`,
     );

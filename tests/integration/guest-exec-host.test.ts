@@ -92,7 +92,7 @@ describe("what goes over the wire", () => {
   });
 });
 
-describe("where commands come from", () => {
+describe("sources of commands", () => {
   test("a file: lines for a persistent guest", async () => {
     const file = scratch.file("commands");
     writeFileSync(file, "echo one\n\necho two");
@@ -357,7 +357,7 @@ describe("many guests", () => {
     await host.says("guest 2 has closed");
   });
 
-  test("--once: a second one is turned away", async () => {
+  test("--once: a second one is refused", async () => {
     await using host = await hosting("--once", "sleep 0.5");
     const first = guest();
     await host.says("guest 1 is connected");
@@ -422,7 +422,7 @@ describeWith(["gcc"], "a guest that is written in C", () => {
     }
   });
 
-  test("takes persistent commands in order, and leaves when the host is done", async () => {
+  test("runs persistent commands in order, and exits when the host has no more", async () => {
     const lines = Array.from(
       { length: 200 },
       (_, index) => `echo ${index} ${"y".repeat(index * 10)}`,
@@ -447,7 +447,7 @@ describeWith(["gcc"], "a guest that is written in C", () => {
     expect(await child.exited).toBe(77);
   });
 
-  test("takes lines as they are typed, with its output where it was", async () => {
+  test("reads lines as they are typed, and keeps its output", async () => {
     await using host = await hosting("--persistent");
     const ran = scratch.file("ran");
     const done = cGuest("persistent");

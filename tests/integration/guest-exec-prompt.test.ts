@@ -132,7 +132,7 @@ describeWith(["tmux"], "guest-exec-host on a terminal", () => {
     expect(readFileSync(file, "utf8")).toBe("echo remembered\n");
   });
 
-  test("Ctrl-C empties the line, then asks, then leaves; the terminal is as before", async () => {
+  test("Ctrl-C empties the line, then asks, then exits; the terminal is as before", async () => {
     type("stty -a > /tmp/before.$$", "Enter");
     await open();
     type("abc");

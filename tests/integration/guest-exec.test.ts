@@ -257,7 +257,7 @@ describe("the target", () => {
     expect(stderr).toContain(`cannot open a socket for ${shown}`);
   });
 
-  test("--quiet leaves the warnings out", async () => {
+  test("--quiet suppresses the warnings", async () => {
     expect((await vsockbox(["guest-exec", "foo:bar", "-q"])).stderr).not.toContain("using");
   });
 
@@ -418,7 +418,7 @@ describe("--report", () => {
       .split("\n")
       .map((line) => JSON.parse(line) as Record<string, unknown>);
 
-  test("a line for each command on the same socket, and the output stays where it was", async () => {
+  test("a line for each command on the same socket, and the output stays on standard output", async () => {
     const result = await guestOf(
       [commandFrame("echo out; echo err >&2"), commandFrame("exit 3"), commandFrame("kill -9 $$")],
       ["persistent", "--report"],

@@ -123,7 +123,7 @@ describe("cp", () => {
     },
   };
 
-  test.each(Object.keys(UNASKED))("%s is refused, to this machine and to a guest", async (name) => {
+  test.each(Object.keys(UNASKED))("%s is refused, to the host and to a guest", async (name) => {
     await using other = await TestAgent.start();
     using _agent = liar((channel) => UNASKED[name]?.(channel));
     for (const destination of [here(), `${other.address}:${here()}`]) {
@@ -141,7 +141,7 @@ describe("cp", () => {
     }
   });
 
-  test("a file is asked for, a tree is answered: refused, to this machine and to a guest", async () => {
+  test("a tree in answer to a request for a file is refused, to the host and to a guest", async () => {
     await using other = await TestAgent.start();
     using _agent = liar(async (channel) => {
       await sendHostileDirectory(channel, "app");

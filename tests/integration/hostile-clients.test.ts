@@ -59,7 +59,7 @@ function nextOf(guest: LiveGuest, op: number, hostPort: number): void {
   }
 }
 
-test("a line that is cut anywhere, and its client gone or waiting", () => {
+test("a line that is cut anywhere, and its client closed or waiting", () => {
   const guest = device.boot();
   const waiting: number[] = [];
   for (let length = 0; length < LINE.length; length++) {

@@ -110,7 +110,7 @@ test.each([
   await device.isAsBefore();
 });
 
-test.each([1, 9, 100, 253])("%d descriptors where none belongs", async (count) => {
+test.each([1, 9, 100, 253])("%d descriptors with a message that has none", async (count) => {
   const fds = Array.from({ length: count }, () => openEvent());
   isRefused((vmm) => vmm.post("GET_FEATURES", undefined, fds));
   // Before the rest of its header comes.
@@ -216,7 +216,7 @@ describe("while rings run", () => {
     await device.isAsBefore();
   });
 
-  test("memory is taken away altogether", async () => {
+  test("all memory is removed", async () => {
     const guest = device.boot();
     guest.guest.vmm.post("SET_MEM_TABLE", encodeRegions([]));
     guest.guest.kick(TX);
@@ -299,7 +299,7 @@ test("a second VMM is refused, and the first one is served", async () => {
   await device.isAsBefore();
 });
 
-test("a VMM that is gone takes its clients along", async () => {
+test("a VMM that disconnects ends the connections of its clients", async () => {
   const guest = device.boot();
   const clients = Array.from({ length: 20 }, () => {
     const client = connectUnix(device.udsPath);

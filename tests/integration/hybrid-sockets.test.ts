@@ -104,7 +104,7 @@ describe("the sockets of hybrid-proxy", () => {
 });
 
 describeWith(["setpriv"], "an ordinary user's sockets", () => {
-  test.skipIf(!isRoot)("cannot be given away, and then are not there", async () => {
+  test.skipIf(!isRoot)("of an owner that cannot be set are not created", async () => {
     chmodSync(scratch.path, 0o777);
     const [vmm, host] = [scratch.file("vmm"), scratch.file("host")];
     const line = `${AS_NOBODY} vsockbox hybrid-proxy --socket ${vmm} --uds-path ${host} --uds-owner :0`;

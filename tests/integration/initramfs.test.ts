@@ -233,7 +233,7 @@ describe("a file that exists", () => {
     expect((await vsockbox(["initramfs", "-o", scratch.file("link"), ...SMALL])).status).toBe(73);
   });
 
-  test("nothing partial is left where packing ends early", async () => {
+  test("no partial file is left if packing ends early", async () => {
     using scratch = new ScratchDirectory();
     using sources = new ScratchDirectory();
     writeFileSync(sources.file("large"), "");
@@ -307,7 +307,7 @@ describe("what is refused, with what to do", () => {
     expect(result.stderr).toContain("it is for process 1");
   });
 
-  test("modules of a kernel for another machine", async () => {
+  test("modules of a kernel for another architecture", async () => {
     using scratch = new ScratchDirectory();
     using modules = new ScratchDirectory();
     const tree = modulesIn(modules);

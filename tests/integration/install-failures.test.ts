@@ -160,7 +160,7 @@ describe("the executable", () => {
     expect(await child.exited).toBe(64);
   });
 
-  test("is vsockbox, for the tree's machine, with its loader there", async () => {
+  test("is vsockbox, for the tree's architecture, with its loader there", async () => {
     makeTree(root, SYSTEMS.debian);
     const before = listing(root);
     const refused = async (binary: string, message: string) =>

@@ -40,7 +40,7 @@ beforeEach(setUp);
 afterEach(tearDown);
 
 describe("systemd", () => {
-  test("unit, wants link, names, and all of it away again", async () => {
+  test("unit, wants link and names are installed and removed", async () => {
     makeTree(root, SYSTEMS.debian);
     const before = listing(root);
     const said = await well(install("--agent-args=--allow-cid 2,16 -q"));
@@ -96,7 +96,7 @@ describe("systemd", () => {
 });
 
 describe("OpenRC", () => {
-  test("script, arguments, runlevel, and all of it away again", async () => {
+  test("script, arguments and runlevel are installed and removed", async () => {
     makeTree(root, SYSTEMS.alpine);
     const before = listing(root);
     expect(await well(installSmall("--agent-args=--allow-cid 2,16"))).toContain("service: openrc");
@@ -143,7 +143,7 @@ describe("busybox init", () => {
     expect(listing(root)).toEqual(before);
   });
 
-  test("an inittab that is a link is edited where it leads, in the tree", async () => {
+  test("an inittab that is a link is edited at its target, in the tree", async () => {
     makeTree(root, {
       ...SYSTEMS.buildroot,
       "etc/inittab": "->/usr/share/inittab",

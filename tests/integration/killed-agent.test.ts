@@ -126,7 +126,7 @@ describe("kill -9 of the agent ends", () => {
   });
 });
 
-test("kill -9 of the agent leaves alone what has left its command's session, and what an ended command left", async () => {
+test("kill -9 of the agent spares processes in other sessions, and those of ended commands", async () => {
   const file = scratch.file("pids");
   const away = "</dev/null >/dev/null 2>&1";
   const { status } = await vsockbox([
@@ -152,7 +152,7 @@ test("kill -9 of the agent leaves alone what has left its command's session, and
   for (const pid of pids) process.kill(pid, "SIGKILL");
 });
 
-test("an agent that is at its end leaves no helper, and one without commands has none", async () => {
+test("an agent that ends leaves no helper, and one without commands has none", async () => {
   expect(guards(agent.running.pid)).toEqual([]);
   await vsockbox(["exec", agent.address, "--", "true"]);
   const guard = await guardOf(agent.running.pid);

@@ -12,7 +12,7 @@ const [install = "", demo = "", all = ""] = examples
   .map(({ text }) => text);
 
 describe("README.md", () => {
-  test("has the two commands of a fresh machine that CI and package.json have", () => {
+  test("has the two set-up commands of CI and package.json", () => {
     const { scripts } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as {
       scripts: Record<string, string>;
     };

@@ -277,7 +277,7 @@ describe("no trace", () => {
     },
   );
 
-  test("starts with few descriptors: where memfds leave none for the loader too", async () => {
+  test("starts with few descriptors, also if memfds leave none for the loader", async () => {
     const { stdout } = await shell(
       "for n in 8 7 6 5; do (ulimit -n $n; vsockbox --version || echo $n); done 2>&1",
     );

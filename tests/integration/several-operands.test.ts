@@ -195,7 +195,7 @@ describe("odd operands", () => {
     },
   );
 
-  test("cp to and from odd paths of this machine", async () => {
+  test("cp to and from unusual paths of the host", async () => {
     for (const args of [
       ["cp", "", at("x")],
       ["cp", at("a"), ""],

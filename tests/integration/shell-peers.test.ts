@@ -201,7 +201,7 @@ describeWith(["gcc"], "our client with the C server", () => {
     isWell();
   });
 
-  test("leaves a transfer that is interrupted so that the server goes on", async () => {
+  test("ends an interrupted transfer so that the server continues", async () => {
     const source = makeFile(scratch.file("interrupted"), 100_000_000);
     const child = Bun.spawn(
       [

@@ -118,7 +118,7 @@ describeWith(["tmux", "vim.tiny", "gcc"], "vsock-shell on a terminal", () => {
     expect(await sha256(scratch.file("sent.bin"))).toBe(await sha256(scratch.file("picked.bin")));
   });
 
-  test("prompts take a file", async () => {
+  test("prompts download a file", async () => {
     writeFileSync(scratch.file("remote.txt"), "remote");
     mkdirSync(scratch.file("into"));
     line("cd into; vsockbox shell-client; echo status $?");
@@ -211,7 +211,7 @@ describeWith(["tmux", "vim.tiny", "gcc"], "vsock-shell on a terminal", () => {
     await isRestored();
   });
 
-  test("~. leaves with 255, ends what ran, and restores the terminal", async () => {
+  test("~. exits with 255, ends the command, and restores the terminal", async () => {
     await open();
     line("sleep 86.5");
     await eventually("it runs", () => processesWith("sleep 86.5").length > 0);

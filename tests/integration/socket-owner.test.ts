@@ -150,7 +150,7 @@ describe.if(isRoot)("a guest of the device is reached", () => {
     expect(log).toContain(`user ${OTHER} listens there; --allow-socket-owner ${OTHER} allows it`);
   });
 
-  test("reaches it where that user is allowed", async () => {
+  test("reaches it if that user is allowed", async () => {
     const [op, log] = await connectTo([OTHER]);
     expect(op).toBe(Op.Response);
     expect(log).toBe("");

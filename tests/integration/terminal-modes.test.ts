@@ -47,7 +47,7 @@ describe("exec -t", () => {
     expect(terminal.text).toContain("rows 30; columns 90");
   });
 
-  test("leaves a terminal without iutf8 and with Ctrl-S as it is there, too", async () => {
+  test("keeps a terminal without iutf8 and with Ctrl-S as it is there, too", async () => {
     await using terminal = new OwnTerminal();
     terminal.stty("-iutf8", "ixon", "echoe");
     const run = terminal.run(["exec", "-t", agent.address, "--", "stty", "-a"]);
@@ -167,7 +167,7 @@ describe("the modes of a full-screen program", () => {
     expect(shown.startsWith(`${OFF}\r\nvsockbox: `)).toBe(true);
   });
 
-  test("are reset if the user leaves", async () => {
+  test("are reset if the user ends the session by ~.", async () => {
     const words = ["exec", "-t", agent.address, "--", ...waiting];
     const shown = await shownAfter(words, (_run, terminal) => terminal.type("~."));
     expect(shown).toBe(`${OFF}\r\nvsockbox: connection closed\r\n`);
@@ -179,7 +179,7 @@ describe("the modes of a full-screen program", () => {
     expect(shown).toBe(`${OFF}\r\nvsockbox: connection closed\r\n`);
   });
 
-  test("are reset if the user leaves a session with attach", async () => {
+  test("are reset if the user detaches from a session", async () => {
     const start = ["exec", "-d", "-t", "-i", agent.address, "--", ...waiting];
     await using own = new OwnTerminal();
     expect(await own.exited(own.run(start))).toBe(0);

@@ -58,7 +58,7 @@ describeWith(["tmux"], "on a terminal", () => {
     expect(screen()).toContain("SIGINT sent to the command; once more drops it");
   });
 
-  test("wait shows a progress line that goes away", async () => {
+  test("wait shows a progress line and erases it", async () => {
     type("clear; vsockbox wait unix:$PWD/nobody --timeout 2; echo status $?", "Enter");
     await shows(/^\d\.\ds waiting for unix:.*: ENOENT/m);
     await shows("status 75");
@@ -79,7 +79,7 @@ describeWith(["tmux"], "on a terminal", () => {
     await shows("status 75");
   });
 
-  test("Ctrl-C takes a progress line of the terminal's whole width away", async () => {
+  test("Ctrl-C erases a progress line of the terminal's whole width", async () => {
     type(`clear; vsockbox wait unix:/${"n".repeat(80)}; echo status $?`, "Enter");
     await shows(/^0\.\ds waiting for unix:/m);
     type("C-c");
@@ -123,7 +123,7 @@ describeWith(["tmux"], "on a terminal", () => {
       await shows(/^guest> *$/m);
     };
 
-    test("passes the exit status on, and leaves the terminal as it was", async () => {
+    test("passes the exit status on, and restores the terminal", async () => {
       await open();
       type("exit 42", "Enter");
       await shows("status 42");
@@ -163,7 +163,7 @@ describeWith(["tmux"], "on a terminal", () => {
       await shows("status");
     });
 
-    test("~. leaves with 255, ends what ran, and restores the terminal", async () => {
+    test("~. exits with 255, ends the command, and restores the terminal", async () => {
       await open();
       type("sleep 95.5", "Enter");
       await eventually("it runs", () => processesWith("sleep 95.5").length > 0);

@@ -92,7 +92,7 @@ describe("the error about a command line", () => {
     expect(commandLineError(undefined, "unknown command").message).toBe("unknown command");
   });
 
-  test("shows an invalid value, where it is and what is expected", () => {
+  test("shows an invalid value, its location and the expectation", () => {
     const problem = { value: 'a"b', name: "--timeout", message: "expected a duration" };
     expect(invalidValue(problem).toJSON()).toEqual({
       code: "USAGE",

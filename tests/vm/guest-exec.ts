@@ -43,7 +43,7 @@ describeVm("guest-exec over AF_VSOCK", () => {
     expect(stdout).toBe(" ff c3 28\n");
   });
 
-  test("--cid turns another guest away", async () => {
+  test("--cid refuses another guest", async () => {
     const { stdout, stderr } = await inGuest(
       `${hosting("vsock::1024 --cid 3 'echo no'")}vsockbox guest-exec 1 --idle-timeout 20; echo $?; kill $host; wait $host; cat /tmp/host.log >&2`,
     );

@@ -75,7 +75,7 @@ describeUml("an image of initramfs under User-mode Linux", () => {
     await useAndEnd(packed);
   });
 
-  test("is switched off where the agent cannot have its arguments", async () => {
+  test("is powered off if the agent refuses its arguments", async () => {
     await using packed = await PackedGuest.boot({
       vmm: "uml",
       pack: () => [],
@@ -87,7 +87,7 @@ describeUml("an image of initramfs under User-mode Linux", () => {
     expect(log).not.toContain("Kernel panic");
   });
 
-  test("boots compressed, and has busybox where that is wanted", async () => {
+  test("boots compressed, and has busybox on request", async () => {
     await using packed = await PackedGuest.boot({
       vmm: "uml",
       pack: (modules) => [

@@ -88,7 +88,7 @@ describeVm("JSON bombs in a guest with 768 MB", () => {
     expect((await peakKb(5041)) - before).toBeLessThan(UNKNOWN_KB);
   }, 600_000);
 
-  test("to a client, from what listens where an agent should be", async () => {
+  test("to a client, from another listener at the agent's port", async () => {
     await run(`cat > /tmp/bomb.sh <<'END'\n${bomb("100", "[")}\nEND\nchmod 755 /tmp/bomb.sh`);
     await run(
       "(vsockbox listen vsock::5042 -k -q --allow-local --exec 'sh /tmp/bomb.sh' > /tmp/5042.log 2>&1 & echo $! > /tmp/5042.pid); sleep 1",

@@ -90,7 +90,7 @@ describeVm("connect and listen over AF_VSOCK", () => {
     expect(stdout).toBe("100000\nfrom 1\n");
   });
 
-  test("a peer that is gone ends a connect whose input is still open", async () => {
+  test("a peer that has closed ends a connect whose input is still open", async () => {
     const { stdout } = await inGuest(
       "vsockbox listen vsock::6001 -q --exec 'echo bye' & sleep 2; " +
         "sleep 95 | { vsockbox connect 1:6001; echo status $? > /tmp/status; } & " +
@@ -108,7 +108,7 @@ describeVm("connect and listen over AF_VSOCK", () => {
     expect(stdout).toBe("packet");
   });
 
-  test("--allow-cid turns other CIDs away", async () => {
+  test("--allow-cid refuses other CIDs", async () => {
     const { stdout, stderr } = await inGuest(
       "vsockbox listen vsock::6003 -k --allow-cid 2,7 --exec 'echo served' & listen=$!; sleep 2; " +
         "vsockbox connect -n 1:6003; kill $listen",

@@ -80,7 +80,7 @@ describe("a YAML text", () => {
 });
 
 describe("anchors of a YAML text", () => {
-  test("are resolved where they are used, also if they are set again", () => {
+  test("are resolved at their use, also if they are set again", () => {
     const tree = parse("a: &x 1", "b: *x", "c: &x [2]", "d: *x");
     expect(plain(tree)).toEqual({ a: 1, b: 1, c: [2], d: [2] });
   });

@@ -66,7 +66,7 @@ test("a port whose socket's path is too long is refused like any other", () => {
   driver.guest.close();
 });
 
-test("a VMM that never stops talking leaves the others their turn", () => {
+test("a VMM that never stops sending does not block the others", () => {
   using local = new LocalDevice();
   const vmm = local.connectVmm();
   const request = encodeRequest("GET_FEATURES");
@@ -161,7 +161,7 @@ describe("packets of the guest just before its queues stop", () => {
     ["the ring is disabled", (vmm) => vmm.post("SET_VRING_ENABLE", encodeVringState(TX, 0))],
     ["the ring is stopped", (vmm) => vmm.post("GET_VRING_BASE", encodeVringState(TX, 0))],
   ];
-  test.each(endings)("arrives where %s", (_, end) => {
+  test.each(endings)("arrives if %s", (_, end) => {
     using local = new LocalDevice();
     const listener = local.listen(PORT);
     const driver = local.startGuest();

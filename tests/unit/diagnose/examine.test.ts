@@ -23,7 +23,7 @@ test("the system: a guest without its modules", () => {
   expect(findings.at(-1)?.code).toMatch(/^profiles|token-file/);
 });
 
-test("a target on AF_VSOCK is not tried while this machine is not right", async () => {
+test("a target on AF_VSOCK is not tried if the host has errors", async () => {
   using root = new FakeRoot({
     "/proc/sys/kernel/osrelease": "6.1.0\n",
     "/proc/modules": "vsock 1\n",

@@ -26,7 +26,7 @@ describe("errno", () => {
 });
 
 describe("VSOCKBOX_NO_VSOCK", () => {
-  test("keeps tests on the host away from AF_VSOCK", () => {
+  test("prevents tests on the host from opening AF_VSOCK", () => {
     expect(() => openSocket(AF_VSOCK, 1, "vsock:1:5000")).toThrow("switched off");
     expect(() => localCid()).toThrow("switched off");
   });

@@ -70,7 +70,7 @@ afterAll(() => rmSync(scratch, { recursive: true }));
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
 
 describe("sockaddr", () => {
-  test("the recorded bytes are what this machine's C compiler makes", () => {
+  test("the recorded bytes are those of the C compiler", () => {
     expect(lines).toEqual(RECORDED);
   });
 

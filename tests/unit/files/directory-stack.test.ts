@@ -55,7 +55,7 @@ test("paths for messages", () => {
   expect(stack.shown(Buffer.from("f")).toString()).toBe("shown/d/d/f");
 });
 
-test("a directory that was moved away is not left for another one", () => {
+test("a moved directory is not replaced by another one", () => {
   using stack = descend(MAX_OPEN_DIRECTORIES + 3);
   // The directory at depth 4 gets another parent, which is closed at the moment.
   mkdirSync(`${scratch.path}/elsewhere`);

@@ -61,7 +61,7 @@ describeWith(["cpio"], "an archive, as cpio reads it", () => {
 });
 
 describe("an archive", () => {
-  test("of the same entries is the same bytes, and ends where another may begin", () => {
+  test("of the same entries is the same bytes, and ends at the alignment of the next one", () => {
     expect(bytesOf(ENTRIES).equals(bytesOf(ENTRIES))).toBe(true);
     expect(bytesOf(ENTRIES).length % 4).toBe(0);
     expect([0, 1, 2, 3, 4].map((offset) => padding(offset).length)).toEqual([0, 3, 2, 1, 0]);

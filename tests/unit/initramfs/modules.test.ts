@@ -70,7 +70,7 @@ describe("the modules of a kernel", () => {
     ]);
   });
 
-  test("need no file where they are built in, and must be there when they are named", () => {
+  test("need no file if they are built in, and must exist if they are named", () => {
     using scratch = new ScratchDirectory();
     const tree = treeIn(scratch);
     expect(resolveModules(tree, ["fuse", "virtio_blk"])).toEqual([]);

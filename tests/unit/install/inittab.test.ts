@@ -19,7 +19,7 @@ describe("the entry in an inittab", () => {
   });
 
   test.each([BUILDROOT, "", "no end of line", "\n", "a\r\nb\r\n", "\u0000\u00FF\n\n"])(
-    "goes away without a trace from %j",
+    "is removed without a trace from %j",
     (text) => {
       const once = withEntry(text, entry);
       expect(findEntry(once)).toBe(entry);
@@ -41,7 +41,7 @@ describe("the entry in an inittab", () => {
     );
   });
 
-  test("stays where it was when its words change", () => {
+  test("keeps its place when its words change", () => {
     const text = `${withEntry(BUILDROOT, entry)}tty1::respawn:/sbin/getty\n`;
     const changed = withEntry(text, inittabEntry("/opt/bin/vsockbox agent -q"));
     expect(changed).toBe(text.replace("/usr/bin/vsockbox agent", "/opt/bin/vsockbox agent -q"));

@@ -178,7 +178,7 @@ describe("long strings", () => {
   const cut = (text: string) => parse(text, { cutsLongStrings: true }) as Record<string, unknown>;
   const textOf = (value: unknown) => (value instanceof LongString ? value.decode() : undefined);
 
-  test("are views of the text, at the root only, and only where that was asked for", () => {
+  test("are views of the text, at the root only, and only on request", () => {
     const text = JSON.stringify({ a: 1, content, b: [content], ł: `é${content}`, c: "end" });
     const value = cut(text);
     expect(textOf(value["content"])).toBe(content);
@@ -188,7 +188,7 @@ describe("long strings", () => {
     expect(parse(text)).toEqual(JSON.parse(text));
   });
 
-  test("stay strings where they have escapes, and in texts of at most 1 MiB", () => {
+  test("stay strings if they have escapes, and in texts of at most 1 MiB", () => {
     const value = cut(JSON.stringify({ a: `${content}"`, b: `\\${content}`, c: "x" }));
     expect(value).toEqual({ a: `${content}"`, b: `\\${content}`, c: "x" });
     expect(cut(JSON.stringify({ a: content.slice(0, 1000_000) }))["a"]).toBeString();

@@ -64,7 +64,7 @@ describe("a server on a Unix socket", () => {
     expect(() => serve(scratch.file("link"))).toThrow(cannot);
   });
 
-  test("leaves alone what another process has put in its place", () => {
+  test("keeps the file of another process in its place", () => {
     using scratch = new ScratchDirectory();
     const path = scratch.file("x.ctl");
     const server = serve(path);

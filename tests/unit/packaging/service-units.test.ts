@@ -17,7 +17,7 @@ function settings(unit: string, name: string): string[] {
 }
 
 describe("the units", () => {
-  test("start the executable where packages put it", () => {
+  test("start the executable at the path of packages", () => {
     expect(names.sort()).toEqual([
       "vsockbox-agent.service",
       "vsockbox-forward@.service",

@@ -17,7 +17,7 @@ test("setpriv is asked, but not busybox's", () => {
   expect(endingWithUs(["qemu"])).toEqual(["qemu"]);
 });
 
-test("where there is one, it is used", () => {
+test("is used if there is one", () => {
   using scratch = new ScratchDirectory();
   process.env["PATH"] = scratch.path;
   writeFileSync(scratch.file("setpriv"), "", { mode: 0o755 });

@@ -86,7 +86,7 @@ describe("sockets adopted by descriptor", () => {
     server.abort();
   });
 
-  test("a half-closed peer is not gone, a closed one is", async () => {
+  test("a half-closed peer is not closed, a closed one is", async () => {
     const [client, server] = await connected();
     await client.end();
     await server.peerEnded;

@@ -31,7 +31,7 @@ test("does not grow without end", () => {
   expect(readFileSync(file, "utf8").split("\n").length).toBe(1001);
 });
 
-test("is empty, and no error, where nothing can be kept", () => {
+test("is empty, without an error, if nothing can be kept", () => {
   process.env["XDG_STATE_HOME"] = scratch.file("file");
   writeFileSync(scratch.file("file"), "");
   chmodSync(scratch.file("file"), 0o400);

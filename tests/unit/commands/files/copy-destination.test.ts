@@ -46,7 +46,7 @@ describe("the destination of a source in a guest", () => {
     expect(destination("/data/new", undefined, undefined)).toBe("/data new");
   });
 
-  test("is refused where a directory is needed", () => {
+  test("is refused if a directory is needed", () => {
     expect(() => destination("/x", file("/x"), "a", true)).toThrow(
       code("CANNOT_CREATE", "ENOTDIR"),
     );

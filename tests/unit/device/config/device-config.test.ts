@@ -278,14 +278,8 @@ describe("a VM of hybrid-proxy", () => {
       'vms[0] in line 4: unknown key "qeue_size"; did you mean queue-size?',
     ],
     [`${VM}    queue_size: 3\n`, "vms[0] in line 4: queue-size: 3 is not a power of two"],
-    [
-      `${VM}    queue_size: 2\n    queue-size: 2\n`,
-      "vms[0] in line 5: queue-size is given twice",
-    ],
-    [
-      `${VM}    queue_size: 2\n    queue_size: 2\n`,
-      "vms[0] in line 5: queue-size is given twice",
-    ],
+    [`${VM}    queue_size: 2\n    queue-size: 2\n`, "vms[0] in line 5: queue-size is given twice"],
+    [`${VM}    queue_size: 2\n    queue_size: 2\n`, "vms[0] in line 5: queue-size is given twice"],
     [`${VM}    guest_cid: true\n`, "vms[0] in line 4: invalid value true for guest-cid"],
     [`${VM}    guest_cid: 1.5\n`, 'vms[0] in line 4: invalid value "1.5" for guest-cid: expected'],
     [`${VM}    guest_cid: -4\n`, 'invalid value "-4" for guest-cid: expected'],
@@ -388,7 +382,7 @@ describe("a configuration file", () => {
     expect(readVmsFile(path)).toEqual([MINIMAL]);
   });
 
-  test("is refused where it is missing, no file or no UTF-8", () => {
+  test("is refused if it is missing, not a file or not UTF-8", () => {
     using scratch = new ScratchDirectory();
     const path = scratch.file("vms.yaml");
     expect(failure(() => readVmsFile(path))).toMatchObject({ code: "CONFIG", errno: "ENOENT" });

@@ -46,7 +46,7 @@ describe("a printed configuration", () => {
 `);
   });
 
-  test("has the keys that only we know where they are given", () => {
+  test("has our own keys if they are set", () => {
     const vm: VmConfig = {
       ...VM,
       socketMode: 0o60,
@@ -145,7 +145,7 @@ describeWith(["qemu-system-x86_64"], "QEMU itself", () => {
     }
   });
 
-  test("knows the machine's memory backend", () => {
+  test("prints the memory back end of the VM", () => {
     expect(help("-machine", "q35,help")).toMatch(/^ *memory-backend=/m);
   });
 });

@@ -87,7 +87,7 @@ test("the text is one that Prometheus reads", () => {
   }
 });
 
-test("the lines for people have a table where there are connections", () => {
+test("the lines for people have a table if there are connections", () => {
   const connection = {
     host_port: 1_073_741_824,
     guest_port: 52,

@@ -62,7 +62,7 @@ describe("chains", () => {
     expect(driver.used(69_999)).toEqual({ head: 1, length: 69_999 });
   });
 
-  test("go on where another device has left off", () => {
+  test("continue from the index of the previous device", () => {
     const { driver, make, chain } = ringOf(4, { base: 65_535 });
     driver.memory.setUint16(driver.addresses.used + 2, 65_535, true);
     driver.available = 65_535;
@@ -80,7 +80,7 @@ describe("chains", () => {
     expect(ring.pop(chain)).toBe(true);
   });
 
-  test("may be indirect where that is negotiated", () => {
+  test("may be indirect if that is negotiated", () => {
     const { driver, ring, chain } = ringOf(4, { indirect: true });
     driver.describe(0, { address: DATA, length: 10, flags: NEXT, next: 1 });
     driver.describe(1, { address: DATA + 64, length: 32, flags: INDIRECT | WRITE });
@@ -260,7 +260,7 @@ describe("signals", () => {
     expect(driver.usedIndex).toBe(3);
   });
 
-  test("are sent where the ring ran empty and the guest wants that", () => {
+  test("are sent if the ring ran empty and the guest wants that", () => {
     const { driver, ring } = ringOf(4, { notifyOnEmpty: true });
     driver.setFlags(1);
     expect(useOne(ring)).toBe(true);

@@ -51,7 +51,7 @@ describe("a token bucket", () => {
     expect(slow.isOpen).toBe(true);
   });
 
-  test("allows whole bytes: what it has, and a packet's worth where it has less", () => {
+  test("allows whole bytes: those it has, and a packet's worth if it has fewer", () => {
     const bucket = new TokenBucket(1_000_000, 10_000, 0);
     expect(bucket.allowance).toBe(10_000);
     bucket.consume(5000);

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { judgeSilence } from "../../../../src/diagnose/judge/silence.ts";
 import { agentTarget, holder, vsockTarget } from "../../../support/doctor-facts.ts";
 
-test("a stopped listener, or agent of this machine, is continued", () => {
+test("a stopped listener, or agent of the host, has a command that continues it", () => {
   expect(judgeSilence(agentTarget({}, { listener: holder("vsockbox agent", true) }))).toMatchObject(
     {
       severity: "error",

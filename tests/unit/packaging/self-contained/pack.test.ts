@@ -20,7 +20,7 @@ function parts(): Parts {
 }
 
 describe("packSelfContained", () => {
-  test("knows the machine of what it packs, and refuses others", () => {
+  test("recognises the architecture of the executable, and refuses others", () => {
     expect(packedArchitecture(bun)).toBe(architecture);
     const bytes = bun.bytes.slice();
     new DataView(bytes.buffer).setUint16(18, 243, true);
@@ -49,7 +49,7 @@ describe("packSelfContained", () => {
     expect(() => packSelfContained({ ...whole, libraries })).toThrow("it needs libm.so.6");
   });
 
-  test("refuses parts for different machines", () => {
+  test("refuses parts for different architectures", () => {
     const whole = parts();
     const bytes = new Uint8Array(whole.loader.bytes);
     new DataView(bytes.buffer).setUint16(18, architecture === "x64" ? 183 : 62, true);

@@ -88,7 +88,7 @@ describe("the mounts of an init", () => {
 });
 
 describeUnshared(["-m"], "real mounts", (unshare) => {
-  test("are made once, with devices on a tmpfs where the kernel has no devtmpfs", () => {
+  test("are made once, with devices on a tmpfs if the kernel has no devtmpfs", () => {
     inDirectory((root) => {
       const busybox = Bun.which("busybox");
       mkdirSync(join(root, "bin"));

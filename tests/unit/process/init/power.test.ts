@@ -33,7 +33,7 @@ function pretend(changes: Partial<PowerSystem> = {}) {
   return { calls, system };
 }
 
-describe("the end of a machine", () => {
+describe("powering off", () => {
   test("is refused to any process but PID 1, before anything is done", async () => {
     const { calls, system } = pretend({ pid: 4711 });
     for (const action of ["poweroff", "reboot", "halt"] as const) {
@@ -90,7 +90,7 @@ describe("the end of a machine", () => {
     expect(warnings).toEqual(["1 process does not end"]);
   });
 
-  test("goes on where processes cannot be counted", async () => {
+  test("continues if processes cannot be counted", async () => {
     const { calls, system } = pretend({ countProcesses: () => undefined });
     await endMachine("halt", { system, graceMs: 10 });
     expect(calls.at(-1)).toBe("reboot cdef0123");

@@ -22,7 +22,7 @@ describe("sandboxForUser", () => {
     );
   });
 
-  test("asks nothing of the machine without options", () => {
+  test("needs nothing of the system without options", () => {
     const absent = machine({ hasNamespace: () => false, executableMode: () => undefined });
     expect(sandboxForUser([], 0, absent)).toEqual([]);
   });
@@ -34,7 +34,7 @@ describe("sandboxForUser", () => {
     ["all", { executableMode: () => 0o754 }, "may not execute"],
     ["no-network", { hasNamespace: (name: string) => name !== "net" }, "network namespaces"],
     ["processes=3", {}, "does not limit the processes of root"],
-  ])("refuses %s of root where it cannot be: %#", (words, changes, reason) => {
+  ])("refuses %s of root if it is not possible: %#", (words, changes, reason) => {
     expect(() => sandboxForUser(parseSandbox([words]), 0, machine(changes))).toThrow(reason);
   });
 
@@ -53,7 +53,7 @@ describe("sandboxForUser", () => {
   });
 });
 
-test("ownerOf is who the command is for the machine", () => {
+test("ownerOf returns the user of the command on the host", () => {
   const user = { uid: 1000, gid: 100 };
   expect(ownerOf(["seccomp"], undefined)).toBeUndefined();
   expect(ownerOf(["seccomp"], user)).toBe(user);

@@ -39,7 +39,7 @@ describe("a log file", () => {
     expect(readFileSync(path, "utf8").split("\n")).toHaveLength(3);
   });
 
-  test("is made anew once it was moved away", () => {
+  test("is made anew once it was renamed", () => {
     const log = new LogFile(join(scratch, "log"));
     log.write("old");
     renameSync(log.path, join(scratch, "log.1"));

@@ -37,7 +37,7 @@ describe("a client", () => {
     expect(protocol.accept(message(Type.PtyData))).toEqual({ kind: "none" });
   });
 
-  test("takes the exit status, where there is one", () => {
+  test("reads the exit status, if there is one", () => {
     expect(after("terminal").accept(message(Type.ClientEnd, encodeStatus(7)))).toEqual({
       kind: "over",
       status: 7,

@@ -73,7 +73,7 @@ describe("answers", () => {
     expect(encodeRefusal("short")).toEqual(new Uint8Array(bytes("KO short\0")));
   });
 
-  test("grant where they begin with OK, as for the C client", () => {
+  test("grant if they begin with OK, as for the C client", () => {
     expect(decodeAnswer(encodeGrant(bytes("/a /b"), { v: 1 }))).toEqual({
       granted: true,
       extension: { v: 1 },

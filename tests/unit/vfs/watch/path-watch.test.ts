@@ -41,7 +41,7 @@ describe("a watched path", () => {
     expect(await take(watch, 3)).toEqual(["create ''", "remove ''", "create ''"]);
   });
 
-  test("is where links lead to", async () => {
+  test("is the target of links", async () => {
     using scratch = new ScratchDirectory();
     mkdirSync(scratch.file("real/deep"), { recursive: true });
     writeFileSync(scratch.file("real/file"), "");
