@@ -63,7 +63,7 @@ test("the agent outlives every connection, and keeps nothing of them", async () 
 }, 120_000);
 
 test.each(FLOODS.map((one) => [one.name, one] as const))(
-  "a host that never reads takes no memory: %s",
+  "a host that never reads does not use up memory: %s",
   async (_, one) => {
     await using agent = await TestAgent.start();
     const { pid } = agent.running;

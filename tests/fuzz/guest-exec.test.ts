@@ -23,7 +23,7 @@ test("the corpus is accepted", () => {
   }
 });
 
-test("a reader that throws what it must not is found", () => {
+test("a reader that throws a forbidden error is found", () => {
   const [frames] = GUEST_EXEC_TARGETS;
   if (frames === undefined) throw new Error("there are no targets");
   expect(fuzz({ ...frames, codes: [] }, { inputs: INPUTS, seed: 1 }).failure?.reason).toContain(

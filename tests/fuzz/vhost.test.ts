@@ -38,7 +38,7 @@ describe("every part keeps its promises", () => {
   });
 });
 
-describe("what is broken is found", () => {
+describe("a broken target is found", () => {
   const broken = (run: VhostTarget["run"]): VhostTarget => ({ name: "broken", run });
 
   test("with the session that shows it", () => {

@@ -142,14 +142,14 @@ describe("WriteFile (14)", () => {
 });
 
 describe("ReadFile (15)", () => {
-  test("gives the content", async () => {
+  test("returns the content", async () => {
     writeFileSync(scratch.file("read"), "content");
     expect(await ask(FrameType.ReadFile, { path: scratch.file("read") })).toEqual({
       content: base64("content"),
     });
   });
 
-  test("gives exactly 16 MiB, and refuses one byte more", async () => {
+  test("returns exactly 16 MiB, and refuses one byte more", async () => {
     const path = scratch.file("limit");
     writeFileSync(path, Buffer.alloc(16 * 1024 * 1024, 1));
     const { content } = await ask(FrameType.ReadFile, { path });
@@ -184,7 +184,7 @@ describe("ReadFile (15)", () => {
 });
 
 describe("ListFiles (16)", () => {
-  test("gives one level, sorted by name, with Go's modes", async () => {
+  test("returns one level, sorted by name, with Go's modes", async () => {
     const path = scratch.file("list");
     mkdirSync(join(path, "dir/deeper"), { recursive: true });
     writeFileSync(join(path, "b"), "12345");

@@ -265,7 +265,7 @@ describe("--daemon", () => {
   });
 });
 
-describe.skipIf(process.getuid?.() !== 0)("names that another user has taken", () => {
+describe.skipIf(process.getuid?.() !== 0)("names that another user has created", () => {
   const OTHER = 4242;
 
   test("a link under --log-file, --pid-file or --listen is refused", async () => {

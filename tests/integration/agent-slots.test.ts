@@ -92,7 +92,7 @@ describe("a peer that", () => {
 });
 
 describe("a peer that keeps its connection for good reason", () => {
-  test("runs a command for longer than a handshake may take", async () => {
+  test("runs a command for longer than the handshake's time limit", async () => {
     await using agent = await TestAgent.start(limits);
     const result = await vsockbox(["exec", agent.address, "--", "sh", "-c", "sleep 1.5; echo ok"]);
     expect(result).toMatchObject({ status: 0, stdout: "ok\n" });

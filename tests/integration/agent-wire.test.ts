@@ -40,7 +40,7 @@ describe("Exec (1)", () => {
     });
   });
 
-  test("takes the fields of Go's JSON: null, base64, snake_case", async () => {
+  test("reads the fields of Go's JSON: null, base64, snake_case", async () => {
     const frames = await new RawPeer(agent.path)
       .send(
         request(FrameType.Exec, {
@@ -134,7 +134,7 @@ test.each([FrameType.ExecStream, FrameType.ExecPipe])(
 );
 
 describe("ExecPipe (12)", () => {
-  test("takes input, its end, and ends with Exit", async () => {
+  test("accepts input and its end, and ends with Exit", async () => {
     const frames = await new RawPeer(agent.path)
       .send(
         request(FrameType.ExecPipe, { command: "cat; exit 5" }),

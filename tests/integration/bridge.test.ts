@@ -149,7 +149,7 @@ describe("bridge", () => {
     expect(answer.subarray(begin).equals(data)).toBe(true);
   });
 
-  test("takes a line byte by byte", async () => {
+  test("accepts a line byte by byte", async () => {
     await guest(5000, echo);
     await using _bridge = await bridge();
     const client = await Client.open();

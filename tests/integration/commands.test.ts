@@ -130,7 +130,7 @@ describe("vsockbox", () => {
     expect(result).toMatchObject({ stdout: "found\n" });
   });
 
-  test("files in the current directory do not change what it does", async () => {
+  test("files in the current directory do not change its behaviour", async () => {
     using scratch = new ScratchDirectory();
     await Bun.write(scratch.file(".env"), "VSOCKBOX_NO_VSOCK=0\nNO_COLOR=\n");
     await Bun.write(scratch.file("bunfig.toml"), 'preload = ["./evil.ts"]\n');
@@ -259,7 +259,7 @@ describe("demo", () => {
     expect(status).toBe(0);
   });
 
-  test("--local --json gives each step", async () => {
+  test("--local --json prints each step", async () => {
     const { stdout } = await vsockbox(["demo", "--local", "--json"]);
     const report = JSON.parse(stdout) as { ok: boolean; steps: { ok: boolean; status: number }[] };
     expect(report.ok).toBe(true);

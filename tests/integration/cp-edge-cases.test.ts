@@ -199,7 +199,7 @@ describe("rm and mkdir", () => {
   });
 });
 
-describe("an agent that does not send what was asked for", () => {
+describe("an agent that does not send the requested file", () => {
   const status = { mode: 0o644, mtimeMs: 0, uid: 0, gid: 0 };
   const download = async (
     flags: string[],

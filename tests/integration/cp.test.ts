@@ -394,7 +394,7 @@ describe("ls, cat, stat, mkdir, mv, rm", () => {
     expect([text(join(there, "a")), text(join(there, "b"))]).toEqual(["a", "b"]);
   });
 
-  test("names that are not UTF-8 can be given and are not lost", async () => {
+  test("names that are not UTF-8 are accepted and kept", async () => {
     const line = `set -e; name=$(printf 'n\\377'); echo hi > /tmp/x-$$; vsockbox cp /tmp/x-$$ "${remote()}/$name"; rm /tmp/x-$$; vsockbox cat "${remote()}/$name"; vsockbox mv "${remote()}/$name" "${remote()}/$name-2"; vsockbox ls --json "${remote()}"; vsockbox rm "${remote()}/$name-2"`;
     const result = await shell(line);
     expect(result).toMatchObject({ status: 0, stderr: "" });

@@ -220,7 +220,7 @@ describe.if(process.getuid?.() === 0)("exec --user, as root", () => {
     return { stdout: stdout.trim(), stderr, status };
   };
 
-  test("a uid takes no groups along", async () => {
+  test("a uid has no supplementary groups", async () => {
     expect((await id("4711")).stdout).toBe("uid=4711 gid=4711 groups=4711");
   });
 

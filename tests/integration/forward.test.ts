@@ -219,7 +219,7 @@ describe("forward -R", () => {
     await eventually("the guest's socket is gone", () => !existsSync(path));
   });
 
-  test("a port that is taken in the guest is an error", async () => {
+  test("a port that is in use in the guest is an error", async () => {
     const result = await vsockbox(["forward", agent.address, "-R", `${counterPort}:localhost:1`]);
     expect(result.status).toBe(73);
     expect(result.stderr).toContain(String(counterPort));

@@ -61,7 +61,7 @@ describe("ours conform", () => {
 });
 
 describeWith(["gcc"], "a guest in C", () => {
-  test("does what is required, and fails what it cannot do", async () => {
+  test("passes the required cases, and fails those it cannot do", async () => {
     const program = await buildCGuest(scratch.file("guest"));
     const run = ["--role", "guest", "--run", `exec ${program} "$ADDRESS" $MODE`];
     const { status, failed } = await suite(...run, "--required-only", "--deadline", "3");

@@ -48,7 +48,7 @@ describe("what goes over the wire", () => {
     expect((await outcome(host)).status).toBe(0);
   });
 
-  test("disposable: a single read gives the whole command", async () => {
+  test("disposable: a single read returns the whole command", async () => {
     const line = `: ${"x".repeat(2046)}`;
     await using _host = await hosting("--once", line);
     const { socket } = rawGuest();
@@ -122,7 +122,7 @@ describe("sources of commands", () => {
     expect((await outcome(host)).status).toBe(0);
   });
 
-  test("disposable guests take one line each, in the order in which they come", async () => {
+  test("disposable guests get one line each, in the order of their connections", async () => {
     const ran = vsockbox(["guest-exec-host", address], { stdin: "echo one\necho two\n" });
     await eventually("it listens", () => listensAt(path));
     expect((await guest()).stdout).toBe("one\n");
@@ -401,7 +401,7 @@ test("hybrid:PATH listens at the path to which a VMM connects for host port 1024
   expect((await rawGuest().bytes).toString()).toBe("echo hi\0");
 });
 
-test("an address that is taken: 73", async () => {
+test("an address that is in use: 73", async () => {
   await using _host = await hosting("true");
   expect((await vsockbox(["guest-exec-host", address, "true"])).status).toBe(73);
 });

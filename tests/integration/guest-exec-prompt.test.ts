@@ -81,7 +81,7 @@ describeWith(["tmux"], "guest-exec-host on a terminal", () => {
     await shows("1 | half typed");
   });
 
-  test("what is being typed may have several rows", async () => {
+  test("a typed line may have several rows", async () => {
     tmux("resize-window", "-x", "30", "-y", "24");
     await open();
     type(`echo ${"long ".repeat(8)}`);

@@ -225,14 +225,17 @@ describe("a persistent guest", () => {
     [1, "1 byte is missing"],
     [2, "1999 bytes are missing"],
     [1000, "1001 bytes are missing"],
-  ])("a host that closes %d bytes into a frame: 65 with what is missing", async (sent, message) => {
-    const frame = commandFrame(`touch ${scratch.file("ran")} #`.padEnd(1999, "x"));
-    expect(await persistent(frame.subarray(0, sent))).toMatchObject({
-      status: 65,
-      stderr: expect.stringContaining(message),
-    });
-    expect(existsSync(scratch.file("ran"))).toBe(false);
-  });
+  ])(
+    "a host that closes %d bytes into a frame: 65 with the missing bytes",
+    async (sent, message) => {
+      const frame = commandFrame(`touch ${scratch.file("ran")} #`.padEnd(1999, "x"));
+      expect(await persistent(frame.subarray(0, sent))).toMatchObject({
+        status: 65,
+        stderr: expect.stringContaining(message),
+      });
+      expect(existsSync(scratch.file("ran"))).toBe(false);
+    },
+  );
 
   test("a host that closes without a command is an ordinary end", async () => {
     expect(await persistent()).toMatchObject({ status: 0, stdout: "", stderr: "" });
@@ -301,7 +304,7 @@ describe("a host that is not there", () => {
     expect(await guest.process.exited).toBe(0);
   });
 
-  test("--retry-timeout gives up with 75", async () => {
+  test("--retry-timeout ends it with 75", async () => {
     await host[Symbol.asyncDispose]();
     expect(
       await vsockbox(["guest-exec", address, "--retry", "--retry-timeout", "300ms", "-q"]),

@@ -389,7 +389,7 @@ describe("the library", () => {
   });
 });
 
-test("objects with a toString of their own are not taken for text", async () => {
+test("objects with a toString of their own are not read as text", async () => {
   const trap = { toString: 1, valueOf: 1 };
   const names = ["version", "commit", "features", "load", "type", "size", "uid", "gid"];
   const facts = Object.fromEntries(names.map((name) => [name, [trap]]));
@@ -435,7 +435,7 @@ test.each([
   },
 );
 
-test("what is copied is what was asked for, byte for byte", async () => {
+test("the copy is the requested file, byte for byte", async () => {
   await using agent = await TestAgent.start();
   mkdirSync(scratch.file("there/app"), { recursive: true });
   writeFileSync(scratch.file("there/app/a.log"), "a");

@@ -85,7 +85,7 @@ describe.each([[[]], [["--sandbox"]]])("with the options %j", (options) => {
     expect(device.stderr).not.toContain("lost");
   });
 
-  test("SIGTERM does not wait for a reader that never reads: what is lost is logged", async () => {
+  test("SIGTERM does not wait for a reader that never reads: lost bytes are logged", async () => {
     using _reader = new SlowReader();
     await using device = await start(...options);
     using guest = new LiveGuest(socket, CID);

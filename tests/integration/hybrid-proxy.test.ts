@@ -18,7 +18,7 @@ const PRINTED = `vms:
 `;
 
 describe("hybrid-proxy", () => {
-  test("prints what it is given, in a form that it reads again", async () => {
+  test("prints its configuration in a form that it reads again", async () => {
     const options = [
       ...["--guest-cid", "4", "--socket", "/tmp/vhost4.socket"],
       ...["--uds-path=/tmp/vm4.vsock", "--groups", "a+b"],

@@ -258,7 +258,7 @@ describe("hybrid-proxy --sandbox", () => {
     expect([existsSync(socket), existsSync(uds)]).toEqual([false, false]);
   });
 
-  test("takes a user together with the sandbox alone", async () => {
+  test("accepts a user together with the sandbox alone", async () => {
     const args = ["hybrid-proxy", "--socket", socket, "--uds-path", uds, "--user", "0"];
     expect(await vsockbox(args)).toMatchObject({
       status: 64,

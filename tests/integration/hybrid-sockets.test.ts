@@ -56,7 +56,7 @@ describe("the sockets of hybrid-proxy", () => {
     });
   });
 
-  test.each(["options", "--vm", "--config"])("have the modes given by %s", async (form) => {
+  test.each(["options", "--vm", "--config"])("have the modes of %s", async (form) => {
     const [vmm, host] = [scratch.file("vmm"), scratch.file("host")];
     const keys = {
       socket: vmm,
@@ -83,7 +83,7 @@ describe("the sockets of hybrid-proxy", () => {
     expect([existsSync(vmm), existsSync(host)]).toEqual([false, false]);
   });
 
-  test.skipIf(!isRoot)("have the owners that they are given to", async () => {
+  test.skipIf(!isRoot)("have the configured owners", async () => {
     const [vmm, host] = [scratch.file("vmm"), scratch.file("host")];
     const vm = `socket=${vmm},socket-owner=65534:65533,uds-path=${host},uds-owner=:65532,uds-mode=0060`;
     await using device = new Running(["hybrid-proxy", "--vm", vm]);
@@ -113,7 +113,7 @@ describeWith(["setpriv"], "an ordinary user's sockets", () => {
     expect([existsSync(vmm), existsSync(host)]).toEqual([false, false]);
   });
 
-  test.skipIf(!isRoot)("can be given to a group that the user is in", async () => {
+  test.skipIf(!isRoot)("can have a group that the user is in", async () => {
     chmodSync(scratch.path, 0o777);
     const [vmm, host] = [scratch.file("vmm"), scratch.file("host")];
     const args = ["--socket", vmm, "--socket-owner", ":7", "--socket-mode", "660"];

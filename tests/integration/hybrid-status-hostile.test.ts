@@ -75,7 +75,7 @@ test.each<[string, (socket: Socket) => void]>([
   ]);
 });
 
-test("a program that accepts and never answers is given up", async () => {
+test("a program that accepts and never answers is a timeout", async () => {
   await serve(() => undefined);
   const { status: code, stderr } = await status(control);
   expect([code, stderr]).toEqual([75, expect.stringContaining("no response")]);

@@ -65,7 +65,7 @@ function contentOf(archive: string, path: string): Buffer {
 }
 
 describeWith(["cpio"], "an image", () => {
-  test("has this very executable as its init, and what it is mounted upon", async () => {
+  test("has this very executable as its init, and the mount points", async () => {
     using scratch = new ScratchDirectory();
     const file = scratch.file("image");
     const summary = await packInto(file, []);
@@ -154,7 +154,7 @@ describeWith(["cpio"], "an image", () => {
     expect(listOf(scratch.file("image")).join("\n")).toMatch(/-rwxr-xr-x .* bin\/job/);
   });
 
-  test("has the loader and libraries of what is not self-contained", async () => {
+  test("has the loader and libraries of executables that are not self-contained", async () => {
     using scratch = new ScratchDirectory();
     const { executable } = await packInto(scratch.file("image"), SMALL);
     expect(executable.shared_objects.length).toBeGreaterThan(1);
@@ -258,7 +258,7 @@ describe("a file that exists", () => {
   });
 });
 
-describe("what is refused, with what to do", () => {
+describe("refusals name the reason and the remedy", () => {
   const cases: [args: string[], status: number, says: string][] = [
     [[], 64, "-o FILE is missing"],
     [["-o", "x", "--base", "/bin/true"], 64, "--base requires --overlay"],

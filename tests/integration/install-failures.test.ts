@@ -33,7 +33,7 @@ const REPOSITORY = join(import.meta.dir, "../..");
 beforeEach(setUp);
 afterEach(tearDown);
 
-describe("what is in the way", () => {
+describe("files of others in the tree", () => {
   test("files of others: nothing is done, all of them are named", async () => {
     makeTree(root, SYSTEMS.debian);
     writeFileSync(join(root, "usr/bin/vsockbox"), "mine");

@@ -63,7 +63,7 @@ describe("systemd", () => {
     expect(listing(root)).toEqual(before);
   });
 
-  test("with another prefix the unit starts what is there", async () => {
+  test("with another prefix the unit starts the executable there", async () => {
     makeTree(root, SYSTEMS.debian);
     await well(installSmall("--prefix", "/opt/vsockbox/", "--links", "vsock_guest_exec"));
     expect(readdirSync(join(root, "opt/vsockbox/bin")).sort()).toEqual([
@@ -205,7 +205,7 @@ describe("no service", () => {
     expect(listing(root)).toEqual(before);
   });
 
-  test("another service takes the place of the one before", async () => {
+  test("another service replaces the previous one", async () => {
     makeTree(root, SYSTEMS.debian);
     const before = listing(root);
     await well(installSmall("--agent-args=-q"));

@@ -71,7 +71,7 @@ test.each(Object.keys(DECODERS))("%s refuses JSON bombs before they are parsed",
   }
 });
 
-describe("what is taken", () => {
+describe("accepted input", () => {
   const TAKEN: readonly [decoder: string, name: string, before: string, after: string][] = [
     ["ExecRequest", "stdin", '{"command":"é","stdin":"', '"}'],
     ["ExecRequest", "wide stdin", '{"command":"ł","stdin":"', '"}'],

@@ -138,7 +138,7 @@ describe("connectAgent", () => {
     expect(() => client.spawn(["true"], { env: { "A=B": "x" } })).toThrow(TypeError);
   });
 
-  test("what the kernel takes no more is E2BIG, and beside it everything goes on", async () => {
+  test("a request beyond the kernel's limit is E2BIG, and other requests continue", async () => {
     await using client = await connectAgent(agent.address);
     const tooLong = { kind: "resources", stage: "program", errno: "E2BIG", exitStatus: 126 };
     // MAX_ARG_STRLEN of execve(2), for one argument, one line and one variable.

@@ -390,7 +390,7 @@ describe("agent --metrics", () => {
     expect(existsSync(socket)).toBe(false);
   });
 
-  test("ends the agent if its address is taken, and is checked before it starts", async () => {
+  test("ends the agent if its address is in use, and is checked before it starts", async () => {
     const [socket, agentSocket] = [scratch.file("metrics.sock"), scratch.file("agent.sock")];
     await using _agent = await TestAgent.start(["--metrics", `unix:${socket}`]);
     const words = ["agent", "--listen", `unix:${agentSocket}`, "--metrics"];

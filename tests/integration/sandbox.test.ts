@@ -57,7 +57,7 @@ describeWhere("no-new-privs", () => {
     expect([NoNewPrivs, Seccomp, CapEff]).toEqual(["1", "0", statusOf("")["CapEff"]]);
   });
 
-  test.skipIf(!isRoot)("a set-user-ID program gives nothing", () => {
+  test.skipIf(!isRoot)("a set-user-ID program gains no privilege", () => {
     using scratch = new ScratchDirectory();
     chmodSync(scratch.path, 0o755);
     const program = scratch.file("id");

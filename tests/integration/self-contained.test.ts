@@ -120,7 +120,7 @@ describe("a root with nothing but the executable", () => {
     expect(readdirSync(root.at("/tmp"))).toEqual([]);
   });
 
-  test("an agent there runs commands, ends with their status, and takes files", async () => {
+  test("an agent there runs commands, ends with their status, and receives files", async () => {
     using root = new BareRoot();
     root.copy(findBusybox(), "/bin/sh");
     root.scratch("/run");
@@ -293,7 +293,7 @@ describe("no trace", () => {
     expect(stdout.trimEnd().split("\n").length).toBe(3);
   });
 
-  test("started through a loader by hand it takes that one's libraries", () => {
+  test("started through a loader by hand it uses that one's libraries", () => {
     const dynamic = ElfFile.inMemory(readFileSync(process.execPath), "bun").interpreter ?? "";
     const { stdout } = Bun.spawnSync([dynamic, BINARY, "--version"], { env: {} });
     expect(stdout.toString()).toMatch(VERSION);
@@ -311,7 +311,7 @@ describe("no trace", () => {
 });
 
 describeWith(["musl-gcc"], "a root with musl in the place of glibc", () => {
-  test("runs there, and runs what is linked against musl", async () => {
+  test("runs there, and runs programs that are linked against musl", async () => {
     using root = new BareRoot();
     const source = root.at("/hello.c");
     writeFileSync(source, '#include <stdio.h>\nint main(void) { puts("from musl"); return 5; }\n');

@@ -155,7 +155,7 @@ describe("a command", () => {
     expect((await client(server.address, `exit ${status}`)).status).toBe(status);
   });
 
-  test("takes input to its end", async () => {
+  test("reads input to its end", async () => {
     const run = (line: string) => shell(line, { env: { A: server.address } });
     expect(
       (await run("printf 'b\\na\\n' | vsockbox shell-client $A 'stty -echo; sort'")).stdout,

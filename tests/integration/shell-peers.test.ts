@@ -42,7 +42,7 @@ describeWith(["gcc"], "our server with the C client", () => {
     expect(status).toBe(0);
   });
 
-  test("gives a command what the C server gives it", async () => {
+  test("starts a command as the C server does", async () => {
     const { stdout } = await runCClient(server.path, "cmd", "env | sort; echo $-");
     expect(stdout).toContain(`HOME=${process.env["HOME"]}\r\n`);
     expect(stdout).toContain("PATH=/usr/sbin:/usr/bin:/sbin:/bin\r\n");
@@ -57,7 +57,7 @@ describeWith(["gcc"], "our server with the C client", () => {
     expect(stdout.split("\r\n")).toHaveLength(200_001);
   });
 
-  test("takes input, until the command ends", async () => {
+  test("accepts input until the command ends", async () => {
     const child = startCClient(server.path, "cmd", "read line; echo got $line");
     child.stdin.write("typed\n");
     await child.stdin.flush();
@@ -66,7 +66,7 @@ describeWith(["gcc"], "our server with the C client", () => {
   });
 
   test.each([0, 1, 4096, 400_000, 600_000, LARGEST_C_UPLOAD])(
-    "takes a file of %d bytes",
+    "receives a file of %d bytes",
     async (bytes) => {
       const source = makeFile(scratch.file(`up-${bytes}`), bytes);
       const target = scratch.file(`taken-${bytes}`);
@@ -101,7 +101,7 @@ describeWith(["gcc"], "our server with the C client", () => {
     expect(await sha256(`${target}/down-${bytes}`)).toBe(await sha256(source));
   });
 
-  test("refuses in words of at most 299 bytes what it cannot do", async () => {
+  test("refuses unknown requests in at most 299 bytes of text", async () => {
     const source = makeFile(scratch.file("x".repeat(180)), 10);
     mkdirSync(scratch.file("there"));
     await runCClient(server.path, "upload", source, scratch.file("there"));
@@ -159,7 +159,7 @@ describeWith(["gcc"], "our client with the C server", () => {
   });
 
   test.each([0, 1, 4096, 499_000, 995_328, 1_000_000, 3_000_000, 50_000_001])(
-    "takes a file of %d bytes",
+    "receives a file of %d bytes",
     async (bytes) => {
       const source = makeFile(scratch.file(`down-${bytes}`), bytes);
       const target = scratch.file(`sent-${bytes}`);
@@ -170,7 +170,7 @@ describeWith(["gcc"], "our client with the C server", () => {
     },
   );
 
-  test("takes several files at once", async () => {
+  test("receives several files at once", async () => {
     const source = makeFile(scratch.file("many"), 10_000_000);
     const wanted = await sha256(source);
     const runs = await Promise.all(

@@ -200,7 +200,7 @@ describe("a session", () => {
     expect((await refused.until(READY_SEND)).toString()).toMatch(/KO run \/no\/shell: .*not found/);
   });
 
-  test("greets a client that is silent, and takes its time", async () => {
+  test("greets a silent client after a pause", async () => {
     await using server = await TestShellServer.start();
     const client = new RawShell(server.path);
     expect(await client.next()).toEqual({ type: PTY_DATA, data: Buffer.alloc(0) });
@@ -261,7 +261,7 @@ describe("--root", () => {
   const client = (...args: string[]) =>
     vsockbox(["shell-client", server.address, ...args], { cwd: scratch.path });
 
-  test.each(["sub/inside", "./sub/../sub/inside"])("%s can be taken", async (path) => {
+  test.each(["sub/inside", "./sub/../sub/inside"])("%s can be downloaded", async (path) => {
     expect(await client("-d", `${path}:got`)).toMatchObject({ status: 0, stderr: "" });
     expect(readFileSync(scratch.file("got"), "utf8")).toBe("inside");
   });
@@ -290,7 +290,7 @@ describe("--root", () => {
     ]);
   });
 
-  test("a link below a directory that is taken stays a link", async () => {
+  test("a link below a downloaded directory stays a link", async () => {
     expect(await client("-R", "-d", ".:got")).toMatchObject({ status: 0 });
     expect(readdirSync(scratch.file("got")).sort()).toEqual(["link", "sub", "up"]);
     expect(readFileSync(scratch.file("got/sub/inside"), "utf8")).toBe("inside");

@@ -84,7 +84,7 @@ describe("Ctrl-C at a program that does not read", () => {
     expect((await typed.remote.exited).signal).toBe("SIGQUIT");
   });
 
-  test("discards what was typed before, and nothing of what is typed after", async () => {
+  test("discards the bytes typed before, and none typed after", async () => {
     const typed = new Typed(
       "trap 'echo trapped; cat; exit 7' INT; echo up; while :; do sleep 0.1; done",
     );
@@ -112,7 +112,7 @@ describe("Ctrl-C at a program that does not read", () => {
   });
 });
 
-describe("what is typed at a program that reads", () => {
+describe("bytes typed at a program that reads", () => {
   test("arrives whole and in order if it does not send a signal, Ctrl-C included", async () => {
     const bytes = Array.from({ length: 300_000 }, (_, index) => String.fromCharCode(index % 256));
     const typed = new Typed("stty raw -echo; echo up; head -c 300000 | cksum");

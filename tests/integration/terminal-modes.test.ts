@@ -16,7 +16,7 @@ afterAll(async () => {
 });
 
 describe("exec -t", () => {
-  test("gives the command's terminal the modes and characters of the client's", async () => {
+  test("copies the modes and characters of the client's terminal to the command's", async () => {
     await using terminal = new OwnTerminal();
     terminal.stty(
       "intr",

@@ -129,7 +129,7 @@ describe("top without a terminal", () => {
     });
   });
 
-  test("reports what is wrong", async () => {
+  test("reports errors of its options", async () => {
     expect(await vsockbox(["top", "--device", scratch.file("none")])).toMatchObject({
       status: 69,
       stderr: expect.stringContaining("no hybrid-proxy of yours has a VM with this path"),

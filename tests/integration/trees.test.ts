@@ -138,7 +138,7 @@ describe("unfinished files have no name of the user's", () => {
     expect(readdirSync(scratch.path).toSorted()).toEqual(["f", "second"]);
   });
 
-  test("what is refused is not counted", async () => {
+  test("refused files are not counted", async () => {
     mkdirSync(file("in"));
     writeFileSync(file("in/f"), "content");
     mkdirSync(file("to/in/f"), { recursive: true });
@@ -243,7 +243,7 @@ describe("a size that was not announced", () => {
     expect(readdirSync(scratch.path)).toEqual(["s"]);
   });
 
-  test("--max-size bounds what is received in all, before it is written", async () => {
+  test("--max-size bounds all received bytes before they are written", async () => {
     writeFileSync(file("sparse"), "");
     truncateSync(file("sparse"), 2 ** 42);
     mkdirSync(file("two"));
@@ -289,7 +289,7 @@ describe.skipIf(!asRoot)("owners and set-ID bits", () => {
     chmodSync(file("program"), 0o6755);
   });
 
-  test("a download with -p takes neither, with --preserve-owner both", async () => {
+  test("a download with -p keeps neither, with --preserve-owner both", async () => {
     expect(await cp("-p", remote("program"), file("plain"))).toEqual(quiet);
     expect(identity(file("plain"))).toBe("755 0:0");
     expect(await cp("--preserve-owner", remote("program"), file("trusted"))).toEqual(quiet);

@@ -126,7 +126,7 @@ describe("watch", () => {
     await nothingIsWatched();
   });
 
-  test("ends when what it watches is removed", async () => {
+  test("ends when the watched directory is removed", async () => {
     using scratch = new ScratchDirectory();
     mkdirSync(scratch.file("a"));
     await using watch = await RunningWatch.start(["-r", `${agent.address}:${scratch.file("a")}`]);

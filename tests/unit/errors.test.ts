@@ -145,7 +145,7 @@ describe("toVsockboxError", () => {
     expect(toVsockboxError(error)).toBe(error);
   });
 
-  test("takes the errno of the runtime's errors", () => {
+  test("uses the errno of the runtime's errors", () => {
     const thrown = Object.assign(new Error("ENOENT: no such file"), { code: "ENOENT", path: "/x" });
     expect(toVsockboxError(thrown, "open").toJSON()).toMatchObject({ code: "IO", errno: "ENOENT" });
   });

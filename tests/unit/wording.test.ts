@@ -24,6 +24,9 @@ const files = sourceFiles(ROOT).map((path) => ({
 /** Uses in 10,000 words of comments: about twice those of gh and of Firecracker's vsock device. */
 const LIMIT = 8;
 
+/** The same for titles of tests: "leaves no file" is a frequent and right one. */
+const TITLES_LIMIT = 25;
+
 const strict = HABITS.filter(
   ({ hasRightUse, isNotInTexts }) => hasRightUse !== true || isNotInTexts === true,
 );
@@ -58,6 +61,15 @@ test("titles of tests have the field's terms", () => {
     strict.some(({ pattern }) => title.match(pattern) !== null),
   );
   expect(found.map(({ path, title }) => `${path}: ${title}`)).toEqual([]);
+});
+
+test("titles of tests have each habit seldom", () => {
+  const text = titles.map(({ title }) => title).join("\n");
+  const words = countWords(text);
+  const often = [...countHabits(text)]
+    .map(([name, count]) => ({ name, in10000: (count * 10_000) / words }))
+    .filter(({ in10000 }) => in10000 > TITLES_LIMIT);
+  expect(often).toEqual([]);
 });
 
 test("titles are found in every form of a test", () => {

@@ -45,7 +45,7 @@ describeVm("agent --init", () => {
     expect(metrics.has("vsockbox_guest_memory_total_bytes")).toBe(true);
   });
 
-  test("has mounted what was missing", async () => {
+  test("has mounted the missing file systems", async () => {
     const mounts = (await run("cut -d' ' -f2,3 /proc/mounts")).split("\n");
     expect(mounts).toEqual(
       expect.arrayContaining([

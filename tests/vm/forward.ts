@@ -29,7 +29,7 @@ describeUml("hybrid-proxy --forward-cid, in a guest with vsock_loopback", () => 
 
   const said = async () => await runIn(guest, "cat /tmp/inner.log");
 
-  test("takes the guest's connections to a CID of the kernel, and refuses a dead port", async () => {
+  test("forwards the guest's connections to a CID of the kernel, and refuses a dead port", async () => {
     expect((await said()).split("\n").slice(0, 3)).toEqual([
       '{"refused":true}',
       '{"accepted":true}',
@@ -37,7 +37,7 @@ describeUml("hybrid-proxy --forward-cid, in a guest with vsock_loopback", () => 
     ]);
   });
 
-  test("takes connections to its ports to the guest's same ports, records with their borders", async () => {
+  test("forwards connections to its ports to the guest's same ports, records with their borders", async () => {
     expect(await runIn(guest, "guest-vsock many 1 9001 1 1")).toBe("1 connections, 1 at once\n");
     expect(await runIn(guest, "guest-vsock records 1 9003 1 3000 500 3")).toBe(
       "1a 3000b 500c 3d end\n",
@@ -45,7 +45,7 @@ describeUml("hybrid-proxy --forward-cid, in a guest with vsock_loopback", () => 
     expect(await said()).toContain('{"type":1,"sizes":[1]}\n{"type":2,"sizes":[1,3000,500,3]}\n');
   });
 
-  test("a port that is taken is an error before anything is served", async () => {
+  test("a port that is in use is an error before anything is served", async () => {
     const { status, stderr } = await guest.run(PROXY.replaceAll("inner", "other"));
     expect([status, Buffer.from(stderr).toString()]).toEqual([
       73,

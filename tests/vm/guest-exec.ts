@@ -96,7 +96,7 @@ describeVm("guest-exec over AF_VSOCK", () => {
       await prepare("base64 -d < /tmp/c.base64 | gunzip > /tmp/cguest; chmod +x /tmp/cguest");
     });
 
-    test("takes our host's commands in both modes", async () => {
+    test("runs our host's commands in both modes", async () => {
       const single = await inGuest(
         `${hosting("vsock::1024 --once 'echo one'")}/tmp/cguest 1:1024; wait $host`,
       );

@@ -55,7 +55,7 @@ function deviceTests(vmm: Vmm): void {
 /** Commands, files and plain bytes in both directions. */
 function transferTests(on: DeviceFixture): void {
   const { bulkMib } = on.vmm;
-  test("gives the guest its CID, and exec runs there", async () => {
+  test("sets the guest's CID, and exec runs there", async () => {
     expect(await on.run("vsockbox cid")).toBe("4\n");
     const result = await vsockbox(["exec", on.address, "--", "uname", "-s"]);
     expect(result).toMatchObject({ status: 0, stdout: "Linux\n" });
@@ -414,7 +414,7 @@ function serviceTests(on: DeviceFixture): void {
 
 /** A VMM that does not run for a while: only QEMU can be paused. */
 function stoppedVmmTests(on: DeviceFixture): void {
-  test("clients that leave before the guest has answered take nothing with them", async () => {
+  test("clients that disconnect before the guest has answered leave no connection", async () => {
     const before = on.descriptors();
     // A VMM that stands still has its rings, and answers nothing.
     const vmm = processesWith(on.socket).filter((pid) => pid !== on.device.pid);

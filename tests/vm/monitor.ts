@@ -123,7 +123,7 @@ describeCapture("monitor", () => {
     ]);
   });
 
-  test("counts what it has not lost, however fast packets arrive", async () => {
+  test("counts no lost packets, however fast they arrive", async () => {
     const output = await prepare(
       `${LISTEN} ${start("--write /tmp/fast.pcap --force")} ` +
         `guest-vsock leave 1 7120 50000 1 > /dev/null; ${SETTLED} ${stop()} kill $listen`,
@@ -137,7 +137,7 @@ describeCapture("monitor", () => {
     expect(JSON.parse(read.stdout)).toMatchObject({ summary: { packets } });
   }, 400_000);
 
-  test("counts what it has lost while it was stopped", async () => {
+  test("counts the packets that it lost while it was stopped", async () => {
     const output = await prepare(
       `${LISTEN} ${start("--buffer 1MiB")} ` +
         `kill -STOP $monitor; guest-vsock leave 1 7120 50000 1 > /dev/null; ${SETTLED} ` +

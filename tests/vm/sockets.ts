@@ -146,7 +146,7 @@ describeVm("sockets with vsock_diag", () => {
     );
   });
 
-  test("name what is shut down", async () => {
+  test("name the directions that are shut down", async () => {
     const text = await prepare(
       "vsockbox listen vsock::6102 -q --exec 'sleep 92' & " +
         "until vsockbox sockets --listening --port 6102 | grep -q 6102; do sleep 0.1; done; " +

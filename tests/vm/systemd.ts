@@ -65,7 +65,7 @@ describeSystemd("vsockbox install under systemd", () => {
 
   const isActive = () => beside("systemctl is-active vsockbox-agent || true");
 
-  test("install --now: the service is enabled, runs, and takes commands", async () => {
+  test("install --now: the service is enabled, runs, and serves commands", async () => {
     await runIn(guest, `${OVERLAID} > /tmp/before`);
     const said = await beside(`${GIVEN} install --now --agent-args=--allow-local`);
     expect(said).toContain("service: systemd");

@@ -60,7 +60,7 @@ describeVm("vsock-shell over AF_VSOCK", () => {
     expect(stderr).toMatch(/vsock:1:\d+ is not in --allow-cid/);
   });
 
-  test("a port that is taken is named, with the way out", async () => {
+  test("a port that is in use is named, with the remedy", async () => {
     const { status, stderr } = await inGuest(
       "vsockbox listen vsock::5000 -k -q & listen=$!; sleep 2; vsockbox shell-server; status=$?; kill $listen; exit $status",
     );

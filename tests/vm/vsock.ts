@@ -34,7 +34,7 @@ describeVm("the guest", () => {
     expect(await prepare("lsmod")).toContain("vsock_loopback");
   });
 
-  test("is what it should be: own kernel, loopback vsock, the executable", async () => {
+  test("has its own kernel, loopback vsock and the executable", async () => {
     expect(await prepare("cat /proc/sys/kernel/osrelease; echo $VSOCKBOX_TEST_VM")).toMatch(
       /^\d+\..*\n1\n$/,
     );

@@ -409,7 +409,7 @@ describe("a CONNECT that the guest does not answer", () => {
     driver.guest.close();
   });
 
-  test("is not known to a guest that takes no packets, and does not stay in the list", () => {
+  test("is not known to a guest that reads no packets, and does not stay in the list", () => {
     using local = new LocalDevice();
     const driver = local.startGuest();
     const client = connect(local);

@@ -16,7 +16,7 @@ import { RX, RawVmm, TX } from "../../support/raw-vmm.ts";
 
 const PORT = 5000;
 
-test("connections that come and go while the guest takes no packets are not kept", () => {
+test("connections that come and go while the guest reads no packets are not kept", () => {
   using local = new LocalDevice();
   const listener = local.listen(PORT);
   const driver = local.startGuest();
@@ -194,7 +194,7 @@ test("a VMM that connects while its predecessor disconnects is accepted", () => 
 test.each([
   ["without an end", 0],
   ["of one byte each", RecordFlag.EndOfMessage],
-])("records %s take no more memory than the guest's credit", (_, flags) => {
+])("records %s use no more memory than the guest's credit", (_, flags) => {
   using local = new LocalDevice();
   const listener = local.listen(PORT, true);
   const driver = local.startGuest();

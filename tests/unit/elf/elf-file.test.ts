@@ -61,7 +61,7 @@ describe("ElfFile", () => {
     );
   });
 
-  test("any bytes at the beginning give an answer or a refusal, in memory and on the disk", () => {
+  test("any bytes at the beginning are read or refused, in memory and on the disk", () => {
     using scratch = new ScratchDirectory();
     const path = scratch.file("damaged");
     const outcome = (ask: () => unknown) => {

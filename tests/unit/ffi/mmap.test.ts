@@ -62,7 +62,7 @@ describe("mapShared", () => {
     expect(map(memory(MIB, 0), 0, MIB).isSealed).toBe(false);
   });
 
-  test("takes a file as well, without a seal", () => {
+  test("accepts a file as well, without a seal", () => {
     const path = join(tmpdir(), `vsockbox-map-${process.pid}`);
     const fd = own(openSync(path, "w+"));
     rmSync(path);
@@ -88,7 +88,7 @@ describe("mapShared", () => {
     expect(() => mapShared(readOnly, 0, 1)).toThrow("EACCES");
   });
 
-  test("gives no view of what is not mapped", () => {
+  test("returns no view of memory that is not mapped", () => {
     const mapping = map(memory(MIB), 0, MIB);
     expect(() => mapping.view(MIB, 1)).toThrow("1 bytes at 1048576 of 1048576");
     expect(() => mapping.view(-1, 1)).toThrow("bytes at -1");
@@ -123,7 +123,7 @@ describe("eventfd and epoll", () => {
     epoll.close();
   });
 
-  test("a VMM's eventfd is taken, a pipe in its place, and nothing else", () => {
+  test("accepts a VMM's eventfd, or a pipe in its place, and nothing else", () => {
     const event = own(libc().eventfd(0, 0));
     adoptEvent(event);
     expect(clearEvent(event)).toBe(true);
@@ -189,7 +189,7 @@ describe("IoVector", () => {
     expect(vector.readv(read)).toBe(-EAGAIN);
   });
 
-  test("has the kernel's word for what is not mapped", () => {
+  test("fails as the kernel does for memory that is not mapped", () => {
     const { read, write } = openPipe();
     own(read);
     own(write);

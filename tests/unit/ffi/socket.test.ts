@@ -84,7 +84,7 @@ describe("socket calls", () => {
     }
   });
 
-  test("getsockname gives the bound path", () => {
+  test("getsockname returns the bound path", () => {
     connectedPair();
     expect(decodeSockaddrUn(localSockaddr(open[0] ?? -1) ?? new Uint8Array(0))).toBe(path);
   });

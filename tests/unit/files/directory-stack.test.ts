@@ -66,7 +66,7 @@ test("a moved directory is not replaced by another one", () => {
   expect(stack.state).toBe(0);
 });
 
-test("what is left is open until it has been finished", () => {
+test("the parent stays open until it has been finished", () => {
   using stack = descend(MAX_OPEN_DIRECTORIES + 2);
   let calls = 0;
   while (stack.depth > 0) {

@@ -37,7 +37,7 @@ describe("componentMatcher", () => {
   });
 });
 
-test("expandGlob gives no more than the limit, over all directories", () => {
+test("expandGlob returns no more than the limit, over all directories", () => {
   const scratch = mkdtempSync(join(tmpdir(), "vsockbox-test-"));
   try {
     for (const directory of ["a", "b", "c"]) {
@@ -92,7 +92,7 @@ describe("pathMatcher", () => {
     expect(pathMatcher(bytes(pattern))(bytes(path))).toBe(expected);
   });
 
-  test("whatever expandGlob gives it takes", () => {
+  test("every result of expandGlob matches the pattern", () => {
     const scratch = mkdtempSync(join(tmpdir(), "vsockbox-test-"));
     try {
       for (const directory of ["a", ".b", "c d"]) {

@@ -58,7 +58,7 @@ describe("below a root", () => {
     }
   });
 
-  test("what is put into the place of a directory later changes nothing", () => {
+  test("a directory that is replaced later changes nothing", () => {
     using opened = new PathRoot(root).openDirectory(bytes("sub"));
     symlinkSync("/etc", `${root}/sub2`);
     expect(readFileSync(`${opened.path.toString()}/inside`, "utf8")).toBe("inside");
@@ -71,12 +71,12 @@ describe("below a root", () => {
 });
 
 describe("without a root", () => {
-  test("paths are what they are", () => {
+  test("paths are returned unchanged", () => {
     using opened = new PathRoot().open(bytes(scratch.file("outside")));
     expect(opened.path.toString()).toBe(scratch.file("outside"));
   });
 
-  test("what is missing is named", () => {
+  test("a missing path is named", () => {
     expect(() => new PathRoot().open(bytes("/no/such"))).toThrow(/open \/no\/such: .*ENOENT/);
   });
 });

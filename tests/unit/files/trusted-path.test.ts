@@ -178,7 +178,7 @@ describe.skipIf(process.getuid?.() !== 0)("in a directory that others may write 
   });
 });
 
-test("what cannot be opened is an error with the path as it was given", () => {
+test("a path that cannot be opened is an error with the path as written", () => {
   expect(() => openTrustedForAppending(scratch.file("none/log"), 0o640, OPEN)).toThrow(
     `open log file ${scratch.file("none/log")}: no such file or directory`,
   );

@@ -28,7 +28,7 @@ test.each([
   expect(await lines(...texts)).toEqual(commands);
 });
 
-test("a line that no guest takes is named, whether its end has come or not", () => {
+test("a line that no guest accepts is named, whether its end has come or not", () => {
   expect(lines("ok\n\n", `${"x".repeat(3000)}\n`)).rejects.toThrow(
     "send input, line 3: it has 3000 bytes",
   );

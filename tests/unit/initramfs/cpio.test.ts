@@ -87,7 +87,7 @@ describe("directories", () => {
   });
   const paths = (entries: readonly CpioEntry[]) => entries.map(({ path }) => path);
 
-  test("come before what is in them, once", () => {
+  test("come before their entries, once", () => {
     const entries = withDirectories([file("a/b/c"), file("a/d"), file("tmp/x")], {
       directories: ["proc"],
     });

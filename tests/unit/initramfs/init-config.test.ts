@@ -11,7 +11,7 @@ import {
 
 const decodeText = (text: string) => decodeInitConfig(new TextEncoder().encode(text));
 
-test("what is written is read", () => {
+test("a written configuration is read", () => {
   const word = fc.string({ minLength: 1 }).filter((text) => !text.includes("\0"));
   const config: fc.Arbitrary<InitConfig> = fc.record({
     kernel: fc.option(fc.string(), { nil: undefined }),
@@ -26,7 +26,7 @@ test("what is written is read", () => {
   );
 });
 
-test("what is missing is as usual, what is unknown is passed over", () => {
+test("missing keys have their defaults, unknown ones are ignored", () => {
   expect(decodeText('{"version":1}')).toEqual(DEFAULT_INIT_CONFIG);
   expect(decodeText('{"version":1,"later":[]}')).toEqual(DEFAULT_INIT_CONFIG);
 });

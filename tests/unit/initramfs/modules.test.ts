@@ -45,7 +45,7 @@ function treeIn(scratch: ScratchDirectory) {
 const names = (files: readonly { name: string }[]) => files.map(({ name }) => name);
 
 describe("the modules of a kernel", () => {
-  test("come with what they need, each once, in load order", () => {
+  test("come with their dependencies, each once, in load order", () => {
     using scratch = new ScratchDirectory();
     const tree = treeIn(scratch);
     expect(names(resolveModules(tree, [], { optional: VSOCK_MODULES }))).toEqual([
@@ -97,7 +97,7 @@ describe("the modules of a kernel", () => {
 });
 
 describeWith(["xz"], "a module", () => {
-  test("is read as the kernel takes it, however it is compressed", () => {
+  test("is returned as the kernel accepts it, with any compression", () => {
     using scratch = new ScratchDirectory();
     const plain = Buffer.from(
       `\x7fELF...\0license=GPL\0vermagic=6.6.1-test SMP mod_unload \0name=x\0`,

@@ -32,7 +32,7 @@ describe("a line", () => {
 });
 
 describe("--file", () => {
-  test("takes the mode of the file, or the one that is given", () => {
+  test("uses the mode of the file, or an explicit one", () => {
     using scratch = new ScratchDirectory();
     const source = scratch.file("a:b");
     writeFileSync(source, "x", { mode: 0o750 });

@@ -29,7 +29,7 @@ describe("the entry in an inittab", () => {
     },
   );
 
-  test("any text: put in, changed, taken out", () => {
+  test("any text: the entry is added, changed and removed", () => {
     const anyText = fc.string({ unit: fc.constantFrom("a", "#", " ", ":", "\n", "\r", "\u00FF") });
     fc.assert(
       fc.property(anyText, anyText, (before, behind) => {

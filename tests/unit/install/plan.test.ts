@@ -54,14 +54,14 @@ describe("installing", () => {
     ]);
   });
 
-  test("again changes nothing, and takes over what is the same", () => {
+  test("again changes nothing, and adopts equal files", () => {
     const found = { [binary.path]: file("new"), [link.path]: { kind: "link", target: "vsockbox" } };
     const made = plan([binary, link], found as Record<string, Found>);
     expect(made).toMatchObject(none);
     expect(made.entries).toHaveLength(2);
   });
 
-  test("another version takes the place of ours, but of nothing else", () => {
+  test("another version replaces ours, but nothing else", () => {
     const found = { [binary.path]: file("old") };
     const replaced = ["replace /usr/bin/vsockbox"];
     expect(plan([binary], found, [ownFile(binary.path, "old")])).toMatchObject({
@@ -79,7 +79,7 @@ describe("installing", () => {
     expect(plan([binary], found).changes).toEqual(["replace /usr/bin/vsockbox"]);
   });
 
-  test.each(["directory", "other"] as const)("never replaces what is a %s", (kind) => {
+  test.each(["directory", "other"] as const)("never replaces a %s", (kind) => {
     for (const item of [binary, link, lines]) {
       const made = plan([item], { [item.path]: { kind } }, [], true);
       expect(made).toMatchObject({ ...none, conflicts: [item.path] });
@@ -121,7 +121,7 @@ describe("installing", () => {
     expect(plan([], withLines(), both, true)).toMatchObject(none);
   });
 
-  test("what is wanted no more goes, unless it was changed", () => {
+  test("files that are not needed any more are removed, unless they were changed", () => {
     const entries = [ownFile("/a", "a"), ownFile("/b", "b"), ownFile("/c", "c")];
     const found = { "/a": file("a"), "/b": file("mine"), [binary.path]: file("new") };
     expect(plan([binary], found, entries)).toMatchObject({

@@ -46,7 +46,7 @@ describe("what may be parsed", () => {
     expect(jsonExcess(bytes(`[${"[[]],".repeat(1000)}0]`))).toBeUndefined();
   });
 
-  test("what is not JSON, or not UTF-8, is refused", () => {
+  test("text that is not JSON, or not UTF-8, is refused", () => {
     for (const text of ["", "{", "[1,]", "]", "[}", "nonsense", '"\\x"', "1 2"]) {
       expect(() => parse(text)).toThrow(/not JSON in UTF-8/);
     }

@@ -17,7 +17,7 @@ describe("Addr", () => {
     expect(String(new Addr(addr.parts))).toBe(shown);
   });
 
-  test("takes the default port if the text has none", () => {
+  test("uses the default port if the text has none", () => {
     expect(String(Addr.parse("3", 5000))).toBe("vsock:3:5000");
     expect(String(Addr.parse("3:7", 5000))).toBe("vsock:3:7");
     expect(String(Addr.parse("unix:/x", 5000))).toBe("unix:/x");

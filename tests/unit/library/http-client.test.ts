@@ -43,7 +43,7 @@ describe("the error of a request", () => {
     expect(error).toMatchObject({ code: expected, address: String(address), cause: thrown });
   });
 
-  test("that is about the request itself stays what it is", () => {
+  test("about the request itself stays unchanged", () => {
     for (const thrown of [new TypeError("no"), coded("ERR_INVALID_URL"), "text"]) {
       expect(requestError(thrown, none)).toBe(thrown);
     }

@@ -8,7 +8,7 @@ import { ScratchDirectory } from "../../support/scratch-directory.ts";
 const SOURCE = join(import.meta.dir, "../../../src/library/private-socket.ts");
 
 describe("a private socket", () => {
-  test("is in a directory of mode 0700, which is removed with what is in it", () => {
+  test("is in a directory of mode 0700, which is removed with its contents", () => {
     const socket = new PrivateSocketPath();
     const directory = dirname(socket.path);
     expect(statSync(directory).mode & 0o777).toBe(0o700);

@@ -21,7 +21,7 @@ describe("Turns", () => {
     expect(begun).toEqual(["a", "b", "c", "d"]);
   });
 
-  test("one that gives up is passed over", () => {
+  test("one that was cancelled is skipped", () => {
     const { turns, begun, next } = makeTurns();
     next("a");
     const second = next("b");
@@ -31,7 +31,7 @@ describe("Turns", () => {
     expect(begun).toEqual(["a", "c"]);
   });
 
-  test("to give up after the turn has begun does not end it", () => {
+  test("cancelling after the turn has begun does not end it", () => {
     const { turns, begun, next } = makeTurns();
     next("a")[Symbol.dispose]();
     next("b");

@@ -155,7 +155,7 @@ describe("parseAddress", () => {
 });
 
 describe("withDefaultPort", () => {
-  test("fills in a missing port and leaves a given one", () => {
+  test("fills in a missing port and keeps an explicit one", () => {
     expect(formatAddress(withDefaultPort(parseAddress("3"), 5000))).toBe("vsock:3:5000");
     expect(formatAddress(withDefaultPort(parseAddress("3:1"), 5000))).toBe("vsock:3:1");
     expect(formatAddress(withDefaultPort(parseAddress("unix:/x"), 5000))).toBe("unix:/x");

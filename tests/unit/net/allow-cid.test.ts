@@ -11,7 +11,7 @@ describe("allow list", () => {
     ]);
   });
 
-  test("takes numbers and names", () => {
+  test("reads numbers and names", () => {
     const allowed = readAllowedCids("2, local,16") ?? "any";
     expect([1, 2, 3, 16].map((cid) => isAllowed(allowed, cid))).toEqual([true, true, false, true]);
   });

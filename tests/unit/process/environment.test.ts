@@ -51,7 +51,7 @@ describe("finding a program", () => {
     }
   };
 
-  test("searches PATH in order, relative to the directory, and past what is not executable", () => {
+  test("searches PATH in order, relative to the directory, and skips files that are not executable", () => {
     expect(find("tool")).toBe(join(scratch, "two/tool"));
     expect(find("plain")).toBe(join(scratch, "two/plain"));
     expect(find("tool", bytes("/nowhere::two"))).toBe(join(scratch, "two/tool"));

@@ -25,7 +25,7 @@ test("reads a process whose name looks like the fields after it", async () => {
   expect(processFacts(child.pid)).toBeUndefined();
 });
 
-test("knows the words of those who have started this process, up to process 1", () => {
+test("returns the words of the processes that have started this one, up to process 1", () => {
   const script = `console.log(JSON.stringify((await import(${JSON.stringify(
     require.resolve("../../../src/process/process-facts.ts"),
   )})).ancestorCommands()))`;

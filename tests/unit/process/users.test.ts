@@ -27,7 +27,7 @@ describe("resolveUser", () => {
     expect(resolveUser("1000", database)).toMatchObject({ uid: 1000, gid: 100, groups: [36] });
   });
 
-  test("a uid without an account takes the gid of the same number", () => {
+  test("a uid without an account has the gid of the same number", () => {
     expect(resolveUser("4711", database)).toEqual({
       uid: 4711,
       gid: 4711,

@@ -21,7 +21,7 @@ test("the output of a failed test is repeated, and nothing else", () => {
   );
 });
 
-test("an output without failed tests gives nothing", () => {
+test("an output without failed tests has no result", () => {
   expect(failures("error: no such file\n")).toBe("");
 });
 

@@ -27,7 +27,7 @@ describe("printable", () => {
     expect(printable("a\tb\n", { keepsTabs: true })).toBe("a\tb\\n");
   });
 
-  test("what is too long is cut, and how much of it", () => {
+  test("a long text is cut, with the number of the other characters", () => {
     expect(printable("x".repeat(2000))).toBe("x".repeat(2000));
     expect(printable("x".repeat(2001))).toBe(`${"x".repeat(1960)}… (41 characters more)`);
     expect(printable("a\nb", { maxCharacters: 2 })).toBe("… (3 characters more)");

@@ -20,7 +20,7 @@ test.each([
   ["0", undefined, 80],
   ["5", undefined, 20],
   ["99999", 100, 100],
-])("COLUMNS=%p on a terminal of %p columns gives %d", (variable, terminal, columns) => {
+])("COLUMNS=%p on a terminal of %p columns means %d", (variable, terminal, columns) => {
   expect(helpColumns(variable, terminal)).toBe(columns);
 });
 

@@ -59,7 +59,7 @@ test("each count of an agent is in its metrics", () => {
   ]);
 });
 
-test("what is unknown without /proc is left out", () => {
+test("metrics that are unknown without /proc are omitted", () => {
   const { process, ...rest } = state();
   const unknown = {
     residentBytes: undefined,

@@ -57,7 +57,7 @@ describe("OutputLog", () => {
     await ended;
   });
 
-  test("of tiny pieces holds at most twice its limit in memory, and knows what it dropped", () => {
+  test("of tiny pieces holds at most twice its limit in memory, and counts the dropped bytes", () => {
     const log = new OutputLog(100_000);
     for (let index = 0; index < 50_000; index++) log.append(index % 2 === 0 ? 1 : 2, bytes("x"));
     expect(log.heldBytes).toBeLessThan(201_000);
@@ -92,7 +92,7 @@ describe("OutputLog", () => {
     expect(log.heldBytes).toBeLessThanOrEqual(200_000);
   });
 
-  test("knows what it holds: bytes and 256 for each piece, and no buffer that is mostly dropped", () => {
+  test("counts its memory: bytes and 256 for each piece, and no buffer that is mostly dropped", () => {
     const log = new OutputLog(10_000);
     expect(log.heldBytes).toBe(0);
     log.append(1, bytes("abcde"));

@@ -84,13 +84,16 @@ describe("the table of sockets", () => {
     [true, true, "established (shut down)"],
     [true, false, "established (receive shut down)"],
     [false, true, "established (send shut down)"],
-  ])("names what is shut down: %p %p", (isReceiveShutdown, isSendShutdown, state) => {
-    const [, line = ""] = socketLines([socket({ isReceiveShutdown, isSendShutdown })], () => "u");
-    expect(line).toBe(`stream  ${state}  3:5000  2:9999  u     -`);
-  });
+  ])(
+    "names the directions that are shut down: %p %p",
+    (isReceiveShutdown, isSendShutdown, state) => {
+      const [, line = ""] = socketLines([socket({ isReceiveShutdown, isSendShutdown })], () => "u");
+      expect(line).toBe(`stream  ${state}  3:5000  2:9999  u     -`);
+    },
+  );
 });
 
-test("the JSON of a socket has null for what it does not have", () => {
+test("the JSON of a socket has null for absent values", () => {
   expect(socketJson({ ...listener(5000), uid: undefined })).toEqual({
     ...{ type: "stream", state: "listening", inode: 7, uid: null, processes: [] },
     ...{ local_cid: null, local_port: 5000, peer_cid: null, peer_port: null },

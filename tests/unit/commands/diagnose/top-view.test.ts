@@ -191,7 +191,7 @@ describe("a screen of few lines", () => {
     ),
   );
 
-  test("never has more lines or columns than the terminal, and counts what it hides", () => {
+  test("never has more lines or columns than the terminal, and counts the hidden rows", () => {
     for (const columns of [0, 1, 20, 79, 80, 120, 300]) {
       for (let rows = 0; rows < 40; rows++) {
         const lines = draw(many, undefined, columns, rows);

@@ -75,7 +75,7 @@ describe("a printed configuration", () => {
 `);
   });
 
-  test("is read as what it was", () => {
+  test("is read as the same configuration", () => {
     fc.assert(
       fc.property(vmList, (vms) => {
         expect(vmsFromYaml(configYaml(vms), "x")).toEqual(vms);
@@ -118,7 +118,7 @@ describe("QEMU's options", () => {
     );
   });
 
-  test.each(["1G", "512m", "2048K", "1t"])("take the memory size %j", (text) => {
+  test.each(["1G", "512m", "2048K", "1t"])("use the memory size %j", (text) => {
     expect(parseMemorySize(text)).toBe(text.toUpperCase());
   });
 
@@ -137,7 +137,7 @@ describeWith(["qemu-system-x86_64"], "QEMU itself", () => {
   const options = qemuArguments(VM, "1G");
   const optionsOf = (name: string) => options[options.indexOf(name) + 1] ?? "";
 
-  test.each(["-device", "-object"])("knows what is printed for %s", (name) => {
+  test.each(["-device", "-object"])("is the printed form of %s", (name) => {
     const [driver = "", ...properties] = names(optionsOf(name));
     const known = help(name, `${driver},help`);
     for (const property of properties) {

@@ -31,7 +31,7 @@ describe.each([...SECCOMP_ARCHITECTURES])("a device's filter for %s", (arch) => 
   const numbersOf = (calls: typeof ALLOWED_CALLS) =>
     Object.values(calls).flatMap((numbers) => numbers[arch] ?? []);
 
-  test("is a program that the kernel would take", () => {
+  test("is a program that the kernel would accept", () => {
     expect(program.length).toBeLessThanOrEqual(MAX_INSTRUCTIONS);
     for (const { jt, jf } of program) {
       expect(Math.max(jt, jf)).toBeLessThanOrEqual(255);
@@ -39,7 +39,7 @@ describe.each([...SECCOMP_ARCHITECTURES])("a device's filter for %s", (arch) => 
     }
   });
 
-  test("allows what is on its list, and nothing else", () => {
+  test("allows the calls on its list, and no others", () => {
     const [allowed, judged] = [numbersOf(ALLOWED_CALLS), numbersOf(JUDGED_CALLS)];
     expect(new Set([...allowed, ...judged]).size).toBe(allowed.length + judged.length);
     for (let number = 0; number < 1000; number++) {

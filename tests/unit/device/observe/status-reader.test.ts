@@ -61,7 +61,7 @@ const STATUS: VmStatus = {
 
 const copy = (): Record<string, never> => JSON.parse(JSON.stringify(STATUS)) as never;
 
-test("a state is read as it is, and what is not known is left out", () => {
+test("a state is read unchanged, and unknown keys are omitted", () => {
   expect(readStatus(copy())).toEqual(STATUS);
   expect(readStatus({ ...copy(), more: { evil: "\u001B[2J" } })).toEqual(STATUS);
   const { uds_path: _, ...rest } = STATUS;

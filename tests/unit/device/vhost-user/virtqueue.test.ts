@@ -34,7 +34,7 @@ const parts = ({ readable, writable }: Chain) =>
   );
 
 describe("chains", () => {
-  test("come in order, are given back, and go round", () => {
+  test("are returned in order, used, and wrap around", () => {
     const { driver, ring, chain } = ringOf(4);
     expect(ring.pop(chain)).toBe(false);
     for (let round = 0; round < 70_000; round++) {

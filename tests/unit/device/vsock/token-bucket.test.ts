@@ -33,7 +33,7 @@ describe("a token bucket", () => {
     expect([bucket.isOpen, bucket.opensAt]).toEqual([false, 1001]);
   });
 
-  test("holds no more than its burst, however long nothing was taken", () => {
+  test("holds no more than its burst, however long nothing was used", () => {
     const bucket = new TokenBucket(1000, 500, 0);
     bucket.refill(1e9);
     bucket.consume(500);
@@ -62,7 +62,7 @@ describe("a token bucket", () => {
     expect(new TokenBucket(undefined, 10, 0).allowance).toBe(Infinity);
   });
 
-  test("is given nothing by a clock that goes back", () => {
+  test("gains nothing from a clock that goes back", () => {
     const bucket = new TokenBucket(1000, 10, 5000);
     bucket.consume(10);
     bucket.refill(1000);
@@ -99,7 +99,7 @@ describe("a token bucket", () => {
     );
   });
 
-  test("gives the whole rate to one who looks whenever it opens", () => {
+  test("allows the whole rate to a user who asks whenever it opens", () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1000, max: 1e9 }),

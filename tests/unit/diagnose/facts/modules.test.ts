@@ -52,7 +52,7 @@ describe("a module", () => {
     },
   );
 
-  test("is loaded by insmod with what it needs, without what is there", () => {
+  test("is loaded by insmod with its missing dependencies", () => {
     const dep = { [`${LIB}/modules.dep`]: DEP };
     expect(modules(dep).vsock_loopback).toEqual({
       state: "loadable",

@@ -17,7 +17,7 @@ test("files below the root", () => {
   expect(typeof status === "object" && status.isSymbolicLink()).toBe(true);
 });
 
-test("what is missing", () => {
+test("missing files", () => {
   using root = new FakeRoot({ "/a": "" });
   const { files } = root;
   for (const found of [files.text("/x"), files.bytes("/x"), files.link("/a"), files.status("/x")]) {

@@ -121,7 +121,7 @@ describe("the version", () => {
     expect(of(...version)).toEqual(expected);
   });
 
-  test("names the version that has what is lacking", () => {
+  test("names the version that has the missing feature", () => {
     const kernel = { release: "5.13.1", version: [5, 13, 1], config: undefined } as const;
     expect(judgeKernel(system({ kernel }))[1]).toMatchObject({
       message: expect.stringContaining("SEQPACKET"),

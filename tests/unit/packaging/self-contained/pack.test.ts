@@ -39,7 +39,7 @@ describe("packSelfContained", () => {
     expect(after.headers.length).toBe(before.headers.length);
   });
 
-  test("gives the same bytes again", () => {
+  test("packs the same bytes again", () => {
     expect(Bun.hash(packSelfContained(parts()))).toBe(Bun.hash(packSelfContained(parts())));
   });
 

@@ -44,7 +44,7 @@ describe("powering off", () => {
     expect(calls).toEqual([]);
   });
 
-  test("takes its steps in order", async () => {
+  test("performs its steps in order", async () => {
     const { calls, system } = pretend();
     await endMachine("poweroff", { system });
     expect(calls).toEqual([

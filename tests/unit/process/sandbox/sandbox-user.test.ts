@@ -46,7 +46,7 @@ describe("sandboxForUser", () => {
     expect(sandboxForUser(options, 1000, machine(changes)).length).toBeGreaterThan(0);
   });
 
-  test("takes a limit of processes of a root in a user namespace, and other limits of any", () => {
+  test("accepts a limit of processes of a root in a user namespace, and other limits of any user", () => {
     const options = parseSandbox(["user-namespace", "processes=3"]);
     expect(sandboxForUser(options, 0, machine())).toEqual(options);
     expect(sandboxForUser(["memory=5"], 0, machine())).toEqual(["memory=5"]);

@@ -35,7 +35,7 @@ describe.each([...SECCOMP_ARCHITECTURES])("the filter for %s", (arch) => {
   });
   const [clone = -1, clone3 = -1] = [CLONE[arch], CLONE3[arch]];
 
-  test("is a program that the kernel would take", () => {
+  test("is a program that the kernel would accept", () => {
     expect(bytes.length % INSTRUCTION_BYTES).toBe(0);
     expect(bytes.length / INSTRUCTION_BYTES).toBeLessThanOrEqual(MAX_INSTRUCTIONS);
     for (const { jt, jf } of seccompProgram(arch)) {
@@ -43,7 +43,7 @@ describe.each([...SECCOMP_ARCHITECTURES])("the filter for %s", (arch) => {
     }
   });
 
-  test("gives EPERM for every call on the list", () => {
+  test("returns EPERM for every call on the list", () => {
     for (const { name, number } of denied)
       expect([name, judge(number)]).toEqual([name, ACTION.EPERM]);
   });
@@ -136,7 +136,7 @@ describe.each([...SECCOMP_ARCHITECTURES])("the filter for %s", (arch) => {
   });
 });
 
-test("the x32 calls of x86-64 give EPERM", () => {
+test("the x32 calls of x86-64 return EPERM", () => {
   const bytes = encodeProgram(seccompProgram("x64"));
   for (const number of [0x4000_0000, 0x4000_0000 + 39, 0xffff_ffff]) {
     expect(interpret(bytes, { architecture: AUDIT_ARCH.x64, number })).toBe(ACTION.EPERM);

@@ -87,7 +87,7 @@ describe("channel frames", () => {
 });
 
 describe("credit", () => {
-  test("is used up, given back in portions, and never more than the window", () => {
+  test("is used up, returned in portions, and never more than the window", () => {
     const send = new SendCredit(1000);
     const receive = new ReceiveWindow(1000);
     let returned = 0;

@@ -97,7 +97,7 @@ describe("a request to run a command", () => {
     expect(splitExecOperation(request({})).parts).toEqual([]);
   });
 
-  test("is refused if it has nothing or two things to run, or what no execve takes", () => {
+  test("is refused if it has nothing or two things to run, or arguments that execve refuses", () => {
     for (const [value, message] of [
       [{}, "the command is missing"],
       [{ argv: ["a"], shell_line: "b" }, "more than one"],
@@ -137,7 +137,7 @@ describe("a request to run a command", () => {
     });
   });
 
-  test("is shown as it was given", () => {
+  test("is shown as it was written", () => {
     expect(showProgram({ kind: "vector", argv: ["a", "b c"].map(bytes) })).toBe("a b c");
     expect(showProgram({ kind: "shell-line", line: bytes("a | b") })).toBe("a | b");
     expect(showProgram({ kind: "go", command: "a", args: ["b"] })).toBe("a b");

@@ -52,7 +52,7 @@ describe("encodeFrame", () => {
 });
 
 describe("FrameDecoder", () => {
-  test("gives back any frames, however the bytes are cut", () => {
+  test("returns any frames, however the bytes are cut", () => {
     fc.assert(
       fc.property(
         frames,
@@ -135,7 +135,7 @@ describe("FrameDecoder", () => {
     expect(decoder.atBoundary).toBe(true);
   });
 
-  test("takes any bytes without another error than its own", () => {
+  test("reads any bytes without another error than its own", () => {
     fc.assert(
       fc.property(fc.array(fc.uint8Array({ maxLength: 64 }), { maxLength: 10 }), (chunks) => {
         const decoder = new FrameDecoder({ maxFrameBytes: 4096 });

@@ -39,7 +39,7 @@ describe("DisposableReader", () => {
     expect(read(...chunks)).toBe(command);
   });
 
-  test("never takes the beginning of what is too long", () => {
+  test("never returns the beginning of a command that is too long", () => {
     expect(() => read("x".repeat(2049))).toThrow(
       "a command of at least 2049 bytes, above the limit of 2048",
     );

@@ -40,7 +40,7 @@ describe("CommandDecoder", () => {
     decoder.finish();
   });
 
-  test("gives copies: the chunk may be used again", () => {
+  test("returns copies: the chunk may be used again", () => {
     const chunk = encodeCommandFrame(bytes("keep"));
     const [command] = [...new CommandDecoder().push(chunk)];
     chunk.fill(0);

@@ -89,7 +89,7 @@ describe("the CONNECT line", () => {
     ]);
   });
 
-  test("of random bytes gives a port, wants more or is refused, and never keeps much", () => {
+  test("of random bytes yields a port, needs more or is refused, and never keeps much", () => {
     const chunk = fc.oneof(
       fc.uint8Array({ maxLength: 64 }),
       fc.constantFrom("CONNECT ", "connect", " ", "\n", "7", "99", "\r").map(bytes),

@@ -99,7 +99,7 @@ describe("the outcome of a request", () => {
     expect(done(failed, NetlinkFlag.Extended)).toEqual({ errno: 1, text: "Unknown device type" });
   });
 
-  test("is refused if it is shorter than what it quotes", () => {
+  test("is refused if it is shorter than the message in it", () => {
     const whole = errorPayload(-2, quoted.subarray(0, 16));
     for (let length = 0; length < whole.length; length++) {
       expect(() => error(whole.subarray(0, length))).toThrow("its error is incomplete");

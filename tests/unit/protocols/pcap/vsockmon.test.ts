@@ -69,7 +69,7 @@ describe("a packet of vsockmon", () => {
     expect(decodeVsockmon(bytes, bytes.length)).toMatchObject({ virtio: undefined });
   });
 
-  test("that is cut off has what is there", () => {
+  test("that is cut off has its captured bytes", () => {
     const bytes = packetBytes({ payload: "abc" });
     expect(decodeVsockmon(bytes.subarray(0, 31), 79)).toBeUndefined();
     for (const captured of [32, 50, 75]) {

@@ -44,7 +44,7 @@ describe("requests of the Go dialect", () => {
     expect(readGoRequest(mapOf(encodeGoRequest(request)))).toEqual({ request });
   });
 
-  test("omit what is zero, which is read as zero", () => {
+  test("omit fields that are zero, which are read as zero", () => {
     const frame = encodeGoRequest({
       op: "getattr",
       path: "/w",

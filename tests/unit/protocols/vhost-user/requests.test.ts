@@ -163,7 +163,7 @@ describe("MessageReader", () => {
     expect(reader.wanted).toBe(12);
   });
 
-  test("gives the descriptors of what never became a message back", () => {
+  test("returns the descriptors of an incomplete message", () => {
     const reader = new VhostUserMessageReader();
     reader.push(encodeRequest("SET_VRING_KICK", encodeU64(0n)).subarray(0, 12), [5, 6]);
     expect(reader.atBoundary).toBe(false);
@@ -191,7 +191,7 @@ describe("MessageReader", () => {
     expect(push).toThrow(VsockboxError);
   });
 
-  test("does not take more than it wants", () => {
+  test("does not accept more descriptors than it needs", () => {
     expect(() => new VhostUserMessageReader().push(new Uint8Array(13))).toThrow(
       "13 bytes were passed",
     );

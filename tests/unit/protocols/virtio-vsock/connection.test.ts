@@ -197,7 +197,7 @@ describe("credit", () => {
     expect([connection.fwdCnt, connection.waiting]).toEqual([0x10, 0]);
   });
 
-  test("a guest that lies about what it read gets nothing", () => {
+  test("a guest with a false fwd_cnt gets no credit", () => {
     const connection = open();
     connection.onPacket(packet(Op.CreditUpdate, { fwdCnt: 5000 }));
     expect(connection.credit).toBe(0);

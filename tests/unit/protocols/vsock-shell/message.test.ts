@@ -61,7 +61,7 @@ describe("a message", () => {
     );
   });
 
-  test("is not disturbed by what is fed while it is held", () => {
+  test("is not changed by bytes that are added while it is held", () => {
     const reader = new ShellMessageReader();
     const bytes = Buffer.concat([
       encodeMessage(Type.FileData, Buffer.from("first")),
@@ -85,7 +85,7 @@ describe("a message", () => {
   });
 });
 
-describe("what is refused", () => {
+describe("refusals", () => {
   test.each([
     ["a wrong magic", "00000000 07000000 00000000", /does not begin with 0xcafebabe/],
     ["one in the other byte order", "cafebabe 00000007 00000000", /does not begin/],
@@ -118,7 +118,7 @@ describe("what is refused", () => {
     expect(reader.next()?.data).toHaveLength(5000);
   });
 
-  test("what follows in another protocol is given back", () => {
+  test("the bytes of a following protocol are returned", () => {
     const reader = new ShellMessageReader();
     reader.feed(Buffer.concat([encodeMessage(Type.ReadySend), Buffer.from("other words")]));
     reader.next();
