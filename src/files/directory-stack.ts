@@ -5,7 +5,7 @@
  * level by level, so that no path has to fit into PATH_MAX.
  */
 import { VsockboxError } from "../errors.ts";
-import { type BytesPath, joinPath, showPath } from "./bytes-path.ts";
+import { type BytesPath, bytesPath, joinPath, showPath } from "./bytes-path.ts";
 import { DirectoryHandle, type Identity, isSameFile } from "./directory-handle.ts";
 
 /** Descriptors that one walk keeps open, beside that of its root. */
@@ -62,6 +62,12 @@ export class DirectoryStack<T> implements Disposable {
   /** The name of the innermost directory; of the root, its path. */
   get name(): Uint8Array {
     return this.#innermost.name;
+  }
+
+  /** The path of an entry of the innermost directory, from the root on. */
+  relative(name: Uint8Array): BytesPath {
+    const names = [...this.#levels.slice(1).map((level) => level.name), name];
+    return bytesPath(Buffer.concat(names.flatMap((one) => [SLASH, one])).subarray(1));
   }
 
   /** The path of the innermost directory, or of an entry in it, for messages. */

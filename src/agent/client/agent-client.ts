@@ -34,7 +34,7 @@ import {
   requestResult,
 } from "./channel-opener.ts";
 import type { RemoteEntry } from "./file-listing.ts";
-import type { TransferOptions } from "./file-transfer.ts";
+import type { TransferOptions, UploadOptions } from "./file-transfer.ts";
 import {
   dialInGuest,
   type GuestConnection,
@@ -232,7 +232,7 @@ export class AgentClient implements ChannelOpener, AsyncDisposable {
     source: Uint8Array | ByteSource,
     directory: Uint8Array,
     name: Uint8Array | undefined,
-    options: TransferOptions = {},
+    options: UploadOptions = {},
   ): Promise<TransferSummary> {
     // Loaded only here: a command that copies nothing starts without it.
     const { uploadFiles } = await import("./file-transfer.ts");

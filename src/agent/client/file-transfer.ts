@@ -32,6 +32,12 @@ export interface TransferOptions extends Partial<TransferFlags> {
   signal?: AbortSignal | undefined;
 }
 
+/** Options of {@link uploadFiles}. */
+export interface UploadOptions extends TransferOptions {
+  /** Whether an entry of a tree is sent, by its path from there: see `TreeSenderOptions`. */
+  selects?: ((path: BytesPath) => boolean) | undefined;
+}
+
 /** Destination of an upload: a name in an existing directory of the guest. */
 export interface UploadDestination {
   directory: Uint8Array;
@@ -60,13 +66,13 @@ export async function uploadFiles(
   opener: ChannelOpener,
   source: Uint8Array | ByteSource,
   { directory, name }: UploadDestination,
-  options: TransferOptions,
+  options: UploadOptions,
 ): Promise<TransferSummary> {
   const flags = transferFlags(options);
   const channel = opener.open({ op: "put", path: directory, ...flags });
   return cancellable(channel, options.signal, async () => {
-    const { recursive = false, onProgress } = options;
-    const sender = new TreeSender(channel, { ...flags, recursive, onProgress });
+    const { recursive = false, onProgress, selects } = options;
+    const sender = new TreeSender(channel, { ...flags, recursive, onProgress, selects });
     try {
       await sendSource(sender, channel, source, name);
     } catch (thrown) {

@@ -13,7 +13,7 @@ import type { JsonObject } from "../../protocols/agent/json-fields.ts";
 import { encodePath } from "../../protocols/agent/paths.ts";
 import type { Channel } from "../channel/channel.ts";
 import { moveFile } from "./move-file.ts";
-import { removeFile } from "./remove-file.ts";
+import { removeBeneath, removeFile } from "./remove-file.ts";
 import { fileError } from "../transfer/transfer.ts";
 import { yieldBetweenEntries } from "./cooperative-work.ts";
 
@@ -57,7 +57,9 @@ export async function runFileRequest(
         makeDirectory(path, request.parents, request.mode);
         return {};
       case "remove":
-        return await removeFile(path, request, pause);
+        return request.beneath === undefined
+          ? await removeFile(path, request, pause)
+          : await removeBeneath(bytesPath(request.beneath), path, pause);
       case "rename":
         await moveFile(path, bytesPath(request.to), request.replace, pause);
         return {};

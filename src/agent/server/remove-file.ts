@@ -1,5 +1,5 @@
 /** Removes files and trees, without following links or crossing into mounted file systems. */
-import { VsockboxError } from "../../errors.ts";
+import { reasonOf, VsockboxError } from "../../errors.ts";
 import { type DirectoryEntry, DT_REG, type InodeStatus } from "../../ffi/directory-calls.ts";
 import {
   baseName,
@@ -12,6 +12,7 @@ import { DirectoryStack } from "../../files/directory-stack.ts";
 import { fileKind } from "../../files/facts.ts";
 import { openResolvedDirectory, resolvePath } from "../../files/resolve-path.ts";
 import type { JsonObject } from "../../protocols/agent/json-fields.ts";
+import { isFileName } from "../../protocols/agent/paths.ts";
 import { FileFailures } from "../transfer/file-failures.ts";
 import { fileError } from "../transfer/transfer.ts";
 
@@ -81,6 +82,79 @@ export async function removeFile(
     address: showPath(path),
     message: `${errors[0]?.message ?? "it failed"}${more}`,
     errno: errors[0]?.errno,
+  });
+}
+
+/**
+ * Removes a file or tree below a directory, as far as its path has no links there. A missing one is no
+ * error.
+ *
+ * @param path the whole path, which begins with `root`.
+ * @returns the number of removed files and directories, and the failures.
+ * @throws {VsockboxError} USAGE for a path that is not below `root`; IO.
+ */
+export async function removeBeneath(
+  root: BytesPath,
+  path: BytesPath,
+  pause: () => Promise<void>,
+): Promise<JsonObject> {
+  const names = namesBelow(root, path);
+  const name = names.pop();
+  const failures = new FileFailures();
+  using parent = openBelow(openResolvedDirectory(root), names);
+  const status = name === undefined ? undefined : parent?.find(name);
+  if (parent === undefined || name === undefined || status === undefined) return { removed: 0 };
+  if (isMountPoint({ status, parent: parent.status() })) throw mountedError(path);
+  const removed = await removeEntryOrTree({ directory: parent, name, path }, failures, pause);
+  return { removed, ...failures.toWire() };
+}
+
+/**
+ * Returns the components of a path after its root.
+ *
+ * @throws {VsockboxError} USAGE unless they are names.
+ */
+export function namesBelow(root: BytesPath, path: BytesPath): Uint8Array[] {
+  const prefix = root.at(-1) === SLASH ? root : Buffer.concat([root, Buffer.from("/")]);
+  const rest = path.subarray(0, prefix.length).equals(prefix) ? path.subarray(prefix.length) : "";
+  const names = rest
+    .toString("latin1")
+    .split("/")
+    .map((name) => Buffer.from(name, "latin1"));
+  if (names.every((name) => name.length > 0 && isFileName(name))) return names;
+  throw new VsockboxError({
+    code: "USAGE",
+    operation: "remove",
+    address: showPath(path),
+    message: `it is not below ${showPath(root)}`,
+  });
+}
+
+/** Opens a directory by its names; undefined if it does not exist. Closes the root. */
+function openBelow(
+  root: DirectoryHandle,
+  names: readonly Uint8Array[],
+): DirectoryHandle | undefined {
+  let handle = root;
+  try {
+    for (const name of names) {
+      using above = handle;
+      handle = above.openDirectoryPath(name);
+    }
+    return handle;
+  } catch (thrown) {
+    if (reasonOf(thrown).errno !== "ENOENT") throw thrown;
+    return undefined;
+  }
+}
+
+function mountedError(path: BytesPath): VsockboxError {
+  return new VsockboxError({
+    code: "IO",
+    operation: "remove",
+    address: showPath(path),
+    message: "a file system is mounted there",
+    errno: "EBUSY",
   });
 }
 

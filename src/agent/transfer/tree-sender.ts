@@ -64,6 +64,8 @@ const SELF = Buffer.from(".");
 /** Options of {@link TreeSender}. */
 export interface TreeSenderOptions extends TransferFlags {
   recursive: boolean;
+  /** Whether an entry below the root of a tree is sent, by its path from there; undefined: all are. */
+  selects?: ((path: BytesPath) => boolean) | undefined;
   onProgress?: ((progress: TransferProgress) => void) | undefined;
 }
 
@@ -210,6 +212,7 @@ export class TreeSender {
     const cursor = stack.state;
     const entry = cursor.entries[cursor.next++];
     if (entry !== undefined) {
+      if (!this.#isSelected(stack, entry)) return true;
       const shown = () => stack.shown(entry.name);
       try {
         await this.#sendEntry(stack, entry, shown);
@@ -229,6 +232,11 @@ export class TreeSender {
       await this.#skip(() => stack.shown(), name, thrown);
     }
     return true;
+  }
+
+  #isSelected(stack: DirectoryStack<Cursor>, { name }: DirectoryEntry): boolean {
+    const { selects } = this.#options;
+    return selects === undefined || selects(stack.relative(name));
   }
 
   async #sendEntry(

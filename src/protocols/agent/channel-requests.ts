@@ -83,6 +83,8 @@ export type FileOperation =
       force: boolean;
       /** What cannot be removed is listed in the result; otherwise it is the error. */
       report: boolean;
+      /** A directory that `path` begins with: no link below it is followed. Feature `remove-beneath`. */
+      beneath?: Uint8Array | undefined;
     }
   | { op: "rename"; path: Uint8Array; to: Uint8Array; replace: boolean };
 
@@ -240,6 +242,10 @@ function decodeFileOperation(what: string, op: unknown, object: JsonObject): Fil
         recursive: readFlag(what, object, "recursive"),
         force: readFlag(what, object, "force"),
         report: readFlag(what, object, "report"),
+        beneath:
+          field(object, "beneath") === undefined
+            ? undefined
+            : readPathField(what, object, "beneath"),
       };
     case "rename":
       return {

@@ -24,6 +24,9 @@ export const CONNECTIONS_FEATURE = "connections";
 /** The feature of an agent that watches files. */
 export const WATCH_FEATURE = "watch";
 
+/** The feature of an agent that removes files beneath a directory without following links. */
+export const REMOVE_BENEATH_FEATURE = "remove-beneath";
+
 /** Counts incompatible changes of what follows a Hello. */
 export const PROTOCOL_VERSION = 1;
 
@@ -54,6 +57,7 @@ export const FEATURES = [
   METRICS_FEATURE,
   CONNECTIONS_FEATURE,
   WATCH_FEATURE,
+  REMOVE_BENEATH_FEATURE,
 ] as const;
 
 /** The Hello of either side. */

@@ -79,3 +79,10 @@ test("the parent stays open until it has been finished", () => {
   }
   expect(calls).toBe(MAX_OPEN_DIRECTORIES + 2);
 });
+
+test("an entry has a path from the root on", () => {
+  using stack = descend(0);
+  expect(stack.relative(Buffer.from("x\xff")).toString()).toBe("x\xff");
+  using deep = descend(2);
+  expect(deep.relative(Buffer.from("x")).toString()).toBe("d/d/x");
+});

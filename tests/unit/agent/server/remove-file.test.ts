@@ -1,7 +1,14 @@
-/** What `rm` refuses. The decision alone is tested: nothing here removes anything. */
+/** What `rm` refuses, and removals beneath a directory of the test. */
 import { describe, expect, test } from "bun:test";
-import { assertRemovable, reasonNotToRemove } from "../../../../src/agent/server/remove-file.ts";
+import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  assertRemovable,
+  namesBelow,
+  reasonNotToRemove,
+  removeBeneath,
+} from "../../../../src/agent/server/remove-file.ts";
 import type { InodeStatus } from "../../../../src/ffi/directory-calls.ts";
+import { ScratchDirectory } from "../../../support/scratch-directory.ts";
 
 describe("assertRemovable", () => {
   test.each([
@@ -68,5 +75,67 @@ describe("reasonNotToRemove", () => {
     expect(reason({}, ".")).toContain("by that name");
     expect(reason({}, "..")).toContain("by that name");
     expect(reason({}, "")).toContain("root");
+  });
+});
+
+describe("a removal beneath a directory", () => {
+  const remove = (root: string, path: string) =>
+    removeBeneath(Buffer.from(root), Buffer.from(path), () => Promise.resolve());
+
+  /** A root with `a/b/c` and a link, and a directory beside it. */
+  function prepare(scratch: ScratchDirectory): { root: string; outside: string } {
+    const [root, outside] = [scratch.file("root"), scratch.file("outside")];
+    mkdirSync(`${root}/a/b`, { recursive: true });
+    mkdirSync(outside);
+    writeFileSync(`${root}/a/b/c`, "");
+    writeFileSync(`${outside}/kept`, "");
+    symlinkSync("../outside", `${root}/link`);
+    return { root, outside };
+  }
+
+  test("removes trees, files and links themselves, and counts them", async () => {
+    using scratch = new ScratchDirectory();
+    const { root, outside } = prepare(scratch);
+    expect(await remove(root, `${root}/a`)).toEqual({ removed: 3, errorCount: 0, errors: [] });
+    expect(await remove(root, `${root}/link`)).toMatchObject({ removed: 1 });
+    expect(readdirSync(root)).toEqual([]);
+    expect(readdirSync(outside)).toEqual(["kept"]);
+  });
+
+  test("goes through no link below the root, but through the root's own", async () => {
+    using scratch = new ScratchDirectory();
+    const { root, outside } = prepare(scratch);
+    expect(remove(root, `${root}/link/kept`)).rejects.toThrow();
+    expect(existsSync(`${outside}/kept`)).toBe(true);
+    symlinkSync("root", scratch.file("to-root"));
+    const through = scratch.file("to-root");
+    expect(await remove(through, `${through}/a/b/c`)).toMatchObject({ removed: 1 });
+  });
+
+  test("of a missing file removes nothing", async () => {
+    using scratch = new ScratchDirectory();
+    const { root } = prepare(scratch);
+    expect(await remove(root, `${root}/none`)).toEqual({ removed: 0 });
+    expect(await remove(root, `${root}/none/either`)).toEqual({ removed: 0 });
+  });
+
+  test("has names below the root, and no other path", () => {
+    const names = (root: string, path: string) =>
+      namesBelow(Buffer.from(root), Buffer.from(path)).map((name) => Buffer.from(name).toString());
+    expect(names("/srv", "/srv/a/..b")).toEqual(["a", "..b"]);
+    expect(names("/", "/a")).toEqual(["a"]);
+    for (const path of [
+      "/srv",
+      "/srv/",
+      "/srv/..",
+      "/srv/a/../b",
+      "/srv/./a",
+      "/srv//a",
+      "/srvx/a",
+      "/etc/a",
+      "a",
+    ]) {
+      expect(() => names("/srv", path)).toThrow("it is not below /srv");
+    }
   });
 });

@@ -182,6 +182,13 @@ describe("requests", () => {
       recursive: fc.boolean(),
       force: fc.boolean(),
       report: fc.boolean(),
+      beneath: fc.option(bytes, { nil: undefined }),
+    }),
+    fc.record({
+      op: fc.constant("watch" as const),
+      path: bytes,
+      recursive: fc.boolean(),
+      exclude: fc.array(text, { maxLength: 3 }),
     }),
     fc.record({
       op: fc.constant("rename" as const),
@@ -209,6 +216,9 @@ describe("requests", () => {
   test.each([
     [{}, "op is missing"],
     [{ op: "fly" }, "unknown request"],
+    [{ op: "watch", path: "/a", exclude: "x" }, "exclude"],
+    [{ op: "watch" }, "path"],
+    [{ op: "remove", path: "/a", beneath: 1 }, "beneath"],
     [{ op: "stat" }, "path"],
     [{ op: "stat", path: "" }, "empty"],
     [{ op: "stat", path: "a\0b" }, "NUL"],

@@ -1,0 +1,92 @@
+/** Mirrors a local directory again whenever something in it has changed. */
+import { VsockboxError } from "../../errors.ts";
+import { type BytesPath, showPath } from "../../files/bytes-path.ts";
+import { onAbort } from "../../io/deadline.ts";
+import { PathWatch } from "../../vfs/watch/path-watch.ts";
+import { DirtyPaths } from "./dirty-paths.ts";
+
+/** What is watched. */
+export interface SourceWatchOptions {
+  source: BytesPath;
+  isExcluded: ((path: BytesPath) => boolean) | undefined;
+  /** How long nothing may change before it is mirrored, in milliseconds. */
+  debounceMs: number;
+  /** Fires to end the watch. */
+  signal: AbortSignal;
+}
+
+/**
+ * Watches the source, and calls `mirror` for the whole tree, then for each set of changed paths.
+ *
+ * @param mirror gets relative paths; undefined: the whole tree.
+ * @throws {VsockboxError} as `PathWatch.open`; IO if the source is removed; what `mirror` throws.
+ */
+export async function mirrorChanges(
+  { source, isExcluded, debounceMs, signal }: SourceWatchOptions,
+  mirror: (paths: readonly string[] | undefined) => Promise<void>,
+): Promise<void> {
+  using watch = await PathWatch.open(source, { isRecursive: true, isHidden: isExcluded });
+  using _abort = onAbort(signal, () => watch.close());
+  const changes = new ChangeQueue(debounceMs);
+  const collected = changes.collect(watch);
+  collected.catch(() => undefined);
+  await mirror(undefined);
+  while (await changes.settled()) await mirror(changes.take());
+  await collected;
+  if (signal.aborted) return;
+  throw new VsockboxError({
+    code: "IO",
+    operation: "watch",
+    address: showPath(source),
+    message: "it was removed or moved",
+    errno: "ENOENT",
+  });
+}
+
+/** Collects changes beside the mirror's work. */
+class ChangeQueue {
+  readonly #dirty: DirtyPaths;
+  #hasEnded = false;
+  #wake: (() => void) | undefined;
+
+  constructor(debounceMs: number) {
+    this.#dirty = new DirtyPaths(debounceMs);
+  }
+
+  /** Collects until the watch ends; throws what ends it, after {@link settled} has returned false. */
+  async collect(watch: PathWatch): Promise<void> {
+    try {
+      for await (const event of watch.events()) {
+        this.#dirty.add(event, performance.now());
+        this.#wake?.();
+      }
+    } finally {
+      this.#hasEnded = true;
+      this.#wake?.();
+    }
+  }
+
+  /** Waits until there are changes to be mirrored; false: the watch has ended. */
+  async settled(): Promise<boolean> {
+    for (;;) {
+      if (this.#hasEnded) return false;
+      const dueMs = this.#dirty.dueMs(performance.now());
+      if (dueMs === 0) return true;
+      await this.#next(dueMs);
+    }
+  }
+
+  take(): readonly string[] | undefined {
+    return this.#dirty.take();
+  }
+
+  /** Waits for the next change or a time. */
+  async #next(timeoutMs: number | undefined): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = timeoutMs === undefined ? undefined : setTimeout(resolve, timeoutMs);
+    this.#wake = resolve;
+    await promise;
+    clearTimeout(timer);
+    this.#wake = undefined;
+  }
+}

@@ -1,0 +1,176 @@
+/** `vsockbox sync`: makes a directory of a guest a mirror of a local one, once or whenever it changes. */
+import { AgentClient } from "../../agent/client/agent-client.ts";
+import { resolveHome } from "../../agent/client/home-path.ts";
+import { commandLineError, EXIT_STATUS } from "../../errors.ts";
+import { bytesPath, showPath } from "../../files/bytes-path.ts";
+import { rawWords } from "../../process/raw-arguments.ts";
+import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
+import { encodePath } from "../../protocols/agent/paths.ts";
+import { countOf } from "../../text/count.ts";
+import { formatBytes } from "../../text/units.ts";
+import { type ArgumentValues, flag, list, operand, option } from "../../ui/argument.ts";
+import { defineCommand } from "../../ui/command-definition.ts";
+import { print, printJson, say } from "../../ui/report.ts";
+import { DURATION, word } from "../../ui/value-kind.ts";
+import { excludedNames } from "../../vfs/watch/excluded-names.ts";
+import { readAddress } from "../shared/address-kind.ts";
+import { jsonArgument } from "../shared/connect-options.ts";
+import { transferJson } from "../shared/json-shapes.ts";
+import {
+  agentArguments,
+  agentTarget,
+  checkTargets,
+  type Operand,
+  parseOperand,
+} from "../shared/target.ts";
+import { printErrors } from "../shared/transfer-report.ts";
+import { SyncJob, type SyncResult } from "./sync-job.ts";
+import { syncBytes } from "./sync-trees.ts";
+import { mirrorChanges } from "./sync-watch.ts";
+
+/** Without `--debounce`, in milliseconds. */
+const DEFAULT_DEBOUNCE_MS = 100;
+
+const ARGUMENTS = {
+  source: operand(word("PATH"), { valueName: "SRC", summary: "A directory here" }),
+  destination: operand(word("PATH"), {
+    valueName: "TARGET:DST",
+    summary: "A directory in a guest, which is made if it does not exist",
+  }),
+  watch: flag({ summary: "Continue, and mirror each change, until Ctrl-C" }),
+  delete: flag({ summary: "Remove from DST what SRC does not have" }),
+  checksum: flag({ summary: "Compare the content of all files, in place of size and time" }),
+  exclude: list(word("PATTERN"), {
+    summary: "Leave out names that match, on both sides, such as .git or '*.tmp'",
+  }),
+  debounce: option(DURATION, {
+    default: DEFAULT_DEBOUNCE_MS,
+    summary: "With --watch, mirror when nothing has changed for this long",
+  }),
+  dryRun: flag({ summary: "Print what would be done" }),
+  quiet: flag({ short: "q", summary: "Print no summaries" }),
+  ...agentArguments,
+  ...jsonArgument,
+};
+
+type Values = ArgumentValues<typeof ARGUMENTS>;
+
+export const command = defineCommand({
+  name: "sync",
+  group: "Files",
+  summary: "Mirror a directory into a guest",
+  args: ARGUMENTS,
+  conflicts: { dryRun: ["watch"] },
+  examples: [
+    { command: "vsockbox sync . 3:/work", explanation: "Copies what differs in size or time" },
+    {
+      command: "vsockbox sync --watch --delete --exclude .git . web:/srv/app",
+      explanation: "A mirror of each change, until Ctrl-C",
+    },
+    { command: "vsockbox sync --delete --dry-run . 3:/work", explanation: "What would be done" },
+  ],
+  async run(args) {
+    const [source, destination] = readOperands(args);
+    const interrupt = new AbortController();
+    let status: number | undefined;
+    using _signals = onEndingSignal((signal) => {
+      status ??= statusOfSignal(signal);
+      interrupt.abort();
+    });
+    try {
+      const own = await synchronise(args, { source, destination, signal: interrupt.signal });
+      return status ?? own;
+    } catch (thrown) {
+      if (status === undefined) throw thrown;
+    }
+    say("vsockbox: interrupted");
+    return status;
+  },
+});
+
+/** @throws {VsockboxError} USAGE. */
+function readOperands({ source, destination }: Values): [Uint8Array, Operand & { kind: "remote" }] {
+  const raw = rawWords([source, destination]);
+  checkTargets(raw, true);
+  const [from, to] = raw.map(parseOperand);
+  if (from?.kind === "local" && to?.kind === "remote") return [from.path, to];
+  throw commandLineError(
+    "sync",
+    "the source must be a directory here, and the destination one in a guest",
+    "vsockbox sync SRC TARGET:DST, as in `vsockbox sync . 3:/work`",
+  );
+}
+
+/** The two sides of a mirror. */
+interface Sides {
+  source: Uint8Array;
+  destination: Operand & { kind: "remote" };
+  signal: AbortSignal;
+}
+
+async function synchronise(args: Values, { source, destination, signal }: Sides): Promise<number> {
+  const target = agentTarget(args, readAddress(destination.target), signal);
+  await using client = await AgentClient.connect(target.address, target.options);
+  const path = await resolveHome(client, destination.path);
+  const isExcluded = excludedNames(args.exclude);
+  const from = bytesPath(source);
+  const job = await SyncJob.open(client, {
+    source: from,
+    destination: path,
+    deletes: args.delete,
+    checksum: args.checksum,
+    isDryRun: args.dryRun,
+    isExcluded,
+    signal,
+  });
+  if (!args.watch) return report(await job.run(), args);
+  const watched = { source: from, isExcluded, debounceMs: args.debounce, signal };
+  const mirrored = mirrorChanges(watched, async (paths) => {
+    const result = await job.run(paths);
+    // The next change covers what was removed meanwhile.
+    report(withoutVanished(result), args);
+  });
+  // The mirror would notice a lost connection only at the next change.
+  await Promise.race([mirrored, client.closed]);
+  if (!signal.aborted) await client.ping();
+  await mirrored;
+  return 0;
+}
+
+function withoutVanished(result: SyncResult): SyncResult {
+  const { summary } = result;
+  const left = summary.errors.filter(({ errno }) => errno !== "ENOENT");
+  summary.errorCount -= summary.errors.length - left.length;
+  summary.errors.splice(0, summary.errors.length, ...left);
+  return result;
+}
+
+/** Prints a result; returns the exit status. */
+function report(result: SyncResult, args: Values): number {
+  const { plan, summary, removed, durationMs } = result;
+  if (args.dryRun) printPlan(result, args.json);
+  else if (args.json) {
+    const { files, directories, ...rest } = transferJson(summary, durationMs / 1000);
+    printJson({ event: "synced", files, directories, removed, ...rest });
+  }
+  printErrors(summary);
+  const isChange = plan.copies.length + removed > 0;
+  if (!args.quiet && !args.json && !args.dryRun && (isChange || !args.watch)) {
+    const links = summary.links === 0 ? "" : `, ${countOf(summary.links, "link")}`;
+    const gone = removed === 0 ? "" : `, ${removed} removed`;
+    say(
+      `vsockbox: ${countOf(summary.files, "file")}${links}, ${formatBytes(summary.bytes)}${gone}`,
+    );
+  }
+  return summary.errorCount === 0 ? 0 : EXIT_STATUS.IO;
+}
+
+function printPlan({ plan }: SyncResult, isJson: boolean): void {
+  const show = (action: "remove" | "copy") => (path: string) => {
+    const bytes = syncBytes(path);
+    if (isJson) printJson({ action, path: encodePath(bytes) });
+    else print(`${action} ${showPath(bytes)}`);
+  };
+  plan.removals.forEach(show("remove"));
+  plan.copies.forEach(show("copy"));
+}
