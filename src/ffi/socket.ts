@@ -155,6 +155,7 @@ export function unsentBytes(fd: number): number {
 
 /** send(2): EPIPE as a return value, not as a signal. */
 const MSG_NOSIGNAL = 0x4000;
+const MSG_DONTWAIT = 0x40;
 
 /**
  * Whether the peer has closed, found by sending no bytes: the kernel returns EPIPE or ENOTCONN then. On
@@ -235,12 +236,40 @@ export function writeDescriptor(fd: number, buffer: Uint8Array): number {
   return count < 0 ? -lastErrno() : count;
 }
 
+/**
+ * send(2) without waiting and without SIGPIPE.
+ *
+ * @returns the number of accepted bytes, or the errno as a negative number.
+ */
+export function sendBytes(fd: number, buffer: Uint8Array): number {
+  const flags = MSG_NOSIGNAL | MSG_DONTWAIT;
+  const count = Number(libc().send(fd, ptr(buffer), buffer.length, flags));
+  return count < 0 ? -lastErrno() : count;
+}
+
+const SO_TYPE = 3;
+const SO_LINGER = 13;
+
+/** Whether a socket keeps the bounds of packets, as SOCK_SEQPACKET does. */
+export function keepsPackets(fd: number): boolean {
+  const value = new Int32Array(1);
+  const length = new Uint32Array([4]);
+  libc().getsockopt(fd, SOL_SOCKET, SO_TYPE, ptr(value), ptr(length));
+  return value[0] !== SOCK_STREAM;
+}
+
+/** SO_LINGER with a time of zero: close(2) resets a TCP connection. */
+export function resetOnClose(fd: number): void {
+  setOption(fd, SOL_SOCKET, SO_LINGER, Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0));
+}
+
 const O_CLOEXEC = 0o2000000;
 const O_NONBLOCK = 0o4000;
 const F_DUPFD_CLOEXEC = 1030;
 const F_GETFL = 3;
 const F_SETFL = 4;
 const F_SETPIPE_SZ = 1031;
+const F_GETPIPE_SZ = 1032;
 
 /** open(2) for reading, close-on-exec. */
 export function openForReading(path: string, call: SystemCall): number {
@@ -264,6 +293,12 @@ export function openPipe(): Pipe {
   // Refused beyond the user's quota (pipe(7)): then the pipe keeps its default size.
   libc().fcntl(write, F_SETPIPE_SZ, PIPE_BYTES);
   return { read, write };
+}
+
+/** Enlarges a pipe to {@link PIPE_BYTES} if it is smaller; nothing happens to another descriptor. */
+export function enlargePipe(fd: number): void {
+  const size = libc().fcntl(fd, F_GETPIPE_SZ, 0);
+  if (size > 0 && size < PIPE_BYTES) libc().fcntl(fd, F_SETPIPE_SZ, PIPE_BYTES);
 }
 
 /** Sets O_NONBLOCK on the open file description of `fd`. */

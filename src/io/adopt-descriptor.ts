@@ -1,6 +1,8 @@
 /** Makes streams of descriptors, and connects the runtime's callbacks with them. */
 import type { SocketHandler } from "bun";
 import { closeDescriptor } from "../ffi/socket.ts";
+import { DescriptorSocket } from "./descriptor-socket.ts";
+import { type DescriptorWatch, descriptorWatch } from "./descriptor-watch.ts";
 import { SocketStream, type StreamSocket } from "./stream.ts";
 
 /** Returns the runtime's callbacks, which call the {@link SocketStream} of each socket. */
@@ -10,7 +12,7 @@ export function socketHandler(
   return {
     binaryType: "buffer",
     open(socket) {
-      const stream = new SocketStream(socket as StreamSocket);
+      const stream = new SocketStream(socket as unknown as StreamSocket);
       socket.data = stream;
       onOpen(stream);
     },
@@ -29,6 +31,32 @@ export function socketHandler(
  * refusal as an ordinary close, or not at all.
  */
 export async function adoptDescriptor(fd: number): Promise<SocketStream> {
+  const watch = descriptorWatch();
+  return watch.hasEvents && !usesRuntimeSockets() ? adoptOwn(fd, watch) : adoptByRuntime(fd);
+}
+
+/** If this variable is set, sockets are the runtime's, as on kernels without asynchronous I/O. */
+const RUNTIME_SOCKETS_VARIABLE = "VSOCKBOX_RUNTIME_SOCKETS";
+
+function usesRuntimeSockets(): boolean {
+  const value = process.env[RUNTIME_SOCKETS_VARIABLE];
+  return value !== undefined && value !== "" && value !== "0";
+}
+
+function adoptOwn(fd: number, watch: DescriptorWatch): SocketStream {
+  let socket: DescriptorSocket;
+  try {
+    socket = new DescriptorSocket(fd, watch);
+  } catch (thrown) {
+    closeDescriptor(fd);
+    throw thrown;
+  }
+  const stream = new SocketStream(socket);
+  socket.start(stream);
+  return stream;
+}
+
+async function adoptByRuntime(fd: number): Promise<SocketStream> {
   const opened = Promise.withResolvers<SocketStream>();
   try {
     // `fd` and `allowHalfOpen` together are missing from the types of this version.

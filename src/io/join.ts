@@ -12,7 +12,7 @@
  * data look complete.
  */
 import { toVsockboxError, type VsockboxError } from "../errors.ts";
-import type { ByteSink, ByteSource } from "./pump.ts";
+import { type ByteSink, type ByteSource, lentChunks } from "./pump.ts";
 
 /** Limit for delivering what a broken end has received, in milliseconds. */
 const DELIVERY_LIMIT_MS = 5000;
@@ -38,7 +38,7 @@ async function carry(
 ): Promise<Break | undefined> {
   let end = from;
   try {
-    for await (const chunk of from) {
+    for await (const chunk of lentChunks(from)) {
       end = to;
       await to.write(chunk);
       end = from;

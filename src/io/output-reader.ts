@@ -17,7 +17,8 @@ import {
 } from "../ffi/socket.ts";
 import { PipeReader } from "./pipe.ts";
 import type { ByteSource } from "./pump.ts";
-import { readableWatch, type ReadableWatch } from "./readable-watch.ts";
+import { type DescriptorWatch, descriptorWatch } from "./descriptor-watch.ts";
+import { ReadyDescriptor } from "./ready-descriptor.ts";
 
 /** A piece of this size is not waited with any longer, in bytes. */
 const ENOUGH_BYTES = 64 * 1024;
@@ -41,7 +42,7 @@ export interface OutputReader extends ByteSource {
 }
 
 /** Opens a reader, which owns the descriptor. */
-export function openOutput(fd: number, watch = readableWatch()): OutputReader {
+export function openOutput(fd: number, watch: DescriptorWatch = descriptorWatch()): OutputReader {
   // Without events of the kernel the runtime's own reader notices output sooner.
   return watch.hasEvents ? new BatchingReader(fd, watch) : new PipeReader(fd);
 }
@@ -49,18 +50,16 @@ export function openOutput(fd: number, watch = readableWatch()): OutputReader {
 /** Reads pieces of up to {@link PIPE_BYTES}. One read at a time. Owns the descriptor. */
 export class BatchingReader implements OutputReader {
   readonly #fd: number;
-  readonly #watch: ReadableWatch;
-  #isEmpty = true;
+  readonly #ready: ReadyDescriptor;
+  #isEmpty = false;
   #hasEnded = false;
   #isClosed = false;
-  #isWaiting = false;
-  #wake: (() => void) | undefined;
   #sinceTurnBytes = 0;
 
-  constructor(fd: number, watch = readableWatch()) {
+  constructor(fd: number, watch: DescriptorWatch = descriptorWatch()) {
     setNonBlocking(fd);
     this.#fd = fd;
-    this.#watch = watch;
+    this.#ready = new ReadyDescriptor(fd, watch);
   }
 
   /**
@@ -127,27 +126,19 @@ export class BatchingReader implements OutputReader {
 
   #untilReadable(): Promise<void> {
     this.#sinceTurnBytes = 0;
-    this.#isWaiting = true;
-    return new Promise((resolve) => {
-      this.#wake = () => {
-        this.#isWaiting = false;
-        resolve();
-      };
-      this.#watch.once(this.#fd, this.#wake);
-    });
+    return this.#ready.readable();
   }
 
   get isIdle(): boolean {
-    return this.#isWaiting && pollDescriptor(this.#fd, POLLIN, 0) === 0;
+    return this.#ready.isWaitingToRead && pollDescriptor(this.#fd, POLLIN, 0) === 0;
   }
 
   /** Closes the pipe; a child that writes on gets SIGPIPE, and a read that waits ends. */
   close(): Promise<void> {
     if (this.#isClosed) return Promise.resolve();
     this.#isClosed = true;
-    this.#watch.forget(this.#fd);
+    this.#ready.close();
     closeDescriptor(this.#fd);
-    this.#wake?.();
     return Promise.resolve();
   }
 }

@@ -13,7 +13,7 @@ import {
   writeDescriptor,
 } from "../ffi/socket.ts";
 import type { ByteSink, ByteSource } from "./pump.ts";
-import { writableWatch } from "./writable-watch.ts";
+import { ReadyDescriptor } from "./ready-descriptor.ts";
 
 /** The reading end of a pipe, or a terminal's master. Owns the descriptor. */
 export class PipeReader implements ByteSource {
@@ -64,12 +64,14 @@ export class PipeReader implements ByteSource {
 /** The writing end of a pipe, or a terminal's master. Owns the descriptor. */
 export class PipeWriter implements ByteSink {
   readonly #fd: number;
+  readonly #ready: ReadyDescriptor;
   #queue: Promise<void> = Promise.resolve();
   #closed = false;
 
   constructor(fd: number) {
     setNonBlocking(fd);
     this.#fd = fd;
+    this.#ready = new ReadyDescriptor(fd);
   }
 
   /**
@@ -92,7 +94,7 @@ export class PipeWriter implements ByteSink {
       if (written >= 0) {
         rest = rest.subarray(written);
       } else if (written === -ERRNO.EAGAIN) {
-        const result = await writableWatch().wait(this.#fd);
+        const result = await this.#ready.writable();
         // A terminal without a process at its other end never has space again.
         if (result === "hung up") throw writeError(ERRNO.EIO);
       } else if (written !== -ERRNO.EINTR) {
@@ -111,7 +113,7 @@ export class PipeWriter implements ByteSink {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    writableWatch().abandon(this.#fd);
+    this.#ready.close();
     closeDescriptor(this.#fd);
   }
 }

@@ -2,7 +2,15 @@
 import { toVsockboxError } from "../errors.ts";
 
 /** A source of bytes: a stream, a child's output, standard input. */
-export type ByteSource = AsyncIterable<Uint8Array>;
+export interface ByteSource extends AsyncIterable<Uint8Array> {
+  /** Iterates likewise, but each chunk may only be used until the next one is requested. */
+  lend?(): AsyncIterable<Uint8Array>;
+}
+
+/** Returns the chunks of a source for a consumer that is done with each before it requests the next. */
+export function lentChunks(source: ByteSource): AsyncIterable<Uint8Array> {
+  return source.lend?.() ?? source;
+}
 
 /** A sink of bytes: `write` resolves when they are accepted, `end` half-closes. */
 export interface ByteSink {
@@ -22,7 +30,7 @@ export interface Duplex extends ByteSource, ByteSink {
  */
 export async function copy(source: ByteSource, sink: ByteSink): Promise<number> {
   let bytes = 0;
-  for await (const chunk of source) {
+  for await (const chunk of lentChunks(source)) {
     await sink.write(chunk);
     bytes += chunk.length;
   }
@@ -50,7 +58,7 @@ const GONE_CHECK_MS = 250;
  */
 async function* untilClosed(from: ClosableDuplex): AsyncGenerator<Uint8Array> {
   try {
-    yield* from;
+    yield* lentChunks(from);
   } catch (thrown) {
     if (!from.isPeerGone || toVsockboxError(thrown).errno !== "ECONNRESET") throw thrown;
   }

@@ -26,6 +26,11 @@ export class ReadBuffer {
     return this.#isEnded;
   }
 
+  /** Whether {@link next} would wait: nothing is unread, and the input has neither ended nor failed. */
+  get mustWait(): boolean {
+    return this.#chunks.length === 0 && !this.#isEnded && this.#failure === undefined;
+  }
+
   /**
    * Returns the next chunk, or undefined at the end.
    *
@@ -51,8 +56,8 @@ export class ReadBuffer {
    * Unlike a call of {@link next}, one that is disposed consumes nothing.
    */
   onReadable(wake: () => void): Disposable {
-    if (this.#chunks.length > 0 || this.#isEnded || this.#failure !== undefined) wake();
-    else this.#watchers.add(wake);
+    if (this.mustWait) this.#watchers.add(wake);
+    else wake();
     return { [Symbol.dispose]: () => void this.#watchers.delete(wake) };
   }
 

@@ -1,9 +1,14 @@
 /** This process's own standard input and output, with backpressure and never blocking the loop. */
-import { fstatSync, read } from "node:fs";
+import { fstatSync, read, type Stats } from "node:fs";
 import { promisify } from "node:util";
 import { OutputError, reasonOf, VsockboxError } from "../errors.ts";
 import { ERRNO, systemError } from "../ffi/errno.ts";
+import { readNow, writeNow } from "../ffi/read-write-now.ts";
+import { enlargePipe } from "../ffi/socket.ts";
 import { wasClosedAtStart } from "../ffi/standard-streams.ts";
+import { borrowBuffer, returnBuffer } from "./buffer-pool.ts";
+import { descriptorWatch } from "./descriptor-watch.ts";
+import { ReadyDescriptor } from "./ready-descriptor.ts";
 import type { ByteSink, ByteSource } from "./pump.ts";
 
 const readAsync = promisify(read);
@@ -11,17 +16,30 @@ const readAsync = promisify(read);
 /** Bytes per read of a regular file. */
 const FILE_CHUNK_BYTES = 256 * 1024;
 
+/** Device number of /dev/null: major 1, minor 3. */
+const NULL_DEVICE = 0x103;
+
 /** What is at least so long goes to the kernel without a copy in the runtime, in bytes. */
 const DIRECT_WRITE_BYTES = 16 * 1024;
 
 /**
- * Reads standard input until its end. A closed standard input is an empty one.
+ * Returns standard input as a source. A closed standard input is an empty one.
  *
- * @throws {VsockboxError} IO while it is read, such as EISDIR for a directory.
+ * Iterating it throws {VsockboxError} IO while it is read, such as EISDIR for a directory.
  */
-export async function* standardInput(): AsyncGenerator<Uint8Array> {
+export function standardInput(): ByteSource {
+  return {
+    lend: () => namedInput((mayReuse) => openStandardInput(mayReuse), true),
+    [Symbol.asyncIterator]: () => namedInput((mayReuse) => openStandardInput(mayReuse), false),
+  };
+}
+
+async function* namedInput(
+  open: (mayReuse: boolean) => AsyncIterable<Uint8Array>,
+  mayReuse: boolean,
+): AsyncGenerator<Uint8Array, undefined, undefined> {
   try {
-    yield* openStandardInput();
+    yield* open(mayReuse);
   } catch (thrown) {
     throw new VsockboxError({
       code: "IO",
@@ -38,20 +56,59 @@ export async function* standardInput(): AsyncGenerator<Uint8Array> {
  *
  * @throws {VsockboxError} IO with EBADF.
  */
-export function requiredStandardInput(): AsyncGenerator<Uint8Array> {
+export function requiredStandardInput(): ByteSource {
   if (!wasClosedAtStart(0)) return standardInput();
   throw systemError(ERRNO.EBADF, { operation: "read", address: "standard input", code: "IO" });
 }
 
-function openStandardInput(): ByteSource {
+/** @param mayReuse whether a chunk is used only until the next one is requested. */
+function openStandardInput(mayReuse: boolean): AsyncIterable<Uint8Array> {
   try {
+    const status = fstatSync(0);
     // The runtime's own stream begins a regular file at its first byte, wherever the descriptor
     // stands: `(read line; vsockbox …) < file` would see the line twice.
-    if (fstatSync(0).isFile()) return readFromOffset(0);
+    if (status.isFile()) return readFromOffset(0);
+    if (isDirect(status)) return readDirectly(0, mayReuse);
   } catch {
     return nothing();
   }
   return Bun.stdin.stream();
+}
+
+/** Whether this program reads and writes a standard stream by itself, in place of the runtime. */
+function isDirect(status: Stats): boolean {
+  return (status.isFIFO() || status.isSocket()) && descriptorWatch().hasEvents;
+}
+
+async function* readDirectly(
+  fd: 0,
+  mayReuse: boolean,
+): AsyncGenerator<Uint8Array, undefined, undefined> {
+  const buffer = borrowBuffer();
+  const ready = new ReadyDescriptor(fd);
+  enlargePipe(fd);
+  try {
+    for (;;) {
+      const count = readNow(fd, buffer);
+      if (count > 0) yield mayReuse ? buffer.subarray(0, count) : buffer.slice(0, count);
+      else if (count === 0) return;
+      else if (count === -ERRNO.EAGAIN) await ready.readable();
+      else if (isUnsupported(-count)) return yield* Bun.stdin.stream();
+      else if (count !== -ERRNO.EINTR) {
+        throw systemError(-count, { operation: "read", address: "standard input", code: "IO" });
+      }
+    }
+  } finally {
+    ready.close();
+    returnBuffer(buffer);
+  }
+}
+
+/** Whether an error means that the kernel cannot read or write such a descriptor without waiting. */
+function isUnsupported(errno: number): boolean {
+  return [ERRNO.EOPNOTSUPP, ERRNO.ENOSYS, ERRNO.EINVAL].some(
+    (unsupported) => unsupported === errno,
+  );
 }
 
 async function* nothing(): AsyncGenerator<Uint8Array> {
@@ -67,17 +124,18 @@ async function* readFromOffset(fd: number): AsyncGenerator<Uint8Array> {
   }
 }
 
-/** Standard output or standard error as a sink. */
+/** Standard output or standard error as a sink. Several writers may use it at once. */
 export class StandardOutput implements ByteSink {
   readonly #fd: 1 | 2;
-  readonly #sink: Bun.FileSink;
   readonly #isClosed: boolean;
+  #direct: DirectOutput | undefined;
+  #sink: Bun.FileSink | undefined;
 
   constructor(fd: 1 | 2) {
     this.#fd = fd;
     // Closing standard error (2>&-) is a way to suppress messages.
     this.#isClosed = fd === 1 && wasClosedAtStart(1);
-    this.#sink = Bun.file(fd).writer({ highWaterMark: DIRECT_WRITE_BYTES });
+    this.#direct = DirectOutput.open(fd);
   }
 
   /**
@@ -91,6 +149,10 @@ export class StandardOutput implements ByteSink {
       throw new OutputError(1, { errno: "EBADF", message: "bad file descriptor" });
     }
     try {
+      if ((await this.#direct?.write(bytes)) === "written") return;
+      this.#direct = undefined;
+      // Opened only if it is used: it sets O_NONBLOCK for all that share a file.
+      this.#sink ??= Bun.file(this.#fd).writer({ highWaterMark: DIRECT_WRITE_BYTES });
       await this.#sink.write(bytes);
       await this.#sink.flush();
     } catch (thrown) {
@@ -100,7 +162,64 @@ export class StandardOutput implements ByteSink {
 
   /** Nothing to be done: the descriptor is the caller's. */
   async end(): Promise<void> {
-    await this.#sink.flush();
+    await this.#sink?.flush();
+  }
+}
+
+/** Writes to a pipe, a socket or /dev/null that other processes share. */
+class DirectOutput {
+  readonly #fd: number;
+  readonly #ready: ReadyDescriptor;
+  #queue: Promise<unknown> | undefined;
+
+  private constructor(fd: number) {
+    this.#fd = fd;
+    this.#ready = new ReadyDescriptor(fd);
+  }
+
+  /** Returns undefined for a descriptor of another kind. */
+  static open(fd: 1 | 2): DirectOutput | undefined {
+    try {
+      const status = fstatSync(fd);
+      const isNull = status.isCharacterDevice() && status.rdev === NULL_DEVICE;
+      if (!isNull && !isDirect(status)) return undefined;
+      enlargePipe(fd);
+      return new DirectOutput(fd);
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** @returns "unsupported", with nothing written, if the kernel cannot do it. */
+  write(bytes: Uint8Array): "written" | Promise<"written" | "unsupported"> {
+    if (this.#queue === undefined) {
+      const count = bytes.length === 0 ? 0 : writeNow(this.#fd, bytes);
+      if (count === bytes.length) return "written";
+      if (count > 0) return this.#enqueue(bytes.subarray(count));
+    }
+    return this.#enqueue(bytes);
+  }
+
+  async #enqueue(bytes: Uint8Array): Promise<"written" | "unsupported"> {
+    const mine = (this.#queue ?? Promise.resolve()).then(() => this.#writeAll(bytes));
+    const settled = mine.catch(() => undefined);
+    this.#queue = settled;
+    try {
+      return await mine;
+    } finally {
+      if (this.#queue === settled) this.#queue = undefined;
+    }
+  }
+
+  async #writeAll(bytes: Uint8Array): Promise<"written" | "unsupported"> {
+    for (let rest = bytes; rest.length > 0;) {
+      const count = writeNow(this.#fd, rest);
+      if (count >= 0) rest = rest.subarray(count);
+      else if (count === -ERRNO.EAGAIN) await this.#ready.writable();
+      else if (isUnsupported(-count) && rest === bytes) return "unsupported";
+      else if (count !== -ERRNO.EINTR) throw systemError(-count, { operation: "write to pipe" });
+    }
+    return "written";
   }
 }
 

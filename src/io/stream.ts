@@ -2,7 +2,7 @@
  * One connected byte stream, the same over AF_VSOCK, Unix sockets and hybrid-vsock: reads with
  * backpressure, writes that wait for the kernel, half-close, abort.
  *
- *   runtime's callbacks (`adopt-descriptor.ts`)
+ *   callbacks of the socket (`descriptor-socket.ts`, or the runtime's: `adopt-descriptor.ts`)
  *     data   ->  `read-buffer.ts`        unread bytes and their reader
  *            ->  `read-backpressure.ts`  pauses the socket while many are unread
  *     drain  ->  `write-queue.ts`        writes in order, each complete before the next
@@ -11,7 +11,6 @@
  * ended, `close`, `abort`, or a broken connection, which is then the failure of all reads and writes.
  */
 import { type Operation } from "../operations.ts";
-import type { Socket } from "bun";
 import { reasonOf, VsockboxError } from "../errors.ts";
 import {
   isPeerClosed,
@@ -24,6 +23,7 @@ import {
   shutdownWrite,
   unsentBytes,
 } from "../ffi/socket.ts";
+import { borrowBuffer, returnBuffer } from "./buffer-pool.ts";
 import { abortError, delay, onAbort } from "./deadline.ts";
 import { formatPeer, peerOf, type Peer } from "./peer.ts";
 import { ReadBackpressure } from "./read-backpressure.ts";
@@ -33,8 +33,22 @@ import { type WriteCancellation, WriteQueue } from "./write-queue.ts";
 /** poll(2) events of a peer that has closed or half-closed. */
 const PEER_ENDED_EVENTS = POLLRDHUP | POLLHUP | POLLERR;
 
-/** The runtime's socket; its `fd` is missing from the types of this version. */
-export type StreamSocket = Socket<SocketStream> & { readonly fd: number };
+/** The socket of a stream, which calls the stream back: `descriptor-socket.ts`, or the runtime's. */
+export interface StreamSocket {
+  readonly fd: number;
+  pause(): void;
+  resume(): void;
+  /** Returns the number of bytes that the kernel accepts now; -1 if the socket is closed. */
+  write(bytes: Uint8Array): number;
+  /** Closes the descriptor. */
+  end(): void;
+  /** Closes the descriptor and resets a TCP connection. */
+  terminate(): void;
+  /** Reads nothing from now on but by `readInto`, until `resume`. */
+  pull?(): void;
+  /** Resolves with the number of bytes read; 0 at the end of input or if the socket is closed. */
+  readInto?(buffer: Uint8Array): Promise<number>;
+}
 
 /** Interval at which {@link SocketStream.reset} asks whether all bytes have arrived, in milliseconds. */
 const UNSENT_CHECK_MS = 10;
@@ -78,6 +92,7 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
 
   readonly #input: ReadBuffer;
   #dropsInput = false;
+  #isPulled = false;
   readonly #output: WriteQueue;
   readonly #backpressure: ReadBackpressure;
   #isClosed = false;
@@ -129,6 +144,7 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
    * @throws {VsockboxError} TRANSPORT if the connection broke, after all bytes before that.
    */
   read(): Promise<Uint8Array | undefined> {
+    this.#resumeAfterLending();
     return this.#input.next();
   }
 
@@ -137,6 +153,7 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
    * Nothing is consumed.
    */
   onReadable(wake: () => void): Disposable {
+    this.#resumeAfterLending();
     return this.#input.onReadable(wake);
   }
 
@@ -175,6 +192,52 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
       if (chunk === undefined) return;
       yield chunk;
     }
+  }
+
+  /**
+   * Iterates like the stream itself, but each chunk may only be used until the next one is requested: all
+   * are read into one buffer.
+   */
+  async *lend(): AsyncGenerator<Uint8Array, undefined, undefined> {
+    const socket = this.#socket;
+    if (socket.pull === undefined || this.#isClosed) return yield* this;
+    socket.pull();
+    this.#isPulled = true;
+    const buffer = borrowBuffer();
+    try {
+      for (;;) {
+        const chunk = (await this.#readInto(buffer)) ?? (await this.#input.next());
+        if (chunk === undefined) return;
+        yield chunk;
+      }
+    } finally {
+      returnBuffer(buffer);
+    }
+  }
+
+  /**
+   * A consumer that has stopped leaves the rest in the kernel: a Unix socket that is closed then is reset,
+   * as its peer may have to learn.
+   */
+  #resumeAfterLending(): void {
+    if (!this.#isPulled) return;
+    this.#isPulled = false;
+    if (!this.#isClosed) this.#socket.resume();
+  }
+
+  /** Returns undefined if there are bytes that were received before, or the input has ended. */
+  async #readInto(buffer: Uint8Array): Promise<Uint8Array | undefined> {
+    if (!this.#input.mustWait) return undefined;
+    const count = (await this.#socket.readInto?.(buffer)) ?? 0;
+    if (count === 0) return undefined;
+    this.#onReceived(count);
+    return buffer.subarray(0, count);
+  }
+
+  #onReceived(bytes: number): void {
+    this.lastTraffic = performance.now();
+    this.lastSignOfLife = this.lastTraffic;
+    this.receivedBytes += bytes;
   }
 
   /**
@@ -300,18 +363,16 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
     void this.closed.then(() => watch[Symbol.dispose]());
   }
 
-  /** Called by the runtime: bytes came in. */
+  /** Called by the socket: bytes came in. */
   onData(chunk: Uint8Array): void {
-    this.lastTraffic = performance.now();
-    this.lastSignOfLife = this.lastTraffic;
-    this.receivedBytes += chunk.length;
+    this.#onReceived(chunk.length);
     // Linux still delivers what a Unix socket had received before it was shut down.
     if (this.#dropsInput) return;
     this.#input.push(chunk);
     this.#backpressure.onReceived(this.#input.bytes);
   }
 
-  /** Called by the runtime: the peer half-closed. */
+  /** Called by the socket: the peer half-closed. */
   onEnd(): void {
     if (this.#wasReset) {
       this.#fail(Object.assign(new Error("reset by the peer"), { code: "ECONNRESET" }));
@@ -323,12 +384,17 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
     if (this.#output.isEnded) this.#socket.end();
   }
 
-  /** Called by the runtime: the kernel accepts bytes again. */
+  /** Called by the socket: the peer has closed or half-closed, perhaps after bytes that were not read. */
+  onPeerEnded(): void {
+    this.#peerEnding.resolve();
+  }
+
+  /** Called by the socket: the kernel accepts bytes again. */
   onDrain(): void {
     this.#output.onDrain();
   }
 
-  /** Called by the runtime: the descriptor is closed, with an error if the connection broke. */
+  /** Called by the socket: the descriptor is closed, with an error if the connection broke. */
   onClose(error?: unknown): void {
     if (this.#isClosed) return;
     this.#isClosed = true;

@@ -2,7 +2,7 @@
 import { VsockboxError } from "../errors.ts";
 import { PacketRing, RING_TIMEOUT_MS, type RingPacket } from "../ffi/packet-ring.ts";
 import { socketError } from "../ffi/socket.ts";
-import { readableWatch } from "../io/readable-watch.ts";
+import { ReadyDescriptor } from "../io/ready-descriptor.ts";
 import type { PacketSource } from "./packet-source.ts";
 import { createVsockmonLink, type VsockmonLink } from "./vsockmon-link.ts";
 
@@ -25,6 +25,7 @@ export class KernelSource implements PacketSource {
   readonly unit = "microseconds";
   readonly #link: VsockmonLink;
   readonly #ring: PacketRing;
+  readonly #ready: ReadyDescriptor;
   readonly #onExit = () => this.#link.remove();
   #received = 0;
   /** When the source was stopped, by performance.now(). */
@@ -44,6 +45,7 @@ export class KernelSource implements PacketSource {
     try {
       const { index: link, name } = this.#link;
       this.#ring = new PacketRing({ link, name, snapBytes, bufferBytes });
+      this.#ready = new ReadyDescriptor(this.#ring.fd);
     } catch (thrown) {
       this.#removeLink();
       throw thrown;
@@ -89,7 +91,7 @@ export class KernelSource implements PacketSource {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#removeLink();
-    readableWatch().forget(this.#ring.fd);
+    this.#ready.close();
     this.#ring.close();
   }
 
@@ -101,7 +103,10 @@ export class KernelSource implements PacketSource {
   #readable(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#wake = resolve;
-    readableWatch().once(this.#ring.fd, resolve);
+    void this.#ready.readable().then(() => {
+      // The ring of a closed source is no longer mapped.
+      if (!this.#isClosed) resolve();
+    });
     return promise;
   }
 

@@ -1,7 +1,8 @@
 /** Accepts connections of a listening socket, and pauses if descriptors or memory are short. */
 import { toVsockboxError, type VsockboxError } from "../errors.ts";
 import { acceptSocket, closeDescriptor } from "../ffi/socket.ts";
-import { readableWatch, type ReadableWatch } from "../io/readable-watch.ts";
+import type { DescriptorWatch } from "../io/descriptor-watch.ts";
+import { ReadyDescriptor } from "../io/ready-descriptor.ts";
 
 /** Connections accepted before everything else has a turn. */
 const ACCEPTS_PER_ROUND = 256;
@@ -29,13 +30,13 @@ export interface AcceptLoopOptions {
   /** Called with the reason if nothing can be accepted for now. */
   onShortage?: ((reason: string, error: VsockboxError) => void) | undefined;
   /** Waits for connections; the process's own unless a test has one. */
-  watch?: ReadableWatch;
+  watch?: DescriptorWatch;
 }
 
 /** A running loop. */
 export class AcceptLoop {
   readonly #options: AcceptLoopOptions;
-  readonly #watch: ReadableWatch;
+  readonly #ready: ReadyDescriptor;
   readonly #alive = setInterval(() => undefined, LONGEST_MS);
   #pause: Timer | undefined;
   #warnedAt = -Infinity;
@@ -43,7 +44,7 @@ export class AcceptLoop {
 
   constructor(options: AcceptLoopOptions) {
     this.#options = options;
-    this.#watch = options.watch ?? readableWatch();
+    this.#ready = new ReadyDescriptor(options.fd, options.watch);
     this.#wait();
   }
 
@@ -58,12 +59,12 @@ export class AcceptLoop {
     this.#isClosed = true;
     clearInterval(this.#alive);
     clearTimeout(this.#pause);
-    this.#watch.forget(this.#options.fd);
+    this.#ready.close();
     closeDescriptor(this.#options.fd);
   }
 
   #wait(): void {
-    this.#watch.once(this.#options.fd, () => void this.#accept());
+    void this.#ready.readable().then(() => this.#accept());
   }
 
   async #accept(): Promise<void> {

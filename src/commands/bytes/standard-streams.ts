@@ -1,4 +1,5 @@
 /** Joining a connection to a local input and output, as netcat does. */
+import { descriptorWatch } from "../../io/descriptor-watch.ts";
 import { copy, type ByteSink, type ByteSource } from "../../io/pump.ts";
 import type { SocketStream } from "../../io/stream.ts";
 
@@ -14,6 +15,7 @@ export async function joinStandardStreams(
   input: ByteSource | undefined,
   output: ByteSink,
 ): Promise<void> {
+  using _linger = descriptorWatch().linger();
   let sent = false;
   const sending = (
     input === undefined ? stream.end() : copy(input, stream).then(() => undefined)

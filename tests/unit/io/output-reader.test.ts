@@ -2,9 +2,9 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { openSync } from "node:fs";
 import { openPty } from "../../../src/ffi/pty.ts";
 import { closeDescriptor, openPipe, PIPE_BYTES, writeDescriptor } from "../../../src/ffi/socket.ts";
+import { DescriptorWatch } from "../../../src/io/descriptor-watch.ts";
 import { BatchingReader, openOutput } from "../../../src/io/output-reader.ts";
 import { PipeReader, PipeWriter } from "../../../src/io/pipe.ts";
-import { ReadableWatch } from "../../../src/io/readable-watch.ts";
 
 const open: number[] = [];
 afterEach(() => {
@@ -65,7 +65,7 @@ describe("BatchingReader", () => {
 
   test("lets the event loop have a turn however much there is to read", async () => {
     const zeros = openSync("/dev/zero", "r");
-    const reader = new BatchingReader(zeros, alwaysReadable());
+    const reader = new BatchingReader(zeros);
     let turns = 0;
     void turn().then(() => turns++);
     for (let bytes = 0; bytes < 4 * 1024 * 1024;) bytes += (await reader.read())?.length ?? 0;
@@ -77,7 +77,7 @@ describe("BatchingReader", () => {
     for (const isWaiting of [true, false]) {
       const pipe = openPipe();
       open.push(pipe.write);
-      const reader = new BatchingReader(pipe.read, isWaiting ? undefined : alwaysReadable());
+      const reader = new BatchingReader(pipe.read);
       if (!isWaiting) writeDescriptor(pipe.write, Uint8Array.of(1));
       const piece = reader.read();
       await Promise.resolve();
@@ -100,22 +100,15 @@ describe("BatchingReader", () => {
 
   test("any other error of the kernel is thrown", async () => {
     const directory = openSync("/", "r");
-    const reader = new BatchingReader(directory, alwaysReadable());
+    const reader = new BatchingReader(directory);
     expect(await reader.read().catch(({ errno }) => errno)).toBe("EISDIR");
     await reader.close();
   });
 });
 
-/** A watch for what epoll does not accept. */
-function alwaysReadable(): ReadableWatch {
-  const watch = new ReadableWatch(true);
-  watch.once = (_fd, wake) => wake();
-  return watch;
-}
-
 test.each([false, true])("openOutput if the kernel reports no events: %p", async (usesTimer) => {
   const pipe = openPipe();
-  const reader = openOutput(pipe.read, new ReadableWatch(usesTimer));
+  const reader = openOutput(pipe.read, new DescriptorWatch(usesTimer));
   expect(reader instanceof PipeReader).toBe(usesTimer);
   writeDescriptor(pipe.write, Buffer.from("bytes"));
   closeDescriptor(pipe.write);

@@ -1,14 +1,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { openPty } from "../../../src/ffi/pty.ts";
-import {
-  closeDescriptor,
-  openPipe,
-  readDescriptor,
-  setNonBlocking,
-  writeDescriptor,
-} from "../../../src/ffi/socket.ts";
+import { closeDescriptor, openPipe, readDescriptor } from "../../../src/ffi/socket.ts";
 import { PipeReader, PipeWriter } from "../../../src/io/pipe.ts";
-import { WritableWatch, writabilityOf } from "../../../src/io/writable-watch.ts";
 
 const open: number[] = [];
 afterEach(() => {
@@ -19,15 +12,6 @@ afterEach(() => {
 const MUCH = Uint8Array.from({ length: 3_000_000 }, (_, index) => index % 251);
 
 const BUFFER = new Uint8Array(1024 * 1024);
-
-/** A pipe that accepts no more bytes. */
-function fullPipe() {
-  const pipe = openPipe();
-  open.push(pipe.read, pipe.write);
-  setNonBlocking(pipe.write);
-  while (writeDescriptor(pipe.write, BUFFER) > 0);
-  return pipe;
-}
 
 const errnoOf = (work: Promise<unknown>) =>
   work.then(
@@ -92,48 +76,5 @@ describe("PipeWriter", () => {
     const late = new PipeWriter(earlier.master);
     expect(await errnoOf(late.write(MUCH))).toBe("EIO");
     late.close();
-  });
-});
-
-test.each([
-  [0x4, "writable"],
-  [0x8, "writable"],
-  [0x10, "hung up"],
-  [0x14, "writable"],
-  [0x1, undefined],
-  [0, undefined],
-] as const)("poll events %i mean %p", (events, expected) => {
-  expect(writabilityOf(events)).toBe(expected);
-});
-
-describe.each([false, true])("WritableWatch with a timer: %p", (usesTimer) => {
-  test("resolves when there is space again, for each of several", async () => {
-    const watch = new WritableWatch(usesTimer);
-    const pipes = Array.from({ length: 10 }, fullPipe);
-    const order: number[] = [];
-    const waits = pipes.map(({ write }, index) =>
-      watch.wait(write).then((result) => {
-        order.push(index);
-        return result;
-      }),
-    );
-    for (const { read } of pipes.toReversed()) {
-      readDescriptor(read, BUFFER);
-      await Bun.sleep(usesTimer ? 0 : 5);
-    }
-    expect(await Promise.all(waits)).toEqual(pipes.map(() => "writable"));
-    expect(order.toSorted((a, b) => a - b)).toEqual(pipes.map((_, index) => index));
-  });
-
-  test("abandon ends a wait, and the descriptor can be waited for again", async () => {
-    const watch = new WritableWatch(usesTimer);
-    const { read, write } = fullPipe();
-    const first = watch.wait(write);
-    watch.abandon(write);
-    watch.abandon(write);
-    expect(await first).toBe("abandoned");
-    const second = watch.wait(write);
-    readDescriptor(read, BUFFER);
-    expect(await second).toBe("writable");
   });
 });

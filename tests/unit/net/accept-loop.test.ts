@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { closeDescriptor } from "../../../src/ffi/socket.ts";
 import { AcceptLoop } from "../../../src/net/accept-loop.ts";
 import { openUnixListener } from "../../../src/net/listen.ts";
-import { ReadableWatch } from "../../../src/io/readable-watch.ts";
+import { DescriptorWatch } from "../../../src/io/descriptor-watch.ts";
 import { eventually } from "../../support/eventually.ts";
 import { ScratchDirectory } from "../../support/scratch-directory.ts";
 import { connectUnix } from "../../support/raw-vmm.ts";
@@ -17,7 +17,7 @@ describe.each([
     const path = scratch.file("s");
     const { fd } = openUnixListener({ kind: "unix", path });
     let accepted = 0;
-    const watch = new ReadableWatch(usesTimer);
+    const watch = new DescriptorWatch(usesTimer);
     const loop = new AcceptLoop({
       fd,
       address: path,
@@ -46,7 +46,7 @@ describe.each([
     const loop = new AcceptLoop({
       fd,
       address: path,
-      watch: new ReadableWatch(usesTimer),
+      watch: new DescriptorWatch(usesTimer),
       onAccept(connection) {
         accepted.push(connection);
         loop.close();

@@ -1,0 +1,242 @@
+/**
+ * Readiness of any number of descriptors, reported to callbacks on the runtime's loop.
+ *
+ * The runtime's own epoll cannot hold descriptors of ours. Here an epoll of ours holds them, and an
+ * eventfd, which the runtime can wait for, reports that this epoll has events (`ffi/aio-poll.ts`): no
+ * thread, and no wake-up while nothing happens.
+ *
+ *   at rest   one AIO poll is pending; the runtime waits for the eventfd
+ *   busy      after events the epoll is examined again in the next turn of the runtime's loop; the first
+ *             turn without events leads back to rest
+ *
+ * A kernel that refuses asynchronous I/O is polled by a timer, fast at first and slower while nothing
+ * happens.
+ */
+import { AioPoll } from "../ffi/aio-poll.ts";
+import { Epoll, EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from "../ffi/epoll.ts";
+import { pollDescriptor } from "../ffi/socket.ts";
+
+/** Called with the epoll events of a descriptor. */
+export type ReadinessHandler = (events: number) => void;
+
+/** Events that keep the process running while a descriptor waits for them. */
+const WAITING_EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP;
+
+/** Intervals of the timer if the kernel cannot report events, in milliseconds. */
+const FIRST_POLL_MS = 1;
+const MAX_POLL_MS = 20;
+
+/** How long this thread may block after events in {@link DescriptorWatch.linger}, in milliseconds. */
+const LINGER_MS = 1;
+
+/** Tokens are positive i32. */
+const MAX_TOKEN = 0x7fff_ffff;
+
+/** A descriptor of a {@link DescriptorWatch}. */
+export class WatchedDescriptor {
+  readonly fd: number;
+  readonly token: number;
+  readonly handler: ReadinessHandler;
+  readonly #watch: DescriptorWatch;
+  #events = 0;
+
+  /** Made by {@link DescriptorWatch.add}. */
+  constructor(watch: DescriptorWatch, fd: number, token: number, handler: ReadinessHandler) {
+    this.#watch = watch;
+    this.fd = fd;
+    this.token = token;
+    this.handler = handler;
+  }
+
+  /** The events that are reported. EPOLLHUP and EPOLLERR always are. */
+  get events(): number {
+    return this.#events;
+  }
+
+  /**
+   * Changes which events are reported: each once, until there is something new. Those that are true
+   * already are reported again, after this method has returned.
+   */
+  want(events: number): void {
+    const before = this.#events;
+    this.#events = events;
+    this.#watch.change(this, before);
+  }
+
+  /** Ends the watch; to be called before the descriptor is closed. */
+  close(): void {
+    this.#watch.remove(this);
+  }
+}
+
+/** Watches descriptors, each of them once. */
+export class DescriptorWatch {
+  readonly #watched = new Map<number, WatchedDescriptor>();
+  readonly #epoll = new Epoll();
+  /** Undefined if the kernel cannot report events. */
+  #poll: AioPoll | undefined;
+  #signals: ReadableStreamDefaultReader<Uint8Array> | undefined;
+  #isRunning = false;
+  #timer: Timer | undefined;
+  #pollMs = FIRST_POLL_MS;
+  #lastToken = 0;
+  #lingering = 0;
+  /** Number of descriptors that wait for an event. */
+  #waiting = 0;
+
+  /** @param usesTimer whether to do without the kernel's asynchronous I/O, for tests. */
+  constructor(usesTimer = false) {
+    this.#poll = usesTimer ? undefined : AioPoll.open(this.#epoll.fd);
+  }
+
+  /** Whether the kernel reports events; otherwise one may be noticed {@link MAX_POLL_MS} too late. */
+  get hasEvents(): boolean {
+    return this.#poll !== undefined;
+  }
+
+  /**
+   * Watches a descriptor, which stays the caller's.
+   *
+   * @throws {VsockboxError} IO: EPERM for one that cannot be polled, EEXIST for one that is watched.
+   */
+  add(fd: number, events: number, handler: ReadinessHandler): WatchedDescriptor {
+    const watched = new WatchedDescriptor(this, fd, this.#freeToken(), handler);
+    this.#epoll.add(fd, EPOLLET, watched.token);
+    this.#watched.set(watched.token, watched);
+    if (events !== 0) watched.want(events);
+    return watched;
+  }
+
+  #freeToken(): number {
+    do this.#lastToken = this.#lastToken === MAX_TOKEN ? 1 : this.#lastToken + 1;
+    while (this.#watched.has(this.#lastToken));
+    return this.#lastToken;
+  }
+
+  /** Called by {@link WatchedDescriptor.want}. */
+  change(watched: WatchedDescriptor, before: number): void {
+    if (this.#watched.get(watched.token) !== watched) return;
+    this.#epoll.modify(watched.fd, watched.events | EPOLLET, watched.token);
+    this.#count(before, watched.events);
+    this.#wakeSoon();
+  }
+
+  /** Called by {@link WatchedDescriptor.close}. */
+  remove(watched: WatchedDescriptor): void {
+    if (this.#watched.get(watched.token) !== watched) return;
+    this.#watched.delete(watched.token);
+    this.#epoll.remove(watched.fd);
+    this.#count(watched.events, 0);
+    this.#stopIfIdle();
+  }
+
+  #count(before: number, after: number): void {
+    if ((before & WAITING_EVENTS) !== 0) this.#waiting--;
+    if ((after & WAITING_EVENTS) !== 0) this.#waiting++;
+  }
+
+  #wakeSoon(): void {
+    if (this.#waiting === 0) return this.#stopIfIdle();
+    if (this.#poll !== undefined) {
+      if (!this.#isRunning) void this.#run(this.#poll);
+      return;
+    }
+    this.#pollMs = FIRST_POLL_MS;
+    this.#startTimer();
+  }
+
+  /**
+   * Until disposed, waits for the next events in the epoll itself for up to {@link LINGER_MS} after each
+   * event, before it leaves that to the runtime: half the cost of a wake-up. For a process that only
+   * moves bytes, since everything else of it waits meanwhile.
+   */
+  linger(): Disposable {
+    this.#lingering++;
+    return { [Symbol.dispose]: () => void this.#lingering-- };
+  }
+
+  async #run(poll: AioPoll): Promise<void> {
+    this.#isRunning = true;
+    try {
+      this.#readSignals(poll);
+      await nextTurn();
+      while (this.#waiting > 0) {
+        if (this.#report(this.#lingering > 0 ? LINGER_MS : 0)) {
+          await nextTurn();
+          // Whatever the handlers have left to the next turn has been done by now.
+          if (this.#lingering > 0) await nextTurn();
+          continue;
+        }
+        if (!poll.armAgain()) throw new Error("no more events");
+        await this.#readSignals(poll).read();
+      }
+    } catch {
+      this.#poll = undefined;
+    } finally {
+      this.#isRunning = false;
+      // A descriptor may have been added after the last look at the count.
+      this.#wakeSoon();
+    }
+  }
+
+  #readSignals(poll: AioPoll): ReadableStreamDefaultReader<Uint8Array> {
+    this.#signals ??= Bun.file(poll.event)
+      .stream()
+      .getReader() as ReadableStreamDefaultReader<Uint8Array>;
+    return this.#signals;
+  }
+
+  /** Calls the handlers of the descriptors that have events; returns whether there were any. */
+  #report(waitMs: number): boolean {
+    const count = this.#epoll.wait(waitMs);
+    const events = Array.from({ length: count }, (_, index) => ({
+      token: this.#epoll.token(index),
+      events: this.#epoll.events(index),
+    }));
+    for (const { token, events: happened } of events) this.#watched.get(token)?.handler(happened);
+    return count > 0;
+  }
+
+  #startTimer(): void {
+    if (this.#timer !== undefined) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      const hadEvents = this.#reportPolled();
+      this.#pollMs = hadEvents ? FIRST_POLL_MS : Math.min(this.#pollMs * 2, MAX_POLL_MS);
+      if (this.#waiting > 0) this.#startTimer();
+    }, this.#pollMs);
+  }
+
+  #reportPolled(): boolean {
+    let hadEvents = false;
+    for (const watched of [...this.#watched.values()]) {
+      if (this.#watched.get(watched.token) !== watched) continue;
+      const wanted = watched.events & WAITING_EVENTS;
+      const reported = wanted | EPOLLERR | EPOLLHUP;
+      const happened = wanted === 0 ? 0 : pollDescriptor(watched.fd, wanted, 0) & reported;
+      if (happened === 0) continue;
+      hadEvents = true;
+      watched.handler(happened);
+    }
+    return hadEvents;
+  }
+
+  #stopIfIdle(): void {
+    if (this.#waiting > 0) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    // A read that waits would keep a program running that waits for nothing any more.
+    void this.#signals?.cancel().catch(() => undefined);
+    this.#signals = undefined;
+  }
+}
+
+const nextTurn = () => new Promise<void>((resolve) => void setImmediate(resolve));
+
+let shared: DescriptorWatch | undefined;
+
+/** Returns the watch of this process, opened at its first use. */
+export function descriptorWatch(): DescriptorWatch {
+  shared ??= new DescriptorWatch();
+  return shared;
+}
