@@ -74,6 +74,7 @@ const SYMBOLS = {
   syscall: { args: [i64_fast, i64_fast, pointer, u64, u64], returns: i64_fast },
   umount2: { args: [pointer, i32], returns: i32 },
   unshare: { args: [i32], returns: i32 },
+  usleep: { args: [u32], returns: i32 },
   utimensat: { args: [i32, pointer, pointer, i32], returns: i32 },
   waitid: { args: [i32, u32, pointer, i32], returns: i32 },
   waitpid: { args: [i32, pointer, i32], returns: i32 },

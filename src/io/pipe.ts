@@ -39,6 +39,11 @@ export class PipeReader implements ByteSource {
     }
   }
 
+  /** Returns the next bytes, as {@link read}. */
+  readLent(): Promise<Uint8Array | undefined> {
+    return this.read();
+  }
+
   async *[Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
     for (;;) {
       const chunk = await this.read();

@@ -19,22 +19,26 @@ export class WatchedOutput {
   }
 
   /** The next bytes, or undefined at the end. */
-  async read(): Promise<Uint8Array | undefined> {
+  read(): Promise<Uint8Array | undefined> {
+    return this.#watch(() => this.#pipe.read());
+  }
+
+  async #watch(read: () => Promise<Uint8Array | undefined>): Promise<Uint8Array | undefined> {
     this.#waitingSince = performance.now();
-    const chunk = await this.#pipe.read();
+    const chunk = await read();
     this.#waitingSince = undefined;
     if (chunk === undefined) this.#ended = true;
     return chunk;
   }
 
   /**
-   * Writes all of it to `sink`, and discards the rest if that fails: a command must not block on it,
+   * Writes all of it to `sink`, which is done with the bytes when it resolves, and discards the rest if that fails: a command must not block on it,
    * and one that is being stopped may still write.
    */
   async drain(sink: (bytes: Uint8Array) => Promise<void>): Promise<void> {
     let wanted = true;
     for (;;) {
-      const chunk = await this.read();
+      const chunk = await this.#watch(() => this.#pipe.readLent());
       if (chunk === undefined) return;
       if (!wanted) continue;
       await sink(chunk).catch(() => {
