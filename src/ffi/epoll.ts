@@ -9,8 +9,6 @@ export const EPOLLOUT = 0x4;
 export const EPOLLERR = 0x8;
 export const EPOLLHUP = 0x10;
 export const EPOLLRDHUP = 0x2000;
-/** One event, then none until the descriptor is modified. */
-export const EPOLLONESHOT = 0x4000_0000;
 /** Each event once, until there is something new. */
 export const EPOLLET = 0x8000_0000;
 

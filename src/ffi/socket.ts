@@ -249,13 +249,23 @@ export function sendBytes(fd: number, buffer: Uint8Array): number {
 
 const SO_TYPE = 3;
 const SO_LINGER = 13;
+const SO_DOMAIN = 39;
 
-/** Whether a socket keeps the bounds of packets, as SOCK_SEQPACKET does. */
-export function keepsPackets(fd: number): boolean {
+/** Returns the type of a socket, such as {@link SOCK_STREAM}; -1 for another descriptor. */
+export function socketType(fd: number): number {
+  return integerOption(fd, SO_TYPE);
+}
+
+/** Returns the family of a socket, such as AF_UNIX; -1 for another descriptor. */
+export function socketFamily(fd: number): number {
+  return integerOption(fd, SO_DOMAIN);
+}
+
+function integerOption(fd: number, option: number): number {
   const value = new Int32Array(1);
   const length = new Uint32Array([4]);
-  libc().getsockopt(fd, SOL_SOCKET, SO_TYPE, ptr(value), ptr(length));
-  return value[0] !== SOCK_STREAM;
+  const result = libc().getsockopt(fd, SOL_SOCKET, option, ptr(value), ptr(length));
+  return result < 0 ? -1 : (value[0] ?? -1);
 }
 
 /** SO_LINGER with a time of zero: close(2) resets a TCP connection. */

@@ -1,8 +1,9 @@
 /** Makes streams of descriptors, and connects the runtime's callbacks with them. */
 import type { SocketHandler } from "bun";
-import { closeDescriptor } from "../ffi/socket.ts";
+import { AF_INET, AF_INET6, AF_UNIX } from "../ffi/sockaddr.ts";
+import { closeDescriptor, socketFamily } from "../ffi/socket.ts";
 import { DescriptorSocket } from "./descriptor-socket.ts";
-import { type DescriptorWatch, descriptorWatch } from "./descriptor-watch.ts";
+import { descriptorWatch } from "./descriptor-watch.ts";
 import { SocketStream, type StreamSocket } from "./stream.ts";
 
 /** Returns the runtime's callbacks, which call the {@link SocketStream} of each socket. */
@@ -31,8 +32,15 @@ export function socketHandler(
  * refusal as an ordinary close, or not at all.
  */
 export async function adoptDescriptor(fd: number): Promise<SocketStream> {
-  const watch = descriptorWatch();
-  return watch.hasEvents && !usesRuntimeSockets() ? adoptOwn(fd, watch) : adoptByRuntime(fd);
+  return hasOwnSocket(fd) ? adoptOwn(fd) : adoptByRuntime(fd);
+}
+
+/** Families whose sockets are read and written by descriptor. Those of AF_VSOCK are the runtime's. */
+const OWN_FAMILIES: ReadonlySet<number> = new Set([AF_UNIX, AF_INET, AF_INET6]);
+
+function hasOwnSocket(fd: number): boolean {
+  if (usesRuntimeSockets() || !OWN_FAMILIES.has(socketFamily(fd))) return false;
+  return descriptorWatch().hasEvents;
 }
 
 /** If this variable is set, sockets are the runtime's, as on kernels without asynchronous I/O. */
@@ -43,10 +51,10 @@ function usesRuntimeSockets(): boolean {
   return value !== undefined && value !== "" && value !== "0";
 }
 
-function adoptOwn(fd: number, watch: DescriptorWatch): SocketStream {
+function adoptOwn(fd: number): SocketStream {
   let socket: DescriptorSocket;
   try {
-    socket = new DescriptorSocket(fd, watch);
+    socket = new DescriptorSocket(fd);
   } catch (thrown) {
     closeDescriptor(fd);
     throw thrown;

@@ -4,7 +4,7 @@
  */
 
 /** Size of each buffer, in bytes. */
-export const POOLED_BYTES = 256 * 1024;
+const POOLED_BYTES = 256 * 1024;
 
 /** Limit of unused buffers. */
 const MAX_SPARE_BUFFERS = 4;

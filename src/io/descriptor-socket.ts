@@ -1,5 +1,5 @@
 /**
- * A connected socket that this program reads and writes by itself, in place of the runtime's.
+ * A connected Unix or TCP socket that this program reads and writes by itself, in place of the runtime's.
  *
  * Two ways of reading, never both at once:
  *
@@ -15,11 +15,12 @@ import { ERRNO, systemError } from "../ffi/errno.ts";
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from "../ffi/epoll.ts";
 import {
   closeDescriptor,
-  keepsPackets,
   readDescriptor,
   resetOnClose,
   sendBytes,
+  SOCK_STREAM,
   socketError,
+  socketType,
 } from "../ffi/socket.ts";
 import {
   type DescriptorWatch,
@@ -60,7 +61,8 @@ let readBuffer: Uint8Array | undefined;
 export class DescriptorSocket {
   readonly fd: number;
   readonly #watched: WatchedDescriptor;
-  readonly #keepsPackets: boolean;
+  /** Whether a read returns everything that fits, not one packet. */
+  readonly #isStream: boolean;
   #events: SocketEvents | undefined;
   #isPaused = false;
   #isPulled = false;
@@ -72,7 +74,7 @@ export class DescriptorSocket {
 
   constructor(fd: number, watch: DescriptorWatch = descriptorWatch()) {
     this.fd = fd;
-    this.#keepsPackets = keepsPackets(fd);
+    this.#isStream = socketType(fd) === SOCK_STREAM;
     this.#watched = watch.add(fd, 0, (events) => this.#onEvents(events));
   }
 
@@ -182,18 +184,24 @@ export class DescriptorSocket {
   #push(isBroken: boolean): void {
     readBuffer ??= new Uint8Array(READ_BYTES);
     let pushed = 0;
-    while (!this.#isClosed && (isBroken || !(this.#isPaused || this.#isPulled))) {
+    while (this.#mayPush(isBroken)) {
       const count = readDescriptor(this.fd, readBuffer);
       if (count === -ERRNO.EINTR) continue;
       if (count === -ERRNO.EAGAIN) return;
       if (count === 0) return this.#end();
       if (count < 0) return this.#break(-count);
-      this.#events?.onData(readBuffer.slice(0, count));
+      // A Buffer, as the runtime's sockets have them.
+      this.#events?.onData(Buffer.from(readBuffer.subarray(0, count)));
       pushed += count;
       // What comes after this is reported anew: epoll(7). The end and errors were reported already.
-      if (count < READ_BYTES && !this.#keepsPackets && !this.#hasHungUp) return;
+      if (count < READ_BYTES && this.#isStream && !this.#hasHungUp) return;
       if (pushed >= TURN_BYTES) return void setImmediate(() => this.#push(isBroken));
     }
+  }
+
+  #mayPush(isBroken: boolean): boolean {
+    if (this.#isClosed || this.#hasEnded) return false;
+    return isBroken || !(this.#isPaused || this.#isPulled);
   }
 
   #end(): void {

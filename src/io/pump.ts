@@ -2,14 +2,20 @@
 import { toVsockboxError } from "../errors.ts";
 
 /** A source of bytes: a stream, a child's output, standard input. */
-export interface ByteSource extends AsyncIterable<Uint8Array> {
+export type ByteSource = AsyncIterable<Uint8Array>;
+
+/** A source that can do without a new buffer for each chunk. */
+export interface LendingSource extends ByteSource {
   /** Iterates likewise, but each chunk may only be used until the next one is requested. */
-  lend?(): AsyncIterable<Uint8Array>;
+  lend(): ByteSource;
 }
 
+const isLending = (source: ByteSource): source is LendingSource =>
+  "lend" in source && typeof source.lend === "function";
+
 /** Returns the chunks of a source for a consumer that is done with each before it requests the next. */
-export function lentChunks(source: ByteSource): AsyncIterable<Uint8Array> {
-  return source.lend?.() ?? source;
+export function lentChunks(source: ByteSource): ByteSource {
+  return isLending(source) ? source.lend() : source;
 }
 
 /** A sink of bytes: `write` resolves when they are accepted, `end` half-closes. */

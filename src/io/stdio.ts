@@ -9,7 +9,7 @@ import { wasClosedAtStart } from "../ffi/standard-streams.ts";
 import { borrowBuffer, returnBuffer } from "./buffer-pool.ts";
 import { descriptorWatch } from "./descriptor-watch.ts";
 import { ReadyDescriptor } from "./ready-descriptor.ts";
-import type { ByteSink, ByteSource } from "./pump.ts";
+import type { ByteSink, LendingSource } from "./pump.ts";
 
 const readAsync = promisify(read);
 
@@ -27,7 +27,7 @@ const DIRECT_WRITE_BYTES = 16 * 1024;
  *
  * Iterating it throws {VsockboxError} IO while it is read, such as EISDIR for a directory.
  */
-export function standardInput(): ByteSource {
+export function standardInput(): LendingSource {
   return {
     lend: () => namedInput((mayReuse) => openStandardInput(mayReuse), true),
     [Symbol.asyncIterator]: () => namedInput((mayReuse) => openStandardInput(mayReuse), false),
@@ -56,7 +56,7 @@ async function* namedInput(
  *
  * @throws {VsockboxError} IO with EBADF.
  */
-export function requiredStandardInput(): ByteSource {
+export function requiredStandardInput(): LendingSource {
   if (!wasClosedAtStart(0)) return standardInput();
   throw systemError(ERRNO.EBADF, { operation: "read", address: "standard input", code: "IO" });
 }
