@@ -27,6 +27,7 @@ import {
   descriptorWatch,
   type WatchedDescriptor,
 } from "./descriptor-watch.ts";
+import { FairTurns } from "./fair-turns.ts";
 
 /** The stream of a socket, which is called back. */
 export interface SocketEvents {
@@ -63,6 +64,7 @@ export class DescriptorSocket {
   readonly #watched: WatchedDescriptor;
   /** Whether a read returns everything that fits, not one packet. */
   readonly #isStream: boolean;
+  readonly #turns = new FairTurns();
   #events: SocketEvents | undefined;
   #isPaused = false;
   #isPulled = false;
@@ -125,7 +127,11 @@ export class DescriptorSocket {
   async readInto(buffer: Uint8Array): Promise<number> {
     while (!this.#isClosed && !this.#hasEnded) {
       const count = readDescriptor(this.fd, buffer);
-      if (count > 0) return count;
+      if (count > 0) {
+        const giveWay = this.#turns.moved(count);
+        if (giveWay !== undefined) await giveWay;
+        return count;
+      }
       if (count === 0) this.#end();
       else if (count === -ERRNO.EAGAIN) await this.#readable();
       else if (count !== -ERRNO.EINTR) this.#break(-count);
@@ -134,6 +140,7 @@ export class DescriptorSocket {
   }
 
   #readable(): Promise<void> {
+    this.#turns.waited();
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#reader = resolve;
     const { events } = this.#watched;

@@ -15,6 +15,7 @@
 import { AioPoll } from "../ffi/aio-poll.ts";
 import { Epoll, EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from "../ffi/epoll.ts";
 import { pollDescriptor } from "../ffi/socket.ts";
+import { nextTurn } from "./fair-turns.ts";
 
 /** Called with the epoll events of a descriptor. */
 export type ReadinessHandler = (events: number) => void;
@@ -230,8 +231,6 @@ export class DescriptorWatch {
     this.#signals = undefined;
   }
 }
-
-const nextTurn = () => new Promise<void>((resolve) => void setImmediate(resolve));
 
 let shared: DescriptorWatch | undefined;
 

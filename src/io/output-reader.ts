@@ -19,6 +19,7 @@ import {
   setNonBlocking,
 } from "../ffi/socket.ts";
 import { borrowBuffer, returnBuffer } from "./buffer-pool.ts";
+import { nextTurn } from "./fair-turns.ts";
 import { PipeReader } from "./pipe.ts";
 import type { ByteSource } from "./pump.ts";
 import { type DescriptorWatch, descriptorWatch } from "./descriptor-watch.ts";
@@ -156,7 +157,7 @@ export class BatchingReader implements OutputReader {
 
   #turn(): Promise<void> {
     this.#sinceTurnBytes = 0;
-    return new Promise((resolve) => setImmediate(resolve));
+    return nextTurn();
   }
 
   #untilReadable(): Promise<void> {

@@ -8,6 +8,7 @@ import { enlargePipe } from "../ffi/socket.ts";
 import { wasClosedAtStart } from "../ffi/standard-streams.ts";
 import { borrowBuffer, returnBuffer } from "./buffer-pool.ts";
 import { descriptorWatch } from "./descriptor-watch.ts";
+import { FairTurns } from "./fair-turns.ts";
 import { ReadyDescriptor } from "./ready-descriptor.ts";
 import type { ByteSink, LendingSource } from "./pump.ts";
 
@@ -86,14 +87,20 @@ async function* readDirectly(
 ): AsyncGenerator<Uint8Array, undefined, undefined> {
   const buffer = borrowBuffer();
   const ready = new ReadyDescriptor(fd);
+  const turns = new FairTurns();
   enlargePipe(fd);
   try {
     for (;;) {
       const count = readNow(fd, buffer);
-      if (count > 0) yield mayReuse ? buffer.subarray(0, count) : buffer.slice(0, count);
-      else if (count === 0) return;
-      else if (count === -ERRNO.EAGAIN) await ready.readable();
-      else if (isUnsupported(-count)) return yield* Bun.stdin.stream();
+      if (count > 0) {
+        yield mayReuse ? buffer.subarray(0, count) : buffer.slice(0, count);
+        const giveWay = turns.moved(count);
+        if (giveWay !== undefined) await giveWay;
+      } else if (count === 0) return;
+      else if (count === -ERRNO.EAGAIN) {
+        turns.waited();
+        await ready.readable();
+      } else if (isUnsupported(-count)) return yield* Bun.stdin.stream();
       else if (count !== -ERRNO.EINTR) {
         throw systemError(-count, { operation: "read", address: "standard input", code: "IO" });
       }
