@@ -10,7 +10,7 @@ import {
 } from "./descriptor-watch.ts";
 
 /** Waits for any number of descriptors. */
-export class ReadableWatch {
+class ReadableWatch {
   readonly #watch: DescriptorWatch;
   readonly #waiting = new Map<number, WatchedDescriptor>();
 
