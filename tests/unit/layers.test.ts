@@ -56,6 +56,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "vfs/client": ["ffi", "io", "protocols"],
   "vfs/mount": ["ffi", "io", "process", "protocols", "vfs/client"],
   "vfs/watch": ["ffi", "files", "io"],
+  "vfs/server": ["ffi", "files", "io", "net", "protocols", "vfs/watch"],
   monitor: ["ffi", "io", "net", "protocols"],
   agent: [],
   "agent/channel": ["io", "protocols"],

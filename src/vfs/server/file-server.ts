@@ -1,0 +1,124 @@
+/** An export: listens, and serves files to each guest that connects. */
+import { randomBytes } from "node:crypto";
+import { toVsockboxError, type VsockboxError } from "../../errors.ts";
+import { formatPeerHost, type Peer } from "../../io/peer.ts";
+import type { SocketStream } from "../../io/stream.ts";
+import type { SocketAddress } from "../../net/address.ts";
+import type { AllowedCids } from "../../net/allow-cid.ts";
+import { listen, type Listener } from "../../net/listen.ts";
+import { serveConnection } from "./connection.ts";
+import type { ExportedFiles } from "./file-session.ts";
+import { newCounters, type ServerCounters } from "./server-counters.ts";
+
+/** Connections at once, unless the caller wants another limit. */
+export const DEFAULT_MAX_CONNECTIONS = 64;
+
+/** Bytes of the random id of a server. */
+const SERVER_ID_BYTES = 16;
+
+/** Something that happened to a connection, for the log. */
+export type ConnectionEvent =
+  | {
+      readonly kind: "opened";
+      readonly peer: string;
+      readonly name: string;
+      readonly isGo: boolean;
+    }
+  | { readonly kind: "closed"; readonly peer: string; readonly error: VsockboxError | undefined }
+  | { readonly kind: "refused"; readonly peer: string; readonly reason: string };
+
+/** Options of {@link FileServer}. */
+export interface FileServerOptions {
+  /** By their names; the first one is for guests that name none. Closed with the server. */
+  readonly exports: ReadonlyMap<string, ExportedFiles>;
+  /** Mount point of guests of the Go dialect; undefined: the path of their first Getattr. */
+  readonly mountPoint?: string | undefined;
+  readonly maxConnections?: number | undefined;
+  readonly onEvent?: ((event: ConnectionEvent) => void) | undefined;
+}
+
+/** Serves exports on any number of addresses. */
+export class FileServer {
+  readonly #options: FileServerOptions;
+  readonly #serverId = randomBytes(SERVER_ID_BYTES);
+  readonly #streams = new Map<SocketStream, Promise<void>>();
+  readonly #listeners: Listener[] = [];
+  readonly counters: ServerCounters = newCounters();
+
+  constructor(options: FileServerOptions) {
+    this.#options = options;
+  }
+
+  /** Connections that are open. */
+  get connections(): number {
+    return this.#streams.size;
+  }
+
+  /**
+   * Accepts guests at an address.
+   *
+   * @param allowed CIDs that may connect.
+   * @returns the address, with its port.
+   * @throws {VsockboxError} as `listen`.
+   */
+  listen(
+    address: SocketAddress,
+    allowed: AllowedCids,
+    onShortage?: (reason: string) => void,
+  ): SocketAddress {
+    const listener = listen(address, {
+      allowed,
+      onConnection: (stream) => this.accept(stream),
+      onRefusal: (peer) => this.#refuse(peer, "not in --allow-cid"),
+      onShortage,
+    });
+    this.#listeners.push(listener);
+    return listener.address;
+  }
+
+  /** Serves a connected stream to its end, and closes it. */
+  accept(stream: SocketStream): void {
+    const limit = this.#options.maxConnections ?? DEFAULT_MAX_CONNECTIONS;
+    if (this.#streams.size >= limit) {
+      this.#refuse(stream.peer, `there are ${limit} connections already`);
+      stream.abort();
+      return;
+    }
+    this.counters.connections++;
+    this.#streams.set(stream, this.#serve(stream));
+  }
+
+  #refuse(peer: Peer, reason: string): void {
+    this.#options.onEvent?.({ kind: "refused", peer: formatPeerHost(peer), reason });
+  }
+
+  async #serve(stream: SocketStream): Promise<void> {
+    const { exports, mountPoint, onEvent } = this.#options;
+    const peer = formatPeerHost(stream.peer);
+    let error: VsockboxError | undefined;
+    try {
+      await serveConnection(stream, {
+        exports,
+        mountPoint,
+        serverId: this.#serverId,
+        counters: this.counters,
+        onOpen: (name, isGo) => onEvent?.({ kind: "opened", peer, name, isGo }),
+      });
+    } catch (thrown) {
+      error = toVsockboxError(thrown, "serve");
+      stream.abort();
+    } finally {
+      this.#streams.delete(stream);
+    }
+    onEvent?.({ kind: "closed", peer, error });
+  }
+
+  /** Stops accepting, ends all connections, and closes the exports. */
+  async close(): Promise<void> {
+    for (const listener of this.#listeners.splice(0)) listener.close();
+    const served = [...this.#streams.values()];
+    for (const stream of this.#streams.keys()) stream.abort();
+    await Promise.allSettled(served);
+    for (const files of this.#options.exports.values()) files.close();
+  }
+}
