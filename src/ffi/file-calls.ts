@@ -214,7 +214,7 @@ export function changeMode(fd: number, mode: number): number {
 }
 
 /** fchownat(2) of an open file, which may be open by O_PATH; 2^32 - 1 leaves an id as it is. */
-export function changeOwner(fd: number, uid: number, gid: number): number {
+export function changeOwnerOf(fd: number, uid: number, gid: number): number {
   return withName(EMPTY, (address) => calls().fchownat(fd, address, uid, gid, AT_EMPTY_PATH));
 }
 

@@ -31,7 +31,7 @@ function calls() {
 }
 
 /** All facts of a file. */
-export interface FileFacts {
+export interface InodeFacts {
   ino: bigint;
   /** Major number in the upper 32 bits, minor number in the lower ones. */
   dev: bigint;
@@ -76,7 +76,7 @@ function birthTime(): bigint {
   return seconds < 0n ? 0n : seconds * 1_000_000_000n + BigInt(view.getUint32(88, true));
 }
 
-function readFacts(): FileFacts {
+function readFacts(): InodeFacts {
   const major = view.getUint32(128, true);
   const minor = view.getUint32(132, true);
   return {
@@ -97,7 +97,7 @@ function readFacts(): FileFacts {
   };
 }
 
-function statx(directory: number, name: Uint8Array, flags: number): FileFacts | number {
+function statx(directory: number, name: Uint8Array, flags: number): InodeFacts | number {
   const address = path.set(name);
   if (address === undefined) return -ERRNO.EINVAL;
   viewAddress ??= ptr(view);
@@ -111,11 +111,11 @@ function statx(directory: number, name: Uint8Array, flags: number): FileFacts | 
 }
 
 /** Returns the facts of a name in a directory, of a link itself; or the errno as a negative number. */
-export function factsAt(directory: number, name: Uint8Array): FileFacts | number {
+export function factsAt(directory: number, name: Uint8Array): InodeFacts | number {
   return statx(directory, name, AT_SYMLINK_NOFOLLOW);
 }
 
 /** Returns the facts of an open file, which may be open by O_PATH; or the errno as a negative number. */
-export function factsOf(fd: number): FileFacts | number {
+export function factsOf(fd: number): InodeFacts | number {
   return statx(fd, EMPTY, AT_EMPTY_PATH);
 }

@@ -1,8 +1,8 @@
 /** `vsockbox export`: directories of the host for guests. */
 import { VFS_PORT } from "../../agent/ports.ts";
-import { readIdPair, readOwner, type IdPair, type Owner } from "../../vfs/server/owner-map.ts";
+import { readIdPair, readOwner, type IdPair, type OwnerIds } from "../../vfs/server/owner-map.ts";
 import { DEFAULT_MAX_OPEN_FILES } from "../../vfs/server/exported-directory.ts";
-import { DEFAULT_MAX_CONNECTIONS } from "../../vfs/server/file-server.ts";
+import { MAX_GUEST_CONNECTIONS } from "../../vfs/server/file-server.ts";
 import { ADDRESS } from "../shared/address-kind.ts";
 import { allowArguments, jsonArgument, LIMITS_GROUP } from "../shared/connect-options.ts";
 import { runService, serviceArguments } from "../shared/service.ts";
@@ -17,7 +17,7 @@ const ID_PAIR: ValueKind<IdPair> = {
   format: ({ guest, host }) => `${guest}:${host}`,
 };
 
-const OWNER: ValueKind<Owner> = {
+const OWNER: ValueKind<OwnerIds> = {
   valueName: "UID:GID",
   expected: "a user's and a group's id such as 1000:1000",
   parse: readOwner,
@@ -66,7 +66,7 @@ const ARGUMENTS = {
   }),
   maxConnections: option(integer(1, 100_000), {
     heading: LIMITS_GROUP,
-    default: DEFAULT_MAX_CONNECTIONS,
+    default: MAX_GUEST_CONNECTIONS,
     summary: "Connections at once; excess ones are closed",
   }),
   metrics: option(word("ADDRESS"), {

@@ -6,7 +6,7 @@ import { VsockboxError } from "../../errors.ts";
 import { type Encodable, encodeMap } from "./cbor.ts";
 
 /** Bytes of the length. */
-export const LENGTH_BYTES = 4;
+const LENGTH_BYTES = 4;
 
 /** The buffer of a frame up to this size is allocated at once, in bytes. */
 const EAGER_BYTES = 64 * 1024;

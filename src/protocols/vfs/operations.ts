@@ -18,9 +18,6 @@ export const VFS_VERSION = 1;
 /** The operation of a Hello; a Go server answers -ENOSYS. */
 export const HELLO = 200;
 
-/** What a side can do beyond version 1; names never change their meaning. */
-export const VFS_FEATURES = ["notify", "xattr"] as const;
-
 /** Operations of the Go dialect. Its guest sends 0 to 13, its server has no others. */
 export const GO_OPERATIONS = {
   lookup: 0,

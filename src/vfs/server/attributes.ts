@@ -3,7 +3,7 @@ import { ERRNO } from "../../ffi/errno.ts";
 import { factsOf } from "../../ffi/file-facts.ts";
 import {
   changeMode,
-  changeOwner,
+  changeOwnerOf,
   changeSize,
   changeTimes,
   fileSystemOf,
@@ -57,7 +57,7 @@ function change(
   const steps = [
     () => (size === undefined ? 0 : changeSize(fd, size)),
     () =>
-      isOwned && policy.owners.squash === undefined ? changeOwner(fd, owner.uid, owner.gid) : 0,
+      isOwned && policy.owners.squash === undefined ? changeOwnerOf(fd, owner.uid, owner.gid) : 0,
     () => (mode === undefined ? 0 : changeMode(fd, mode & PERMISSIONS)),
     () => (atime === undefined && mtime === undefined ? 0 : changeTimes(fd, atime, mtime)),
   ];

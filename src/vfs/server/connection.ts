@@ -36,7 +36,7 @@ import { GoSession } from "./go-session.ts";
 import { NoteQueue } from "./note-queue.ts";
 import type { ServerCounters } from "./server-counters.ts";
 
-/** Options of {@link serveConnection}. */
+/** Options of {@link serveVfsConnection}. */
 export interface ConnectionOptions {
   /** By their names, in the order of the command line; the first one is for guests that name none. */
   readonly exports: ReadonlyMap<string, ExportedFiles>;
@@ -57,7 +57,7 @@ const TURN_REQUESTS = 256;
  *
  * @throws {VsockboxError} BAD_DATA for a broken frame, TRANSPORT if the connection broke.
  */
-export async function serveConnection(
+export async function serveVfsConnection(
   stream: SocketStream,
   options: ConnectionOptions,
 ): Promise<void> {

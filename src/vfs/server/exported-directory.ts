@@ -14,7 +14,7 @@ import { HandleTable } from "./handle-table.ts";
 export const DEFAULT_MAX_OPEN_FILES = 8192;
 
 /** Options of {@link ExportedDirectory.open}. */
-export interface DirectoryOptions extends ExportPolicy {
+export interface ExportOptions extends ExportPolicy {
   /** Open files of one connection. */
   readonly maxOpenFiles?: number | undefined;
   /** Called once if changes cannot be watched; guests then see them when their caches end. */
@@ -24,12 +24,12 @@ export interface DirectoryOptions extends ExportPolicy {
 /** An exported directory. It stays the same one, wherever it is moved to. */
 export class ExportedDirectory implements ExportedFiles {
   readonly #directory: DirectoryHandle;
-  readonly #options: DirectoryOptions;
+  readonly #options: ExportOptions;
   readonly #feed: ChangeFeed;
   readonly isReadOnly: boolean;
   readonly features: readonly string[];
 
-  private constructor(directory: DirectoryHandle, shown: Uint8Array, options: DirectoryOptions) {
+  private constructor(directory: DirectoryHandle, shown: Uint8Array, options: ExportOptions) {
     this.#directory = directory;
     this.#options = options;
     this.isReadOnly = options.isReadOnly;
@@ -42,7 +42,7 @@ export class ExportedDirectory implements ExportedFiles {
    *
    * @throws {VsockboxError} CONFIG with the errno name.
    */
-  static open(path: string, options: DirectoryOptions): ExportedDirectory {
+  static open(path: string, options: ExportOptions): ExportedDirectory {
     try {
       const directory = DirectoryHandle.open(bytesPath(path));
       return new ExportedDirectory(directory, bytesPath(path), options);

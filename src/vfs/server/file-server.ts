@@ -6,12 +6,12 @@ import type { SocketStream } from "../../io/stream.ts";
 import type { SocketAddress } from "../../net/address.ts";
 import type { AllowedCids } from "../../net/allow-cid.ts";
 import { listen, type Listener } from "../../net/listen.ts";
-import { serveConnection } from "./connection.ts";
+import { serveVfsConnection } from "./connection.ts";
 import type { ExportedFiles } from "./file-session.ts";
 import { newCounters, type ServerCounters } from "./server-counters.ts";
 
 /** Connections at once, unless the caller wants another limit. */
-export const DEFAULT_MAX_CONNECTIONS = 64;
+export const MAX_GUEST_CONNECTIONS = 64;
 
 /** Bytes of the random id of a server. */
 const SERVER_ID_BYTES = 16;
@@ -78,7 +78,7 @@ export class FileServer {
 
   /** Serves a connected stream to its end, and closes it. */
   accept(stream: SocketStream): void {
-    const limit = this.#options.maxConnections ?? DEFAULT_MAX_CONNECTIONS;
+    const limit = this.#options.maxConnections ?? MAX_GUEST_CONNECTIONS;
     if (this.#streams.size >= limit) {
       this.#refuse(stream.peer, `there are ${limit} connections already`);
       stream.abort();
@@ -97,7 +97,7 @@ export class FileServer {
     const peer = formatPeerHost(stream.peer);
     let error: VsockboxError | undefined;
     try {
-      await serveConnection(stream, {
+      await serveVfsConnection(stream, {
         exports,
         mountPoint,
         serverId: this.#serverId,

@@ -1,9 +1,9 @@
 /** Operations that make, move and remove names below the root. */
 import { ERRNO } from "../../ffi/errno.ts";
-import { factsAt, type FileFacts } from "../../ffi/file-facts.ts";
+import { factsAt, type InodeFacts } from "../../ffi/file-facts.ts";
 import {
   changeMode,
-  changeOwner,
+  changeOwnerOf,
   linkIn,
   makeDirectoryIn,
   makeLinkIn,
@@ -46,7 +46,7 @@ interface NewFile {
 export function adjustNew(
   { policy }: DirectoryContext,
   fd: number,
-  facts: FileFacts,
+  facts: InodeFacts,
   { mode, uid, gid }: NewFile,
 ): number {
   const owner = policy.owners.ofNew(uid, gid);
@@ -55,7 +55,7 @@ export function adjustNew(
     (owner.gid !== UNCHANGED && owner.gid !== facts.gid);
   const keepsGroup = (facts.mode & SET_GROUP_ID) !== 0;
   if (isOther) {
-    const result = changeOwner(fd, owner.uid, keepsGroup ? UNCHANGED : owner.gid);
+    const result = changeOwnerOf(fd, owner.uid, keepsGroup ? UNCHANGED : owner.gid);
     if (result < 0 && result !== -ERRNO.EPERM) return result;
   }
   if (mode === undefined || (facts.mode & S_IFMT) === S_IFLNK) return 0;
@@ -70,7 +70,7 @@ function made(
   place: Place,
   result: number,
   wanted: NewFile,
-): FileFacts | number {
+): InodeFacts | number {
   if (result < 0) return result;
   const fd = openIn(place, O_PATH, 0);
   if (fd < 0) return fd;

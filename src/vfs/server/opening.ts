@@ -5,7 +5,7 @@
  */
 import { constants } from "node:fs";
 import { ERRNO } from "../../ffi/errno.ts";
-import { factsOf, type FileFacts } from "../../ffi/file-facts.ts";
+import { factsOf, type InodeFacts } from "../../ffi/file-facts.ts";
 import { openIn, reopen } from "../../ffi/file-calls.ts";
 import { closeDescriptor } from "../../ffi/socket.ts";
 import type { VfsRequestOf } from "../../protocols/vfs/requests.ts";
@@ -24,7 +24,7 @@ const MAX_ATTEMPTS = 8;
 function opened(
   context: DirectoryContext,
   fd: number,
-  facts: FileFacts,
+  facts: InodeFacts,
   isWritable: boolean,
 ): VfsResponse {
   const isDirectory = (facts.mode & S_IFMT) === S_IFDIR;

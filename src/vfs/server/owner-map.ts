@@ -9,7 +9,7 @@ export interface IdPair {
 }
 
 /** An owner in the host. */
-export interface Owner {
+export interface OwnerIds {
   uid: number;
   gid: number;
 }
@@ -23,7 +23,7 @@ export interface OwnerOptions {
   users?: readonly IdPair[] | undefined;
   groups?: readonly IdPair[] | undefined;
   /** The owner of everything that guests make, whoever they are; their changes of owners are ignored. */
-  squash?: Owner | undefined;
+  squash?: OwnerIds | undefined;
 }
 
 /** The owners of one export. */
@@ -31,7 +31,7 @@ export class OwnerMap {
   readonly #users: IdMap;
   readonly #groups: IdMap;
   /** See {@link OwnerOptions.squash}. */
-  readonly squash: Owner | undefined;
+  readonly squash: OwnerIds | undefined;
 
   constructor({ users = [], groups = [], squash }: OwnerOptions = {}) {
     this.#users = new IdMap(users);
@@ -40,19 +40,19 @@ export class OwnerMap {
   }
 
   /** Replaces the owner of facts of the host by that of the guest. */
-  toGuest<Facts extends Owner>(facts: Facts): Facts {
+  toGuest<Facts extends OwnerIds>(facts: Facts): Facts {
     facts.uid = this.#users.guestOf(facts.uid);
     facts.gid = this.#groups.guestOf(facts.gid);
     return facts;
   }
 
   /** The host's owner of something that a guest makes; an absent id is {@link UNCHANGED}. */
-  ofNew(uid: number | undefined, gid: number | undefined): Owner {
+  ofNew(uid: number | undefined, gid: number | undefined): OwnerIds {
     return this.squash ?? this.toHost(uid, gid);
   }
 
   /** The host's ids for those of a guest; an absent one is {@link UNCHANGED}. */
-  toHost(uid: number | undefined, gid: number | undefined): Owner {
+  toHost(uid: number | undefined, gid: number | undefined): OwnerIds {
     return {
       uid: uid === undefined ? UNCHANGED : this.#users.hostOf(uid),
       gid: gid === undefined ? UNCHANGED : this.#groups.hostOf(gid),
@@ -94,7 +94,7 @@ export function readIdPair(text: string): IdPair | undefined {
 }
 
 /** Reads `UID:GID`; undefined if it is not a pair of ids. */
-export function readOwner(text: string): Owner | undefined {
+export function readOwner(text: string): OwnerIds | undefined {
   const pair = readIdPair(text);
   return pair === undefined ? undefined : { uid: pair.guest, gid: pair.host };
 }
