@@ -87,7 +87,7 @@ function withName(name: Uint8Array, call: (address: Pointer) => number | bigint)
 }
 
 /** A name in an open directory, which may be open by O_PATH. */
-export interface Place {
+export interface NameIn {
   readonly directory: number;
   readonly name: Uint8Array;
 }
@@ -141,7 +141,7 @@ export function copyRange(
 }
 
 /** Opens a name in a directory, never a link. Returns a descriptor that the caller closes. */
-export function openIn({ directory, name }: Place, flags: number, mode: number): number {
+export function openIn({ directory, name }: NameIn, flags: number, mode: number): number {
   return withName(name, (address) =>
     calls().openat(directory, address, flags | O_CLOEXEC | O_NOFOLLOW, mode),
   );
@@ -154,39 +154,39 @@ export function reopen(fd: number, flags: number): number {
 }
 
 /** mkdirat(2). The umask clears its bits of the mode. */
-export function makeDirectoryIn({ directory, name }: Place, mode: number): number {
+export function makeDirectoryIn({ directory, name }: NameIn, mode: number): number {
   return withName(name, (address) => calls().mkdirat(directory, address, mode));
 }
 
 /** mknodat(2); `mode` has the type. The umask clears its bits. */
-export function makeNodeIn({ directory, name }: Place, mode: number, rdev: number): number {
+export function makeNodeIn({ directory, name }: NameIn, mode: number, rdev: number): number {
   return withName(name, (address) =>
     byNumber().syscall(SYS_MKNODAT, directory, address, mode, rdev as Pointer, 0),
   );
 }
 
 /** unlinkat(2) of a file or, with `isDirectory`, of an empty directory. */
-export function removeIn({ directory, name }: Place, isDirectory: boolean): number {
+export function removeIn({ directory, name }: NameIn, isDirectory: boolean): number {
   const flags = isDirectory ? AT_REMOVEDIR : 0;
   return withName(name, (address) => calls().unlinkat(directory, address, flags));
 }
 
 /** renameat2(2); flags: RENAME_NOREPLACE 1, RENAME_EXCHANGE 2. */
-export function renameIn(from: Place, to: Place, flags: number): number {
+export function renameIn(from: NameIn, to: NameIn, flags: number): number {
   return withNames(from.name, to.name, (one, other) =>
     byNumber().syscall(SYS_RENAMEAT2, from.directory, one, to.directory, other, flags),
   );
 }
 
 /** linkat(2): another name for a file, or for a link itself. */
-export function linkIn(from: Place, to: Place): number {
+export function linkIn(from: NameIn, to: NameIn): number {
   return withNames(from.name, to.name, (one, other) =>
     calls().linkat(from.directory, one, to.directory, other, 0),
   );
 }
 
 /** symlinkat(2). */
-export function makeLinkIn(target: Uint8Array, { directory, name }: Place): number {
+export function makeLinkIn(target: Uint8Array, { directory, name }: NameIn): number {
   return withNames(target, name, (text, address) => calls().symlinkat(text, directory, address));
 }
 
@@ -194,7 +194,7 @@ export function makeLinkIn(target: Uint8Array, { directory, name }: Place): numb
 const PATH_MAX = 4096;
 
 /** readlinkat(2). */
-export function readLinkIn({ directory, name }: Place): Uint8Array | number {
+export function readLinkIn({ directory, name }: NameIn): Uint8Array | number {
   const text = new Uint8Array(PATH_MAX);
   const length = withName(name, (address) =>
     calls().readlinkat(directory, address, ptr(text), PATH_MAX),

@@ -4,7 +4,10 @@ import { join } from "node:path";
 import { unpackEntries } from "../../src/protocols/vfs/entries.ts";
 import type { VfsRequest } from "../../src/protocols/vfs/requests.ts";
 import type { VfsResponse } from "../../src/protocols/vfs/responses.ts";
-import { type ExportOptions, ExportedDirectory } from "../../src/vfs/server/exported-directory.ts";
+import {
+  type ExportedDirectoryOptions,
+  ExportedDirectory,
+} from "../../src/vfs/server/exported-directory.ts";
 import type { FileSession } from "../../src/vfs/server/file-session.ts";
 import { HiddenNames } from "../../src/vfs/server/hidden-names.ts";
 import { OwnerMap } from "../../src/vfs/server/owner-map.ts";
@@ -22,7 +25,9 @@ export const FLAGS = {
 } as const;
 
 /** Options of a directory's export for tests. */
-export function exportOptions(given: Partial<ExportOptions> = {}): ExportOptions {
+export function exportOptions(
+  given: Partial<ExportedDirectoryOptions> = {},
+): ExportedDirectoryOptions {
   const byDefault = { isReadOnly: false, owners: new OwnerMap(), hidden: new HiddenNames([]) };
   return { ...byDefault, hasXattr: false, ...given };
 }
@@ -35,7 +40,7 @@ export class TestExport implements Disposable {
   readonly files: ExportedDirectory;
   readonly session: FileSession;
 
-  constructor(given: Partial<ExportOptions> & { followsLinks?: boolean } = {}) {
+  constructor(given: Partial<ExportedDirectoryOptions> & { followsLinks?: boolean } = {}) {
     mkdirSync(this.root);
     this.files = ExportedDirectory.open(this.root, exportOptions(given));
     this.session = this.files.open(given.followsLinks === true);

@@ -42,7 +42,7 @@ const ARGUMENTS = {
   readOnly: flag({ heading: ACCESS, summary: "Refuse every change" }),
   hide: list(word("PATTERN"), {
     heading: ACCESS,
-    summary: "Hide files and directories with such a name, at every depth; `*`, `?` and `[…]`",
+    summary: "Hide files and directories with such a name, at every depth; wildcards as in a shell",
   }),
   xattr: flag({ heading: ACCESS, summary: "Serve extended attributes `user.*`" }),
   mountPoint: option(word("PATH"), {
@@ -83,7 +83,7 @@ export type ExportValues = ArgumentValues<typeof ARGUMENTS>;
 export const command = defineCommand({
   name: "export",
   group: "Host devices",
-  summary: "Export directories of the host to guests, which mount them",
+  summary: "Export directories of the host to guests",
   args: ARGUMENTS,
   examples: [
     {

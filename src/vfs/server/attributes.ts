@@ -27,7 +27,7 @@ function withNamed<Result>(
 }
 
 /** lookup and getattr. */
-export function getAttributes(
+export function attributesOf(
   context: DirectoryContext,
   request: { path: Uint8Array; handle?: number | undefined },
 ): VfsResponse {
@@ -35,7 +35,7 @@ export function getAttributes(
 }
 
 /** setAttributes. */
-export function setAttributes(
+export function changeAttributes(
   context: DirectoryContext,
   request: VfsRequestOf<"setAttributes">,
 ): VfsResponse {

@@ -2,7 +2,7 @@
 import type { InodeFacts } from "../../ffi/file-facts.ts";
 import type { VfsResponse } from "../../protocols/vfs/responses.ts";
 import type { ExportRoot } from "./export-root.ts";
-import type { HandleTable } from "./handle-table.ts";
+import type { ExportHandles } from "./export-handles.ts";
 import type { HiddenNames } from "./hidden-names.ts";
 import type { OwnerMap } from "./owner-map.ts";
 
@@ -18,7 +18,7 @@ export interface ExportPolicy {
 /** One connection's view of an exported directory. */
 export interface DirectoryContext {
   readonly root: ExportRoot;
-  readonly handles: HandleTable;
+  readonly handles: ExportHandles;
   readonly policy: ExportPolicy;
 }
 

@@ -2,7 +2,7 @@
 import { ERRNO } from "../../ffi/errno.ts";
 import type { VfsOperation, VfsRequest } from "../../protocols/vfs/requests.ts";
 import type { VfsResponse } from "../../protocols/vfs/responses.ts";
-import { getAttributes, getFileSystem, setAttributes } from "./attributes.ts";
+import { attributesOf, getFileSystem, changeAttributes } from "./attributes.ts";
 import type { DirectoryContext } from "./directory-context.ts";
 import {
   allocateSpace,
@@ -16,7 +16,7 @@ import {
   writeFile,
 } from "./file-operations.ts";
 import type { FileSession } from "./file-session.ts";
-import { readDirectory } from "./listing.ts";
+import { listEntries } from "./listing.ts";
 import {
   makeDirectory,
   makeHardLink,
@@ -49,9 +49,9 @@ export class DirectorySession implements FileSession {
     switch (request.op) {
       case "lookup":
       case "getattr":
-        return getAttributes(context, request);
+        return attributesOf(context, request);
       case "setAttributes":
-        return setAttributes(context, request);
+        return changeAttributes(context, request);
       case "statfs":
         return getFileSystem(context);
       case "open":
@@ -76,7 +76,7 @@ export class DirectorySession implements FileSession {
         return copyBetween(context, request);
       case "readdir":
       case "readdirPlus":
-        return readDirectory(context, request);
+        return listEntries(context, request);
       default:
         return this.#handleName(request);
     }

@@ -6,7 +6,7 @@ import { constants } from "node:fs";
 import { type LinkResolution, openBeneath } from "../../ffi/beneath.ts";
 import { O_PATH } from "../../ffi/directory-calls.ts";
 import { ERRNO } from "../../ffi/errno.ts";
-import { pathOfDescriptor, type Place } from "../../ffi/file-calls.ts";
+import { pathOfDescriptor, type NameIn } from "../../ffi/file-calls.ts";
 import { closeDescriptor } from "../../ffi/socket.ts";
 import type { HiddenNames } from "./hidden-names.ts";
 
@@ -56,7 +56,7 @@ export class ExportRoot {
    *
    * @returns what `use` returns, or an errno as a negative number: EBUSY for the root.
    */
-  withPlace<Result>(path: Uint8Array, use: (place: Place) => Result): Result | number {
+  withPlace<Result>(path: Uint8Array, use: (place: NameIn) => Result): Result | number {
     if (path.length === 0) return -ERRNO.EBUSY;
     if (this.#hidden.hidesPath(path)) return -ERRNO.ENOENT;
     const slash = path.lastIndexOf(SLASH);

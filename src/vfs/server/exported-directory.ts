@@ -8,13 +8,13 @@ import { DirectorySession } from "./directory-session.ts";
 import type { ExportPolicy } from "./directory-context.ts";
 import { ExportRoot } from "./export-root.ts";
 import type { ExportedFiles, FileSession } from "./file-session.ts";
-import { HandleTable } from "./handle-table.ts";
+import { ExportHandles } from "./export-handles.ts";
 
 /** Open files of one connection, unless the caller wants another limit. */
 export const DEFAULT_MAX_OPEN_FILES = 8192;
 
 /** Options of {@link ExportedDirectory.open}. */
-export interface ExportOptions extends ExportPolicy {
+export interface ExportedDirectoryOptions extends ExportPolicy {
   /** Open files of one connection. */
   readonly maxOpenFiles?: number | undefined;
   /** Called once if changes cannot be watched; guests then see them when their caches end. */
@@ -24,12 +24,16 @@ export interface ExportOptions extends ExportPolicy {
 /** An exported directory. It stays the same one, wherever it is moved to. */
 export class ExportedDirectory implements ExportedFiles {
   readonly #directory: DirectoryHandle;
-  readonly #options: ExportOptions;
+  readonly #options: ExportedDirectoryOptions;
   readonly #feed: ChangeFeed;
   readonly isReadOnly: boolean;
   readonly features: readonly string[];
 
-  private constructor(directory: DirectoryHandle, shown: Uint8Array, options: ExportOptions) {
+  private constructor(
+    directory: DirectoryHandle,
+    shown: Uint8Array,
+    options: ExportedDirectoryOptions,
+  ) {
     this.#directory = directory;
     this.#options = options;
     this.isReadOnly = options.isReadOnly;
@@ -42,7 +46,7 @@ export class ExportedDirectory implements ExportedFiles {
    *
    * @throws {VsockboxError} CONFIG with the errno name.
    */
-  static open(path: string, options: ExportOptions): ExportedDirectory {
+  static open(path: string, options: ExportedDirectoryOptions): ExportedDirectory {
     try {
       const directory = DirectoryHandle.open(bytesPath(path));
       return new ExportedDirectory(directory, bytesPath(path), options);
@@ -56,7 +60,7 @@ export class ExportedDirectory implements ExportedFiles {
     const links = followsLinks ? "inside" : "none";
     return new DirectorySession({
       root: new ExportRoot(this.#directory.fd, policy.hidden, links),
-      handles: new HandleTable(policy.maxOpenFiles ?? DEFAULT_MAX_OPEN_FILES),
+      handles: new ExportHandles(policy.maxOpenFiles ?? DEFAULT_MAX_OPEN_FILES),
       policy,
     });
   }

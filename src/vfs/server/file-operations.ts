@@ -7,7 +7,7 @@ import { MAX_IO_BYTES } from "../../protocols/vfs/operations.ts";
 import type { VfsRequestOf } from "../../protocols/vfs/requests.ts";
 import type { VfsResponse } from "../../protocols/vfs/responses.ts";
 import { type DirectoryContext, outcome } from "./directory-context.ts";
-import type { OpenFile } from "./handle-table.ts";
+import type { ExportedFile } from "./export-handles.ts";
 
 /** A copy is done in pieces, so that others have their turn. */
 const MAX_COPY_BYTES = 16 * 1024 * 1024;
@@ -19,7 +19,7 @@ const SEEK_HOLE = 4;
 const FALLOCATE_MODES = 0x01 | 0x02 | 0x10;
 
 /** A regular file that is open; undefined for another one or an unknown handle. */
-function fileOf({ handles }: DirectoryContext, handle: number): OpenFile | undefined {
+function fileOf({ handles }: DirectoryContext, handle: number): ExportedFile | undefined {
   const file = handles.get(handle);
   return file?.isDirectory === true ? undefined : file;
 }

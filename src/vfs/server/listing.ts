@@ -11,7 +11,7 @@ import { STAT_BYTES } from "../../protocols/vfs/file-stat.ts";
 import type { VfsRequestOf } from "../../protocols/vfs/requests.ts";
 import type { VfsResponse } from "../../protocols/vfs/responses.ts";
 import { type DirectoryContext, outcome } from "./directory-context.ts";
-import type { OpenFile } from "./handle-table.ts";
+import type { ExportedFile } from "./export-handles.ts";
 
 /** struct linux_dirent64: d_ino, d_off, d_reclen, d_type, d_name. The shortest has 24 bytes. */
 const DIRENT_NAME = 19;
@@ -58,7 +58,7 @@ export function direntsBytes(pageBytes: number, hasFacts: boolean): number {
 }
 
 /** One page of a directory. */
-export function readDirectory(
+export function listEntries(
   context: DirectoryContext,
   request: VfsRequestOf<"readdir"> | VfsRequestOf<"readdirPlus">,
 ): VfsResponse {
@@ -83,7 +83,7 @@ export function readDirectory(
 }
 
 /** Moves an open directory to an offset; 0 begins anew, with what is in it now. */
-function moveTo(directory: OpenFile, offset: bigint): number {
+function moveTo(directory: ExportedFile, offset: bigint): number {
   if (offset !== 0n && offset === directory.position) return 0;
   const result = seekTo(directory.fd, BigInt.asIntN(64, offset), SEEK_SET);
   if (result >= 0) directory.position = offset;
@@ -92,7 +92,7 @@ function moveTo(directory: OpenFile, offset: bigint): number {
 
 function pack(
   { policy: { hidden, owners } }: DirectoryContext,
-  directory: OpenFile,
+  directory: ExportedFile,
   packer: EntryPacker,
   { count, hasFacts }: { count: number; hasFacts: boolean },
 ): void {

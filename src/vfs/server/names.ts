@@ -8,7 +8,7 @@ import {
   makeDirectoryIn,
   makeLinkIn,
   makeNodeIn,
-  type Place,
+  type NameIn,
   readLinkIn,
   removeIn,
   renameIn,
@@ -67,7 +67,7 @@ export function adjustNew(
 /** Adjusts what was made at a place and answers with its facts. */
 function made(
   context: DirectoryContext,
-  place: Place,
+  place: NameIn,
   result: number,
   wanted: NewFile,
 ): InodeFacts | number {
@@ -89,7 +89,7 @@ function make(
   context: DirectoryContext,
   path: Uint8Array,
   wanted: NewFile,
-  call: (place: Place) => number,
+  call: (place: NameIn) => number,
 ): VfsResponse {
   const facts = context.root.withPlace(path, (place) => made(context, place, call(place), wanted));
   // The root exists, and a hidden name cannot be made.

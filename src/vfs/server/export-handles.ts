@@ -3,7 +3,7 @@ import { ERRNO } from "../../ffi/errno.ts";
 import { closeDescriptor } from "../../ffi/socket.ts";
 
 /** An open file. */
-export interface OpenFile {
+export interface ExportedFile {
   readonly fd: number;
   readonly isDirectory: boolean;
   readonly isWritable: boolean;
@@ -12,8 +12,8 @@ export interface OpenFile {
 }
 
 /** The handles of one connection. Numbers are not used again, so that an old one is never another file. */
-export class HandleTable {
-  readonly #files = new Map<number, OpenFile>();
+export class ExportHandles {
+  readonly #files = new Map<number, ExportedFile>();
   readonly #limit: number;
   #last = 0;
 
@@ -32,13 +32,13 @@ export class HandleTable {
   }
 
   /** Owns an open file and returns its handle; the caller has checked {@link hasCapacity}. */
-  add(file: OpenFile): number {
+  add(file: ExportedFile): number {
     this.#files.set(++this.#last, file);
     return this.#last;
   }
 
   /** Returns an open file; undefined for a handle of another connection, or one that was released. */
-  get(handle: number): OpenFile | undefined {
+  get(handle: number): ExportedFile | undefined {
     return this.#files.get(handle);
   }
 
