@@ -16,7 +16,7 @@ import {
   writeFile,
 } from "./file-operations.ts";
 import type { FileSession } from "./file-session.ts";
-import { listEntries } from "./listing.ts";
+import { listExported } from "./listing.ts";
 import {
   makeDirectory,
   makeHardLink,
@@ -76,7 +76,7 @@ export class DirectorySession implements FileSession {
         return copyBetween(context, request);
       case "readdir":
       case "readdirPlus":
-        return listEntries(context, request);
+        return listExported(context, request);
       default:
         return this.#handleName(request);
     }

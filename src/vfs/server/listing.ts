@@ -58,7 +58,7 @@ export function direntsBytes(pageBytes: number, hasFacts: boolean): number {
 }
 
 /** One page of a directory. */
-export function listEntries(
+export function listExported(
   context: DirectoryContext,
   request: VfsRequestOf<"readdir"> | VfsRequestOf<"readdirPlus">,
 ): VfsResponse {

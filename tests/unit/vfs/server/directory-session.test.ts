@@ -147,7 +147,7 @@ describe("attributes", () => {
     expect(lstatSync(files.at("a"))).toMatchObject({ uid: 4321, gid: 9 });
   });
 
-  test.skipIf(!isRoot)("have one owner with squash, whoever makes or changes them", () => {
+  test.skipIf(!isRoot)("have one owner with squash, for every user of the guest", () => {
     using files = new TestExport({ owners: new OwnerMap({ squash: { uid: 55, gid: 66 } }) });
     const mine = { uid: 1, gid: 2 };
     for (const request of [

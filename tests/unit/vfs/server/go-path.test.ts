@@ -16,7 +16,7 @@ describe("a path of the Go dialect", () => {
     expect(normalisePath(path)).toBe(normal);
   });
 
-  test.each(["", "a", "./a", "/..", "/a/../b", "/a/.."])("%p is none", (path) => {
+  test.each(["", "a", "./a", "/..", "/a/../b", "/a/.."])("%p is refused", (path) => {
     expect(normalisePath(path)).toBeUndefined();
     expect(placeOf(path, "/")).toEqual({ kind: "outside" });
   });
