@@ -36,6 +36,19 @@ test("the throughput is that since the sample before", () => {
   expect(plot([benchResult("upload", { samples })], "one")).toContain('points="335,40 590,137"');
 });
 
+test("a latency is drawn at each percentile that is measured, from the lowest on", () => {
+  const svg = plot([benchResult("latency")], "one");
+  const [, text = ""] = /points="([^"]*)"/.exec(svg) ?? [];
+  const points = text.split(" ").map((point) => point.split(",").map(Number));
+  // 1 µs is the lowest and 1 ms near the highest of 1000 latencies: two decades and a half.
+  expect(points[0]).toEqual([80, 234]);
+  expect(points.length).toBe(20);
+  expect(points).toEqual(points.toSorted(([a = 0], [b = 0]) => a - b));
+  const heights = points.map(([, y = 0]) => y);
+  expect(heights).toEqual(heights.toSorted((a, b) => b - a));
+  expect(heights.at(-1)).toBeLessThan(45);
+});
+
 test("without samples or operations there is nothing to draw", () => {
   expect(plot([benchResult("upload", { samples: [] })], "none")).toContain('viewBox="0 0 760 0"');
 });

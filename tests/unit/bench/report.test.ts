@@ -29,6 +29,15 @@ describe("a table of results", () => {
     );
   });
 
+  test("has columns of the same width in head and rows", () => {
+    expect(headLine("latency")).toBe(
+      "test             rate        p50        p90        p99      p99.9        max client CPU server CPU",
+    );
+    const [line = ""] = resultLines(benchResult("latency"));
+    expect(line.indexOf("500/s") + "500/s".length).toBe("test             rate".length);
+    expect(line).toHaveLength(headLine("latency").length);
+  });
+
   test("names a result that the user has interrupted", () => {
     const lines = resultLines(benchResult("upload", { isInterrupted: true }));
     expect(lines.at(-1)).toBe("upload: interrupted, this is its result so far");

@@ -63,6 +63,18 @@ describe("a chart", () => {
     expect(svg).toContain('style="stroke: var(--c1)" points="590,234"');
   });
 
+  test("may have an axis that does not begin at 0, and a key right of it", () => {
+    const xTicks = [
+      { at: 2, label: "100" },
+      { at: 4, label: "10000" },
+    ];
+    const series = [{ name: "one", points: [[3, 50] as const] }];
+    const svg = lineCharts("a title", [{ ...panel, xTicks, series }]);
+    expect(svg).toContain('points="335,137"');
+    expect(svg).toContain('x1="602" x2="620" y1="48" y2="48"');
+    expect(svg).toContain('<text x="626" y="52">one</text>');
+  });
+
   test("has a panel below the other", () => {
     const svg = lineCharts("a title", [panel, panel]);
     expect(svg).toContain('viewBox="0 0 760 560"');

@@ -38,4 +38,5 @@ test("processor time is a part of one processor, and of no time nothing", () => 
 test("a number a second", () => {
   expect(perSecond(300, 2000)).toBe(150);
   expect(perSecond(300, 0)).toBe(0);
+  expect(perSecond(3, 0.5)).toBe(6000);
 });

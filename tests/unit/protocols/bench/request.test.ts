@@ -40,6 +40,12 @@ function changed(request: BenchRequest, offset: number, ...bytes: number[]): Uin
   return encoded;
 }
 
+test("the limits are those that both sides have agreed on", () => {
+  expect([MAX_STREAMS, MAX_MESSAGE_BYTES, REQUEST_BYTES, BENCH_VERSION]).toEqual([
+    ...[64, 1_048_576, 48, 1],
+  ]);
+});
+
 describe("a request", () => {
   test.each(REQUESTS)("is read as it was written: %j", (request) => {
     const bytes = encodeBenchRequest(request);
