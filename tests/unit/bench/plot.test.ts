@@ -41,7 +41,7 @@ test("a latency is drawn at each percentile that is measured, from the lowest on
   const [, text = ""] = /points="([^"]*)"/.exec(svg) ?? [];
   const points = text.split(" ").map((point) => point.split(",").map(Number));
   // 1 µs is the lowest and 1 ms near the highest of 1000 latencies: two decades and a half.
-  expect(points[0]).toEqual([80, 234]);
+  expect(points[0]).toEqual([80, 233.8]);
   expect(points.length).toBe(20);
   expect(points).toEqual(points.toSorted(([a = 0], [b = 0]) => a - b));
   const heights = points.map(([, y = 0]) => y);
