@@ -124,6 +124,14 @@ describe("a round trip", () => {
     expect([ping.isEnded, ends]).toEqual([true, []]);
   });
 
+  test("ends with an error if it cannot be sent", () => {
+    const ping = pingAt(pair.near);
+    pair.close(pair.far);
+    ping.onRound(Bun.nanoseconds());
+    expect(failures).toMatchObject([{ errno: "EPIPE", operation: "write to" }]);
+    expect(ping.isEnded).toBe(true);
+  });
+
   test("ends with an error of the peer's writes", () => {
     echoAt(pair.near, 10);
     writeDescriptor(pair.far, new Uint8Array(10));
