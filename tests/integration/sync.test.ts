@@ -182,7 +182,6 @@ describe("sync", () => {
     expect(single.stderr).toContain("it is not a directory (ENOTDIR)");
     writeFileSync(mirror.destination, "");
     expect((await mirror.run()).stderr).toContain("is not a directory");
-    expect((await vsockbox(["sync", mirror.target, mirror.source])).status).toBe(64);
   });
 
   test("removes nothing through an agent that cannot confine it", async () => {
@@ -210,6 +209,100 @@ function objects(stdout: string): unknown[] {
     .split("\n")
     .map((line) => JSON.parse(line) as unknown);
 }
+
+describe("sync out of a guest", () => {
+  const download = (mirror: Mirror, ...args: string[]) =>
+    vsockbox(["sync", ...args, `${agent.address}:${mirror.source}`, mirror.destination]);
+
+  test("makes a mirror, then copies only what differs", async () => {
+    using mirror = new Mirror();
+    chmodSync(join(mirror.source, "d"), 0o500);
+    expect((await download(mirror)).stderr).toBe("vsockbox: 3 files, 1 link, 13 B\n");
+    expect(listing(mirror.destination)).toEqual(listing(mirror.source));
+    expect((await download(mirror)).stderr).toBe("vsockbox: 0 files, 0 B\n");
+    writeFileSync(join(mirror.source, "a"), "changed\n");
+    rmSync(join(mirror.source, "link"));
+    symlinkSync("elsewhere", join(mirror.source, "link"));
+    writeFileSync(join(mirror.destination, "extra"), "");
+    expect((await download(mirror)).stderr).toBe("vsockbox: 1 file, 1 link, 8 B\n");
+    expect((await download(mirror, "--delete")).stderr).toBe("vsockbox: 0 files, 0 B, 1 removed\n");
+    expect(listing(mirror.destination)).toEqual(listing(mirror.source));
+  });
+
+  test("goes through no link of the destination", async () => {
+    using mirror = new Mirror();
+    const outside = mirror.scratch.file("outside");
+    mkdirSync(join(outside, "deep"), { recursive: true });
+    mkdirSync(mirror.destination);
+    symlinkSync(outside, join(mirror.destination, "d"));
+    const refused = await download(mirror);
+    expect(refused.status).toBe(74);
+    expect(refused.stderr).toContain("cannot copy d: one side has a directory there");
+    expect((await download(mirror, "--delete")).status).toBe(0);
+    expect(readdirSync(join(outside, "deep"))).toEqual([]);
+    expect(listing(mirror.destination)).toEqual(listing(mirror.source));
+  });
+
+  test("keeps set-ID bits away, and names what it cannot copy", async () => {
+    using mirror = new Mirror();
+    chmodSync(join(mirror.source, "a"), 0o4755);
+    expect(Bun.spawnSync(["mkfifo", join(mirror.source, "fifo")]).exitCode).toBe(0);
+    const result = await download(mirror);
+    expect(result.status).toBe(74);
+    expect(result.stderr).toContain(
+      "cannot copy fifo: devices, FIFOs and sockets cannot be copied",
+    );
+    expect(statSync(join(mirror.destination, "a")).mode & 0o7777).toBe(0o755);
+    expect((await download(mirror, "--exclude", "fifo")).status).toBe(0);
+  });
+
+  test("refuses what is not a mirror", async () => {
+    using mirror = new Mirror();
+    const source = `${agent.address}:${mirror.source}`;
+    expect((await vsockbox(["sync", "--delete", source, "/"])).stderr).toContain(
+      "the destination / is the root of this machine",
+    );
+    const file = `${source}/a`;
+    expect((await vsockbox(["sync", file, mirror.destination])).status).toBe(64);
+    expect((await vsockbox(["sync", `${source}/none`, mirror.destination])).status).toBe(74);
+    expect((await vsockbox(["sync", mirror.source, mirror.destination])).status).toBe(64);
+    expect((await vsockbox(["sync", source, `${agent.address}:/tmp/x`])).status).toBe(64);
+  });
+
+  test("accepts no names from the guest that lead out of the destination, and no tree without an end", async () => {
+    using mirror = new Mirror();
+    const path = mirror.scratch.file("hostile.sock");
+    let name = "../out";
+    using _hostile = hostileAgent(path, async (channel, { op }) => {
+      if (op === "list")
+        await channel.sendRecord({ name, type: "directory", mode: 0o755, size: 0 });
+      channel.finish({ type: "directory", mode: 0o755, size: 0 });
+    });
+    const words = ["sync", `unix:${path}:/srv`, mirror.destination];
+    expect(await vsockbox(words)).toMatchObject({ status: 65 });
+    name = "x".repeat(200);
+    const endless = await vsockbox(words);
+    expect(endless).toMatchObject({ status: 65 });
+    expect(endless.stderr).toContain("a larger or deeper tree than it may");
+    expect(existsSync(mirror.destination)).toBe(false);
+  });
+
+  test("with --watch follows each change in the guest", async () => {
+    using mirror = new Mirror();
+    const source = `${agent.address}:${mirror.source}`;
+    const args = ["sync", "--watch", "--delete", "--debounce", "20ms"];
+    await using running = new Running([...args, source, mirror.destination]);
+    await running.says("vsockbox: 3 files");
+    mkdirSync(join(mirror.source, "new/er"), { recursive: true });
+    writeFileSync(join(mirror.source, "new/er/file"), "new");
+    rmSync(join(mirror.source, "d"), { recursive: true });
+    await eventually("both sides are equal", () => mirror.isEqual());
+    renameSync(join(mirror.source, "new"), join(mirror.source, "moved"));
+    await eventually("both sides are equal", () => mirror.isEqual());
+    running.process.kill("SIGTERM");
+    expect(await running.process.exited).toBe(143);
+  });
+});
 
 describe("sync --watch", () => {
   test("mirrors each change until Ctrl-C", async () => {

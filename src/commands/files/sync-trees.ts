@@ -7,6 +7,7 @@ import { type BytesPath, joinPath, showPath } from "../../files/bytes-path.ts";
 import { DirectoryHandle } from "../../files/directory-handle.ts";
 import { type FileKind, fileKind, inodeFacts } from "../../files/facts.ts";
 import {
+  badField,
   type JsonObject,
   field,
   numberField,
@@ -15,6 +16,10 @@ import {
 import { decodePath } from "../../protocols/agent/paths.ts";
 import { TreeReader } from "../../vfs/watch/tree-reader.ts";
 import type { SyncEntry } from "./sync-plan.ts";
+
+/** Entries of a guest's tree at most, and bytes of a path there: a guest may answer without an end. */
+const MAX_ENTRIES = 2_000_000;
+const MAX_PATH_BYTES = 4096;
 
 /** Directories of the guest that are read at once. */
 const MAX_READS = 8;
@@ -90,6 +95,9 @@ export async function readGuestTree(
   const directories: string[] = scope.paths === undefined ? [""] : [];
   const add = (path: string, facts: JsonObject) => {
     if (scope.isExcluded?.(syncBytes(path)) === true) return;
+    if (tree.size >= MAX_ENTRIES || path.length >= MAX_PATH_BYTES) {
+      throw badField("entry", "the agent sends a larger or deeper tree than it may");
+    }
     const entry = guestEntry(facts);
     tree.set(path, entry);
     if (entry.type === "directory") directories.push(path);

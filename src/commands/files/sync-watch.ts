@@ -1,14 +1,15 @@
-/** Mirrors a local directory again whenever something in it has changed. */
+/** Mirrors a directory again whenever something in it has changed. */
 import { VsockboxError } from "../../errors.ts";
-import { type BytesPath, showPath } from "../../files/bytes-path.ts";
 import { onAbort } from "../../io/deadline.ts";
-import { PathWatch } from "../../vfs/watch/path-watch.ts";
 import { DirtyPaths } from "./dirty-paths.ts";
+import type { SourceWatch } from "./sync-ends.ts";
 
 /** What is watched. */
-export interface SourceWatchOptions {
-  source: BytesPath;
-  isExcluded: ((path: BytesPath) => boolean) | undefined;
+export interface MirrorOptions {
+  /** The source, for errors. */
+  shown: string;
+  /** Arms the watch of the source. */
+  watchSource: () => Promise<SourceWatch>;
   /** How long nothing may change before it is mirrored, in milliseconds. */
   debounceMs: number;
   /** Fires to end the watch. */
@@ -19,25 +20,29 @@ export interface SourceWatchOptions {
  * Watches the source, and calls `mirror` for the whole tree, then for each set of changed paths.
  *
  * @param mirror gets relative paths; undefined: the whole tree.
- * @throws {VsockboxError} as `PathWatch.open`; IO if the source is removed; what `mirror` throws.
+ * @throws {VsockboxError} as `watchSource`; IO if the source is removed; what `mirror` throws.
  */
 export async function mirrorChanges(
-  { source, isExcluded, debounceMs, signal }: SourceWatchOptions,
+  { shown, watchSource, debounceMs, signal }: MirrorOptions,
   mirror: (paths: readonly string[] | undefined) => Promise<void>,
 ): Promise<void> {
-  using watch = await PathWatch.open(source, { isRecursive: true, isHidden: isExcluded });
+  const watch = await watchSource();
   using _abort = onAbort(signal, () => watch.close());
   const changes = new ChangeQueue(debounceMs);
   const collected = changes.collect(watch);
   collected.catch(() => undefined);
-  await mirror(undefined);
-  while (await changes.settled()) await mirror(changes.take());
+  try {
+    await mirror(undefined);
+    while (await changes.settled()) await mirror(changes.take());
+  } finally {
+    watch.close();
+  }
   await collected;
   if (signal.aborted) return;
   throw new VsockboxError({
     code: "IO",
     operation: "watch",
-    address: showPath(source),
+    address: shown,
     message: "it was removed or moved",
     errno: "ENOENT",
   });
@@ -54,7 +59,7 @@ class ChangeQueue {
   }
 
   /** Collects until the watch ends; throws what ends it, after {@link settled} has returned false. */
-  async collect(watch: PathWatch): Promise<void> {
+  async collect(watch: SourceWatch): Promise<void> {
     try {
       for await (const event of watch.events()) {
         this.#dirty.add(event, performance.now());

@@ -1,8 +1,8 @@
-/** `vsockbox sync`: makes a directory of a guest a mirror of a local one, once or whenever it changes. */
+/** `vsockbox sync`: makes a directory the mirror of one on the other side, once or whenever it changes. */
 import { AgentClient } from "../../agent/client/agent-client.ts";
 import { resolveHome } from "../../agent/client/home-path.ts";
 import { commandLineError, EXIT_STATUS } from "../../errors.ts";
-import { bytesPath, showPath } from "../../files/bytes-path.ts";
+import { showPath } from "../../files/bytes-path.ts";
 import { rawWords } from "../../process/raw-arguments.ts";
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
 import { encodePath } from "../../protocols/agent/paths.ts";
@@ -12,7 +12,6 @@ import { type ArgumentValues, flag, list, operand, option } from "../../ui/argum
 import { defineCommand } from "../../ui/command-definition.ts";
 import { print, printJson, say } from "../../ui/report.ts";
 import { DURATION, word } from "../../ui/value-kind.ts";
-import { excludedNames } from "../../vfs/watch/excluded-names.ts";
 import { readAddress } from "../shared/address-kind.ts";
 import { jsonArgument } from "../shared/connect-options.ts";
 import { transferJson } from "../shared/json-shapes.ts";
@@ -24,7 +23,8 @@ import {
   parseOperand,
 } from "../shared/target.ts";
 import { printErrors } from "../shared/transfer-report.ts";
-import { SyncJob, type SyncResult } from "./sync-job.ts";
+import type { SyncEnds } from "./sync-ends.ts";
+import { type SyncOptions, type SyncResult, syncOnce } from "./sync-job.ts";
 import { syncBytes } from "./sync-trees.ts";
 import { mirrorChanges } from "./sync-watch.ts";
 
@@ -32,10 +32,13 @@ import { mirrorChanges } from "./sync-watch.ts";
 const DEFAULT_DEBOUNCE_MS = 100;
 
 const ARGUMENTS = {
-  source: operand(word("PATH"), { valueName: "SRC", summary: "A directory here" }),
+  source: operand(word("PATH"), {
+    valueName: "SRC",
+    summary: "A directory here, or TARGET:PATH of one in a guest",
+  }),
   destination: operand(word("PATH"), {
-    valueName: "TARGET:DST",
-    summary: "A directory in a guest, which is made if it does not exist",
+    valueName: "DST",
+    summary: "A directory on the other side, which is made if it does not exist",
   }),
   watch: flag({ summary: "Continue, and mirror each change, until Ctrl-C" }),
   delete: flag({ summary: "Remove from DST what SRC does not have" }),
@@ -58,7 +61,7 @@ type Values = ArgumentValues<typeof ARGUMENTS>;
 export const command = defineCommand({
   name: "sync",
   group: "Files",
-  summary: "Mirror a directory into a guest",
+  summary: "Mirror a directory into or out of a guest",
   args: ARGUMENTS,
   conflicts: { dryRun: ["watch"] },
   examples: [
@@ -67,10 +70,11 @@ export const command = defineCommand({
       command: "vsockbox sync --watch --delete --exclude .git . web:/srv/app",
       explanation: "A mirror of each change, until Ctrl-C",
     },
+    { command: "vsockbox sync 3:/var/www www", explanation: "Out of a guest" },
     { command: "vsockbox sync --delete --dry-run . 3:/work", explanation: "What would be done" },
   ],
   async run(args) {
-    const [source, destination] = readOperands(args);
+    const sides = readOperands(args);
     const interrupt = new AbortController();
     let status: number | undefined;
     using _signals = onEndingSignal((signal) => {
@@ -78,7 +82,7 @@ export const command = defineCommand({
       interrupt.abort();
     });
     try {
-      const own = await synchronise(args, { source, destination, signal: interrupt.signal });
+      const own = await synchronise(args, sides, interrupt.signal);
       return status ?? own;
     } catch (thrown) {
       if (status === undefined) throw thrown;
@@ -88,53 +92,71 @@ export const command = defineCommand({
   },
 });
 
+/** The two sides of a mirror. */
+interface Sides {
+  /** The guest's. */
+  remote: Operand & { kind: "remote" };
+  /** The path here. */
+  local: Uint8Array;
+  isUpload: boolean;
+}
+
 /** @throws {VsockboxError} USAGE. */
-function readOperands({ source, destination }: Values): [Uint8Array, Operand & { kind: "remote" }] {
+function readOperands({ source, destination }: Values): Sides {
   const raw = rawWords([source, destination]);
   checkTargets(raw, true);
   const [from, to] = raw.map(parseOperand);
-  if (from?.kind === "local" && to?.kind === "remote") return [from.path, to];
+  if (from?.kind === "local" && to?.kind === "remote") {
+    return { remote: to, local: from.path, isUpload: true };
+  }
+  if (from?.kind === "remote" && to?.kind === "local") {
+    return { remote: from, local: to.path, isUpload: false };
+  }
   throw commandLineError(
     "sync",
-    "the source must be a directory here, and the destination one in a guest",
-    "vsockbox sync SRC TARGET:DST, as in `vsockbox sync . 3:/work`",
+    "one side must be a directory here, and the other one in a guest",
+    "vsockbox sync SRC DST, as in `vsockbox sync . 3:/work`",
   );
 }
 
-/** The two sides of a mirror. */
-interface Sides {
-  source: Uint8Array;
-  destination: Operand & { kind: "remote" };
-  signal: AbortSignal;
-}
-
-async function synchronise(args: Values, { source, destination, signal }: Sides): Promise<number> {
-  const target = agentTarget(args, readAddress(destination.target), signal);
+async function synchronise(args: Values, sides: Sides, signal: AbortSignal): Promise<number> {
+  const target = agentTarget(args, readAddress(sides.remote.target), signal);
   await using client = await AgentClient.connect(target.address, target.options);
-  const path = await resolveHome(client, destination.path);
-  const isExcluded = excludedNames(args.exclude);
-  const from = bytesPath(source);
-  const job = await SyncJob.open(client, {
-    source: from,
-    destination: path,
-    deletes: args.delete,
-    checksum: args.checksum,
-    isDryRun: args.dryRun,
-    isExcluded,
-    signal,
-  });
-  if (!args.watch) return report(await job.run(), args);
-  const watched = { source: from, isExcluded, debounceMs: args.debounce, signal };
-  const mirrored = mirrorChanges(watched, async (paths) => {
-    const result = await job.run(paths);
-    // The next change covers what was removed meanwhile.
-    report(withoutVanished(result), args);
-  });
-  // The mirror would notice a lost connection only at the next change.
+  const { delete: deletes, checksum, exclude, dryRun: isDryRun } = args;
+  const options = { deletes, checksum, exclude, isDryRun, signal };
+  const ends = await openEnds(client, sides, options);
+  if (!args.watch) return report(await syncOnce(ends, options), args);
+  const mirrored = mirrorChanges(
+    {
+      shown: args.source,
+      watchSource: () => ends.watchSource(),
+      debounceMs: args.debounce,
+      signal,
+    },
+    async (paths) => {
+      // The next change covers what was removed meanwhile.
+      report(withoutVanished(await syncOnce(ends, options, paths)), args);
+    },
+  );
+  // A mirror of a local directory would notice a lost connection only at the next change.
   await Promise.race([mirrored, client.closed]);
   if (!signal.aborted) await client.ping();
   await mirrored;
   return 0;
+}
+
+async function openEnds(
+  client: AgentClient,
+  { remote, local, isUpload }: Sides,
+  options: SyncOptions,
+): Promise<SyncEnds> {
+  const path = await resolveHome(client, remote.path);
+  if (isUpload) {
+    const { SyncToGuest } = await import("./sync-to-guest.ts");
+    return SyncToGuest.open(client, { source: local, destination: path }, options);
+  }
+  const { SyncToHost } = await import("./sync-to-host.ts");
+  return SyncToHost.open(client, { source: path, destination: local }, options);
 }
 
 function withoutVanished(result: SyncResult): SyncResult {
