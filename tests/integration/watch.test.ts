@@ -198,6 +198,18 @@ describe("watch", () => {
     expect(stderr).toContain("path is not a path below the watched one");
   });
 
+  test("counts directories that the agent may not read", async () => {
+    using scratch = new ScratchDirectory();
+    mkdirSync(scratch.file("closed"), 0o000);
+    const through = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"];
+    await using limited = await TestAgent.start([], { through });
+    const target = `${limited.address}:${scratch.path}`;
+    await using watch = await RunningWatch.start(["--recursive", target]);
+    expect(watch.running.stderr).toContain("(1 directory, 1 cannot be read)");
+    touch(scratch.file("a"));
+    expect(await watch.next()).toBe(`create     ${scratch.file("a")}`);
+  });
+
   test("names the kernel's limit if a user has no more watches", async () => {
     using scratch = new ScratchDirectory();
     mkdirSync(scratch.file("a/b/c"), { recursive: true });
