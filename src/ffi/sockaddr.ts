@@ -133,6 +133,43 @@ export function decodeSockaddrIn6(bytes: Uint8Array): InternetAddress {
   return { host: new URL(`http://[${groups.join(":")}]`).hostname.slice(1, -1), port };
 }
 
+/**
+ * `struct sockaddr_in` or `struct sockaddr_in6`, by the form of the address.
+ *
+ * @param address its host is IPv4 or IPv6 as text, without brackets; a zone is ignored.
+ */
+export function encodeSockaddrInternet({ host: address, port }: InternetAddress): Uint8Array {
+  if (!address.includes(":")) {
+    const bytes = new Uint8Array(SOCKADDR_IN_BYTES);
+    const view = new DataView(bytes.buffer);
+    view.setUint16(0, AF_INET, true);
+    view.setUint16(2, port);
+    bytes.set(address.split(".").map(Number), 4);
+    return bytes;
+  }
+  const bytes = new Uint8Array(SOCKADDR_IN6_BYTES);
+  const view = new DataView(bytes.buffer);
+  view.setUint16(0, AF_INET6, true);
+  view.setUint16(2, port);
+  for (const [index, group] of groupsOf(address).entries()) view.setUint16(8 + index * 2, group);
+  return bytes;
+}
+
+/** The eight groups of an IPv6 address. The URL standard's form has hexadecimal groups and one `::`. */
+function groupsOf(address: string): number[] {
+  const [head = "", tail] = new URL(`http://[${address.replace(/%.*$/, "")}]`).hostname
+    .slice(1, -1)
+    .split("::");
+  const numbers = (part: string) =>
+    part === "" ? [] : part.split(":").map((group) => Number.parseInt(group, 16));
+  const [before, after] = [numbers(head), numbers(tail ?? "")];
+  return [
+    ...before,
+    ...Array.from({ length: 8 - before.length - after.length }, () => 0),
+    ...after,
+  ];
+}
+
 function portOf(bytes: Uint8Array): number {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint16(2);
 }

@@ -1,6 +1,26 @@
 /** TCP listeners and connections, the local ends of port forwards. */
-import { reasonOf, VsockboxError } from "../errors.ts";
-import { duplicateDescriptor, setOption } from "../ffi/socket.ts";
+import { lookup } from "node:dns/promises";
+import { type Reason, reasonOf, VsockboxError } from "../errors.ts";
+import { ERRNO } from "../ffi/errno.ts";
+import {
+  AF_INET,
+  AF_INET6,
+  encodeSockaddrInternet,
+  type InternetAddress,
+} from "../ffi/sockaddr.ts";
+import {
+  closeDescriptor,
+  duplicateDescriptor,
+  openSocket,
+  pollDescriptor,
+  POLLOUT,
+  setOption,
+  SOCK_STREAM,
+  socketError,
+  startConnect,
+} from "../ffi/socket.ts";
+import { errnoMessage, errnoName } from "../system-errors.ts";
+import { decisiveFailure } from "./decisive-failure.ts";
 import { AcceptLoop } from "./accept-loop.ts";
 import { formatHostPort } from "../text/endpoint.ts";
 import { adoptDescriptor, socketHandler } from "../io/adopt-descriptor.ts";
@@ -76,7 +96,7 @@ function openTcpListener(host: string, port: number): { fd: number; port: number
 /**
  * Connects to a TCP address.
  *
- * @throws {VsockboxError} UNAVAILABLE, with the errno's name if the runtime reports one.
+ * @throws {VsockboxError} UNAVAILABLE, with the errno's name: of the address that explains most.
  */
 export async function dialTcp(host: string, port: number): Promise<SocketStream> {
   const opened = Promise.withResolvers<SocketStream>();
@@ -88,7 +108,7 @@ export async function dialTcp(host: string, port: number): Promise<SocketStream>
       socket: socketHandler(opened.resolve),
     });
   } catch (thrown) {
-    const { errno, message } = reasonOf(thrown);
+    const { errno, message } = (await kernelFailure(host, port)) ?? reasonOf(thrown);
     throw new VsockboxError({
       code: "UNAVAILABLE",
       operation: "connect",
@@ -99,4 +119,35 @@ export async function dialTcp(host: string, port: number): Promise<SocketStream>
     });
   }
   return opened.promise;
+}
+
+/**
+ * Returns the reason of the kernel for a failed connect: the runtime reports ECONNREFUSED for other errors,
+ * too, and one error for all addresses of a name.
+ *
+ * @returns undefined if the kernel does not know the reason at once.
+ */
+async function kernelFailure(host: string, port: number): Promise<Reason | undefined> {
+  const found = await lookup(host, { all: true }).catch(() => []);
+  const errnos = found.map(({ address, family }) =>
+    immediateErrno({ host: address, port }, family === 6 ? AF_INET6 : AF_INET),
+  );
+  // The runtime has waited for the others.
+  if (errnos.some((errno) => errno === 0 || errno === ERRNO.EINPROGRESS)) return undefined;
+  return decisiveFailure(
+    errnos.map((errno) => ({ errno: errnoName(errno), message: errnoMessage(errno) })),
+  );
+}
+
+/** Returns the errno of a connect that is not waited for; 0 without a failure. */
+function immediateErrno(address: InternetAddress, family: number): number {
+  const fd = openSocket(family, SOCK_STREAM, address.host);
+  try {
+    const errno = startConnect(fd, encodeSockaddrInternet(address));
+    // The loopback interface has answered already.
+    const isOver = errno === ERRNO.EINPROGRESS && pollDescriptor(fd, POLLOUT, 0) !== 0;
+    return isOver ? socketError(fd) : errno;
+  } finally {
+    closeDescriptor(fd);
+  }
 }

@@ -111,7 +111,7 @@ const DRIVEN: readonly (readonly [pattern: string, test: string])[] = [
   ["net/dial-with-retry.ts", "tests/integration/commands.test.ts"],
   ["net/{silent-close,wrong-service}.ts", "tests/integration/wrong-service.test.ts"],
   ["net/socket-access.ts", "tests/integration/hybrid-sockets.test.ts"],
-  ["net/{endpoint,tcp}.ts", "tests/integration/forward.test.ts"],
+  ["net/endpoint.ts", "tests/integration/forward.test.ts"],
   ["net/refused-pool.ts", "tests/unit/net/refusal-log.test.ts"],
   ["net/*.ts", "tests/unit/runtime/contracts.test.ts"],
   ["process/init/*.ts", "tests/vm/initramfs.ts"],

@@ -3,14 +3,19 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
+  AF_INET,
+  AF_INET6,
   AF_UNIX,
   AF_VSOCK,
+  decodeSockaddrIn,
+  decodeSockaddrIn6,
   decodeSockaddrUn,
   decodeSockaddrVm,
+  encodeSockaddrInternet,
   encodeSockaddrUn,
+  encodeSockaddrVm,
   encodeUnixName,
   isAbstract,
-  encodeSockaddrVm,
   SOCKADDR_UN_BYTES,
   SOCKADDR_VM_BYTES,
   VMADDR_FLAG_TO_HOST,
@@ -111,4 +116,23 @@ describe("sockaddr", () => {
     expect(() => encodeSockaddrUn("ü".repeat(54))).toThrow("108 bytes long");
     expect(() => encodeSockaddrUn("")).toThrow("empty");
   });
+});
+
+test.each([
+  ["127.0.0.1", 80],
+  ["::1", 65_535],
+  ["::", 1],
+  ["2001:db8::8:800:200c:417a", 443],
+  ["1:2:3:4:5:6:7:8", 22],
+  ["1::", 2],
+])("the internet address %s port %d comes back", (host, port) => {
+  const bytes = encodeSockaddrInternet({ host, port });
+  const decode = host.includes(":") ? decodeSockaddrIn6 : decodeSockaddrIn;
+  expect(decode(bytes)).toEqual({ host, port });
+  expect(bytes[0]).toBe(host.includes(":") ? AF_INET6 : AF_INET);
+});
+
+test("an IPv4-mapped address is that of AF_INET6", () => {
+  const bytes = encodeSockaddrInternet({ host: "::ffff:192.0.2.1", port: 1 });
+  expect([bytes.length, decodeSockaddrIn6(bytes).host]).toEqual([28, "192.0.2.1"]);
 });
