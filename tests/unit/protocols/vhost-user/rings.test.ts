@@ -73,3 +73,20 @@ describe("rings", () => {
     }
   });
 });
+
+test("the size of a ring is a power of two up to the limit, and up to 32,768", () => {
+  const { send } = session({ maxRingEntries: 100_000 });
+  const isAccepted = (entries: number) => {
+    try {
+      send("SET_VRING_NUM", encodeVringState(0, entries));
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  for (let power = 0; power <= 15; power++) expect(isAccepted(2 ** power)).toBe(true);
+  expect([0, 3, 5, 6, 7, 9, 96, 32_767, 65_536].filter(isAccepted)).toEqual([]);
+  const small = session({ maxRingEntries: 256 });
+  small.send("SET_VRING_NUM", encodeVringState(0, 256));
+  expect(() => small.send("SET_VRING_NUM", encodeVringState(0, 512))).toThrow("above 256");
+});
