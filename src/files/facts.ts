@@ -24,9 +24,17 @@ export function fileKind({ mode }: Pick<Stats | InodeStatus, "mode">): FileKind 
   return KIND_OF_TYPE.get(mode & constants.S_IFMT) ?? "unknown";
 }
 
-/** The kind for messages. */
+const WORDS: ReadonlyMap<string, string> = new Map([
+  ["block", "block device"],
+  ["character", "character device"],
+  ["fifo", "FIFO"],
+  ["link", "symbolic link"],
+  ["unknown", "file of an unknown type"],
+]);
+
+/** Returns the kind for messages, for use after "a". */
 export function kindInWords(kind: string): string {
-  return kind === "block" || kind === "character" ? `${kind} device` : kind;
+  return WORDS.get(kind) ?? kind;
 }
 
 const NANOSECONDS_PER_MS = 1e6;

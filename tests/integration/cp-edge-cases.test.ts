@@ -45,7 +45,7 @@ describe("anything but a regular file is refused", () => {
   test("is not replaced by an upload", async () => {
     const { status, stderr } = await cp(scratch.file("fifo.txt"), remote("fifo"));
     expect({ status, fifo: isFifo("fifo") }).toEqual({ status: 73, fifo: true });
-    expect(stderr).toContain("it is a fifo, which a copy would replace by a file");
+    expect(stderr).toContain("it is a FIFO, which a copy would replace by a file");
   });
 
   test("is not replaced by a download", async () => {
@@ -58,7 +58,7 @@ describe("anything but a regular file is refused", () => {
     writeFileSync(scratch.file("in/d-fifo"), "text");
     const { status, stderr } = await cp(scratch.file("in/d-fifo"), remote("."));
     expect({ status, fifo: isFifo("d-fifo") }).toEqual({ status: 74, fifo: true });
-    expect(stderr).toContain("it is a fifo");
+    expect(stderr).toContain("it is a FIFO");
   });
 });
 

@@ -244,7 +244,7 @@ describe("cp of trees", () => {
     const result = await vsockbox(["cp", "-r", local("tree"), remote()]);
     expect(result).toMatchObject({
       status: 74,
-      stderr: expect.stringContaining("pipe: a fifo cannot be copied"),
+      stderr: expect.stringContaining("pipe: a FIFO cannot be copied"),
     });
     expect(readdirSync(join(there, "tree"))).toEqual(["good"]);
   });

@@ -7,12 +7,12 @@ import { ScratchDirectory } from "../../support/scratch-directory.ts";
 test.each([
   [0o100_644, "file", "file"],
   [0o040_755, "directory", "directory"],
-  [0o120_777, "link", "link"],
-  [0o010_600, "fifo", "fifo"],
+  [0o120_777, "link", "symbolic link"],
+  [0o010_600, "fifo", "FIFO"],
   [0o140_600, "socket", "socket"],
   [0o060_600, "block", "block device"],
   [0o020_600, "character", "character device"],
-  [0o000_600, "unknown", "unknown"],
+  [0o000_600, "unknown", "file of an unknown type"],
 ])("a mode of %p is that of a %s", (mode, kind, words) => {
   expect(fileKind({ mode })).toBe(kind as ReturnType<typeof fileKind>);
   expect(kindInWords(kind)).toBe(words);
