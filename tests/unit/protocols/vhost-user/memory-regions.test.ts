@@ -55,3 +55,15 @@ test("a change that is refused leaves the table and the descriptors as they were
   regions.clear();
   expect(actions).toEqual([]);
 });
+
+test("the end of the connection unmaps any number of regions once", () => {
+  for (const count of [1, 2]) {
+    const actions: VhostAction[] = [];
+    const regions = new MemoryRegions((action) => actions.push(action));
+    const message = { request: Request.SET_MEM_TABLE, flags: 1, payload: NONE, fds: [3, 4] };
+    regions.setTable([low, high].slice(0, count), message);
+    regions.clear();
+    regions.clear();
+    expect(actions.slice(1)).toEqual([{ kind: "map-table", regions: [] }]);
+  }
+});

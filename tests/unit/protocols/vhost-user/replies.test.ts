@@ -2,11 +2,21 @@ import { describe, expect, test } from "bun:test";
 import type { VhostAction } from "../../../../src/protocols/vhost-user/actions.ts";
 import {
   encodeConfig,
+  encodeRegion,
+  encodeRegions,
   encodeReply,
+  encodeRingDescriptor,
   encodeU64,
+  encodeVringAddresses,
+  encodeVringState,
 } from "../../../../src/protocols/vhost-user/encode.ts";
+import {
+  DEFAULT_PROTOCOL_FEATURES,
+  Feature,
+  ProtocolFeature,
+} from "../../../../src/protocols/vhost-user/features.ts";
 import { Request } from "../../../../src/protocols/vhost-user/wire.ts";
-import { CID, NONE, reply, session } from "../../../support/vhost-session.ts";
+import { addresses, CID, high, low, NONE, reply, session } from "../../../support/vhost-session.ts";
 
 describe("configuration", () => {
   test("is padded with zeros, and the reply beyond its end is empty", () => {
@@ -47,4 +57,33 @@ describe("acknowledgements", () => {
     expect(backend.refusal({ ...message, flags: 1 })).toBeUndefined();
     expect(backend.refusal({ ...message, request: 1, flags: 9 })).toBeUndefined();
   });
+});
+
+test("each request that is performed is acknowledged with success, if it has no reply of its own", () => {
+  const all = DEFAULT_PROTOCOL_FEATURES | ProtocolFeature.Status | ProtocolFeature.ResetDevice;
+  const { send } = session({ protocolFeatures: all });
+  send("SET_PROTOCOL_FEATURES", encodeU64(all));
+  for (const [name, payload, fds] of [
+    ["SET_PROTOCOL_FEATURES", encodeU64(all), []],
+    ["SET_FEATURES", encodeU64(Feature.Version1 | Feature.ProtocolFeatures), []],
+    ["SET_OWNER", NONE, []],
+    ["RESET_OWNER", NONE, []],
+    ["SET_STATUS", encodeU64(1n), []],
+    ["SET_BACKEND_REQ_FD", NONE, [9]],
+    ["SET_MEM_TABLE", encodeRegions([low]), [3]],
+    ["ADD_MEM_REG", encodeRegion(high), [4]],
+    ["REM_MEM_REG", encodeRegion(high), [5]],
+    ["SET_VRING_NUM", encodeVringState(0, 128), []],
+    ["SET_VRING_BASE", encodeVringState(0, 0), []],
+    ["SET_VRING_ADDR", encodeVringAddresses(0, addresses(0)), []],
+    ["SET_VRING_CALL", encodeRingDescriptor(0), [6]],
+    ["SET_VRING_ERR", encodeRingDescriptor(0), [7]],
+    ["SET_VRING_KICK", encodeRingDescriptor(0), [8]],
+    ["SET_VRING_ENABLE", encodeVringState(0, 1), []],
+    ["RESET_DEVICE", NONE, []],
+  ] as const) {
+    expect(send(name, payload, [...fds], true).at(-1)).toEqual(
+      reply(name, encodeU64(0n)) as VhostAction,
+    );
+  }
 });
