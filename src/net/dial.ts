@@ -30,7 +30,7 @@ import { abortError, backoffDelay, delay, withDeadline, type Backoff } from "../
 import { otherFileKind } from "./not-a-socket.ts";
 import { assertTrustedOwner, type SocketOwners } from "./socket-owner.ts";
 import { WrongServiceError } from "./wrong-service.ts";
-import { adoptDescriptor } from "../io/adopt-descriptor.ts";
+import { adoptDescriptor, type Traffic } from "../io/adopt-descriptor.ts";
 import type { SocketStream } from "../io/stream.ts";
 
 /** Default limit of a connect with its handshake, in milliseconds. */
@@ -49,6 +49,8 @@ export interface DialOptions {
   socketOwners?: SocketOwners | undefined;
   /** Receives each step of the connection as text, for `--verbose`. */
   onStep?: ((step: string) => void) | undefined;
+  /** What the connection is for (default: messages). */
+  traffic?: Traffic | undefined;
   /** Passes CID -1 (any) to the kernel, which usually refuses it, in place of an error of ours. */
   anyCid?: boolean | undefined;
 }
@@ -64,7 +66,8 @@ export async function dial(
   options: DialOptions = {},
 ): Promise<SocketStream> {
   const deadline = deadlineOf(options);
-  const stream = await adoptDescriptor(await connectSocket(address, options, deadline));
+  const fd = await connectSocket(address, options, deadline);
+  const stream = await adoptDescriptor(fd, options.traffic);
   if (address.kind === "hybrid") {
     await streamHandshake(stream, address, options, deadline);
     options.onStep?.(`the VMM has connected to port ${address.port ?? 0} of the guest`);

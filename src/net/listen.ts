@@ -29,7 +29,7 @@ import { boundTo, type Peer, peerOf } from "../io/peer.ts";
 import { RefusedPool } from "./refused-pool.ts";
 import { applyAccess, type SocketAccess } from "./socket-access.ts";
 import { untrustedOwner } from "./socket-owner.ts";
-import { adoptDescriptor } from "../io/adopt-descriptor.ts";
+import { adoptDescriptor, type Traffic } from "../io/adopt-descriptor.ts";
 import type { SocketStream } from "../io/stream.ts";
 
 /** Options of {@link listen}. */
@@ -55,6 +55,8 @@ export interface ListenOptions {
   /** Called with the reason, once in a while, if nothing can be accepted for lack of descriptors. */
   onShortage?: ((reason: string, error: VsockboxError) => void) | undefined;
   seqpacket?: boolean | undefined;
+  /** What the connections are for (default: messages). */
+  traffic?: Traffic | undefined;
 }
 
 /** A bound address that accepts connections until it is closed. */
@@ -168,13 +170,13 @@ function isForeign(fd: number, address: SocketAddress): boolean {
 /** `pool`: of the refused peers, of which this is one. */
 async function handOn(
   fd: number,
-  { onConnection, onRefused, beforeNext }: ListenOptions,
+  { onConnection, onRefused, beforeNext, traffic }: ListenOptions,
   pool: RefusedPool | undefined,
   isClosed: () => boolean,
 ): Promise<void> {
   let stream: SocketStream;
   try {
-    stream = await adoptDescriptor(fd);
+    stream = await adoptDescriptor(fd, traffic);
   } catch {
     // It is disconnected, and its descriptor closed, already.
     return;

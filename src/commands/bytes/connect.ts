@@ -57,7 +57,8 @@ export const command = defineCommand({
     const options = {
       ...dialOptions(args, args.address.text, interrupt.signal),
       seqpacket: args.seqpacket,
-    };
+      traffic: "bulk",
+    } as const;
     try {
       if (args.fdpass) return await passDescriptor(address, options);
       const stream = await dial(address, options);

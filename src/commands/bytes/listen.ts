@@ -75,6 +75,7 @@ export const command = defineCommand({
       listener = listen(args.address.address, {
         allowed: allowedCids(args, "any"),
         seqpacket: args.seqpacket,
+        traffic: "bulk",
         onConnection(stream) {
           if (!args.keepOpen) listener?.close();
           log.debug(`${formatPeer(stream.peer)} has connected`);

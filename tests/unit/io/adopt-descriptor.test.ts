@@ -52,7 +52,7 @@ async function pair(): Promise<[number, number]> {
 async function streamAndPeer(): Promise<{ stream: SocketStream; peer: number }> {
   const [near, peer] = await pair();
   open.add(peer);
-  return { stream: await adoptDescriptor(near), peer };
+  return { stream: await adoptDescriptor(near, "bulk"), peer };
 }
 
 function closePeer(peer: number): void {
