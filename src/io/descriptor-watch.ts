@@ -163,9 +163,9 @@ export class DescriptorWatch {
       await nextTurn();
       while (this.#waiting > 0) {
         if (this.#report(this.#lingering > 0 ? LINGER_MS : 0)) {
+          // What the handlers have caused, immediates among it, is done before this thread may block.
+          if (this.#lingering > 0) await afterMicrotasks();
           await nextTurn();
-          // Whatever the handlers have left to the next turn has been done by now.
-          if (this.#lingering > 0) await nextTurn();
           continue;
         }
         if (!poll.armAgain()) throw new Error("no more events");
@@ -231,6 +231,9 @@ export class DescriptorWatch {
     this.#signals = undefined;
   }
 }
+
+/** Resolves when all promises have been followed up, within this turn of the event loop. */
+const afterMicrotasks = () => new Promise<void>((resolve) => process.nextTick(resolve));
 
 let shared: DescriptorWatch | undefined;
 
