@@ -182,6 +182,44 @@ async function bulkInput(): Promise<void> {
   await agent.exited;
 }
 
+/** From pipe to pipe: the receiving end is waited for, since the sending one exits with bytes on the way. */
+async function pipeToPipe(receive: string, send: string, socket: string): Promise<number> {
+  rmSync(socket, { force: true });
+  const receiver = await listening(["sh", "-c", `${receive} | cat > /dev/null`], socket);
+  const begin = performance.now();
+  seconds(`head -c ${BULK_BYTES} /dev/zero | ${send}`);
+  await receiver.exited;
+  return rate((performance.now() - begin) / 1000);
+}
+
+/** Standard input to standard output, by vsockbox, by socat, and by the floor of all such programs. */
+async function connectToListen(): Promise<void> {
+  const socket = join(scratch, "pump");
+  const loop = `${process.execPath} ${join(ROOT, "bench/loop.ts")}`;
+  const ways: Record<string, readonly [receive: string, send: string]> = {
+    vsockbox: [`${VSOCKBOX} listen -q unix:${socket}`, `${VSOCKBOX} connect unix:${socket}`],
+    loop: [`${loop} recv ${socket}`, `${loop} send ${socket}`],
+    ...(Bun.which("socat") === null
+      ? {}
+      : {
+          socat: [
+            `socat -b262144 -u UNIX-LISTEN:${socket} -`,
+            `socat -b262144 -u - UNIX-CONNECT:${socket}`,
+          ],
+        }),
+  };
+  const results: Record<string, number[]> = {};
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const [name, [receive, send]] of Object.entries(ways)) {
+      (results[name] ??= []).push(await pipeToPipe(receive, send, socket));
+    }
+  }
+  const { vsockbox = [], socat = [], loop: plain = [] } = results;
+  const name = "`connect` to `listen`, pipes at both ends";
+  rows.push(bulkRow(name, vsockbox, "socat to socat", socat));
+  rows.push(bulkRow(`${name}, beside a loop`, vsockbox, "read(2) and write(2) of 256 KiB", plain));
+}
+
 /** Until the receiving end has exited, since the sending one exits with bytes on the way. */
 async function socatInput(source: string, socket: string): Promise<number> {
   rmSync(socket, { force: true });
@@ -200,6 +238,7 @@ try {
   await idleAgent();
   await bulk();
   await bulkInput();
+  await connectToListen();
   const title = "Start-up, memory, bulk output";
   const version = versionOf("socat", "-V");
   const peers = version === null ? [] : [{ name: "socat", version }];
