@@ -1,6 +1,7 @@
 /** A host of the VFS protocol whose answers are written by a test, on a Unix socket. */
 import { createServer, type Server, type Socket } from "node:net";
-import { type CborMap, decodeMap, type Encodable } from "../../src/protocols/vfs/cbor.ts";
+import { decodeMap } from "../../src/protocols/vfs/cbor.ts";
+import type { CborMap, Encodable } from "../../src/protocols/vfs/cbor-values.ts";
 import { encodeVfsFrame, VfsFrameReader } from "../../src/protocols/vfs/frame.ts";
 
 /** Fields of an answer. */

@@ -1,6 +1,7 @@
 /** Clients of an export: one that sends bytes as they are, and one of the dialect of two of ours. */
 import { connect, type Socket } from "node:net";
-import { type CborMap, decodeMap } from "../../src/protocols/vfs/cbor.ts";
+import { decodeMap } from "../../src/protocols/vfs/cbor.ts";
+import type { CborMap } from "../../src/protocols/vfs/cbor-values.ts";
 import { VfsFrameReader } from "../../src/protocols/vfs/frame.ts";
 import { encodeVfsHello, readWelcome, type VfsWelcome } from "../../src/protocols/vfs/hello.ts";
 import { encodeVfsRequest, type VfsRequest } from "../../src/protocols/vfs/requests.ts";

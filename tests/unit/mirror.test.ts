@@ -123,6 +123,7 @@ const DRIVEN: readonly (readonly [pattern: string, test: string])[] = [
   ["process/*.ts", "tests/integration/exec-start.test.ts"],
   ["protocols/agent/*.ts", "tests/unit/protocols/agent/messages.test.ts"],
   ["protocols/guest-exec/command.ts", "tests/unit/protocols/guest-exec/frame.test.ts"],
+  ["protocols/vfs/cbor-values.ts", "tests/unit/protocols/vfs/cbor.test.ts"],
   ["protocols/vfs/operations.ts", "tests/unit/protocols/vfs/requests.test.ts"],
   ["protocols/fuse/*.ts", "tests/unit/protocols/fuse/request.test.ts"],
   ["protocols/vhost-user/*.ts", "tests/unit/protocols/vhost-user/backend.test.ts"],

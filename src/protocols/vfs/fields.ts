@@ -1,6 +1,6 @@
 /** Typed values of a decoded map: each field has its key, how it is read and how it is written. */
 import { VsockboxError } from "../../errors.ts";
-import { type CborValue, type Encodable, INVALID_TEXT } from "./cbor.ts";
+import { type CborValue, type Encodable, INVALID_TEXT } from "./cbor-values.ts";
 
 /** Errnos of refused fields, errno(3). */
 export const EINVAL = 22;

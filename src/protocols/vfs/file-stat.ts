@@ -9,7 +9,7 @@
  *
  * Later versions may append fields: readers ignore what follows.
  */
-import type { CborValue } from "./cbor.ts";
+import type { CborValue } from "./cbor-values.ts";
 import { RefusedField, type VfsTime } from "./fields.ts";
 
 /** Bytes of a packed {@link FileStat}. */

@@ -3,7 +3,8 @@
  * out; no I/O.
  */
 import { VsockboxError } from "../../errors.ts";
-import { type Encodable, encodeMap } from "./cbor.ts";
+import { encodeMap } from "./cbor.ts";
+import type { Encodable } from "./cbor-values.ts";
 
 /** Bytes of the length. */
 const LENGTH_BYTES = 4;
@@ -16,10 +17,8 @@ export type FrameFields = { readonly [key: string]: Encodable | undefined };
 
 /** Returns a message as a frame. */
 export function encodeVfsFrame(fields: FrameFields): Uint8Array {
-  const payload = encodeMap(fields);
-  const frame = new Uint8Array(LENGTH_BYTES + payload.length);
-  new DataView(frame.buffer).setUint32(0, payload.length);
-  frame.set(payload, LENGTH_BYTES);
+  const frame = encodeMap(fields, { before: LENGTH_BYTES, after: 0 });
+  new DataView(frame.buffer).setUint32(0, frame.length - LENGTH_BYTES);
   return frame;
 }
 
@@ -39,16 +38,14 @@ const DATA_KEY = [0x64, 0x64, 0x61, 0x74, 0x61] as const;
  * @param fields at most 21, without `data`.
  */
 export function encodeFrameHead(fields: FrameFields, dataBytes: number): Uint8Array {
-  const map = encodeMap(fields);
-  const first = map[0] ?? 0;
-  if (first >= MAP_OF_22) throw new RangeError("the message has too many fields");
   const tailBytes = DATA_KEY.length + 5;
-  const head = new Uint8Array(LENGTH_BYTES + map.length + tailBytes);
+  const head = encodeMap(fields, { before: LENGTH_BYTES, after: tailBytes });
+  const first = head[LENGTH_BYTES] ?? 0;
+  if (first >= MAP_OF_22) throw new RangeError("the message has too many fields");
   const view = new DataView(head.buffer);
-  view.setUint32(0, map.length + tailBytes + dataBytes);
-  head.set(map, LENGTH_BYTES);
+  view.setUint32(0, head.length - LENGTH_BYTES + dataBytes);
   head[LENGTH_BYTES] = first + 1;
-  const keyAt = LENGTH_BYTES + map.length;
+  const keyAt = head.length - tailBytes;
   head.set(DATA_KEY, keyAt);
   head[keyAt + DATA_KEY.length] = BYTES_U32;
   view.setUint32(head.length - 4, dataBytes);

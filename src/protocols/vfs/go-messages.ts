@@ -2,7 +2,8 @@
  * The Go dialect: one request and its answer at a time, absolute paths as text, handles of the server,
  * and keys that are absent when they are zero.
  */
-import { type CborMap, type CborValue, decodeMap, type Encodable } from "./cbor.ts";
+import { decodeMap } from "./cbor.ts";
+import type { CborMap, CborValue, Encodable } from "./cbor-values.ts";
 import { bytes, booleanAt, integerIn, RefusedField, text, u32, u64 } from "./fields.ts";
 import { encodeVfsFrame } from "./frame.ts";
 import { GO_OPERATIONS, type GoOperation, MAX_FRAME_BYTES } from "./operations.ts";

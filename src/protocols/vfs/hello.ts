@@ -3,7 +3,7 @@
  * -ENOSYS, and the connection continues in its dialect. A connection whose first request is another one
  * is a Go guest's.
  */
-import type { CborMap, CborValue } from "./cbor.ts";
+import type { CborMap, CborValue } from "./cbor-values.ts";
 import { type FileStat, packStat, unpackStat } from "./file-stat.ts";
 import { bytes, booleanAt, integerIn, RefusedField, text, texts, u32 } from "./fields.ts";
 import { encodeVfsFrame } from "./frame.ts";

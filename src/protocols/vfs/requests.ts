@@ -3,7 +3,8 @@
  * the root; handles are numbers of the connection that opened them. docs/protocols/vfs.md has the table.
  */
 import { VsockboxError } from "../../errors.ts";
-import { type CborMap, decodeMap, type Encodable } from "./cbor.ts";
+import { decodeMap } from "./cbor.ts";
+import type { CborMap, Encodable } from "./cbor-values.ts";
 import {
   bytes,
   cText,

@@ -1,5 +1,6 @@
 /** Answers and notifications of the server between two of ours, after a Hello. */
-import { type CborMap, type CborValue, decodeMap, type Encodable } from "./cbor.ts";
+import { decodeMap } from "./cbor.ts";
+import type { CborMap, CborValue, Encodable } from "./cbor-values.ts";
 import { type FileStat, packStat, unpackStat } from "./file-stat.ts";
 import { bytes, integerIn, offset, optional, pathField, RefusedField, u32, u64 } from "./fields.ts";
 import { encodeVfsFrame, encodeFrameHead, type FrameFields } from "./frame.ts";

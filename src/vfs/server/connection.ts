@@ -7,7 +7,8 @@
  */
 import { ERRNO } from "../../ffi/errno.ts";
 import type { SocketStream } from "../../io/stream.ts";
-import { type CborMap, decodeMap } from "../../protocols/vfs/cbor.ts";
+import { decodeMap } from "../../protocols/vfs/cbor.ts";
+import type { CborMap } from "../../protocols/vfs/cbor-values.ts";
 import { RefusedField } from "../../protocols/vfs/fields.ts";
 import { VfsFrameReader } from "../../protocols/vfs/frame.ts";
 import {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { decodeMap, encodeMap, INVALID_TEXT } from "../../../../src/protocols/vfs/cbor.ts";
+import { decodeMap, encodeMap } from "../../../../src/protocols/vfs/cbor.ts";
+import { INVALID_TEXT } from "../../../../src/protocols/vfs/cbor-values.ts";
 
 const hex = (text: string) => new Uint8Array(Buffer.from(text.replaceAll(" ", ""), "hex"));
 

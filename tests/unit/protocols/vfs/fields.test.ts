@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { INVALID_TEXT } from "../../../../src/protocols/vfs/cbor.ts";
+import { INVALID_TEXT } from "../../../../src/protocols/vfs/cbor-values.ts";
 import {
   bytes,
   checkPath,

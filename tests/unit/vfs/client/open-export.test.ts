@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { VsockboxError } from "../../../../src/errors.ts";
 import { dial } from "../../../../src/net/dial.ts";
-import type { CborMap } from "../../../../src/protocols/vfs/cbor.ts";
+import type { CborMap } from "../../../../src/protocols/vfs/cbor-values.ts";
 import { EntryPacker } from "../../../../src/protocols/vfs/entries.ts";
 import { packStat } from "../../../../src/protocols/vfs/file-stat.ts";
 import { encodeVfsFrame } from "../../../../src/protocols/vfs/frame.ts";
