@@ -11,6 +11,7 @@ import * as corpus from "./corpus.ts";
 import { BENCH_TARGETS } from "./bench-targets.ts";
 import { METRICS_TARGETS } from "./metrics-targets.ts";
 import { NETLINK_TARGETS } from "./netlink-targets.ts";
+import { VFS_TARGETS } from "./vfs-targets.ts";
 import { referenceGlob } from "./reference.ts";
 import { type Target, Violation } from "./targets.ts";
 
@@ -201,5 +202,6 @@ export const UNTRUSTED_TARGETS: readonly Target[] = [
   ENV_FILE,
   ...BENCH_TARGETS,
   ...NETLINK_TARGETS,
+  ...VFS_TARGETS,
   ...METRICS_TARGETS,
 ];
