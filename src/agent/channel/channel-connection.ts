@@ -362,6 +362,8 @@ export class ChannelConnection implements ChannelCarrier {
       case "close":
         this.#channels.delete(channel.id);
         return channel.onClose(frame.value);
+      default:
+        frame satisfies never;
     }
   }
 

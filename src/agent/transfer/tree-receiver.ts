@@ -182,7 +182,9 @@ export class TreeReceiver {
       case "link":
         return this.#makeLink(record);
       case "skipped":
-        this.summary.noteReported(record.error);
+        return this.summary.noteReported(record.error);
+      default:
+        record satisfies never;
     }
   }
 

@@ -55,7 +55,8 @@ function isStream(byte: number): byte is Stream {
 
 /** A frame of one channel, or of the connection (ping, pong). */
 export type ChannelFrame =
-  | { kind: "open" | "control" | "close"; channel: number; value: JsonObject }
+  | { kind: "open"; channel: number; value: JsonObject }
+  | { kind: "control" | "close"; channel: number; value: JsonObject }
   | { kind: "record"; channel: number; value: JsonObject; cost: number }
   | { kind: "data"; channel: number; stream: Stream; bytes: Uint8Array; cost: number }
   | { kind: "credit"; channel: number; bytes: number }

@@ -14,7 +14,7 @@
  *
  * The only transport with a header so far is virtio: `struct virtio_vsock_hdr`, virtio-vsock/packet.ts.
  */
-import { VIRTIO_VSOCK_HEADER_BYTES, Op } from "../virtio-vsock/packet.ts";
+import { Op, opOf, VIRTIO_VSOCK_HEADER_BYTES } from "../virtio-vsock/packet.ts";
 
 /** sizeof(struct af_vsockmon_hdr). */
 export const MONITOR_HEADER_BYTES = 32;
@@ -25,12 +25,15 @@ export const PACKET_BEGIN_BYTES = MONITOR_HEADER_BYTES + VIRTIO_VSOCK_HEADER_BYT
 /** enum af_vsockmon_op. */
 export const MonitorOp = { Unknown: 0, Connect: 1, Disconnect: 2, Control: 3, Payload: 4 } as const;
 
+/** One of {@link MonitorOp}. */
+export type MonitorOp = (typeof MonitorOp)[keyof typeof MonitorOp];
+
 /** enum af_vsockmon_transport. */
 export const MonitorTransport = { Unknown: 0, NoInfo: 1, Virtio: 2 } as const;
 
-/** Returns the {@link MonitorOp} of a virtio operation, as Linux has it. */
-export function monitorOpOf(op: number): number {
-  switch (op) {
+/** Returns the {@link MonitorOp} of a header's op field, as Linux has it. */
+export function monitorOpOf(op: number): MonitorOp {
+  switch (opOf(op)) {
     case Op.Request:
     case Op.Response:
       return MonitorOp.Connect;
@@ -42,7 +45,7 @@ export function monitorOpOf(op: number): number {
       return MonitorOp.Control;
     case Op.Rw:
       return MonitorOp.Payload;
-    default:
+    case Op.Invalid:
       return MonitorOp.Unknown;
   }
 }
