@@ -114,7 +114,7 @@ describe("wordsOfLine", () => {
     [`echo "a b"'c'd`, ["echo", "a bcd"]],
     ["'exec' x", ["exec", "x"]],
     ["env A=1 b", ["env", "A=1", "b"]],
-  ] as [string, [string, ...string[]]][])("quotes %s", (line, words) => {
+  ] as [string, [string, ...string[]]][])("reads %s", (line, words) => {
     expect(wordsOfLine(line, {})).toEqual(words);
   });
 
