@@ -1,15 +1,25 @@
-/** Listens for the clients of `vsockbox bench` until it is stopped. */
+/**
+ * Listens for the clients of `vsockbox bench` until it is stopped. Without any client the process waits
+ * for the listening socket alone, without a wake-up; with one the event loop runs.
+ */
 import type { VsockboxError } from "../errors.ts";
 import { closeDescriptor } from "../ffi/socket.ts";
 import { Acceptor } from "../io/acceptor.ts";
 import { EventLoop } from "../io/event-loop.ts";
 import { formatPeerHost, peerOf } from "../io/peer.ts";
+import { readableWatch } from "../io/readable-watch.ts";
 import { formatAddress, type SocketAddress } from "../net/address.ts";
 import type { AllowedCids } from "../net/allow-cid.ts";
 import { isAdmitted, openListener } from "../net/listen.ts";
 import { BenchServer } from "./server.ts";
 import type { ServedTest } from "./server-test.ts";
 import { formatAmount } from "./units.ts";
+
+/** Longest wait of one round of the loop, in milliseconds: a signal is delayed by at most this long. */
+const BLOCK_MS = 50;
+
+/** The longest interval of a timer, in milliseconds: it keeps the process alive and never fires. */
+const LONGEST_MS = 0x7fff_ffff;
 
 /** Options of {@link BenchService}. */
 export interface ServeOptions {
@@ -33,6 +43,9 @@ export class BenchService {
   readonly #acceptor: Acceptor;
   readonly #server: BenchServer;
   readonly #close: () => void;
+  readonly #listener: number;
+  readonly #stopping = Promise.withResolvers<void>();
+  #isStopped = false;
 
   /**
    * Binds and listens.
@@ -44,6 +57,7 @@ export class BenchService {
     const listener = openListener(address);
     const loop = this.#loop;
     this.address = listener.address;
+    this.#listener = listener.fd;
     this.#server = new BenchServer({ loop, ...options });
     this.#acceptor = new Acceptor(loop, {
       fd: listener.fd,
@@ -64,9 +78,14 @@ export class BenchService {
 
   /** Serves clients until {@link stop}, then closes all connections. */
   async run(): Promise<void> {
+    const alive = setInterval(() => undefined, LONGEST_MS);
     try {
-      await this.#loop.run();
+      while (!this.#isStopped) {
+        if (this.#server.isIdle) await this.#nextClient();
+        await this.#runUntilTurn();
+      }
     } finally {
+      clearInterval(alive);
       this.#acceptor.close();
       this.#server.close();
       this.#close();
@@ -74,9 +93,25 @@ export class BenchService {
     }
   }
 
+  async #nextClient(): Promise<void> {
+    const waiting = Promise.withResolvers<void>();
+    const watch = readableWatch();
+    watch.once(this.#listener, waiting.resolve);
+    await Promise.race([waiting.promise, this.#stopping.promise]);
+    watch.forget(this.#listener);
+  }
+
+  /** Handles events until there are none, or the runtime has to run. */
+  async #runUntilTurn(): Promise<void> {
+    const turn = performance.now() + BLOCK_MS;
+    while (this.#loop.round(BLOCK_MS) && performance.now() < turn);
+    await new Promise<void>((resolve) => setImmediate(resolve));
+  }
+
   /** Ends {@link run}. */
   stop(): void {
-    this.#loop.stop();
+    this.#isStopped = true;
+    this.#stopping.resolve();
   }
 }
 

@@ -15,11 +15,13 @@ import { ControlLink } from "./control-link.ts";
 import { CpuClock } from "./cpu-clock.ts";
 import { EchoStream } from "./echo-stream.ts";
 
-/** How long a client has to connect all streams, in milliseconds. */
-const CONNECT_MS = 30_000;
-
-/** Added to the longest duration before a test is aborted, in milliseconds: buffers may have to drain. */
-const GRACE_MS = 15_000;
+/** How long a test waits for its client, in milliseconds. */
+export interface TestTimeouts {
+  /** To connect all streams. */
+  connectMs: number;
+  /** Beyond the longest duration, before a test is aborted: buffers may have to drain. */
+  graceMs: number;
+}
 
 const US_PER_MS = 1000;
 
@@ -44,6 +46,7 @@ export interface ServerTestOptions {
   peer: string;
   /** The longest duration, in milliseconds. */
   maxDurationMs: number;
+  timeouts: TestTimeouts;
   /** Receives the bytes of all streams, which are not kept. */
   buffer: Uint8Array;
   /** Called once, after all descriptors are closed. */
@@ -70,9 +73,9 @@ export class ServerTest {
 
   constructor(options: ServerTestOptions) {
     this.#options = options;
-    const { loop, control, request } = options;
+    const { loop, control, request, timeouts } = options;
     this.#message = new Uint8Array(request.messageBytes);
-    this.#abortMs = performance.now() + CONNECT_MS;
+    this.#abortMs = performance.now() + timeouts.connectMs;
     this.#control = new ControlLink({
       loop,
       fd: control,
@@ -114,14 +117,14 @@ export class ServerTest {
   }
 
   #start(): void {
-    const { request, maxDurationMs } = this.#options;
+    const { request, maxDurationMs, timeouts } = this.#options;
     const expected = request.test === "connects" ? 0 : request.streams;
     if (this.#startMs !== undefined) return this.#end(unexpected("a second start"));
     if (this.#fds.size !== expected) return this.#end(unexpected("a start before all streams"));
     const now = performance.now();
     this.#startMs = now;
     this.#stopMs = now + (request.durationMs || maxDurationMs);
-    this.#abortMs = now + maxDurationMs + GRACE_MS;
+    this.#abortMs = now + maxDurationMs + timeouts.graceMs;
     this.#cpu.start();
     this.#open = expected;
     const fds = [...this.#fds].toSorted(([a], [b]) => a - b);

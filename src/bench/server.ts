@@ -3,7 +3,7 @@
  * connection to the test that it belongs to. Everything runs in one event loop, on one thread.
  *
  * A connection without a complete request, or without a close after the answer, is closed after
- * {@link REQUEST_MS}; connections beyond those that all tests may have are closed at once.
+ * a timeout; connections beyond those that all tests may have are closed at once.
  */
 import { randomBytes } from "node:crypto";
 import { ERRNO } from "../ffi/errno.ts";
@@ -23,10 +23,7 @@ import {
 } from "../protocols/bench/request.ts";
 import { encodeBenchResponse, type ResponseStatus } from "../protocols/bench/response.ts";
 import { RECEIVE_BYTES } from "./bulk-stream.ts";
-import { type ServedTest, ServerTest } from "./server-test.ts";
-
-/** How long a connection has for its request, and for its end after a refusal, in milliseconds. */
-const REQUEST_MS = 10_000;
+import { type ServedTest, ServerTest, type TestTimeouts } from "./server-test.ts";
 
 /** Interval at which deadlines are checked, in milliseconds. */
 const CHECK_MS = 100;
@@ -43,7 +40,17 @@ export interface BenchServerOptions {
   maxDurationMs: number;
   /** Called after each test. */
   onServed: (served: ServedTest) => void;
+  /** (default: {@link TIMEOUTS}) */
+  timeouts?: ServerTimeouts;
 }
+
+/** How long a server waits for its clients, in milliseconds. */
+export interface ServerTimeouts extends TestTimeouts {
+  /** For the request of a connection, and for its end after a refusal. */
+  requestMs: number;
+}
+
+const TIMEOUTS: ServerTimeouts = { requestMs: 10_000, connectMs: 30_000, graceMs: 15_000 };
 
 /** Serves the connections that it is given. */
 export class BenchServer {
@@ -59,15 +66,21 @@ export class BenchServer {
     options.loop.eachRound(() => this.#onRound());
   }
 
+  /** Whether no connection is open. */
+  get isIdle(): boolean {
+    return this.#tests.size === 0 && this.#pending.size === 0;
+  }
+
   /** Serves a connection, which the server owns from now on. */
   accept(fd: number): void {
-    const { maxClients, loop } = this.#options;
+    const { maxClients, loop, timeouts = TIMEOUTS } = this.#options;
     if (this.#pending.size >= maxClients * MAX_STREAMS + SPARE_CONNECTIONS) {
       return closeDescriptor(fd);
     }
     const pending = new PendingConnection({
       loop,
       fd,
+      deadline: performance.now() + timeouts.requestMs,
       onRequest: (bytes) => this.#onRequest(pending, bytes),
       onEnd: () => void this.#pending.delete(pending),
     });
@@ -113,7 +126,7 @@ export class BenchServer {
   }
 
   #beginTest(pending: PendingConnection, request: TestRequest): void {
-    const { loop, maxClients, maxDurationMs, onServed } = this.#options;
+    const { loop, maxClients, maxDurationMs, onServed, timeouts = TIMEOUTS } = this.#options;
     if (this.#tests.size >= maxClients) return pending.finish("busy", maxClients);
     if (request.durationMs > maxDurationMs) return pending.finish("too-long", maxDurationMs);
     const token = new Uint8Array(randomBytes(TOKEN_BYTES));
@@ -121,7 +134,7 @@ export class BenchServer {
     pending.release();
     pending.answer("accepted", 0, token);
     const test = new ServerTest({
-      ...{ loop, request, control: pending.fd, maxDurationMs, buffer: this.#buffer },
+      ...{ loop, request, control: pending.fd, maxDurationMs, timeouts, buffer: this.#buffer },
       peer: formatPeerHost(peerOf(pending.fd)),
       onEnd: (served) => {
         this.#tests.delete(key);
@@ -132,7 +145,7 @@ export class BenchServer {
   }
 
   #onRound(): void {
-    if (this.#tests.size === 0 && this.#pending.size === 0) return;
+    if (this.isIdle) return;
     const now = performance.now();
     if (now >= this.#checkAtMs) {
       this.#checkAtMs = now + CHECK_MS;
@@ -149,6 +162,8 @@ export class BenchServer {
 interface PendingOptions {
   loop: EventLoop;
   fd: number;
+  /** By performance.now(). */
+  deadline: number;
   onRequest: (bytes: Uint8Array) => void;
   onEnd: () => void;
 }
@@ -159,7 +174,6 @@ class PendingConnection {
   readonly #request = new Uint8Array(REQUEST_BYTES);
   #filled = 0;
   #hasAnswered = false;
-  readonly #deadline = performance.now() + REQUEST_MS;
 
   constructor(options: PendingOptions) {
     this.#options = options;
@@ -171,7 +185,7 @@ class PendingConnection {
   }
 
   onTime(now: number): void {
-    if (now >= this.#deadline) this.close();
+    if (now >= this.#options.deadline) this.close();
   }
 
   /** Sends the answer; 32 bytes fit into the buffer of a socket that has sent nothing. */

@@ -69,6 +69,18 @@ export const DURATION: ValueKind<number> = {
   format: formatDuration,
 };
 
+/** Returns the kind of a duration of at least `minMs`, in milliseconds. */
+export function durationOfAtLeast(minMs: number): ValueKind<number> {
+  return {
+    ...DURATION,
+    expected: `a duration of at least ${formatDuration(minMs)}, such as 500ms or 2`,
+    parse: (given) => {
+      const milliseconds = readDuration(given);
+      return milliseconds !== undefined && milliseconds >= minMs ? milliseconds : undefined;
+    },
+  };
+}
+
 /** A size, in bytes. */
 export const SIZE: ValueKind<number> = {
   valueName: "SIZE",

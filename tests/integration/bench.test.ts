@@ -18,6 +18,8 @@ import {
   TestAgent,
   vsockbox,
 } from "../support/binary.ts";
+import { isAtRest, openEnds, returnsTo } from "../support/at-rest.ts";
+import { OwnTerminal } from "../support/own-terminal.ts";
 import { expectShape, shapeOf } from "../support/json-shapes.ts";
 
 let scratch: ScratchDirectory;
@@ -380,6 +382,55 @@ function sending(text: string): (socket: Socket) => void {
   };
 }
 
+describe("a server of bench at rest", () => {
+  test("is not woken up, and holds what it held before its clients", async () => {
+    await using server = await serving();
+    await isAtRest(server.pid);
+    const before = openEnds(server.pid);
+    expect((await run("--duration", "100ms")).status).toBe(0);
+    const { socket } = await peer(new Uint8Array(0));
+    socket.destroy();
+    await returnsTo(server.pid, before);
+    const switches = () =>
+      /^voluntary_ctxt_switches:\s+(\d+)$/m.exec(
+        readFileSync(`/proc/${server.pid}/status`, "utf8"),
+      )?.[1];
+    await eventually("half a second without a wake-up", async () => {
+      const seen = switches();
+      await Bun.sleep(500);
+      return switches() === seen;
+    });
+  });
+
+  test("ends at a signal", async () => {
+    await using server = await serving();
+    server.process.kill("SIGTERM");
+    expect(await server.process.exited).toBe(143);
+    expect(existsSync(path)).toBe(false);
+  });
+
+  test("serves the next client after one that was killed in a test", async () => {
+    await using server = await serving();
+    await using client = new Running(["bench", "run", address, "--duration", "50"]);
+    await runs(server);
+    client.process.kill("SIGKILL");
+    await eventually("the next client is served", async () => {
+      return (await run("--test", "upload", "--bytes", "1000")).status === 0;
+    });
+  });
+});
+
+describe("on a terminal, bench", () => {
+  test("prints what each interval has carried, and erases nothing", async () => {
+    await using _server = await serving();
+    await using terminal = new OwnTerminal({ rows: 30, cols: 120 });
+    const words = ["bench", "run", address, "--test", "upload", "--duration", "1300ms"];
+    expect(await terminal.exited(terminal.run(words))).toBe(0);
+    expect(terminal.text).toMatch(/^upload, 0\.0 s to 1\.\d s: to server \d+\.\d MB\/s\r$/m);
+    expect(terminal.text).not.toContain("\u001B");
+  });
+});
+
 describe("a client of bench", () => {
   let other: Server | undefined;
   afterEach(() => other?.close());
@@ -392,6 +443,19 @@ describe("a client of bench", () => {
     });
     await new Promise<void>((resolve) => other?.listen(path, resolve));
   }
+
+  test.each([
+    ["--duration", "0"],
+    ["--duration", "0.0001"],
+    ["--bytes", "0"],
+    ["--count", "0"],
+    ["--streams", "65"],
+    ["--message-size", "2MiB"],
+    ["--test", "everything"],
+  ])("refuses %s %s: 64", async (option, value) => {
+    const { status, stderr } = await run(option, value);
+    expect([status, stderr]).toEqual([64, expect.stringContaining(`for ${option}: expected `)]);
+  });
 
   test("without a server: 69", async () => {
     expect(await run()).toMatchObject({ status: 69, stderr: expect.stringContaining("ENOENT") });

@@ -18,11 +18,21 @@ import {
 import { type ArgumentValues, list, operand, option } from "../../ui/argument.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
 import { print, printJson } from "../../ui/report.ts";
-import { choice, DURATION, FILE, integer, SIZE, sizeBetween } from "../../ui/value-kind.ts";
+import {
+  choice,
+  DURATION,
+  durationOfAtLeast,
+  FILE,
+  integer,
+  sizeBetween,
+} from "../../ui/value-kind.ts";
 import { ADDRESS } from "../shared/address-kind.ts";
 import { dialArguments, dialOptions, jsonArgument } from "../shared/connect-options.ts";
 
 const DEFAULT_DURATION_MS = 2000;
+/** The wire has whole milliseconds, and 0 for none. */
+const MIN_DURATION_MS = 1;
+const MOST_BYTES = 2 ** 50;
 const DEFAULT_INTERVAL_MS = 1000;
 const DEFAULT_WARM_UP_MS = 200;
 const DEFAULT_BULK_MESSAGE_BYTES = 256 * 1024;
@@ -35,8 +45,11 @@ const ARGUMENTS = {
     defaultText: "all, one after the other",
     summary: "Measure this: bytes in one or both directions, round trips, or connects",
   }),
-  duration: option(DURATION, { default: DEFAULT_DURATION_MS, summary: "Duration of each test" }),
-  bytes: option(SIZE, {
+  duration: option(durationOfAtLeast(MIN_DURATION_MS), {
+    default: DEFAULT_DURATION_MS,
+    summary: "Duration of each test",
+  }),
+  bytes: option(sizeBetween(1, MOST_BYTES), {
     summary: "End a test of bytes after this many in each stream and direction instead",
   }),
   count: option(integer(1), {

@@ -7,7 +7,7 @@ import { openLog } from "../../process/service/log.ts";
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
 import { flag, operand, option } from "../../ui/argument.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
-import { DURATION, integer } from "../../ui/value-kind.ts";
+import { durationOfAtLeast, integer } from "../../ui/value-kind.ts";
 import { ADDRESS } from "../shared/address-kind.ts";
 import { allowArguments, allowedCids, LIMITS_GROUP } from "../shared/connect-options.ts";
 
@@ -31,7 +31,7 @@ export const command = defineCommand({
       default: 1,
       summary: "Tests at once; others are refused, since each slows the others down",
     }),
-    maxDuration: option(DURATION, {
+    maxDuration: option(durationOfAtLeast(1), {
       heading: LIMITS_GROUP,
       default: DEFAULT_MAX_DURATION_MS,
       summary: "Longest test",

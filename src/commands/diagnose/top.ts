@@ -6,7 +6,7 @@ import { type ArgumentValues, flag, list, operand, option } from "../../ui/argum
 import { defineCommand } from "../../ui/command-definition.ts";
 import { print, printJson } from "../../ui/report.ts";
 import { obeysEscapes } from "../../ui/terminal-escapes.ts";
-import { choice, type ValueKind, DURATION, word } from "../../ui/value-kind.ts";
+import { choice, durationOfAtLeast, word } from "../../ui/value-kind.ts";
 import { ADDRESS } from "../shared/address-kind.ts";
 import { jsonArgument } from "../shared/connect-options.ts";
 import { agentArguments, agentTarget } from "../shared/target.ts";
@@ -22,16 +22,6 @@ const MIN_INTERVAL_MS = 100;
 /** Width of output that is not a terminal, if COLUMNS does not name another one. */
 const DEFAULT_COLUMNS = 120;
 
-const INTERVAL: ValueKind<number> = {
-  ...DURATION,
-  expected: `a duration from 100ms to ${LONGEST_DURATION}, such as 500ms or 2`,
-  exceeded: () => undefined,
-  parse: (given) => {
-    const milliseconds = DURATION.parse(given);
-    return milliseconds !== undefined && milliseconds >= MIN_INTERVAL_MS ? milliseconds : undefined;
-  },
-};
-
 const ARGUMENTS = {
   target: operand(ADDRESS, {
     optional: true,
@@ -41,7 +31,10 @@ const ARGUMENTS = {
     defaultText: "all VMs of yours",
     summary: "Show this VM of hybrid-proxy, by its --socket, --uds-path or control socket",
   }),
-  interval: option(INTERVAL, { default: 2000, summary: "Time between two samples" }),
+  interval: option(durationOfAtLeast(MIN_INTERVAL_MS), {
+    default: 2000,
+    summary: "Time between two samples",
+  }),
   sort: option(choice(SORT_ORDERS), {
     default: "rate",
     summary: "Order: most traffic first, newest first, or by CID, port and id",

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { BulkStream } from "../../../src/bench/bulk-stream.ts";
 import { ControlLink } from "../../../src/bench/control-link.ts";
-import { BenchServer } from "../../../src/bench/server.ts";
+import { BenchServer, type ServerTimeouts } from "../../../src/bench/server.ts";
 import type { ServedTest } from "../../../src/bench/server-test.ts";
 import type { VsockboxError } from "../../../src/errors.ts";
 import { readDescriptor, shutdownWrite, writeDescriptor } from "../../../src/ffi/socket.ts";
@@ -32,17 +32,20 @@ afterEach(() => {
   for (const client of clients) client[Symbol.dispose]();
 });
 
-function serve(maxClients: number, maxDurationMs: number): void {
+function serve(maxClients: number, maxDurationMs: number, timeouts?: ServerTimeouts): void {
   const onServed = (one: ServedTest) => void served.push(one);
-  server = new BenchServer({ loop, maxClients, maxDurationMs, onServed });
+  const options = { loop, maxClients, maxDurationMs, onServed };
+  server = new BenchServer(timeouts === undefined ? options : { ...options, timeouts });
 }
+
+const LONG: ServerTimeouts = { requestMs: 60_000, connectMs: 60_000, graceMs: 60_000 };
 
 /** Connects, sends bytes, and returns the descriptor. */
 function connect(bytes: Uint8Array): { fd: number; pair: SocketPair } {
   const pair = new SocketPair();
   clients.push(pair);
   server.accept(pair.release(pair.far));
-  writeDescriptor(pair.near, bytes);
+  if (bytes.length > 0) writeDescriptor(pair.near, bytes);
   return { fd: pair.near, pair };
 }
 
@@ -136,6 +139,53 @@ describe("a request", () => {
     writeDescriptor(fd, new Uint8Array(100));
     shutdownWrite(fd);
     runUntil(loop, "it is closed", () => writeDescriptor(fd, new Uint8Array(1)) < 0);
+  });
+});
+
+describe("a client that does nothing", () => {
+  /** Whether the server has closed the connection. */
+  const isClosed = (fd: number) => () => readDescriptor(fd, new Uint8Array(1)) === 0;
+
+  test.each([0, 47])("after %d bytes of its request is disconnected", (length) => {
+    serve(1, 1000, { ...LONG, requestMs: 50 });
+    expect(server.isIdle).toBe(true);
+    const { fd } = connect(encodeBenchRequest(upload).subarray(0, length));
+    expect(server.isIdle).toBe(false);
+    runUntil(loop, "it is closed", isClosed(fd));
+    expect(server.isIdle).toBe(true);
+  });
+
+  test("without its streams loses its test", () => {
+    serve(1, 1000, { ...LONG, connectMs: 50 });
+    const { fd } = ask(upload);
+    runUntil(loop, "it is closed", isClosed(fd));
+    expect(served).toMatchObject([{ error: { code: "TIMEOUT" } }]);
+    expect(server.isIdle).toBe(true);
+  });
+
+  test("after the start of its test loses it after the longest duration", () => {
+    serve(1, 30, { ...LONG, graceMs: 30 });
+    const { control } = begin({});
+    control.send({ type: "start" });
+    runUntil(loop, "it has ended", () => served.length === 1);
+    expect(served).toMatchObject([{ error: { code: "TIMEOUT" } }]);
+  });
+
+  test("keeps its test for as long as that", () => {
+    serve(1, 1000, { ...LONG, requestMs: 20 });
+    const { control, messages, streams } = begin({});
+    control.send({ type: "start" });
+    const until = performance.now() + 200;
+    while (performance.now() < until) loop.round(10);
+    for (const fd of streams) shutdownWrite(fd);
+    runUntil(loop, "the result", () => messages.length === 1);
+  });
+
+  test("is one of a limited number", () => {
+    const fds = Array.from({ length: 64 + 256 + 1 }, () => connect(new Uint8Array(0)).fd);
+    const last = fds.at(-1) ?? -1;
+    expect(readDescriptor(last, new Uint8Array(1))).toBe(0);
+    expect(readDescriptor(fds.at(-2) ?? -1, new Uint8Array(1))).toBeLessThan(0);
   });
 });
 

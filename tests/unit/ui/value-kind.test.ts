@@ -8,6 +8,7 @@ import {
   FILE_OR_NONE,
   integer,
   SIZE,
+  durationOfAtLeast,
   sizeBetween,
   type ValueKind,
   word,
@@ -38,6 +39,15 @@ const KINDS: [string, ValueKind<unknown>, [string, unknown][], string[]][] = [
       ["0", 0],
     ],
     ["", "x", "-1", "1d"],
+  ],
+  [
+    "durationOfAtLeast",
+    durationOfAtLeast(100),
+    [
+      ["100ms", 100],
+      ["2", 2000],
+    ],
+    ["99ms", "0", "x", ""],
   ],
   [
     "SIZE",
