@@ -73,7 +73,9 @@ export const DURATION: ValueKind<number> = {
 export function durationOfAtLeast(minMs: number): ValueKind<number> {
   return {
     ...DURATION,
-    expected: `a duration of at least ${formatDuration(minMs)}, such as 500ms or 2`,
+    // `expected` names the maximum.
+    exceeded: () => undefined,
+    expected: `a duration from ${formatDuration(minMs)} to ${LONGEST_DURATION}, such as 500ms or 2`,
     parse: (given) => {
       const milliseconds = readDuration(given);
       return milliseconds !== undefined && milliseconds >= minMs ? milliseconds : undefined;
