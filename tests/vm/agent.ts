@@ -68,6 +68,24 @@ describeVm("the agent's extensions over AF_VSOCK", () => {
     expect(await prepare(`vsockbox ps ${AGENT}`)).toContain("ended (4)");
   });
 
+  test("watch reports changes, and sync mirrors them", async () => {
+    const until = (text: string, file: string) =>
+      `for i in $(seq 300); do grep -q '${text}' ${file} && break; sleep 0.1; done`;
+    await prepare(
+      `mkdir -p /tmp/w/src; (vsockbox watch --recursive --once ${AGENT}:/tmp/w > /tmp/watch.out 2> /tmp/watch.err &); ${until("watching", "/tmp/watch.err")}`,
+    );
+    const changed = await prepare(
+      `mkdir /tmp/w/src/new; ${until("create", "/tmp/watch.out")}; cat /tmp/watch.out`,
+    );
+    expect(changed).toBe("create     /tmp/w/src/new/\n");
+    await prepare("echo 1 > /tmp/w/src/new/a; ln -s new/a /tmp/w/src/link");
+    const equal = "diff -r /tmp/w /tmp/mirror && diff -r /tmp/w /tmp/back";
+    const both = `vsockbox sync --delete /tmp/w ${AGENT}:/tmp/mirror && vsockbox sync --delete ${AGENT}:/tmp/mirror /tmp/back`;
+    await prepare(`${both} && ${equal}`);
+    await prepare(`echo 22 > /tmp/w/src/new/b; rm /tmp/w/src/new/a; ${both} && ${equal}`);
+    await prepare("rm -rf /tmp/w /tmp/mirror /tmp/back /tmp/watch.out /tmp/watch.err");
+  });
+
   test("forward -R and Unix sockets on either end", async () => {
     await prepare(
       "echo hello > /tmp/index; (busybox httpd -f -p 127.0.0.1:8180 -h /tmp & echo $! > /tmp/httpd.pid)",
