@@ -1,10 +1,10 @@
 /** Waiting for what comes about by itself. */
 
-/** Waits until the condition holds; fails with `what` after half a minute. */
+/** Waits until the condition holds; fails with `what` after two minutes, which a busy machine may need. */
 export async function eventually(
   what: string,
   condition: () => boolean | Promise<boolean>,
-  timeoutMs = 30_000,
+  timeoutMs = 120_000,
 ) {
   const deadline = performance.now() + timeoutMs;
   while (!(await condition())) {

@@ -31,7 +31,7 @@ export async function startListener(guest: Guest, line: string): Promise<() => P
   const said = async () => await runIn(guest, `cat ${log} 2> /dev/null || true`);
   await eventually(`${line} listens`, async () => (await said()).includes("listening"));
   return async () => {
-    await eventually(`${line} ends`, async () => (await said()).endsWith("done\n"), 120_000);
+    await eventually(`${line} ends`, async () => (await said()).endsWith("done\n"));
     return (await said()).replace("listening\n", "").replace("done\n", "");
   };
 }

@@ -16,7 +16,7 @@ import { connectUnix, type GuestOptions, RX, TestGuest, RawVmm } from "./raw-vmm
 import { type Received, VsockDriver } from "./vsock-driver.ts";
 
 /** What one packet or answer may take, in milliseconds. */
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 120_000;
 
 /** A guest of a device in another process. */
 export class LiveGuest {

@@ -74,7 +74,7 @@ export class PackedGuest implements AsyncDisposable {
 
   /** Waits for words on the console. */
   async says(text: string): Promise<void> {
-    await eventually(`its console has ${JSON.stringify(text)}`, () => this.#has(text), 120_000);
+    await eventually(`its console has ${JSON.stringify(text)}`, () => this.#has(text));
   }
 
   #has(text: string): boolean {

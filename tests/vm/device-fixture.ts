@@ -13,7 +13,12 @@ import { guestVsock } from "../support/guest-vsock.ts";
 /** The part of `hybrid-proxy status --json` that the tests read. */
 export interface VmStatus {
   guest_cid: number;
-  connections: { guest_port: number; waiting_bytes: number }[];
+  connections: {
+    host_port: number;
+    guest_port: number;
+    bytes_from_guest: number;
+    waiting_bytes: number;
+  }[];
   connections_draining: number;
   counters: { single_descriptor_to_guest: number; bytes_lost: number };
 }

@@ -4,6 +4,7 @@ import { bootGuest, type Guest } from "../../src/vm/guest.ts";
 import { BINARY, eventually, Running, ScratchDirectory, vsockbox } from "../support/binary.ts";
 import { runIn, startListener } from "../support/guest-lines.ts";
 import { guestVsock } from "../support/guest-vsock.ts";
+import { standsStill } from "../support/process-state.ts";
 import { describeTwoKernels, describeUml, findNewerKernel } from "./support.ts";
 
 describeUml("sibling VMs", () => {
@@ -56,8 +57,8 @@ describeUml("sibling VMs", () => {
   });
 
   test("of one group carry 128 MiB with equal hashes, each way and both at once", async () => {
-    const there = await startListener(second, "guest-vsock receive 7400 0");
-    const back = await startListener(first, "guest-vsock receive 7400 0");
+    const there = await startListener(second, "guest-vsock receive 7400");
+    const back = await startListener(first, "guest-vsock receive 7400");
     const sent = await Promise.all([
       runIn(first, "guest-vsock transmit 6 7400 128"),
       runIn(second, "guest-vsock transmit 5 7400 128"),
@@ -66,10 +67,16 @@ describeUml("sibling VMs", () => {
     expect([await there(), await back()]).toEqual(sent);
   });
 
-  test("a reader that stops for 10 s misses nothing and delays no other VM", async () => {
-    const result = await startListener(second, "guest-vsock receive 7401 10");
-    const sent = runIn(first, "guest-vsock transmit 6 7401 32");
+  test("a reader that stops until nothing moves misses nothing and delays no other VM", async () => {
+    const result = await startListener(second, "guest-vsock receive 7401 /tmp/go-on");
+    const before = await packetsToSiblings(5);
+    let hasSent = false;
+    const sent = runIn(first, "guest-vsock transmit 6 7401 32").finally(() => (hasSent = true));
+    await eventually("packets are on their way", async () => (await packetsToSiblings(5)) > before);
+    await standsStill("its credit is used up", () => packetsToSiblings(5));
     expect(await runIn(first, "vsockbox exec 6 -- echo on")).toBe("on\n");
+    expect(hasSent).toBe(false);
+    await runIn(second, "touch /tmp/go-on");
     expect(await result()).toBe(await sent);
   });
 
@@ -162,8 +169,8 @@ describeTwoKernels("sibling VMs of two kernels", () => {
       memoryMib: 1024,
     });
     try {
-      const there = await startListener(newer, "guest-vsock receive 7400 0");
-      const back = await startListener(older, "guest-vsock receive 7400 0");
+      const there = await startListener(newer, "guest-vsock receive 7400");
+      const back = await startListener(older, "guest-vsock receive 7400");
       const sent = await Promise.all([
         runIn(older, "guest-vsock transmit 6 7400 32"),
         runIn(newer, "guest-vsock transmit 5 7400 32"),
