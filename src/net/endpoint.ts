@@ -26,6 +26,15 @@ export interface EndpointListener {
   close(): void;
 }
 
+/** Options of {@link listenEndpoint}. */
+export interface EndpointListenOptions {
+  /**
+   * Called after each connection: if it returns a promise, no further one is accepted before that
+   * resolves, and peers wait in the backlog.
+   */
+  beforeNext?: (() => Promise<void> | undefined) | undefined;
+}
+
 /**
  * Listens on an endpoint.
  *
@@ -34,12 +43,13 @@ export interface EndpointListener {
 export function listenEndpoint(
   endpoint: Endpoint,
   onConnection: (stream: SocketStream) => void,
+  { beforeNext }: EndpointListenOptions = {},
 ): EndpointListener {
   if (endpoint.kind === "unix") {
     const address: SocketAddress = { kind: "unix", path: endpoint.path };
-    const listener = listen(address, { allowed: "any", onConnection });
+    const listener = listen(address, { allowed: "any", onConnection, beforeNext });
     return { endpoint, close: () => listener.close() };
   }
-  const listener = listenTcp(endpoint.host, endpoint.port, onConnection);
+  const listener = listenTcp(endpoint.host, endpoint.port, onConnection, beforeNext);
   return { endpoint: { ...endpoint, port: listener.port }, close: () => listener.close() };
 }

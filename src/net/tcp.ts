@@ -41,12 +41,14 @@ export interface TcpListener {
 /**
  * Listens on a TCP address.
  *
+ * @param beforeNext as in `listenEndpoint`.
  * @throws {VsockboxError} CANNOT_CREATE: the address is in use or not local.
  */
 export function listenTcp(
   host: string,
   port: number,
   onConnection: (stream: SocketStream) => void,
+  beforeNext?: () => Promise<void> | undefined,
 ): TcpListener {
   try {
     const { fd, port: bound } = openTcpListener(host, port);
@@ -58,8 +60,9 @@ export function listenTcp(
         // One that is disconnected already is closed by the attempt.
         const stream = await adoptDescriptor(accepted).catch(() => undefined);
         if (stream === undefined) return;
-        if (loop.isClosed) stream.abort();
-        else onConnection(stream);
+        if (loop.isClosed) return stream.abort();
+        onConnection(stream);
+        await beforeNext?.();
       },
     });
     return { port: bound, close: () => loop.close() };

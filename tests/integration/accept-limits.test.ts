@@ -11,6 +11,7 @@ import {
   Running,
   vsockbox,
 } from "../support/binary.ts";
+import { isAtRest } from "../support/at-rest.ts";
 import { connectUnix } from "../support/raw-vmm.ts";
 
 const descriptors = (pid: number) => readdirSync(`/proc/${pid}/fd`).length;
@@ -60,6 +61,56 @@ describe("without a free descriptor", () => {
       }
     },
   );
+});
+
+describe("idle clients of metrics", () => {
+  const NOFILE = 150;
+  const few = { through: ["prlimit", `--nofile=${NOFILE}:${NOFILE}`] };
+
+  /** Opens more connections than the process may have descriptors, and sends nothing. */
+  async function holdMany(options: { path: string } | { host: string; port: number }) {
+    const held = Array.from({ length: 2 * NOFILE }, () => connect(options));
+    for (const socket of held) socket.on("error", () => undefined);
+    await Promise.all(
+      held.map(
+        (socket) =>
+          new Promise((resolve) => {
+            socket.once("connect", resolve);
+            socket.once("close", resolve);
+          }),
+      ),
+    );
+    return { [Symbol.dispose]: () => held.forEach((socket) => socket.destroy()) };
+  }
+
+  test.each(["unix", "tcp"])("keep nobody out of an agent, over %s", async (kind) => {
+    using scratch = new ScratchDirectory();
+    const path = scratch.file("m.sock");
+    const address = kind === "unix" ? `unix:${path}` : "127.0.0.1:0";
+    await using agent = await TestAgent.start(["--metrics", address], few);
+    await agent.running.says("metrics are at");
+    const port = Number(/127\.0\.0\.1:(\d+)/.exec(agent.running.stderr)?.[1]);
+    const unix = kind === "unix" ? { unix: path } : {};
+    const scrape = () => fetch(`http://127.0.0.1:${kind === "unix" ? 1 : port}/metrics`, unix);
+    using _held = await holdMany(kind === "unix" ? { path } : { host: "127.0.0.1", port });
+    for (let count = 0; count < 3; count++) expect((await scrape()).status).toBe(200);
+    expect((await vsockbox(["exec", agent.address, "--", "true"])).status).toBe(0);
+    expect(descriptors(agent.running.pid)).toBeLessThan(NOFILE - 20);
+    await isAtRest(agent.running.pid);
+  });
+
+  test("keep nobody out of metrics --listen", async () => {
+    using scratch = new ScratchDirectory();
+    const path = scratch.file("m.sock");
+    await using agent = await TestAgent.start();
+    const words = ["metrics", "--listen", `unix:${path}`, agent.address];
+    await using server = new Running(words, few);
+    await server.says("metrics are at");
+    using _held = await holdMany({ path });
+    const response = await fetch("http://x/metrics", { unix: path });
+    expect(await response.text()).toContain(`vsockbox_up{target="${agent.address}"} 1`);
+    expect(descriptors(server.pid)).toBeLessThan(NOFILE - 20);
+  });
 });
 
 test("a TCP port of the guest that is forwarded does not spin without a free descriptor, and serves again later", async () => {

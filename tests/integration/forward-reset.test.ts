@@ -233,7 +233,8 @@ test("an agent that closes one Hello, as one that is restarted does, gets channe
       const [, local] = /:([0-9]+)$/.exec(forward.listening) ?? [];
       const client = connect({ host: "127.0.0.1", port: Number(local), allowHalfOpen: true });
       client.end("hello");
-      const chunks: Buffer[] = await client.toArray();
+      const chunks: Buffer[] = [];
+      for await (const chunk of client) chunks.push(chunk as Buffer);
       expect(Buffer.concat(chunks).toString()).toBe("hello");
     }
     const first = relay.fromClients.map((chunks) => Buffer.concat(chunks)[0]);

@@ -1,6 +1,7 @@
 /** Metrics of agents: over the agent's protocol, over HTTP in the guest, and as a scrape target on the host. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { encodeJsonFrame, FrameType } from "../../src/protocols/agent/frame.ts";
 import { FEATURES } from "../../src/protocols/agent/hello.ts";
@@ -353,6 +354,45 @@ describe("metrics --listen", () => {
     expect(requests).toBeLessThan(4);
   });
 
+  test("drops new series of a guest that invents some in each scrape", async () => {
+    const path = scratch.file("inventive.sock");
+    let count = 0;
+    using _agent = hostileAgent(path, async (channel, request) => {
+      if (request["op"] !== "metrics") return;
+      const samples = Array.from({ length: 4096 }, () => ({
+        ...{ value: 1, labels: { device: `invented${count++}` } },
+      }));
+      for (let begin = 0; begin < samples.length; begin += 512) {
+        const part = samples.slice(begin, begin + 512);
+        await channel.sendRecord({ name: "vsockbox_guest_x", help: "X.", samples: part });
+      }
+      channel.end();
+      channel.finish({});
+    });
+    await using honest = await TestAgent.start();
+    const [socket, target] = [scratch.file("m.sock"), `unix:${path}`];
+    const words = ["metrics", "--listen", `unix:${socket}`, target, honest.address];
+    await using server = new Running(words);
+    await server.says("metrics are at");
+    const scrape = async () => {
+      const metrics = readExposition(await (await get(socket)).text());
+      expect(valueOf(metrics, "vsockbox_up", { target: honest.address })).toBe(1);
+      const samples = metrics.get("vsockbox_guest_x")?.samples.length ?? 0;
+      return [samples, valueOf(metrics, "vsockbox_scrape_samples_dropped", { target })];
+    };
+    expect([await scrape(), await scrape(), await scrape(), await scrape()]).toEqual([
+      ...[
+        [4096, 0],
+        [4096, 0],
+      ],
+      ...[
+        [0, 4096],
+        [0, 4096],
+      ],
+    ]);
+    await server.says(`${target}: it has sent more than 8192 time series in a day`);
+  });
+
   test("in the background is a service with a pid file and a log", async () => {
     await using agent = await TestAgent.start();
     const [socket, pid, log] = ["m.sock", "pid", "log"].map((name) => scratch.file(name));
@@ -388,6 +428,36 @@ describe("agent --metrics", () => {
     agent.running.process.kill("SIGTERM");
     expect(await agent.running.process.exited).toBe(0);
     expect(existsSync(socket)).toBe(false);
+  });
+
+  test("answers requests one after the other, and what is not HTTP", async () => {
+    const socket = scratch.file("metrics.sock");
+    await using _agent = await TestAgent.start(["--metrics", `unix:${socket}`]);
+    const exchange = async (bytes: string) => {
+      const client = connect({ path: socket, allowHalfOpen: true });
+      client.write(bytes);
+      const chunks: Buffer[] = [];
+      for await (const chunk of client) chunks.push(chunk as Buffer);
+      return Buffer.concat(chunks).toString();
+    };
+    const host = "Host: x\r\n";
+    const both = await exchange(
+      `GET /other HTTP/1.1\r\n${host}\r\nHEAD /metrics HTTP/1.1\r\n${host}Connection: close\r\n\r\n`,
+    );
+    const [first = "", second = "", ...rest] = both.split(/(?=HTTP\/1\.1 )/);
+    expect(rest).toEqual([]);
+    expect(first).toStartWith("HTTP/1.1 404 Not Found\r\n");
+    expect(first).toEndWith("Connection: keep-alive\r\n\r\nmetrics are at /metrics\n");
+    expect(second).toMatch(/^HTTP\/1\.1 200 OK\r\n.*Content-Length: [1-9]\d{2,}\r\n.*\r\n\r\n$/s);
+    const posted = await exchange(
+      `POST /metrics HTTP/1.1\r\n${host}Content-Length: 5\r\n\r\nGET /`,
+    );
+    expect(posted).toMatch(/^HTTP\/1\.1 405 .*Allow: GET, HEAD\r\nConnection: close\r\n/s);
+    expect(posted.match(/HTTP\/1\.1/g)).toHaveLength(1);
+    for (const garbage of ["GET /metrics\r\n\r\n", "x".repeat(9000)]) {
+      expect(await exchange(garbage)).toStartWith("HTTP/1.1 400 Bad Request\r\n");
+    }
+    expect((await get(socket)).status).toBe(200);
   });
 
   test("ends the agent if its address is in use, and is checked before it starts", async () => {

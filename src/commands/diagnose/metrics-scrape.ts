@@ -2,6 +2,7 @@
 import { scrapeAgent } from "../../agent/client/agent-scrape.ts";
 import { toVsockboxError } from "../../errors.ts";
 import type { AgentTarget } from "../shared/target.ts";
+import { MAX_SERIES, SeriesLimit } from "./series-limit.ts";
 import { scrapedText, targetLabels, type TargetScrape } from "./scraped-metrics.ts";
 
 /** Receives warnings about targets. */
@@ -9,12 +10,15 @@ export type TargetWarning = (message: string, hint?: string) => void;
 
 const NO_METRICS = "the agent is too old for metrics";
 
+const TOO_MANY_SERIES = `it has sent more than ${MAX_SERIES} time series in a day: new ones are dropped`;
+
 /** Agents that are scraped again and again. */
 export class TargetScraper {
   readonly #targets: readonly AgentTarget[];
   readonly #timeoutMs: number;
   readonly #warn: TargetWarning;
   readonly #reported = new Map<AgentTarget, string>();
+  readonly #series = new Map<AgentTarget, SeriesLimit>();
 
   /** @param warn is called when a problem of a target begins or changes. */
   constructor(targets: readonly AgentTarget[], timeoutMs: number, warn: TargetWarning) {
@@ -30,21 +34,31 @@ export class TargetScraper {
 
   async #scrape(target: AgentTarget): Promise<TargetScrape> {
     const begin = performance.now();
-    const result = (found: Pick<TargetScrape, "isUp" | "metrics" | "clockOffsetSeconds">) => ({
+    const result = (
+      found: Pick<TargetScrape, "isUp" | "metrics" | "dropped" | "clockOffsetSeconds">,
+    ) => ({
       labels: targetLabels(target.name, target.address),
       durationSeconds: Math.round((performance.now() - begin) * 1000) / 1e6,
       ...found,
     });
     try {
       const answer = await scrapeAgent(target.address, target.options, this.#timeoutMs);
-      const { metrics, clockOffsetSeconds } = answer;
-      this.#report(target, metrics === undefined ? NO_METRICS : undefined);
-      return result({ isUp: true, metrics: metrics ?? [], clockOffsetSeconds });
+      const { metrics = [], clockOffsetSeconds } = answer;
+      const limited = this.#seriesOf(target).apply(metrics, performance.now());
+      const tooMany = limited.dropped > 0 ? TOO_MANY_SERIES : undefined;
+      this.#report(target, answer.metrics === undefined ? NO_METRICS : tooMany);
+      return result({ isUp: true, ...limited, clockOffsetSeconds });
     } catch (thrown) {
       const { message, hint } = toVsockboxError(thrown, "read metrics");
       this.#report(target, message, hint);
-      return result({ isUp: false, metrics: [], clockOffsetSeconds: undefined });
+      return result({ isUp: false, metrics: [], dropped: 0, clockOffsetSeconds: undefined });
     }
+  }
+
+  #seriesOf(target: AgentTarget): SeriesLimit {
+    const series = this.#series.get(target) ?? new SeriesLimit();
+    this.#series.set(target, series);
+    return series;
   }
 
   #report(target: AgentTarget, problem: string | undefined, hint?: string): void {

@@ -1,5 +1,4 @@
 /** `vsockbox metrics`: metrics of guests and their agents for Prometheus, once or over HTTP. */
-import { shareInFlight } from "../../io/share-in-flight.ts";
 import { parseHttpAddress } from "../../net/http.ts";
 import { METRICS_PATH, serveMetrics } from "../../net/metrics-server.ts";
 import { onEndingSignal } from "../../process/signals.ts";
@@ -88,11 +87,7 @@ async function serve(endpoint: Endpoint, args: Values): Promise<number> {
   const scraper = new TargetScraper(targetsOf(args), args.timeout, log.warn);
   const ended = Promise.withResolvers<number>();
   using _signals = onEndingSignal(() => ended.resolve(0));
-  // Two Prometheus servers at once cost the guests no more than one.
-  const server = serveMetrics(
-    endpoint,
-    shareInFlight(() => scraper.scrape()),
-  );
+  const server = serveMetrics(endpoint, () => scraper.scrape());
   using _server = { [Symbol.dispose]: () => server.close() };
   using _pidFile = await pidFileOf(args, () => Promise.resolve());
   const listening = `metrics are at ${METRICS_PATH} on ${formatEndpoint(server.endpoint)}`;

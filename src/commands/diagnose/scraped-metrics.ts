@@ -16,6 +16,8 @@ export interface TargetScrape {
   durationSeconds: number;
   clockOffsetSeconds: number | undefined;
   metrics: readonly Metric[];
+  /** Number of samples that were dropped, since the target has sent too many time series. */
+  dropped: number;
 }
 
 /** Returns the labels of a target: the word of the command line, and the CID of a vsock address. */
@@ -34,6 +36,11 @@ const OF_TARGETS: readonly (readonly [
     "vsockbox_scrape_duration_seconds",
     "Time from the connect to the last metric, or to the failure.",
     ({ durationSeconds }) => durationSeconds,
+  ],
+  [
+    "vsockbox_scrape_samples_dropped",
+    "Samples of time series beyond the limit of a target.",
+    ({ isUp, dropped }) => (isUp ? dropped : undefined),
   ],
   [
     "vsockbox_clock_offset_seconds",

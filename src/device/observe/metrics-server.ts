@@ -1,6 +1,6 @@
 /** The metrics of all VMs over HTTP. */
-import type { HttpServer } from "../../net/http.ts";
-import { serveMetrics } from "../../net/metrics-server.ts";
+import { type HttpServer, serveHttp } from "../../net/http.ts";
+import { answerMetrics } from "../../net/metrics-server.ts";
 import type { Endpoint } from "../../text/endpoint.ts";
 import { COMMIT, TARGET, VERSION } from "../../version.ts";
 import { metricsText, type ServerFacts } from "./metrics.ts";
@@ -13,7 +13,13 @@ import { vmFacts } from "./status.ts";
  * @throws {VsockboxError} CANNOT_CREATE.
  */
 export function serveVmMetrics(endpoint: Endpoint, vms: Iterable<ObservedVm>): HttpServer {
-  return serveMetrics(endpoint, () => metricsText([...vms].map(vmFacts), processFacts()));
+  const text = () => metricsText([...vms].map(vmFacts), processFacts());
+  return serveHttp(endpoint, async ({ method, url }) => {
+    const path = new URL(url).pathname;
+    const { status, type, body, allow } = await answerMetrics({ method, path }, text);
+    const headers = { "Content-Type": type, ...(allow === undefined ? {} : { Allow: allow }) };
+    return new Response(body, { status, headers });
+  });
 }
 
 function processFacts(): ServerFacts {

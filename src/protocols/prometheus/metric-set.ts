@@ -19,7 +19,7 @@ export class MetricSet {
     this.#metrics.set(name, known);
     for (const sample of samples) {
       const merged = { ...labels, ...sample.labels, ...labels };
-      const key = sampleKey(name, merged);
+      const key = seriesKey(name, merged);
       if (this.#seen.has(key)) continue;
       this.#seen.add(key);
       known.samples.push({ labels: merged, value: sample.value });
@@ -32,8 +32,8 @@ export class MetricSet {
   }
 }
 
-/** Labels have no order, and numbers in them are texts. */
-function sampleKey(name: string, labels: Labels): string {
+/** Returns a key of the series of a sample: labels have no order, and numbers in them are texts. */
+export function seriesKey(name: string, labels: Labels): string {
   const names = Object.keys(labels).sort();
   return JSON.stringify([name, ...names.map((label) => [label, String(labels[label])])]);
 }

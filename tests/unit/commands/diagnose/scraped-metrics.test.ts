@@ -21,6 +21,7 @@ const up = (target: string, metrics: Metric[] = []): TargetScrape => ({
   durationSeconds: 0.25,
   clockOffsetSeconds: -1.5,
   metrics,
+  dropped: target === "c" ? 7 : 0,
 });
 
 const down = (target: string): TargetScrape => ({
@@ -29,6 +30,7 @@ const down = (target: string): TargetScrape => ({
   durationSeconds: 5,
   clockOffsetSeconds: undefined,
   metrics: [],
+  dropped: 0,
 });
 
 test("a target that has not answered has vsockbox_up 0, and the others have all their metrics", () => {
@@ -40,12 +42,14 @@ test("a target that has not answered has vsockbox_up 0, and the others have all 
     'vsockbox_scrape_duration_seconds{target="a"} 0.25',
     'vsockbox_scrape_duration_seconds{target="b"} 5',
     'vsockbox_scrape_duration_seconds{target="c"} 0.25',
+    'vsockbox_scrape_samples_dropped{target="a"} 0',
+    'vsockbox_scrape_samples_dropped{target="c"} 7',
     'vsockbox_clock_offset_seconds{target="a"} -1.5',
     'vsockbox_clock_offset_seconds{target="c"} -1.5',
     'vsockbox_guest_load1{target="a"} 1',
     'vsockbox_guest_load1{target="c"} 3',
   ]);
-  expect(readExposition(text).size).toBe(4);
+  expect(readExposition(text).size).toBe(5);
 });
 
 test("a guest cannot send samples in the name of another one, or twice", () => {
