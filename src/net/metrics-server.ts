@@ -6,7 +6,7 @@ import { VsockboxError } from "../errors.ts";
 import { withDeadline } from "../io/deadline.ts";
 import { shareInFlight } from "../io/share-in-flight.ts";
 import type { SocketStream } from "../io/stream.ts";
-import { encodeResponse, type OutgoingResponse } from "../protocols/http/encode-response.ts";
+import { encodeHttpResponse, type OutgoingResponse } from "../protocols/http/encode-response.ts";
 import { readRequestHead, type RequestHead } from "../protocols/http/request.ts";
 import { PROMETHEUS_TYPE } from "../protocols/prometheus/text.ts";
 import type { Endpoint } from "../text/endpoint.ts";
@@ -121,7 +121,7 @@ class MetricsServer implements HttpServer {
   ): Promise<void> {
     const keepsOpen = head !== undefined && head.keepsOpen && !head.hasBody;
     const options = { keepsOpen, isHead: head?.method === "HEAD", date: new Date() };
-    await inTime(stream, stream.write(encodeResponse(response, options)));
+    await inTime(stream, stream.write(encodeHttpResponse(response, options)));
   }
 }
 

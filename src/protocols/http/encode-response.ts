@@ -29,7 +29,7 @@ export interface ResponseOptions {
 }
 
 /** Returns the bytes of a response. */
-export function encodeResponse(
+export function encodeHttpResponse(
   { status, type, body, allow }: OutgoingResponse,
   { keepsOpen, isHead, date }: ResponseOptions,
 ): Uint8Array {

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import {
-  encodeResponse,
+  encodeHttpResponse,
   type OutgoingResponse,
 } from "../../../../src/protocols/http/encode-response.ts";
 import { HttpResponseReader } from "../../../../src/protocols/http/response.ts";
@@ -8,7 +8,7 @@ import { HttpResponseReader } from "../../../../src/protocols/http/response.ts";
 const date = new Date(0);
 const text = (response: OutgoingResponse, options = {}) =>
   Buffer.from(
-    encodeResponse(response, { keepsOpen: true, isHead: false, date, ...options }),
+    encodeHttpResponse(response, { keepsOpen: true, isHead: false, date, ...options }),
   ).toString();
 
 test("a response has its size in bytes, and whether the connection stays open", () => {
@@ -34,7 +34,7 @@ test("a method that is not allowed is answered with those that are", () => {
 test.each([200, 400, 404, 405, 500] as const)(
   "a response with status %p is one for a reader",
   (status) => {
-    const bytes = encodeResponse(
+    const bytes = encodeHttpResponse(
       { status, type: "a/b", body: "x" },
       { keepsOpen: false, isHead: false, date },
     );
