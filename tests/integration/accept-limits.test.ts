@@ -83,7 +83,7 @@ describe("idle clients of metrics", () => {
     return { [Symbol.dispose]: () => held.forEach((socket) => socket.destroy()) };
   }
 
-  test.each(["unix", "tcp"])("keep nobody out of an agent, over %s", async (kind) => {
+  test.each(["unix", "tcp"])("do not exclude others from an agent, over %s", async (kind) => {
     using scratch = new ScratchDirectory();
     const path = scratch.file("m.sock");
     const address = kind === "unix" ? `unix:${path}` : "127.0.0.1:0";
@@ -99,7 +99,7 @@ describe("idle clients of metrics", () => {
     await isAtRest(agent.running.pid);
   });
 
-  test("keep nobody out of metrics --listen", async () => {
+  test("do not exclude others from metrics --listen", async () => {
     using scratch = new ScratchDirectory();
     const path = scratch.file("m.sock");
     await using agent = await TestAgent.start();
