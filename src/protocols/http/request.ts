@@ -63,13 +63,18 @@ function parseHead(line: string, fields: readonly Field[]): Omit<RequestHead, "h
   const valuesOf = (name: string) => fields.filter((field) => field.name === name);
   const hosts = valuesOf("host").length;
   if (hosts > 1 || (hosts === 0 && minor === "1")) throw bad("it does not have one Host field");
-  const tokens = valuesOf("connection")
-    .flatMap(({ value }) => value.toLowerCase().split(","))
-    .map((token) => token.trim());
+  const tokens = new Set(
+    valuesOf("connection").flatMap(({ value }) =>
+      value
+        .toLowerCase()
+        .split(",")
+        .map((token) => token.trim()),
+    ),
+  );
   return {
     method,
     path: pathOf(target),
-    keepsOpen: minor === "1" ? !tokens.includes("close") : tokens.includes("keep-alive"),
+    keepsOpen: minor === "1" ? !tokens.has("close") : tokens.has("keep-alive"),
     hasBody:
       valuesOf("transfer-encoding").length > 0 ||
       valuesOf("content-length").some(({ value }) => value !== "0"),
