@@ -53,8 +53,14 @@ export async function answerMetrics(
  * @param metricsText returns the text of the exposition; requests at the same time share one call.
  * @throws {VsockboxError} CANNOT_CREATE.
  */
-export function serveMetrics(endpoint: Endpoint, metricsText: () => Promise<string>): HttpServer {
-  return new MetricsServer(endpoint, shareInFlight(metricsText));
+export function serveMetrics(
+  endpoint: Endpoint,
+  metricsText: () => string | Promise<string>,
+): HttpServer {
+  return new MetricsServer(
+    endpoint,
+    shareInFlight(async () => metricsText()),
+  );
 }
 
 class MetricsServer implements HttpServer {
