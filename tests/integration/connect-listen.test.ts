@@ -41,6 +41,33 @@ describe("connect and listen", () => {
     expect([status, stdout.slice(0, 64)]).toEqual([0, sha256(data)]);
   });
 
+  test.each(["", "1"])("from pipe to pipe, with VSOCKBOX_RUNTIME_SOCKETS=%p", async (value) => {
+    const input = scratch.file("input");
+    const data = randomBytes(16 * 1024 * 1024);
+    writeFileSync(input, data);
+    const { stdout, status } = await shell(
+      `export VSOCKBOX_RUNTIME_SOCKETS=${value}
+        vsockbox listen ${address} 2>/dev/null < ${input} | sha256sum & until [ -S ${path} ]; do sleep 0.01; done
+        cat ${input} | vsockbox connect ${address} | sha256sum && wait`,
+    );
+    expect([status, ...(stdout.match(/[0-9a-f]{64}/g) ?? [])]).toEqual([
+      0,
+      sha256(data),
+      sha256(data),
+    ]);
+  });
+
+  test("a signal ends a listener however fast its peer sends", async () => {
+    const { stdout } = await shell(
+      `vsockbox listen ${address} -nq > /dev/null & pid=$!
+      until [ -S ${path} ]; do sleep 0.01; done
+      yes | vsockbox connect ${address} 2>/dev/null &
+      until [ "$(sed -n 's/^rchar: //p' /proc/$pid/io)" -gt 50000000 ]; do sleep 0.01; done
+      kill -TERM $pid; wait $pid; echo $?`,
+    );
+    expect(stdout).toBe("143\n");
+  });
+
   test("an answer after the end of input comes through", async () => {
     await using _listener = await listening("--exec", "wc -c");
     expect(await vsockbox(["connect", address], { stdin: "12345" })).toEqual({

@@ -1,5 +1,6 @@
 /** A command in a guest, independent of the protocol that carries it. */
 import { toVsockboxError, VsockboxError } from "../../errors.ts";
+import { lentChunks } from "../../io/pump.ts";
 import type { TerminalSize } from "../../protocols/agent/messages.ts";
 
 /** Exit status of a command. */
@@ -25,7 +26,7 @@ export interface RemoteProcess extends AsyncIterable<OutputPiece> {
   readonly exited: Promise<RemoteExit>;
   /** Whether the agent is known to have read the request; true with old agents, which do not report it. */
   readonly hasBegun: boolean;
-  /** Sends input; resolves when more can be sent. */
+  /** Sends input; resolves when more can be sent, and the buffer may be used again. */
   write(bytes: Uint8Array): Promise<void>;
   /** Ends its input. */
   endInput(): void;
@@ -45,7 +46,7 @@ export async function feedInput(
   source: AsyncIterable<Uint8Array>,
 ): Promise<void> {
   try {
-    for await (const chunk of source) {
+    for await (const chunk of lentChunks(source)) {
       // The reading side reports a broken connection, with the position that it had reached.
       if (!(await isWritten(process, chunk))) return;
     }
