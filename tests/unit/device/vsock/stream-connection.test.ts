@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { openSync, writeFileSync } from "node:fs";
 import { buffers } from "../../../../src/device/vsock/buffer-pool.ts";
 import { StreamConnection } from "../../../../src/device/vsock/stream-connection.ts";
+import type { RxBuffers } from "../../../../src/device/vsock/rx-buffers.ts";
 import type { TxPacket } from "../../../../src/device/vsock/tx-packet.ts";
 import { ERRNO } from "../../../../src/ffi/errno.ts";
 import {
@@ -12,7 +13,7 @@ import {
   setNonBlocking,
 } from "../../../../src/ffi/socket.ts";
 import { Connection } from "../../../../src/protocols/virtio-vsock/connection.ts";
-import { PacketType } from "../../../../src/protocols/virtio-vsock/packet.ts";
+import { PacketHeader, PacketType } from "../../../../src/protocols/virtio-vsock/packet.ts";
 
 import { ScratchDirectory } from "../../../support/scratch-directory.ts";
 
@@ -145,4 +146,38 @@ test("no more than 4 MiB of the socket's input are dropped at once", () => {
   const rest = new Uint8Array(10);
   expect(readDescriptor(fd, rest)).toBe(4);
   reader.close();
+});
+
+test("reads fill twice as many chains while they fill all, and half as many if they fill less than half", () => {
+  const CHAIN_BYTES = 100;
+  const asked: number[] = [];
+  const { vsock } = connection;
+  const header = new PacketHeader();
+  /** Reads `count(bytes)` bytes of the so many that the chains hold; returns the number of packets. */
+  const fill = (count: (bytes: number) => number) => {
+    let put = 0;
+    const rx = {
+      bytes: CHAIN_BYTES,
+      vector: (_credit: number, chains: number) => {
+        asked.push(chains);
+        const bytes = chains * CHAIN_BYTES;
+        return { bytes, readv: () => count(bytes) };
+      },
+      put: (_header: PacketHeader, bytes: number) => void (put += bytes),
+    } as unknown as RxBuffers;
+    const before = connection.bytesToGuest;
+    const packets = connection.fill(rx, header, 3);
+    expect(put).toBe(connection.bytesToGuest - before);
+    return packets;
+  };
+  vsock.onReadable();
+  expect(fill((bytes) => bytes)).toBe(1);
+  expect(fill((bytes) => bytes)).toBe(2);
+  // Half of four is enough for four; the socket is empty now.
+  expect(fill((bytes) => bytes / 2)).toBe(2);
+  expect(fill((bytes) => bytes / 2 - 1)).toBe(2);
+  expect(fill(() => 1)).toBe(1);
+  expect(fill(() => 1)).toBe(1);
+  expect(fill(() => -ERRNO.EAGAIN)).toBe(0);
+  expect(asked).toEqual([1, 2, 4, 4, 2, 1, 1]);
 });
