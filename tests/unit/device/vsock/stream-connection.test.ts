@@ -156,7 +156,7 @@ test("reads fill twice as many chains while they fill all, and half as many if t
   /** Reads `count(bytes)` bytes of the so many that the chains hold; returns the number of packets. */
   const fill = (count: (bytes: number) => number) => {
     let put = 0;
-    const rx = {
+    const rx = () => ({
       bytes: CHAIN_BYTES,
       vector: (_credit: number, chains: number) => {
         asked.push(chains);
@@ -164,9 +164,9 @@ test("reads fill twice as many chains while they fill all, and half as many if t
         return { bytes, readv: () => count(bytes) };
       },
       put: (_header: PacketHeader, bytes: number) => void (put += bytes),
-    } as unknown as RxBuffers;
+    });
     const before = connection.bytesToGuest;
-    const packets = connection.fill(rx, header, 3);
+    const packets = connection.fill(rx() as unknown as RxBuffers, header, 3);
     expect(put).toBe(connection.bytesToGuest - before);
     return packets;
   };
