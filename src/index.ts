@@ -59,4 +59,15 @@ export type {
   ConnListener as Listener,
   ConnListenOptions as ListenOptions,
 } from "./library/listener.ts";
+export {
+  type DirectoryExportOptions,
+  exportDirectory,
+  exportFiles,
+  type FileExport,
+  type FileServeOptions,
+  type FileServerAtAddress as FileServer,
+  serveFilesAt as serveFiles,
+} from "./library/file-export.ts";
+export type { IdPair } from "./vfs/server/owner-map.ts";
+export type { FilesProvider, ProvidedFile } from "./vfs/server/provided-files.ts";
 export { getLocalCid } from "./library/local-cid.ts";

@@ -107,9 +107,9 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   demo: ["io", "process", "vm"],
   library: [
     ...["agent", "agent/channel", "agent/client", "agent/transfer"],
-    ...["config", "ffi", "files", "io", "net", "process", "protocols"],
+    ...["config", "ffi", "files", "io", "net", "process", "protocols", "vfs/server"],
   ],
-  "index.ts": ["agent/client", "agent/transfer", "library"],
+  "index.ts": ["agent/client", "agent/transfer", "library", "vfs/server"],
 };
 
 /** The one library that a protocol uses: CBOR, which is bytes in, values out. */

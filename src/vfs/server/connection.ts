@@ -118,8 +118,7 @@ class Connection implements Disposable {
     }
     const map = decodeMap(payload);
     if (!isHello(map)) return this.#serveGo(this.#beginGo(), map);
-    this.#answers.add(this.#welcome(map));
-    return undefined;
+    return this.#welcome(map);
   }
 
   /** The export of a name; the first one for an empty name. */
@@ -146,15 +145,14 @@ class Connection implements Disposable {
     this.#answers.add(encodeGoResponse(answer));
   }
 
-  #welcome(map: CborMap): Uint8Array {
-    const answer = this.#open(map);
-    if (typeof answer !== "number") return answer;
-    this.#isRefused = true;
-    return encodeHelloRefusal(answer);
+  async #welcome(map: CborMap): Promise<void> {
+    const answer = await this.#open(map);
+    this.#isRefused = typeof answer === "number";
+    this.#answers.add(typeof answer === "number" ? encodeHelloRefusal(answer) : answer);
   }
 
   /** Returns the answer to a Hello, or the errno of its refusal. */
-  #open(map: CborMap): Uint8Array | number {
+  async #open(map: CborMap): Promise<Uint8Array | number> {
     let hello: VfsHello;
     try {
       hello = readHello(map);
@@ -166,8 +164,8 @@ class Connection implements Disposable {
     if (name === undefined || files === undefined) return ERRNO.ENOENT;
     const session = files.open(false);
     this.#session = session;
-    const root = session.handle({ op: "getattr", path: new Uint8Array(0) });
-    if (root instanceof Promise || root.stat === undefined) return ERRNO.EIO;
+    const root = await session.handle({ op: "getattr", path: new Uint8Array(0) });
+    if (root.stat === undefined) return root.errno;
     this.#files = files;
     this.#options.onOpen?.(name, false);
     return encodeWelcome({

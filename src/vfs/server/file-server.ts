@@ -43,6 +43,7 @@ export class FileServer {
   readonly #serverId = randomBytes(SERVER_ID_BYTES);
   readonly #streams = new Map<SocketStream, Promise<void>>();
   readonly #listeners: Listener[] = [];
+  #closing: Promise<void> | undefined;
   readonly counters: ServerCounters = newCounters();
 
   constructor(options: FileServerOptions) {
@@ -113,8 +114,13 @@ export class FileServer {
     onEvent?.({ kind: "closed", peer, error });
   }
 
-  /** Stops accepting, ends all connections, and closes the exports. */
-  async close(): Promise<void> {
+  /** Stops accepting, ends all connections, and closes the exports. Further calls wait for the first one. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     for (const listener of this.#listeners.splice(0)) listener.close();
     const served = [...this.#streams.values()];
     for (const stream of this.#streams.keys()) stream.abort();
