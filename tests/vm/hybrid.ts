@@ -8,7 +8,7 @@ import { ERRNO } from "../../src/ffi/errno.ts";
 import { closeDescriptor, writeDescriptor } from "../../src/ffi/socket.ts";
 import { listen } from "../../src/net/listen.ts";
 import type { Kernel } from "../../src/vm/kernel.ts";
-import { eventually, processesWith, vsockbox } from "../support/binary.ts";
+import { eventually, processesWith, Running, vsockbox } from "../support/binary.ts";
 import { connectHybrid, readAll, writeAll } from "../support/hybrid-client.ts";
 import { acceptFrom, readAll as readNow } from "../support/local-device.ts";
 import { connectUnix } from "../support/raw-vmm.ts";
@@ -431,6 +431,39 @@ function serviceTests(on: DeviceFixture): void {
     expect(guestSide.status).toBe(5);
     const { status, stdout } = await host;
     expect([status, stdout]).toEqual([5, "4\n"]);
+  });
+
+  const words = ["--bytes", "4MiB", "--count", "50", "--streams", "2", "--warm-up", "0", "--json"];
+  /** What these words measure, whatever the direction of the connections. */
+  const expectMeasured = (stdout: string) => {
+    const bytes = 2 * 4 * MIB;
+    const results = stdout.trim().split("\n");
+    expect(results.map((line) => JSON.parse(line) as object)).toMatchObject([
+      { test: "upload", to_server_bytes: bytes },
+      { test: "download", from_server_bytes: bytes },
+      { test: "both", to_server_bytes: bytes, from_server_bytes: bytes },
+      { test: "latency", operations: 50 },
+      { test: "connects", operations: 50 },
+    ]);
+  };
+
+  test("a bench serve in the guest measures with the host", async () => {
+    await on.run("(vsockbox bench serve -q > /tmp/bench.log 2>&1 & echo $! > /tmp/bench.pid)");
+    const server = `${on.address}:5201`;
+    const wait = await vsockbox(["wait", "--connect-only", server, "--timeout", "30"]);
+    expect(wait).toMatchObject({ status: 0 });
+    const { status, stdout, stderr } = await vsockbox(["bench", "run", on.address, ...words]);
+    await on.run("kill $(cat /tmp/bench.pid)");
+    expect([status, stderr]).toEqual([0, ""]);
+    expectMeasured(stdout);
+  });
+
+  test("a bench serve on the host measures with the guest", async () => {
+    await using server = new Running(["bench", "serve", on.address]);
+    await server.says("listening on");
+    const { status, stdout } = await on.guest.run(`vsockbox bench run 2 ${words.join(" ")}`);
+    expect(status).toBe(0);
+    expectMeasured(stdout.toString());
   });
 
   test("status shows the open connections", async () => {
