@@ -12,6 +12,7 @@ import { BENCH_TARGETS } from "./bench-targets.ts";
 import { METRICS_TARGETS } from "./metrics-targets.ts";
 import { NETLINK_TARGETS } from "./netlink-targets.ts";
 import { VFS_TARGETS } from "./vfs-targets.ts";
+import { WATCH_TARGETS } from "./watch-targets.ts";
 import { referenceGlob } from "./reference.ts";
 import { type Target, Violation } from "./targets.ts";
 
@@ -203,5 +204,6 @@ export const UNTRUSTED_TARGETS: readonly Target[] = [
   ...BENCH_TARGETS,
   ...NETLINK_TARGETS,
   ...VFS_TARGETS,
+  ...WATCH_TARGETS,
   ...METRICS_TARGETS,
 ];

@@ -71,6 +71,8 @@ export class TreeWatch implements Disposable {
   readonly #inotify: Inotify;
   readonly #tree: WatchedDirectories;
   readonly #pairs = new MovePairs();
+  /** Directories that were read since the queue was empty. */
+  readonly #reported = new Set<WatchedDirectory>();
   /** Directories whose place another one has taken, until the end of the step. */
   readonly #displaced = new Set<WatchedDirectory>();
   #isClosed = false;
@@ -197,7 +199,7 @@ export class TreeWatch implements Disposable {
     // Without its other half by now, it was moved out of the tree.
     if (isHalf) return (await this.#untilReadable(MOVE_PAIR_MS)) === "timeout";
     // The queue is empty: it has no more events of what was read from the directories.
-    for (const directory of this.#tree.all()) directory.reported = undefined;
+    this.#forgetReported();
     await this.#untilReadable();
     return false;
   }
@@ -252,6 +254,7 @@ export class TreeWatch implements Disposable {
     for await (const { directory, isNew, entries } of this.#walk([first])) {
       if (!isNew) continue;
       directory.reported = new Set(entries.map(({ name }) => keyOf(name)));
+      this.#reported.add(directory);
       for (const { name, isDirectory } of entries) {
         const path = this.#tree.path({ parent: directory, name });
         yield { kind: "create", path, from: undefined, isDirectory };
@@ -268,10 +271,16 @@ export class TreeWatch implements Disposable {
     const found = new Set([root]);
     const first = subdirectories(root, this.#visibleEntries(root, handle));
     for await (const { directory } of this.#walk(first, true)) found.add(directory);
+    this.#forgetReported();
     for (const directory of [...this.#tree.all()]) {
-      directory.reported = undefined;
       if (!found.has(directory)) this.#forget(directory);
     }
+  }
+
+  /** Reports what was found in directories again if it is created again. */
+  #forgetReported(): void {
+    for (const directory of this.#reported) directory.reported = undefined;
+    this.#reported.clear();
   }
 
   /** Watches directories and those in them; those that were watched before are entered `again` or not. */
