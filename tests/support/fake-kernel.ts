@@ -79,8 +79,8 @@ export class FakeKernel implements FuseDevice {
   }
 
   /** Begins the session. */
-  async start(): Promise<Record<string, number>> {
-    const init = { major: 7, minor: 45, max_readahead: 131_072, flags: 0xffff_ffff };
+  async start(flags2 = 0xffff_ffff): Promise<Record<string, number>> {
+    const init = { major: 7, minor: 45, max_readahead: 131_072, flags: 0xffff_ffff, flags2 };
     const { body } = await this.ask(FuseOpcode.Init, [layOut("fuse_init_in", init)], 0);
     return readStruct("fuse_init_out", body);
   }

@@ -69,6 +69,14 @@ export const InitFlag = {
   AbortError: 1 << 21,
   MaxPages: 1 << 22,
   CacheSymlinks: 1 << 23,
+  /** The upper 32 bits are in use as well: FUSE_INIT_EXT, Linux 5.17. */
+  UpperFlags: 1 << 30,
+} as const;
+
+/** Flags of INIT, in the upper 32 bits. */
+export const InitUpperFlag = {
+  /** Shared mappings of files with direct I/O: FUSE_DIRECT_IO_ALLOW_MMAP, Linux 6.6. */
+  MapsDirectIo: 1 << 4,
 } as const;
 
 /** Flags of the answer to OPEN and CREATE. */

@@ -1,5 +1,11 @@
 /** The kernel's INIT, and the features that both sides then use. */
-import { FUSE_MAJOR, FUSE_MAX_MINOR, FUSE_MIN_MINOR, InitFlag } from "./constants.ts";
+import {
+  FUSE_MAJOR,
+  FUSE_MAX_MINOR,
+  FUSE_MIN_MINOR,
+  InitFlag,
+  InitUpperFlag,
+} from "./constants.ts";
 import type { FuseSettings } from "./reply.ts";
 
 /** What the kernel offers. */
@@ -8,6 +14,7 @@ export interface FuseOffer {
   minor: number;
   maxReadAhead: number;
   flags: number;
+  upperFlags: number;
 }
 
 /** What this end wants. */
@@ -20,6 +27,8 @@ export interface FuseWishes {
   cachesLinks: boolean;
   /** Whether listing a directory reads the attributes of its files too. */
   readsAttributes: boolean;
+  /** Whether files have direct I/O, and programs may map them nevertheless. */
+  mapsDirectIo: boolean;
 }
 
 /** Bytes of a page, and the largest number of pages of one request: fs/fuse/fuse_i.h. */
@@ -56,14 +65,17 @@ export function negotiate(offer: FuseOffer, wishes: FuseWishes): FuseSettings | 
     (wishes.usesWriteback ? InitFlag.WritebackCache : 0) |
     (wishes.cachesLinks ? InitFlag.CacheSymlinks : 0) |
     (wishes.readsAttributes ? InitFlag.ReadDirectoryPlus | InitFlag.ReadDirectoryPlusAuto : 0);
-  const flags = offer.flags & wanted;
+  const hasUpperFlags = (offer.flags & InitFlag.UpperFlags) !== 0;
+  const wantedUpper = hasUpperFlags && wishes.mapsDirectIo ? InitUpperFlag.MapsDirectIo : 0;
+  const upperFlags = offer.upperFlags & wantedUpper;
+  const flags = offer.flags & (wanted | (upperFlags === 0 ? 0 : InitFlag.UpperFlags));
   const hasMaxPages = (flags & InitFlag.MaxPages) !== 0;
   const pages = Math.min(MAX_PAGES, Math.max(1, Math.floor(wishes.maxTransfer / PAGE_BYTES)));
   const maxPages = hasMaxPages ? pages : Math.min(pages, DEFAULT_PAGES);
   return {
     minor: Math.min(FUSE_MAX_MINOR, offer.minor),
     maxReadAhead: Math.min(offer.maxReadAhead, maxPages * PAGE_BYTES),
-    flags,
+    ...{ flags, upperFlags },
     maxBackground: MAX_BACKGROUND,
     congestionThreshold: CONGESTION_THRESHOLD,
     maxWrite: maxPages * PAGE_BYTES,

@@ -65,6 +65,8 @@ export interface FuseSettings {
   maxReadAhead: number;
   /** Bits of `InitFlag`. */
   flags: number;
+  /** Bits of `InitUpperFlag`. */
+  upperFlags: number;
   /** How many requests without a waiting process the kernel sends at once. */
   maxBackground: number;
   congestionThreshold: number;
@@ -225,6 +227,7 @@ export class FuseReply {
     // Granularity of times, in nanoseconds.
     view.setUint32(at + 24, 1, true);
     view.setUint16(at + 28, settings.maxPages, true);
+    view.setUint32(at + 32, settings.upperFlags, true);
     return this;
   }
 

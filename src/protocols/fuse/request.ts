@@ -62,7 +62,15 @@ export type FuseOperation =
   | { op: "getXattr"; name: Uint8Array; size: number }
   | { op: "listXattr"; size: number }
   | { op: "removeXattr"; name: Uint8Array }
-  | { op: "init"; major: number; minor: number; maxReadAhead: number; flags: number }
+  | {
+      op: "init";
+      major: number;
+      minor: number;
+      maxReadAhead: number;
+      flags: number;
+      /** 0 from a kernel that has no such flags. */
+      upperFlags: number;
+    }
   | { op: "interrupt"; unique: number }
   | { op: "fallocate"; handle: number; offset: number; length: number; mode: number }
   | { op: "seek"; handle: number; offset: number; whence: number }
@@ -105,6 +113,10 @@ class Body {
   constructor(bytes: Uint8Array, view: DataView) {
     this.#bytes = bytes;
     this.#view = view;
+  }
+
+  get isAtEnd(): boolean {
+    return this.#at >= this.#bytes.length;
   }
 
   #next(count: number): number | undefined {
@@ -322,6 +334,7 @@ const DECODERS: Readonly<Record<number, Decode>> = {
     minor: body.u32(),
     maxReadAhead: body.u32(),
     flags: body.u32(),
+    upperFlags: body.isAtEnd ? 0 : body.u32(),
   }),
   [FuseOpcode.Interrupt]: (body) => ({ op: "interrupt", unique: body.u64() }),
   [FuseOpcode.Fallocate]: (body) => {

@@ -15,8 +15,8 @@ export interface CachePolicy {
   missingMs: number;
   /** Whether reads and writes bypass the page cache. */
   isDirect: boolean;
-  /** Whether pages stay when a file is opened again: always, or if it is unchanged. */
-  keepsPages: "always" | "unchanged";
+  /** Whether pages stay when a file is opened again: always, if it is unchanged, or never. */
+  keepsPages: "always" | "unchanged" | "never";
   /** Whether the kernel holds written data for a while, and the names of directories and links. */
   usesWriteback: boolean;
 }
@@ -32,7 +32,7 @@ export function cachePolicy(mode: CacheMode): CachePolicy {
     case "none":
       return {
         ...{ entryMs: 0, attributesMs: 0, missingMs: 0 },
-        ...{ isDirect: true, keepsPages: "unchanged", usesWriteback: false },
+        ...{ isDirect: true, keepsPages: "never", usesWriteback: false },
       };
     case "auto":
       return {
@@ -45,4 +45,12 @@ export function cachePolicy(mode: CacheMode): CachePolicy {
         ...{ isDirect: false, keepsPages: "always", usesWriteback: true },
       };
   }
+}
+
+/**
+ * Returns the policy for a kernel. If it cannot map files with direct I/O, the page cache is used: pages are
+ * dropped when a file is opened, and when its size or times, which each read asks for, are other ones.
+ */
+export function policyForKernel(policy: CachePolicy, mapsDirectIo: boolean): CachePolicy {
+  return { ...policy, isDirect: policy.isDirect && mapsDirectIo };
 }

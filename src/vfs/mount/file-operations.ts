@@ -56,8 +56,8 @@ export function isUnchanged(
 
 function openedFlags({ policy }: MountState, node: Node, status: RemoteStatus | undefined): number {
   if (policy.isDirect) return OpenedFlag.DirectIo;
-  const keeps = policy.keepsPages === "always" || isUnchanged(node.reported, status);
-  return keeps ? OpenedFlag.KeepCache : 0;
+  const isKept = policy.keepsPages === "unchanged" && isUnchanged(node.reported, status);
+  return isKept || policy.keepsPages === "always" ? OpenedFlag.KeepCache : 0;
 }
 
 /** OPEN of a file. */

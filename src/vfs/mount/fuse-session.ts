@@ -12,11 +12,12 @@
  * gets EINTR: no process stays unkillable.
  */
 import { ERRNO } from "../../ffi/errno.ts";
-import { OUT_HEADER_BYTES } from "../../protocols/fuse/constants.ts";
+import { InitUpperFlag, OUT_HEADER_BYTES } from "../../protocols/fuse/constants.ts";
 import { type FuseWishes, negotiate } from "../../protocols/fuse/negotiate.ts";
 import { FuseReply } from "../../protocols/fuse/reply.ts";
 import { decodeFuseRequest, type FuseRequest } from "../../protocols/fuse/request.ts";
 import { RemoteError } from "../client/remote-files.ts";
+import { policyForKernel } from "./cache-policy.ts";
 import { dispatch, type HostOperation } from "./dispatch.ts";
 import type { ReplyBody, Call, MountState } from "./mount-state.ts";
 import type { Of } from "./name-operations.ts";
@@ -101,6 +102,7 @@ export class FuseSession {
       usesWriteback: policy.usesWriteback,
       cachesLinks: policy.usesWriteback,
       readsAttributes: true,
+      mapsDirectIo: policy.isDirect,
     };
     this.#bufferBytes = OVERHEAD_BYTES + Math.max(maxTransfer, OVERHEAD_BYTES);
   }
@@ -205,6 +207,8 @@ export class FuseSession {
       this.#fail(unique, EPROTO);
       return;
     }
+    const mapsDirectIo = (settings.upperFlags & InitUpperFlag.MapsDirectIo) !== 0;
+    this.#state.policy = policyForKernel(this.#state.policy, mapsDirectIo);
     this.#answer(unique, (reply) => {
       reply.settings(settings);
     });

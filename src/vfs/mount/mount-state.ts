@@ -25,7 +25,8 @@ export interface MountState {
   files: RemoteFiles;
   readonly nodes: NodeTable;
   readonly handles: HandleTable;
-  readonly policy: CachePolicy;
+  /** After INIT, that for the kernel. */
+  policy: CachePolicy;
   /** Whether extended attributes of users are passed on. */
   readonly hasXattrs: boolean;
 }

@@ -1,13 +1,17 @@
 import { describe, expect, test } from "bun:test";
-import { InitFlag } from "../../../../src/protocols/fuse/constants.ts";
+import { InitFlag, InitUpperFlag } from "../../../../src/protocols/fuse/constants.ts";
 import { negotiate } from "../../../../src/protocols/fuse/negotiate.ts";
 
-const OFFER = { major: 7, minor: 31, maxReadAhead: 131_072, flags: 0xffff_ffff };
+const OFFER = {
+  ...{ major: 7, minor: 31, maxReadAhead: 131_072 },
+  ...{ flags: 0xffff_ffff, upperFlags: 0xffff_ffff },
+};
 const WISHES = {
   maxTransfer: 1 << 20,
   usesWriteback: false,
   cachesLinks: false,
   readsAttributes: false,
+  mapsDirectIo: false,
 };
 
 describe("INIT", () => {
@@ -46,6 +50,18 @@ describe("INIT", () => {
   ])("has what %s asks for", (wish, flag) => {
     const plain = negotiate(OFFER, WISHES)?.flags ?? 0;
     expect(negotiate(OFFER, { ...WISHES, [wish]: true })?.flags).toBe(plain | flag);
+  });
+
+  test("maps files with direct I/O if that is asked for and the kernel can", () => {
+    const wishes = { ...WISHES, mapsDirectIo: true };
+    const bits = (offer: typeof OFFER, asked = wishes) => {
+      const { flags = 0, upperFlags } = negotiate(offer, asked) ?? {};
+      return [(flags & InitFlag.UpperFlags) !== 0, upperFlags];
+    };
+    expect(bits(OFFER)).toEqual([true, InitUpperFlag.MapsDirectIo]);
+    expect(bits(OFFER, WISHES)).toEqual([false, 0]);
+    expect(bits({ ...OFFER, upperFlags: ~InitUpperFlag.MapsDirectIo })).toEqual([false, 0]);
+    expect(bits({ ...OFFER, flags: ~InitFlag.UpperFlags })).toEqual([false, 0]);
   });
 
   test("limits sizes to what both sides serve", () => {

@@ -161,6 +161,7 @@ describe("an answer", () => {
       minor: 38,
       maxReadAhead: 131_072,
       flags: 0x40_0001,
+      upperFlags: 0x8000_0010,
       maxBackground: 64,
       congestionThreshold: 48,
       maxWrite: 1 << 20,
@@ -178,7 +179,7 @@ describe("an answer", () => {
         time_gran: 1,
         max_pages: 256,
         map_alignment: 0,
-        flags2: 0,
+        flags2: 0x8000_0010,
         unused: 0,
       },
     ]);

@@ -27,7 +27,11 @@ let state: MountState;
 let defects: unknown[];
 let ended: Promise<void>;
 
-async function start(cache: CacheMode = "auto", interruptMs?: number): Promise<void> {
+async function start(
+  cache: CacheMode = "auto",
+  interruptMs?: number,
+  upperFlags?: number,
+): Promise<void> {
   files = new LocalFiles(root);
   kernel = new FakeKernel();
   defects = [];
@@ -45,7 +49,7 @@ async function start(cache: CacheMode = "auto", interruptMs?: number): Promise<v
     ...(interruptMs === undefined ? {} : { interruptMs }),
   });
   ended = session.run();
-  await kernel.start();
+  await kernel.start(upperFlags);
   await session.started;
   files.calls.length = 0;
 }
@@ -269,6 +273,16 @@ describe("open files", () => {
       fs.appendFileSync(join(root, "f"), "!");
       expect((await open(node))["open_flags"]).toBe(flags);
     }
+  });
+
+  test("have pages without a cache if the kernel could not map them otherwise, until the next open", async () => {
+    fs.writeFileSync(join(root, "f"), "hello");
+    kernel.unmount();
+    await ended;
+    await start("none", undefined, 0);
+    const node = await nodeOf("f");
+    expect((await open(node))["open_flags"]).toBe(0);
+    expect(await lookup("f")).toMatchObject({ entry_valid: 0, attr_valid: 0 });
   });
 
   test("of another file than the one that was looked up are refused", async () => {
