@@ -1,0 +1,291 @@
+/** `vsockbox mount` over a Unix socket, with the kernel's FUSE: programs work on the host's directory. */
+import { describe, expect, test } from "bun:test";
+import * as fs from "node:fs";
+import { join } from "node:path";
+import { BINARY, eventually, Running, shell } from "../support/binary.ts";
+import { MountedExport } from "../support/mounted-export.ts";
+import { NO_MOUNTS } from "../support/mount-namespace.ts";
+
+const suite = describe.skipIf(NO_MOUNTS !== undefined);
+const named = (name: string) =>
+  NO_MOUNTS === undefined ? name : `${name} (skipped: ${NO_MOUNTS})`;
+
+const GIT = "git -c user.email=a@example.org -c user.name=a -c init.defaultBranch=main";
+/** A tree of every kind of file; its listing with hashes is compared. */
+const MAKE_TREE = `mkdir -p t/a/b t/empty && for i in $(seq 120); do echo "line $i" > t/a/f$i; done &&
+  head -c 3000000 /dev/urandom > t/a/b/large && ln -s ../a/f1 t/link && ln t/a/f2 t/hard &&
+  mkfifo t/fifo && printf x > "t/new
+line" && printf x > $'t/\\xff\\xfe' && chmod 751 t/a && touch -d 2001-02-03T04:05:06.789 t/a/f3 &&
+  truncate -s 60M t/sparse && chmod u+s,o-r t/a/f4 && chown 12:34 t/a/f5`;
+/** A listing with everything of each file; times may be left out. */
+const listing = (times: string) =>
+  String.raw`find . -printf '%P %y %m %U %G %s %l %n ${times}\0' | sort -z | tr '\0' '\n' &&
+  find . -type f -size -50M -print0 | sort -z | xargs -0 sha256sum`;
+
+suite(named("a mounted directory"), () => {
+  test.each(["none", "auto", "always"])(
+    "holds files of every kind, with --cache %s",
+    async (cache) => {
+      await using mounted = await MountedExport.start({ mountArgs: ["--cache", cache] });
+      await mounted.output(MAKE_TREE);
+      // With written data held back, the host's time is that of its own clock's next tick.
+      const list = listing(cache === "always" ? "" : "%T@");
+      const inside = await mounted.output(`cd t && ${list}`);
+      const outside = await shell(list, { cwd: mounted.file("t"), env: { LC_ALL: "C" } });
+      expect(inside).toBe(outside.stdout);
+      expect(inside).toContain("sparse f 644 0 0 62914560 ");
+      await mounted.output(
+        "cp -a t copy && tar -S -H pax -cf t.tar t && mkdir x && tar -xf t.tar -C x",
+      );
+      const copies = ["copy", "x/t"].map((name) => mounted.output(`cd ${name} && ${list}`));
+      for (const copy of await Promise.all(copies)) expect(copy).toBe(inside);
+      await mounted.output("rm -rf copy x t t.tar");
+      await eventually("the host has no files", () => fs.readdirSync(mounted.source).length === 0);
+    },
+  );
+
+  test("serves git: clone, status, commit, gc, fsck", async () => {
+    await using mounted = await MountedExport.start();
+    await mounted.output(
+      `${GIT} init -q r && cd r && for i in $(seq 60); do echo $i > f$i; done && ${GIT} add -A &&
+       ${GIT} commit -qm one && ${GIT} clone -q . ../c && cd ../c && echo more >> f7 && rm f8`,
+    );
+    expect(await mounted.output(`cd c && git status --short`)).toBe(" M f7\n D f8\n");
+    await mounted.output(`cd c && ${GIT} commit -qam two && git gc -q && git fsck --strict`);
+    const { stdout } = await shell("git -c safe.directory='*' log --format=%s", {
+      cwd: mounted.file("c"),
+    });
+    expect(stdout).toBe("two\none\n");
+  });
+
+  test("keeps what POSIX says of open files, renames, appends and maps", async () => {
+    await using mounted = await MountedExport.start();
+    const script = join(import.meta.dir, "../support/posix-files.py");
+    const { stdout, stderr, status } = await mounted.run(`python3 ${script}`);
+    expect({ stderr, status }).toEqual({ stderr: "", status: 0 });
+    expect(stdout).toBe("all hold\n");
+  });
+
+  test("appends of two processes at once are all there", async () => {
+    await using mounted = await MountedExport.start();
+    await mounted.output(
+      `for p in a b; do for i in $(seq 200); do echo $p$i >> log; done & done; wait`,
+    );
+    const lines = fs.readFileSync(mounted.file("log"), "utf8").trimEnd().split("\n");
+    const expected = ["a", "b"].flatMap((p) => Array.from({ length: 200 }, (_, i) => p + (i + 1)));
+    expect(lines.toSorted()).toEqual(expected.toSorted());
+  });
+
+  test("shows at once what has changed on the host", async () => {
+    await using mounted = await MountedExport.start();
+    fs.writeFileSync(mounted.file("f"), "old");
+    fs.mkdirSync(mounted.file("d"));
+    expect(await mounted.output("cat f; ls d; stat -c %s f")).toBe("old3\n");
+    fs.writeFileSync(mounted.file("f"), "changed");
+    fs.writeFileSync(mounted.file("d/new"), "");
+    expect(await mounted.output("ls d")).toBe("new\n");
+    await eventually("the new size", async () => (await mounted.output("stat -c %s f")) === "7\n");
+    expect(await mounted.output("cat f")).toBe("changed");
+    fs.writeFileSync(mounted.file("other"), "replaced");
+    fs.renameSync(mounted.file("other"), mounted.file("f"));
+    await eventually("the new file", async () => (await mounted.output("cat f")) === "replaced");
+    fs.rmSync(mounted.file("f"));
+    await eventually("no file", async () => (await mounted.run("cat f")).status !== 0);
+  });
+
+  test("wakes watches of the guest for changes on the host", async () => {
+    await using mounted = await MountedExport.start();
+    fs.mkdirSync(mounted.file("d"));
+    fs.writeFileSync(mounted.file("d/f"), "old");
+    const script = join(import.meta.dir, "../support/watch-once.ts");
+    const watcher = mounted.spawn(`exec ${process.execPath} ${script} d`);
+    let seen = "";
+    const reading = (async () => {
+      for await (const chunk of watcher.stdout) seen += new TextDecoder().decode(chunk);
+    })();
+    await eventually("the watch is there", () => seen.includes("watching"));
+    const before = fs.statSync(mounted.file("d/f")).mtimeMs;
+    await eventually("an event for the file", () => {
+      fs.appendFileSync(mounted.file("d/f"), "x");
+      return seen.includes("change f");
+    });
+    expect(fs.statSync(mounted.file("d/f")).mtimeMs).toBeGreaterThan(before);
+    fs.writeFileSync(mounted.file("d/new"), "");
+    await eventually("an event for a new file", () => / new\n/.test(seen));
+    watcher.kill();
+    await reading;
+  });
+
+  test("is read-only if either side wants it", async () => {
+    for (const options of [{ exportArgs: ["--read-only"] }, { mountArgs: ["--read-only"] }]) {
+      await using mounted = await MountedExport.exportOnly(options);
+      fs.writeFileSync(mounted.file("f"), "data");
+      const line = await mounted.startMount(options.mountArgs);
+      expect(line).toEndWith(", read-only\n");
+      const { stdout, stderr } = await mounted.run("cat f; touch new; rm -f f");
+      expect(stdout).toBe("data");
+      expect(stderr.match(/Read-only file system/g)?.length).toBe(2);
+    }
+  });
+
+  test("reports what it has mounted as JSON", async () => {
+    await using mounted = await MountedExport.exportOnly();
+    const line = await mounted.startMount(["--json", "--export", "src"]);
+    expect(JSON.parse(line)).toEqual({
+      ...{ mounted: mounted.target, address: mounted.address, export: "src" },
+      ...{ read_only: false, dialect: "vsockbox" },
+    });
+    const mounts = await mounted.output(`grep ' ${mounted.target} ' /proc/self/mounts`, "/");
+    expect(mounts).toStartWith(
+      `${mounted.address} ${mounted.target} fuse.vsockbox rw,nosuid,nodev`,
+    );
+    expect(mounts).toContain("default_permissions,allow_other");
+  });
+});
+
+suite(named("the end of a mount"), () => {
+  test.each(["SIGTERM", "SIGINT"] as const)("comes with %s, also in use", async (signal) => {
+    await using mounted = await MountedExport.start();
+    const user = mounted.spawn("exec 5> open; sleep 100");
+    await eventually("the file is there", () => fs.existsSync(mounted.file("open")));
+    mounted.mount.process.kill(signal);
+    expect(await mounted.mount.process.exited).toBe(0);
+    expect(await mounted.isMounted()).toBe(false);
+    user.kill();
+    await user.exited;
+  });
+
+  test("comes with umount, which refuses while files are in use", async () => {
+    await using mounted = await MountedExport.start();
+    const user = mounted.spawn("sleep 100");
+    await eventually("it is in use", async () => {
+      const { status, stderr } = await mounted.run(`$VSOCKBOX umount ${mounted.target}`, "/");
+      return status === 74 && stderr.includes("--lazy");
+    });
+    user.kill();
+    await user.exited;
+    await eventually("unmounted", async () => {
+      const { status } = await mounted.run(`$VSOCKBOX umount ${mounted.target}/`, "/");
+      return status === 0;
+    });
+    expect(await mounted.mount.process.exited).toBe(0);
+    const again = await mounted.run(`$VSOCKBOX umount ${mounted.target}`, "/");
+    expect(again.stderr).toContain("it is not mounted");
+    expect(again.status).toBe(74);
+    const other = await mounted.run("$VSOCKBOX umount /proc", "/");
+    expect(other.stderr).toContain("it is a mount of proc, not of vsockbox");
+  });
+
+  test("comes with the host's: open files fail at once, and the directory is free", async () => {
+    await using mounted = await MountedExport.start();
+    fs.writeFileSync(mounted.file("f"), "data");
+    mounted.host.process.kill("SIGSTOP");
+    const waiting = mounted.run("echo > ready; exec 5<mnt/f; cat <&5", mounted.scratch.path);
+    await eventually("the program runs", () => fs.existsSync(mounted.scratch.file("ready")));
+    await mounted.killHost();
+    const { stderr, status } = await waiting;
+    expect(status).not.toBe(0);
+    expect(stderr).toContain("Transport endpoint is not connected");
+    expect(await mounted.mount.process.exited).toBe(255);
+    expect(mounted.mount.stderr).toContain("vsockbox: cannot ");
+    expect(await mounted.isMounted()).toBe(false);
+  });
+
+  test("by SIGKILL under load leaves no process behind", async () => {
+    await using mounted = await MountedExport.start();
+    const load = [1, 2, 3].map((number) =>
+      mounted.run(`while echo x > f${number} && cat f${number} && ls; do :; done`),
+    );
+    await eventually("there is load", () => fs.existsSync(mounted.file("f3")));
+    mounted.mount.process.kill("SIGKILL");
+    for (const { stderr } of await Promise.all(load)) {
+      expect(stderr).toMatch(/Transport endpoint|Software caused connection abort/);
+    }
+    // The dead mount is covered by the next one.
+    await mounted.output(`$VSOCKBOX umount --lazy ${mounted.target}`, "/");
+    await mounted.startMount();
+    expect(await mounted.output("cat f3")).toBe("x\n");
+  });
+});
+
+suite(named("a mount that reconnects"), () => {
+  test("goes on after a restart of the host, with its open files", async () => {
+    await using mounted = await MountedExport.start({ mountArgs: ["--reconnect"] });
+    fs.writeFileSync(mounted.file("kept"), "kept");
+    fs.writeFileSync(mounted.file("replaced"), "old");
+    fs.mkdirSync(mounted.file("d"));
+    const script = `exec 5<kept 6<replaced 7>>written; echo a >&7; mv d e; echo ready > ../ready;
+      while [ ! -e ../go ]; do sleep 0.02; done; cat <&5; cat <&6; echo b >&7; cat written; ls`;
+    const program = mounted.run(script);
+    await eventually("the files are open", () => fs.existsSync(mounted.scratch.file("ready")));
+    await mounted.killHost();
+    expect((await mounted.run("cat kept")).stderr).toContain("Input/output error");
+    fs.writeFileSync(mounted.file("other"), "new");
+    fs.renameSync(mounted.file("other"), mounted.file("replaced"));
+    await mounted.startHost();
+    await mounted.mount.says("connected again: 2 open files continue; 1 open file cannot be used");
+    fs.writeFileSync(mounted.scratch.file("go"), "");
+    const { stdout, stderr } = await program;
+    expect(stdout).toBe("kepta\nb\ne\nkept\nreplaced\nwritten\n");
+    expect(stderr).toContain("Stale file handle");
+    expect(await mounted.output("cat replaced")).toBe("new");
+  });
+
+  test("can be unmounted and ended while the host is lost", async () => {
+    await using mounted = await MountedExport.start({ mountArgs: ["--reconnect"] });
+    await mounted.killHost();
+    await mounted.mount.says("files fail until it is back");
+    mounted.mount.process.kill("SIGTERM");
+    expect(await mounted.mount.process.exited).toBe(0);
+    expect(await mounted.isMounted()).toBe(false);
+  });
+});
+
+suite(named("a mount in the background"), () => {
+  test("is made by the helper of mount(8)", async () => {
+    await using mounted = await MountedExport.exportOnly();
+    const helper = mounted.scratch.file("mount.vsockbox");
+    fs.symlinkSync(BINARY, helper);
+    const pidFile = mounted.scratch.file("pid");
+    fs.writeFileSync(mounted.file("f"), "data");
+    const words = `${mounted.address} ${mounted.target} -n -o ro,cache=none,nofail --pid-file ${pidFile}`;
+    await mounted.output(`${helper} ${words}`, "/");
+    expect(await mounted.output("cat f; touch f 2>/dev/null || echo refused")).toBe(
+      "datarefused\n",
+    );
+    const pid = Number(fs.readFileSync(pidFile, "utf8"));
+    await mounted.output(`$VSOCKBOX umount ${mounted.target}`, "/");
+    await eventually("it has ended", () => !fs.existsSync(`/proc/${pid}`));
+  });
+
+  test("reports why it was not made", async () => {
+    await using mounted = await MountedExport.exportOnly();
+    const missing = await mounted.run(
+      `$VSOCKBOX mount ${mounted.address} ${mounted.target} --export none --daemon`,
+      "/",
+    );
+    expect(missing.stderr).toContain('it does not export "none"');
+    expect(missing.status).toBe(69);
+    const file = await mounted.run(`$VSOCKBOX mount ${mounted.address} ${mounted.source}/x`, "/");
+    expect(file.stderr).toContain("no such file or directory");
+    expect(await mounted.isMounted()).toBe(false);
+  });
+
+  test("waits for a host that does not listen yet", async () => {
+    await using mounted = await MountedExport.exportOnly();
+    await mounted.killHost();
+    fs.rmSync(mounted.scratch.file("vfs.sock"));
+    const line = mounted.startMount(["--wait", "60s"]);
+    await mounted.startHost();
+    expect(await line).toContain("mounted ");
+    expect(await mounted.output("ls -A")).toBe("");
+  });
+});
+
+test.skipIf(NO_MOUNTS !== undefined)("a mount without a host is refused", async () => {
+  await using mounted = await MountedExport.exportOnly();
+  await using mount = new Running(["mount", "unix:/nonexistent/x.sock", mounted.target], {
+    through: mounted.namespace.through,
+  });
+  expect(await mount.process.exited).toBe(69);
+});
