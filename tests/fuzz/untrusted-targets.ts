@@ -10,6 +10,7 @@ import { DECODERS } from "../fixtures/decode-json.ts";
 import * as corpus from "./corpus.ts";
 import { BENCH_TARGETS } from "./bench-targets.ts";
 import { METRICS_TARGETS } from "./metrics-targets.ts";
+import { FUSE_TARGETS } from "./fuse-targets.ts";
 import { NETLINK_TARGETS } from "./netlink-targets.ts";
 import { VFS_TARGETS } from "./vfs-targets.ts";
 import { WATCH_TARGETS } from "./watch-targets.ts";
@@ -205,5 +206,6 @@ export const UNTRUSTED_TARGETS: readonly Target[] = [
   ...NETLINK_TARGETS,
   ...VFS_TARGETS,
   ...WATCH_TARGETS,
+  ...FUSE_TARGETS,
   ...METRICS_TARGETS,
 ];

@@ -162,6 +162,7 @@ async function open({ args, plan, reconnects, waitMs, onNote }: Opening): Promis
   return await openExport({
     ...{ stream, name, timeoutMs: args.connectTimeout, goRoot: args.goRoot ?? target },
     lostErrno: reconnects ? ERRNO.EIO : ERRNO.ENOTCONN,
+    wantsNotes: (plan.fstab.cache ?? args.cache) !== "always",
     onNote,
   });
 }

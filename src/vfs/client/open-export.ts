@@ -32,6 +32,8 @@ export interface ExportOptions {
   goRoot: string;
   /** The errno of requests once the connection is lost. */
   lostErrno: number;
+  /** Whether changes on the host are to be reported. */
+  wantsNotes: boolean;
   /** Called for changes on the host, if it reports them. */
   onNote(note: VfsNote): void;
 }
@@ -70,9 +72,9 @@ export async function openExport(options: ExportOptions): Promise<OpenedExport> 
 }
 
 async function hello(options: ExportOptions): Promise<OpenedExport> {
-  const { stream, name, lostErrno, onNote } = options;
+  const { stream, name, lostErrno, wantsNotes, onNote } = options;
   const reader = new VfsFrameReader(MAX_FRAME_BYTES);
-  await stream.write(encodeVfsHello({ name, features: [NOTIFY] }));
+  await stream.write(encodeVfsHello({ name, features: wantsNotes ? [NOTIFY] : [] }));
   const welcome = readWelcome(decodeMap(await readFrame(stream, reader)));
   if ("errno" in welcome) {
     if (welcome.errno === ENOSYS && name === "") return openGo(options, reader);
@@ -80,7 +82,7 @@ async function hello(options: ExportOptions): Promise<OpenedExport> {
   }
   const { inFlight, root, isReadOnly, features } = welcome;
   const connection = new VfsConnection({ stream, reader, inFlight, lostErrno, onNote });
-  const hasNotes = features.includes(NOTIFY);
+  const hasNotes = wantsNotes && features.includes(NOTIFY);
   if (hasNotes) await connection.request({ op: "subscribe" });
   return {
     ...{

@@ -37,6 +37,29 @@ export interface VfsConnectionOptions {
 /** Ids are u32. */
 const MAX_ID = 0xffff_ffff;
 
+/** Frames up to this size are copied into one write, in bytes. */
+const SMALL_BYTES = 16 * 1024;
+
+/** Joins neighbouring small pieces; large ones stay as they are. */
+export function joinSmall(pieces: readonly Uint8Array[]): Uint8Array[] {
+  const joined: Uint8Array[] = [];
+  let small: Uint8Array[] = [];
+  const close = () => {
+    const [only] = small;
+    if (only !== undefined) joined.push(small.length === 1 ? only : Buffer.concat(small));
+    small = [];
+  };
+  for (const piece of pieces) {
+    if (piece.length <= SMALL_BYTES) small.push(piece);
+    else {
+      close();
+      joined.push(piece);
+    }
+  }
+  close();
+  return joined;
+}
+
 /** A connection after its Hello. */
 export class VfsConnection {
   /** Resolves with the reason when the connection is lost or closed. Never rejects. */
@@ -46,6 +69,7 @@ export class VfsConnection {
   readonly #pending = new Map<number, PromiseWithResolvers<VfsResponse>>();
   /** Requests beyond those that the server accepts. */
   readonly #waiting: (() => void)[] = [];
+  readonly #outgoing: Uint8Array[] = [];
   #lastId = 0;
   #isLost = false;
 
@@ -109,9 +133,16 @@ export class VfsConnection {
     return this.#lastId;
   }
 
+  /** Sends after the present turn: requests that were made in one go in one write. */
   #send(bytes: Uint8Array): void {
-    // A failed write is the failure of the connection, which the reader gets as well.
-    this.#options.stream.write(bytes).catch((thrown: unknown) => this.#lose(thrown));
+    if (this.#outgoing.push(bytes) === 1) queueMicrotask(() => this.#flush());
+  }
+
+  #flush(): void {
+    for (const bytes of joinSmall(this.#outgoing.splice(0))) {
+      // A failed write is the failure of the connection, which the reader gets as well.
+      this.#options.stream.write(bytes).catch((thrown: unknown) => this.#lose(thrown));
+    }
   }
 
   async #receive(): Promise<void> {

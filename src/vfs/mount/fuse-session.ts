@@ -50,7 +50,7 @@ const MAX_PENDING = 512;
 const TURN_REQUESTS = 64;
 /** How long an interrupted operation may go on, in milliseconds. */
 const INTERRUPT_MS = 2000;
-/** Data up to this size is copied out of the buffer; larger data keeps its buffer. In bytes. */
+/** Requests up to this size are copied out of the buffer; larger writes keep it. In bytes. */
 const COPIED_BYTES = 16 * 1024;
 /** What a request has beside its data: the header, a structure, names. In bytes. */
 const OVERHEAD_BYTES = 4096;
@@ -155,28 +155,18 @@ export class FuseSession {
   }
 
   #receive(buffer: Uint8Array, length: number): void {
-    const request = decodeFuseRequest(buffer.subarray(0, length));
-    if (request === undefined) {
-      this.#freeBuffers.push(buffer);
-      return;
-    }
-    const { operation } = request;
-    const isLarge = operation.op === "write" && operation.data.length > COPIED_BYTES;
-    if (isLarge) {
-      this.#begin(request, operation, buffer);
-      return;
-    }
-    // What the request names is used after the buffer is read into again.
-    const copied = decodeFuseRequest(buffer.slice(0, length)) ?? request;
-    this.#freeBuffers.push(buffer);
-    this.#begin(copied, copied.operation, undefined);
+    // What a request names is used after the buffer would be read into again.
+    const isLarge = length > COPIED_BYTES;
+    const request = decodeFuseRequest(
+      isLarge ? buffer.subarray(0, length) : buffer.slice(0, length),
+    );
+    const isKept = isLarge && request?.operation.op === "write";
+    if (!isKept) this.#freeBuffers.push(buffer);
+    if (request !== undefined) this.#begin(request, isKept ? buffer : undefined);
   }
 
-  #begin(
-    request: FuseRequest,
-    operation: FuseRequest["operation"],
-    buffer: Uint8Array | undefined,
-  ): void {
+  #begin(request: FuseRequest, buffer: Uint8Array | undefined): void {
+    const { operation } = request;
     switch (operation.op) {
       case "init":
         this.#initialise(request.unique, operation);

@@ -64,7 +64,8 @@ export class Invalidation {
   #changed(path: Uint8Array, existing: Uint8Array): void {
     const node = this.#find(path);
     const parent = this.#find(parentOf(path));
-    if (isOwn(node ?? parent)) return;
+    // A file that was removed by this mount is not known any longer.
+    if (isOwn(node) || (node === undefined && existing !== path && isOwn(parent))) return;
     this.#invalidate(node);
     if (existing !== path) this.#invalidate(parent);
     this.#invalidated.onChange?.(existing);

@@ -126,9 +126,8 @@ export class MountedExport {
     }
   }
 
-  /** With a long cache nothing changes on the host, as the user has said. */
   #note(note: VfsNote): void {
-    if (this.#settings.cache !== "always") this.#invalidation.note(note);
+    this.#invalidation.note(note);
   }
 
   #end(fd: number): void {

@@ -92,7 +92,7 @@ export function validity({ policy }: MountState): Validity {
   return { entryMs: policy.entryMs, attributesMs: policy.attributesMs };
 }
 
-/** Returns the answer that a name has been found or made. */
+/** Returns the answer that a name has been found. */
 export function entryAnswer(
   state: MountState,
   parent: Node,
@@ -103,6 +103,17 @@ export function entryAnswer(
   return (reply) => {
     reply.entry(countedEntry(node, status), validity(state));
   };
+}
+
+/** Returns the answer that a name has been made. */
+export function madeAnswer(
+  state: MountState,
+  parent: Node,
+  name: Uint8Array,
+  status: RemoteStatus,
+): ReplyBody {
+  state.nodes.found(parent, name, status).ownChangeMs = performance.now();
+  return entryAnswer(state, parent, name, status);
 }
 
 /** Counts that the kernel gets a node, and returns its entry. */

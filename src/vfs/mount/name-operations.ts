@@ -8,6 +8,7 @@ import {
   type Call,
   entryAnswer,
   isMissing,
+  madeAnswer,
   type MountState,
   nodeOf,
   validity,
@@ -48,7 +49,7 @@ export async function make(
   create: (path: Uint8Array) => Promise<RemoteStatus>,
 ): Promise<ReplyBody> {
   const parent = nodeOf(state, call.node);
-  return entryAnswer(state, parent, name, await atPath(state, parent, name, create));
+  return madeAnswer(state, parent, name, await atPath(state, parent, name, create));
 }
 
 /** LINK. */
@@ -62,7 +63,7 @@ export async function link(
   const status = await atPath(state, parent, name, (path) =>
     atPath(state, file, undefined, (from) => state.files.link(from, path)),
   );
-  return entryAnswer(state, parent, name, status);
+  return madeAnswer(state, parent, name, status);
 }
 
 /** UNLINK and RMDIR. */

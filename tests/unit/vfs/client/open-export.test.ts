@@ -7,6 +7,7 @@ import { packStat } from "../../../../src/protocols/vfs/file-stat.ts";
 import { encodeVfsFrame } from "../../../../src/protocols/vfs/frame.ts";
 import type { VfsNote } from "../../../../src/protocols/vfs/responses.ts";
 import { openExport, type OpenedExport } from "../../../../src/vfs/client/open-export.ts";
+import { joinSmall } from "../../../../src/vfs/client/vfs-connection.ts";
 import { RemoteError, type RemoteStatus } from "../../../../src/vfs/client/remote-files.ts";
 import { type AnswerFields, type OnRequest, RawVfsHost } from "../../../support/raw-vfs-host.ts";
 import { ScratchDirectory } from "../../../support/scratch-directory.ts";
@@ -42,6 +43,7 @@ afterEach(async () => {
 interface Settings {
   name?: string;
   timeoutMs?: number;
+  wantsNotes?: boolean;
   onNote?: (note: VfsNote) => void;
 }
 
@@ -52,7 +54,7 @@ async function connect(onRequest: OnRequest, settings: Settings = {}) {
   const stream = await dial({ kind: "unix", path: host.path });
   const opened = await openExport({
     ...{ stream, name: "", timeoutMs: 5000, goRoot: "/workspace", lostErrno: ENOTCONN },
-    onNote: () => undefined,
+    ...{ wantsNotes: true, onNote: () => undefined },
     ...settings,
   });
   return { host, opened, files: opened.files };
@@ -293,6 +295,27 @@ describe("files of a vsockbox", () => {
     await files.unlink(bytes("f"));
     const renamed: VfsNote = { kind: "renamed", path: bytes("a"), newPath: bytes("b") };
     expect(notes).toEqual([renamed, renamed]);
+  });
+
+  test("are not notified if that is not wanted", async () => {
+    const { host, opened } = await connect(
+      ours(() => ({}), { ...WELCOME, features: ["notify"] }),
+      { wantsNotes: false },
+    );
+    expect(opened.hasNotes).toBe(false);
+    expect(host.requests.map((request) => request.get("features"))).toEqual([[]]);
+  });
+
+  test("are sent in one piece if they are small, and large data from where it is", () => {
+    const large = new Uint8Array(16 * 1024 + 1);
+    const [one, two, three] = [1, 2, 3].map((byte) => Uint8Array.of(byte));
+    const join = (...pieces: (Uint8Array | undefined)[]) =>
+      joinSmall(pieces.filter((piece) => piece !== undefined));
+    expect(join(one, two, large, three).map((piece) => piece.length)).toEqual([2, large.length, 1]);
+    expect(join(large, one)[0]).toBe(large);
+    expect(join(one)[0]).toBe(one as Uint8Array);
+    expect(join(one, two).map((piece) => Buffer.from(piece).toString("hex"))).toEqual(["0102"]);
+    expect(join()).toEqual([]);
   });
 
   test("fail at once when the connection is lost, and afterwards", async () => {

@@ -76,5 +76,9 @@ describe("a change on the host", () => {
     directory.ownChangeMs = performance.now();
     note("removed", "d/unknown");
     expect(invalid).toEqual([3]);
+    // What others change beside it is not its own.
+    note("modified", "d/f");
+    note("modified", "d/unknown");
+    expect({ invalid, changed }).toEqual({ invalid: [3, 3], changed: ["d/f", "d/f", "d/unknown"] });
   });
 });
