@@ -68,6 +68,7 @@ const SYMBOLS = {
   signal: { args: [i32, pointer], returns: pointer },
   sigpending: { args: [pointer], returns: i32 },
   socket: { args: [i32, i32, i32], returns: i32 },
+  socketpair: { args: [i32, i32, i32, pointer], returns: i32 },
   statfs: { args: [pointer, pointer], returns: i32 },
   sync: { args: [], returns: nothing },
   // Not mknodat(3): glibc exports that name only since 2.33.

@@ -58,7 +58,7 @@ suite(named("a mounted directory"), () => {
     expect(stdout).toBe("two\none\n");
   });
 
-  test("keeps what POSIX says of open files, renames, appends and maps", async () => {
+  test("obeys POSIX for open files, renames, appends and maps", async () => {
     await using mounted = await MountedExport.start();
     const script = join(import.meta.dir, "../support/posix-files.py");
     const { stdout, stderr, status } = await mounted.run(`python3 ${script}`);
@@ -191,7 +191,7 @@ suite(named("the end of a mount"), () => {
     expect(await mounted.isMounted()).toBe(false);
   });
 
-  test("by SIGKILL under load leaves no process behind", async () => {
+  test("by SIGKILL under load fails all requests of its programs", async () => {
     await using mounted = await MountedExport.start();
     const load = [1, 2, 3].map((number) =>
       mounted.run(`while echo x > f${number} && cat f${number} && ls; do :; done`),

@@ -36,6 +36,7 @@ import { runFileRequest } from "./file-requests.ts";
 import { guestInfo } from "./guest-info.ts";
 import type { MemoryBudget } from "../channel/memory-budget.ts";
 import { requestText } from "./request-text.ts";
+import { serveMount } from "./mount-request.ts";
 import { ServedCommand } from "./running-command.ts";
 import { openDestinationDirectory } from "../transfer/transfer.ts";
 import { TreeReceiver } from "../transfer/tree-receiver.ts";
@@ -138,6 +139,8 @@ export class ChannelRequests {
         return this.#listConnections(channel);
       case "watch":
         return this.#watch(channel, request);
+      case "mount":
+        return serveMount(channel, request, this.#services.stopping);
       case "power":
         return this.#power(request.action);
       default:

@@ -2,6 +2,8 @@
 import { realpathSync, statSync } from "node:fs";
 import { commandLineError, toVsockboxError, VsockboxError } from "../../errors.ts";
 import { ERRNO } from "../../ffi/errno.ts";
+import { MOUNT_DESCRIPTOR_VARIABLE } from "../../agent/server/mount-request.ts";
+import { adoptDescriptor } from "../../io/adopt-descriptor.ts";
 import { formatAddress } from "../../net/address.ts";
 import type { DialOptions } from "../../net/dial.ts";
 import { dial } from "../../net/dial.ts";
@@ -136,6 +138,12 @@ function settingsOf(
   };
 }
 
+/** The descriptor of a connection that the agent has made for this mount; undefined: there is none. */
+function givenDescriptor(): number | undefined {
+  const text = process.env[MOUNT_DESCRIPTOR_VARIABLE];
+  return text === undefined ? undefined : Number(text);
+}
+
 /** What {@link open} needs. */
 interface Opening {
   args: MountValues;
@@ -149,16 +157,19 @@ interface Opening {
 async function open({ args, plan, reconnects, waitMs, onNote }: Opening): Promise<OpenedExport> {
   const { target, dialOptions: dialing } = plan;
   const { address, name } = plan.source;
+  const given = givenDescriptor();
   const stream =
-    waitMs === 0
-      ? await dial(address, dialing)
-      : (
-          await dialWithRetry(address, {
-            ...dialing,
-            timeoutMs: waitMs,
-            giveUp: (last) => last,
-          })
-        ).stream;
+    given !== undefined
+      ? await adoptDescriptor(given)
+      : waitMs === 0
+        ? await dial(address, dialing)
+        : (
+            await dialWithRetry(address, {
+              ...dialing,
+              timeoutMs: waitMs,
+              giveUp: (last) => last,
+            })
+          ).stream;
   return await openExport({
     ...{ stream, name, timeoutMs: args.connectTimeout, goRoot: args.goRoot ?? target },
     lostErrno: reconnects ? ERRNO.EIO : ERRNO.ENOTCONN,

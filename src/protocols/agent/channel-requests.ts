@@ -98,6 +98,19 @@ export interface WatchOperation {
   exclude: readonly string[];
 }
 
+/**
+ * Mounts a directory of the host: the bytes of the channel are those of the VFS protocol, the host serves
+ * them. The agent sends the Control `{"mounted": true}`; the mount ends with the channel.
+ */
+export interface MountOperation {
+  op: "mount";
+  /** Where in the guest; it is made if it does not exist. */
+  path: Uint8Array;
+  readOnly: boolean;
+  /** How much the guest keeps: the word of `--cache`. */
+  cache: string;
+}
+
 /** Connects inside the guest, or listens there. */
 export interface EndpointOperation {
   op: "dial" | "listen";
@@ -113,6 +126,7 @@ export type ChannelRequest =
   | GetOperation
   | FileOperation
   | WatchOperation
+  | MountOperation
   | EndpointOperation
   | { op: "sessions" }
   | { op: "info" }
@@ -200,6 +214,13 @@ export function decodeChannelRequest(object: JsonObject): ChannelRequest {
         path: readPathField(what, object, "path"),
         recursive: readFlag(what, object, "recursive"),
         exclude: readStrings(what, object, "exclude"),
+      };
+    case "mount":
+      return {
+        op,
+        path: readPathField(what, object, "path"),
+        readOnly: readFlag(what, object, "readOnly"),
+        cache: required(what, object, "cache"),
       };
     case "sessions":
     case "info":

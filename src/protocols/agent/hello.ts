@@ -27,6 +27,9 @@ export const WATCH_FEATURE = "watch";
 /** The feature of an agent that removes files beneath a directory without following links. */
 export const REMOVE_BENEATH_FEATURE = "remove-beneath";
 
+/** The feature of an agent that mounts a directory of the host. */
+export const MOUNT_FEATURE = "mount";
+
 /** Counts incompatible changes of what follows a Hello. */
 export const PROTOCOL_VERSION = 1;
 
@@ -58,6 +61,7 @@ export const FEATURES = [
   CONNECTIONS_FEATURE,
   WATCH_FEATURE,
   REMOVE_BENEATH_FEATURE,
+  MOUNT_FEATURE,
 ] as const;
 
 /** The Hello of either side. */

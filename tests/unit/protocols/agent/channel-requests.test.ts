@@ -191,6 +191,12 @@ describe("requests", () => {
       exclude: fc.array(text, { maxLength: 3 }),
     }),
     fc.record({
+      op: fc.constant("mount" as const),
+      path: bytes,
+      readOnly: fc.boolean(),
+      cache: fc.constantFrom("none", "auto", "always"),
+    }),
+    fc.record({
       op: fc.constant("rename" as const),
       path: bytes,
       to: bytes,
@@ -218,6 +224,8 @@ describe("requests", () => {
     [{ op: "fly" }, "unknown request"],
     [{ op: "watch", path: "/a", exclude: "x" }, "exclude"],
     [{ op: "watch" }, "path"],
+    [{ op: "mount", path: "/a" }, "cache is missing"],
+    [{ op: "mount", cache: "auto" }, "path"],
     [{ op: "remove", path: "/a", beneath: 1 }, "beneath"],
     [{ op: "stat" }, "path"],
     [{ op: "stat", path: "" }, "empty"],
