@@ -1,31 +1,21 @@
 /** The router: the first word picks a command, which is loaded only then. */
 import { runCommand, type SubCommandsDef } from "citty";
 import { commandLineError } from "./errors.ts";
-import { GROUP_GUARD_WORD } from "./process/group-guard-word.ts";
-import { RUN_AS_WORD } from "./process/run-as-word.ts";
 import { endOnQuit, surviveEndingSignals } from "./process/signals.ts";
 import { aliasedCommand, isInit, subCommand } from "./commands/aliases.ts";
 import { COMMANDS, loadCommands } from "./commands/index.ts";
 import { ignoresStraySignals, isServer } from "./commands/lifetimes.ts";
 import { asksFor } from "./ui/parse-words.ts";
-import { WAKE_WORD } from "./vfs/mount/wake-word.ts";
 import { print, printStyled, printJson, reportError } from "./ui/report.ts";
 import { COMMIT, TARGET, VERSION } from "./version.ts";
 
 async function main(programName: string, words: readonly string[]): Promise<number> {
   const [first, ...rest] = words;
   // Before the name is read: the executable may have been copied to another program's name.
-  if (first === RUN_AS_WORD) {
-    const { runAs } = await import("./process/run-as.ts");
-    return runAs();
-  }
-  if (first === GROUP_GUARD_WORD) {
-    const { runGroupGuard } = await import("./process/group-guard-process.ts");
-    return await runGroupGuard();
-  }
-  if (first === WAKE_WORD) {
-    const { wakeWatches } = await import("./vfs/mount/wake-process.ts");
-    return wakeWatches();
+  if (first?.startsWith("__") === true) {
+    const { runInternal } = await import("./commands/internal-words.ts");
+    const status = await runInternal(first);
+    if (status !== undefined) return status;
   }
   if (isInit(programName, process.pid)) {
     const { runInit } = await import("./commands/guest/init-run.ts");

@@ -27,6 +27,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: "rm", load: () => import("./files/rm.ts") },
   { name: "watch", load: () => import("./files/watch.ts") },
   { name: "sync", load: () => import("./files/sync.ts") },
+  { name: "share", load: () => import("./host/share.ts") },
   { name: "connect", load: () => import("./bytes/connect.ts") },
   { name: "listen", load: () => import("./bytes/listen.ts") },
   { name: "forward", load: () => import("./bytes/forward.ts") },

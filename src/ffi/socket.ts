@@ -5,7 +5,7 @@
 import { VsockboxError } from "../errors.ts";
 import { ERRNO, systemError, type SystemCall } from "./errno.ts";
 import { cString, lastErrno, libc, ptr } from "./libc.ts";
-import { AF_UNIX, AF_VSOCK, SOCKADDR_UN_BYTES } from "./sockaddr.ts";
+import { AF_VSOCK, SOCKADDR_UN_BYTES } from "./sockaddr.ts";
 
 /** Socket types, bits/socket_type.h. */
 export const SOCK_STREAM = 1;
@@ -309,15 +309,6 @@ export function openPipe(): Pipe {
 export function enlargePipe(fd: number): void {
   const size = libc().fcntl(fd, F_GETPIPE_SZ, 0);
   if (size > 0 && size < PIPE_BYTES) libc().fcntl(fd, F_SETPIPE_SZ, PIPE_BYTES);
-}
-
-/** Two connected Unix stream sockets, close-on-exec; both block, see {@link setNonBlocking}. */
-export function openSocketPair(): [number, number] {
-  const ends = new Int32Array(2);
-  const kind = SOCK_STREAM | SOCK_CLOEXEC;
-  check(libc().socketpair(AF_UNIX, kind, 0, ptr(ends)), { operation: "open sockets", code: "IO" });
-  const [first = -1, second = -1] = ends;
-  return [first, second];
 }
 
 /** Sets O_NONBLOCK on the open file description of `fd`. */

@@ -2,7 +2,16 @@
 import { describe, expect, test } from "bun:test";
 import * as fs from "node:fs";
 import { join } from "node:path";
-import { BINARY, eventually, Running, shell } from "../support/binary.ts";
+import { FEATURES } from "../../src/protocols/agent/hello.ts";
+import {
+  BINARY,
+  eventually,
+  Running,
+  ScratchDirectory,
+  shell,
+  vsockbox,
+} from "../support/binary.ts";
+import { hostileAgent } from "../support/hostile-agent.ts";
 import { MountedExport } from "../support/mounted-export.ts";
 import { NO_MOUNTS } from "../support/mount-namespace.ts";
 
@@ -193,6 +202,7 @@ suite(named("the end of a mount"), () => {
 
   test("by SIGKILL under load fails all requests of its programs", async () => {
     await using mounted = await MountedExport.start();
+    fs.writeFileSync(mounted.file("kept"), "kept");
     const load = [1, 2, 3].map((number) =>
       mounted.run(`while echo x > f${number} && cat f${number} && ls; do :; done`),
     );
@@ -201,10 +211,9 @@ suite(named("the end of a mount"), () => {
     for (const { stderr } of await Promise.all(load)) {
       expect(stderr).toMatch(/Transport endpoint|Software caused connection abort/);
     }
-    // The dead mount is covered by the next one.
     await mounted.output(`$VSOCKBOX umount --lazy ${mounted.target}`, "/");
     await mounted.startMount();
-    expect(await mounted.output("cat f3")).toBe("x\n");
+    expect(await mounted.output("cat kept")).toBe("kept");
   });
 });
 
@@ -279,6 +288,69 @@ suite(named("a mount in the background"), () => {
     await mounted.startHost();
     expect(await line).toContain("mounted ");
     expect(await mounted.output("ls -A")).toBe("");
+  });
+});
+
+suite(named("a directory that the host shares into a running guest"), () => {
+  test("is mounted through its agent, until a signal", async () => {
+    await using mounted = await MountedExport.exportOnly();
+    const socket = mounted.scratch.file("agent.sock");
+    await using agent = new Running(["agent", "--listen", `unix:${socket}`], {
+      through: mounted.namespace.through,
+    });
+    await agent.says("listening on");
+    fs.writeFileSync(mounted.file("f"), "data");
+    fs.writeFileSync(mounted.file(".env"), "secret");
+    const place = mounted.scratch.file("guest/work");
+    await using share = new Running([
+      ...["share", mounted.source, `unix:${socket}:${place}`, "--hide", ".env", "--json"],
+    ]);
+    const reader = share.process.stdout.getReader();
+    const { value } = await reader.read();
+    expect(JSON.parse(new TextDecoder().decode(value))).toEqual({
+      ...{ mounted: `unix:${socket}:${place}`, directory: mounted.source, read_only: false },
+    });
+    const { stdout } = await mounted.run("ls -A; cat f; echo new > made; mkdir d", place);
+    expect(stdout).toBe("f\ndata");
+    expect(fs.readFileSync(mounted.file("made"), "utf8")).toBe("new\n");
+    share.process.kill("SIGINT");
+    expect(await share.process.exited).toBe(0);
+    await eventually("it is unmounted", async () => {
+      const { status } = await mounted.run(`grep -q ' ${place} ' /proc/self/mounts`, "/");
+      return status !== 0;
+    });
+  });
+
+  test("is refused where it cannot be, with the guest's reason", async () => {
+    await using mounted = await MountedExport.exportOnly();
+    const socket = mounted.scratch.file("agent.sock");
+    await using agent = new Running(["agent", "--listen", `unix:${socket}`], {
+      through: mounted.namespace.through,
+    });
+    await agent.says("listening on");
+    fs.writeFileSync(mounted.scratch.file("file"), "");
+    const file = await vsockbox([
+      ...["share", mounted.source, `unix:${socket}:${mounted.scratch.file("file")}`],
+    ]);
+    expect(file.stderr).toContain("cannot create directory");
+    expect(file.status).toBe(74);
+    const none = await vsockbox(["share", mounted.file("none"), `unix:${socket}:/mnt`]);
+    expect(none.stderr).toContain("cannot open directory");
+    const local = await vsockbox(["share", mounted.source, "/mnt"]);
+    expect(local.stderr).toContain("does not name a guest");
+  });
+
+  test("needs an agent that can mount", async () => {
+    using scratch = new ScratchDirectory();
+    const path = scratch.file("old.sock");
+    const features = FEATURES.filter((feature) => feature !== "mount");
+    using _old = hostileAgent(path, (channel) => channel.finish({}), { features });
+    expect(await vsockbox(["share", scratch.path, `unix:${path}:/work`])).toMatchObject({
+      status: 69,
+      stderr:
+        "vsockbox: cannot mount /work: this agent cannot mount directories of the host (EOPNOTSUPP)\n" +
+        "  hint: run a newer `vsockbox agent` in the guest\n",
+    });
   });
 });
 

@@ -4,8 +4,9 @@
  * with the channel, and the agent itself never waits for it.
  */
 import { mkdirSync } from "node:fs";
-import { type ErrorCode, EXIT_STATUS, VsockboxError } from "../../errors.ts";
-import { closeDescriptor, openSocketPair, setNonBlocking } from "../../ffi/socket.ts";
+import { type ErrorCode, EXIT_STATUS, toVsockboxError, VsockboxError } from "../../errors.ts";
+import { closeDescriptor } from "../../ffi/socket.ts";
+import { openSocketPair } from "../../ffi/socket-pair.ts";
 import { showPath } from "../../files/bytes-path.ts";
 import { adoptDescriptor } from "../../io/adopt-descriptor.ts";
 import { onAbort } from "../../io/deadline.ts";
@@ -40,8 +41,6 @@ export async function serveMount(
 ): Promise<JsonObject> {
   const path = targetOf(request);
   const [own, childs] = openSocketPair();
-  setNonBlocking(own);
-  setNonBlocking(childs);
   let child: Child;
   try {
     child = start(path, request, childs);
@@ -70,7 +69,11 @@ function targetOf({ path }: MountOperation): string {
       message: "the path is not UTF-8",
     });
   }
-  mkdirSync(text, { recursive: true });
+  try {
+    mkdirSync(text, { recursive: true });
+  } catch (thrown) {
+    throw toVsockboxError(thrown, "create directory");
+  }
   return text;
 }
 

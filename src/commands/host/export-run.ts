@@ -103,7 +103,7 @@ function startServer(args: ExportValues, names: ReadonlyMap<string, string>, log
   });
 }
 
-function checkPattern(pattern: string): string {
+export function checkPattern(pattern: string): string {
   if (!pattern.includes("/")) return pattern;
   const message = "expected a name without a slash";
   const hint = "a renamed directory would reveal what is in it; hide names, such as .env or *.pem";

@@ -20,6 +20,7 @@ describe("completion in bash", () => {
       "shell",
       "shutdown",
       "shell-client",
+      "share",
       "shell-server",
     ]);
     expect(bashOffers("vsockbox", "")).toContain("exec");
