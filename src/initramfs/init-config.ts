@@ -6,6 +6,7 @@
  *   "version": 1,
  *   "kernel": "6.1.0-13-amd64",
  *   "modules": ["vsock", "vmw_vsock_virtio_transport_common"],
+ *   "mounts": [{ "source": "src", "directory": "/work" }],
  *   "command": ["agent"],
  *   "on_exit": "poweroff"
  * }
@@ -23,12 +24,22 @@ export const EXIT_ACTIONS = ["poweroff", "reboot", "halt", "restart"] as const;
 /** One of {@link EXIT_ACTIONS}. */
 export type ExitAction = (typeof EXIT_ACTIONS)[number];
 
+/** A directory of the host that the guest mounts. */
+export interface InitMount {
+  /** What `vsockbox mount` calls the source; undefined: the host's first export. */
+  source: string | undefined;
+  /** Absolute path in the guest. */
+  directory: string;
+}
+
 /** What the init does. */
 export interface InitConfig {
   /** The version of Linux that the modules are for, as `uname -r` prints it; undefined without modules. */
   kernel: string | undefined;
   /** Names of packed modules, in load order. */
   modules: readonly string[];
+  /** Mounted before the command is run. */
+  mounts: readonly InitMount[];
   /** Words of vsockbox's command line, or a program that begins with `/` and its arguments. */
   command: readonly [string, ...string[]];
   /** What comes when that ends. */
@@ -39,6 +50,7 @@ export interface InitConfig {
 export const DEFAULT_INIT_CONFIG: InitConfig = {
   kernel: undefined,
   modules: [],
+  mounts: [],
   command: ["agent"],
   onExit: "poweroff",
 };
@@ -47,8 +59,10 @@ export const DEFAULT_INIT_CONFIG: InitConfig = {
 const VERSION = 1;
 
 /** To be put at {@link INIT_CONFIG_PATH}. */
-export function encodeInitConfig({ kernel, modules, command, onExit }: InitConfig): Uint8Array {
-  const fields = { version: VERSION, kernel, modules, command, on_exit: onExit };
+export function encodeInitConfig(config: InitConfig): Uint8Array {
+  const { kernel, modules, command, onExit } = config;
+  const mounts = config.mounts.length === 0 ? undefined : config.mounts;
+  const fields = { version: VERSION, kernel, modules, mounts, command, on_exit: onExit };
   return new TextEncoder().encode(`${JSON.stringify(fields, undefined, 2)}\n`);
 }
 
@@ -77,7 +91,21 @@ export function decodeInitConfig(bytes: Uint8Array): InitConfig {
     (action) => action === (fields["on_exit"] ?? DEFAULT_INIT_CONFIG.onExit),
   );
   if (onExit === undefined) throw wrong(`on_exit is not one of ${EXIT_ACTIONS.join(", ")}`);
-  return { kernel, modules, command, onExit };
+  return { kernel, modules, mounts: mountsOf(fields["mounts"] ?? []), command, onExit };
+}
+
+function mountsOf(value: unknown): InitMount[] {
+  const list: readonly unknown[] = Array.isArray(value) ? value : [undefined];
+  return list.map((one) => {
+    const { source, directory } = (typeof one === "object" && one !== null ? one : {}) as {
+      readonly [key: string]: unknown;
+    };
+    const isSource = source === undefined || (typeof source === "string" && isWords([source]));
+    if (isSource && isWords([directory]) && (directory as string).startsWith("/")) {
+      return { source, directory: directory as string };
+    }
+    throw wrong("mounts is not a list of sources and absolute directories");
+  });
 }
 
 function objectOf(bytes: Uint8Array): Record<string, unknown> {

@@ -418,6 +418,7 @@ const INIT_CONFIGS: Target = {
     encodeInitConfig({
       kernel: "6.1.0",
       modules: ["vsock", "virtio_pci"],
+      mounts: [{ source: "src", directory: "/work" }],
       command: ["agent", "--allow-local"],
       onExit: "reboot",
     }),

@@ -133,11 +133,32 @@ describeWith(["cpio"], "an image", () => {
     expect(config).toEqual({
       kernel: "6.6.9-test",
       modules: order,
+      mounts: [],
       command: ["agent"],
       onExit: "poweroff",
     });
     const packed = pathsOf(scratch.file("image")).filter((path) => path.endsWith(".ko"));
     expect(packed).toEqual(order.map((name) => `usr/lib/vsockbox/modules/${name}.ko`));
+  });
+
+  test("has the mounts of the host's directories", async () => {
+    using scratch = new ScratchDirectory();
+    const mounts = ["--mount", "/work", "--mount", "src:/srv/src"];
+    await packInto(scratch.file("image"), [...SMALL, ...mounts]);
+    const config = decodeInitConfig(contentOf(scratch.file("image"), "etc/vsockbox/init.json"));
+    expect(config.mounts).toEqual([
+      { source: undefined, directory: "/work" },
+      { source: "src", directory: "/srv/src" },
+    ]);
+    for (const mount of ["work", ":/work", "a/b:/work", "src:work"]) {
+      const { status, stderr } = await vsockbox([
+        ...["initramfs", "-o", scratch.file("none"), ...SMALL, "--mount", mount],
+      ]);
+      expect({ status, stderr }).toMatchObject({
+        status: 64,
+        stderr: expect.stringContaining("for --mount: expected an absolute directory"),
+      });
+    }
   });
 
   test("has the given files, command and exit action", async () => {

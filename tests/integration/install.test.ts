@@ -30,6 +30,7 @@ import { describeWith } from "../support/tools.ts";
 
 const REPOSITORY = join(import.meta.dir, "../..");
 const LINKS = [
+  "mount.vsockbox",
   "vhost-device-vsock",
   "vsock-shell-client",
   "vsock-shell-server",

@@ -40,7 +40,7 @@ describeVm("vsockbox install", () => {
       vsockbox wait local:5030 --timeout 60
       ${writeChildPid("/tmp/install.parent", "/tmp/install.pid")}`);
     expect(await prepare("vsockbox exec local:5030 -- ls /usr/bin")).toBe(
-      "vhost-device-vsock\nvsock-shell-client\nvsock-shell-server\nvsock_guest_exec\nvsockbox\n",
+      "mount.vsockbox\nvhost-device-vsock\nvsock-shell-client\nvsock-shell-server\nvsock_guest_exec\nvsockbox\n",
     );
     const first = await agentPid(5030);
     await inGuest(`vsockbox exec local:5030 -- /bin/busybox kill -9 ${first}`);

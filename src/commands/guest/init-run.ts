@@ -1,15 +1,17 @@
 /** What vsockbox does as process 1 of an image that `vsockbox initramfs` has written. */
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { reasonOf } from "../../errors.ts";
 import {
   decodeInitConfig,
   DEFAULT_INIT_CONFIG,
   INIT_CONFIG_PATH,
   type InitConfig,
+  type InitMount,
 } from "../../initramfs/init-config.ts";
 import { packedModulePath } from "../../initramfs/modules.ts";
 import { initArguments, kernelWords } from "../../process/init/kernel-command-line.ts";
 import { type LoadedModules, loadModules } from "../../process/init/load-modules.ts";
+import { runningCommand } from "../../process/self.ts";
 import { type Log, openLog } from "../../process/service/log.ts";
 import { endMachine } from "../../process/init/power.ts";
 import { reportError, say } from "../../ui/report.ts";
@@ -17,6 +19,9 @@ import { mountAndReport } from "./agent-init.ts";
 import { command as agentCommand } from "./agent.ts";
 import { supervise } from "./init-supervise.ts";
 import { commandHint } from "../shared/error-hints.ts";
+
+/** How long the host may take until it exports. */
+const MOUNT_WAIT = "5s";
 
 /**
  * Mounts, loads modules, and runs the agent in this process, or another command beside it. The kernel's
@@ -30,6 +35,7 @@ export async function runInit(): Promise<number> {
     const config = readInitConfig() ?? DEFAULT_INIT_CONFIG;
     const words = kernelCommandLine();
     reportModules(loadPackedModules(config, words), log);
+    for (const mount of config.mounts) await mountExport(mount, log);
     const [program, ...rest] = config.command;
     const further = [...rest, ...initArguments(words)];
     if (program !== "agent") return await supervise([program, ...further], config.onExit, log);
@@ -41,6 +47,22 @@ export async function runInit(): Promise<number> {
     say("vsockbox: init: this guest cannot run its program, and is powered off");
     await endMachine("poweroff", { warn: (message) => log.warn(message) });
     return 1;
+  }
+}
+
+/** A guest without a directory of its host can still do its work, or show why it cannot. */
+async function mountExport({ source, directory }: InitMount, log: Log): Promise<void> {
+  const words = ["mount", "--daemon", "--reconnect", "--wait", MOUNT_WAIT];
+  const places = source === undefined ? [directory] : [source, directory];
+  try {
+    mkdirSync(directory, { recursive: true });
+    const child = Bun.spawn([...runningCommand(), ...words, "--", ...places], {
+      stdio: ["ignore", "inherit", "inherit"],
+    });
+    if ((await child.exited) === 0) log.info(`mounted ${source ?? "the host"} on ${directory}`);
+    else log.warn(`${directory} is not mounted`);
+  } catch (thrown) {
+    log.warn(`${directory} is not mounted: ${reasonOf(thrown).message}`);
   }
 }
 

@@ -36,6 +36,9 @@ export const initramfsArguments = {
     defaultText: DEFAULT_INIT_CONFIG.onExit,
     summary: "What follows when --command has ended",
   }),
+  mount: list(word("[NAME:]DIR"), {
+    summary: "Mount this export of the host, or its first one, before --command runs; packs fuse",
+  }),
   file: list(word("SOURCE:DEST[:MODE]"), {
     summary: "Also pack a file, with the shared objects that it needs",
   }),

@@ -1,6 +1,6 @@
 /** The options of `vsockbox initramfs`, checked: errors are reported before anything is written. */
 import { isatty } from "node:tty";
-import { commandLineError, VsockboxError } from "../../errors.ts";
+import { commandLineError, invalidValue, VsockboxError } from "../../errors.ts";
 import { type AddedFile, fileStatus, parseAddedFile } from "../../initramfs/added-file.ts";
 import { busyboxEntries } from "../../initramfs/busybox.ts";
 import { archivePath } from "../../initramfs/executable.ts";
@@ -12,6 +12,7 @@ import {
   DEFAULT_INIT_CONFIG,
   INIT_CONFIG_PATH,
   type InitConfig,
+  type InitMount,
 } from "../../initramfs/init-config.ts";
 import {
   hasModule,
@@ -36,6 +37,9 @@ export interface PackPlan extends ImageOptions {
   compression: Compression;
   base: string | undefined;
 }
+
+/** The file system of `vsockbox mount`, where it is not built in. */
+const FUSE_MODULE = "fuse";
 
 const MODULES_HINT =
   "look in /lib/modules/VERSION; some distributions have a package of further modules, such as linux-modules-extra or kernel-modules";
@@ -144,6 +148,17 @@ function kernelOf(
   return kernel;
 }
 
+/** Reads `--mount [NAME:]DIR`. */
+function mountOf(text: string): InitMount {
+  const [, source, directory = ""] = /^(?:([^/]*):)?(\/.*)$/s.exec(text) ?? [];
+  if (directory !== "" && source !== "") return { source, directory };
+  throw invalidValue({
+    value: text,
+    name: "--mount",
+    message: "expected an absolute directory of the guest, or NAME:DIRECTORY",
+  });
+}
+
 function modulesOf(args: InitramfsValues): ModuleFile[] {
   const scratch = args.kernelModules;
   const named = [...wordsOf(args.modules), ...(args.loopback ? ["vsock_loopback"] : [])];
@@ -154,7 +169,8 @@ function modulesOf(args: InitramfsValues): ModuleFile[] {
     return [];
   }
   const tree = { modules: scratch, installHint: MODULES_HINT };
-  const modules = resolveModules(tree, named, { optional: VSOCK_MODULES });
+  const optional = args.mount.length === 0 ? VSOCK_MODULES : [...VSOCK_MODULES, FUSE_MODULE];
+  const modules = resolveModules(tree, named, { optional });
   for (const name of ["vsock", "vmw_vsock_virtio_transport"]) {
     if (!hasModule(tree, name)) {
       say(
@@ -169,7 +185,7 @@ function modulesOf(args: InitramfsValues): ModuleFile[] {
 async function initOf(
   args: InitramfsValues,
   { isInit, packed }: { isInit: boolean; packed: readonly string[] | undefined },
-): Promise<Pick<InitConfig, "command" | "onExit">> {
+): Promise<Pick<InitConfig, "command" | "onExit" | "mounts">> {
   const [program, ...words] = splitLine(args.command, "command");
   if (program === undefined || program === "") throw usage("--command is empty");
   const command: [string, ...string[]] = [program, ...words, ...args.arguments];
@@ -186,7 +202,9 @@ async function initOf(
   } else {
     await checkOwn(program, command.slice(1));
   }
-  return { command, onExit: onExit ?? DEFAULT_INIT_CONFIG.onExit };
+  const mounts = args.mount.map(mountOf);
+  if (!isInit && mounts.length > 0) throw usage("--mount is for an init", "add --init, or omit it");
+  return { command, mounts, onExit: onExit ?? DEFAULT_INIT_CONFIG.onExit };
 }
 
 /** In the guest a wrong word would be seen on its console only. */

@@ -1,6 +1,6 @@
 /** The files of an export over a connection between two of ours. */
 import { ERRNO } from "../../ffi/errno.ts";
-import { unpackEntries } from "../../protocols/vfs/entries.ts";
+import { unpackEntries, type VfsEntry } from "../../protocols/vfs/entries.ts";
 import { UTIME_NOW, type VfsTime } from "../../protocols/vfs/fields.ts";
 import type { VfsWelcome } from "../../protocols/vfs/hello.ts";
 import type { VfsRequest } from "../../protocols/vfs/requests.ts";
@@ -159,7 +159,7 @@ export class VfsFiles implements RemoteFiles {
     const data = await this.#dataOf({
       ...{ op: "readdirPlus", handle, offset: from, size: PAGE_BYTES },
     });
-    const entries = unpackEntries(data);
+    const entries = unpacked(data);
     return { entries, next: entries.at(-1)?.offset };
   }
 
@@ -197,6 +197,15 @@ export class VfsFiles implements RemoteFiles {
 
   removeXattr(path: Uint8Array, name: Uint8Array): Promise<void> {
     return this.#do({ op: "removeXattr", path, name });
+  }
+}
+
+/** @throws {RemoteError} EIO if the host has sent what cannot be names. */
+function unpacked(data: Uint8Array): VfsEntry[] {
+  try {
+    return unpackEntries(data);
+  } catch {
+    throw new RemoteError(ERRNO.EIO);
   }
 }
 

@@ -151,6 +151,8 @@ export class NodeTable {
   }
 
   #addPlace(node: Node, parent: Node, name: Uint8Array): void {
+    // A host that has a directory below itself: it stays without a path.
+    if (node === this.root || isWithin(parent, node)) return;
     // The caller's bytes are a view of a buffer that is read into again.
     node.places.push({ parent, name: name.slice() });
     parent.children.set(nameKey(name), node);
@@ -252,6 +254,13 @@ function join(directory: Uint8Array, name: Uint8Array): Uint8Array {
   path[directory.length] = SLASH;
   path.set(name, directory.length + 1);
   return path;
+}
+
+/** Whether a directory is another one, or below it. */
+function isWithin(directory: Node, other: Node): boolean {
+  let at: Node | undefined = directory;
+  while (at !== undefined && at !== other) at = at.places.at(-1)?.parent;
+  return at !== undefined;
 }
 
 function isSameFile(node: Node, { ino, dev, birth, mode }: RemoteStatus): boolean {

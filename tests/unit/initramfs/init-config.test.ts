@@ -16,6 +16,12 @@ test("a written configuration is read", () => {
   const config: fc.Arbitrary<InitConfig> = fc.record({
     kernel: fc.option(fc.string(), { nil: undefined }),
     modules: fc.array(fc.stringMatching(/^[a-z0-9_]+$/)),
+    mounts: fc.array(
+      fc.record({
+        source: fc.option(word, { nil: undefined }),
+        directory: word.map((text) => `/${text}`),
+      }),
+    ),
     command: fc.tuple(word, word),
     onExit: fc.constantFrom(...EXIT_ACTIONS),
   });
@@ -42,6 +48,11 @@ test.each([
   ['{"version":1,"modules":"vsock"}', "modules"],
   ['{"version":1,"modules":["../../etc/passwd"]}', "modules"],
   ['{"version":1,"modules":[1]}', "modules"],
+  ['{"version":1,"mounts":"/work"}', "mounts"],
+  ['{"version":1,"mounts":[{"directory":"work"}]}', "mounts"],
+  ['{"version":1,"mounts":[{"source":"","directory":"/work"}]}', "mounts"],
+  ['{"version":1,"mounts":[{"source":1,"directory":"/work"}]}', "mounts"],
+  ['{"version":1,"mounts":[null]}', "mounts"],
   ['{"version":1,"command":[]}', "command"],
   ['{"version":1,"command":[""]}', "command"],
   ['{"version":1,"command":["a\\u0000b"]}', "command"],

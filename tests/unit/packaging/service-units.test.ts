@@ -22,10 +22,11 @@ describe("the units", () => {
       "vsockbox-agent.service",
       "vsockbox-forward@.service",
       "vsockbox-metrics.service",
+      "vsockbox-mount@.service",
     ]);
     for (const name of names) {
       expect(settings(name, "ExecStart")).toEqual([
-        expect.stringMatching(/^\/usr\/bin\/vsockbox (agent|forward|metrics) /),
+        expect.stringMatching(/^\/usr\/bin\/vsockbox (agent|forward|metrics|mount) /),
       ]);
     }
   });

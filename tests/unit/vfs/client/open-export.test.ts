@@ -243,6 +243,13 @@ describe("files of a vsockbox", () => {
     expect((await files.read(1, 0, 5)).length).toBe(0);
   });
 
+  test("refuse names with a slash", async () => {
+    const packer = new EntryPacker(1000);
+    packer.add({ name: bytes("../x"), type: 8, ino: 5n, offset: 1n, stat: STAT });
+    const { files } = await connect(ours(() => ({ data: packer.packed })));
+    expect(await errnoOf(files.list(1, bytes(""), 0n))).toBe(EIO);
+  });
+
   test("refuse more bytes than were asked for", async () => {
     const { files } = await connect(ours(() => ({ data: new Uint8Array(9), written: 9 })));
     expect(await errnoOf(files.read(1, 0, 8))).toBe(EIO);

@@ -107,6 +107,23 @@ describe("nodes", () => {
     expect(look(root, "x", 2, DIRECTORY)).toBe(directory);
   });
 
+  test("of a directory that is below itself on a hostile host have no path", () => {
+    const { table, root, look, pathOf } = tableWith();
+    const outer = look(root, "d", 2, DIRECTORY);
+    const inner = look(outer, "i", 3, DIRECTORY);
+    expect(look(inner, "loop", 2, DIRECTORY)).toBe(outer);
+    expect([outer, inner].map(pathOf)).toEqual([undefined, undefined]);
+    expect(look(root, "d", 2, DIRECTORY)).not.toBe(outer);
+    const self = look(root, "s", 9, DIRECTORY);
+    look(self, "s", 9, DIRECTORY);
+    expect(pathOf(self)).toBeUndefined();
+    expect(look(root, "root", 1, DIRECTORY)).not.toBe(root);
+    const moved = look(root, "m", 4, DIRECTORY);
+    const below = look(moved, "b", 5, DIRECTORY);
+    table.renamed({ parent: root, name: bytes("m") }, { parent: below, name: bytes("m") });
+    expect(pathOf(moved)).toBeUndefined();
+  });
+
   test("that are lost have no path, and are found anew", () => {
     const { table, root, look, pathOf } = tableWith();
     const file = look(root, "a", 2);
