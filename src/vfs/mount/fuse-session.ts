@@ -72,6 +72,12 @@ const CHANGES: ReadonlySet<HostOperation["op"]> = new Set([
   ...(["rename", "link", "create", "write", "fallocate", "copyFileRange", "setXattr"] as const),
 ]);
 
+/** Further nodes that an operation changes, beside the one that it is for. */
+function othersOf(operation: HostOperation): number[] {
+  if (operation.op === "rename") return [operation.newParent];
+  return operation.op === "link" ? [operation.existing] : [];
+}
+
 /** Serves one mount until it ends. */
 export class FuseSession {
   readonly #state: MountState;
@@ -222,9 +228,12 @@ export class FuseSession {
   ): Promise<void> {
     const call: Call = { node, uid, gid, isAnswered: false };
     this.#pending.set(unique, call);
+    const isChange = CHANGES.has(operation.op);
     try {
+      // Before and after: a list that is read meanwhile may have either.
+      if (isChange) this.#dropSnapshots(node, operation);
       const answer = await dispatch(this.#state, call, operation);
-      if (CHANGES.has(operation.op)) this.#recordChange(node);
+      if (isChange) this.#recordChange(node, operation);
       if (!call.isAnswered) this.#answer(unique, answer);
     } catch (thrown) {
       if (!(thrown instanceof RemoteError)) this.#onDefect(thrown);
@@ -237,9 +246,21 @@ export class FuseSession {
     }
   }
 
-  #recordChange(id: number): void {
+  #recordChange(id: number, operation: HostOperation): void {
     const node = this.#state.nodes.get(id);
     if (node !== undefined) node.ownChangeMs = performance.now();
+    this.#dropSnapshots(id, operation);
+  }
+
+  #dropSnapshots(id: number, operation: HostOperation): void {
+    const { nodes, handles, snapshots } = this.#state;
+    for (const changed of [id, ...othersOf(operation)]) {
+      const node = nodes.get(changed);
+      if (node !== undefined) snapshots.changed(node);
+    }
+    if (operation.op !== "copyFileRange") return;
+    const target = handles.file(operation.to.handle);
+    if (target !== undefined) snapshots.changed(target.node);
   }
 
   #answer(unique: number, answer: ReplyBody): void {

@@ -18,6 +18,8 @@ const OWN_MS = 500;
 
 /** What notifications lead to. */
 export interface Invalidated {
+  /** Called with a node whose facts or names have changed. */
+  onNode?(node: Node): void;
   /** Sends a notification to the kernel. */
   notify(bytes: Uint8Array): void;
   /**
@@ -64,6 +66,7 @@ export class Invalidation {
   #changed(path: Uint8Array, existing: Uint8Array): void {
     const node = this.#find(path);
     const parent = this.#find(parentOf(path));
+    if (parent !== undefined) this.#invalidated.onNode?.(parent);
     // A file that was removed by this mount is not known any longer.
     if (isOwn(node) || (node === undefined && existing !== path && isOwn(parent))) return;
     this.#invalidate(node);
@@ -84,6 +87,7 @@ export class Invalidation {
 
   #invalidate(node: Node | undefined): void {
     if (node === undefined) return;
+    this.#invalidated.onNode?.(node);
     this.#invalidated.notify(encodeInvalidateNode(node.id));
   }
 }

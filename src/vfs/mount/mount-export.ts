@@ -13,7 +13,8 @@ import { type Backoff, backoffDelay, delay } from "../../io/deadline.ts";
 import { readableWatch } from "../../io/readable-watch.ts";
 import type { VfsNote } from "../../protocols/vfs/responses.ts";
 import type { OpenedExport } from "../client/open-export.ts";
-import { type CacheMode, cachePolicy } from "./cache-policy.ts";
+import { type CacheMode, type CachePolicy, cachePolicy } from "./cache-policy.ts";
+import { DirectorySnapshots } from "./directory-snapshots.ts";
 import { FuseSession } from "./fuse-session.ts";
 import { Invalidation } from "./invalidation.ts";
 import { WakeWatches } from "./wake-watches.ts";
@@ -48,8 +49,16 @@ export interface MountSettings {
   onDefect(thrown: unknown): void;
 }
 
+/** How long a list of a directory is used at most, in milliseconds. */
+const MAX_SNAPSHOT_MS = 1000;
+
 /** Pauses between attempts to connect again. */
 const BACKOFF: Backoff = { firstMs: 50, factor: 1.5, maxMs: 2000 };
+
+/** A list of a Go server has no facts. */
+function snapshotMs({ attributesMs, entryMs }: CachePolicy): number {
+  return Math.min(attributesMs, entryMs, MAX_SNAPSHOT_MS);
+}
 
 /** A mount of an export. */
 export class MountedExport {
@@ -71,11 +80,15 @@ export class MountedExport {
     this.opened = opened;
     this.#current = opened;
     this.isReadOnly = settings.isReadOnly || opened.isReadOnly;
+    const nodes = new NodeTable(opened.root);
+    const policy = cachePolicy(settings.cache);
+    const snapshots = new DirectorySnapshots({
+      validMs: opened.dialect === "go" ? 0 : snapshotMs(policy),
+      files: () => this.#state.files,
+      path: (directory) => nodes.path(directory),
+    });
     this.#state = {
-      files: opened.files,
-      nodes: new NodeTable(opened.root),
-      handles: new HandleTable(),
-      policy: cachePolicy(settings.cache),
+      ...{ files: opened.files, nodes, handles: new HandleTable(), policy, snapshots },
       hasXattrs: settings.hasXattrs,
     };
     const descriptor = new FuseDescriptor(fd);
@@ -92,6 +105,7 @@ export class MountedExport {
     });
     this.#invalidation = new Invalidation(this.#state.nodes, {
       notify: (bytes) => session.notify(bytes),
+      onNode: (node) => snapshots.changed(node),
       ...(this.isReadOnly ? {} : { onChange: (path: Uint8Array) => watches.wake(path) }),
     });
     this.started = session.started;

@@ -3,6 +3,7 @@ import { ERRNO } from "../../ffi/errno.ts";
 import type { FuseReply, Validity } from "../../protocols/fuse/reply.ts";
 import { RemoteError, type RemoteFiles, type RemoteStatus } from "../client/remote-files.ts";
 import type { CachePolicy } from "./cache-policy.ts";
+import type { DirectorySnapshots } from "./directory-snapshots.ts";
 import type { HandleTable, OpenFile } from "./handle-table.ts";
 import type { Node, NodeTable } from "./node-table.ts";
 
@@ -27,6 +28,8 @@ export interface MountState {
   readonly handles: HandleTable;
   /** After INIT, that for the kernel. */
   policy: CachePolicy;
+  /** Lists of directories whose names are looked up one after the other. */
+  readonly snapshots: DirectorySnapshots;
   /** Whether extended attributes of users are passed on. */
   readonly hasXattrs: boolean;
 }
@@ -88,20 +91,26 @@ export async function atPath<T>(
 }
 
 /** How long the kernel may use an entry. */
-export function validity({ policy }: MountState): Validity {
-  return { entryMs: policy.entryMs, attributesMs: policy.attributesMs };
+export function validity({ policy }: MountState, ageMs = 0): Validity {
+  const left = (validMs: number) => Math.max(0, Math.floor(validMs - ageMs));
+  return { entryMs: left(policy.entryMs), attributesMs: left(policy.attributesMs) };
 }
 
-/** Returns the answer that a name has been found. */
+/**
+ * Returns the answer that a name has been found.
+ *
+ * @param ageMs how old the facts are, in milliseconds.
+ */
 export function entryAnswer(
   state: MountState,
   parent: Node,
   name: Uint8Array,
   status: RemoteStatus,
+  ageMs = 0,
 ): ReplyBody {
   const node = state.nodes.found(parent, name, status);
   return (reply) => {
-    reply.entry(countedEntry(node, status), validity(state));
+    reply.entry(countedEntry(node, status), validity(state, ageMs));
   };
 }
 

@@ -24,7 +24,12 @@ const RENAME_EXCHANGE = 2;
 /** LOOKUP. */
 export async function lookUp(state: MountState, call: Call, name: Uint8Array): Promise<ReplyBody> {
   const parent = nodeOf(state, call.node);
+  const known = state.snapshots.find(parent, name);
+  if (known?.status !== undefined) {
+    return entryAnswer(state, parent, name, known.status, known.ageMs);
+  }
   try {
+    if (known !== undefined) throw new RemoteError(ERRNO.ENOENT);
     const status = await atPath(state, parent, name, (path) =>
       state.files.getStatus({ path, handle: undefined }),
     );

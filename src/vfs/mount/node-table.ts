@@ -51,7 +51,7 @@ export interface Node {
 }
 
 /** Returns a name as a key of a map. */
-function nameKey(name: Uint8Array): string {
+export function nameKey(name: Uint8Array): string {
   return Buffer.from(name.buffer, name.byteOffset, name.length).toString("latin1");
 }
 

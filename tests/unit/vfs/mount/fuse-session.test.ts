@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { FuseOpcode } from "../../../../src/protocols/fuse/constants.ts";
 import { RemoteError } from "../../../../src/vfs/client/remote-files.ts";
 import { type CacheMode, cachePolicy } from "../../../../src/vfs/mount/cache-policy.ts";
+import { DirectorySnapshots } from "../../../../src/vfs/mount/directory-snapshots.ts";
 import { FuseSession } from "../../../../src/vfs/mount/fuse-session.ts";
 import { HandleTable } from "../../../../src/vfs/mount/handle-table.ts";
 import type { MountState } from "../../../../src/vfs/mount/mount-state.ts";
@@ -36,13 +37,14 @@ async function start(
   kernel = new FakeKernel();
   defects = [];
   const status = await files.getStatus({ path: new Uint8Array(0), handle: undefined });
-  state = {
-    files,
-    nodes: new NodeTable(status),
-    handles: new HandleTable(),
-    policy: cachePolicy(cache),
-    hasXattrs: false,
-  };
+  const nodes = new NodeTable(status);
+  const policy = cachePolicy(cache);
+  const snapshots = new DirectorySnapshots({
+    validMs: Math.min(1000, policy.attributesMs),
+    files: () => files,
+    path: (directory) => nodes.path(directory),
+  });
+  state = { files, nodes, handles: new HandleTable(), policy, snapshots, hasXattrs: false };
   const onDefect = (thrown: unknown) => defects.push(thrown);
   const session = new FuseSession({
     ...{ state, device: kernel, onDefect },
@@ -120,6 +122,25 @@ describe("names", () => {
     await ended;
     await start("always");
     expect(await lookup("none")).toMatchObject({ nodeid: 0, entry_valid: 86_400 });
+  });
+
+  test("are listed at once when one after the other is looked up", async () => {
+    for (let index = 0; index < 200; index++) fs.writeFileSync(join(root, `f${index}`), "12");
+    for (let index = 0; index < 200; index++) {
+      expect(await lookup(`f${index}`)).toMatchObject({ size: 2, mode: 0o100644 });
+    }
+    expect(files.calls.length).toBeLessThan(40);
+    expect(await errnoOf(kernel.ask(FuseOpcode.Lookup, [z("none")]))).toBe(ENOENT);
+    const asked = files.calls.length;
+    // A change is seen: the list is dropped.
+    const node = await nodeOf("f7");
+    const fh = await fhOf(node, 2);
+    await ok(write(fh, 0, z("longer"), node));
+    expect(await lookup("f7")).toMatchObject({ size: 7 });
+    await ok(rename("f8", "g8"));
+    expect(await errnoOf(kernel.ask(FuseOpcode.Lookup, [z("f8")]))).toBe(ENOENT);
+    expect(await lookup("g8")).toMatchObject({ size: 2 });
+    expect(files.calls.length).toBeGreaterThan(asked);
   });
 
   test("are forgotten, one by one and in batches", async () => {
