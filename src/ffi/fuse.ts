@@ -1,9 +1,15 @@
 /** The kernel's FUSE: /dev/fuse, mount(2) of a file system of it, umount2(2). */
+import { FFIType } from "bun:ffi";
 import { ERRNO, systemError } from "./errno.ts";
 import { IoVector } from "./iovec.ts";
-import { cString, lastErrno, libc, ptr } from "./libc.ts";
+import { cString, lastErrno, libc, openLibc, ptr } from "./libc.ts";
 import { MS_NODEV, MS_NOSUID, MS_RDONLY } from "./mount.ts";
 import { closeDescriptor } from "./socket.ts";
+
+/** In a table of its own, since most commands do without it. */
+const SYMBOLS = {
+  umount2: { args: [FFIType.pointer, FFIType.i32], returns: FFIType.i32 },
+} as const;
 
 const DEVICE = "/dev/fuse";
 const O_RDWR = 0o2;
@@ -81,7 +87,7 @@ function mountData(fd: number, settings: FuseMount): string {
  */
 export function unmount(target: string, isLazy: boolean): number {
   const flags = UMOUNT_NOFOLLOW | (isLazy ? MNT_DETACH : 0);
-  const result = libc().umount2(ptr(cString(target)), flags);
+  const result = openLibc(SYMBOLS).umount2(ptr(cString(target)), flags);
   return result < 0 ? lastErrno() : 0;
 }
 

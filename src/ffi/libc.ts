@@ -68,12 +68,10 @@ const SYMBOLS = {
   signal: { args: [i32, pointer], returns: pointer },
   sigpending: { args: [pointer], returns: i32 },
   socket: { args: [i32, i32, i32], returns: i32 },
-  socketpair: { args: [i32, i32, i32, pointer], returns: i32 },
   statfs: { args: [pointer, pointer], returns: i32 },
   sync: { args: [], returns: nothing },
   // Not mknodat(3): glibc exports that name only since 2.33.
   syscall: { args: [i64_fast, i64_fast, pointer, u64, u64], returns: i64_fast },
-  umount2: { args: [pointer, i32], returns: i32 },
   unshare: { args: [i32], returns: i32 },
   usleep: { args: [u32], returns: i32 },
   utimensat: { args: [i32, pointer, pointer, i32], returns: i32 },

@@ -84,7 +84,9 @@ suite(named("a mounted directory"), () => {
     const expected = ["a", "b"].flatMap((p) => Array.from({ length: 200 }, (_, i) => p + (i + 1)));
     expect(lines.toSorted()).toEqual(expected.toSorted());
   });
+});
 
+suite(named("a directory that both sides use"), () => {
   test("shows at once what has changed on the host", async () => {
     await using mounted = await MountedExport.start();
     fs.writeFileSync(mounted.file("f"), "old");

@@ -98,10 +98,7 @@ export interface WatchOperation {
   exclude: readonly string[];
 }
 
-/**
- * Mounts a directory of the host: the bytes of the channel are those of the VFS protocol, the host serves
- * them. The agent sends the Control `{"mounted": true}`; the mount ends with the channel.
- */
+/** Mounts what the host serves over the channel in the VFS protocol, until the channel ends. */
 export interface MountOperation {
   op: "mount";
   /** Where in the guest; it is made if it does not exist. */
