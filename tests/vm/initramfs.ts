@@ -1,13 +1,14 @@
 /** Guests that boot what `vsockbox initramfs` writes, and nothing else. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { CpioEntry } from "../../src/initramfs/cpio.ts";
 import { DEVICE_ENTRIES } from "../../src/initramfs/executable.ts";
 import { withDirectories } from "../../src/initramfs/directories.ts";
 import { writeArchive } from "../../src/initramfs/write.ts";
 import { findBusybox } from "../../src/vm/guest-image.ts";
-import { ScratchDirectory, vsockbox } from "../support/binary.ts";
+import { eventually, Running, ScratchDirectory, vsockbox } from "../support/binary.ts";
 import { PackedGuest } from "../support/packed-guest.ts";
 import { describeUml, describeVm } from "./support.ts";
 
@@ -32,15 +33,55 @@ async function useAndEnd(packed: PackedGuest): Promise<string> {
   return log;
 }
 
+/** Reads and writes files of the host through the guest's mount. */
+async function useMount({ address }: PackedGuest, scratch: ScratchDirectory): Promise<void> {
+  const waited = await vsockbox(["wait", address, "--timeout", "120"]);
+  expect([waited.status, waited.stderr]).toEqual([0, ""]);
+  const read = (name: string) => vsockbox(["cat", `${address}:/work/${name}`]);
+  expect(await read("from-host")).toMatchObject({ status: 0, stdout: "of the host" });
+  const large = randomBytes(5_000_000);
+  writeFileSync(scratch.file("large"), large);
+  const copied = await vsockbox(["cp", scratch.file("large"), `${address}:/work/copy`]);
+  expect([copied.status, copied.stderr]).toEqual([0, ""]);
+  expect(readFileSync(scratch.file("copy")).equals(large)).toBe(true);
+  const moved = ["mv", `${address}:/work/copy`, `${address}:/work/moved`];
+  expect(await vsockbox(moved)).toMatchObject({ status: 0 });
+  expect(readdirSync(scratch.path).toSorted()).toEqual(["from-host", "large", "moved"]);
+  writeFileSync(scratch.file("from-host"), "changed");
+  await eventually("the change is seen", async () => {
+    const { stdout } = await read("from-host");
+    return stdout === "changed";
+  });
+}
+
 describeVm("an image of initramfs under QEMU", () => {
-  test("boots with nothing but itself: modules, agent, exec, shutdown", async () => {
+  test("boots with nothing but itself: modules, mount, agent, exec, shutdown", async () => {
+    using scratch = new ScratchDirectory();
+    writeFileSync(scratch.file("from-host"), "of the host");
+    let address = "";
+    const exported = () =>
+      new Running(["export", scratch.path, "--as", "src", "--listen", address]);
+    let host: Running | undefined;
     await using packed = await PackedGuest.boot({
       vmm: "qemu",
-      pack: (modules) => ["--kernel-modules", modules],
+      pack: (modules) => ["--kernel-modules", modules, "--mount", "src:/work"],
+      beforeStart(device) {
+        address = device;
+        host = exported();
+      },
+    });
+    await useMount(packed, scratch);
+    // A new process of the host's side serves the same mount.
+    await host?.[Symbol.asyncDispose]();
+    await using _again = exported();
+    await eventually("the mount is served again", async () => {
+      const { stdout } = await vsockbox(["cat", `${packed.address}:/work/from-host`]);
+      return stdout === "changed";
     });
     const log = await useAndEnd(packed);
     expect(log).toMatch(/loaded .*virtio_pci.*vsock.*vmw_vsock_virtio_transport/);
     expect(log).toContain("poweroff: ending");
+    expect(log).toContain("mounted src on /work");
   });
 });
 
