@@ -282,6 +282,19 @@ suite(named("a mount in the background"), () => {
     expect(await mounted.isMounted()).toBe(false);
   });
 
+  test("waits longer than other services for its host", async () => {
+    await using mounted = await MountedExport.exportOnly();
+    await mounted.killHost();
+    const words = `--wait 40s --pid-file ${mounted.scratch.file("pid")} --daemon`;
+    const made = mounted.run(`$VSOCKBOX mount ${mounted.address} ${mounted.target} ${words}`, "/");
+    // Longer than the ten seconds of others.
+    await Bun.sleep(11_000);
+    fs.rmSync(mounted.scratch.file("vfs.sock"));
+    await mounted.startHost();
+    expect(await made).toMatchObject({ status: 0, stderr: "" });
+    await mounted.output(`$VSOCKBOX umount ${mounted.target}`, "/");
+  });
+
   test("waits for a host that does not listen yet", async () => {
     await using mounted = await MountedExport.exportOnly();
     await mounted.killHost();

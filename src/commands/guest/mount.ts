@@ -36,5 +36,5 @@ export const command = defineCommand({
       explanation: "The same as a line of fstab, with a link /sbin/mount.vsockbox to vsockbox",
     },
   ],
-  run: (args) => runService("mount", args, () => runMount(args)),
+  run: (args) => runService("mount", args, () => runMount(args), args.wait),
 });

@@ -1,5 +1,10 @@
 /** What commands that run until a signal share: the background and the pid file. */
-import { isDaemonStart, reportFailure, startDaemon } from "../../process/service/daemon.ts";
+import {
+  DEFAULT_READY_TIMEOUT_MS,
+  isDaemonStart,
+  reportFailure,
+  startDaemon,
+} from "../../process/service/daemon.ts";
 import { writePidFile } from "../../process/service/pid-file.ts";
 import { say } from "../../ui/report.ts";
 import { flag, option, type ArgumentValues } from "../../ui/argument.ts";
@@ -23,14 +28,16 @@ export const serviceArguments = {
  * Runs a service here, or with `--daemon` in the background.
  *
  * @param name the command's name, also if it was started under another one.
+ * @param waitMs how much longer than others it may need until it is ready, in milliseconds.
  */
 export async function runService(
   name: string,
   args: ArgumentValues<typeof serviceArguments>,
   serve: () => Promise<number>,
+  waitMs = 0,
 ): Promise<number> {
   if (args.daemon && !isDaemonStart()) {
-    return goIntoBackground(name, args.logFile);
+    return goIntoBackground(name, args.logFile, waitMs + DEFAULT_READY_TIMEOUT_MS);
   }
   try {
     return await serve();
@@ -41,10 +48,14 @@ export async function runService(
 }
 
 /** Starts this very command line again, in the background. */
-async function goIntoBackground(name: string, logFile: string | undefined): Promise<number> {
+async function goIntoBackground(
+  name: string,
+  logFile: string | undefined,
+  readyTimeoutMs: number,
+): Promise<number> {
   const given = process.argv.slice(2);
   const words = given[0] === name ? given : [name, ...given];
-  const started = await startDaemon(words, { logFile });
+  const started = await startDaemon(words, { logFile, readyTimeoutMs });
   if (started.kind === "ready") return 0;
   say(`vsockbox: ${started.message}`);
   if (started.hint !== undefined) say(`  hint: ${started.hint}`);

@@ -19,7 +19,7 @@ const READY_VARIABLE = "VSOCKBOX_READY_FD";
 const CHILD_DESCRIPTOR = 3;
 
 /** Default limit until a daemon is ready, in milliseconds. */
-const DEFAULT_READY_TIMEOUT_MS = 10_000;
+export const DEFAULT_READY_TIMEOUT_MS = 10_000;
 
 /** A child that was not ready in time has this long between SIGTERM and SIGKILL, in milliseconds. */
 const KILL_GRACE_MS = 1000;
