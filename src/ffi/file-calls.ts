@@ -19,6 +19,7 @@ const SYMBOLS = {
   },
   fallocate: { args: [i32, i32, i64_fast, i64_fast], returns: i32 },
   fchownat: { args: [i32, pointer, u32, u32, i32], returns: i32 },
+  ftruncate: { args: [i32, i64_fast], returns: i32 },
   fstatfs: { args: [i32, pointer], returns: i32 },
   getxattr: { args: [pointer, pointer, pointer, i64_fast], returns: i64_fast },
   linkat: { args: [i32, pointer, i32, pointer, i32], returns: i32 },
@@ -242,6 +243,11 @@ export function changeTimes(
 export function changeSize(fd: number, bytes: number): number {
   const address = first.setDescriptor(fd);
   return attempt(() => calls().truncate(address, bytes));
+}
+
+/** ftruncate(2) of a file that is open for writing. */
+export function changeSizeOfOpen(fd: number, bytes: number): number {
+  return attempt(() => calls().ftruncate(fd, bytes));
 }
 
 /** Facts of a file system. Blocks are of `frsize` bytes. */

@@ -5,6 +5,7 @@ import {
   changeMode,
   changeOwnerOf,
   changeSize,
+  changeSizeOfOpen,
   changeTimes,
   fileSystemOf,
 } from "../../ffi/file-calls.ts";
@@ -14,6 +15,17 @@ import { type DirectoryContext, factsAnswer, outcome } from "./directory-context
 import { UNCHANGED } from "./owner-map.ts";
 
 const PERMISSIONS = 0o7777;
+
+/** Sets the size of a file: by a handle that may write, whatever its mode is now; by a path as its mode allows. */
+function setSize(
+  { handles }: DirectoryContext,
+  fd: number,
+  handle: number | undefined,
+  bytes: number,
+): number {
+  const isWritable = handle !== undefined && handles.get(handle)?.isWritable === true;
+  return isWritable ? changeSizeOfOpen(fd, bytes) : changeSize(fd, bytes);
+}
 
 /** Calls `use` with the file of a handle, or of a path without one. */
 function withNamed<Result>(
@@ -48,14 +60,15 @@ export function changeAttributes(
 
 /** The size first: it may clear set-ID bits, and changes a time. The mode after the owner, which clears them. */
 function change(
-  { policy }: DirectoryContext,
+  context: DirectoryContext,
   fd: number,
-  { mode, uid, gid, size, atime, mtime }: VfsRequestOf<"setAttributes">,
+  { handle, mode, uid, gid, size, atime, mtime }: VfsRequestOf<"setAttributes">,
 ): number {
+  const { policy } = context;
   const owner = policy.owners.toHost(uid, gid);
   const isOwned = owner.uid !== UNCHANGED || owner.gid !== UNCHANGED;
   const steps = [
-    () => (size === undefined ? 0 : changeSize(fd, size)),
+    () => (size === undefined ? 0 : setSize(context, fd, handle, size)),
     () =>
       isOwned && policy.owners.squash === undefined ? changeOwnerOf(fd, owner.uid, owner.gid) : 0,
     () => (mode === undefined ? 0 : changeMode(fd, mode & PERMISSIONS)),

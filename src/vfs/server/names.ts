@@ -1,6 +1,6 @@
 /** Operations that make, move and remove names below the root. */
 import { ERRNO } from "../../ffi/errno.ts";
-import { factsAt, type InodeFacts } from "../../ffi/file-facts.ts";
+import { factsAt, factsOf, type InodeFacts } from "../../ffi/file-facts.ts";
 import {
   changeMode,
   changeOwnerOf,
@@ -39,29 +39,42 @@ interface NewFile {
   gid?: number | undefined;
 }
 
+/** Whether what is made in a directory belongs to the directory's group, whoever makes it. */
+function inheritsGroup(directory: number): boolean {
+  const facts = factsOf(directory);
+  return typeof facts === "object" && (facts.mode & SET_GROUP_ID) !== 0;
+}
+
 /**
  * Gives a new file the owner and the mode that its guest asked for, which the umask and a default access
  * control list may have changed. Without the right to change owners it stays this process's.
+ *
+ * @param directory that it was made in.
+ * @returns its facts as they are then, or the errno as a negative number.
  */
 export function adjustNew(
   { policy }: DirectoryContext,
   fd: number,
-  facts: InodeFacts,
+  directory: number,
   { mode, uid, gid }: NewFile,
-): number {
+): InodeFacts | number {
+  const facts = factsOf(fd);
+  if (typeof facts === "number") return facts;
   const owner = policy.owners.ofNew(uid, gid);
-  const isOther =
-    (owner.uid !== UNCHANGED && owner.uid !== facts.uid) ||
-    (owner.gid !== UNCHANGED && owner.gid !== facts.gid);
-  const keepsGroup = (facts.mode & SET_GROUP_ID) !== 0;
+  const isOtherGroup =
+    owner.gid !== UNCHANGED && owner.gid !== facts.gid && !inheritsGroup(directory);
+  const isOther = isOtherGroup || (owner.uid !== UNCHANGED && owner.uid !== facts.uid);
   if (isOther) {
-    const result = changeOwnerOf(fd, owner.uid, keepsGroup ? UNCHANGED : owner.gid);
+    const result = changeOwnerOf(fd, owner.uid, isOtherGroup ? owner.gid : UNCHANGED);
     if (result < 0 && result !== -ERRNO.EPERM) return result;
   }
-  if (mode === undefined || (facts.mode & S_IFMT) === S_IFLNK) return 0;
-  const wanted = (mode & PERMISSIONS) | (facts.mode & SET_GROUP_ID);
-  const isRight = (facts.mode & PERMISSIONS) === wanted && !isOther;
-  return isRight ? 0 : changeMode(fd, wanted);
+  const isLink = (facts.mode & S_IFMT) === S_IFLNK;
+  const wanted = ((mode ?? facts.mode) & PERMISSIONS) | (facts.mode & SET_GROUP_ID);
+  // Changing the owner may have cleared set-ID bits.
+  const isOtherMode = !isLink && (isOther || (facts.mode & PERMISSIONS) !== wanted);
+  const result = isOtherMode ? changeMode(fd, wanted) : 0;
+  if (result < 0) return result;
+  return isOther || isOtherMode ? factsOf(fd) : facts;
 }
 
 /** Adjusts what was made at a place and answers with its facts. */
@@ -75,10 +88,7 @@ function made(
   const fd = openIn(place, O_PATH, 0);
   if (fd < 0) return fd;
   try {
-    const facts = factsAt(place.directory, place.name);
-    if (typeof facts === "number") return facts;
-    const adjusted = adjustNew(context, fd, facts, wanted);
-    return adjusted < 0 ? adjusted : factsAt(place.directory, place.name);
+    return adjustNew(context, fd, place.directory, wanted);
   } finally {
     closeDescriptor(fd);
   }

@@ -91,9 +91,7 @@ function createNew(
   return context.root.withPlace(wanted.path, (place) => {
     const fd = openIn(place, access | O_CREAT | O_EXCL | O_NONBLOCK, wanted.mode & 0o7777);
     if (fd < 0) return fd;
-    const facts = factsOf(fd);
-    const adjusted = typeof facts === "number" ? facts : adjustNew(context, fd, facts, wanted);
-    const current = adjusted < 0 ? adjusted : factsOf(fd);
+    const current = adjustNew(context, fd, place.directory, wanted);
     if (typeof current !== "number") return opened(context, fd, current, isWritable);
     closeDescriptor(fd);
     return current;

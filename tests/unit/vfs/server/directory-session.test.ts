@@ -1,6 +1,8 @@
 /** Operations of an exported directory, on a real one. */
 import { describe, expect, test } from "bun:test";
 import {
+  chmodSync,
+  chownSync,
   existsSync,
   linkSync,
   lstatSync,
@@ -162,6 +164,41 @@ describe("attributes", () => {
     expect(lstatSync(files.at("f")).mode).toBe(0o104_755);
     expect(files.ask({ op: "setAttributes", path: pathBytes("d"), uid: 3 }).errno).toBe(0);
     expect(lstatSync(files.at("d")).uid).toBe(55);
+  });
+});
+
+describe("new files", () => {
+  test.skipIf(!isRoot)("belong to the group of a directory that has set-group-ID", () => {
+    using files = new TestExport();
+    mkdirSync(files.at("d"));
+    chownSync(files.at("d"), 0, 77);
+    chmodSync(files.at("d"), 0o2755);
+    const mine = { uid: 5, gid: 6 };
+    const file = { op: "create", path: pathBytes("d/f"), flags: 1, mode: 0o644, ...mine } as const;
+    expect(files.ask(file).stat).toMatchObject({ uid: 5, gid: 77, mode: 0o100_644 });
+    const directory = { op: "mkdir", path: pathBytes("d/e"), mode: 0o755, ...mine } as const;
+    expect(files.ask(directory).stat).toMatchObject({ uid: 5, gid: 77, mode: 0o042_755 });
+    const outside = { ...file, path: pathBytes("f") };
+    expect(files.ask(outside).stat).toMatchObject({ uid: 5, gid: 6 });
+  });
+
+  test("that only their handle may write are cut by it", () => {
+    using files = new TestExport();
+    const made = files.ask({ op: "create", path: pathBytes("a"), flags: 2, mode: 0o444 });
+    const handle = made.handle ?? 0;
+    files.ask({ op: "write", handle, offset: 0, data: data("12345") });
+    expect(
+      files.ask({ op: "setAttributes", path: pathBytes("a"), handle, size: 2 }).stat?.size,
+    ).toBe(2);
+    const reader = files.open("a", FLAGS.read);
+    // As this user may by the path alone.
+    const { errno } = files.ask({
+      op: "setAttributes",
+      path: pathBytes("a"),
+      handle: reader,
+      size: 1,
+    });
+    expect(errno).toBe(isRoot ? 0 : ERRNO.EACCES);
   });
 });
 
