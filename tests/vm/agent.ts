@@ -16,7 +16,7 @@ describeVm("the agent's extensions over AF_VSOCK", () => {
   });
 
   test("cp up and down, with equal hashes, and a tree", async () => {
-    await prepare("mkdir -p /tmp/x/tree/sub && head -c 32000000 /dev/urandom > /tmp/x/big");
+    await prepare("mkdir -p /tmp/x/tree/sub && head -c 8000000 /dev/urandom > /tmp/x/big");
     await prepare('for i in $(seq 200); do echo $i > "/tmp/x/tree/sub/f $i"; done');
     await prepare(
       `vsockbox cp /tmp/x/big ${AGENT}:/tmp/x/up && vsockbox cp ${AGENT}:/tmp/x/big /tmp/x/down`,

@@ -3,8 +3,10 @@
  * of a PID namespace.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { writeChildPid } from "../support/guest-lines.ts";
-import { describeVm, inGuest, prepare } from "./support.ts";
+import { bootGuest, type Guest } from "../../src/vm/guest.ts";
+import { BINARY } from "../support/binary.ts";
+import { runIn, writeChildPid } from "../support/guest-lines.ts";
+import { describeUml } from "./support.ts";
 
 const ROOT = "/tmp/install";
 
@@ -14,11 +16,16 @@ const INITTAB =
 const agentArgs = (port: number) =>
   `--agent-args='--listen vsock::${port} --ready-listen none --allow-local -q'`;
 
-const agentPid = async (port: number) =>
-  (JSON.parse(await prepare(`vsockbox info local:${port} --json`)) as { pid: number }).pid;
+// The executable is hashed again and again, for which an emulated processor needs ten times as long.
+describeUml("vsockbox install", () => {
+  let guest: Guest;
+  const prepare = (line: string) => runIn(guest, line);
+  const agentPid = async (port: number) =>
+    (JSON.parse(await prepare(`vsockbox info local:${port} --json`)) as { pid: number }).pid;
 
-describeVm("vsockbox install", () => {
   beforeAll(async () => {
+    const environment = { VSOCKBOX_TEST_VM: "1", NO_COLOR: "1" };
+    guest = await bootGuest({ vmm: "uml", binary: BINARY, environment, memoryMib: 1024 });
     await prepare(`mkdir -p ${ROOT}/bin ${ROOT}/sbin ${ROOT}/etc ${ROOT}/proc ${ROOT}/dev
       cp /bin/busybox ${ROOT}/bin/ && ln -s ../bin/busybox ${ROOT}/sbin/init
       for name in sh mount ls cat; do ln -s busybox ${ROOT}/bin/$name; done
@@ -28,10 +35,7 @@ describeVm("vsockbox install", () => {
       printf '${INITTAB.replaceAll("\n", "\\n")}' > ${ROOT}/etc/inittab
       cd ${ROOT} && find . | sort > /tmp/install.before`);
   });
-  afterAll(async () => {
-    // With process 1 of the namespace goes all of it, the mounts too.
-    await inGuest(`kill -9 $(cat /tmp/install.pid); rm -rf ${ROOT} /tmp/install.*`);
-  });
+  afterAll(async () => guest?.stop());
 
   test("the agent is started at boot, and again when it dies", async () => {
     const said = await prepare(`vsockbox install --root ${ROOT} ${agentArgs(5030)}`);
@@ -43,7 +47,7 @@ describeVm("vsockbox install", () => {
       "mount.vsockbox\nvhost-device-vsock\nvsock-shell-client\nvsock-shell-server\nvsock_guest_exec\nvsockbox\n",
     );
     const first = await agentPid(5030);
-    await inGuest(`vsockbox exec local:5030 -- /bin/busybox kill -9 ${first}`);
+    await guest.run(`vsockbox exec local:5030 -- /bin/busybox kill -9 ${first}`);
     await prepare("vsockbox wait local:5030 --timeout 60");
     expect(await agentPid(5030)).not.toBe(first);
   });
@@ -52,11 +56,13 @@ describeVm("vsockbox install", () => {
     await prepare(`vsockbox install --root ${ROOT} ${agentArgs(5031)}
       kill -HUP $(cat /tmp/install.pid); vsockbox wait local:5031 --timeout 60`);
     expect(await prepare(`vsockbox install --root ${ROOT}`)).toContain("up to date");
-    const inside = await inGuest("vsockbox exec local:5031 -- vsockbox install --now --links none");
-    expect(inside).toMatchObject({
-      status: 77,
-      stderr: expect.stringContaining("would stop the agent that runs this command"),
-    });
+    const inside = await guest.run(
+      "vsockbox exec local:5031 -- vsockbox install --now --links none",
+    );
+    expect([inside.status, Buffer.from(inside.stderr).toString()]).toEqual([
+      77,
+      expect.stringContaining("would stop the agent that runs this command"),
+    ]);
   });
 
   test("goes without a trace while its agent runs", async () => {

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { bootGuest, type Guest } from "../../src/vm/guest.ts";
 import { BINARY } from "../support/binary.ts";
 import { runIn } from "../support/guest-lines.ts";
-import { describeVm } from "./support.ts";
+import { describeUml } from "./support.ts";
 
 const MEMORY_MIB = 768;
 
@@ -25,12 +25,13 @@ const bomb = (type: string, character: string) =>
 const at = (port: number) =>
   port === 5041 ? `local:${port} --token-file /tmp/token` : `local:${port}`;
 
-describeVm("JSON bombs in a guest with 768 MB", () => {
+describeUml("JSON bombs in a guest with 768 MB", () => {
   let guest: Guest;
   const run = (line: string, timeoutMs = 240_000) => runIn(guest, line, timeoutMs);
 
   beforeAll(async () => {
     guest = await bootGuest({
+      vmm: "uml",
       binary: BINARY,
       environment: { VSOCKBOX_TEST_VM: "1", NO_COLOR: "1" },
       memoryMib: MEMORY_MIB,
@@ -91,7 +92,7 @@ describeVm("JSON bombs in a guest with 768 MB", () => {
   test("to a client, from another listener at the agent's port", async () => {
     await run(`cat > /tmp/bomb.sh <<'END'\n${bomb("100", "[")}\nEND\nchmod 755 /tmp/bomb.sh`);
     await run(
-      "(vsockbox listen vsock::5042 -k -q --allow-local --exec 'sh /tmp/bomb.sh' > /tmp/5042.log 2>&1 & echo $! > /tmp/5042.pid); sleep 1",
+      "(vsockbox listen vsock::5042 -k --allow-local --exec 'sh /tmp/bomb.sh' > /tmp/5042.log 2>&1 & echo $! > /tmp/5042.pid); until grep -q listening /tmp/5042.log; do sleep 0.1; done",
     );
     for (const words of ["exec -n local:5042 -- true", "ls local:5042:/", "info local:5042"]) {
       const said = await run(`busybox time -v vsockbox ${words} 2>&1; true`);
@@ -103,7 +104,7 @@ describeVm("JSON bombs in a guest with 768 MB", () => {
 
   test("to guest-exec-host --report", async () => {
     const said = await run(
-      `(busybox time -v vsockbox guest-exec-host vsock::5043 --allow-local --once --report true > /tmp/host.log 2>&1; echo done >> /tmp/host.log) & sleep 3; ${bomb("133", "[")} | timeout 60 vsockbox connect local:5043 > /dev/null 2>&1; for i in $(seq 100); do grep -q done /tmp/host.log && break; sleep 0.3; done; cat /tmp/host.log`,
+      `(busybox time -v vsockbox guest-exec-host vsock::5043 --allow-local --once --report true > /tmp/host.log 2>&1; echo done >> /tmp/host.log) & until grep -q listening /tmp/host.log 2> /dev/null; do sleep 0.1; done; ${bomb("133", "[")} | timeout 60 vsockbox connect local:5043 > /dev/null 2>&1; for i in $(seq 100); do grep -q done /tmp/host.log && break; sleep 0.3; done; cat /tmp/host.log`,
     );
     expect(said).toMatch(/a line of more than|nested more than/);
     // The longest line of a report has 11 MiB.

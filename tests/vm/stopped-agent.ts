@@ -17,18 +17,7 @@ const DIAL = "--connect-timeout 2";
 
 describeVm("a stopped agent over AF_VSOCK", () => {
   const AGENT = "local:5050";
-
-  beforeAll(async () => {
-    await prepare(
-      "(vsockbox agent --listen vsock::5050 --ready-listen vsock::5052 --allow-local -q > /tmp/stop.log 2>&1 & echo $! > /tmp/stop.pid); vsockbox wait local:5050",
-    );
-    await prepare("echo content > /tmp/stop.file; kill -STOP $(cat /tmp/stop.pid)");
-  });
-  afterAll(async () => {
-    await inGuest("kill -CONT $(cat /tmp/stop.pid); kill $(cat /tmp/stop.pid); rm -f /tmp/stop.*");
-  });
-
-  test.each([
+  const CLIENTS = [
     `exec ${DIAL} ${AGENT} -- true`,
     `exec ${DIAL} -d ${AGENT} -- true`,
     `ps ${DIAL} ${AGENT}`,
@@ -38,13 +27,37 @@ describeVm("a stopped agent over AF_VSOCK", () => {
     `cp ${DIAL} ${AGENT}:/tmp/stop.file /tmp/stop.copy`,
     `forward ${DIAL} ${AGENT} -L 0:localhost:1`,
     `wait --agent ${AGENT} --timeout 2`,
-  ])("%s ends with 75", async (line) => {
-    const { status, stderr } = await inGuest(`vsockbox ${line}`);
-    expect({ status, stderr }).toMatchObject({
-      status: 75,
-      stderr: expect.stringContaining("hint:"),
-    });
+  ];
+
+  beforeAll(async () => {
+    await prepare(
+      "(vsockbox agent --listen vsock::5050 --ready-listen vsock::5052 --allow-local -q > /tmp/stop.log 2>&1 & echo $! > /tmp/stop.pid); vsockbox wait local:5050",
+    );
+    await prepare("echo content > /tmp/stop.file; kill -STOP $(cat /tmp/stop.pid)");
+    // All of them wait at once.
+    for (const [index, line] of CLIENTS.entries()) {
+      await prepare(
+        `(vsockbox ${line} > /dev/null 2> /tmp/stop.stderr${index}; echo $? > /tmp/stop.status${index}) > /dev/null 2>&1 &`,
+      );
+    }
   });
+  afterAll(async () => {
+    await inGuest("kill -CONT $(cat /tmp/stop.pid); kill $(cat /tmp/stop.pid); rm -f /tmp/stop.*");
+  });
+
+  test.each([...CLIENTS.entries()])(
+    "client %d of the list ends with 75: %s",
+    async (index, line) => {
+      const { stdout, stderr } = await inGuest(
+        `until [ -s /tmp/stop.status${index} ]; do sleep 0.1; done; cat /tmp/stop.status${index}; cat /tmp/stop.stderr${index} >&2`,
+      );
+      expect({ line, stdout, stderr }).toMatchObject({
+        line,
+        stdout: "75\n",
+        stderr: expect.stringContaining("hint:"),
+      });
+    },
+  );
 
   test("serves again when it goes on", async () => {
     await prepare("kill -CONT $(cat /tmp/stop.pid)");
@@ -103,10 +116,10 @@ describeUml("a stopped agent of a VM of hybrid-proxy", () => {
         ["forward", "--connect-timeout", "2", address, "-L", "0:localhost:1"],
         ["wait", address, "--timeout", "2"],
       ];
-      for (const words of clients) {
-        const { status, stderr } = await vsockbox(words);
-        expect({ words, status, stderr }).toMatchObject({ words, status: 75 });
-      }
+      const results = await Promise.all(clients.map((words) => vsockbox(words)));
+      expect(results.map(({ status }, index) => [clients[index], status])).toEqual(
+        clients.map((words) => [words, 75]),
+      );
     } finally {
       await goOn();
     }
@@ -114,7 +127,8 @@ describeUml("a stopped agent of a VM of hybrid-proxy", () => {
   });
 
   test("ends a command that runs, and an upload, by their keepalive", async () => {
-    const keepalive = ["--connect-timeout", "20", "--keepalive", "2"];
+    // The command is in the phase of the keepalive, the upload in that of its first answer.
+    const keepalive = ["--connect-timeout", "8", "--keepalive", "2"];
     await using command = new Running([
       ...["exec", ...keepalive, address, "--", "sh", "-c", "echo begun >&2; sleep 600"],
     ]);
@@ -174,7 +188,7 @@ describeUml("a stopped agent of a VM of hybrid-proxy", () => {
   });
 
   test("is not left while it answers, however silent its command is", async () => {
-    const words = ["exec", "--keepalive", "200ms", address, "--", "sh", "-c", "sleep 4; echo end"];
+    const words = ["exec", "--keepalive", "200ms", address, "--", "sh", "-c", "sleep 2; echo end"];
     expect(await vsockbox(words)).toMatchObject({ status: 0, stdout: "end\n" });
   });
 });

@@ -167,6 +167,13 @@ export async function inGuest(line: string, timeoutMs = 120_000): Promise<GuestR
   return { status, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
 }
 
+/**
+ * A shell line that starts a server of vsockbox in the background, with its pid in `$server`, and waits
+ * until it reports on standard error: that it listens, or why it cannot.
+ */
+export const startServer = (words: string, log = "/tmp/server.log") =>
+  `: > ${log}; vsockbox ${words} 2>> ${log} & server=$!; until [ -s ${log} ]; do sleep 0.1; done; `;
+
 /** A step that prepares what follows: any other status than 0 is an error with all that was said. */
 export async function prepare(line: string, timeoutMs?: number): Promise<string> {
   return await runIn(await testGuest(), line, timeoutMs);

@@ -1,6 +1,6 @@
 /** vsock-shell over AF_VSOCK in the shared guest: both ends are CID 1. */
 import { beforeAll, expect, test } from "bun:test";
-import { describeVm, inGuest, prepare } from "./support.ts";
+import { describeVm, inGuest, prepare, startServer } from "./support.ts";
 
 describeVm("vsock-shell over AF_VSOCK", () => {
   beforeAll(async () => {
@@ -20,7 +20,7 @@ describeVm("vsock-shell over AF_VSOCK", () => {
 
   test("files there and back, in large frames and in those of the C programs", async () => {
     const { stdout } = await inGuest(
-      "head -c 16000000 /dev/urandom > /tmp/f; for form in '' --plain; do rm -f /tmp/g /tmp/h; " +
+      "head -c 4000000 /dev/urandom > /tmp/f; for form in '' --plain; do rm -f /tmp/g /tmp/h; " +
         "vsock-shell-client -p 9999 $form 1 -u /tmp/f:/tmp/g && vsock-shell-client -p 9999 $form 1 -d /tmp/g:/tmp/h; " +
         "echo $?; cmp /tmp/f /tmp/h && echo same; done; " +
         "vsock-shell-client -p 9999 1 -u /tmp/f:/tmp/g; echo $?; rm /tmp/f /tmp/g /tmp/h",
@@ -62,7 +62,7 @@ describeVm("vsock-shell over AF_VSOCK", () => {
 
   test("a port that is in use is named, with the remedy", async () => {
     const { status, stderr } = await inGuest(
-      "vsockbox listen vsock::5000 -k -q & listen=$!; sleep 2; vsockbox shell-server; status=$?; kill $listen; exit $status",
+      `${startServer("listen vsock::5000 -k")} vsockbox shell-server; status=$?; kill $server; exit $status`,
     );
     expect([status, stderr]).toEqual([73, expect.stringMatching(/EADDRINUSE[^]*--port/)]);
   });
