@@ -12,6 +12,10 @@ const root = scratch.file("host");
 const mounted = scratch.file("guest");
 const socket = scratch.file("export.sock");
 
+const UNSHARE = ["unshare", "--mount", "--propagation", "private"];
+const canMount = existsSync("/dev/fuse") && Bun.spawnSync([...UNSHARE, "true"]).exitCode === 0;
+if (!canMount) console.warn(`SKIPPED: mounts: /dev/fuse or \`${UNSHARE.join(" ")}\` is missing`);
+
 let host: Running;
 let guest: Running;
 /** An agent beside the mount, in its mount namespace: commands and watches of the guest. */
@@ -20,17 +24,19 @@ let agent: TestAgent;
 const inGuest = () => ["nsenter", "--mount", `--target=${guest.pid}`];
 
 beforeAll(async () => {
+  if (!canMount) return;
   for (const directory of [root, join(root, "src"), mounted]) mkdirSync(directory);
   writeFileSync(join(root, "src/main"), "one\n");
   host = new Running(["export", root, "--listen", `unix:${socket}`]);
   await host.says("listening on");
   guest = new Running(["mount", `unix:${socket}`, mounted], {
-    through: ["unshare", "--mount", "--propagation", "private"],
+    through: UNSHARE,
   });
   await mounts();
   agent = await TestAgent.start([], { through: inGuest() });
 });
 afterAll(async () => {
+  if (!canMount) return;
   await agent[Symbol.asyncDispose]();
   await guest[Symbol.asyncDispose]();
   await host[Symbol.asyncDispose]();
@@ -87,7 +93,7 @@ class GuestWatch implements AsyncDisposable {
   }
 }
 
-describe("a change on the host", () => {
+describe.skipIf(!canMount)("a change on the host", () => {
   test("of a file's content wakes inotify in the guest, which reads the new content", async () => {
     await using watch = await GuestWatch.start();
     expect(run("cat", join(mounted, "src/main"))).toBe("one\n");
@@ -135,27 +141,30 @@ describe("a change on the host", () => {
   });
 });
 
-test("a reloader in the guest runs its command again after each edit on the host", async () => {
-  const log = scratch.file("reloads");
-  const main = join(mounted, "src/main");
-  // As entr and nodemon do: run, wait for an event of inotify, run again.
-  const wait = `"${BINARY}" watch --once --recursive ${agent.address}:${mounted} >/dev/null 2>&1`;
-  const line = `while cat ${main} >> ${log}; do ${wait} || exit; done`;
-  writeFileSync(join(root, "src/main"), "0\n");
-  const env = { ...process.env, VSOCKBOX_NO_VSOCK: "1" };
-  const reloader = Bun.spawn([...inGuest(), "sh", "-c", line], { env });
-  try {
-    const lines = () => (existsSync(log) ? readFileSync(log, "utf8") : "");
-    for (let edit = 1; edit <= 3; edit++) {
-      await eventually(`run ${edit}`, () => lines().includes(`${edit - 1}\n`));
-      // The reloader may not have armed its watch yet.
-      await eventually(`edit ${edit} is seen`, () => {
-        writeFileSync(join(root, "src/main"), `${edit}\n`);
-        return lines().includes(`${edit}\n`);
-      });
+test.skipIf(!canMount)(
+  "a reloader in the guest runs its command again after each edit on the host",
+  async () => {
+    const log = scratch.file("reloads");
+    const main = join(mounted, "src/main");
+    // As entr and nodemon do: run, wait for an event of inotify, run again.
+    const wait = `"${BINARY}" watch --once --recursive ${agent.address}:${mounted} >/dev/null 2>&1`;
+    const line = `while cat ${main} >> ${log}; do ${wait} || exit; done`;
+    writeFileSync(join(root, "src/main"), "0\n");
+    const env = { ...process.env, VSOCKBOX_NO_VSOCK: "1" };
+    const reloader = Bun.spawn([...inGuest(), "sh", "-c", line], { env });
+    try {
+      const lines = () => (existsSync(log) ? readFileSync(log, "utf8") : "");
+      for (let edit = 1; edit <= 3; edit++) {
+        await eventually(`run ${edit}`, () => lines().includes(`${edit - 1}\n`));
+        // The reloader may not have armed its watch yet.
+        await eventually(`edit ${edit} is seen`, () => {
+          writeFileSync(join(root, "src/main"), `${edit}\n`);
+          return lines().includes(`${edit}\n`);
+        });
+      }
+    } finally {
+      reloader.kill();
+      await reloader.exited;
     }
-  } finally {
-    reloader.kill();
-    await reloader.exited;
-  }
-});
+  },
+);
