@@ -28,15 +28,6 @@ const UNUSED: Readonly<Record<string, string>> = {
   "protocols/vhost-user/encode.ts encodeRingDescriptor": "the VMM's half of the codec",
   "protocols/vhost-user/encode.ts encodeRegions": "the VMM's half of the codec",
   "protocols/vhost-user/encode.ts encodeRegion": "the VMM's half of the codec",
-  "protocols/vfs/entries.ts unpackEntries": "the guest's half of the codec",
-  "protocols/vfs/go-messages.ts encodeGoRequest": "the guest's half of the codec",
-  "protocols/vfs/go-messages.ts decodeGoResponse": "the guest's half of the codec",
-  "protocols/vfs/go-mode.ts fromGoMode": "the guest's half of the codec",
-  "protocols/vfs/hello.ts encodeVfsHello": "the guest's half of the codec",
-  "protocols/vfs/hello.ts readWelcome": "the guest's half of the codec",
-  "protocols/vfs/requests.ts encodeVfsRequest": "the guest's half of the codec",
-  "protocols/vfs/requests.ts encodeWriteHead": "the guest's half of the codec",
-  "protocols/vfs/responses.ts decodeServerFrame": "the guest's half of the codec",
   "vm/uml.ts umlGuestFiles": "a guest that boots guests, in tests/vm/uml.ts",
 };
 

@@ -28,7 +28,7 @@ const SERVER_ID = bytes("server_id", MAX_SERVER_ID_BYTES);
 /** The guest's Hello. */
 export interface VfsHello {
   version: number;
-  /** Name of the export; empty for the only one. */
+  /** Name of the export; empty for the first one of the host. */
   name: string;
   features: readonly string[];
 }
