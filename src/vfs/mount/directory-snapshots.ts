@@ -14,6 +14,9 @@ import { type Node, nameKey } from "./node-table.ts";
 const LOOKUPS = 4;
 const PAUSE_MS = 50;
 
+/** A directory that changes is not listed for this long: each change would drop the list, in milliseconds. */
+const QUIET_MS = 1000;
+
 /** Directories with more names are not read whole. */
 const MAX_NAMES = 4000;
 
@@ -26,6 +29,8 @@ interface Snapshot {
 interface Watched {
   lookups: number;
   lastMs: number;
+  /** When it changed last. */
+  changedMs: number;
   isLoading: boolean;
   /** Changes with each change, so that a list that was being read meanwhile is dropped. */
   version: number;
@@ -82,6 +87,7 @@ export class DirectorySnapshots {
     watched.lookups = now - watched.lastMs > PAUSE_MS ? 1 : watched.lookups + 1;
     watched.lastMs = now;
     if (watched.lookups < LOOKUPS || watched.isLoading) return;
+    if (now - watched.changedMs < QUIET_MS) return;
     watched.lookups = 0;
     void this.#load(directory, watched);
   }
@@ -127,6 +133,7 @@ export class DirectorySnapshots {
     const watched = this.#watched.get(directory);
     if (watched === undefined) return;
     watched.version++;
+    watched.changedMs = this.#now();
     watched.snapshot = undefined;
   }
 
@@ -138,5 +145,12 @@ export class DirectorySnapshots {
 }
 
 const UNWATCHED: Watched = {
-  ...{ lookups: 0, lastMs: -Infinity, isLoading: false, version: 0, snapshot: undefined },
+  ...{
+    lookups: 0,
+    lastMs: -Infinity,
+    changedMs: -Infinity,
+    isLoading: false,
+    version: 0,
+    snapshot: undefined,
+  },
 };
