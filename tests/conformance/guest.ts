@@ -109,7 +109,7 @@ export class Guest {
   }
 
   /** Waits until a process has ended. */
-  gone(pid: number, withinMs = 4000): Promise<void> {
+  gone(pid: number, withinMs = 60_000): Promise<void> {
     return this.eventually(
       `the end of process ${pid}`,
       async () => !(await this.runs(pid)),
@@ -121,7 +121,7 @@ export class Guest {
   async eventually(
     what: string,
     condition: () => Promise<boolean>,
-    withinMs = 4000,
+    withinMs = 60_000,
   ): Promise<void> {
     const deadline = performance.now() + withinMs;
     while (!(await condition())) {

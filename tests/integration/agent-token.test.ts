@@ -284,7 +284,7 @@ describe("wait", () => {
     writeFileSync(other, "another-horse-battery-staple\n", { mode: 0o600 });
     await using bare = await TestAgent.start();
     const wait = (address: string, ...words: string[]) =>
-      vsockbox(["wait", address, "--timeout", "20", ...words]);
+      vsockbox(["wait", address, "--timeout", "120", ...words]);
     expect(await wait(agent.address, ...withToken)).toMatchObject({ status: 0, stderr: "" });
     const refused = await wait(agent.address, "--token-file", other);
     expect(refused).toMatchObject({ status: 77 });

@@ -365,7 +365,7 @@ describe("wait", () => {
   });
 
   test("is ended by Ctrl-C", async () => {
-    await using waiting = new Running(["wait", address, "--timeout", "30"]);
+    await using waiting = new Running(["wait", address, "--timeout", "120"]);
     await catches(waiting.pid, "SIGINT");
     waiting.process.kill("SIGINT");
     expect(await waiting.process.exited).toBe(130);

@@ -20,7 +20,7 @@ const NOBODY = { uid: 65534, gid: 65534, groups: [] };
 function sandboxed(request: SandboxedRequest, prefix: readonly string[] = []): SandboxedResult {
   const { stdout, stderr } = Bun.spawnSync(
     [...prefix, process.execPath, FIXTURE, JSON.stringify(request)],
-    { stdin: "ignore", timeout: 60_000 },
+    { stdin: "ignore", timeout: 120_000 },
   );
   try {
     return JSON.parse(stdout.toString()) as SandboxedResult;

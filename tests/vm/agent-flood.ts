@@ -31,7 +31,7 @@ describeUml("a flood of refused peers over AF_VSOCK", () => {
       `(${limit}; vsockbox agent > /tmp/agent.log 2>&1 & echo $! > /tmp/agent.pid) > /dev/null 2>&1`,
     );
     const address = `hybrid:${uds}`;
-    expect((await vsockbox(["wait", address, "--timeout", "60"])).status).toBe(0);
+    expect((await vsockbox(["wait", address, "--timeout", "120"])).status).toBe(0);
 
     await guest.run(`(guest-vsock flood 1 5000 /tmp/enough > /tmp/flood.log 2>&1 &)`);
     const descriptors: number[] = [];

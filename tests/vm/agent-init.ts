@@ -30,7 +30,7 @@ describeVm("agent --init", () => {
   }
 
   test("is process 1 and serves", async () => {
-    await run("vsockbox wait local --timeout 60");
+    await run("vsockbox wait local --timeout 120");
     expect(await run("tr '\\0' ' ' < /proc/1/cmdline")).toBe(
       "/bin/vsockbox agent --init --allow-local --metrics 192.0.2.1:9464 ",
     );

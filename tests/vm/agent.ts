@@ -91,7 +91,7 @@ describeVm("the agent's extensions over AF_VSOCK", () => {
       "echo hello > /tmp/index; (busybox httpd -f -p 127.0.0.1:8180 -h /tmp & echo $! > /tmp/httpd.pid)",
     );
     await prepare(
-      `(vsockbox forward ${AGENT} -R 8181:127.0.0.1:8180 -R /tmp/r.sock:127.0.0.1:8180 -L /tmp/l.sock:/tmp/r.sock 2>/tmp/forward.log & echo $! > /tmp/forward.pid); for i in $(seq 100); do [ $(grep -c forwarding /tmp/forward.log) = 3 ] && break; sleep 0.1; done`,
+      `(vsockbox forward ${AGENT} -R 8181:127.0.0.1:8180 -R /tmp/r.sock:127.0.0.1:8180 -L /tmp/l.sock:/tmp/r.sock 2>/tmp/forward.log & echo $! > /tmp/forward.pid); for i in $(seq 1000); do [ $(grep -c forwarding /tmp/forward.log) = 3 ] && break; sleep 0.1; done`,
     );
     expect(await prepare("wget -q -O - http://127.0.0.1:8181/index")).toBe("hello\n");
     expect(

@@ -107,7 +107,7 @@ export class DeviceFixture implements AsyncDisposable {
         : {}),
     });
     await this.#guest.run("(vsockbox agent -q > /tmp/agent.log 2>&1 &)");
-    const { status, stderr } = await vsockbox(["wait", this.address, "--timeout", "60"]);
+    const { status, stderr } = await vsockbox(["wait", this.address, "--timeout", "120"]);
     expect([status, stderr]).toEqual([0, ""]);
   }
 

@@ -14,7 +14,7 @@ const found = (examined: Awaited<ReturnType<typeof guestDoctor>>, code: string) 
 describeVm("doctor", () => {
   beforeAll(async () => {
     await prepare(
-      "(vsockbox agent --allow-local -q > /tmp/doctor.log 2>&1 & echo $! > /tmp/doctor.pid); vsockbox wait 1 --timeout 60",
+      "(vsockbox agent --allow-local -q > /tmp/doctor.log 2>&1 & echo $! > /tmp/doctor.pid); vsockbox wait 1 --timeout 120",
     );
   });
   afterAll(async () => {
@@ -111,7 +111,7 @@ describeVm("doctor", () => {
     const examined = await guestDoctor("1");
     expect(examined).toMatchObject({ status: 69, bad: [{ code: "port-closed" }] });
     await prepare(
-      `(${examined.bad[0]?.fix} > /tmp/doctor.log 2>&1 & echo $! > /tmp/doctor.pid); vsockbox wait 1 --timeout 60`,
+      `(${examined.bad[0]?.fix} > /tmp/doctor.log 2>&1 & echo $! > /tmp/doctor.pid); vsockbox wait 1 --timeout 120`,
     );
     expect(await guestDoctor("1")).toMatchObject({ status: 0, bad: [] });
   });

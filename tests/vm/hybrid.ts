@@ -388,7 +388,7 @@ function serviceTests(on: DeviceFixture): void {
   test("a shell-server in the guest serves a shell-client of the host: commands and files", async () => {
     await on.run("(vsockbox shell-server -p 5400 > /tmp/shell.log 2>&1 &)");
     const server = `${on.address}:5400`;
-    expect((await vsockbox(["wait", server, "--timeout", "30"])).status).toBe(0);
+    expect((await vsockbox(["wait", server, "--timeout", "120"])).status).toBe(0);
     const command = await vsockbox(["shell-client", server, "vsockbox cid; exit 3"]);
     expect([command.status, command.stdout.trim()]).toEqual([3, "4"]);
     const source = on.scratch.file("shell-source");
@@ -450,7 +450,7 @@ function serviceTests(on: DeviceFixture): void {
   test("a bench serve in the guest measures with the host", async () => {
     await on.run("(vsockbox bench serve -q > /tmp/bench.log 2>&1 & echo $! > /tmp/bench.pid)");
     const server = `${on.address}:5201`;
-    const wait = await vsockbox(["wait", "--connect-only", server, "--timeout", "30"]);
+    const wait = await vsockbox(["wait", "--connect-only", server, "--timeout", "120"]);
     expect(wait).toMatchObject({ status: 0 });
     const { status, stdout, stderr } = await vsockbox(["bench", "run", on.address, ...words]);
     await on.run("kill $(cat /tmp/bench.pid)");

@@ -106,7 +106,7 @@ describeUml("an image of initramfs under User-mode Linux", () => {
       pack: (modules) => ["--kernel-modules", modules, "--loopback", "--", "--max-sessions", "50"],
       words: [...UML_WORDS, "splash", "some=thing", "-x", "--", "--allow-local"],
     });
-    expect((await vsockbox(["wait", packed.address, "--timeout", "60"])).status).toBe(0);
+    expect((await vsockbox(["wait", packed.address, "--timeout", "120"])).status).toBe(0);
     const inner = ["exec", packed.address, "--", PROGRAM, "exec", "local", "--", PROGRAM, "cid"];
     expect(await vsockbox(inner)).toMatchObject({ status: 0, stdout: "5\n" });
     const info = await vsockbox(["info", packed.address, "--json"]);
@@ -135,7 +135,7 @@ describeUml("an image of initramfs under User-mode Linux", () => {
         ...["--kernel-modules", modules, "--busybox", findBusybox(), "--compress", "gzip"],
       ],
     });
-    expect((await vsockbox(["wait", packed.address, "--timeout", "60"])).status).toBe(0);
+    expect((await vsockbox(["wait", packed.address, "--timeout", "120"])).status).toBe(0);
     const line =
       "tr '\\0' '\\n' < /proc/1/cmdline | head -1; id -un; ls -l /init | sed 's/.*init/init/'";
     expect(await vsockbox(["exec", packed.address, "--shell", line])).toMatchObject({

@@ -41,20 +41,20 @@ describeUml("vsockbox install", () => {
     const said = await prepare(`vsockbox install --root ${ROOT} ${agentArgs(5030)}`);
     expect(said).toContain("service: busybox (init is /bin/busybox)");
     await prepare(`(unshare -m -p -f chroot ${ROOT} /sbin/init > /tmp/install.log 2>&1 & echo $! > /tmp/install.parent)
-      vsockbox wait local:5030 --timeout 60
+      vsockbox wait local:5030 --timeout 120
       ${writeChildPid("/tmp/install.parent", "/tmp/install.pid")}`);
     expect(await prepare("vsockbox exec local:5030 -- ls /usr/bin")).toBe(
       "mount.vsockbox\nvhost-device-vsock\nvsock-shell-client\nvsock-shell-server\nvsock_guest_exec\nvsockbox\n",
     );
     const first = await agentPid(5030);
     await guest.run(`vsockbox exec local:5030 -- /bin/busybox kill -9 ${first}`);
-    await prepare("vsockbox wait local:5030 --timeout 60");
+    await prepare("vsockbox wait local:5030 --timeout 120");
     expect(await agentPid(5030)).not.toBe(first);
   });
 
   test("other arguments are read by init on request", async () => {
     await prepare(`vsockbox install --root ${ROOT} ${agentArgs(5031)}
-      kill -HUP $(cat /tmp/install.pid); vsockbox wait local:5031 --timeout 60`);
+      kill -HUP $(cat /tmp/install.pid); vsockbox wait local:5031 --timeout 120`);
     expect(await prepare(`vsockbox install --root ${ROOT}`)).toContain("up to date");
     const inside = await guest.run(
       "vsockbox exec local:5031 -- vsockbox install --now --links none",

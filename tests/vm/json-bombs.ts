@@ -42,7 +42,7 @@ describeUml("JSON bombs in a guest with 768 MB", () => {
       [5041, "--token-file /tmp/token"],
     ] as const) {
       await run(
-        `(vsockbox agent --listen vsock::${port} --ready-listen none --allow-local ${options} -q > /tmp/${port}.log 2>&1 & echo $! > /tmp/${port}.pid); for i in $(seq 100); do vsockbox exec -n ${at(port)} -- true 2> /dev/null && break; sleep 0.3; done`,
+        `(vsockbox agent --listen vsock::${port} --ready-listen none --allow-local ${options} -q > /tmp/${port}.log 2>&1 & echo $! > /tmp/${port}.pid); for i in $(seq 400); do vsockbox exec -n ${at(port)} -- true 2> /dev/null && break; sleep 0.3; done`,
       );
     }
   });
@@ -104,7 +104,7 @@ describeUml("JSON bombs in a guest with 768 MB", () => {
 
   test("to guest-exec-host --report", async () => {
     const said = await run(
-      `(busybox time -v vsockbox guest-exec-host vsock::5043 --allow-local --once --report true > /tmp/host.log 2>&1; echo done >> /tmp/host.log) & until grep -q listening /tmp/host.log 2> /dev/null; do sleep 0.1; done; ${bomb("133", "[")} | timeout 60 vsockbox connect local:5043 > /dev/null 2>&1; for i in $(seq 100); do grep -q done /tmp/host.log && break; sleep 0.3; done; cat /tmp/host.log`,
+      `(busybox time -v vsockbox guest-exec-host vsock::5043 --allow-local --once --report true > /tmp/host.log 2>&1; echo done >> /tmp/host.log) & until grep -q listening /tmp/host.log 2> /dev/null; do sleep 0.1; done; ${bomb("133", "[")} | timeout 120 vsockbox connect local:5043 > /dev/null 2>&1; for i in $(seq 400); do grep -q done /tmp/host.log && break; sleep 0.3; done; cat /tmp/host.log`,
     );
     expect(said).toMatch(/a line of more than|nested more than/);
     // The longest line of a report has 11 MiB.

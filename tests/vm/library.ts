@@ -65,7 +65,7 @@ describeUml("the library over AF_VSOCK", () => {
   test("drives an agent by the wire helpers", async () => {
     const guest = await runtimeGuest();
     await runIn(guest, "vsockbox agent --listen vsock::7300 --allow-local --quiet &");
-    await runIn(guest, "vsockbox wait 1:7300 --timeout 60");
+    await runIn(guest, "vsockbox wait 1:7300 --timeout 120");
     expect(merged(await runIn(guest, "run-script library-guest wire 7300"))).toEqual({
       exitCode: 7,
       output: "TEXT",

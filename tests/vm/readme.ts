@@ -18,7 +18,7 @@ describeVm("the examples of the documents in the guest", () => {
       await prepare(`lsmod | grep -q ${name} || insmod ${unloadedModule(name)}`);
     }
     await prepare(
-      "vsockbox wait 1 --timeout 0 2> /dev/null || vsockbox agent --allow-local > /dev/null 2>&1 & vsockbox wait 1 --timeout 60",
+      "vsockbox wait 1 --timeout 0 2> /dev/null || vsockbox agent --allow-local > /dev/null 2>&1 & vsockbox wait 1 --timeout 120",
     );
   });
 

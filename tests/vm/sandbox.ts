@@ -170,7 +170,7 @@ describeVm("a sandbox of the agent", () => {
       await prepareHandler();
       // Without a sandbox it works, or the test would show nothing.
       await run(`vsockbox exec ${AGENT} -- sh -c '${escape}' 2> /dev/null || true`);
-      await run("for i in $(seq 100); do [ -s /tmp/escaped ] && break; sleep 0.1; done");
+      await run("for i in $(seq 1000); do [ -s /tmp/escaped ] && break; sleep 0.1; done");
       expect(await run("cat /tmp/escaped")).toBe("0\n");
       for (const sandbox of ["all", "drop-caps,protect-kernel", "drop-caps,pid-namespace"]) {
         await prepareHandler();

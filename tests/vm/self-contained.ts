@@ -19,7 +19,7 @@ describeUml("the self-contained executable as init of a disk with busybox alone"
       memoryMib: 128,
       pack: (modules) => ["--kernel-modules", modules, "--busybox", findBusybox()],
     });
-    const { status, stderr } = await vsockbox(["wait", packed.address, "--timeout", "60"]);
+    const { status, stderr } = await vsockbox(["wait", packed.address, "--timeout", "120"]);
     expect([status, stderr]).toEqual([0, ""]);
   });
   afterAll(async () => packed[Symbol.asyncDispose]());

@@ -50,7 +50,7 @@ describeUml("sibling VMs", () => {
 
   test("of one group run commands in each other, by CID", async () => {
     await runIn(second, "(vsockbox agent -q --allow-cid 5 > /tmp/agent.log 2>&1 &)");
-    await runIn(first, "vsockbox wait 6 --timeout 30");
+    await runIn(first, "vsockbox wait 6 --timeout 120");
     expect(await runIn(first, "vsockbox exec 6 -- vsockbox cid")).toBe("6\n");
     // Also from a guest that would look among VMs of its own.
     expect(await runIn(first, "vsockbox exec sibling:6 -- vsockbox cid")).toBe("6\n");
@@ -142,7 +142,7 @@ describeUml("sibling VMs", () => {
     ] as const) {
       await runIn(guest, "(vsockbox agent -q > /tmp/agent.log 2>&1 &)");
       const address = `hybrid:${scratch.file(`${cid}.vsock`)}`;
-      expect((await vsockbox(["wait", address, "--timeout", "30"])).status).toBe(0);
+      expect((await vsockbox(["wait", address, "--timeout", "120"])).status).toBe(0);
       expect((await vsockbox(["exec", address, "--", "vsockbox", "cid"])).stdout).toBe(`${cid}\n`);
     }
   });

@@ -86,7 +86,7 @@ describeVm("sockets with vsock_diag", () => {
       `insmod ${unloadedModule("vsock_diag")}; ` +
         "vsockbox agent --allow-local --listen vsock::6100 --ready-listen none > /dev/null 2>&1 & " +
         "vsockbox listen vsock::6101 -k -q --seqpacket --exec cat & " +
-        "vsockbox wait 1:6100 --agent --timeout 60; " +
+        "vsockbox wait 1:6100 --agent --timeout 120; " +
         "vsockbox exec 1:6100 -n -- sleep 94 & " +
         "(sleep 93 | vsockbox connect 1:6101 --seqpacket) & " +
         "for port in 6100 6101; do until [ $(vsockbox sockets --state established --port $port --json | wc -l) = 2 ]; do sleep 0.1; done; done",

@@ -94,7 +94,7 @@ describeUml("a stopped agent of a VM of hybrid-proxy", () => {
       vsockDevices: [socket],
     });
     await runIn(guest, "(vsockbox agent -q > /tmp/agent.log 2>&1 & echo $! > /tmp/agent.pid)");
-    expect(await vsockbox(["wait", address, "--timeout", "60"])).toMatchObject({ status: 0 });
+    expect(await vsockbox(["wait", address, "--timeout", "120"])).toMatchObject({ status: 0 });
   });
   afterAll(async () => {
     await guest?.stop();
@@ -123,7 +123,7 @@ describeUml("a stopped agent of a VM of hybrid-proxy", () => {
     } finally {
       await goOn();
     }
-    expect(await vsockbox(["wait", address, "--timeout", "60"])).toMatchObject({ status: 0 });
+    expect(await vsockbox(["wait", address, "--timeout", "120"])).toMatchObject({ status: 0 });
   });
 
   test("ends a command that runs, and an upload, by their keepalive", async () => {
@@ -166,7 +166,7 @@ describeUml("a stopped agent of a VM of hybrid-proxy", () => {
     } finally {
       await goOn();
     }
-    expect(await vsockbox(["wait", address, "--timeout", "60"])).toMatchObject({ status: 0 });
+    expect(await vsockbox(["wait", address, "--timeout", "120"])).toMatchObject({ status: 0 });
   });
 
   test("has a clock that is off: doctor's command sets it", async () => {

@@ -17,6 +17,7 @@ import { findUml } from "../../src/vm/uml.ts";
 import { BINARY } from "../support/binary.ts";
 import { findCaptureTools } from "../support/capture-tools.ts";
 import { findGo } from "../support/go-vsock.ts";
+import { buildCGuest } from "../support/guest-exec.ts";
 import { guestVsock } from "../support/guest-vsock.ts";
 import { runIn } from "../support/guest-lines.ts";
 import { ScratchDirectory } from "../support/scratch-directory.ts";
@@ -122,7 +123,7 @@ const PROGRAMS = ["ss", "dumpcap"];
 export const unloadedModule = (name: string) => `/usr/lib/modules-of-tests/${name}.ko`;
 
 /** @param scratch is needed until the guest has booted. */
-function testFiles(scratch: ScratchDirectory): GuestFile[] {
+async function testFiles(scratch: ScratchDirectory): Promise<GuestFile[]> {
   const modules = resolveModules(findKernel(), UNLOADED_MODULES)
     .filter(({ name }) => UNLOADED_MODULES.includes(name))
     .map((module) => {
@@ -134,15 +135,21 @@ function testFiles(scratch: ScratchDirectory): GuestFile[] {
     const source = findTool(name);
     return source === undefined ? [] : [{ path: `/bin/${name}`, source, mode: 0o755 }];
   });
-  const built = findTool("gcc") === undefined ? [] : [guestVsock(scratch)];
+  const built = findTool("gcc") === undefined ? [] : [guestVsock(scratch), await cGuest(scratch)];
   return [...modules, ...programs, ...built];
+}
+
+/** Builds the guest of guest-exec in C, as /bin/vsock-guest-exec-c. */
+async function cGuest(scratch: ScratchDirectory): Promise<GuestFile> {
+  const source = await buildCGuest(scratch.file("vsock-guest-exec-c"), "-static");
+  return { path: "/bin/vsock-guest-exec-c", source, mode: 0o755 };
 }
 
 async function boot(): Promise<Guest> {
   using scratch = new ScratchDirectory();
   const guest = await bootGuest({
     binary: BINARY,
-    files: testFiles(scratch),
+    files: await testFiles(scratch),
     environment: { VSOCKBOX_TEST_VM: "1", NO_COLOR: "1" },
     // A hundred clients at once are a hundred processes of 25 MB.
     memoryMib: 4096,

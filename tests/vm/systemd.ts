@@ -82,7 +82,7 @@ describeSystemd("vsockbox install under systemd", () => {
     const first = await agentPid();
     await beside(`kill -9 ${first}`);
     await eventually("another one runs", async () => !["0", first].includes(await agentPid()));
-    await runIn(guest, "vsockbox wait 1 --timeout 60");
+    await runIn(guest, "vsockbox wait 1 --timeout 120");
   });
 
   test("the same again does not disturb it; other arguments restart it", async () => {
@@ -99,7 +99,7 @@ describeSystemd("vsockbox install under systemd", () => {
     const said = await inAgent("vsockbox install --now --agent-args=--allow-local");
     expect(said).toMatch(/ran: systemd-run .*systemctl restart vsockbox-agent.service\n$/);
     await eventually("another one runs", async () => !["0", first].includes(await agentPid()));
-    await runIn(guest, "vsockbox wait 1 --timeout 60");
+    await runIn(guest, "vsockbox wait 1 --timeout 120");
     const refused = await guest.run("vsockbox exec 1 -- vsockbox install --uninstall --now");
     expect(refused.status).toBe(77);
   });

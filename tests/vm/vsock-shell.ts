@@ -71,7 +71,7 @@ describeVm("vsock-shell over AF_VSOCK", () => {
     const { stdout } = await inGuest(
       "vsock-shell-client -p 9999 1 'sleep 85.5' < /dev/null & client=$!; " +
         "until ps | grep -q ' [s]leep 85.5$'; do sleep 0.1; done; kill -9 $client; " +
-        "tries=0; while ps | grep -q ' [s]leep 85.5$' && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done; " +
+        "tries=0; while ps | grep -q ' [s]leep 85.5$' && [ $tries -lt 1000 ]; do sleep 0.1; tries=$((tries + 1)); done; " +
         "ps | grep -c ' [s]leep 85.5$'; vsock-shell-client -p 9999 1 'echo on' < /dev/null; kill $(cat /tmp/shell-server.pid)",
     );
     expect(stdout).toBe("0\non\r\n");

@@ -191,7 +191,7 @@ describeVm("errors of connect(2)", () => {
 describeVm("agent and exec over AF_VSOCK", () => {
   beforeAll(async () => {
     await prepare(
-      "(vsockbox agent --allow-local > /tmp/agent.log 2>&1 & echo $! > /tmp/agent.pid); vsockbox wait 1 --timeout 60",
+      "(vsockbox agent --allow-local > /tmp/agent.log 2>&1 & echo $! > /tmp/agent.pid); vsockbox wait 1 --timeout 120",
     );
   });
   // Its ports are those of the next agents as well.
@@ -279,7 +279,7 @@ describeVm("agent and exec over AF_VSOCK", () => {
     const { stdout } = await inGuest(
       "vsockbox exec 1 -n --shell 'sleep 98; true' & client=$!; " +
         "until pidof sleep > /dev/null; do sleep 0.1; done; kill -9 $client; " +
-        "tries=0; while ps | grep -q ' sleep 98$' && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done; " +
+        "tries=0; while ps | grep -q ' sleep 98$' && [ $tries -lt 1000 ]; do sleep 0.1; tries=$((tries + 1)); done; " +
         "ps | grep -c ' sleep 98$'",
     );
     expect(stdout).toBe("0\n");
@@ -290,7 +290,7 @@ describeVm("agent and exec over AF_VSOCK", () => {
       "head -c 16000000 /dev/zero > /tmp/zero; " +
         "vsockbox exec 1 --shell 'sleep 97; true' < /tmp/zero & client=$!; " +
         "until ps | grep -q ' sleep 97$'; do sleep 0.1; done; sleep 2; kill -9 $client; " +
-        "tries=0; while ps | grep -q ' sleep 97$' && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done; " +
+        "tries=0; while ps | grep -q ' sleep 97$' && [ $tries -lt 1000 ]; do sleep 0.1; tries=$((tries + 1)); done; " +
         "rm /tmp/zero; ps | grep -c ' sleep 97$'",
     );
     expect(stdout).toBe("0\n");

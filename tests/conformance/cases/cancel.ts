@@ -43,7 +43,7 @@ async function killsAfterFiveSeconds(guest: Guest, mode: number): Promise<void> 
   await guest.eventually("SIGTERM", async () => (await guest.sh(`ls ${scratch}`)).includes("term"));
   // It went on after SIGTERM: what ends it is SIGKILL.
   holds(await guest.runs(pid), "SIGKILL came together with SIGTERM");
-  await guest.gone(pid, 15_000);
+  await guest.gone(pid);
 }
 
 function inMode(mode: number): Case[] {
