@@ -4,6 +4,7 @@ import type { DirectoryHandle } from "../../files/directory-handle.ts";
 import type { WatchEvent } from "../watch/file-change.ts";
 import { TreeWatch } from "../watch/tree-watch.ts";
 import type { VfsChange } from "./changes.ts";
+import type { ChangeTurns } from "./own-changes.ts";
 import type { HiddenNames } from "./hidden-names.ts";
 
 const NOTE_KINDS = {
@@ -26,7 +27,7 @@ export function changeOf(event: WatchEvent): VfsChange {
 }
 
 /** The watcher of one directory and its subscribers. */
-export class ChangeFeed {
+export class ChangeFeed implements ChangeTurns {
   readonly #directory: DirectoryHandle;
   readonly #shown: Uint8Array;
   readonly #hidden: HiddenNames;
@@ -34,6 +35,7 @@ export class ChangeFeed {
   readonly #subscribers = new Set<(change: VfsChange) => void>();
   #watch: Promise<TreeWatch> | undefined;
   #hasFailed = false;
+  #turn = 0;
 
   constructor(
     directory: DirectoryHandle,
@@ -71,6 +73,14 @@ export class ChangeFeed {
     };
   }
 
+  get isWatching(): boolean {
+    return this.#watch !== undefined;
+  }
+
+  get turn(): number {
+    return this.#turn;
+  }
+
   /** Ends the watcher. */
   close(): void {
     const watch = this.#watch;
@@ -82,6 +92,7 @@ export class ChangeFeed {
     const watch = await TreeWatch.openHandle(this.#directory, {
       shown: this.#shown,
       isRecursive: true,
+      onDrained: () => this.#turn++,
       isHidden: this.#hidden.isEmpty ? undefined : (path) => this.#hidden.hidesPath(path),
     });
     void this.#forward(watch);

@@ -255,7 +255,9 @@ class Connection implements Disposable {
     if (this.#isSubscribed) return { errno: 0 };
     this.#isSubscribed = true;
     const notes = new NoteQueue((bytes) => this.#stream.write(bytes));
-    const subscription = await files.subscribe((change) => notes.add(change));
+    const subscription = await files.subscribe((change) => {
+      if (this.#session?.isOwn?.(change) !== true) notes.add(change);
+    });
     if (this.#isEnded) subscription[Symbol.dispose]();
     else this.#subscription = subscription;
     return { errno: 0 };

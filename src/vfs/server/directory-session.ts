@@ -3,6 +3,8 @@ import { ERRNO } from "../../ffi/errno.ts";
 import type { VfsOperation, VfsRequest } from "../../protocols/vfs/requests.ts";
 import type { VfsResponse } from "../../protocols/vfs/responses.ts";
 import { attributesOf, getFileSystem, changeAttributes } from "./attributes.ts";
+import type { VfsChange } from "./changes.ts";
+import type { OwnChanges } from "./own-changes.ts";
 import type { DirectoryContext } from "./directory-context.ts";
 import {
   allocateSpace,
@@ -38,12 +40,26 @@ const CHANGES: ReadonlySet<VfsOperation> = new Set([
 /** Operations of one connection. */
 export class DirectorySession implements FileSession {
   readonly #context: DirectoryContext;
+  readonly #own: OwnChanges;
 
-  constructor(context: DirectoryContext) {
+  constructor(context: DirectoryContext, own: OwnChanges) {
     this.#context = context;
+    this.#own = own;
   }
 
   handle(request: VfsRequest): VfsResponse | Promise<VfsResponse> {
+    const answer = this.#handle(request);
+    if (!(answer instanceof Promise) && answer.errno === 0) {
+      this.#own.record(request, answer.handle);
+    }
+    return answer;
+  }
+
+  isOwn(change: VfsChange): boolean {
+    return this.#own.has(change);
+  }
+
+  #handle(request: VfsRequest): VfsResponse | Promise<VfsResponse> {
     const context = this.#context;
     if (context.policy.isReadOnly && CHANGES.has(request.op)) return { errno: ERRNO.EROFS };
     switch (request.op) {

@@ -6,6 +6,7 @@ import type { VfsChange } from "./changes.ts";
 import { ChangeFeed } from "./change-feed.ts";
 import { DirectorySession } from "./directory-session.ts";
 import type { ExportPolicy } from "./directory-context.ts";
+import { OwnChanges } from "./own-changes.ts";
 import { ExportRoot } from "./export-root.ts";
 import type { ExportedFiles, FileSession } from "./file-session.ts";
 import { ExportHandles } from "./export-handles.ts";
@@ -58,11 +59,12 @@ export class ExportedDirectory implements ExportedFiles {
   open(followsLinks: boolean): FileSession {
     const policy = this.#options;
     const links = followsLinks ? "inside" : "none";
-    return new DirectorySession({
+    const context = {
       root: new ExportRoot(this.#directory.fd, policy.hidden, links),
       handles: new ExportHandles(policy.maxOpenFiles ?? DEFAULT_MAX_OPEN_FILES),
       policy,
-    });
+    };
+    return new DirectorySession(context, new OwnChanges(this.#feed));
   }
 
   subscribe(notify: (change: VfsChange) => void): Promise<Disposable> {

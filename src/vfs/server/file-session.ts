@@ -15,6 +15,8 @@ export interface FileSession {
    * bytes, or the errno as a negative number.
    */
   readInto?(request: VfsRequest & { op: "read" }, address: number, bytes: number): number;
+  /** Whether a change is one that this session has made: it is not notified of it. */
+  isOwn?(change: VfsChange): boolean;
   /** Closes all handles. */
   close(): void;
 }

@@ -53,6 +53,8 @@ export interface TreeWatchOptions extends WatchFilter {
   shown: Uint8Array;
   /** Limit of the watched directories. */
   maxDirectories?: number | undefined;
+  /** Called when all changes up to now have been read. */
+  onDrained?: (() => void) | undefined;
 }
 
 /** A directory that was opened and is watched. */
@@ -200,6 +202,7 @@ export class TreeWatch implements Disposable {
     if (isHalf) return (await this.#untilReadable(MOVE_PAIR_MS)) === "timeout";
     // The queue is empty: it has no more events of what was read from the directories.
     this.#forgetReported();
+    this.#options.onDrained?.();
     await this.#untilReadable();
     return false;
   }
