@@ -173,6 +173,8 @@ export async function seek(
   state: MountState,
   { handle, offset, whence }: Of<"seek">,
 ): Promise<ReplyBody> {
+  // The host does not have written data that the kernel holds, and has a hole there.
+  if (state.policy.usesWriteback) throw new RemoteError(ERRNO.ENOSYS);
   if (offset > MAX_FILE_BYTES) throw new RemoteError(ERRNO.ENXIO);
   const found = await state.files.seek(fileOf(state, handle).remote, offset, whence);
   return (reply) => {

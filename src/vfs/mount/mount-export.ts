@@ -10,7 +10,7 @@ import { type VsockboxError, toVsockboxError } from "../../errors.ts";
 import { FuseDescriptor, mountFuse } from "../../ffi/fuse.ts";
 import { closeDescriptor } from "../../ffi/socket.ts";
 import { type Backoff, backoffDelay, delay } from "../../io/deadline.ts";
-import { readableWatch } from "../../io/readable-watch.ts";
+import { ReadyDescriptor } from "../../io/ready-descriptor.ts";
 import type { VfsNote } from "../../protocols/vfs/responses.ts";
 import type { OpenedExport } from "../client/open-export.ts";
 import { type CacheMode, type CachePolicy, cachePolicy } from "./cache-policy.ts";
@@ -92,6 +92,7 @@ export class MountedExport {
       hasXattrs: settings.hasXattrs,
     };
     const descriptor = new FuseDescriptor(fd);
+    const ready = new ReadyDescriptor(fd);
     const watches = new WakeWatches(settings.target);
     const session = new FuseSession({
       state: this.#state,
@@ -99,7 +100,7 @@ export class MountedExport {
       device: {
         read: (buffer) => descriptor.read(buffer),
         write: (head, length, data) => descriptor.write(head, length, data),
-        whenReadable: (wake) => readableWatch().once(fd, wake),
+        whenReadable: (wake) => void ready.readable().then(wake),
       },
       onDefect: (thrown) => settings.onDefect(thrown),
     });
@@ -109,7 +110,10 @@ export class MountedExport {
       ...(this.isReadOnly ? {} : { onChange: (path: Uint8Array) => watches.wake(path) }),
     });
     this.started = session.started;
-    this.ended = session.run().then(() => this.#end(fd));
+    this.ended = session.run().then(() => {
+      ready.close();
+      this.#end(fd);
+    });
     void this.#watch();
   }
 

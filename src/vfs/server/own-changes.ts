@@ -32,7 +32,7 @@ interface Effect {
 const MADE: readonly NoteKind[] = ["created", "attributes", "modified"];
 
 /** Returns what a request changes if it succeeds. */
-export function effectsOf(request: VfsRequest): readonly Effect[] {
+function effectsOf(request: VfsRequest): readonly Effect[] {
   switch (request.op) {
     case "write":
     case "fallocate":

@@ -306,6 +306,22 @@ describe("open files", () => {
     expect(await lookup("f")).toMatchObject({ entry_valid: 0, attr_valid: 0 });
   });
 
+  test("have the host's holes, but not while the kernel holds written data", async () => {
+    fs.writeFileSync(join(root, "f"), "hello");
+    for (const [mode, isAsked] of [
+      ["auto", true],
+      ["always", false],
+    ] as const) {
+      kernel.unmount();
+      await ended;
+      await start(mode);
+      const node = await nodeOf("f");
+      const range = layOut("fuse_lseek_in", { fh: await fhOf(node, 2), offset: 0, whence: 4 });
+      expect(await errnoOf(kernel.ask(FuseOpcode.Seek, [range], node))).toBe(ENOSYS);
+      expect(files.calls.includes("seek")).toBe(isAsked);
+    }
+  });
+
   test("of another file than the one that was looked up are refused", async () => {
     fs.writeFileSync(join(root, "f"), "old");
     const node = await nodeOf("f");
