@@ -32,10 +32,11 @@ const KEPT = O_ACCMODE | O_APPEND | O_SYNC;
 
 /**
  * Returns the flags to open a file with on the host. With written data held back the kernel appends by
- * itself, and reads the pages that it changes in part.
+ * itself, and reads the pages that it changes in part. The host truncates only what is opened to be written.
  */
 export function hostFlags(flags: number, usesWriteback: boolean): number {
-  const sent = flags & SENT;
+  const isCut = (flags & O_TRUNC) !== 0 && (flags & O_ACCMODE) === 0;
+  const sent = (flags & SENT) | (isCut ? O_RDWR : 0);
   if (!usesWriteback) return sent;
   const access = (sent & O_ACCMODE) === O_WRONLY ? O_RDWR : sent & O_ACCMODE;
   return (sent & ~(O_ACCMODE | O_APPEND)) | access;

@@ -5,6 +5,7 @@ import { FuseOpcode } from "../../../../src/protocols/fuse/constants.ts";
 import { RemoteError } from "../../../../src/vfs/client/remote-files.ts";
 import { type CacheMode, cachePolicy } from "../../../../src/vfs/mount/cache-policy.ts";
 import { DirectorySnapshots } from "../../../../src/vfs/mount/directory-snapshots.ts";
+import { hostFlags } from "../../../../src/vfs/mount/file-operations.ts";
 import { FuseSession } from "../../../../src/vfs/mount/fuse-session.ts";
 import { HandleTable } from "../../../../src/vfs/mount/handle-table.ts";
 import type { MountState } from "../../../../src/vfs/mount/mount-state.ts";
@@ -304,6 +305,15 @@ describe("open files", () => {
     const node = await nodeOf("f");
     expect((await open(node))["open_flags"]).toBe(0);
     expect(await lookup("f")).toMatchObject({ entry_valid: 0, attr_valid: 0 });
+  });
+
+  test("are cut on the host also by programs that then only read them", async () => {
+    fs.writeFileSync(join(root, "f"), "hello");
+    await open(await nodeOf("f"), 0o1000);
+    expect(fs.readFileSync(join(root, "f"), "utf8")).toBe("");
+    // A host cuts only what may be written.
+    expect(hostFlags(0o1000, false)).toBe(0o1002);
+    expect(hostFlags(0o1001, false)).toBe(0o1001);
   });
 
   test("have the host's holes, but not while the kernel holds written data", async () => {
