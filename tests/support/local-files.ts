@@ -209,10 +209,6 @@ export class LocalFiles implements RemoteFiles {
     return this.#run("release", undefined, () => fs.closeSync(handle));
   }
 
-  flush() {
-    return this.#run("flush", undefined, () => undefined);
-  }
-
   fsync(handle: number, isDataOnly: boolean) {
     return this.#run("fsync", undefined, () =>
       isDataOnly ? fs.fdatasyncSync(handle) : fs.fsyncSync(handle),

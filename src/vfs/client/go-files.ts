@@ -198,10 +198,6 @@ export class GoFiles implements RemoteFiles {
     await this.#ask({ op: "release", handle });
   }
 
-  async flush(): Promise<void> {
-    // Written data is at the host already.
-  }
-
   async fsync(handle: number): Promise<void> {
     await this.#ask({ op: "fsync", handle });
   }

@@ -104,7 +104,6 @@ export interface RemoteFiles {
   /** Resolves with the number of bytes written. The buffer must not change until then. */
   write(handle: number, offset: number, data: Uint8Array): Promise<number>;
   release(handle: number): Promise<void>;
-  flush(handle: number): Promise<void>;
   fsync(handle: number, isDataOnly: boolean): Promise<void>;
   openDirectory(path: Uint8Array): Promise<number>;
   /**

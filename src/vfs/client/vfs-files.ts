@@ -143,10 +143,6 @@ export class VfsFiles implements RemoteFiles {
     return this.#do({ op: "release", handle });
   }
 
-  flush(handle: number): Promise<void> {
-    return this.#do({ op: "flush", handle });
-  }
-
   fsync(handle: number, isDataOnly: boolean): Promise<void> {
     return this.#do({ op: "fsync", handle, flags: isDataOnly ? DATA_ONLY : 0 });
   }

@@ -67,8 +67,6 @@ export async function dispatch(
       return files.read(state, operation);
     case "write":
       return files.write(state, operation);
-    case "flush":
-      return files.flush(state, operation.handle);
     case "fsync":
       return files.fsync(state, operation);
     case "release":
@@ -96,7 +94,8 @@ export async function dispatch(
       throw new RemoteError(ERRNO.ENOTTY);
     case "malformed":
       throw new RemoteError(ERRNO.EINVAL);
-    // Names are on the host's disk after their operation; the kernel does not ask again.
+    // Written data is at the host after its operation, and names are; the kernel does not ask again.
+    case "flush":
     case "fsyncDirectory":
     case "unknown":
       throw new RemoteError(ERRNO.ENOSYS);

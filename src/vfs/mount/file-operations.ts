@@ -120,20 +120,10 @@ export async function write(
 ): Promise<ReplyBody> {
   if (offset > MAX_FILE_BYTES - data.length) throw new RemoteError(ERRNO.EFBIG);
   const file = fileOf(state, handle);
-  file.isDirty = true;
   const written = await state.files.write(file.remote, offset, data);
   return (reply) => {
     reply.size(written);
   };
-}
-
-/** FLUSH, at each close(2): the host is asked only if anything was written. */
-export async function flush(state: MountState, handle: number): Promise<ReplyBody> {
-  const file = fileOf(state, handle);
-  if (!file.isDirty) return undefined;
-  file.isDirty = false;
-  await state.files.flush(file.remote);
-  return undefined;
 }
 
 /** FSYNC. */
@@ -197,7 +187,6 @@ export async function copyFileRange(
     { handle: target.remote, offset: to.offset },
     Math.min(length, MAX_COPY_BYTES),
   );
-  target.isDirty = true;
   return (reply) => {
     reply.size(copied);
   };

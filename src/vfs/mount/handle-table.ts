@@ -11,8 +11,6 @@ export interface OpenFile {
   remote: number | undefined;
   /** Flags of open(2), to open it again. */
   readonly flags: number;
-  /** Whether anything was written since the last flush. */
-  isDirty: boolean;
 }
 
 /** An open directory. */
@@ -42,7 +40,7 @@ export class HandleTable {
 
   /** Records an open file. */
   addFile(node: Node, remote: number, flags: number): OpenFile {
-    const file: OpenFile = { kind: "file", id: ++this.#last, node, remote, flags, isDirty: false };
+    const file: OpenFile = { kind: "file", id: ++this.#last, node, remote, flags };
     this.#add(file);
     return file;
   }

@@ -181,7 +181,6 @@ describe("files of a vsockbox", () => {
       [files.read(4, 5, 200), packer.packed, { op: 3, fh: 4, off: 5, sz: 200 }],
       [files.write(4, 5, bytes("ab")), 2, { op: 4, fh: 4, off: 5, data: bytes("ab") }],
       [files.release(4), undefined, { op: 11, fh: 4 }],
-      [files.flush(4), undefined, { op: 39, fh: 4 }],
       [files.fsync(4, true), undefined, { op: 13, fh: 4, flags: 1 }],
       [files.fsync(4, false), undefined, { op: 13, fh: 4, flags: 0 }],
       [files.openDirectory(path), 4, { op: 10, path, flags: 0o200000 }],
@@ -414,7 +413,6 @@ describe("files of a Go server", () => {
     expect(text(await files.read(7, 5, 10))).toBe("ab");
     expect(await files.write(7, 0, bytes("ab"))).toBe(2);
     await files.fsync(7, false);
-    await files.flush(7);
     await files.release(7);
     expect(sent()).toEqual([
       { op: 10, path: "/workspace/d/f", flags: 1 },
