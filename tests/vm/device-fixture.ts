@@ -7,6 +7,7 @@ import { openUnixListener, type UnixListener } from "../../src/net/listen.ts";
 import { bootGuest, type Guest } from "../../src/vm/guest.ts";
 import { findKernel as findOwnKernel, type Kernel } from "../../src/vm/kernel.ts";
 import { BINARY, Running, ScratchDirectory, vsockbox } from "../support/binary.ts";
+import { guestFiles } from "../support/guest-files.ts";
 import { runIn, startListener } from "../support/guest-lines.ts";
 import { guestVsock } from "../support/guest-vsock.ts";
 
@@ -100,7 +101,10 @@ export class DeviceFixture implements AsyncDisposable {
       binary: BINARY,
       environment: { VSOCKBOX_TEST_VM: "1", NO_COLOR: "1" },
       memoryMib: 1024,
-      files: [guestVsock(this.scratch)],
+      files: [
+        guestVsock(this.scratch),
+        ...(name === "qemu" ? guestFiles(this.scratch, this.kernel()) : []),
+      ],
       vsockDevices: [this.socket],
       ...(name === "qemu"
         ? { kernel: this.kernel(), monitor: this.scratch.file("monitor"), reboots: true }

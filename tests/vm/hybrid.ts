@@ -16,6 +16,7 @@ import { KnownBytes, KnownHash } from "../support/known-bytes.ts";
 import { standsStill } from "../support/process-state.ts";
 import { qemuMonitor } from "../support/qemu-monitor.ts";
 import { DeviceFixture, type Vmm, type VmStatus } from "./device-fixture.ts";
+import { sharedDirectoryTests } from "./vfs.ts";
 import { describeNewerKernel, describeUml, describeVm, findNewerKernel } from "./support.ts";
 
 const MIB = 1024 * 1024;
@@ -93,7 +94,10 @@ function deviceTests(vmm: Vmm): void {
   loadTests(fixture);
   readerTests(fixture);
   serviceTests(fixture);
-  if (vmm.name === "qemu") stoppedVmmTests(fixture);
+  if (vmm.name === "qemu") {
+    sharedDirectoryTests(fixture);
+    stoppedVmmTests(fixture);
+  }
   killedVmmTests(fixture);
   if (vmm.name === "qemu") rebootTests(fixture);
 }
