@@ -42,15 +42,6 @@ async function main(programName: string, words: readonly string[]): Promise<numb
 async function load(name: string) {
   const entry = COMMANDS.find((candidate) => candidate.name === name);
   if (entry !== undefined) return (await entry.load()).command;
-  const inner = COMMANDS.filter((candidate) => candidate.name.startsWith(`${name} `));
-  if (inner.length > 0) {
-    const list = inner.map((candidate) => `\`vsockbox ${candidate.name}\``).join(" or ");
-    throw commandLineError(
-      name,
-      "its second word is missing",
-      `${list}; --help after it has its options`,
-    );
-  }
   const { unknownCommandHint } = await import("./commands/foreign-words.ts");
   throw commandLineError(
     undefined,
@@ -66,6 +57,7 @@ async function load(name: string) {
 async function run(name: string, words: readonly string[]): Promise<number> {
   const inner = subCommand(name, words[0]);
   if (inner !== undefined) return run(inner, words.slice(1));
+  if (isGroup(name)) return await runGroup(name, words[0]);
   await load(name);
   let status = 0;
   const subCommands: SubCommandsDef = Object.fromEntries(
@@ -81,6 +73,25 @@ async function run(name: string, words: readonly string[]): Promise<number> {
   // citty picks the command; its words have a parser of their own, which is strict.
   await runCommand({ subCommands }, { rawArgs: [name] });
   return status;
+}
+
+/** Whether this word alone is not a command: it begins the names of several. */
+function isGroup(name: string): boolean {
+  const begins = (candidate: { name: string }) => candidate.name.startsWith(`${name} `);
+  return COMMANDS.every((candidate) => candidate.name !== name) && COMMANDS.some(begins);
+}
+
+/** Prints the commands of a group, or reports the word that is not one of them. */
+async function runGroup(name: string, word: string | undefined): Promise<number> {
+  if (word === "--help" || word === "-h") return help(name);
+  const names = COMMANDS.filter((candidate) => candidate.name.startsWith(`${name} `));
+  throw commandLineError(
+    undefined,
+    word === undefined
+      ? `${name}: expected a command`
+      : `unknown command ${JSON.stringify(`${name} ${word}`)}`,
+    names.map((candidate) => `\`vsockbox ${candidate.name}\``).join(" or "),
+  );
 }
 
 async function runLoaded(name: string, words: readonly string[]): Promise<number> {
@@ -105,11 +116,12 @@ async function runLoaded(name: string, words: readonly string[]): Promise<number
 }
 
 async function help(name: string | undefined): Promise<number> {
-  const { commandHelp, helpStyle, overview } = await import("./ui/help-text.ts");
-  const text =
-    name === undefined
-      ? overview(await loadCommands(), VERSION, helpStyle())
-      : commandHelp(await load(name), helpStyle());
+  const { commandHelp, groupHelp, helpStyle, overview } = await import("./ui/help-text.ts");
+  const style = helpStyle();
+  let text: string;
+  if (name === undefined) text = overview(await loadCommands(), VERSION, style);
+  else if (isGroup(name)) text = groupHelp(name, await loadCommands(), style);
+  else text = commandHelp(await load(name), style);
   printStyled(text.trimEnd());
   return 0;
 }

@@ -80,6 +80,27 @@ export function overview(
   return `${lines.map((line) => line.trimEnd()).join("\n")}\n`;
 }
 
+/** Returns the help of a word that begins the names of several commands, such as `bench`. */
+export function groupHelp(
+  name: string,
+  commands: readonly CommandSummary[],
+  style: HelpStyle,
+): string {
+  const list = commands.filter((command) => command.name.startsWith(`${name} `));
+  const width = Math.max(...list.map((command) => command.name.length));
+  const terms = list.map((command) => ({
+    term: command.name.padEnd(width),
+    description: command.summary,
+  }));
+  const lines = [
+    ...usage(`vsockbox ${name} COMMAND [OPTIONS]`, style),
+    ...section("Commands", rows(terms, style.columns), style),
+    "",
+    ...wrap(`\`vsockbox ${name} COMMAND --help\` prints the help of one.`, style.columns),
+  ];
+  return `${lines.map((line) => line.trimEnd()).join("\n")}\n`;
+}
+
 /** Returns the usage; its continuation lines are indented. */
 function usage(line: string, style: HelpStyle): string[] {
   const [first = "", ...others] = wrap(`Usage: ${line}`, style.columns);

@@ -578,3 +578,26 @@ describe("bench over a hybrid socket", () => {
     }
   });
 });
+
+describe("the word bench alone", () => {
+  test.each([[["bench", "--help"]], [["bench", "-h"]], [["help", "bench"]]])(
+    "%j lists both commands",
+    async (words) => {
+      const { status, stdout } = await vsockbox(words);
+      expect(status).toBe(0);
+      expect(stdout).toContain("\n  bench serve  ");
+      expect(stdout).toContain("\n  bench run    ");
+    },
+  );
+
+  test.each([
+    [["bench"], "vsockbox: bench: expected a command\n"],
+    [["bench", "sever"], 'vsockbox: unknown command "bench sever"\n'],
+  ])("%j is refused with both commands in the hint", async (words, error) => {
+    expect(await vsockbox(words)).toEqual({
+      status: 64,
+      stdout: "",
+      stderr: `${error}  hint: \`vsockbox bench serve\` or \`vsockbox bench run\`\n`,
+    });
+  });
+});

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { loadCommands } from "../../../src/commands/index.ts";
 import { commandLine, flag, list, operand, option } from "../../../src/ui/argument.ts";
 import { COMMAND_GROUPS, defineCommand } from "../../../src/ui/command-definition.ts";
-import { commandHelp, overview } from "../../../src/ui/help-text.ts";
+import { commandHelp, groupHelp, overview } from "../../../src/ui/help-text.ts";
 import { usageLine } from "../../../src/ui/usage-line.ts";
 import { DURATION, FILE, word } from "../../../src/ui/value-kind.ts";
 
@@ -101,6 +101,21 @@ Examples:
         }
       }
     },
+  );
+});
+
+test("the help of a group lists its commands, and no other", () => {
+  expect(groupHelp("bench", commands, plain(80))).toBe(
+    [
+      "Usage: vsockbox bench COMMAND [OPTIONS]",
+      "",
+      "Commands:",
+      "  bench serve  Serve the measurements of bench run",
+      "  bench run    Measure throughput, latency and connects to bench serve",
+      "",
+      "`vsockbox bench COMMAND --help` prints the help of one.",
+      "",
+    ].join("\n"),
   );
 });
 
