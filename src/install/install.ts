@@ -65,11 +65,7 @@ export function prepareInstall(options: InstallOptions): PreparedInstall {
   const { sha256, bytes, path: source } = executable;
   const items: Item[] = [
     { kind: "binary", path: binary, mode: 0o755, source, sha256, bytes },
-    ...links.map((name): Item => ({
-      kind: "link",
-      path: `${prefix}/bin/${name}`,
-      target: "vsockbox",
-    })),
+    ...links.map((name): Item => ({ kind: "link", ...linkOf(name, prefix) })),
     ...serviceItems(service, texts),
   ];
   const plan = planFor(place, items, force);
@@ -120,12 +116,22 @@ function chooseService({ tree, service }: InstallOptions, before: ServiceManager
   return serviceOf(tree);
 }
 
+/**
+ * Returns where a link stands and what it contains. mount(8) runs the helper of a file system type from
+ * /sbin, whatever the prefix.
+ */
+function linkOf(name: string, prefix: string) {
+  return name.startsWith("mount.")
+    ? { path: `/sbin/${name}`, target: `${prefix}/bin/vsockbox` }
+    : { path: `${prefix}/bin/${name}`, target: "vsockbox" };
+}
+
 function linksBefore({ prefix, linkNames }: InstallOptions, { tree, manifest }: InstallTarget) {
   if (manifest === undefined) return undefined;
   const paths = new Set(
     manifest.entries.filter(({ kind }) => kind === "link").map(({ path }) => path),
   );
-  return linkNames.filter((name) => paths.has(tree.canonical(`${prefix}/bin/${name}`)));
+  return linkNames.filter((name) => paths.has(tree.canonical(linkOf(name, prefix).path)));
 }
 
 function planFor(place: InstallTarget, items: readonly Item[], force: boolean): Plan {

@@ -234,7 +234,7 @@ test("--dry-run prints the steps and performs none", async () => {
   expect(listing(root)).toEqual(before);
   const done = JSON.parse(await well(installSmall("--json"))) as { changes: object[] };
   expect(planned).toMatchObject({ dry_run: true, changes: done.changes });
-  expect(done.changes).toHaveLength(7);
+  expect(done.changes).toHaveLength(8);
   const installed = listing(root);
   await well(install("--uninstall", "--dry-run"));
   expect(listing(root)).toEqual(installed);

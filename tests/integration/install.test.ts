@@ -79,6 +79,19 @@ describe("systemd", () => {
     expect(existsSync(join(root, "opt"))).toBe(false);
   });
 
+  test.each([
+    ["/usr", "/usr/bin/vsockbox"],
+    ["/opt/vsockbox", "/opt/vsockbox/bin/vsockbox"],
+  ])("with the prefix %s mount(8) finds its helper in /sbin", async (prefix, target) => {
+    makeTree(root, SYSTEMS.debian);
+    await well(installSmall("--prefix", prefix, "--links", "mount.vsockbox"));
+    expect(readlinkSync(join(root, "sbin/mount.vsockbox"))).toBe(target);
+    await well(installSmall("--prefix", prefix, "--json"));
+    expect(readlinkSync(join(root, "sbin/mount.vsockbox"))).toBe(target);
+    await well(install("--uninstall", "--prefix", prefix));
+    expect(existsSync(join(root, "sbin/mount.vsockbox"))).toBe(false);
+  });
+
   describeWith(["systemctl"], "systemctl", () => {
     test("finds it enabled, and makes the same link", async () => {
       makeTree(root, SYSTEMS.debian);
