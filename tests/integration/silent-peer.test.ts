@@ -219,7 +219,7 @@ describe("an agent that lives", () => {
       "--",
       "sh",
       "-c",
-      "sleep 2; echo end",
+      "sleep 6; echo end",
     ];
     expect(await vsockbox(start)).toMatchObject({ status: 0 });
     const run = [
@@ -228,7 +228,7 @@ describe("an agent that lives", () => {
       agent.address,
       "quiet",
       "--keepalive",
-      "50ms",
+      "500ms",
       "--connect-timeout",
       "1",
     ];
