@@ -82,6 +82,7 @@ export class DescriptorWatch {
   #pollMs = FIRST_POLL_MS;
   #lastToken = 0;
   #lingering = 0;
+  #yielding = 0;
   /** Number of descriptors that wait for an event. */
   #waiting = 0;
 
@@ -156,15 +157,25 @@ export class DescriptorWatch {
     return { [Symbol.dispose]: () => void this.#lingering-- };
   }
 
+  /** Until disposed, {@link linger} has no effect: something is expected that the runtime reports. */
+  yieldToRuntime(): Disposable {
+    this.#yielding++;
+    return { [Symbol.dispose]: () => void this.#yielding-- };
+  }
+
+  get #isLingering(): boolean {
+    return this.#lingering > 0 && this.#yielding === 0;
+  }
+
   async #run(poll: AioPoll): Promise<void> {
     this.#isRunning = true;
     try {
       this.#readSignals(poll);
       await nextTurn();
       while (this.#waiting > 0) {
-        if (this.#report(this.#lingering > 0 ? LINGER_MS : 0)) {
+        if (this.#report(this.#isLingering ? LINGER_MS : 0)) {
           // What the handlers have caused, immediates among it, is done before this thread may block.
-          if (this.#lingering > 0) await afterMicrotasks();
+          if (this.#isLingering) await afterMicrotasks();
           await nextTurn();
           continue;
         }

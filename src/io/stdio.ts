@@ -14,9 +14,6 @@ import type { ByteSink, LendingSource } from "./pump.ts";
 
 const readAsync = promisify(read);
 
-/** Bytes per read of a regular file. */
-const FILE_CHUNK_BYTES = 256 * 1024;
-
 /** Device number of /dev/null: major 1, minor 3. */
 const NULL_DEVICE = 0x103;
 
@@ -68,7 +65,7 @@ function openStandardInput(mayReuse: boolean): AsyncIterable<Uint8Array> {
     const status = fstatSync(0);
     // The runtime's own stream begins a regular file at its first byte, wherever the descriptor
     // stands: `(read line; vsockbox …) < file` would see the line twice.
-    if (status.isFile()) return readFromOffset(0);
+    if (status.isFile()) return readFile(0, mayReuse);
     if (isDirect(status)) return readDirectly(0, mayReuse);
   } catch {
     return nothing();
@@ -122,13 +119,34 @@ async function* nothing(): AsyncGenerator<Uint8Array> {
   // No bytes at all.
 }
 
-async function* readFromOffset(fd: number): AsyncGenerator<Uint8Array> {
-  for (;;) {
-    const chunk = new Uint8Array(FILE_CHUNK_BYTES);
-    const { bytesRead } = await readAsync(fd, chunk, 0, chunk.length, null);
-    if (bytesRead === 0) return;
-    yield chunk.subarray(0, bytesRead);
+/**
+ * Reads a regular file from where its descriptor stands: what is in the page cache at once, anything else
+ * in a thread of the runtime.
+ */
+async function* readFile(fd: 0, mayReuse: boolean): AsyncGenerator<Uint8Array> {
+  const buffer = borrowBuffer();
+  const turns = new FairTurns();
+  try {
+    for (;;) {
+      let count = readNow(fd, buffer);
+      if (count < 0) {
+        turns.waited();
+        count = await readInThread(fd, buffer);
+      }
+      if (count === 0) return;
+      yield mayReuse ? buffer.subarray(0, count) : buffer.slice(0, count);
+      const giveWay = turns.moved(count);
+      if (giveWay !== undefined) await giveWay;
+    }
+  } finally {
+    returnBuffer(buffer);
   }
+}
+
+async function readInThread(fd: number, buffer: Uint8Array): Promise<number> {
+  // The thread reports to the runtime, which has to have its turn.
+  using _ = descriptorWatch().yieldToRuntime();
+  return (await readAsync(fd, buffer, 0, buffer.length, null)).bytesRead;
 }
 
 /** Standard output or standard error as a sink. Several writers may use it at once. */
@@ -160,6 +178,7 @@ export class StandardOutput implements ByteSink {
       this.#direct = undefined;
       // Opened only if it is used: it sets O_NONBLOCK for all that share a file.
       this.#sink ??= Bun.file(this.#fd).writer({ highWaterMark: DIRECT_WRITE_BYTES });
+      using _ = descriptorWatch().yieldToRuntime();
       await this.#sink.write(bytes);
       await this.#sink.flush();
     } catch (thrown) {
