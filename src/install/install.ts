@@ -65,7 +65,7 @@ export function prepareInstall(options: InstallOptions): PreparedInstall {
   const { sha256, bytes, path: source } = executable;
   const items: Item[] = [
     { kind: "binary", path: binary, mode: 0o755, source, sha256, bytes },
-    ...links.map((name): Item => ({ kind: "link", ...linkOf(name, prefix) })),
+    ...links.map((name) => linkOf(name, prefix)),
     ...serviceItems(service, texts),
   ];
   const plan = planFor(place, items, force);
@@ -120,10 +120,10 @@ function chooseService({ tree, service }: InstallOptions, before: ServiceManager
  * Returns where a link stands and what it contains. mount(8) runs the helper of a file system type from
  * /sbin, whatever the prefix.
  */
-function linkOf(name: string, prefix: string) {
+function linkOf(name: string, prefix: string): Item {
   return name.startsWith("mount.")
-    ? { path: `/sbin/${name}`, target: `${prefix}/bin/vsockbox` }
-    : { path: `${prefix}/bin/${name}`, target: "vsockbox" };
+    ? { kind: "link", path: `/sbin/${name}`, target: `${prefix}/bin/vsockbox` }
+    : { kind: "link", path: `${prefix}/bin/${name}`, target: "vsockbox" };
 }
 
 function linksBefore({ prefix, linkNames }: InstallOptions, { tree, manifest }: InstallTarget) {
