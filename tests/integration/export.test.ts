@@ -214,6 +214,41 @@ describe("notifications", () => {
     expect(guest.notes.some(({ path }) => Buffer.from(path).includes("key"))).toBe(false);
   });
 
+  test("are not of what the guest itself has done, but reach other guests", async () => {
+    using guest = await VfsTestClient.open(socket);
+    using other = await VfsTestClient.open(socket);
+    await Promise.all([guest.ask({ op: "subscribe" }), other.ask({ op: "subscribe" })]);
+    const path = Buffer.from("own");
+    const newPath = Buffer.from("own-moved");
+    const owner = { uid: undefined, gid: undefined };
+    for (let round = 0; round < 20; round++) {
+      const created = { op: "create", path, flags: 2, mode: 0o600, ...owner } as const;
+      const { handle = 0 } = await guest.ask(created);
+      await guest.ask({ op: "write", handle, offset: 0, data: path });
+      const times = { size: undefined, atime: undefined, mtime: undefined };
+      await guest.ask({
+        ...{ op: "setAttributes", path, handle: undefined, mode: 0o640, ...owner, ...times },
+      });
+      await guest.ask({ op: "release", handle });
+      await guest.ask({ op: "rename", path, newPath, flags: 0 });
+      await guest.ask({ op: "unlink", path: newPath });
+      await guest.ask({ op: "mkdir", path, mode: 0o700, ...owner });
+      await guest.ask({ op: "rmdir", path });
+    }
+    writeFileSync(at("own"), "of the host");
+    const isReported =
+      ({ notes }: VfsTestClient) =>
+      () =>
+        notes.some(({ kind, path: of }) => kind === "modified" && Buffer.compare(of, path) === 0);
+    await eventually("the host's change is reported", isReported(guest));
+    const kinds = guest.notes.map(({ kind }) => kind);
+    expect([...new Set(kinds)].toSorted()).toEqual(["created", "modified"]);
+    expect(kinds.filter((kind) => kind === "created")).toHaveLength(1);
+    const seen = () => new Set(other.notes.map(({ kind }) => kind));
+    await eventually("the other guest has seen it all", () => seen().size === 5);
+    rmSync(at("own"));
+  });
+
   test("reach each subscriber, and a new one after all others have ended", async () => {
     const one = await VfsTestClient.open(socket);
     using two = await VfsTestClient.open(socket);

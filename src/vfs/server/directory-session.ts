@@ -56,7 +56,7 @@ export class DirectorySession implements FileSession {
   }
 
   isOwn(change: VfsChange): boolean {
-    return this.#own.has(change);
+    return this.#own.remove(change);
   }
 
   #handle(request: VfsRequest): VfsResponse | Promise<VfsResponse> {

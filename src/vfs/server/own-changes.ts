@@ -2,11 +2,11 @@
  * Changes that a connection makes itself, so that it is not notified of them: its guest knows.
  *
  * The kernel queues the events of an operation before the operation returns, so they are read before the
- * watcher next finds its queue empty. Until then an event with the same path and kind is the connection's
- * own; after that it is a change of the host.
+ * watcher next finds its queue empty. Until then as many events with the same path and kind are the
+ * connection's own; further ones, and all after that, are changes of the host.
  */
 import type { NoteKind } from "../../protocols/vfs/responses.ts";
-import type { VfsRequest } from "../../protocols/vfs/requests.ts";
+import type { VfsRequest, VfsRequestOf } from "../../protocols/vfs/requests.ts";
 import type { VfsChange } from "./changes.ts";
 import { readOpenFlags } from "./open-flags.ts";
 
@@ -18,8 +18,12 @@ export interface ChangeTurns {
   readonly turn: number;
 }
 
-/** Changes of one turn; further ones are notified. */
+/** RENAME_EXCHANGE. */
+const EXCHANGE = 2;
+
+/** Paths of one turn, and changes of one path; further ones are notified. */
 const MAX_CHANGES = 4096;
+const MAX_OF_PATH = 1024;
 
 /** What an operation changes: paths, or those of its handles, with the kinds of their events. */
 interface Effect {
@@ -28,8 +32,8 @@ interface Effect {
   kinds: readonly NoteKind[];
 }
 
-/** New files may get another owner or mode; an existing one may be truncated. */
-const MADE: readonly NoteKind[] = ["created", "attributes", "modified"];
+/** New files may get another owner and another mode. */
+const MADE: readonly NoteKind[] = ["created", "attributes", "attributes"];
 
 /** Returns what a request changes if it succeeds. */
 function effectsOf(request: VfsRequest): readonly Effect[] {
@@ -43,7 +47,10 @@ function effectsOf(request: VfsRequest): readonly Effect[] {
       return readOpenFlags(request.flags)?.truncates === true
         ? [{ path: request.path, kinds: ["modified"] }]
         : [];
-    case "create":
+    case "create": {
+      const isCut = readOpenFlags(request.flags)?.truncates === true;
+      return [{ path: request.path, kinds: isCut ? [...MADE, "modified"] : MADE }];
+    }
     case "mkdir":
     case "mknod":
       return [{ path: request.path, kinds: MADE }];
@@ -55,21 +62,31 @@ function effectsOf(request: VfsRequest): readonly Effect[] {
         { path: request.newPath, kinds: ["created"] },
       ];
     case "setAttributes":
-      return [{ path: request.path, handle: request.handle, kinds: ["attributes", "modified"] }];
+      return [{ path: request.path, handle: request.handle, kinds: kindsOf(request) }];
     case "setXattr":
     case "removeXattr":
       return [{ path: request.path, kinds: ["attributes"] }];
     case "unlink":
     case "rmdir":
       return [{ path: request.path, kinds: ["removed", "attributes"] }];
-    case "rename":
+    case "rename": {
+      const moves: NoteKind[] =
+        (request.flags & EXCHANGE) === 0 ? ["renamed"] : ["renamed", "renamed"];
       return [
-        { path: request.path, kinds: ["renamed", "removed"] },
-        { path: request.newPath, kinds: ["renamed", "created", "attributes"] },
+        { path: request.path, kinds: [...moves, "removed"] },
+        { path: request.newPath, kinds: [...moves, "created", "attributes"] },
       ];
+    }
     default:
       return [];
   }
+}
+
+/** A time alone may be reported as a change of the content. */
+function kindsOf(request: VfsRequestOf<"setAttributes">): readonly NoteKind[] {
+  const { size, atime, mtime } = request;
+  const mayModify = size !== undefined || atime !== undefined || mtime !== undefined;
+  return mayModify ? ["attributes", "attributes", "modified"] : ["attributes", "attributes"];
 }
 
 function keyOf(path: Uint8Array): string {
@@ -79,7 +96,7 @@ function keyOf(path: Uint8Array): string {
 /** The changes of one connection that its watcher has not reported yet. */
 export class OwnChanges {
   readonly #turns: ChangeTurns;
-  readonly #kinds = new Map<string, Set<NoteKind>>();
+  readonly #kinds = new Map<string, NoteKind[]>();
   readonly #paths = new Map<number, string>();
   #turn = -1;
 
@@ -104,8 +121,10 @@ export class OwnChanges {
   #add(key: string, kinds: readonly NoteKind[]): void {
     this.#forgetReported();
     const known = this.#kinds.get(key);
-    if (known !== undefined) for (const kind of kinds) known.add(kind);
-    else if (this.#kinds.size < MAX_CHANGES) this.#kinds.set(key, new Set(kinds));
+    if (known !== undefined && known.length < MAX_OF_PATH) known.push(...kinds);
+    else if (known === undefined && this.#kinds.size < MAX_CHANGES) {
+      this.#kinds.set(key, [...kinds]);
+    }
   }
 
   #forgetReported(): void {
@@ -114,10 +133,13 @@ export class OwnChanges {
     this.#kinds.clear();
   }
 
-  /** Whether a change is one of the connection's own. */
-  has({ kind, path, newPath }: VfsChange): boolean {
+  /** Whether a reported change is one of the connection's own; each of them is reported once. */
+  remove({ kind, path, newPath }: VfsChange): boolean {
     this.#forgetReported();
-    const isOwn = (one: Uint8Array) => this.#kinds.get(keyOf(one))?.has(kind) === true;
-    return isOwn(path) && (newPath === undefined || isOwn(newPath));
+    const paths = newPath === undefined ? [path] : [path, newPath];
+    const known = paths.map((one) => this.#kinds.get(keyOf(one)) ?? []);
+    if (!known.every((kinds) => kinds.includes(kind))) return false;
+    for (const kinds of known) kinds.splice(kinds.indexOf(kind), 1);
+    return true;
   }
 }

@@ -37,7 +37,7 @@ function connection() {
   const turns = { isWatching: true, turn: 0 };
   const own = new OwnChanges(turns);
   const has = (kind: string, name: string | Uint8Array = path) =>
-    own.has({ kind: kind as "modified", path: Buffer.from(name) });
+    own.remove({ kind: kind as "modified", path: Buffer.from(name) });
   return { turns, own, has };
 }
 
@@ -54,9 +54,12 @@ test.each(REQUESTS)("of %p are recognised, and no others", (request, changes) =>
 test("of both names of a rename are recognised", () => {
   const { own } = connection();
   own.record({ op: "rename", path, newPath, flags: 0 }, undefined);
-  expect(own.has({ kind: "renamed", path, newPath })).toBe(true);
-  expect(own.has({ kind: "renamed", path, newPath: Buffer.from("other") })).toBe(false);
-  expect(own.has({ kind: "renamed", path: newPath, newPath: path })).toBe(true);
+  expect(own.remove({ kind: "renamed", path, newPath: Buffer.from("other") })).toBe(false);
+  expect(own.remove({ kind: "renamed", path, newPath })).toBe(true);
+  expect(own.remove({ kind: "renamed", path, newPath })).toBe(false);
+  own.record({ op: "rename", path, newPath, flags: 2 }, undefined);
+  expect(own.remove({ kind: "renamed", path, newPath })).toBe(true);
+  expect(own.remove({ kind: "renamed", path: newPath, newPath: path })).toBe(true);
 });
 
 test("by a handle have the path that it was opened with", () => {
@@ -95,6 +98,13 @@ test("a change after the watcher's queue was empty is the host's", () => {
   expect(has("removed")).toBe(true);
   turns.turn++;
   expect(has("removed")).toBe(false);
+});
+
+test("of the same kind are as many as were made: the next one is the host's", () => {
+  const { own, has } = connection();
+  own.record({ op: "unlink", path }, undefined);
+  own.record({ op: "unlink", path }, undefined);
+  expect([has("removed"), has("removed"), has("removed")]).toEqual([true, true, false]);
 });
 
 test("without a watcher nothing is recorded", () => {
