@@ -37,7 +37,7 @@ const SYMBOLS = {
   utimensat: { args: [i32, pointer, pointer, i32], returns: i32 },
 } as const;
 
-/** mknodat(2), renameat2(2) and getdents64(2) go by number: old glibc lacks their names. */
+/** mknodat(2), renameat2(2), getdents64(2) and pwritev2(2) go by number: old glibc lacks their names. */
 const NUMBERED = {
   syscall: {
     args: [i64_fast, i64_fast, pointer, i64_fast, pointer, i64_fast],
@@ -45,10 +45,21 @@ const NUMBERED = {
   },
 } as const;
 
+const VECTORED = {
+  syscall: {
+    args: [i64_fast, i64_fast, pointer, i64_fast, i64_fast, i64_fast, i64_fast],
+    returns: i64_fast,
+  },
+} as const;
+
 const isArm = process.arch === "arm64";
 const SYS_GETDENTS64 = isArm ? 61 : 217;
 const SYS_MKNODAT = isArm ? 33 : 259;
+const SYS_PWRITEV2 = isArm ? 287 : 328;
 const SYS_RENAMEAT2 = isArm ? 276 : 316;
+
+/** linux/fs.h. */
+const RWF_APPEND = 0x10;
 
 const AT_FDCWD = -100;
 const AT_REMOVEDIR = 0x200;
@@ -57,6 +68,7 @@ const O_CLOEXEC = 0o2000000;
 const O_NOFOLLOW = isArm ? 0o100000 : 0o400000;
 
 let named: ReturnType<typeof openLibc<typeof SYMBOLS>> | undefined;
+let byVector: ReturnType<typeof openLibc<typeof VECTORED>> | undefined;
 let numbered: ReturnType<typeof openLibc<typeof NUMBERED>> | undefined;
 
 function calls() {
@@ -67,6 +79,11 @@ function calls() {
 function byNumber() {
   numbered ??= openLibc(NUMBERED);
   return numbered;
+}
+
+function vectored() {
+  byVector ??= openLibc(VECTORED);
+  return byVector;
 }
 
 function attempt(call: () => number | bigint): number {
@@ -112,6 +129,20 @@ export function readFrom(fd: number, address: number, bytes: number, offset: num
 export function writeTo(fd: number, data: Uint8Array, offset: number): number {
   if (data.length === 0) return 0;
   return attempt(() => calls().pwrite(fd, ptr(data), data.length, offset));
+}
+
+const piece = new BigUint64Array(2);
+
+/** pwritev2(2) with RWF_APPEND; before Linux 4.16 at the offset. May write less than all bytes. */
+export function appendTo(fd: number, data: Uint8Array, offset: number): number {
+  if (data.length === 0) return 0;
+  piece[0] = BigInt(ptr(data));
+  piece[1] = BigInt(data.length);
+  const count = attempt(() =>
+    vectored().syscall(SYS_PWRITEV2, fd, ptr(piece), 1, offset, 0, RWF_APPEND),
+  );
+  const isUnknown = count === -ERRNO.ENOSYS || count === -ERRNO.EOPNOTSUPP;
+  return isUnknown ? writeTo(fd, data, offset) : count;
 }
 
 /** lseek(2). */

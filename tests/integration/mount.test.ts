@@ -87,6 +87,26 @@ suite(named("a mounted directory"), () => {
 });
 
 suite(named("a directory that both sides use"), () => {
+  test.each(["auto", "none"])(
+    "keeps what both append to one file, with --cache %s",
+    async (mode) => {
+      await using mounted = await MountedExport.start({ mountArgs: ["--cache", mode] });
+      const log = mounted.file("log");
+      const line = "a line of the host that is longer than those of the guest";
+      const has = (text: string) =>
+        eventually(text, () => fs.readFileSync(log, "utf8").endsWith(text));
+      const guest = mounted.spawn(`exec 3>>log; echo one >&3; until [ -e go ]; do sleep 0.05; done
+      echo two >&3; cat log`);
+      await eventually("the guest's file", () => fs.existsSync(log));
+      await has("one\n");
+      fs.appendFileSync(log, `${line}\n`);
+      fs.writeFileSync(mounted.file("go"), "");
+      const all = `one\n${line}\ntwo\n`;
+      expect(await new Response(guest.stdout).text()).toBe(all);
+      expect(fs.readFileSync(log, "utf8")).toBe(all);
+    },
+  );
+
   test("shows at once what has changed on the host", async () => {
     await using mounted = await MountedExport.start();
     fs.writeFileSync(mounted.file("f"), "old");

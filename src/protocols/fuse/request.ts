@@ -55,7 +55,14 @@ export type FuseOperation =
   | { op: "create"; name: Uint8Array; flags: number; mode: number }
   | { op: "read"; handle: number; offset: number; size: number }
   | { op: "readDirectory"; handle: number; offset: number; size: number; isPlus: boolean }
-  | { op: "write"; handle: number; offset: number; data: Uint8Array }
+  | {
+      op: "write";
+      handle: number;
+      offset: number;
+      data: Uint8Array;
+      /** Whether a program appends: the offset is where the kernel believes that the file ends. */
+      isAppend: boolean;
+    }
   | Each<"release" | "releaseDirectory" | "flush", { handle: number }>
   | Each<"fsync" | "fsyncDirectory", { handle: number; isDataOnly: boolean }>
   | { op: "setXattr"; name: Uint8Array; value: Uint8Array; flags: number }
@@ -177,11 +184,18 @@ function rangeOf(body: Body) {
   return range;
 }
 
+/** FUSE_WRITE_CACHE: a page is written back, by any of the file's handles. */
+const WRITE_CACHE = 1;
+/** The same on each architecture. */
+const O_APPEND = 0o2000;
+
 /** fuse_write_in, then the data. */
 const decodeWrite: Decode = (body) => {
-  const [handle, offset, size] = [body.u64(), body.u64(), body.u32()];
-  body.skip(20);
-  return { op: "write", handle, offset, data: body.data(size) };
+  const [handle, offset, size, writeFlags] = [body.u64(), body.u64(), body.u32(), body.u32()];
+  body.skip(8);
+  const isAppend = has(body.u32(), O_APPEND) && !has(writeFlags, WRITE_CACHE);
+  body.skip(4);
+  return { op: "write", handle, offset, data: body.data(size), isAppend };
 };
 
 function has(valid: number, bit: number): boolean {

@@ -12,6 +12,9 @@ export const MAX_IO_BYTES = 1024 * 1024;
 /** Requests of one connection that the server holds at a time. */
 export const MAX_IN_FLIGHT = 128;
 
+/** Flag of a write: at the end of the file. */
+export const WRITE_APPENDS = 1;
+
 /** Counts incompatible changes of what follows a Hello. */
 export const VFS_VERSION = 1;
 

@@ -54,9 +54,13 @@ export const OPERATIONS = {
   /** With a handle the path is not looked at. */
   getattr: { number: 1, fields: { path: PATH, handle: optional(HANDLE) } },
   read: { number: 3, fields: { handle: HANDLE, offset: OFFSET, size: SIZE } },
+  /** `flags` 1: at the end of the file, wherever that is, as O_APPEND; an older host ignores it. */
   write: {
     number: 4,
-    fields: { handle: HANDLE, offset: OFFSET, data: bytes("data", MAX_IO_BYTES) },
+    fields: {
+      ...{ handle: HANDLE, offset: OFFSET, flags: optional(u32("flags")) },
+      data: bytes("data", MAX_IO_BYTES),
+    },
   },
   /** `flags` of open(2): O_EXCL and O_TRUNC count. */
   create: { number: 5, fields: { path: PATH, flags: FLAGS, mode: MODE, uid: UID, gid: GID } },
@@ -196,12 +200,18 @@ export function encodeVfsRequest(id: number, request: VfsRequest): Uint8Array {
  */
 export function encodeWriteHead(
   id: number,
-  { handle, offset: at, dataBytes }: { handle: number; offset: number; dataBytes: number },
+  {
+    handle,
+    offset: at,
+    dataBytes,
+    flags,
+  }: { handle: number; offset: number; dataBytes: number; flags?: number | undefined },
 ): Uint8Array {
   if (dataBytes > MAX_IO_BYTES) {
     const message = `${dataBytes} bytes exceed the largest write`;
     throw new VsockboxError({ code: "USAGE", operation: "write", message });
   }
-  const request = { op: "write", handle, offset: at, data: new Uint8Array(0) } as const;
+  const data = new Uint8Array(0);
+  const request: VfsRequest = { op: "write", handle, offset: at, data, flags };
   return encodeFrameHead(fieldsOf(id, request, "data"), dataBytes);
 }

@@ -115,7 +115,7 @@ export class GoFiles implements RemoteFiles {
       return;
     }
     if (size < before.size || handle === undefined) throw new RemoteError(ERRNO.EOPNOTSUPP);
-    await this.write(handle, size - 1, Uint8Array.of(0), path);
+    await this.#write({ handle, offset: size - 1, path }, Uint8Array.of(0));
   }
 
   readLink(): Promise<Uint8Array> {
@@ -182,11 +182,13 @@ export class GoFiles implements RemoteFiles {
     return data;
   }
 
-  async write(
-    handle: number,
-    offset: number,
+  write(handle: number, offset: number, data: Uint8Array): Promise<number> {
+    return this.#write({ handle, offset, path: EMPTY }, data);
+  }
+
+  async #write(
+    { handle, offset, path }: { handle: number; offset: number; path: Uint8Array },
     data: Uint8Array,
-    path: Uint8Array = EMPTY,
   ): Promise<number> {
     const { written = 0 } = await this.#ask({
       ...{ op: "write", handle, offset, data, path: path.length === 0 ? "" : this.#path(path) },

@@ -101,8 +101,12 @@ export interface RemoteFiles {
   ): Promise<RemoteOpened & { status: RemoteStatus }>;
   /** Resolves with fewer bytes than asked for only at the end of the file. */
   read(handle: number, offset: number, size: number): Promise<Uint8Array>;
-  /** Resolves with the number of bytes written. The buffer must not change until then. */
-  write(handle: number, offset: number, data: Uint8Array): Promise<number>;
+  /**
+   * Resolves with the number of bytes written. The buffer must not change until then.
+   *
+   * @param isAppend writes at the end of the file instead, if the peer can.
+   */
+  write(handle: number, offset: number, data: Uint8Array, isAppend?: boolean): Promise<number>;
   release(handle: number): Promise<void>;
   fsync(handle: number, isDataOnly: boolean): Promise<void>;
   openDirectory(path: Uint8Array): Promise<number>;

@@ -91,9 +91,12 @@ export class VfsConnection {
   }
 
   /** Sends a write whose data is not copied: it must not change until the answer. */
-  write(handle: number, offset: number, data: Uint8Array): Promise<VfsResponse> {
+  write(
+    place: { handle: number; offset: number; flags: number | undefined },
+    data: Uint8Array,
+  ): Promise<VfsResponse> {
     return this.#begin((id) => {
-      this.#send(encodeWriteHead(id, { handle, offset, dataBytes: data.length }));
+      this.#send(encodeWriteHead(id, { ...place, dataBytes: data.length }));
       this.#send(data);
     });
   }

@@ -3,6 +3,7 @@ import { ERRNO } from "../../ffi/errno.ts";
 import { unpackEntries, type VfsEntry } from "../../protocols/vfs/entries.ts";
 import { UTIME_NOW, type VfsTime } from "../../protocols/vfs/fields.ts";
 import type { VfsWelcome } from "../../protocols/vfs/hello.ts";
+import { WRITE_APPENDS } from "../../protocols/vfs/operations.ts";
 import type { VfsRequest } from "../../protocols/vfs/requests.ts";
 import type { VfsResponse } from "../../protocols/vfs/responses.ts";
 import {
@@ -133,8 +134,9 @@ export class VfsFiles implements RemoteFiles {
     return data;
   }
 
-  async write(handle: number, offset: number, data: Uint8Array): Promise<number> {
-    const written = needed((await this.#connection.write(handle, offset, data)).written);
+  async write(handle: number, offset: number, data: Uint8Array, isAppend = false) {
+    const flags = isAppend ? WRITE_APPENDS : undefined;
+    const written = needed((await this.#connection.write({ handle, offset, flags }, data)).written);
     if (written > data.length) throw new RemoteError(ERRNO.EIO);
     return written;
   }

@@ -116,11 +116,14 @@ export async function read(
 /** WRITE. */
 export async function write(
   state: MountState,
-  { handle, offset, data }: Of<"write">,
+  { handle, offset, data, isAppend }: Of<"write">,
 ): Promise<ReplyBody> {
   if (offset > MAX_FILE_BYTES - data.length) throw new RemoteError(ERRNO.EFBIG);
   const file = fileOf(state, handle);
-  const written = await state.files.write(file.remote, offset, data);
+  // The host appends, since others may have appended since the kernel asked for the size. With data held
+  // back the host's end is not the kernel's.
+  const atEnd = isAppend && !state.policy.usesWriteback;
+  const written = await state.files.write(file.remote, offset, data, atEnd);
   return (reply) => {
     reply.size(written);
   };

@@ -1,9 +1,9 @@
 /** Operations on open files, by their handles. */
 import { fdatasync, fsync } from "node:fs";
 import { ERRNO } from "../../ffi/errno.ts";
-import { allocate, copyRange, readFrom, seekTo, writeTo } from "../../ffi/file-calls.ts";
+import { allocate, appendTo, copyRange, readFrom, seekTo, writeTo } from "../../ffi/file-calls.ts";
 import { ptr } from "../../ffi/libc.ts";
-import { MAX_IO_BYTES } from "../../protocols/vfs/operations.ts";
+import { MAX_IO_BYTES, WRITE_APPENDS } from "../../protocols/vfs/operations.ts";
 import type { VfsRequestOf } from "../../protocols/vfs/requests.ts";
 import type { VfsResponse } from "../../protocols/vfs/responses.ts";
 import { type DirectoryContext, outcome } from "./directory-context.ts";
@@ -48,13 +48,17 @@ export function readFile(context: DirectoryContext, request: VfsRequestOf<"read"
 /** write: all bytes, or as many as the file system has space for. */
 export function writeFile(
   context: DirectoryContext,
-  { handle, offset, data }: VfsRequestOf<"write">,
+  { handle, offset, data, flags = 0 }: VfsRequestOf<"write">,
 ): VfsResponse {
   const file = fileOf(context, handle);
   if (file === undefined || !file.isWritable) return BAD_HANDLE;
   let written = 0;
   while (written < data.length) {
-    const count = writeTo(file.fd, data.subarray(written), offset + written);
+    const rest = data.subarray(written);
+    const appends = (flags & WRITE_APPENDS) !== 0;
+    const count = appends
+      ? appendTo(file.fd, rest, offset + written)
+      : writeTo(file.fd, rest, offset + written);
     if (count < 0 && written === 0) return outcome(count);
     if (count <= 0) break;
     written += count;

@@ -10,7 +10,7 @@ const DSYNC = 0o10_000;
 const DIRECTORY = 0o200_000;
 const SYNC = 0o4_000_000;
 
-/** What a guest asks for. Appending is its own kernel's work: it writes at the offset that it wants. */
+/** What a guest asks for. Appending is asked for by each write. */
 export interface OpenRequest {
   /** Flags for this machine's open(2): access, O_SYNC and O_DSYNC. */
   access: number;

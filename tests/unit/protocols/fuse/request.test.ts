@@ -206,6 +206,20 @@ describe("a request", () => {
     });
   });
 
+  test("appends if its program does, not for pages that are written back", () => {
+    const isAppend = (writeFlags: number, flags: number) => {
+      const head = layOut("fuse_write_in", { ...RANGE, write_flags: writeFlags, flags });
+      const write = decoded(FuseOpcode.Write, head, new Uint8Array(5));
+      return write?.op === "write" && write.isAppend;
+    };
+    expect([isAppend(0, 0o2001), isAppend(2, 0o2002)]).toEqual([true, true]);
+    expect([isAppend(0, 0o1775), isAppend(1, 0o2001), isAppend(3, 0o2001)]).toEqual([
+      false,
+      false,
+      false,
+    ]);
+  });
+
   test("opens, reads, writes and closes", () => {
     const open = layOut("fuse_open_in", { flags: 2, open_flags: 1 });
     expect(decoded(FuseOpcode.Open, open)).toEqual({ op: "open", flags: 2 });
@@ -216,7 +230,8 @@ describe("a request", () => {
     expect(decoded(FuseOpcode.ReadDirectoryPlus, read)).toMatchObject({ isPlus: true, size: 5 });
     const write = layOut("fuse_write_in", { ...RANGE, write_flags: 1, lock_owner: 2, flags: 3 });
     const data = Uint8Array.of(1, 0, 2, 0, 3);
-    expect(decoded(FuseOpcode.Write, write, data)).toEqual({ op: "write", ...NUMBERS, data });
+    const written = { op: "write", ...NUMBERS, data, isAppend: false } as const;
+    expect(decoded(FuseOpcode.Write, write, data)).toEqual(written);
     const release = layOut("fuse_release_in", { fh: 4, flags: 1, release_flags: 2, lock_owner: 3 });
     expect(decoded(FuseOpcode.Release, release)).toEqual({ op: "release", handle: 4 });
     expect(decoded(FuseOpcode.ReleaseDirectory, release)).toEqual({

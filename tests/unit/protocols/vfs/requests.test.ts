@@ -19,7 +19,7 @@ const REQUESTS: readonly VfsRequest[] = [
   { op: "lookup", path },
   { op: "getattr", path, handle: 3 },
   { op: "read", handle: 1, offset: 2 ** 40, size: 65_536 },
-  { op: "write", handle: 1, offset: 7, data: bytes("data") },
+  { op: "write", handle: 1, offset: 7, flags: 1, data: bytes("data") },
   { op: "create", path, flags: 0o302, mode: 0o644, uid: 1, gid: 2 },
   { op: "mkdir", path, mode: 0o755, uid: 1, gid: 2 },
   { op: "unlink", path },
@@ -86,7 +86,7 @@ describe("requests", () => {
   });
 
   test("have each field but the optional ones, and none twice", () => {
-    const optional = ["handle", "uid", "gid", "mode", "size", "atime", "mtime"];
+    const optional = ["handle", "uid", "gid", "mode", "size", "atime", "mtime", "flags"];
     for (const request of REQUESTS) {
       const map = new Map(decodeMap(encodeVfsRequest(1, request).subarray(4)));
       const fields = Object.entries(OPERATIONS[request.op].fields);
@@ -144,6 +144,10 @@ describe("requests", () => {
     expect(decodeVfsRequest(Buffer.concat([head, data]).subarray(4))).toEqual({
       id: 3,
       request: { op: "write", handle: 4, offset: 5, data: Buffer.from(data) },
+    });
+    const appending = encodeWriteHead(3, { handle: 4, offset: 5, dataBytes: 1000, flags: 1 });
+    expect(decodeVfsRequest(Buffer.concat([appending, data]).subarray(4))).toMatchObject({
+      request: { op: "write", offset: 5, flags: 1 },
     });
     const most = { handle: 4, offset: 5, dataBytes: 1024 * 1024 };
     expect(encodeWriteHead(3, most).length).toBeGreaterThan(0);

@@ -17,6 +17,8 @@ const [ENOENT, EIO, EEXIST, EPERM, EINVAL, ENOSYS, EILSEQ, EOPNOTSUPP, ENOTCONN]
 ];
 const HELLO = 200;
 const bytes = (text: string) => new TextEncoder().encode(text);
+/** A write of `ab`, as the host gets it. */
+const WRITE = { op: 4, fh: 4, off: 5, data: bytes("ab") };
 const text = (value: unknown) => new TextDecoder().decode(value as Uint8Array);
 const time = (seconds: number) => ({ seconds, nanoseconds: 7 });
 
@@ -179,7 +181,8 @@ describe("files of a vsockbox", () => {
         { op: 5, path, flags: 0o302, mode: 0o640, ...owner },
       ],
       [files.read(4, 5, 200), packer.packed, { op: 3, fh: 4, off: 5, sz: 200 }],
-      [files.write(4, 5, bytes("ab")), 2, { op: 4, fh: 4, off: 5, data: bytes("ab") }],
+      [files.write(4, 5, bytes("ab")), 2, WRITE],
+      [files.write(4, 5, bytes("ab"), true), 2, { ...WRITE, flags: 1 }],
       [files.release(4), undefined, { op: 11, fh: 4 }],
       [files.fsync(4, true), undefined, { op: 13, fh: 4, flags: 1 }],
       [files.fsync(4, false), undefined, { op: 13, fh: 4, flags: 0 }],

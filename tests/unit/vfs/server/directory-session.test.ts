@@ -270,12 +270,21 @@ describe("files", () => {
     });
   });
 
-  test("opened with O_APPEND are written at the offset that the guest's kernel has chosen", () => {
+  test("opened with O_APPEND are written at the offset, or at the end if the write asks for it", () => {
     using files = new TestExport();
     writeFileSync(files.at("a"), "12345");
     const handle = files.open("a", FLAGS.write | FLAGS.append);
     files.ask({ op: "write", handle, offset: 1, data: data("x") });
     expect(readFileSync(files.at("a"), "utf8")).toBe("1x345");
+    const append = { op: "write", handle, offset: 1, flags: 1 } as const;
+    expect(files.ask({ ...append, data: data("67") })).toEqual({ errno: 0, written: 2 });
+    expect(files.ask({ ...append, data: data("") })).toEqual({ errno: 0, written: 0 });
+    expect(files.ask({ ...append, flags: 2, data: data("y") })).toEqual({ errno: 0, written: 1 });
+    expect(readFileSync(files.at("a"), "utf8")).toBe("1y34567");
+    const reader = files.open("a", FLAGS.read | FLAGS.append);
+    expect(files.ask({ ...append, handle: reader, data: data("z") })).toEqual({
+      errno: ERRNO.EBADF,
+    });
   });
 
   test("are released once", () => {
