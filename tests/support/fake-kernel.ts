@@ -78,6 +78,11 @@ export class FakeKernel implements FuseDevice {
     this.push(fuseRequest(opcode, parts, { unique: (this.#lastUnique += 2), nodeid }));
   }
 
+  /** Sends a request that has no answer before those that have not been read, as the kernel does with interrupts. */
+  sendFirst(opcode: number, parts: readonly Uint8Array[], nodeid = 1): void {
+    this.#requests.unshift(fuseRequest(opcode, parts, { unique: (this.#lastUnique += 2), nodeid }));
+  }
+
   /** Begins the session. */
   async start(flags2 = 0xffff_ffff): Promise<Record<string, number>> {
     const init = { major: 7, minor: 45, max_readahead: 131_072, flags: 0xffff_ffff, flags2 };

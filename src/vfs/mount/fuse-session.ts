@@ -78,6 +78,9 @@ function othersOf(operation: HostOperation): number[] {
   return operation.op === "link" ? [operation.existing] : [];
 }
 
+/** What a read of the kernel has brought: a request, nothing now, nothing ever, or it is to be repeated. */
+type Came = FuseRequest["operation"]["op"] | "none" | "end" | "again";
+
 /** Serves one mount until it ends. */
 export class FuseSession {
   readonly #state: MountState;
@@ -93,6 +96,7 @@ export class FuseSession {
   readonly #started = Promise.withResolvers<void>();
   readonly #ended = Promise.withResolvers<void>();
   #isPaused = false;
+  #pause: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: FuseSessionOptions) {
     const { state, device, onDefect, interruptMs = INTERRUPT_MS } = options;
@@ -135,32 +139,55 @@ export class FuseSession {
   }
 
   #turn(): void {
+    clearTimeout(this.#pause);
     this.#isPaused = false;
     for (let count = 0; count < TURN_REQUESTS; count++) {
       if (this.#pending.size >= MAX_PENDING) {
-        this.#isPaused = true;
+        this.#waitPaused();
         return;
       }
-      const buffer = this.#freeBuffers.pop() ?? new Uint8Array(this.#bufferBytes);
-      const length = this.#device.read(buffer);
-      if (length <= 0) {
-        this.#freeBuffers.push(buffer);
-        if (this.#isRetried(-length)) continue;
-        if (length === -ERRNO.EAGAIN) this.#device.whenReadable(() => this.#turn());
-        else this.#ended.resolve();
-        return;
-      }
-      this.#receive(buffer, length);
+      const came = this.#readOne();
+      if (came === "none") this.#device.whenReadable(() => this.#turn());
+      if (came === "none" || came === "end") return;
     }
     setImmediate(() => this.#turn());
   }
 
-  /** ENOENT: the request was interrupted before it was read. */
-  #isRetried(errno: number): boolean {
-    return errno === ERRNO.EINTR || errno === ERRNO.ENOENT;
+  /** While the host answers nothing, interrupts are read all the same: no process stays unkillable. */
+  #waitPaused(): void {
+    this.#isPaused = true;
+    this.#pause = setTimeout(() => this.#readInterrupts(), this.#interruptMs / 4);
   }
 
-  #receive(buffer: Uint8Array, length: number): void {
+  /** The kernel gives interrupts before requests; the first request after them is one beyond the limit. */
+  #readInterrupts(): void {
+    for (let count = 0; count < MAX_PENDING; count++) {
+      const came = this.#readOne();
+      if (came === "end") return;
+      if (came !== "interrupt" && came !== "forget" && came !== "again") break;
+    }
+    this.#waitPaused();
+  }
+
+  #readOne(): Came {
+    const buffer = this.#freeBuffers.pop() ?? new Uint8Array(this.#bufferBytes);
+    const length = this.#device.read(buffer);
+    if (length > 0) return this.#receive(buffer, length);
+    this.#freeBuffers.push(buffer);
+    switch (-length) {
+      // ENOENT: the request was interrupted before it was read.
+      case ERRNO.EINTR:
+      case ERRNO.ENOENT:
+        return "again";
+      case ERRNO.EAGAIN:
+        return "none";
+      default:
+        this.#ended.resolve();
+        return "end";
+    }
+  }
+
+  #receive(buffer: Uint8Array, length: number): Came {
     // What a request names is used after the buffer would be read into again.
     const isLarge = length > COPIED_BYTES;
     const request = decodeFuseRequest(
@@ -169,6 +196,7 @@ export class FuseSession {
     const isKept = isLarge && request?.operation.op === "write";
     if (!isKept) this.#freeBuffers.push(buffer);
     if (request !== undefined) this.#begin(request, isKept ? buffer : undefined);
+    return request?.operation.op ?? "again";
   }
 
   #begin(request: FuseRequest, buffer: Uint8Array | undefined): void {

@@ -10,6 +10,7 @@ import { FuseSession } from "../../../../src/vfs/mount/fuse-session.ts";
 import { HandleTable } from "../../../../src/vfs/mount/handle-table.ts";
 import type { MountState } from "../../../../src/vfs/mount/mount-state.ts";
 import { NodeTable } from "../../../../src/vfs/mount/node-table.ts";
+import { eventually } from "../../../support/eventually.ts";
 import { FakeKernel, type KernelAnswer } from "../../../support/fake-kernel.ts";
 import { layOut, readStruct, sizeOf, z } from "../../../support/fuse-structs.ts";
 import { LocalFiles } from "../../../support/local-files.ts";
@@ -527,6 +528,35 @@ describe("a session", () => {
     await getattr(1);
     expect(files.calls).toContain("release");
     expect(state.handles.size).toBe(0);
+  });
+
+  test("answers interrupted requests while as many are in flight as may be, and ends", async () => {
+    kernel.unmount();
+    await ended;
+    await start("auto", 1);
+    const gate = Promise.withResolvers<void>();
+    files.before = () => gate.promise;
+    const begun = Array.from({ length: 600 }, () => kernel.begin(FuseOpcode.Lookup, [z("none")]));
+    await eventually("the limit", () => files.calls.length >= 512);
+    for (const { unique } of begun.slice(0, 512)) {
+      kernel.sendFirst(FuseOpcode.Interrupt, [layOut("fuse_interrupt_in", { unique })], 0);
+    }
+    const answers = begun.slice(0, 512).map(({ answer }) => errnoOf(answer));
+    expect(new Set(await Promise.all(answers))).toEqual(new Set([EINTR]));
+    gate.resolve();
+    const others = begun.slice(512).map(({ answer }) => errnoOf(answer));
+    expect(new Set(await Promise.all(others))).toEqual(new Set([ENOENT]));
+  });
+
+  test("ends if it is unmounted while as many requests are in flight as may be", async () => {
+    kernel.unmount();
+    await ended;
+    await start("auto", 1);
+    files.before = () => new Promise(() => undefined);
+    for (let count = 0; count < 600; count++) kernel.begin(FuseOpcode.Lookup, [z("none")]);
+    await eventually("the limit", () => files.calls.length >= 512);
+    kernel.unmount();
+    await ended;
   });
 
   test("does not answer twice if the answer comes before the interrupt's time", async () => {
