@@ -40,6 +40,27 @@ afterAll(async () => {
 
 const at = (path: string) => join(root, path);
 
+test("requests of one guest that take long let others have their turn", async () => {
+  writeFileSync(at("from"), new Uint8Array(16 * 1024 * 1024).fill(1));
+  using busy = await VfsTestClient.open(socket);
+  using other = await VfsTestClient.open(socket);
+  const { handle = 0 } = await busy.ask({ op: "open", path: pathBytes("from"), flags: FLAGS.read });
+  const made = { path: pathBytes("to"), flags: FLAGS.write, mode: 0o600 };
+  const { handle: toHandle = 0 } = await busy.ask({ op: "create", ...made });
+  // Fewer than those that are served in one turn in any case.
+  const copies = Array.from({ length: 200 }, () =>
+    busy.ask({
+      ...{ op: "copyRange", handle, offset: 0, toHandle, toOffset: 0 },
+      length: 16 * 1024 * 1024,
+    }),
+  );
+  const before = busy.answered.length;
+  expect((await other.ask({ op: "statfs" })).errno).toBe(0);
+  expect(busy.answered.length - before).toBeLessThan(copies.length);
+  for (const { errno } of await Promise.all(copies)) expect(errno).toBe(0);
+  for (const name of ["from", "to"]) rmSync(at(name));
+});
+
 describe("a Hello", () => {
   test("opens an export by its name, or the first one", async () => {
     using byDefault = await VfsTestClient.open(socket);

@@ -6,6 +6,7 @@
  * answer is joined with others. Only fsync, and files of a program, answer later.
  */
 import { ERRNO } from "../../ffi/errno.ts";
+import { nextTurn } from "../../io/fair-turns.ts";
 import type { SocketStream } from "../../io/stream.ts";
 import { decodeMap } from "../../protocols/vfs/cbor.ts";
 import type { CborMap } from "../../protocols/vfs/cbor-values.ts";
@@ -50,8 +51,9 @@ export interface ConnectionOptions {
   readonly onOpen?: ((name: string, isGo: boolean) => void) | undefined;
 }
 
-/** Requests that are served before other connections have their turn. */
+/** Requests, and their time in milliseconds, after which other connections have their turn. */
 const TURN_REQUESTS = 256;
+const TURN_MS = 10;
 
 /**
  * Serves a connection until the guest closes it.
@@ -91,10 +93,15 @@ class Connection implements Disposable {
   async serve(): Promise<void> {
     let served = 0;
     for await (const chunk of this.#stream) {
+      let sinceMs = performance.now();
       for (const payload of this.#reader.push(chunk)) {
         await this.#serveFrame(payload);
         if (this.#answers.isFull) await this.#answers.flush();
-        if (++served % TURN_REQUESTS === 0) await nextTurn();
+        if (++served % TURN_REQUESTS === 0 || performance.now() - sinceMs > TURN_MS) {
+          await this.#answers.flush();
+          await nextTurn();
+          sinceMs = performance.now();
+        }
         if (this.#pending >= MAX_IN_FLIGHT) await this.#oneAnswered();
       }
       await this.#answers.flush();
@@ -262,11 +269,4 @@ class Connection implements Disposable {
     else this.#subscription = subscription;
     return { errno: 0 };
   }
-}
-
-/** Lets the event loop serve others. */
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve);
-  });
 }

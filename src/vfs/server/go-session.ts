@@ -5,6 +5,7 @@
  * directories.
  */
 import { ERRNO } from "../../ffi/errno.ts";
+import { nextTurn } from "../../io/fair-turns.ts";
 import { unpackEntries, type VfsEntry } from "../../protocols/vfs/entries.ts";
 import { checkPath, RefusedField } from "../../protocols/vfs/fields.ts";
 import type { FileStat } from "../../protocols/vfs/file-stat.ts";
@@ -158,6 +159,8 @@ export class GoSession {
       entries.push(...found.flatMap(goEntry));
       if (entries.length > MAX_ENTRIES) return { errno: ERRNO.EFBIG };
       offset = last.offset;
+      // A listing may be long, and others wait.
+      await nextTurn();
     }
   }
 }
