@@ -92,7 +92,6 @@ export async function create(
   );
   if (call.isAnswered) void state.files.release(handle).catch(ignore);
   const node = state.nodes.found(parent, name, status);
-  node.ownChangeMs = performance.now();
   return (reply) => {
     const openFlags = openedFlags(state, node, status);
     const file = state.handles.addFile(node, handle, sent & KEPT);

@@ -261,7 +261,7 @@ export class FuseSession {
       // Before and after: a list that is read meanwhile may have either.
       if (isChange) this.#dropSnapshots(node, operation);
       const answer = await dispatch(this.#state, call, operation);
-      if (isChange) this.#recordChange(node, operation);
+      if (isChange) this.#dropSnapshots(node, operation);
       if (!call.isAnswered) this.#answer(unique, answer);
     } catch (thrown) {
       if (!(thrown instanceof RemoteError)) this.#onDefect(thrown);
@@ -272,12 +272,6 @@ export class FuseSession {
       if (buffer !== undefined) this.#freeBuffers.push(buffer);
       if (this.#isPaused) this.#turn();
     }
-  }
-
-  #recordChange(id: number, operation: HostOperation): void {
-    const node = this.#state.nodes.get(id);
-    if (node !== undefined) node.ownChangeMs = performance.now();
-    this.#dropSnapshots(id, operation);
   }
 
   #dropSnapshots(id: number, operation: HostOperation): void {

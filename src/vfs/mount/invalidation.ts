@@ -1,5 +1,6 @@
 /**
- * Changes on the host as the kernel gets to know them.
+ * Changes on the host as the kernel gets to know them. The host does not notify of what this mount has
+ * changed itself.
  *
  * What the kernel keeps of a changed file are its attributes (invalidated here), its pages (which the kernel
  * drops itself when it sees another time or size), and its name. A name is not invalidated: the kernel
@@ -12,9 +13,6 @@ import type { VfsNote } from "../../protocols/vfs/responses.ts";
 import type { Node, NodeTable } from "./node-table.ts";
 
 const SLASH = 0x2f;
-
-/** How long after a change of this mount's own its notification is expected, in milliseconds. */
-const OWN_MS = 500;
 
 /** What notifications lead to. */
 export interface Invalidated {
@@ -64,12 +62,9 @@ export class Invalidation {
 
   /** @param existing what is still there. */
   #changed(path: Uint8Array, existing: Uint8Array): void {
-    const node = this.#find(path);
     const parent = this.#find(parentOf(path));
     if (parent !== undefined) this.#invalidated.onNode?.(parent);
-    // A file that was removed by this mount is not known any longer.
-    if (isOwn(node) || (node === undefined && existing !== path && isOwn(parent))) return;
-    this.#invalidate(node);
+    this.#invalidate(this.#find(path));
     if (existing !== path) this.#invalidate(parent);
     this.#invalidated.onChange?.(existing);
   }
@@ -90,11 +85,6 @@ export class Invalidation {
     this.#invalidated.onNode?.(node);
     this.#invalidated.notify(encodeInvalidateNode(node.id));
   }
-}
-
-/** Whether this mount has changed a file itself a moment ago: the kernel knows. */
-function isOwn(node: Node | undefined): boolean {
-  return node !== undefined && performance.now() - node.ownChangeMs < OWN_MS;
 }
 
 function parentOf(path: Uint8Array): Uint8Array {

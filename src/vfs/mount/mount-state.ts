@@ -114,17 +114,6 @@ export function entryAnswer(
   };
 }
 
-/** Returns the answer that a name has been made. */
-export function madeAnswer(
-  state: MountState,
-  parent: Node,
-  name: Uint8Array,
-  status: RemoteStatus,
-): ReplyBody {
-  state.nodes.found(parent, name, status).ownChangeMs = performance.now();
-  return entryAnswer(state, parent, name, status);
-}
-
 /** Counts that the kernel gets a node, and returns its entry. */
 export function countedEntry(node: Node, status: RemoteStatus) {
   node.lookups++;

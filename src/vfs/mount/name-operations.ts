@@ -8,7 +8,6 @@ import {
   type Call,
   entryAnswer,
   isMissing,
-  madeAnswer,
   type MountState,
   nodeOf,
   validity,
@@ -54,7 +53,7 @@ export async function make(
   create: (path: Uint8Array) => Promise<RemoteStatus>,
 ): Promise<ReplyBody> {
   const parent = nodeOf(state, call.node);
-  return madeAnswer(state, parent, name, await atPath(state, parent, name, create));
+  return entryAnswer(state, parent, name, await atPath(state, parent, name, create));
 }
 
 /** LINK. */
@@ -68,7 +67,7 @@ export async function link(
   const status = await atPath(state, parent, name, (path) =>
     atPath(state, file, undefined, (from) => state.files.link(from, path)),
   );
-  return madeAnswer(state, parent, name, status);
+  return entryAnswer(state, parent, name, status);
 }
 
 /** UNLINK and RMDIR. */

@@ -43,8 +43,6 @@ export interface Node {
   readonly handles: Set<number>;
   /** The facts that the kernel got last. */
   reported: RemoteStatus | undefined;
-  /** When this mount changed the file or its names last, by performance.now(). */
-  ownChangeMs: number;
   /** The path, valid while {@link pathEpoch} is that of the table. */
   path: Uint8Array | undefined;
   pathEpoch: number;
@@ -82,7 +80,7 @@ export class NodeTable {
     const node: Node = {
       ...{ id, generation: 0, ino, dev, birth, type: mode & TYPE_BITS, places: [] },
       ...{ children: new Map(), lookups: 0, handles: new Set() },
-      ...{ reported: undefined, ownChangeMs: -Infinity, path: undefined, pathEpoch: -1 },
+      ...{ reported: undefined, path: undefined, pathEpoch: -1 },
     };
     this.#byId.set(id, node);
     this.#byIdentity.set(identityKey(node), node);

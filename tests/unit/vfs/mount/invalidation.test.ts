@@ -64,21 +64,4 @@ describe("a change on the host", () => {
     note("overflow", "");
     expect(invalid).toEqual([1, 2, 3]);
   });
-
-  test("that this mount has made itself a moment ago is known", () => {
-    const { directory, file, invalid, changed, note } = mounted();
-    file.ownChangeMs = performance.now();
-    note("modified", "d/f");
-    expect({ invalid, changed }).toEqual({ invalid: [], changed: [] });
-    file.ownChangeMs = performance.now() - 501;
-    note("modified", "d/f");
-    expect(invalid).toEqual([3]);
-    directory.ownChangeMs = performance.now();
-    note("removed", "d/unknown");
-    expect(invalid).toEqual([3]);
-    // What others change beside it is not its own.
-    note("modified", "d/f");
-    note("modified", "d/unknown");
-    expect({ invalid, changed }).toEqual({ invalid: [3, 3], changed: ["d/f", "d/f", "d/unknown"] });
-  });
 });
