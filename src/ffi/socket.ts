@@ -5,7 +5,7 @@
 import { VsockboxError } from "../errors.ts";
 import { ERRNO, systemError, type SystemCall } from "./errno.ts";
 import { cString, lastErrno, libc, ptr } from "./libc.ts";
-import { AF_VSOCK, SOCKADDR_UN_BYTES } from "./sockaddr.ts";
+import { AF_UNIX, AF_VSOCK, SOCKADDR_UN_BYTES } from "./sockaddr.ts";
 
 /** Socket types, bits/socket_type.h. */
 export const SOCK_STREAM = 1;
@@ -162,6 +162,10 @@ const MSG_DONTWAIT = 0x40;
  * AF_VSOCK no poll event distinguishes that from a half-close.
  */
 export function isPeerClosed(fd: number): boolean {
+  // An empty packet of a Unix socket would arrive, as the end of input.
+  if (socketType(fd) === SOCK_SEQPACKET && socketFamily(fd) === AF_UNIX) {
+    return (pollDescriptor(fd, 0, 0) & (POLLHUP | POLLERR)) !== 0;
+  }
   const nothing = new Uint8Array(1);
   return Number(libc().send(fd, ptr(nothing), 0, MSG_NOSIGNAL)) < 0 && lastErrno() !== ERRNO.EAGAIN;
 }

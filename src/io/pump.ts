@@ -22,6 +22,8 @@ export function lentChunks(source: ByteSource): ByteSource {
 export interface ByteSink {
   write(bytes: Uint8Array): Promise<void>;
   end(): Promise<void>;
+  /** If each write is one packet: how many bytes one may have in any case. */
+  readonly packetBytes?: number | undefined;
 }
 
 /** Both directions of one connection. */
@@ -37,11 +39,20 @@ export interface Duplex extends ByteSource, ByteSink {
 export async function copy(source: ByteSource, sink: ByteSink): Promise<number> {
   let bytes = 0;
   for await (const chunk of lentChunks(source)) {
-    await sink.write(chunk);
+    await writePackets(chunk, sink);
     bytes += chunk.length;
   }
   await sink.end();
   return bytes;
+}
+
+/** Writes a chunk, in as many packets as it needs if the sink has packets. */
+async function writePackets(chunk: Uint8Array, sink: ByteSink): Promise<void> {
+  const { packetBytes = chunk.length } = sink;
+  if (chunk.length <= packetBytes) return await sink.write(chunk);
+  for (let begin = 0; begin < chunk.length; begin += packetBytes) {
+    await sink.write(chunk.subarray(begin, begin + packetBytes));
+  }
 }
 
 /** One end of {@link pumpToClose}. */

@@ -21,6 +21,8 @@ import {
   pollDescriptor,
   shutdownRead,
   shutdownWrite,
+  SOCK_SEQPACKET,
+  socketType,
   unsentBytes,
 } from "../ffi/socket.ts";
 import { borrowBuffer, returnBuffer } from "./buffer-pool.ts";
@@ -56,6 +58,9 @@ const UNSENT_CHECK_MS = 10;
 /** How long a finished connection waits for its peer to close, in milliseconds. */
 const LINGER_MS = 2000;
 
+/** Of a packet, in bytes. */
+const PACKET_BYTES = 64 * 1024;
+
 /**
  * A connected stream socket.
  *
@@ -76,6 +81,12 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
 
   /** Resolves with the reason when the connection breaks or is aborted. Never rejects. */
   readonly broken: Promise<VsockboxError>;
+
+  /**
+   * How many bytes a write may have in any case, if each is one packet: less than the kernel's smallest
+   * default of a send buffer, which a packet has to fit in.
+   */
+  readonly packetBytes: number | undefined;
 
   /** Bytes that the runtime has delivered, and those that the kernel has accepted. */
   receivedBytes = 0;
@@ -102,6 +113,7 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
     this.#socket = socket;
     this.fd = socket.fd;
     this.peer = peerOf(socket.fd);
+    this.packetBytes = socketType(socket.fd) === SOCK_SEQPACKET ? PACKET_BYTES : undefined;
     this.closed = this.#closing.promise;
     this.peerEnded = this.#peerEnding.promise;
     this.broken = this.#breaking.promise;

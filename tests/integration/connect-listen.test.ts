@@ -144,6 +144,31 @@ describe("connect and listen", () => {
     await eventually("no command left", () => commands().length === 0);
   });
 
+  /** Sends what a shell line prints, or a redirection contains, by packets; returns what arrived. */
+  const inPackets = (client: string) =>
+    shell(
+      `vsockbox listen -q --seqpacket ${address} < /dev/null & until [ -S ${path} ]; do sleep 0.01; done
+        ${client} || exit; wait`,
+    );
+
+  test("--seqpacket goes on to send after the other end has ended its input", async () => {
+    const client = `{ for i in 1 2 3; do echo $i; sleep 0.5; done; } | vsockbox connect --seqpacket ${address}`;
+    expect(await inPackets(client)).toMatchObject({ status: 0, stdout: "1\n2\n3\n" });
+  });
+
+  test.each(["a file", "a pipe"])(
+    "--seqpacket sends long input from %s in packets",
+    async (kind) => {
+      const input = scratch.file("input");
+      const data = Buffer.alloc(3_000_001, "0123456789");
+      writeFileSync(input, data);
+      const connect = `vsockbox connect --seqpacket ${address}`;
+      const client = kind === "a file" ? `${connect} < ${input}` : `cat ${input} | ${connect}`;
+      const { status, stdout } = await inPackets(client);
+      expect([status, sha256(Buffer.from(stdout))]).toEqual([0, sha256(data)]);
+    },
+  );
+
   test("--seqpacket keeps packets apart", async () => {
     await using _listener = await listening("--seqpacket", "--exec", "cat");
     const result = await vsockbox(["connect", address, "--seqpacket"], { stdin: "packet" });

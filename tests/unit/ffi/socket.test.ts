@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { readFileSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { ERRNO } from "../../../src/ffi/errno.ts";
 import { AF_UNIX, decodeSockaddrUn, encodeSockaddrUn } from "../../../src/ffi/sockaddr.ts";
 import {
   acceptSocket,
@@ -18,6 +19,7 @@ import {
   POLLOUT,
   readDescriptor,
   shutdownWrite,
+  SOCK_SEQPACKET,
   SOCK_STREAM,
   socketError,
   startConnect,
@@ -36,12 +38,12 @@ afterEach(() => {
   rmSync(path, { force: true });
 });
 
-function connectedPair(): [client: number, server: number] {
-  const listener = own(openSocket(AF_UNIX, SOCK_STREAM, path));
+function connectedPair(type = SOCK_STREAM): [client: number, server: number] {
+  const listener = own(openSocket(AF_UNIX, type, path));
   bindSocket(listener, encodeSockaddrUn(path), call);
   listenSocket(listener, call);
   expect(acceptSocket(listener, call)).toBeUndefined();
-  const client = own(openSocket(AF_UNIX, SOCK_STREAM, path));
+  const client = own(openSocket(AF_UNIX, type, path));
   expect(startConnect(client, encodeSockaddrUn(path))).toBe(0);
   expect(pollDescriptor(listener, POLLIN, 1000)).toBe(POLLIN);
   return [client, own(acceptSocket(listener, call) ?? -1)];
@@ -72,6 +74,16 @@ describe("socket calls", () => {
     const [client, server] = connectedPair();
     shutdownWrite(client);
     expect(isPeerClosed(server)).toBe(false);
+    closeDescriptor(client);
+    open.splice(open.indexOf(client), 1);
+    expect(isPeerClosed(server)).toBe(true);
+  });
+
+  test("a half-closed peer of packets receives none by the question whether it has closed", () => {
+    const [client, server] = connectedPair(SOCK_SEQPACKET);
+    shutdownWrite(client);
+    expect(isPeerClosed(server)).toBe(false);
+    expect(readDescriptor(client, new Uint8Array(10))).toBe(-ERRNO.EAGAIN);
     closeDescriptor(client);
     open.splice(open.indexOf(client), 1);
     expect(isPeerClosed(server)).toBe(true);
