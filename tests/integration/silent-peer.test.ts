@@ -95,6 +95,9 @@ const CLIENTS: [name: string, words: (agent: string) => string[]][] = [
   ["attach", (agent) => ["attach", agent, "x"]],
   ["kill", (agent) => ["kill", agent, "x"]],
   ["shutdown", (agent) => ["shutdown", agent]],
+  ["watch", (agent) => ["watch", `${agent}:/tmp`]],
+  ["share", (agent) => ["share", scratch.path, `${agent}:/tmp/x`]],
+  ["sync", (agent) => ["sync", scratch.path, `${agent}:/tmp/x`]],
   ["forward -R", (agent) => ["forward", agent, "-R", "0:localhost:1"]],
 ];
 
@@ -149,9 +152,14 @@ describe("a peer that greets and never answers", () => {
       [["attach", greeter.address, "x"], "SIGTERM"],
       [["forward", mute.address, "-L", "0:localhost:1"], "SIGINT"],
       [["wait", mute.address], "SIGTERM"],
+      [["watch", `${mute.address}:/tmp`], "SIGINT"],
+      [["watch", `${greeter.address}:/tmp`], "SIGTERM"],
+      [["share", scratch.path, `${mute.address}:/tmp/x`], "SIGINT"],
+      [["share", scratch.path, `${greeter.address}:/tmp/x`], "SIGTERM"],
+      [["mount", mute.address, scratch.path], "SIGINT"],
     ];
     for (const [words, signal] of left) {
-      const server = words.includes(mute.address) ? mute : greeter;
+      const server = words.some((word) => word.startsWith(mute.address)) ? mute : greeter;
       const before = server.connections;
       await using run = new Running(words);
       await eventually("it connects", () => server.connections > before);

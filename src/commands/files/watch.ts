@@ -55,8 +55,12 @@ export const command = defineCommand({
   async run(args) {
     const paths = remotePaths("watch", args.paths);
     const isInterrupted = Promise.withResolvers<number>();
-    using _signals = onEndingSignal((signal) => isInterrupted.resolve(statusOfSignal(signal)));
-    await using clients = new AgentClients(args);
+    const interrupt = new AbortController();
+    using _signals = onEndingSignal((signal) => {
+      isInterrupted.resolve(statusOfSignal(signal));
+      interrupt.abort();
+    });
+    await using clients = new AgentClients(args, interrupt.signal);
     const watched = watchAll(paths, clients, args);
     return await Promise.race([watched, isInterrupted.promise]);
   },

@@ -12,7 +12,7 @@ import { reportReady } from "../../process/service/daemon.ts";
 import { type Log, openLog } from "../../process/service/log.ts";
 import { notifyReady, notifyStopping, takeNotifySocket } from "../../process/service/notify.ts";
 import { runningCommand } from "../../process/self.ts";
-import { onEndingSignal, SERVICE_ENDING_SIGNALS } from "../../process/signals.ts";
+import { onEndingSignal, SERVICE_ENDING_SIGNALS, statusOfSignal } from "../../process/signals.ts";
 import type { VfsNote } from "../../protocols/vfs/responses.ts";
 import { countOf } from "../../text/count.ts";
 import { print, printJson } from "../../ui/report.ts";
@@ -44,9 +44,20 @@ export async function runMount(args: MountValues): Promise<number> {
   const log = openLog({ tag: "mount", path: args.logFile });
   const plan = planOf(args);
   const ended = Promise.withResolvers<"signal" | VsockboxError>();
-  using _signals = onEndingSignal(() => ended.resolve("signal"), SERVICE_ENDING_SIGNALS);
+  let statusBefore = 0;
+  using _signals = onEndingSignal((signal) => {
+    statusBefore = statusOfSignal(signal);
+    ended.resolve("signal");
+  }, SERVICE_ENDING_SIGNALS);
   const settings = settingsOf(args, plan, log, (reason) => ended.resolve(reason));
-  const mounted = await MountedExport.start(settings);
+  const starting = MountedExport.start(settings);
+  // It mounts and resolves within one turn of the event loop: before that there is nothing to unmount.
+  const mounted = await Promise.race([starting, ended.promise]);
+  if (mounted === "signal") {
+    void starting.catch(() => undefined);
+    return statusBefore;
+  }
+  if (mounted instanceof VsockboxError) throw mounted;
   using _pidFile = await pidFileOf(args, () => endMount(plan.target, mounted, log));
   await Promise.race([mounted.started, mounted.ended]);
   report(args, plan, mounted);
@@ -132,7 +143,7 @@ function settingsOf(
     },
     onReconnected: ({ files, lost }) => {
       const others = lost === 0 ? "" : `; ${countOf(lost, "open file")} cannot be used any longer`;
-      log.info(`connected again: ${countOf(files, "open file")} continue${others}`);
+      log.info(`connected again, with ${countOf(files, "open file")}${others}`);
     },
     onDefect: (thrown) => log.warn(`internal error: ${toVsockboxError(thrown).message}`),
   };

@@ -4,7 +4,7 @@ import { closeDescriptor } from "../../ffi/socket.ts";
 import { openSocketPair } from "../../ffi/socket-pair.ts";
 import { showPath } from "../../files/bytes-path.ts";
 import { adoptDescriptor } from "../../io/adopt-descriptor.ts";
-import { onEndingSignal } from "../../process/signals.ts";
+import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
 import { type ArgumentValues, flag, list, operand, option } from "../../ui/argument.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
 import { print, printJson } from "../../ui/report.ts";
@@ -59,7 +59,13 @@ export const command = defineCommand({
 async function share(args: ArgumentValues<typeof ARGUMENTS>): Promise<number> {
   const { target, path } = remoteOperand("share", new TextEncoder().encode(args.place));
   const ended = Promise.withResolvers<undefined>();
-  using _signals = onEndingSignal(() => ended.resolve(undefined));
+  const interrupt = new AbortController();
+  let statusBefore: number | undefined;
+  using _signals = onEndingSignal((signal) => {
+    statusBefore = statusOfSignal(signal);
+    ended.resolve(undefined);
+    interrupt.abort();
+  });
   const files = ExportedDirectory.open(args.directory, {
     isReadOnly: args.readOnly,
     hasXattr: false,
@@ -68,12 +74,18 @@ async function share(args: ArgumentValues<typeof ARGUMENTS>): Promise<number> {
   });
   const server = new FileServer({ exports: new Map([["share", files]]) });
   try {
-    await using clients = new AgentClients(args);
+    await using clients = new AgentClients(args, interrupt.signal);
     const client = await clients.get(target);
     const request = { path, readOnly: args.readOnly, cache: args.cache };
     const [served, joined] = await streamPair();
     server.accept(served);
-    const mounted = await mountInGuest(client, request, joined);
+    const mounting = mountInGuest(client, request, joined);
+    const mounted = await Promise.race([mounting, ended.promise]);
+    if (mounted === undefined) {
+      void mounting.catch(() => undefined);
+      joined.abort();
+      return statusBefore ?? 0;
+    }
     const shown = `${target}:${showPath(path)}`;
     if (args.json)
       printJson({ mounted: shown, directory: args.directory, read_only: args.readOnly });
@@ -82,6 +94,9 @@ async function share(args: ArgumentValues<typeof ARGUMENTS>): Promise<number> {
     joined.abort();
     if (reason !== undefined) throw reason;
     return 0;
+  } catch (thrown) {
+    if (statusBefore !== undefined) return statusBefore;
+    throw thrown;
   } finally {
     await server.close();
   }

@@ -46,10 +46,13 @@ export async function forEachOperand<T>(
 /** One connection a target, made when it is first needed. */
 export class AgentClients implements AsyncDisposable {
   readonly #args: AgentValues;
+  readonly #signal: AbortSignal | undefined;
   readonly #clients = new Map<string, Promise<AgentClient>>();
 
-  constructor(args: AgentValues) {
+  /** @param signal ends connecting. */
+  constructor(args: AgentValues, signal?: AbortSignal) {
     this.#args = args;
+    this.#signal = signal;
   }
 
   /**
@@ -61,7 +64,10 @@ export class AgentClients implements AsyncDisposable {
     const known = this.#clients.get(target);
     if (known !== undefined) return known;
     const { address, options } = agentTarget(this.#args, readAddress(target));
-    const connecting = AgentClient.connect(address, options);
+    const connecting = AgentClient.connect(address, {
+      ...options,
+      signal: this.#signal ?? options.signal,
+    });
     this.#clients.set(target, connecting);
     return connecting;
   }

@@ -15,7 +15,7 @@ const SERVICE = "Service options";
 
 /** `--daemon`, `--pid-file` and `--log-file`. */
 export const serviceArguments = {
-  daemon: flag({ heading: SERVICE, summary: "Go into the background once it listens" }),
+  daemon: flag({ heading: SERVICE, summary: "Go into the background once it is ready" }),
   pidFile: option(FILE, { heading: SERVICE, summary: "Keep the process id in this file" }),
   logFile: option(FILE, {
     heading: SERVICE,
