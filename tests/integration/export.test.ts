@@ -9,6 +9,7 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
+import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { ERRNO } from "../../src/ffi/errno.ts";
 import { encodeMap } from "../../src/protocols/vfs/cbor.ts";
@@ -39,6 +40,13 @@ afterAll(async () => {
 });
 
 const at = (path: string) => join(root, path);
+
+function connected(path: string): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const made = connect(path, () => resolve(made));
+    made.once("error", reject);
+  });
+}
 
 test("requests of one guest that take long let others have their turn", async () => {
   writeFileSync(at("from"), new Uint8Array(16 * 1024 * 1024).fill(1));
@@ -345,12 +353,40 @@ describe("the command", () => {
     await own.says("listening on");
     using guest = await VfsTestClient.open(path);
     await expect(VfsTestClient.open(path)).rejects.toThrow();
-    await own.says("there are 1 connections already");
+    await own.says("there may be no more than 1 connection");
     expect((await guest.ask({ op: "statfs" })).errno).toBe(0);
     guest[Symbol.dispose]();
     await own.says("has closed its connection");
     using next = await VfsTestClient.open(path);
     expect((await next.ask({ op: "statfs" })).errno).toBe(0);
+  });
+
+  test("ends the oldest connection without an export if others need it", async () => {
+    const path = scratch.file("silent.sock");
+    const words = ["export", root, "--listen", `unix:${path}`, "--max-connections", "2"];
+    await using own = new Running(words);
+    await own.says("listening on");
+    const silent = await Promise.all([connected(path), connected(path)]);
+    const ended = new Promise<void>((resolve) => silent[0]?.once("close", () => resolve()));
+    for (const one of silent) one.on("error", () => undefined).resume();
+    using guest = await VfsTestClient.open(path);
+    await ended;
+    await own.says("it has not opened an export");
+    expect((await guest.ask({ op: "statfs" })).errno).toBe(0);
+    for (const one of silent) one.destroy();
+  });
+
+  test("ends without a warning about its guests", async () => {
+    const path = scratch.file("ending.sock");
+    await using own = new Running(["export", root, "--listen", `unix:${path}`]);
+    await own.says("listening on");
+    using guest = await VfsTestClient.open(path);
+    expect((await guest.ask({ op: "statfs" })).errno).toBe(0);
+    own.process.kill("SIGTERM");
+    expect(await own.process.exited).toBe(0);
+    await own.stderrDone;
+    expect(own.stderr).toContain("has opened");
+    expect(own.stderr).not.toContain("warning");
   });
 
   test("serves metrics", async () => {

@@ -254,7 +254,7 @@ suite(named("a mount that reconnects"), () => {
     fs.writeFileSync(mounted.file("other"), "new");
     fs.renameSync(mounted.file("other"), mounted.file("replaced"));
     await mounted.startHost();
-    await mounted.mount.says("connected again: 2 open files continue; 1 open file cannot be used");
+    await mounted.mount.says("connected again, with 2 open files; 1 open file cannot be used");
     fs.writeFileSync(mounted.scratch.file("go"), "");
     const { stdout, stderr } = await program;
     expect(stdout).toBe("kepta\nb\ne\nkept\nreplaced\nwritten\n");

@@ -1,6 +1,7 @@
 /** An export: listens, and serves files to each guest that connects. */
 import { randomBytes } from "node:crypto";
 import { toVsockboxError, type VsockboxError } from "../../errors.ts";
+import { countOf } from "../../text/count.ts";
 import { formatPeerHost, type Peer } from "../../io/peer.ts";
 import type { SocketStream } from "../../io/stream.ts";
 import type { SocketAddress } from "../../net/address.ts";
@@ -42,6 +43,8 @@ export class FileServer {
   readonly #options: FileServerOptions;
   readonly #serverId = randomBytes(SERVER_ID_BYTES);
   readonly #streams = new Map<SocketStream, Promise<void>>();
+  /** Those that have not opened an export yet, the oldest first. */
+  readonly #silent = new Set<SocketStream>();
   readonly #listeners: Listener[] = [];
   #closing: Promise<void> | undefined;
   readonly counters: ServerCounters = newCounters();
@@ -80,13 +83,24 @@ export class FileServer {
   /** Serves a connected stream to its end, and closes it. */
   accept(stream: SocketStream): void {
     const limit = this.#options.maxConnections ?? MAX_GUEST_CONNECTIONS;
-    if (this.#streams.size >= limit) {
-      this.#refuse(stream.peer, `there are ${limit} connections already`);
+    if (this.#streams.size >= limit && !this.#replaceSilent()) {
+      this.#refuse(stream.peer, `there may be no more than ${countOf(limit, "connection")}`);
       stream.abort();
       return;
     }
     this.counters.connections++;
+    this.#silent.add(stream);
     this.#streams.set(stream, this.#serve(stream));
+  }
+
+  /** Ends the connection that has been open for longest without an export; returns whether there was one. */
+  #replaceSilent(): boolean {
+    const [oldest] = this.#silent;
+    if (oldest === undefined) return false;
+    this.#silent.delete(oldest);
+    this.#refuse(oldest.peer, "others need the connection, and it has not opened an export");
+    oldest.abort();
+    return true;
   }
 
   #refuse(peer: Peer, reason: string): void {
@@ -103,12 +117,17 @@ export class FileServer {
         mountPoint,
         serverId: this.#serverId,
         counters: this.counters,
-        onOpen: (name, isGo) => onEvent?.({ kind: "opened", peer, name, isGo }),
+        onOpen: (name, isGo) => {
+          this.#silent.delete(stream);
+          onEvent?.({ kind: "opened", peer, name, isGo });
+        },
       });
     } catch (thrown) {
-      error = toVsockboxError(thrown, "serve");
+      // What the end of this server breaks is not the guest's fault.
+      if (this.#closing === undefined) error = toVsockboxError(thrown, "serve");
       stream.abort();
     } finally {
+      this.#silent.delete(stream);
       this.#streams.delete(stream);
     }
     onEvent?.({ kind: "closed", peer, error });
