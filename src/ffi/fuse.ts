@@ -63,7 +63,11 @@ export function mountFuse(settings: FuseMount): number {
   if (result === 0) return fd;
   const errno = lastErrno();
   closeDescriptor(fd);
-  throw systemError(errno, { operation: "mount", address: settings.target });
+  const isRefused = errno === ERRNO.EPERM || errno === ERRNO.EACCES;
+  throw systemError(errno, {
+    ...{ operation: "mount", address: settings.target },
+    ...(isRefused ? { hint: "mounting needs root, or the capability CAP_SYS_ADMIN" } : {}),
+  });
 }
 
 /** Options of the file system, Documentation/filesystems/fuse.rst. */

@@ -296,6 +296,10 @@ suite(named("a mount in the background"), () => {
       "/",
     );
     expect(missing.stderr).toContain('it does not export "none"');
+    expect(missing.stderr).toContain("hint: the host's `vsockbox export` prints the names");
+    const nowhere = mounted.scratch.file("no such");
+    const absent = await vsockbox(["mount", mounted.address, nowhere]);
+    expect(absent.stderr).toContain(`hint: make it first: mkdir -p '${nowhere}'`);
     expect(missing.status).toBe(69);
     const file = await mounted.run(`$VSOCKBOX mount ${mounted.address} ${mounted.source}/x`, "/");
     expect(file.stderr).toContain("no such file or directory");

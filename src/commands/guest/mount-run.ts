@@ -18,6 +18,7 @@ import { countOf } from "../../text/count.ts";
 import { print, printJson } from "../../ui/report.ts";
 import { openExport, type OpenedExport } from "../../vfs/client/open-export.ts";
 import { MountedExport, type MountSettings } from "../../vfs/mount/mount-export.ts";
+import { shellWord } from "../../diagnose/shell-words.ts";
 import { dialOptions } from "../shared/connect-options.ts";
 import { pidFileOf } from "../shared/service.ts";
 import type { MountValues } from "./mount-arguments.ts";
@@ -105,13 +106,20 @@ function targetOf(directory: string): string {
     const { reason, errno } = toVsockboxError(thrown, "mount");
     throw new VsockboxError({
       ...{ code: "CANNOT_CREATE", operation: "mount", address: directory },
-      ...{ message: reason, errno },
+      ...{ message: reason, errno, hint: targetHint(errno, directory) },
     });
   }
   throw new VsockboxError({
     ...{ code: "CANNOT_CREATE", operation: "mount", address: directory },
     message: "not a directory",
   });
+}
+
+/** What helps if the directory cannot be used. */
+function targetHint(errno: string | undefined, directory: string): string | undefined {
+  if (errno === "ENOENT") return `make it first: mkdir -p ${shellWord(directory)}`;
+  if (errno !== "ENOTCONN") return undefined;
+  return `a mount there has lost its process: vsockbox umount ${shellWord(directory)}`;
 }
 
 function settingsOf(

@@ -110,6 +110,7 @@ function refused({ stream, name }: ExportOptions, errno: number): VsockboxError 
         ? `it does not export ${JSON.stringify(name)}`
         : errnoMessage(errno),
     errno: errnoName(errno),
+    ...(isMissing ? { hint: "the host's `vsockbox export` prints the names at its start" } : {}),
   });
 }
 
