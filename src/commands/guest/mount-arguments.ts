@@ -12,10 +12,10 @@ export const mountArguments = {
   places: operands(word("PLACE"), {
     valueName: "[SOURCE] DIR",
     summary:
-      "Where to mount, and before it what: the name of an export, an address, or CID:PORT/NAME; default: the only export of the host",
+      "Where to mount, and before it what: the name of an export, an address, or CID:PORT/NAME; default: the first export of the host",
   }),
   export: option(word("NAME"), {
-    defaultText: "the only one",
+    defaultText: "the first one",
     summary: "Name of the export, if SOURCE is an address",
   }),
   readOnly: flag({ summary: "Allow no changes through this mount" }),

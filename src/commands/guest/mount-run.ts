@@ -27,7 +27,7 @@ import { type MountSource, readMountSource } from "./mount-source.ts";
 
 /** How long a mount that is in use may stay after a signal, in milliseconds. */
 const DETACHED_MS = 1000;
-/** The source that is shown for the host's only export. */
+/** The source that is shown for the host's first export. */
 const DEFAULT_SOURCE = "vsockbox";
 
 /** What the words of the command line stand for. */

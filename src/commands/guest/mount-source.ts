@@ -6,7 +6,7 @@ import { CID_HOST, type SocketAddress } from "../../net/address.ts";
 /** An export of a host. */
 export interface MountSource {
   address: SocketAddress;
-  /** Empty for the only one of the host. */
+  /** Empty for the first one of the host. */
   name: string;
 }
 
@@ -17,7 +17,7 @@ const NAME = /^[A-Za-z_][\w.-]*$/;
 const CID_WORD = /^(?:any|hypervisor|local|host)$/;
 
 /**
- * Reads `NAME`, `ADDRESS`, or `ADDRESS/NAME` with an address of vsock; undefined is the host's only export.
+ * Reads `NAME`, `ADDRESS`, or `ADDRESS/NAME` with an address of vsock; undefined is the host's first export.
  *
  * @throws {VsockboxError} USAGE.
  */

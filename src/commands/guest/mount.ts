@@ -21,7 +21,7 @@ export const command = defineCommand({
     {
       command: "vsockbox mount /work",
       explanation:
-        "In a guest: the only export of the host, until Ctrl-C or `vsockbox umount /work`",
+        "In a guest: the first export of the host, until Ctrl-C or `vsockbox umount /work`",
     },
     {
       command: "vsockbox mount src /work --daemon --reconnect",
