@@ -44,7 +44,10 @@ describeUml("vsockbox install", () => {
       vsockbox wait local:5030 --timeout 120
       ${writeChildPid("/tmp/install.parent", "/tmp/install.pid")}`);
     expect(await prepare("vsockbox exec local:5030 -- ls /usr/bin")).toBe(
-      "mount.vsockbox\nvhost-device-vsock\nvsock-shell-client\nvsock-shell-server\nvsock_guest_exec\nvsockbox\n",
+      "vhost-device-vsock\nvsock-shell-client\nvsock-shell-server\nvsock_guest_exec\nvsockbox\n",
+    );
+    expect(await prepare("vsockbox exec local:5030 -- ls -l /sbin/mount.vsockbox")).toEndWith(
+      " /sbin/mount.vsockbox -> /usr/bin/vsockbox\n",
     );
     const first = await agentPid(5030);
     await guest.run(`vsockbox exec local:5030 -- /bin/busybox kill -9 ${first}`);
