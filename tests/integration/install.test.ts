@@ -30,7 +30,6 @@ import { describeWith } from "../support/tools.ts";
 
 const REPOSITORY = join(import.meta.dir, "../..");
 const LINKS = [
-  "mount.vsockbox",
   "vhost-device-vsock",
   "vsock-shell-client",
   "vsock-shell-server",
