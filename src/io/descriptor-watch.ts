@@ -74,8 +74,11 @@ export class WatchedDescriptor {
 export class DescriptorWatch {
   readonly #watched = new Map<number, WatchedDescriptor>();
   readonly #epoll = new Epoll();
-  /** Undefined if the kernel cannot report events. */
-  #poll: AioPoll | undefined;
+  /**
+   * "unopened" until something waits: a process that has used asynchronous I/O takes some 40 ms to exit.
+   * Undefined if the kernel cannot report events.
+   */
+  #poll: AioPoll | "unopened" | undefined;
   #signals: ReadableStreamDefaultReader<Uint8Array> | undefined;
   #isRunning = false;
   #timer: Timer | undefined;
@@ -88,12 +91,22 @@ export class DescriptorWatch {
 
   /** @param usesTimer whether to do without the kernel's asynchronous I/O, for tests. */
   constructor(usesTimer = false) {
-    this.#poll = usesTimer ? undefined : AioPoll.open(this.#epoll.fd);
+    this.#poll = usesTimer ? undefined : "unopened";
+  }
+
+  #openPoll(): AioPoll | undefined {
+    if (this.#poll === "unopened") this.#poll = AioPoll.open(this.#epoll.fd);
+    return this.#poll;
+  }
+
+  /** Whether the kernel's events are in use already. */
+  get usesEvents(): boolean {
+    return this.#poll !== undefined && this.#poll !== "unopened";
   }
 
   /** Whether the kernel reports events; otherwise one may be noticed {@link MAX_POLL_MS} too late. */
   get hasEvents(): boolean {
-    return this.#poll !== undefined;
+    return this.#openPoll() !== undefined;
   }
 
   /**
@@ -139,8 +152,9 @@ export class DescriptorWatch {
 
   #wakeSoon(): void {
     if (this.#waiting === 0) return this.#stopIfIdle();
-    if (this.#poll !== undefined) {
-      if (!this.#isRunning) void this.#run(this.#poll);
+    const poll = this.#openPoll();
+    if (poll !== undefined) {
+      if (!this.#isRunning) void this.#run(poll);
       return;
     }
     this.#pollMs = FIRST_POLL_MS;

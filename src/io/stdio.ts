@@ -66,16 +66,16 @@ function openStandardInput(mayReuse: boolean): AsyncIterable<Uint8Array> {
     // The runtime's own stream begins a regular file at its first byte, wherever the descriptor
     // stands: `(read line; vsockbox …) < file` would see the line twice.
     if (status.isFile()) return readFile(0, mayReuse);
-    if (isDirect(status)) return readDirectly(0, mayReuse);
+    // The runtime waits for input as well, unless the kernel's events are in use anyway.
+    if (isPipe(status) && descriptorWatch().usesEvents) return readDirectly(0, mayReuse);
   } catch {
     return nothing();
   }
   return Bun.stdin.stream();
 }
 
-/** Whether this program reads and writes a standard stream by itself, in place of the runtime. */
-function isDirect(status: Stats): boolean {
-  return (status.isFIFO() || status.isSocket()) && descriptorWatch().hasEvents;
+function isPipe(status: Stats): boolean {
+  return status.isFIFO() || status.isSocket();
 }
 
 async function* readDirectly(
@@ -208,7 +208,7 @@ class DirectOutput {
     try {
       const status = fstatSync(fd);
       const isNull = status.isCharacterDevice() && status.rdev === NULL_DEVICE;
-      if (!isNull && !isDirect(status)) return undefined;
+      if (!isNull && !isPipe(status)) return undefined;
       enlargePipe(fd);
       return new DirectOutput(fd);
     } catch {
@@ -241,8 +241,10 @@ class DirectOutput {
     for (let rest = bytes; rest.length > 0;) {
       const count = writeNow(this.#fd, rest);
       if (count >= 0) rest = rest.subarray(count);
-      else if (count === -ERRNO.EAGAIN) await this.#ready.writable();
-      else if (isUnsupported(-count) && rest === bytes) return "unsupported";
+      else if (count === -ERRNO.EAGAIN) {
+        if (rest === bytes && !descriptorWatch().hasEvents) return "unsupported";
+        await this.#ready.writable();
+      } else if (isUnsupported(-count) && rest === bytes) return "unsupported";
       else if (count !== -ERRNO.EINTR) throw systemError(-count, { operation: "write to pipe" });
     }
     return "written";
