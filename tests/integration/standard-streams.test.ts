@@ -1,6 +1,7 @@
 /** Standard input and output that are closed, or that nothing can be read from. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { shell, TestAgent } from "../support/binary.ts";
+import { describeWith } from "../support/tools.ts";
 
 let agent: TestAgent;
 beforeAll(async () => {
@@ -81,4 +82,15 @@ describe("a closed standard input", () => {
       stderr: "vsockbox: cannot read standard input: bad file descriptor (EBADF)\n",
     });
   });
+});
+
+describeWith(["strace"], "a command that waits for nothing itself", () => {
+  test.each(["< /dev/null > /dev/null", "< /dev/null | cat", "< /etc/hosts > /dev/null"])(
+    "uses no asynchronous I/O, which would delay its exit: %s",
+    async (streams) => {
+      const line = `trace=$(mktemp); strace -f -e trace=io_setup,exit_group -o $trace vsockbox exec "$A" -- true ${streams}
+        grep -c exit_group $trace; grep -c io_setup $trace; rm $trace`;
+      expect(await run(line)).toMatchObject({ stdout: "1\n0\n" });
+    },
+  );
 });
