@@ -6,6 +6,7 @@ import { formatPeerHost, type Peer } from "../../io/peer.ts";
 import type { SocketStream } from "../../io/stream.ts";
 import type { SocketAddress } from "../../net/address.ts";
 import type { AllowedCids } from "../../net/allow-cid.ts";
+import { ConnectionLimit } from "../../net/connection-limit.ts";
 import { listen, type Listener } from "../../net/listen.ts";
 import { serveVfsConnection } from "./connection.ts";
 import type { ExportedFiles } from "./file-session.ts";
@@ -43,14 +44,17 @@ export class FileServer {
   readonly #options: FileServerOptions;
   readonly #serverId = randomBytes(SERVER_ID_BYTES);
   readonly #streams = new Map<SocketStream, Promise<void>>();
-  /** Those that have not opened an export yet, the oldest first. */
-  readonly #silent = new Set<SocketStream>();
+  readonly #maxConnections: number;
+  /** A connection waits for its guest until it has opened an export. */
+  readonly #limit: ConnectionLimit<SocketStream>;
   readonly #listeners: Listener[] = [];
   #closing: Promise<void> | undefined;
   readonly counters: ServerCounters = newCounters();
 
   constructor(options: FileServerOptions) {
     this.#options = options;
+    this.#maxConnections = options.maxConnections ?? MAX_GUEST_CONNECTIONS;
+    this.#limit = new ConnectionLimit(this.#maxConnections, (stream) => this.#replace(stream));
   }
 
   /** Connections that are open. */
@@ -82,25 +86,21 @@ export class FileServer {
 
   /** Serves a connected stream to its end, and closes it. */
   accept(stream: SocketStream): void {
-    const limit = this.#options.maxConnections ?? MAX_GUEST_CONNECTIONS;
-    if (this.#streams.size >= limit && !this.#replaceSilent()) {
-      this.#refuse(stream.peer, `there may be no more than ${countOf(limit, "connection")}`);
+    if (this.#limit.place() !== undefined) {
+      const most = countOf(this.#maxConnections, "connection");
+      this.#refuse(stream.peer, `there may be no more than ${most}`);
       stream.abort();
       return;
     }
     this.counters.connections++;
-    this.#silent.add(stream);
+    this.#limit.wait(stream);
     this.#streams.set(stream, this.#serve(stream));
   }
 
-  /** Ends the connection that has been open for longest without an export; returns whether there was one. */
-  #replaceSilent(): boolean {
-    const [oldest] = this.#silent;
-    if (oldest === undefined) return false;
-    this.#silent.delete(oldest);
-    this.#refuse(oldest.peer, "others need the connection, and it has not opened an export");
-    oldest.abort();
-    return true;
+  /** Ends a connection without an export, whose place another one needs. */
+  #replace(stream: SocketStream): void {
+    this.#refuse(stream.peer, "others need the connection, and it has not opened an export");
+    stream.abort();
   }
 
   #refuse(peer: Peer, reason: string): void {
@@ -118,7 +118,7 @@ export class FileServer {
         serverId: this.#serverId,
         counters: this.counters,
         onOpen: (name, isGo) => {
-          this.#silent.delete(stream);
+          this.#limit.work(stream);
           onEvent?.({ kind: "opened", peer, name, isGo });
         },
       });
@@ -127,7 +127,7 @@ export class FileServer {
       if (this.#closing === undefined) error = toVsockboxError(thrown, "serve");
       stream.abort();
     } finally {
-      this.#silent.delete(stream);
+      this.#limit.remove(stream);
       this.#streams.delete(stream);
     }
     onEvent?.({ kind: "closed", peer, error });
