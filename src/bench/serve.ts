@@ -14,6 +14,7 @@ import { isAdmitted, openListener } from "../net/listen.ts";
 import { BenchServer } from "./server.ts";
 import type { ServedTest } from "./server-test.ts";
 import { formatAmount } from "./units.ts";
+import { nextTurn } from "../io/fair-turns.ts";
 
 /** Longest wait of one round of the loop, in milliseconds: a signal is delayed by at most this long. */
 const BLOCK_MS = 50;
@@ -105,7 +106,7 @@ export class BenchService {
   async #runUntilTurn(): Promise<void> {
     const turn = performance.now() + BLOCK_MS;
     while (this.#loop.round(BLOCK_MS) && performance.now() < turn);
-    await new Promise<void>((resolve) => setImmediate(resolve));
+    await nextTurn();
   }
 
   /** Ends {@link run}. */

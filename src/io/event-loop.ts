@@ -13,6 +13,7 @@
  * (`runtime-epoll.ts`) and is watched as one more descriptor.
  */
 import { Epoll, EPOLLIN } from "../ffi/epoll.ts";
+import { nextTurn } from "./fair-turns.ts";
 
 /** Called with the epoll events of a descriptor. */
 export type EventHandler = (events: number) => void;
@@ -165,7 +166,7 @@ export class EventLoop {
       const now = performance.now();
       if (this.#runtimeWaits || !isBusy || now - lastTurn > TURN_MS) {
         this.#runtimeWaits = false;
-        await new Promise<void>((resolve) => setImmediate(resolve));
+        await nextTurn();
         lastTurn = performance.now();
       }
     }

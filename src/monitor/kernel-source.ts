@@ -5,6 +5,7 @@ import { socketError } from "../ffi/socket.ts";
 import { ReadyDescriptor } from "../io/ready-descriptor.ts";
 import type { PacketSource } from "./packet-source.ts";
 import { createVsockmonLink, type VsockmonLink } from "./vsockmon-link.ts";
+import { nextTurn } from "../io/fair-turns.ts";
 
 /** Default size of the ring, in bytes: more than a second of 50,000 packets a second. */
 export const DEFAULT_RING_BYTES = 32 * 1024 * 1024;
@@ -65,7 +66,7 @@ export class KernelSource implements PacketSource {
         yield packets;
         this.#ring.release();
         // Signals and output have their turn, however fast packets arrive.
-        await new Promise<void>((resolve) => setImmediate(resolve));
+        await nextTurn();
       } else if (this.#stoppedAt === undefined) {
         await this.#readable();
         this.#assertLink();

@@ -41,11 +41,10 @@ import { ServedCommand } from "./running-command.ts";
 import { openDestinationDirectory } from "../transfer/transfer.ts";
 import { TreeReceiver } from "../transfer/tree-receiver.ts";
 import { TreeSender } from "../transfer/tree-sender.ts";
+import { nextTurn } from "../../io/fair-turns.ts";
 
 /** Output below this size, in bytes, is followed by a turn of the event loop before the next read. */
 const SMALL_OUTPUT_BYTES = 32 * 1024;
-
-const nextTurn = () => new Promise<void>((resolve) => void setImmediate(resolve));
 
 /** State that the requests of all connections share. */
 export interface AgentServices {

@@ -1,6 +1,7 @@
 /** Interrupts long work on the file system, so that other sessions are served in between. */
 import { type Operation } from "../../operations.ts";
 import { VsockboxError } from "../../errors.ts";
+import { nextTurn } from "../../io/fair-turns.ts";
 
 /** Entries between two turns of the event loop. */
 const TURN_ENTRIES = 500;
@@ -17,7 +18,7 @@ export function yieldBetweenEntries(
   let entries = 0;
   return async () => {
     if (++entries % TURN_ENTRIES !== 0) return;
-    await new Promise<void>((resolve) => setImmediate(resolve));
+    await nextTurn();
     if (isClosed()) {
       throw new VsockboxError({ code: "ABORTED", operation, message: "the host has disconnected" });
     }

@@ -10,6 +10,7 @@ import { encodeTreeRecord } from "../../protocols/agent/tree-records.ts";
 import type { Channel } from "../channel/channel.ts";
 import { FILE_STREAM } from "./transfer.ts";
 import { countOf } from "../../text/count.ts";
+import { nextTurn } from "../../io/fair-turns.ts";
 
 const readAsync = promisify(read);
 
@@ -184,7 +185,7 @@ export async function hashZeros(
   for (let left = bytes; left > 0; left -= ZEROS.length) {
     hash.update(left < ZEROS.length ? ZEROS.subarray(0, left) : ZEROS);
     if (++block % TURN_BLOCKS !== 0) continue;
-    await new Promise<void>((resolve) => setImmediate(resolve));
+    await nextTurn();
     if (!isWanted()) return;
   }
 }

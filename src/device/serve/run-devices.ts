@@ -11,6 +11,7 @@ import type { HostBackend, AcceptClient } from "../host/host-backend.ts";
 import { type ObserverOptions, Observers } from "../observe/observers.ts";
 import { UnixBackend } from "../host/unix-backend.ts";
 import { VsockBackend } from "../host/vsock-backend.ts";
+import { nextTurn } from "../../io/fair-turns.ts";
 
 /** Options of all devices of a process. */
 export interface DevicesOptions extends ObserverOptions {
@@ -79,7 +80,7 @@ async function finishDelivery(
   while (!isDrained() && performance.now() < deadline && !isCancelled()) {
     loop.round(DELIVERY_ROUND_MS);
     // The runtime delivers a second signal here.
-    await new Promise<void>((resolve) => setImmediate(resolve));
+    await nextTurn();
   }
   for (const device of devices) device.dropDraining();
 }
