@@ -37,9 +37,10 @@ export interface Duplex extends ByteSource, ByteSink {
  * @returns how many bytes were copied.
  */
 export async function copy(source: ByteSource, sink: ByteSink): Promise<number> {
+  const { packetBytes } = sink;
   let bytes = 0;
   for await (const chunk of lentChunks(source)) {
-    await writePackets(chunk, sink);
+    await writePackets(chunk, sink, packetBytes ?? chunk.length);
     bytes += chunk.length;
   }
   await sink.end();
@@ -47,8 +48,7 @@ export async function copy(source: ByteSource, sink: ByteSink): Promise<number> 
 }
 
 /** Writes a chunk, in as many packets as it needs if the sink has packets. */
-async function writePackets(chunk: Uint8Array, sink: ByteSink): Promise<void> {
-  const { packetBytes = chunk.length } = sink;
+async function writePackets(chunk: Uint8Array, sink: ByteSink, packetBytes: number): Promise<void> {
   if (chunk.length <= packetBytes) return await sink.write(chunk);
   for (let begin = 0; begin < chunk.length; begin += packetBytes) {
     await sink.write(chunk.subarray(begin, begin + packetBytes));

@@ -82,12 +82,6 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
   /** Resolves with the reason when the connection breaks or is aborted. Never rejects. */
   readonly broken: Promise<VsockboxError>;
 
-  /**
-   * How many bytes a write may have in any case, if each is one packet: less than the kernel's smallest
-   * default of a send buffer, which a packet has to fit in.
-   */
-  readonly packetBytes: number | undefined;
-
   /** Bytes that the runtime has delivered, and those that the kernel has accepted. */
   receivedBytes = 0;
   sentBytes = 0;
@@ -113,7 +107,6 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
     this.#socket = socket;
     this.fd = socket.fd;
     this.peer = peerOf(socket.fd);
-    this.packetBytes = socketType(socket.fd) === SOCK_SEQPACKET ? PACKET_BYTES : undefined;
     this.closed = this.#closing.promise;
     this.peerEnded = this.#peerEnding.promise;
     this.broken = this.#breaking.promise;
@@ -279,6 +272,14 @@ export class SocketStream implements AsyncIterable<Uint8Array> {
   /** Whether the peer has closed both directions; a half-closed peer still reads. */
   get isPeerGone(): boolean {
     return this.#isClosed || isPeerClosed(this.fd);
+  }
+
+  /**
+   * How many bytes a write may have in any case, if each is one packet: less than the kernel's smallest
+   * default of a send buffer, which a packet has to fit in.
+   */
+  get packetBytes(): number | undefined {
+    return socketType(this.fd) === SOCK_SEQPACKET ? PACKET_BYTES : undefined;
   }
 
   /** Whether the peer has closed or half-closed, also while this side does not read. */
