@@ -7,7 +7,7 @@ import { closeDescriptor } from "../ffi/socket.ts";
 import { Acceptor } from "../io/acceptor.ts";
 import { EventLoop } from "../io/event-loop.ts";
 import { formatPeerHost, peerOf } from "../io/peer.ts";
-import { readableWatch } from "../io/readable-watch.ts";
+import { ReadyDescriptor } from "../io/ready-descriptor.ts";
 import { formatAddress, type SocketAddress } from "../net/address.ts";
 import type { AllowedCids } from "../net/allow-cid.ts";
 import { isAdmitted, openListener } from "../net/listen.ts";
@@ -95,11 +95,9 @@ export class BenchService {
   }
 
   async #nextClient(): Promise<void> {
-    const waiting = Promise.withResolvers<void>();
-    const watch = readableWatch();
-    watch.once(this.#listener, waiting.resolve);
-    await Promise.race([waiting.promise, this.#stopping.promise]);
-    watch.forget(this.#listener);
+    const ready = new ReadyDescriptor(this.#listener);
+    await Promise.race([ready.readable(), this.#stopping.promise]);
+    ready.close();
   }
 
   /** Handles events until there are none, or the runtime has to run. */

@@ -24,7 +24,7 @@ import { VsockboxError } from "../../errors.ts";
 import { Inotify } from "../../ffi/inotify.ts";
 import { type BytesPath, descriptorPath, showPath } from "../../files/bytes-path.ts";
 import { DirectoryHandle } from "../../files/directory-handle.ts";
-import { readableWatch } from "../../io/readable-watch.ts";
+import { ReadyDescriptor } from "../../io/ready-descriptor.ts";
 import type { FileChange, WatchEvent, WatchFilter } from "./file-change.ts";
 import { decodeInotifyEvents } from "./inotify-events.ts";
 import { MovePairs, type PairedEvent } from "./move-pairs.ts";
@@ -208,18 +208,15 @@ export class TreeWatch implements Disposable {
   }
 
   async #untilReadable(timeoutMs?: number): Promise<"ready" | "timeout"> {
-    const { fd } = this.#inotify;
+    const ready = new ReadyDescriptor(this.#inotify.fd);
     const { promise, resolve } = Promise.withResolvers<"ready" | "timeout">();
     const timer = timeoutMs === undefined ? undefined : setTimeout(resolve, timeoutMs, "timeout");
-    this.#wake = () => {
-      readableWatch().forget(fd);
-      resolve("ready");
-    };
-    readableWatch().once(fd, () => resolve("ready"));
+    this.#wake = () => ready.close();
+    void ready.readable().then(() => resolve("ready"));
     const outcome = await promise;
     clearTimeout(timer);
     this.#wake = undefined;
-    if (outcome === "timeout") readableWatch().forget(fd);
+    ready.close();
     return outcome;
   }
 
