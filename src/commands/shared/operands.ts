@@ -63,11 +63,8 @@ export class AgentClients implements AsyncDisposable {
   get(target: string): Promise<AgentClient> {
     const known = this.#clients.get(target);
     if (known !== undefined) return known;
-    const { address, options } = agentTarget(this.#args, readAddress(target));
-    const connecting = AgentClient.connect(address, {
-      ...options,
-      signal: this.#signal ?? options.signal,
-    });
+    const { address, options } = agentTarget(this.#args, readAddress(target), this.#signal);
+    const connecting = AgentClient.connect(address, options);
     this.#clients.set(target, connecting);
     return connecting;
   }
