@@ -75,22 +75,27 @@ async function run(name: string, words: readonly string[]): Promise<number> {
   return status;
 }
 
+/** The commands whose names begin with this word and go on. */
+function commandsOf(word: string) {
+  return COMMANDS.filter(({ name }) => name.startsWith(`${word} `));
+}
+
 /** Whether this word alone is not a command: it begins the names of several. */
-function isGroup(name: string): boolean {
-  const begins = (candidate: { name: string }) => candidate.name.startsWith(`${name} `);
-  return COMMANDS.every((candidate) => candidate.name !== name) && COMMANDS.some(begins);
+function isGroup(word: string): boolean {
+  return COMMANDS.every(({ name }) => name !== word) && commandsOf(word).length > 0;
 }
 
 /** Prints the commands of a group, or reports the word that is not one of them. */
 async function runGroup(name: string, word: string | undefined): Promise<number> {
   if (word === "--help" || word === "-h") return help(name);
-  const names = COMMANDS.filter((candidate) => candidate.name.startsWith(`${name} `));
   throw commandLineError(
     undefined,
     word === undefined
       ? `${name}: expected a command`
       : `unknown command ${JSON.stringify(`${name} ${word}`)}`,
-    names.map((candidate) => `\`vsockbox ${candidate.name}\``).join(" or "),
+    commandsOf(name)
+      .map((inner) => `\`vsockbox ${inner.name}\``)
+      .join(" or "),
   );
 }
 
