@@ -1,6 +1,5 @@
 /** A mirror of a local directory in a guest. */
 import type { AgentClient } from "../../agent/client/agent-client.ts";
-import { FileFailures } from "../../agent/transfer/file-failures.ts";
 import type { TransferSummary } from "../../agent/transfer/transfer.ts";
 import { commandLineError, reasonOf, VsockboxError } from "../../errors.ts";
 import {
@@ -84,9 +83,7 @@ export class SyncToGuest implements SyncEnds {
         ...{ recursive: true, force: true, report: true },
       });
       removed += integerField("remove result", result, "removed", Number.MAX_SAFE_INTEGER) ?? 0;
-      const failures = new FileFailures();
-      failures.addReported(result);
-      summary.addFailures(failures);
+      summary.addReported(result);
     };
     for (let at = 0; at < paths.length; at += MAX_REMOVALS) {
       await Promise.all(paths.slice(at, at + MAX_REMOVALS).map(remove));

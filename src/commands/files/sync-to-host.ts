@@ -4,7 +4,6 @@
  */
 import { fchmodSync, mkdirSync, statSync } from "node:fs";
 import type { AgentClient } from "../../agent/client/agent-client.ts";
-import { FileFailures } from "../../agent/transfer/file-failures.ts";
 import { removeBeneath } from "../../agent/server/remove-file.ts";
 import { fileError, isFatal, type TransferSummary } from "../../agent/transfer/transfer.ts";
 import { commandLineError, VsockboxError } from "../../errors.ts";
@@ -88,9 +87,7 @@ export class SyncToHost implements SyncEnds {
       try {
         const result = await removeBeneath(this.#destination, whole, () => Promise.resolve());
         removed += Number(field(result, "removed"));
-        const failures = new FileFailures();
-        failures.addReported(result);
-        summary.addFailures(failures);
+        summary.addReported(result);
       } catch (thrown) {
         summary.note(fileError("remove", whole, thrown));
       }
