@@ -107,6 +107,20 @@ describe.skipIf(!canMount)("a change on the host", () => {
     expect(run("cat", join(mounted, "src/main"))).toBe("two, LONGER\n");
   });
 
+  test("of the same length is read in the guest, also if the guest changes the mode meanwhile", () => {
+    const path = join(mounted, "src/mode");
+    for (const round of [1, 2, 3, 4, 5]) {
+      writeFileSync(join(root, "src/mode"), "before");
+      expect(run("cat", path)).toBe("before");
+      writeFileSync(join(root, "src/mode"), "AFTER!");
+      // chmod(2) alone: the kernel asks for no attributes before it, as it would for the command of that name.
+      const chmod = `require("node:fs").chmodSync(${JSON.stringify(path)}, 0o60${round})`;
+      expect(run(process.execPath, "-e", chmod)).toBe("");
+      expect(run("cat", path)).toBe("AFTER!");
+    }
+    rmSync(join(root, "src/mode"));
+  });
+
   test("by an editor, which replaces the file, is seen as well", async () => {
     await using watch = await GuestWatch.start();
     expect(run("cat", join(mounted, "src/main"))).not.toBe("replaced\n");

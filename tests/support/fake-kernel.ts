@@ -60,17 +60,22 @@ export class FakeKernel implements FuseDevice {
   }
 
   /** Sends a request, and returns its number and its answer. */
-  begin(opcode: number, parts: readonly Uint8Array[] = [], nodeid = 1) {
+  begin(opcode: number, parts: readonly Uint8Array[] = [], nodeid = 1, pid = 7) {
     const unique = (this.#lastUnique += 2);
     const answer = Promise.withResolvers<KernelAnswer>();
     this.#answers.set(unique, answer);
-    this.push(fuseRequest(opcode, parts, { unique, nodeid, uid: 1000, gid: 100, pid: 7 }));
+    this.push(fuseRequest(opcode, parts, { unique, nodeid, uid: 1000, gid: 100, pid }));
     return { unique, answer: answer.promise };
   }
 
   /** Sends a request; resolves with its answer. */
-  ask(opcode: number, parts: readonly Uint8Array[] = [], nodeid = 1): Promise<KernelAnswer> {
-    return this.begin(opcode, parts, nodeid).answer;
+  ask(
+    opcode: number,
+    parts: readonly Uint8Array[] = [],
+    nodeid = 1,
+    pid?: number,
+  ): Promise<KernelAnswer> {
+    return this.begin(opcode, parts, nodeid, pid).answer;
   }
 
   /** Sends a request that has no answer. */

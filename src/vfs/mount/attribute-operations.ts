@@ -1,5 +1,6 @@
 /** Operations on attributes. */
 import { ERRNO } from "../../ffi/errno.ts";
+import type { FuseReply } from "../../protocols/fuse/reply.ts";
 import type { FuseChanges } from "../../protocols/fuse/request.ts";
 import { RemoteError, type RemoteStatus, type RemoteTarget } from "../client/remote-files.ts";
 import {
@@ -7,6 +8,7 @@ import {
   atPath,
   type Call,
   isMissing,
+  isUnchanged,
   type MountState,
   nodeOf,
 } from "./mount-state.ts";
@@ -19,7 +21,11 @@ export const MAX_FILE_BYTES = Number.MAX_SAFE_INTEGER;
 /** Extended attributes that are passed on. */
 const USER_PREFIX = new TextEncoder().encode("user.");
 
-function attributesAnswer(state: MountState, node: Node, status: RemoteStatus): ReplyBody {
+function attributesAnswer(
+  state: MountState,
+  node: Node,
+  status: RemoteStatus,
+): (reply: FuseReply) => void {
   return (reply) => {
     node.reported = status;
     reply.attributes(status, state.policy.attributesMs);
@@ -70,6 +76,34 @@ function isLost(thrown: unknown): boolean {
   return isMissing(thrown) || (thrown instanceof RemoteError && thrown.errno === ERRNO.ESTALE);
 }
 
+/** Whether anything is to be changed. A process that wakes watches changes nothing. */
+function hasChanges({ mode, uid, gid, size, atime, mtime }: FuseChanges): boolean {
+  return [mode, uid, gid, size, atime, mtime].some((value) => value !== undefined);
+}
+
+/**
+ * An answer to SETATTR. The kernel drops the pages of a file when GETATTR or LOOKUP bring another
+ * modification time, but not when SETATTR does. So it does not get one here that the operation has not set,
+ * and asks again; after one that the operation has set, the next OPEN drops the pages.
+ */
+function changedAnswer(
+  state: MountState,
+  node: Node,
+  status: RemoteStatus,
+  { size, mtime }: FuseChanges,
+): ReplyBody {
+  const isSet = size !== undefined || mtime !== undefined;
+  return (reply) => {
+    if (isSet) node.hasOldPages = true;
+    if (isSet || node.reported === undefined || isUnchanged(node.reported, status)) {
+      attributesAnswer(state, node, status)(reply);
+      return;
+    }
+    node.reported = { ...status, mtime: node.reported.mtime };
+    reply.attributes(node.reported, 0);
+  };
+}
+
 /** SETATTR. */
 export async function setAttributes(
   state: MountState,
@@ -78,7 +112,8 @@ export async function setAttributes(
 ): Promise<ReplyBody> {
   if ((changes.size ?? 0) > MAX_FILE_BYTES) throw new RemoteError(ERRNO.EFBIG);
   const node = nodeOf(state, call.node);
-  const set = (target: RemoteTarget) => state.files.setStatus(target, changes);
+  const set = (target: RemoteTarget) =>
+    hasChanges(changes) ? state.files.setStatus(target, changes) : state.files.getStatus(target);
   const named = changes.handle === undefined ? undefined : state.handles.file(changes.handle);
   const opened =
     named ?? (state.nodes.path(node) === undefined ? state.handles.anyFile(node) : undefined);
@@ -87,7 +122,7 @@ export async function setAttributes(
     handle === undefined
       ? await atPath(state, node, undefined, (path) => set({ path, handle: undefined }))
       : await set({ path: state.nodes.path(node), handle });
-  return attributesAnswer(state, node, status);
+  return changedAnswer(state, node, status, changes);
 }
 
 /** READLINK. */

@@ -10,6 +10,7 @@ import {
   type Call,
   countedEntry,
   fileOf,
+  isUnchanged,
   type MountState,
   nodeOf,
   validity,
@@ -42,22 +43,11 @@ export function hostFlags(flags: number, usesWriteback: boolean): number {
   return (sent & ~(O_ACCMODE | O_APPEND)) | access;
 }
 
-/** Whether the pages that the kernel has of a file are still right. */
-export function isUnchanged(
-  before: RemoteStatus | undefined,
-  now: RemoteStatus | undefined,
-): boolean {
-  if (before === undefined || now === undefined) return false;
-  return (
-    before.size === now.size &&
-    before.mtime.seconds === now.mtime.seconds &&
-    before.mtime.nanoseconds === now.mtime.nanoseconds
-  );
-}
-
 function openedFlags({ policy }: MountState, node: Node, status: RemoteStatus | undefined): number {
   if (policy.isDirect) return OpenedFlag.DirectIo;
-  const isKept = policy.keepsPages === "unchanged" && isUnchanged(node.reported, status);
+  const isRight = !node.hasOldPages && isUnchanged(node.reported, status);
+  const isKept = policy.keepsPages === "unchanged" && isRight;
+  node.hasOldPages = false;
   return isKept || policy.keepsPages === "always" ? OpenedFlag.KeepCache : 0;
 }
 

@@ -15,7 +15,11 @@ import { ERRNO } from "../../ffi/errno.ts";
 import { InitUpperFlag, OUT_HEADER_BYTES } from "../../protocols/fuse/constants.ts";
 import { type FuseWishes, negotiate } from "../../protocols/fuse/negotiate.ts";
 import { FuseReply } from "../../protocols/fuse/reply.ts";
-import { decodeFuseRequest, type FuseRequest } from "../../protocols/fuse/request.ts";
+import {
+  decodeFuseRequest,
+  type FuseChanges,
+  type FuseRequest,
+} from "../../protocols/fuse/request.ts";
 import { RemoteError } from "../client/remote-files.ts";
 import { policyForKernel } from "./cache-policy.ts";
 import { dispatch, type HostOperation } from "./dispatch.ts";
@@ -71,6 +75,12 @@ const CHANGES: ReadonlySet<HostOperation["op"]> = new Set([
   ] as const),
   ...(["rename", "link", "create", "write", "fallocate", "copyFileRange", "setXattr"] as const),
 ]);
+
+/** What a process that wakes watches is let change. */
+const NO_CHANGES: FuseChanges = {
+  ...{ handle: undefined, mode: undefined, uid: undefined, gid: undefined },
+  ...{ size: undefined, atime: undefined, mtime: undefined },
+};
 
 /** Further nodes that an operation changes, beside the one that it is for. */
 function othersOf(operation: HostOperation): number[] {
@@ -219,10 +229,10 @@ export class FuseSession {
     }
   }
 
-  /** What a process sets that wakes watches is read instead. */
+  /** A process that wakes watches sets nothing. */
   #withoutWaking(pid: number, operation: HostOperation): HostOperation {
     if (operation.op !== "setAttributes" || !this.#isWaking(pid)) return operation;
-    return { op: "getAttributes", handle: undefined };
+    return { op: "setAttributes", changes: NO_CHANGES };
   }
 
   #initialise(unique: number, offer: Of<"init">): void {

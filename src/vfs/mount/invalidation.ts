@@ -3,7 +3,7 @@
  * changed itself.
  *
  * What the kernel keeps of a changed file are its attributes (invalidated here), its pages (which the kernel
- * drops itself when it sees another time or size), and its name. A name is not invalidated: the kernel
+ * drops when it sees another time or size, and when the file is opened next), and its name. A name is not invalidated: the kernel
  * would wait for the lock of its directory, which a process may hold that waits for this program. It need
  * not be: if a name has become another file, the next use of its attributes fails with ESTALE, and the
  * kernel looks the name up again.
@@ -41,13 +41,19 @@ export class Invalidation {
   note({ kind, path, newPath }: VfsNote): void {
     switch (kind) {
       case "overflow":
-        for (const node of this.#nodes.nodes()) this.#invalidate(node);
+        for (const node of this.#nodes.nodes()) {
+          node.hasOldPages = true;
+          this.#invalidate(node);
+        }
         break;
       case "created":
         this.#invalidate(this.#find(parentOf(path)));
         this.#changed(path, path);
         break;
       case "modified":
+        this.#dropPages(path);
+        this.#changed(path, path);
+        break;
       case "attributes":
         this.#changed(path, path);
         break;
@@ -58,6 +64,12 @@ export class Invalidation {
         this.#changed(path, parentOf(path));
         if (newPath !== undefined) this.#changed(newPath, newPath);
     }
+  }
+
+  /** The time of a change may be that of the one before: the clock of times has ticks of milliseconds. */
+  #dropPages(path: Uint8Array): void {
+    const node = this.#find(path);
+    if (node !== undefined) node.hasOldPages = true;
   }
 
   /** @param existing what is still there. */

@@ -65,6 +65,19 @@ export function isMissing(thrown: unknown): boolean {
   return thrown instanceof RemoteError && thrown.errno === ERRNO.ENOENT;
 }
 
+/** Whether the pages that the kernel has of a file are still right. */
+export function isUnchanged(
+  before: RemoteStatus | undefined,
+  now: RemoteStatus | undefined,
+): boolean {
+  if (before === undefined || now === undefined) return false;
+  return (
+    before.size === now.size &&
+    before.mtime.seconds === now.mtime.seconds &&
+    before.mtime.nanoseconds === now.mtime.nanoseconds
+  );
+}
+
 /**
  * Calls `use` with the path of a node, or of a name in it; again if a rename has changed the path in the
  * meantime.

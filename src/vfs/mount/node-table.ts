@@ -43,6 +43,8 @@ export interface Node {
   readonly handles: Set<number>;
   /** The facts that the kernel got last. */
   reported: RemoteStatus | undefined;
+  /** Whether the kernel may have pages that are out of date: the next OPEN drops them. */
+  hasOldPages: boolean;
   /** The path, valid while {@link pathEpoch} is that of the table. */
   path: Uint8Array | undefined;
   pathEpoch: number;
@@ -80,7 +82,7 @@ export class NodeTable {
     const node: Node = {
       ...{ id, generation: 0, ino, dev, birth, type: mode & TYPE_BITS, places: [] },
       ...{ children: new Map(), lookups: 0, handles: new Set() },
-      ...{ reported: undefined, path: undefined, pathEpoch: -1 },
+      ...{ reported: undefined, hasOldPages: false, path: undefined, pathEpoch: -1 },
     };
     this.#byId.set(id, node);
     this.#byIdentity.set(identityKey(node), node);

@@ -19,6 +19,8 @@ import { ScratchDirectory } from "../../../support/scratch-directory.ts";
 const [EPERM, ENOENT, EINTR, EIO, EBADF, EINVAL, ENOTTY, EFBIG, ENOSYS, ESTALE] = [
   1, 2, 4, 5, 9, 22, 25, 27, 38, 116,
 ];
+/** The process that wakes watches. */
+const WAKING = 99;
 const ATTRIBUTES = sizeOf("fuse_entry_out");
 const ENTRY = ATTRIBUTES + sizeOf("fuse_attr");
 
@@ -49,7 +51,7 @@ async function start(
   state = { files, nodes, handles: new HandleTable(), policy, snapshots, hasXattrs: false };
   const onDefect = (thrown: unknown) => defects.push(thrown);
   const session = new FuseSession({
-    ...{ state, device: kernel, onDefect },
+    ...{ state, device: kernel, onDefect, isWaking: (pid) => pid === WAKING },
     ...(interruptMs === undefined ? {} : { interruptMs }),
   });
   ended = session.run();
@@ -276,6 +278,40 @@ describe("open files", () => {
     fs.writeFileSync(join(root, "f"), "hello, changed");
     expect((await open(node))["open_flags"]).toBe(0);
     await ok(getattr(node));
+    expect((await open(node))["open_flags"]).toBe(2);
+  });
+
+  test("of the same size are opened without old pages after a change of their attributes", async () => {
+    const chmod = (node: number, pid = 1) => {
+      const setattr = layOut("fuse_setattr_in", { valid: 1, mode: 0o600 });
+      return kernel.ask(FuseOpcode.SetAttributes, [setattr], node, pid);
+    };
+    const touch = (node: number) => {
+      const setattr = layOut("fuse_setattr_in", { valid: 1 << 5, mtime: 7 });
+      return kernel.ask(FuseOpcode.SetAttributes, [setattr], node);
+    };
+    const timesOf = (body: Uint8Array) => {
+      const { mtime, mtimensec } = readStruct("fuse_attr", body, 16);
+      return { mtime, mtimensec, valid: readStruct("fuse_attr_out", body)["attr_valid"] };
+    };
+    fs.writeFileSync(join(root, "f"), "hello");
+    fs.utimesSync(join(root, "f"), 5, 5);
+    const node = await nodeOf("f");
+    expect(timesOf(await ok(chmod(node)))).toEqual({ mtime: 5, mtimensec: 0, valid: 1 });
+    expect((await open(node))["open_flags"]).toBe(2);
+    // Changed on the host: the kernel would take this time for that of the pages that it has.
+    fs.writeFileSync(join(root, "f"), "HELLO");
+    fs.utimesSync(join(root, "f"), 6, 6);
+    for (const pid of [1, WAKING]) {
+      expect(timesOf(await ok(chmod(node, pid)))).toEqual({ mtime: 5, mtimensec: 0, valid: 0 });
+      expect(fs.statSync(join(root, "f")).mode & 0o777).toBe(pid === WAKING ? 0o644 : 0o600);
+      expect((await open(node))["open_flags"]).toBe(0);
+      fs.chmodSync(join(root, "f"), 0o644);
+    }
+    expect(timesOf(await ok(getattr(node)))).toEqual({ mtime: 6, mtimensec: 0, valid: 1 });
+    expect((await open(node))["open_flags"]).toBe(2);
+    expect(timesOf(await ok(touch(node)))).toEqual({ mtime: 7, mtimensec: 0, valid: 1 });
+    expect((await open(node))["open_flags"]).toBe(0);
     expect((await open(node))["open_flags"]).toBe(2);
   });
 

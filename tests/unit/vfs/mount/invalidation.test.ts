@@ -53,6 +53,16 @@ describe("a change on the host", () => {
     expect({ invalid, changed }).toEqual({ invalid: nodes, changed: paths });
   });
 
+  test("of content has the pages dropped, also if its time is that of the change before", () => {
+    const { nodes, file, directory, note } = mounted();
+    note("attributes", "d/f");
+    expect(file.hasOldPages).toBe(false);
+    note("modified", "d/f");
+    expect([file.hasOldPages, directory.hasOldPages]).toEqual([true, false]);
+    note("overflow", "");
+    expect([...nodes.nodes()].every((node) => node.hasOldPages)).toBe(true);
+  });
+
   test("of a name invalidates both directories", () => {
     const { invalid, changed, note } = mounted();
     note("renamed", "d/f", "g");
