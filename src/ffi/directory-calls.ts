@@ -3,10 +3,10 @@
  * family. Links are never followed. A failed call throws a {@link SystemCallError}, which has the
  * form of the runtime's own file errors.
  */
+import type { FileTime } from "../file-stat.ts";
 import { FFIType, type Pointer } from "bun:ffi";
 import { cString, lastErrno, openLibc, ptr } from "./libc.ts";
 import { errnoMessage, errnoName } from "../system-errors.ts";
-import type { FileTime } from "./file-time.ts";
 
 const { i32, u32, i64_fast, pointer } = FFIType;
 

@@ -2,10 +2,10 @@
  * System calls on open files and on names in a directory, without exceptions: each returns 0 or a count,
  * or the errno as a negative number. An export answers its guest with them.
  */
+import type { FileSystemFacts, FileTime } from "../file-stat.ts";
 import { FFIType, type Pointer } from "bun:ffi";
 import { PathBuffer } from "./c-path.ts";
 import { ERRNO } from "./errno.ts";
-import type { FileTime } from "./file-time.ts";
 import { lastErrno, libc, openLibc, ptr } from "./libc.ts";
 
 const { i32, u32, i64_fast, pointer } = FFIType;
@@ -281,23 +281,11 @@ export function changeSizeOfOpen(fd: number, bytes: number): number {
   return attempt(() => calls().ftruncate(fd, bytes));
 }
 
-/** Facts of a file system. Blocks are of `frsize` bytes. */
-export interface FileSystemNumbers {
-  bsize: number;
-  frsize: number;
-  blocks: number;
-  bfree: number;
-  bavail: number;
-  files: number;
-  ffree: number;
-  namelen: number;
-}
-
 /** sizeof(struct statfs) on 64-bit architectures, asm-generic/statfs.h: eleven words and more. */
 const STATFS_BYTES = 120;
 
 /** fstatfs(2). */
-export function fileSystemOf(fd: number): FileSystemNumbers | number {
+export function fileSystemOf(fd: number): FileSystemFacts | number {
   const words = new BigUint64Array(STATFS_BYTES / 8);
   const result = attempt(() => calls().fstatfs(fd, ptr(words)));
   if (result < 0) return result;

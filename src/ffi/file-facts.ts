@@ -1,8 +1,8 @@
 /** Facts of files with all that statx(2) reports, without exceptions: for exports, which answer them. */
+import type { FileStat, FileTime } from "../file-stat.ts";
 import { FFIType, type Pointer } from "bun:ffi";
 import { PathBuffer } from "./c-path.ts";
 import { ERRNO } from "./errno.ts";
-import type { FileTime } from "./file-time.ts";
 import { lastErrno, openLibc, ptr } from "./libc.ts";
 
 const { i64_fast, pointer } = FFIType;
@@ -30,31 +30,6 @@ function calls() {
   return opened;
 }
 
-/** All facts of a file. */
-export interface InodeFacts {
-  ino: bigint;
-  /** Major number in the upper 32 bits, minor number in the lower ones. */
-  dev: bigint;
-  /** When the inode was made, in nanoseconds since 1970; 0 if the file system does not record it. */
-  birth: bigint;
-  /** Type and permission bits, as `st_mode`. */
-  mode: number;
-  nlink: number;
-  uid: number;
-  gid: number;
-  /** Device number of a device node, as new_encode_dev() of the kernel packs it. */
-  rdev: number;
-  /** In bytes. */
-  size: number;
-  /** Of 512 bytes. */
-  blocks: number;
-  atime: FileTime;
-  mtime: FileTime;
-  ctime: FileTime;
-  /** Preferred size of reads and writes, in bytes. */
-  blksize: number;
-}
-
 const view = new DataView(new ArrayBuffer(STATX_BYTES));
 let viewAddress: Pointer | undefined;
 const path = new PathBuffer();
@@ -76,7 +51,7 @@ function birthTime(): bigint {
   return seconds < 0n ? 0n : seconds * 1_000_000_000n + BigInt(view.getUint32(88, true));
 }
 
-function readFacts(): InodeFacts {
+function readFacts(): FileStat {
   const major = view.getUint32(128, true);
   const minor = view.getUint32(132, true);
   return {
@@ -97,7 +72,7 @@ function readFacts(): InodeFacts {
   };
 }
 
-function statx(directory: number, name: Uint8Array, flags: number): InodeFacts | number {
+function statx(directory: number, name: Uint8Array, flags: number): FileStat | number {
   const address = path.set(name);
   if (address === undefined) return -ERRNO.EINVAL;
   viewAddress ??= ptr(view);
@@ -111,11 +86,11 @@ function statx(directory: number, name: Uint8Array, flags: number): InodeFacts |
 }
 
 /** Returns the facts of a name in a directory, of a link itself; or the errno as a negative number. */
-export function factsAt(directory: number, name: Uint8Array): InodeFacts | number {
+export function factsAt(directory: number, name: Uint8Array): FileStat | number {
   return statx(directory, name, AT_SYMLINK_NOFOLLOW);
 }
 
 /** Returns the facts of an open file, which may be open by O_PATH; or the errno as a negative number. */
-export function factsOf(fd: number): InodeFacts | number {
+export function factsOf(fd: number): FileStat | number {
   return statx(fd, EMPTY, AT_EMPTY_PATH);
 }

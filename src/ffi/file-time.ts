@@ -1,13 +1,7 @@
 /** Times of files to the nanosecond, which the runtime's numbers lose: utimensat(2). */
+import type { FileTime } from "../file-stat.ts";
 import { systemError } from "./errno.ts";
 import { lastErrno, libc, ptr } from "./libc.ts";
-
-/** A time as struct timespec has it. */
-export interface FileTime {
-  /** Since 1970; negative before. */
-  seconds: number;
-  nanoseconds: number;
-}
 
 /** Access and modification time, both the same: struct timespec[2], two i64 each. */
 function timespecs({ seconds, nanoseconds }: FileTime): BigInt64Array {

@@ -27,7 +27,7 @@ import {
   unlinkAt,
 } from "../ffi/directory-calls.ts";
 import { reasonOf } from "../errors.ts";
-import type { FileTime } from "../ffi/file-time.ts";
+import type { FileTime } from "../file-stat.ts";
 
 const { O_RDONLY, O_DIRECTORY } = constants;
 const PARENT = Buffer.from("..");

@@ -9,7 +9,7 @@ import {
   type RemoteStatus,
   type RemoteTarget,
 } from "../../src/vfs/client/remote-files.ts";
-import type { VfsTime } from "../../src/protocols/vfs/fields.ts";
+import type { FileTime } from "../../src/file-stat.ts";
 
 const PAGE_ENTRIES = 100;
 const RENAME_NOREPLACE = 1;
@@ -21,7 +21,7 @@ function errnoOf(thrown: unknown): RemoteError {
   return new RemoteError(errno);
 }
 
-function time(ns: bigint): VfsTime {
+function time(ns: bigint): FileTime {
   return { seconds: Number(ns / 1_000_000_000n), nanoseconds: Number(ns % 1_000_000_000n) };
 }
 
@@ -103,7 +103,7 @@ export class LocalFiles implements RemoteFiles {
         else fs.fchmodSync(handle, changes.mode & 0o7777);
       }
       if (changes.atime !== undefined || changes.mtime !== undefined) {
-        const seconds = (change: VfsTime | "now" | undefined, old: VfsTime) => {
+        const seconds = (change: FileTime | "now" | undefined, old: FileTime) => {
           if (change === "now") return Date.now() / 1000;
           const { seconds: whole, nanoseconds } = change ?? old;
           return whole + nanoseconds / 1e9;

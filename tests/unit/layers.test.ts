@@ -22,6 +22,7 @@ const BASE: ReadonlySet<string> = new Set([
   "system-errors.ts",
   "start-error.ts",
   "version.ts",
+  "file-stat.ts",
   "text",
   "json",
 ]);
@@ -33,6 +34,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "operations.ts": [],
   "errors.ts": ["system-errors.ts", "operations.ts"],
   "version.ts": [],
+  "file-stat.ts": [],
   "start-error.ts": [],
   text: [],
   json: [],

@@ -93,6 +93,7 @@ const DRIVEN: readonly (readonly [pattern: string, test: string])[] = [
   ["ffi/inotify.ts", "tests/unit/vfs/watch/tree-watch.test.ts"],
   ["ffi/{c-path,file-calls,file-facts}.ts", "tests/unit/vfs/server/directory-session.test.ts"],
   ["ffi/*.ts", "tests/integration/trees.test.ts"],
+  ["file-stat.ts", "tests/unit/protocols/vfs/file-stat.test.ts"],
   ["files/*.ts", "tests/integration/trees.test.ts"],
   ["guest-exec/*.ts", "tests/integration/guest-exec.test.ts"],
   ["initramfs/*.ts", "tests/integration/initramfs.test.ts"],

@@ -6,7 +6,8 @@
  * big-endian, without padding. `type` is d_type of readdir(3). `offset` is opaque: a request with it
  * continues after this entry.
  */
-import { type FileStat, readStat, STAT_BYTES, writeStat } from "./file-stat.ts";
+import type { FileStat } from "../../file-stat.ts";
+import { readStat, STAT_BYTES, writeStat } from "./file-stat.ts";
 import { RefusedField } from "./fields.ts";
 
 /** Bytes in front of a name. */

@@ -1,5 +1,6 @@
 /** Typed values of a decoded map: each field has its key, how it is read and how it is written. */
 import { VsockboxError } from "../../errors.ts";
+import type { FileTime } from "../../file-stat.ts";
 import { type CborValue, type Encodable, INVALID_TEXT } from "./cbor-values.ts";
 
 /** Errnos of refused fields, errno(3). */
@@ -176,13 +177,6 @@ export function cText(key: string, maxBytes: number) {
   return required(key, read, field.write);
 }
 
-/** A time of a file. */
-export interface VfsTime {
-  /** Since 1970; negative before. */
-  seconds: number;
-  nanoseconds: number;
-}
-
 /** In place of nanoseconds: the server's own clock, UTIME_NOW of linux/stat.h. */
 export const UTIME_NOW = 0x3fff_ffff;
 
@@ -190,7 +184,7 @@ export const UTIME_NOW = 0x3fff_ffff;
 export function time(key: string) {
   const seconds = integerIn(key, Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER);
   const nanoseconds = integerIn(key, UTIME_NOW);
-  const read = (value: CborValue): VfsTime => {
+  const read = (value: CborValue): FileTime => {
     if (!Array.isArray(value) || value.length !== 2) {
       throw new RefusedField(`${key} is not a pair of seconds and nanoseconds`);
     }

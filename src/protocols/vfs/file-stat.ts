@@ -9,36 +9,12 @@
  *
  * Later versions may append fields: readers ignore what follows.
  */
+import type { FileStat } from "../../file-stat.ts";
 import type { CborValue } from "./cbor-values.ts";
-import { RefusedField, type VfsTime } from "./fields.ts";
+import { RefusedField } from "./fields.ts";
 
 /** Bytes of a packed {@link FileStat}. */
 export const STAT_BYTES = 104;
-
-/** Facts of a file, of a symbolic link itself. */
-export interface FileStat {
-  /** With {@link dev} and {@link birth} the identity of the file. */
-  ino: bigint;
-  dev: bigint;
-  /** When the inode was made, in nanoseconds; 0 if the file system does not record it. */
-  birth: bigint;
-  /** Type and permission bits, as `st_mode`. */
-  mode: number;
-  nlink: number;
-  uid: number;
-  gid: number;
-  /** Device number of a device node, as the kernel's new_encode_dev() packs it. */
-  rdev: number;
-  /** In bytes. */
-  size: number;
-  /** Of 512 bytes. */
-  blocks: number;
-  atime: VfsTime;
-  mtime: VfsTime;
-  ctime: VfsTime;
-  /** Preferred size of reads and writes, in bytes. */
-  blksize: number;
-}
 
 /** Writes the facts at an offset; the view must have {@link STAT_BYTES} from there. */
 export function writeStat(view: DataView, at: number, stat: FileStat): void {

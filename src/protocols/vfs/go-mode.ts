@@ -2,9 +2,8 @@
  * Modes and inode numbers of the Go dialect: answers have the bits of Go's `fs.FileMode`, requests those
  * of Unix.
  */
+import { FileType, SpecialBit, typeOfMode } from "./file-numbers.ts";
 
-const S_IFMT = 0o170_000;
-const S_IFDIR = 0o040_000;
 const PERMISSIONS = 0o777;
 
 /** Bits of Go's io/fs.FileMode. */
@@ -20,20 +19,20 @@ const GO_STICKY = 2 ** 20;
 
 /** Each type of a file with its bits of Unix and of Go. */
 const TYPES = [
-  [S_IFDIR, GO_DIRECTORY],
-  [0o120_000, GO_SYMLINK],
-  [0o060_000, GO_DEVICE],
-  [0o020_000, GO_DEVICE + GO_CHARACTER],
-  [0o010_000, GO_PIPE],
-  [0o140_000, GO_SOCKET],
-  [0o100_000, 0],
+  [FileType.Directory, GO_DIRECTORY],
+  [FileType.Link, GO_SYMLINK],
+  [FileType.BlockDevice, GO_DEVICE],
+  [FileType.CharacterDevice, GO_DEVICE + GO_CHARACTER],
+  [FileType.Fifo, GO_PIPE],
+  [FileType.Socket, GO_SOCKET],
+  [FileType.Regular, 0],
 ] as const;
 
 /** The special bits with theirs of Go. */
 const SPECIAL = [
-  [0o4000, GO_SET_UID],
-  [0o2000, GO_SET_GID],
-  [0o1000, GO_STICKY],
+  [SpecialBit.SetUserId, GO_SET_UID],
+  [SpecialBit.SetGroupId, GO_SET_GID],
+  [SpecialBit.Sticky, GO_STICKY],
 ] as const;
 
 const ALL_TYPES = GO_DIRECTORY + GO_SYMLINK + GO_DEVICE + GO_PIPE + GO_SOCKET + GO_CHARACTER;
@@ -44,7 +43,7 @@ function masked(value: number, mask: number): number {
 
 /** Returns the type alone, as entries of a listing have it. */
 export function goType(mode: number): number {
-  return TYPES.find(([unix]) => (mode & S_IFMT) === unix)?.[1] ?? 0;
+  return TYPES.find(([unix]) => typeOfMode(mode) === unix)?.[1] ?? 0;
 }
 
 /** Returns a Unix mode as Go's. */
@@ -56,7 +55,7 @@ export function toGoMode(mode: number): number {
 /** Returns a mode of Go as a Unix mode with its type; what has no type is a regular file. */
 export function fromGoMode(mode: number): number {
   const type = masked(mode, ALL_TYPES);
-  const unixType = TYPES.find(([, go]) => go === type)?.[0] ?? 0o100_000;
+  const unixType = TYPES.find(([, go]) => go === type)?.[0] ?? FileType.Regular;
   const special = SPECIAL.filter(([, go]) => masked(mode, go) !== 0);
   return special.reduce((sum, [unix]) => sum | unix, unixType | (mode & PERMISSIONS));
 }

@@ -3,8 +3,9 @@
  * -ENOSYS, and the connection continues in its dialect. A connection whose first request is another one
  * is a Go guest's.
  */
+import type { FileStat } from "../../file-stat.ts";
 import type { CborMap, CborValue } from "./cbor-values.ts";
-import { type FileStat, packStat, unpackStat } from "./file-stat.ts";
+import { packStat, unpackStat } from "./file-stat.ts";
 import { bytes, booleanAt, integerIn, RefusedField, text, texts, u32 } from "./fields.ts";
 import { encodeVfsFrame } from "./frame.ts";
 import { HELLO, VFS_VERSION } from "./operations.ts";

@@ -1,23 +1,11 @@
 /** Answers and notifications of the server between two of ours, after a Hello. */
+import type { FileStat, FileSystemFacts } from "../../file-stat.ts";
 import { decodeMap } from "./cbor.ts";
 import type { CborMap, CborValue, Encodable } from "./cbor-values.ts";
-import { type FileStat, packStat, unpackStat } from "./file-stat.ts";
+import { packStat, unpackStat } from "./file-stat.ts";
 import { bytes, integerIn, offset, optional, pathField, RefusedField, u32, u64 } from "./fields.ts";
 import { encodeVfsFrame, encodeFrameHead, type FrameFields } from "./frame.ts";
 import { MAX_FRAME_BYTES } from "./operations.ts";
-
-/** Facts of a file system, as statvfs(3) has them; blocks are of `frsize` bytes. */
-export interface FileSystemFacts {
-  bsize: number;
-  frsize: number;
-  blocks: number;
-  bfree: number;
-  bavail: number;
-  files: number;
-  ffree: number;
-  /** Longest name, in bytes. */
-  namelen: number;
-}
 
 const FACTS = [
   "bsize",

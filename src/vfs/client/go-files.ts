@@ -3,11 +3,19 @@
  * has. What the dialect lacks is answered here: owners and times that are set stay as they are, as with the
  * peer's own guest; links, device nodes, holes and copies inside the host are refused.
  */
+import type { FileSystemFacts } from "../../file-stat.ts";
 import { ERRNO } from "../../ffi/errno.ts";
+import {
+  direntType,
+  FileType,
+  OpenFlag,
+  PERMISSION_BITS,
+  RenameFlag,
+  typeOfMode,
+} from "../../protocols/vfs/file-numbers.ts";
 import type { GoRequest, GoResponse, GoStat } from "../../protocols/vfs/go-messages.ts";
 import { fromGoMode, goPathInode } from "../../protocols/vfs/go-mode.ts";
 import type { GoOperation } from "../../protocols/vfs/operations.ts";
-import type { FileSystemFacts } from "../../protocols/vfs/responses.ts";
 import {
   RemoteError,
   type RemoteChanges,
@@ -23,12 +31,6 @@ export type AskGo = (request: Partial<GoRequest> & { op: GoOperation }) => Promi
 
 /** The largest read and write that were seen between Go peers, in bytes. */
 const MAX_TRANSFER_BYTES = 131_072;
-const TYPE_BITS = 0o170000;
-const REGULAR = 0o100000;
-const TYPE_SHIFT = 12;
-const O_EXCL = 0o200;
-const O_APPEND = 0o2000;
-const RENAME_NOREPLACE = 1;
 const SECTOR_BYTES = 512;
 const BLOCK_BYTES = 4096;
 const NAME_MAX = 255;
@@ -97,7 +99,7 @@ export class GoFiles implements RemoteFiles {
     if (path === undefined) throw new RemoteError(ERRNO.ENOENT);
     const { mode, size } = changes;
     if (mode !== undefined) {
-      await this.#ask({ op: "setattr", path: this.#path(path), mode: mode & 0o7777 });
+      await this.#ask({ op: "setattr", path: this.#path(path), mode: mode & PERMISSION_BITS });
     }
     if (size !== undefined) await this.#resize(path, handle, size);
     return this.getStatus({ path, handle: undefined });
@@ -109,7 +111,7 @@ export class GoFiles implements RemoteFiles {
     if (size === before.size) return;
     if (size === 0) {
       const { handle: emptied } = await this.#ask({
-        ...{ op: "create", path: this.#path(path), mode: before.mode & 0o7777 },
+        ...{ op: "create", path: this.#path(path), mode: before.mode & PERMISSION_BITS },
       });
       await this.#ask({ op: "release", handle: emptied ?? 0 });
       return;
@@ -127,15 +129,15 @@ export class GoFiles implements RemoteFiles {
   }
 
   async makeNode(path: Uint8Array, mode: number): Promise<RemoteStatus> {
-    if ((mode & TYPE_BITS) !== REGULAR) throw new RemoteError(ERRNO.EPERM);
-    const { handle, status } = await this.create(path, O_EXCL, mode);
+    if (typeOfMode(mode) !== FileType.Regular) throw new RemoteError(ERRNO.EPERM);
+    const { handle, status } = await this.create(path, OpenFlag.Exclusive, mode);
     await this.release(handle);
     return status;
   }
 
   async makeDirectory(path: Uint8Array, mode: number): Promise<RemoteStatus> {
     const { stat } = await this.#ask({
-      ...{ op: "mkdir", path: this.#path(path), mode: mode & 0o7777 },
+      ...{ op: "mkdir", path: this.#path(path), mode: mode & PERMISSION_BITS },
     });
     return this.#statusOf(path, stat);
   }
@@ -149,8 +151,8 @@ export class GoFiles implements RemoteFiles {
   }
 
   async rename(from: Uint8Array, to: Uint8Array, flags: number): Promise<void> {
-    if (flags > RENAME_NOREPLACE) throw new RemoteError(ERRNO.EINVAL);
-    if (flags === RENAME_NOREPLACE && (await this.#exists(to))) {
+    if (flags > RenameFlag.NoReplace) throw new RemoteError(ERRNO.EINVAL);
+    if (flags === RenameFlag.NoReplace && (await this.#exists(to))) {
       throw new RemoteError(ERRNO.EEXIST);
     }
     await this.#ask({ op: "rename", path: this.#path(from), newPath: this.#path(to) });
@@ -162,16 +164,21 @@ export class GoFiles implements RemoteFiles {
 
   async open(path: Uint8Array, flags: number): Promise<RemoteOpened> {
     // With O_APPEND every write fails at the Go server; the kernel's offsets are right without it.
-    const request = { op: "open", path: this.#path(path), flags: flags & ~O_APPEND } as const;
+    const request = {
+      op: "open",
+      path: this.#path(path),
+      flags: flags & ~OpenFlag.Append,
+    } as const;
     const { handle } = await this.#ask(request);
     return { handle: handle ?? 0, status: undefined };
   }
 
   async create(path: Uint8Array, flags: number, mode: number) {
     // The dialect has no flags: an existing file would be emptied.
-    if ((flags & O_EXCL) !== 0 && (await this.#exists(path))) throw new RemoteError(ERRNO.EEXIST);
+    if ((flags & OpenFlag.Exclusive) !== 0 && (await this.#exists(path)))
+      throw new RemoteError(ERRNO.EEXIST);
     const { handle, stat } = await this.#ask({
-      ...{ op: "create", path: this.#path(path), mode: mode & 0o7777 },
+      ...{ op: "create", path: this.#path(path), mode: mode & PERMISSION_BITS },
     });
     return { handle: handle ?? 0, status: this.#statusOf(path, stat) };
   }
@@ -212,7 +219,7 @@ export class GoFiles implements RemoteFiles {
     const { entries = [] } = await this.#ask({ op: "readdir", path: this.#path(path) });
     const listed = entries.map(({ name, mode, ino }) => ({
       name: new TextEncoder().encode(name),
-      type: (fromGoMode(mode) & TYPE_BITS) >>> TYPE_SHIFT,
+      type: direntType(fromGoMode(mode)),
       ino: ino === 0n ? 1n : ino,
       stat: undefined,
     }));

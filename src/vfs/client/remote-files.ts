@@ -3,10 +3,8 @@
  * the root of the export, without a leading slash; the empty path is the root. Every method rejects with a
  * {@link RemoteError}, whose errno goes to the program that made the system call.
  */
+import type { FileStat, FileSystemFacts, FileTime } from "../../file-stat.ts";
 import type { VfsEntry } from "../../protocols/vfs/entries.ts";
-import type { VfsTime } from "../../protocols/vfs/fields.ts";
-import type { FileStat } from "../../protocols/vfs/file-stat.ts";
-import type { FileSystemFacts } from "../../protocols/vfs/responses.ts";
 import { errnoMessage, errnoName } from "../../system-errors.ts";
 
 /** A failed operation on a file. */
@@ -36,8 +34,8 @@ export interface RemoteChanges {
   uid: number | undefined;
   gid: number | undefined;
   size: number | undefined;
-  atime: VfsTime | "now" | undefined;
-  mtime: VfsTime | "now" | undefined;
+  atime: FileTime | "now" | undefined;
+  mtime: FileTime | "now" | undefined;
 }
 
 /** A name of a directory; its file's facts are undefined if the peer does not list them. */

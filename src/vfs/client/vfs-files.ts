@@ -1,7 +1,9 @@
 /** The files of an export over a connection between two of ours. */
+import type { FileTime } from "../../file-stat.ts";
 import { ERRNO } from "../../ffi/errno.ts";
 import { unpackEntries, type VfsEntry } from "../../protocols/vfs/entries.ts";
-import { UTIME_NOW, type VfsTime } from "../../protocols/vfs/fields.ts";
+import { OpenFlag } from "../../protocols/vfs/file-numbers.ts";
+import { UTIME_NOW } from "../../protocols/vfs/fields.ts";
 import type { VfsWelcome } from "../../protocols/vfs/hello.ts";
 import { WRITE_APPENDS } from "../../protocols/vfs/operations.ts";
 import type { VfsRequest } from "../../protocols/vfs/requests.ts";
@@ -21,14 +23,12 @@ import type { VfsConnection } from "./vfs-connection.ts";
 
 /** Bytes of one part of a directory: about 800 names with their facts. */
 const PAGE_BYTES = 128 * 1024;
-/** O_DIRECTORY of x86-64, which the wire has. */
-const O_DIRECTORY = 0o200000;
 /** Flag of fsync: data alone. */
 const DATA_ONLY = 1;
 
 const EMPTY = new Uint8Array(0);
 
-function timeOf(change: VfsTime | "now" | undefined): VfsTime | undefined {
+function timeOf(change: FileTime | "now" | undefined): FileTime | undefined {
   return change === "now" ? { seconds: 0, nanoseconds: UTIME_NOW } : change;
 }
 
@@ -150,7 +150,7 @@ export class VfsFiles implements RemoteFiles {
   }
 
   async openDirectory(path: Uint8Array): Promise<number> {
-    return needed((await this.#ask({ op: "open", path, flags: O_DIRECTORY })).handle);
+    return needed((await this.#ask({ op: "open", path, flags: OpenFlag.Directory })).handle);
   }
 
   async list(handle: number, _path: Uint8Array, from: bigint): Promise<RemotePage> {

@@ -6,6 +6,7 @@
 import { ERRNO } from "../../ffi/errno.ts";
 import { OpenedFlag } from "../../protocols/fuse/constants.ts";
 import type { DirectoryName, FuseReply } from "../../protocols/fuse/reply.ts";
+import { direntType, FileType } from "../../protocols/vfs/file-numbers.ts";
 import { RemoteError, type ListedEntry, type RemotePage } from "../client/remote-files.ts";
 import type { OpenDirectory } from "./handle-table.ts";
 import {
@@ -22,7 +23,6 @@ import type { Node } from "./node-table.ts";
 
 /** Positions before the first entry of the host. */
 const DOTS = [Uint8Array.of(0x2e), Uint8Array.of(0x2e, 0x2e)] as const;
-const DT_DIR = 4;
 
 /** OPENDIR. */
 export async function openDirectory(state: MountState, call: Call): Promise<ReplyBody> {
@@ -122,7 +122,12 @@ function layOut(listing: Listing, reply: FuseReply, offset: number): void {
   const { directory, size } = listing;
   let at = offset;
   for (const name of DOTS.slice(offset)) {
-    const line = { name, ino: directory.node.ino, type: DT_DIR, next: ++at };
+    const line = {
+      name,
+      ino: directory.node.ino,
+      type: direntType(FileType.Directory),
+      next: ++at,
+    };
     const plus = listing.isPlus ? { entry: NONE, validity: NEVER } : undefined;
     if (!reply.directoryEntry(line, plus, size)) return;
   }

@@ -1,6 +1,7 @@
 /** Operations on open files. */
 import { ERRNO } from "../../ffi/errno.ts";
 import { OpenedFlag } from "../../protocols/fuse/constants.ts";
+import { OPEN_SYNC, OpenFlag } from "../../protocols/vfs/file-numbers.ts";
 import { RemoteError, type RemoteStatus } from "../client/remote-files.ts";
 import { MAX_FILE_BYTES } from "./attribute-operations.ts";
 import type { OpenFile } from "./handle-table.ts";
@@ -18,29 +19,22 @@ import {
 import type { Of } from "./name-operations.ts";
 import type { Node } from "./node-table.ts";
 
-/** Flags of open(2) that go to the host; they are the same on x86-64 and arm64. */
-const O_ACCMODE = 0o3;
-const O_WRONLY = 0o1;
-const O_RDWR = 0o2;
-const O_CREAT = 0o100;
-const O_EXCL = 0o200;
-const O_TRUNC = 0o1000;
-const O_APPEND = 0o2000;
-const O_SYNC = 0o4010000;
-const SENT = O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC | O_APPEND | O_SYNC;
+const { Access, WriteOnly, ReadWrite, Create, Exclusive, Truncate, Append } = OpenFlag;
+/** Flags of open(2) that go to the host. */
+const SENT = Access | Create | Exclusive | Truncate | Append | OPEN_SYNC;
 /** Flags of a file that is opened again: it exists, and must keep its bytes. */
-const KEPT = O_ACCMODE | O_APPEND | O_SYNC;
+const KEPT = Access | Append | OPEN_SYNC;
 
 /**
  * Returns the flags to open a file with on the host. With written data held back the kernel appends by
  * itself, and reads the pages that it changes in part. The host truncates only what is opened to be written.
  */
 export function hostFlags(flags: number, usesWriteback: boolean): number {
-  const isCut = (flags & O_TRUNC) !== 0 && (flags & O_ACCMODE) === 0;
-  const sent = (flags & SENT) | (isCut ? O_RDWR : 0);
+  const isCut = (flags & Truncate) !== 0 && (flags & Access) === 0;
+  const sent = (flags & SENT) | (isCut ? ReadWrite : 0);
   if (!usesWriteback) return sent;
-  const access = (sent & O_ACCMODE) === O_WRONLY ? O_RDWR : sent & O_ACCMODE;
-  return (sent & ~(O_ACCMODE | O_APPEND)) | access;
+  const access = (sent & Access) === WriteOnly ? ReadWrite : sent & Access;
+  return (sent & ~(Access | Append)) | access;
 }
 
 function openedFlags({ policy }: MountState, node: Node, status: RemoteStatus | undefined): number {
@@ -54,7 +48,7 @@ function openedFlags({ policy }: MountState, node: Node, status: RemoteStatus | 
 /** OPEN of a file. */
 export async function open(state: MountState, call: Call, flags: number): Promise<ReplyBody> {
   const node = nodeOf(state, call.node);
-  const sent = hostFlags(flags, state.policy.usesWriteback) & ~(O_CREAT | O_EXCL);
+  const sent = hostFlags(flags, state.policy.usesWriteback) & ~(Create | Exclusive);
   const opened = await atPath(state, node, undefined, (path) => state.files.open(path, sent));
   const { handle, status } = opened;
   const isOther = status !== undefined && !state.nodes.isSame(node, status);
@@ -76,7 +70,7 @@ export async function create(
   { name, flags, mode }: Of<"create">,
 ): Promise<ReplyBody> {
   const parent = nodeOf(state, call.node);
-  const sent = hostFlags(flags, state.policy.usesWriteback) | O_CREAT;
+  const sent = hostFlags(flags, state.policy.usesWriteback) | Create;
   const { handle, status } = await atPath(state, parent, name, (path) =>
     state.files.create(path, sent, mode, call),
   );

@@ -2,6 +2,7 @@
 import { ERRNO } from "../../ffi/errno.ts";
 import { RemoteError, type RemoteStatus } from "../client/remote-files.ts";
 import type { FuseOperation } from "../../protocols/fuse/request.ts";
+import { RENAME_FLAGS, RenameFlag } from "../../protocols/vfs/file-numbers.ts";
 import {
   type ReplyBody,
   atPath,
@@ -15,10 +16,6 @@ import {
 
 /** The operation with this name. */
 export type Of<Op extends FuseOperation["op"]> = Extract<FuseOperation, { op: Op }>;
-
-/** Flags of renameat2(2). */
-const RENAME_NOREPLACE = 1;
-const RENAME_EXCHANGE = 2;
 
 /** LOOKUP. */
 export async function lookUp(state: MountState, call: Call, name: Uint8Array): Promise<ReplyBody> {
@@ -90,13 +87,13 @@ export async function rename(
   call: Call,
   { name, newName, newParent, flags }: Of<"rename">,
 ): Promise<ReplyBody> {
-  if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) !== 0) throw new RemoteError(ERRNO.EINVAL);
+  if ((flags & ~RENAME_FLAGS) !== 0) throw new RemoteError(ERRNO.EINVAL);
   const from = { parent: nodeOf(state, call.node), name };
   const to = { parent: nodeOf(state, newParent), name: newName };
   await atPath(state, from.parent, name, (source) =>
     atPath(state, to.parent, newName, (target) => state.files.rename(source, target, flags)),
   );
-  if ((flags & RENAME_EXCHANGE) === 0) state.nodes.renamed(from, to);
+  if ((flags & RenameFlag.Exchange) === 0) state.nodes.renamed(from, to);
   else state.nodes.exchanged(from, to);
   return undefined;
 }

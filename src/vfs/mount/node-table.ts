@@ -10,10 +10,9 @@
  * the kernel has lookups of it (until FORGET), handles are open, or known names are below it.
  */
 import { FUSE_ROOT_ID } from "../../protocols/fuse/constants.ts";
+import { isDirectoryMode, typeOfMode } from "../../protocols/vfs/file-numbers.ts";
 import type { RemoteStatus } from "../client/remote-files.ts";
 
-const TYPE_BITS = 0o170000;
-const DIRECTORY = 0o040000;
 const SLASH = 0x2f;
 
 /** A name in a directory. */
@@ -80,7 +79,7 @@ export class NodeTable {
 
   #makeNode(id: number, { ino, dev, birth, mode }: RemoteStatus): Node {
     const node: Node = {
-      ...{ id, generation: 0, ino, dev, birth, type: mode & TYPE_BITS, places: [] },
+      ...{ id, generation: 0, ino, dev, birth, type: typeOfMode(mode), places: [] },
       ...{ children: new Map(), lookups: 0, handles: new Set() },
       ...{ reported: undefined, hasOldPages: false, path: undefined, pathEpoch: -1 },
     };
@@ -139,7 +138,7 @@ export class NodeTable {
     const isKnown = other !== undefined && isSameFile(other, status) && other !== this.root;
     const node = isKnown ? other : this.#makeNode(++this.#lastId, status);
     // A directory has one name: it was moved on the host.
-    if (node.type === DIRECTORY)
+    if (isDirectoryMode(node.type))
       for (const place of [...node.places]) this.#removePlace(node, place);
     this.#addPlace(node, parent, name);
     return node;
@@ -265,6 +264,6 @@ function isWithin(directory: Node, other: Node): boolean {
 
 function isSameFile(node: Node, { ino, dev, birth, mode }: RemoteStatus): boolean {
   return (
-    node.ino === ino && node.dev === dev && node.birth === birth && node.type === (mode & TYPE_BITS)
+    node.ino === ino && node.dev === dev && node.birth === birth && node.type === typeOfMode(mode)
   );
 }

@@ -1,13 +1,11 @@
 /** The process that wakes the watches of a mount; see `wake-watches.ts`. */
 import { readFileSync } from "node:fs";
 import { AT_FDCWD, setTimesAt, statAt } from "../../ffi/directory-calls.ts";
+import { UTIME_NOW } from "../../protocols/vfs/fields.ts";
+import { isDirectoryMode } from "../../protocols/vfs/file-numbers.ts";
 
-/** In place of nanoseconds: the present time, and no change; linux/stat.h. */
-const UTIME_NOW = 0x3fff_ffff;
+/** In place of nanoseconds: no change; linux/stat.h. */
 const UTIME_OMIT = 0x3fff_fffe;
-
-const TYPE_BITS = 0o170000;
-const DIRECTORY = 0o040000;
 
 /** Sets the times of the paths of standard input, each with a NUL. Returns the exit status. */
 export function wakeWatches(): number {
@@ -25,7 +23,7 @@ function wake(path: Uint8Array): void {
   try {
     const status = statAt(AT_FDCWD, path);
     if (status === undefined) return;
-    const isDirectory = (status.mode & TYPE_BITS) === DIRECTORY;
+    const isDirectory = isDirectoryMode(status.mode);
     setTimesAt(
       { directory: AT_FDCWD, name: path },
       {

@@ -9,12 +9,11 @@ import {
   changeTimes,
   fileSystemOf,
 } from "../../ffi/file-calls.ts";
+import { PERMISSION_BITS } from "../../protocols/vfs/file-numbers.ts";
 import type { VfsRequestOf } from "../../protocols/vfs/requests.ts";
 import type { VfsResponse } from "../../protocols/vfs/responses.ts";
 import { type DirectoryContext, factsAnswer, outcome } from "./directory-context.ts";
 import { UNCHANGED } from "./owner-map.ts";
-
-const PERMISSIONS = 0o7777;
 
 /** Sets the size of a file: by a handle that may write, whatever its mode is now; by a path as its mode allows. */
 function setSize(
@@ -71,7 +70,7 @@ function change(
     () => (size === undefined ? 0 : setSize(context, fd, handle, size)),
     () =>
       isOwned && policy.owners.squash === undefined ? changeOwnerOf(fd, owner.uid, owner.gid) : 0,
-    () => (mode === undefined ? 0 : changeMode(fd, mode & PERMISSIONS)),
+    () => (mode === undefined ? 0 : changeMode(fd, mode & PERMISSION_BITS)),
     () => (atime === undefined && mtime === undefined ? 0 : changeTimes(fd, atime, mtime)),
   ];
   for (const step of steps) {

@@ -1,5 +1,5 @@
 /** What the operations of an exported directory share, and how their results become answers. */
-import type { InodeFacts } from "../../ffi/file-facts.ts";
+import type { FileStat } from "../../file-stat.ts";
 import type { VfsResponse } from "../../protocols/vfs/responses.ts";
 import type { ExportRoot } from "./export-root.ts";
 import type { ExportHandles } from "./export-handles.ts";
@@ -28,7 +28,7 @@ export function outcome(result: number): VfsResponse {
 }
 
 /** The answer with a file's facts, or with the errno in their place. */
-export function factsAnswer({ policy }: DirectoryContext, facts: InodeFacts | number): VfsResponse {
+export function factsAnswer({ policy }: DirectoryContext, facts: FileStat | number): VfsResponse {
   return typeof facts === "number"
     ? outcome(facts)
     : { errno: 0, stat: policy.owners.toGuest(facts) };

@@ -4,11 +4,17 @@
  * that do not exist are released and synchronised with success, each removal removes files and empty
  * directories.
  */
+import type { FileStat } from "../../file-stat.ts";
 import { ERRNO } from "../../ffi/errno.ts";
 import { nextTurn } from "../../io/fair-turns.ts";
 import { unpackEntries, type VfsEntry } from "../../protocols/vfs/entries.ts";
 import { checkPath, RefusedField } from "../../protocols/vfs/fields.ts";
-import type { FileStat } from "../../protocols/vfs/file-stat.ts";
+import {
+  FileType,
+  isDirectoryMode,
+  OpenFlag,
+  PERMISSION_BITS,
+} from "../../protocols/vfs/file-numbers.ts";
 import type { GoEntry, GoRequest, GoResponse, GoStat } from "../../protocols/vfs/go-messages.ts";
 import { goInode, goPathInode, goType, toGoMode } from "../../protocols/vfs/go-mode.ts";
 import { MAX_IO_BYTES } from "../../protocols/vfs/operations.ts";
@@ -16,11 +22,8 @@ import type { VfsRequest } from "../../protocols/vfs/requests.ts";
 import type { VfsResponse } from "../../protocols/vfs/responses.ts";
 import type { FileSession } from "./file-session.ts";
 import { type GoPlace, normalisePath, placeOf } from "./go-path.ts";
-import { GO_CREATE_FLAGS, goOpenFlags, OPEN_DIRECTORY } from "./open-flags.ts";
+import { GO_CREATE_FLAGS, goOpenFlags } from "./open-flags.ts";
 
-const S_IFMT = 0o170_000;
-const S_IFDIR = 0o040_000;
-const PERMISSIONS = 0o7777;
 const ROOT_INODE = 1n;
 
 /** Entries of one listing; the dialect has no pages. */
@@ -96,7 +99,7 @@ export class GoSession {
   }
 
   async #onFile(request: GoRequest, path: Uint8Array): Promise<GoResponse> {
-    const mode = request.mode & PERMISSIONS;
+    const mode = request.mode & PERMISSION_BITS;
     switch (request.op) {
       case "lookup":
       case "getattr":
@@ -139,7 +142,7 @@ export class GoSession {
   }
 
   async #list(path: Uint8Array): Promise<GoResponse> {
-    const { errno, handle } = await this.#ask({ op: "open", path, flags: OPEN_DIRECTORY });
+    const { errno, handle } = await this.#ask({ op: "open", path, flags: OpenFlag.Directory });
     if (handle === undefined) return { errno };
     try {
       return await this.#entriesOf(handle);
@@ -171,7 +174,7 @@ const text = new TextDecoder("utf-8", { fatal: true });
 function goEntry({ name, stat }: VfsEntry): GoEntry[] {
   if (stat === undefined) return [];
   try {
-    const isDirectory = (stat.mode & S_IFMT) === S_IFDIR;
+    const isDirectory = isDirectoryMode(stat.mode);
     const { size, dev, ino } = stat;
     const mode = goType(stat.mode);
     return [{ name: text.decode(name), isDirectory, mode, size, ino: goInode(dev, ino) }];
@@ -181,7 +184,7 @@ function goEntry({ name, stat }: VfsEntry): GoEntry[] {
 }
 
 function goStat({ size, mode, mtime, dev, ino }: FileStat): GoStat {
-  const isDirectory = (mode & S_IFMT) === S_IFDIR;
+  const isDirectory = isDirectoryMode(mode);
   return { size, mode: toGoMode(mode), mtime: mtime.seconds, isDirectory, ino: goInode(dev, ino) };
 }
 
@@ -194,7 +197,7 @@ function only({ errno, stat, data, written, handle }: VfsResponse): GoResponse {
 /** Directories above the mount point are made up, and have the next one as their only entry. */
 function onParent({ op, path }: GoRequest, child: string): GoResponse {
   const normal = normalisePath(path) ?? "/";
-  const mode = toGoMode(S_IFDIR | 0o755);
+  const mode = toGoMode(FileType.Directory | 0o755);
   const ino = normal === "/" ? ROOT_INODE : goPathInode(normal, true);
   switch (op) {
     case "lookup":
@@ -202,7 +205,7 @@ function onParent({ op, path }: GoRequest, child: string): GoResponse {
       return { errno: 0, stat: { size: 0, mode, mtime: 0, isDirectory: true, ino } };
     case "readdir": {
       const below = normal === "/" ? `/${child}` : `${normal}/${child}`;
-      const entry = { name: child, isDirectory: true, mode: goType(S_IFDIR), size: 0 };
+      const entry = { name: child, isDirectory: true, mode: goType(FileType.Directory), size: 0 };
       return { errno: 0, entries: [{ ...entry, ino: goPathInode(below, true) }] };
     }
     default:

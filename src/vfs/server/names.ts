@@ -1,6 +1,7 @@
 /** Operations that make, move and remove names below the root. */
 import { ERRNO } from "../../ffi/errno.ts";
-import { factsAt, factsOf, type InodeFacts } from "../../ffi/file-facts.ts";
+import type { FileStat } from "../../file-stat.ts";
+import { factsAt, factsOf } from "../../ffi/file-facts.ts";
 import {
   changeMode,
   changeOwnerOf,
@@ -16,21 +17,25 @@ import {
 import { O_PATH } from "../../ffi/directory-calls.ts";
 import { openIn } from "../../ffi/file-calls.ts";
 import { closeDescriptor } from "../../ffi/socket.ts";
+import {
+  FileType,
+  PERMISSION_BITS,
+  RENAME_FLAGS,
+  SpecialBit,
+  typeOfMode,
+} from "../../protocols/vfs/file-numbers.ts";
 import type { VfsRequestOf } from "../../protocols/vfs/requests.ts";
 import type { VfsResponse } from "../../protocols/vfs/responses.ts";
 import { dataAnswer, type DirectoryContext, factsAnswer, outcome } from "./directory-context.ts";
 import { UNCHANGED } from "./owner-map.ts";
 
-const S_IFMT = 0o170_000;
-const S_IFREG = 0o100_000;
-const S_IFIFO = 0o010_000;
-const S_IFSOCK = 0o140_000;
-const S_IFLNK = 0o120_000;
-const PERMISSIONS = 0o7777;
-const SET_GROUP_ID = 0o2000;
-
-/** RENAME_NOREPLACE and RENAME_EXCHANGE, linux/fs.h. */
-const RENAME_FLAGS = 3;
+/** Types of what guests make; without one it is a regular file. */
+const MADE_TYPES: ReadonlySet<number> = new Set([
+  0,
+  FileType.Regular,
+  FileType.Fifo,
+  FileType.Socket,
+]);
 
 /** Who makes something, and with which mode. */
 interface NewFile {
@@ -42,7 +47,7 @@ interface NewFile {
 /** Whether what is made in a directory belongs to the directory's group, whoever makes it. */
 function inheritsGroup(directory: number): boolean {
   const facts = factsOf(directory);
-  return typeof facts === "object" && (facts.mode & SET_GROUP_ID) !== 0;
+  return typeof facts === "object" && (facts.mode & SpecialBit.SetGroupId) !== 0;
 }
 
 /**
@@ -57,7 +62,7 @@ export function adjustNew(
   fd: number,
   directory: number,
   { mode, uid, gid }: NewFile,
-): InodeFacts | number {
+): FileStat | number {
   const facts = factsOf(fd);
   if (typeof facts === "number") return facts;
   const owner = policy.owners.ofNew(uid, gid);
@@ -68,10 +73,10 @@ export function adjustNew(
     const result = changeOwnerOf(fd, owner.uid, isOtherGroup ? owner.gid : UNCHANGED);
     if (result < 0 && result !== -ERRNO.EPERM) return result;
   }
-  const isLink = (facts.mode & S_IFMT) === S_IFLNK;
-  const wanted = ((mode ?? facts.mode) & PERMISSIONS) | (facts.mode & SET_GROUP_ID);
+  const isLink = typeOfMode(facts.mode) === FileType.Link;
+  const wanted = ((mode ?? facts.mode) & PERMISSION_BITS) | (facts.mode & SpecialBit.SetGroupId);
   // Changing the owner may have cleared set-ID bits.
-  const isOtherMode = !isLink && (isOther || (facts.mode & PERMISSIONS) !== wanted);
+  const isOtherMode = !isLink && (isOther || (facts.mode & PERMISSION_BITS) !== wanted);
   const result = isOtherMode ? changeMode(fd, wanted) : 0;
   if (result < 0) return result;
   return isOther || isOtherMode ? factsOf(fd) : facts;
@@ -83,7 +88,7 @@ function made(
   place: NameIn,
   result: number,
   wanted: NewFile,
-): InodeFacts | number {
+): FileStat | number {
   if (result < 0) return result;
   const fd = openIn(place, O_PATH, 0);
   if (fd < 0) return fd;
@@ -120,14 +125,14 @@ export function makeDirectory(
 ): VfsResponse {
   if (isHidden(context, request.path)) return NOT_ALLOWED;
   return make(context, request.path, request, (place) =>
-    makeDirectoryIn(place, request.mode & PERMISSIONS),
+    makeDirectoryIn(place, request.mode & PERMISSION_BITS),
   );
 }
 
 /** mknod: files, FIFOs and sockets; devices of the host are none of the guest's. */
 export function makeNode(context: DirectoryContext, request: VfsRequestOf<"mknod">): VfsResponse {
-  const type = request.mode & S_IFMT;
-  if (![0, S_IFREG, S_IFIFO, S_IFSOCK].includes(type)) return { errno: ERRNO.EPERM };
+  const type = typeOfMode(request.mode);
+  if (!MADE_TYPES.has(type)) return { errno: ERRNO.EPERM };
   if (isHidden(context, request.path)) return NOT_ALLOWED;
   return make(context, request.path, request, (place) => makeNodeIn(place, request.mode, 0));
 }

@@ -5,9 +5,11 @@
  */
 import { constants } from "node:fs";
 import { ERRNO } from "../../ffi/errno.ts";
-import { factsOf, type InodeFacts } from "../../ffi/file-facts.ts";
+import type { FileStat } from "../../file-stat.ts";
+import { factsOf } from "../../ffi/file-facts.ts";
 import { openIn, reopen } from "../../ffi/file-calls.ts";
 import { closeDescriptor } from "../../ffi/socket.ts";
+import { PERMISSION_BITS } from "../../protocols/vfs/file-numbers.ts";
 import type { VfsRequestOf } from "../../protocols/vfs/requests.ts";
 import type { VfsResponse } from "../../protocols/vfs/responses.ts";
 import { type DirectoryContext, factsAnswer, outcome } from "./directory-context.ts";
@@ -24,7 +26,7 @@ const MAX_ATTEMPTS = 8;
 function opened(
   context: DirectoryContext,
   fd: number,
-  facts: InodeFacts,
+  facts: FileStat,
   isWritable: boolean,
 ): VfsResponse {
   const isDirectory = (facts.mode & S_IFMT) === S_IFDIR;
@@ -89,7 +91,7 @@ function createNew(
   { access, isWritable }: OpenRequest,
 ): VfsResponse | number {
   return context.root.withPlace(wanted.path, (place) => {
-    const fd = openIn(place, access | O_CREAT | O_EXCL | O_NONBLOCK, wanted.mode & 0o7777);
+    const fd = openIn(place, access | O_CREAT | O_EXCL | O_NONBLOCK, wanted.mode & PERMISSION_BITS);
     if (fd < 0) return fd;
     const current = adjustNew(context, fd, place.directory, wanted);
     if (typeof current !== "number") return opened(context, fd, current, isWritable);

@@ -5,6 +5,7 @@
  * watcher next finds its queue empty. Until then as many events with the same path and kind are the
  * connection's own; further ones, and all after that, are changes of the host.
  */
+import { RenameFlag } from "../../protocols/vfs/file-numbers.ts";
 import type { NoteKind } from "../../protocols/vfs/responses.ts";
 import type { VfsRequest, VfsRequestOf } from "../../protocols/vfs/requests.ts";
 import type { VfsChange } from "./changes.ts";
@@ -17,9 +18,6 @@ export interface ChangeTurns {
   /** How often the watcher has found its queue empty. */
   readonly turn: number;
 }
-
-/** RENAME_EXCHANGE. */
-const EXCHANGE = 2;
 
 /** Paths of one turn, and changes of one path; further ones are notified. */
 const MAX_CHANGES = 4096;
@@ -71,7 +69,7 @@ function effectsOf(request: VfsRequest): readonly Effect[] {
       return [{ path: request.path, kinds: ["removed", "attributes"] }];
     case "rename": {
       const moves: NoteKind[] =
-        (request.flags & EXCHANGE) === 0 ? ["renamed"] : ["renamed", "renamed"];
+        (request.flags & RenameFlag.Exchange) === 0 ? ["renamed"] : ["renamed", "renamed"];
       return [
         { path: request.path, kinds: [...moves, "removed"] },
         { path: request.newPath, kinds: [...moves, "created", "attributes"] },

@@ -2,10 +2,18 @@
  * Files that a program provides, as an export: each request of a guest becomes a call of the program with a
  * path. What the program does not have is answered with ENOSYS.
  */
+import type { FileStat } from "../../file-stat.ts";
 import { constants } from "node:os";
 import { ERRNO } from "../../ffi/errno.ts";
 import { EntryPacker } from "../../protocols/vfs/entries.ts";
-import type { FileStat } from "../../protocols/vfs/file-stat.ts";
+import { UTIME_NOW } from "../../protocols/vfs/fields.ts";
+import {
+  direntType,
+  FileType,
+  OpenFlag,
+  PERMISSION_BITS,
+  RenameFlag,
+} from "../../protocols/vfs/file-numbers.ts";
 import { goPathInode } from "../../protocols/vfs/go-mode.ts";
 import { MAX_IO_BYTES } from "../../protocols/vfs/operations.ts";
 import type { VfsRequest, VfsRequestOf } from "../../protocols/vfs/requests.ts";
@@ -55,21 +63,15 @@ export interface FilesProvider {
 }
 
 const TYPES = {
-  file: { mode: 0o100_000, permissions: 0o644, dirent: 8 },
-  directory: { mode: 0o040_000, permissions: 0o755, dirent: 4 },
-  link: { mode: 0o120_000, permissions: 0o777, dirent: 10 },
+  file: { mode: FileType.Regular, permissions: 0o644 },
+  directory: { mode: FileType.Directory, permissions: 0o755 },
+  link: { mode: FileType.Link, permissions: 0o777 },
 } as const;
 
 const BLOCK_BYTES = 512;
 const IO_BYTES = 4096;
-const PERMISSIONS = 0o7777;
 const ROOT_INODE = 1n;
-const ACCESS = 0o3;
-const EXCLUSIVE = 0o200;
-const TRUNCATE = 0o1000;
 const SMALLEST_PAGE_BYTES = 400;
-/** UTIME_NOW of linux/stat.h. */
-const NOW = 0x3fff_ffff;
 
 /** Returns the facts of a provided file as they are sent. */
 export function statOf(path: string, file: ProvidedFile): FileStat {
@@ -80,7 +82,7 @@ export function statOf(path: string, file: ProvidedFile): FileStat {
   return {
     ino: path === "" ? ROOT_INODE : goPathInode(path, type === "directory"),
     ...{ dev: 0n, birth: 0n, nlink: 1, uid: 0, gid: 0, rdev: 0, size },
-    mode: mode | ((file.mode ?? permissions) & PERMISSIONS),
+    mode: mode | ((file.mode ?? permissions) & PERMISSION_BITS),
     blocks: Math.ceil(size / BLOCK_BYTES),
     ...{ atime: time, mtime: time, ctime: time, blksize: IO_BYTES },
   };
@@ -217,7 +219,7 @@ class ProvidedSession implements FileSession {
   async #changeName(request: VfsRequest): Promise<VfsResponse> {
     switch (request.op) {
       case "mkdir":
-        await this.#change("makeDirectory", textOf(request.path), request.mode & PERMISSIONS);
+        await this.#change("makeDirectory", textOf(request.path), request.mode & PERMISSION_BITS);
         return this.#facts(textOf(request.path));
       case "symlink":
         await this.#change("makeLink", textOf(request.newPath), textOf(request.target));
@@ -283,9 +285,9 @@ class ProvidedSession implements FileSession {
     const path = this.#named(request);
     const { mode, size, mtime } = request;
     if (size !== undefined) await this.#change("truncate", path, size);
-    if (mode !== undefined) await this.#change("setMode", path, mode & PERMISSIONS);
+    if (mode !== undefined) await this.#change("setMode", path, mode & PERMISSION_BITS);
     if (mtime !== undefined) {
-      const isNow = mtime.nanoseconds === NOW;
+      const isNow = mtime.nanoseconds === UTIME_NOW;
       const mtimeMs = isNow ? Date.now() : mtime.seconds * 1000 + mtime.nanoseconds / 1_000_000;
       await this.#change("setTime", path, mtimeMs);
     }
@@ -293,12 +295,12 @@ class ProvidedSession implements FileSession {
   }
 
   async #open(path: string, flags: number): Promise<VfsResponse> {
-    const isWritable = (flags & ACCESS) !== 0;
+    const isWritable = (flags & OpenFlag.Access) !== 0;
     if (isWritable && this.#options.isReadOnly) throw new Refusal(ERRNO.EROFS);
     const { type } = await this.#stat(path);
     if (type === "link") throw new Refusal(ERRNO.ELOOP);
     if (isWritable && type === "directory") throw new Refusal(ERRNO.EISDIR);
-    if (isWritable && (flags & TRUNCATE) !== 0) await this.#change("truncate", path, 0);
+    if (isWritable && (flags & OpenFlag.Truncate) !== 0) await this.#change("truncate", path, 0);
     return this.#opened(path, isWritable);
   }
 
@@ -312,11 +314,11 @@ class ProvidedSession implements FileSession {
   async #create(path: string, { flags, mode }: VfsRequestOf<"create">): Promise<VfsResponse> {
     if (this.#options.isReadOnly) throw new Refusal(ERRNO.EROFS);
     if ((await this.#provider.stat(path)) !== undefined) {
-      if ((flags & EXCLUSIVE) !== 0) throw new Refusal(ERRNO.EEXIST);
+      if ((flags & OpenFlag.Exclusive) !== 0) throw new Refusal(ERRNO.EEXIST);
       return this.#open(path, flags);
     }
-    await this.#change("create", path, mode & PERMISSIONS);
-    return this.#opened(path, (flags & ACCESS) !== 0);
+    await this.#change("create", path, mode & PERMISSION_BITS);
+    return this.#opened(path, (flags & OpenFlag.Access) !== 0);
   }
 
   async #remove(path: string, isDirectory: boolean): Promise<VfsResponse> {
@@ -333,8 +335,8 @@ class ProvidedSession implements FileSession {
 
   async #rename({ path, newPath, flags }: VfsRequestOf<"rename">): Promise<VfsResponse> {
     const [from, to] = [textOf(path), textOf(newPath)];
-    if (flags > 1) throw new Refusal(ERRNO.EINVAL);
-    if (flags === 1 && (await this.#provider.stat(to)) !== undefined) {
+    if (flags > RenameFlag.NoReplace) throw new Refusal(ERRNO.EINVAL);
+    if (flags === RenameFlag.NoReplace && (await this.#provider.stat(to)) !== undefined) {
       throw new Refusal(ERRNO.EEXIST);
     }
     await this.#change("rename", from, to);
@@ -364,7 +366,7 @@ class ProvidedSession implements FileSession {
       const file = await this.#provider.stat(child);
       if (file === undefined) continue;
       const stat = statOf(child, file);
-      const entry = { name: Buffer.from(name), type: TYPES[file.type].dirent, ino: stat.ino };
+      const entry = { name: Buffer.from(name), type: direntType(stat.mode), ino: stat.ino };
       const offset = BigInt(index + 1);
       const facts = request.op === "readdirPlus" ? stat : undefined;
       if (!packer.add({ ...entry, offset, stat: facts })) break;

@@ -4,7 +4,7 @@ import {
   unpackEntries,
   type VfsEntry,
 } from "../../../../src/protocols/vfs/entries.ts";
-import type { FileStat } from "../../../../src/protocols/vfs/file-stat.ts";
+import type { FileStat } from "../../../../src/file-stat.ts";
 
 const time = { seconds: 1, nanoseconds: 2 };
 const stat: FileStat = {

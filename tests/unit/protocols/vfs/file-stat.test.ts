@@ -1,6 +1,6 @@
+import type { FileStat } from "../../../../src/file-stat.ts";
 import { expect, test } from "bun:test";
 import {
-  type FileStat,
   packStat,
   readStat,
   STAT_BYTES,

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { decodeMap, encodeMap } from "../../../../src/protocols/vfs/cbor.ts";
-import { packStat, type FileStat } from "../../../../src/protocols/vfs/file-stat.ts";
+import type { FileStat } from "../../../../src/file-stat.ts";
+import { packStat } from "../../../../src/protocols/vfs/file-stat.ts";
 import {
   encodeVfsHello,
   encodeHelloRefusal,

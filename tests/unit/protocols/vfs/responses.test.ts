@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { encodeMap } from "../../../../src/protocols/vfs/cbor.ts";
-import type { FileStat } from "../../../../src/protocols/vfs/file-stat.ts";
+import type { FileStat } from "../../../../src/file-stat.ts";
 import {
   decodeServerFrame,
   encodeDataHead,
