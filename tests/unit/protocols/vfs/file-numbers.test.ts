@@ -14,7 +14,16 @@ import {
 
 test("flags that are the same on each architecture are those of this system", () => {
   const { Access, ReadOnly, WriteOnly, ReadWrite, Create, Exclusive, Truncate, Append } = OpenFlag;
-  expect<number[]>([Access, ReadOnly, WriteOnly, ReadWrite, Create, Exclusive, Truncate, Append]).toEqual([
+  expect<number[]>([
+    Access,
+    ReadOnly,
+    WriteOnly,
+    ReadWrite,
+    Create,
+    Exclusive,
+    Truncate,
+    Append,
+  ]).toEqual([
     constants.O_RDONLY | constants.O_WRONLY | constants.O_RDWR,
     ...[constants.O_RDONLY, constants.O_WRONLY, constants.O_RDWR],
     ...[constants.O_CREAT, constants.O_EXCL, constants.O_TRUNC, constants.O_APPEND],
