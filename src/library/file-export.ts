@@ -87,6 +87,8 @@ export interface FileServeOptions {
   allowCids?: "any" | readonly number[] | undefined;
   /** Connections at a time; further ones are closed (default 64). */
   maxConnections?: number | undefined;
+  /** Those of one CID, or of one Unix socket (default 16). */
+  maxGuestConnections?: number | undefined;
 }
 
 /** A running file server. */
@@ -122,13 +124,13 @@ export class FileServerAtAddress implements AsyncDisposable {
  * @throws {VsockboxError} as `listen`.
  */
 export function serveFilesAt(options: FileServeOptions): FileServerAtAddress {
-  const { allowCids = "any", maxConnections } = options;
+  const { allowCids = "any", maxConnections, maxGuestConnections } = options;
   const exports = new Map<string, ExportedFiles>();
   for (const [name, made] of Object.entries(options.exports)) {
     const files = filesOf.get(made);
     if (files !== undefined) exports.set(name, files);
   }
-  const server = new FileServer({ exports, maxConnections });
+  const server = new FileServer({ exports, maxConnections, maxGuestConnections });
   const allowed: AllowedCids = allowCids === "any" ? "any" : new Set(allowCids);
   const address = withDefaultPort(partsOf(options.address), VFS_PORT);
   return new FileServerAtAddress(server, new Addr(server.listen(address, allowed)));

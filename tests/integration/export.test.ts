@@ -361,6 +361,21 @@ describe("the command", () => {
     expect((await next.ask({ op: "statfs" })).errno).toBe(0);
   });
 
+  test("lets a guest in while another one has all connections that it may have", async () => {
+    const paths = [scratch.file("first.sock"), scratch.file("second.sock")] as const;
+    const listen = paths.flatMap((path) => ["--listen", `unix:${path}`]);
+    await using own = new Running(["export", root, ...listen, "--max-guest-connections", "2"]);
+    await own.says("listening on");
+    using one = await VfsTestClient.open(paths[0]);
+    using two = await VfsTestClient.open(paths[0]);
+    await expect(VfsTestClient.open(paths[0])).rejects.toThrow();
+    await own.says("there may be no more than 2 connections of one guest");
+    using other = await VfsTestClient.open(paths[1]);
+    for (const guest of [one, two, other]) {
+      expect((await guest.ask({ op: "statfs" })).errno).toBe(0);
+    }
+  });
+
   test("ends the oldest connection without an export if others need it", async () => {
     const path = scratch.file("silent.sock");
     const words = ["export", root, "--listen", `unix:${path}`, "--max-connections", "2"];

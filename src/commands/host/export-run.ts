@@ -99,6 +99,7 @@ function startServer(args: ExportValues, names: ReadonlyMap<string, string>, log
     exports,
     mountPoint: checkMountPoint(args.mountPoint),
     maxConnections: args.maxConnections,
+    maxGuestConnections: args.maxGuestConnections,
     onEvent: (event) => report(event, args.json, log),
   });
 }

@@ -2,7 +2,7 @@
 import { VFS_PORT } from "../../agent/ports.ts";
 import { readIdPair, readOwner, type IdPair, type OwnerIds } from "../../vfs/server/owner-map.ts";
 import { DEFAULT_MAX_OPEN_FILES } from "../../vfs/server/exported-directory.ts";
-import { MAX_GUEST_CONNECTIONS } from "../../vfs/server/file-server.ts";
+import { MAX_CONNECTIONS, MAX_GUEST_CONNECTIONS } from "../../vfs/server/file-server.ts";
 import { ADDRESS } from "../shared/address-kind.ts";
 import { allowArguments, jsonArgument, LIMITS_GROUP } from "../shared/connect-options.ts";
 import { runService, serviceArguments } from "../shared/service.ts";
@@ -66,8 +66,13 @@ const ARGUMENTS = {
   }),
   maxConnections: option(integer(1, 100_000), {
     heading: LIMITS_GROUP,
-    default: MAX_GUEST_CONNECTIONS,
+    default: MAX_CONNECTIONS,
     summary: "Connections at once; excess ones are closed",
+  }),
+  maxGuestConnections: option(integer(1, 100_000), {
+    heading: LIMITS_GROUP,
+    default: MAX_GUEST_CONNECTIONS,
+    summary: "Those of one CID, or of one Unix socket",
   }),
   metrics: option(word("ADDRESS"), {
     summary: "Serve metrics for Prometheus on 127.0.0.1:9464, :9464 or unix:PATH",

@@ -78,7 +78,7 @@ async function share(args: ArgumentValues<typeof ARGUMENTS>): Promise<number> {
     const client = await clients.get(target);
     const request = { path, readOnly: args.readOnly, cache: args.cache };
     const [served, joined] = await streamPair();
-    server.accept(served);
+    server.accept(served, target);
     const mounting = mountInGuest(client, request, joined);
     const mounted = await Promise.race([mounting, ended.promise]);
     if (mounted === undefined) {

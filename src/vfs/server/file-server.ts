@@ -4,16 +4,19 @@ import { toVsockboxError, type VsockboxError } from "../../errors.ts";
 import { countOf } from "../../text/count.ts";
 import { formatPeerHost, type Peer } from "../../io/peer.ts";
 import type { SocketStream } from "../../io/stream.ts";
-import type { SocketAddress } from "../../net/address.ts";
+import { formatAddress, type SocketAddress } from "../../net/address.ts";
 import type { AllowedCids } from "../../net/allow-cid.ts";
-import { ConnectionLimit } from "../../net/connection-limit.ts";
 import { listen, type Listener } from "../../net/listen.ts";
 import { serveVfsConnection } from "./connection.ts";
 import type { ExportedFiles } from "./file-session.ts";
+import { GuestConnections } from "./guest-connections.ts";
 import { newCounters, type ServerCounters } from "./server-counters.ts";
 
 /** Connections at once, unless the caller wants another limit. */
-export const MAX_GUEST_CONNECTIONS = 64;
+export const MAX_CONNECTIONS = 64;
+
+/** Those of one guest, likewise: a guest has one for each mount. */
+export const MAX_GUEST_CONNECTIONS = 16;
 
 /** Bytes of the random id of a server. */
 const SERVER_ID_BYTES = 16;
@@ -36,7 +39,14 @@ export interface FileServerOptions {
   /** Mount point of guests of the Go dialect; undefined: the path of their first Getattr. */
   readonly mountPoint?: string | undefined;
   readonly maxConnections?: number | undefined;
+  /** Of one guest: of a CID, or of a Unix socket that guests connect to. */
+  readonly maxGuestConnections?: number | undefined;
   readonly onEvent?: ((event: ConnectionEvent) => void) | undefined;
+}
+
+/** Returns the guest of a peer: a Unix socket has the guests of its VM, and their CIDs are not known. */
+function guestOf(peer: Peer, listening: SocketAddress): string {
+  return peer.kind === "vsock" ? formatPeerHost(peer) : formatAddress(listening);
 }
 
 /** Serves exports on any number of addresses. */
@@ -44,17 +54,18 @@ export class FileServer {
   readonly #options: FileServerOptions;
   readonly #serverId = randomBytes(SERVER_ID_BYTES);
   readonly #streams = new Map<SocketStream, Promise<void>>();
-  readonly #maxConnections: number;
-  /** A connection waits for its guest until it has opened an export. */
-  readonly #limit: ConnectionLimit<SocketStream>;
+  readonly #limits: { readonly most: number; readonly mostOfGuest: number };
+  readonly #places: GuestConnections<SocketStream>;
   readonly #listeners: Listener[] = [];
   #closing: Promise<void> | undefined;
   readonly counters: ServerCounters = newCounters();
 
   constructor(options: FileServerOptions) {
     this.#options = options;
-    this.#maxConnections = options.maxConnections ?? MAX_GUEST_CONNECTIONS;
-    this.#limit = new ConnectionLimit(this.#maxConnections, (stream) => this.#replace(stream));
+    const { maxConnections = MAX_CONNECTIONS, maxGuestConnections = MAX_GUEST_CONNECTIONS } =
+      options;
+    this.#limits = { most: maxConnections, mostOfGuest: maxGuestConnections };
+    this.#places = new GuestConnections(this.#limits, (stream) => this.#replace(stream));
   }
 
   /** Connections that are open. */
@@ -76,7 +87,7 @@ export class FileServer {
   ): SocketAddress {
     const listener = listen(address, {
       allowed,
-      onConnection: (stream) => this.accept(stream),
+      onConnection: (stream) => this.accept(stream, guestOf(stream.peer, listener.address)),
       onRefusal: (peer) => this.#refuse(peer, "not in --allow-cid"),
       onShortage,
     });
@@ -84,16 +95,21 @@ export class FileServer {
     return listener.address;
   }
 
-  /** Serves a connected stream to its end, and closes it. */
-  accept(stream: SocketStream): void {
-    if (this.#limit.place() !== undefined) {
-      const most = countOf(this.#maxConnections, "connection");
-      this.#refuse(stream.peer, `there may be no more than ${most}`);
+  /**
+   * Serves a connected stream to its end, and closes it.
+   *
+   * @param guest that connects.
+   */
+  accept(stream: SocketStream, guest: string): void {
+    const reached = this.#places.add(stream, guest);
+    if (reached !== undefined) {
+      const most = countOf(this.#limits[reached], "connection");
+      const whose = reached === "mostOfGuest" ? " of one guest" : "";
+      this.#refuse(stream.peer, `there may be no more than ${most}${whose}`);
       stream.abort();
       return;
     }
     this.counters.connections++;
-    this.#limit.wait(stream);
     this.#streams.set(stream, this.#serve(stream));
   }
 
@@ -118,7 +134,7 @@ export class FileServer {
         serverId: this.#serverId,
         counters: this.counters,
         onOpen: (name, isGo) => {
-          this.#limit.work(stream);
+          this.#places.opened(stream);
           onEvent?.({ kind: "opened", peer, name, isGo });
         },
       });
@@ -127,7 +143,7 @@ export class FileServer {
       if (this.#closing === undefined) error = toVsockboxError(thrown, "serve");
       stream.abort();
     } finally {
-      this.#limit.remove(stream);
+      this.#places.remove(stream);
       this.#streams.delete(stream);
     }
     onEvent?.({ kind: "closed", peer, error });
