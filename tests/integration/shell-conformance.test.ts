@@ -7,6 +7,9 @@ import { CShellServer, TestShellServer } from "../support/vsock-shell.ts";
 
 const SUITE = join(import.meta.dir, "../conformance/vsock-shell");
 
+/** For cases that pass: however busy this machine is. */
+const PATIENCE = ["--deadline", "120"];
+
 /** Runs the suite; gives its exit status and its lines by their result. */
 async function conformance(...options: string[]) {
   const child = Bun.spawn([process.execPath, "run", SUITE, "--json", ...options], {
@@ -25,7 +28,7 @@ const clientLine = (extra = "") => `${BINARY} shell-client ${extra} "$TARGET" "$
 test("our server conforms and leaves no process", async () => {
   await using server = await TestShellServer.start();
   const before = server.state();
-  const { status, passed, failed } = await conformance("--server", server.address);
+  const { status, passed, failed } = await conformance("--server", server.address, ...PATIENCE);
   expect(failed).toEqual([]);
   expect(passed.length).toBeGreaterThan(35);
   expect(status).toBe(0);
@@ -35,7 +38,7 @@ test("our server conforms and leaves no process", async () => {
 test("our client conforms", async () => {
   using scratch = new ScratchDirectory();
   const address = `unix:${scratch.file("s.sock")}`;
-  const run = await conformance("--client", clientLine(), "--listen", address);
+  const run = await conformance("--client", clientLine(), "--listen", address, ...PATIENCE);
   expect(run.failed).toEqual([]);
   expect(run.passed.length).toBeGreaterThan(15);
   expect(run.status).toBe(0);
@@ -72,7 +75,7 @@ describeWith(["gcc"], "the stand-in for the C server", () => {
       server.address,
       "--required-only",
       "--deadline",
-      "5",
+      "10",
       "--only",
       "Upload: ",
     );

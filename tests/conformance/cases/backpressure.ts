@@ -41,7 +41,7 @@ export const backpressureCases = [
     "ExecPipe: a slow host slows the command down": (guest) =>
       slowsDown(guest, Type.ExecPipe, exitEnd),
     "a command that does not read slows the host down": async (guest) => {
-      const wire = await guest.start(Type.ExecPipe, { command: "echo up; exec sleep 20" });
+      const wire = await guest.start(Type.ExecPipe, { command: "echo up; exec sleep 300" });
       await wire.until(Type.Stdout, "up\n");
       const accepted = await sendUntilStuck(wire);
       holds(accepted < MORE_THAN_BUFFERS_BYTES, `${accepted} bytes were accepted and not read`);

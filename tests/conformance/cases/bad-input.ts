@@ -45,7 +45,7 @@ function refusedUnread(mode: number, frames: readonly RawFrame[]): void {
 
 /** A running command whose session gets a frame that has no place in it. */
 async function endsBy(guest: Guest, mode: number, ...bytes: Uint8Array[]): Promise<void> {
-  const wire = await guest.start(mode, { command: "echo $$; exec sleep 30", rows: 24, cols: 80 });
+  const wire = await guest.start(mode, { command: "echo $$; exec sleep 300", rows: 24, cols: 80 });
   const pid = Number.parseInt(await wire.until(Type.Stdout, "\n"), 10);
   holds(await guest.runs(pid), "the command does not run");
   await wire.send(...bytes);

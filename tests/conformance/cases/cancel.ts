@@ -8,7 +8,7 @@ import { sendUntilStuck } from "../stuck.ts";
 const MODES = [Type.Exec, Type.ExecStream, Type.ExecPipe, Type.ExecTTY] as const;
 
 /** Half a minute of waiting that any signal may cut short. */
-const WAIT = "i=0; while [ $i -lt 30 ]; do sleep 1; i=$((i+1)); done";
+const WAIT = "i=0; while [ $i -lt 300 ]; do sleep 1; i=$((i+1)); done";
 
 /** A command that has written its process id, to be left by the host. */
 async function started(guest: Guest, mode: number, line: (scratch: string) => string) {
@@ -24,7 +24,7 @@ async function takesGroup(guest: Guest, mode: number): Promise<void> {
     guest,
     mode,
     (path) =>
-      `trap '' PIPE HUP; trap 'echo term > ${path}/term; exit' TERM; sleep 30 & echo $! > ${path}/child`,
+      `trap '' PIPE HUP; trap 'echo term > ${path}/term; exit' TERM; sleep 300 & echo $! > ${path}/child`,
   );
   const child = await guest.pidIn(`${scratch}/child`);
   holds(await guest.runs(pid), "the command does not run before the host leaves");
@@ -79,7 +79,7 @@ export const cancelCases = [
       const { wire, scratch, pid } = await started(
         guest,
         Type.ExecTTY,
-        (path) => `trap '' HUP; set -m; sleep 30 & echo $! > ${path}/child`,
+        (path) => `trap '' HUP; set -m; sleep 300 & echo $! > ${path}/child`,
       );
       const child = await guest.pidIn(`${scratch}/child`);
       wire.close();

@@ -8,7 +8,8 @@ const signal = (number: number) => frame(Type.Signal, Uint8Array.of(number));
 const endOfInput = frame(Type.Stdin);
 
 /** Runs until a signal comes or half a minute is over, and says when it is ready for that. */
-const UNTIL_SIGNALLED = "echo up; i=0; while [ $i -lt 30 ]; do sleep 1 & wait $!; i=$((i+1)); done";
+const UNTIL_SIGNALLED =
+  "echo up; i=0; while [ $i -lt 300 ]; do sleep 1 & wait $!; i=$((i+1)); done";
 
 export const pipeCases = [
   ...casesOf("ExecPipe (12)", "required", {
@@ -70,7 +71,7 @@ export const pipeCases = [
     },
     "a signal goes to the whole process group": async (guest) => {
       const wire = await guest.start(Type.ExecPipe, {
-        command: "sleep 30 & echo pid $!; sleep 30; echo never",
+        command: "sleep 300 & echo pid $!; sleep 300; echo never",
       });
       const output = await wire.until(Type.Stdout, "\n");
       await wire.send(signal(15));

@@ -17,7 +17,7 @@ async function onTerminal(guest: Guest, request: Record<string, unknown>) {
 const needStty = (guest: Guest) => guest.need("the guest has no stty", "command -v stty");
 
 /** Says that it is up, then runs until something ends it or half a minute is over. */
-const WAIT = "echo up; i=0; while [ $i -lt 30 ]; do sleep 1; i=$((i+1)); done";
+const WAIT = "echo up; i=0; while [ $i -lt 300 ]; do sleep 1; i=$((i+1)); done";
 
 export const ttyCases = [
   ...casesOf("ExecTTY (9)", "required", {

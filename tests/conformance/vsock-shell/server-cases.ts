@@ -114,7 +114,7 @@ export const SERVER_CASES: readonly Case<ServerSubject>[] = [
     "a client that is gone takes its command with it": async (server) => {
       const scratch = await server.scratch();
       const wire = await server.open();
-      await wire.send(command(`echo $$ > ${scratch}/pid; sleep 60; :`));
+      await wire.send(command(`echo $$ > ${scratch}/pid; sleep 300; :`));
       let pid = "";
       while (!/\d/.test(pid)) pid = await server.sh(`cat ${scratch}/pid 2> /dev/null`);
       wire.close();
