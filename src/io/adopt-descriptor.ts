@@ -52,7 +52,7 @@ function hasOwnSocket(fd: number): boolean {
   return descriptorWatch().hasEvents;
 }
 
-/** If this variable is set, sockets are the runtime's, as on kernels without asynchronous I/O. */
+/** If this variable is set, sockets are the runtime's, as on kernels that report no events. */
 const RUNTIME_SOCKETS_VARIABLE = "VSOCKBOX_RUNTIME_SOCKETS";
 
 function usesRuntimeSockets(): boolean {

@@ -174,12 +174,13 @@ export class StandardOutput implements ByteSink {
       throw new OutputError(1, { errno: "EBADF", message: "bad file descriptor" });
     }
     try {
-      if ((await this.#direct?.write(bytes)) === "written") return;
+      const rest = this.#direct === undefined ? bytes : await this.#direct.write(bytes);
+      if (rest === undefined) return;
       this.#direct = undefined;
       // Opened only if it is used: it sets O_NONBLOCK for all that share a file.
       this.#sink ??= Bun.file(this.#fd).writer({ highWaterMark: DIRECT_WRITE_BYTES });
       using _ = descriptorWatch().yieldToRuntime();
-      await this.#sink.write(bytes);
+      await this.#sink.write(rest);
       await this.#sink.flush();
     } catch (thrown) {
       throw new OutputError(this.#fd, reasonOf(thrown), thrown);
@@ -197,6 +198,7 @@ class DirectOutput {
   readonly #fd: number;
   readonly #ready: ReadyDescriptor;
   #queue: Promise<unknown> | undefined;
+  #isUnsupported = false;
 
   private constructor(fd: number) {
     this.#fd = fd;
@@ -216,17 +218,17 @@ class DirectOutput {
     }
   }
 
-  /** @returns "unsupported", with nothing written, if the kernel cannot do it. */
-  write(bytes: Uint8Array): "written" | Promise<"written" | "unsupported"> {
+  /** @returns the bytes that have to be written in another way, as all later ones; undefined if none. */
+  write(bytes: Uint8Array): undefined | Promise<Uint8Array | undefined> {
     if (this.#queue === undefined) {
       const count = bytes.length === 0 ? 0 : writeNow(this.#fd, bytes);
-      if (count === bytes.length) return "written";
+      if (count === bytes.length) return undefined;
       if (count > 0) return this.#enqueue(bytes.subarray(count));
     }
     return this.#enqueue(bytes);
   }
 
-  async #enqueue(bytes: Uint8Array): Promise<"written" | "unsupported"> {
+  async #enqueue(bytes: Uint8Array): Promise<Uint8Array | undefined> {
     const mine = (this.#queue ?? Promise.resolve()).then(() => this.#writeAll(bytes));
     const settled = mine.catch(() => undefined);
     this.#queue = settled;
@@ -237,17 +239,19 @@ class DirectOutput {
     }
   }
 
-  async #writeAll(bytes: Uint8Array): Promise<"written" | "unsupported"> {
+  async #writeAll(bytes: Uint8Array): Promise<Uint8Array | undefined> {
     for (let rest = bytes; rest.length > 0;) {
+      // One that was queued meanwhile must not overtake the rest of another.
+      if (this.#isUnsupported) return rest;
       const count = writeNow(this.#fd, rest);
       if (count >= 0) rest = rest.subarray(count);
       else if (count === -ERRNO.EAGAIN) {
-        if (rest === bytes && !descriptorWatch().hasEvents) return "unsupported";
-        await this.#ready.writable();
-      } else if (isUnsupported(-count) && rest === bytes) return "unsupported";
+        this.#isUnsupported = !descriptorWatch().hasEvents;
+        if (!this.#isUnsupported) await this.#ready.writable();
+      } else if (isUnsupported(-count)) this.#isUnsupported = true;
       else if (count !== -ERRNO.EINTR) throw systemError(-count, { operation: "write to pipe" });
     }
-    return "written";
+    return undefined;
   }
 }
 

@@ -11,6 +11,7 @@ import {
   processesWith,
 } from "../support/binary.ts";
 import { catches } from "../support/process-state.ts";
+import { findTool } from "../support/tools.ts";
 
 let scratch: ScratchDirectory;
 let address: string;
@@ -28,6 +29,10 @@ async function listening(...args: string[]): Promise<Running> {
   return listener;
 }
 
+/** The words that run a command whose kernel refuses these system calls. */
+const refusing = (calls: string) =>
+  `strace -f --seccomp-bpf -o /dev/null -e trace=${calls} -e inject=${calls}:error=EPERM`;
+
 const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
 
 describe("connect and listen", () => {
@@ -41,12 +46,21 @@ describe("connect and listen", () => {
     expect([status, stdout.slice(0, 64)]).toEqual([0, sha256(data)]);
   });
 
-  test.each(["", "1"])("from pipe to pipe, with VSOCKBOX_RUNTIME_SOCKETS=%p", async (value) => {
+  /** What each of them is run by: a program, or an assignment. */
+  const RUN_BY = [
+    "VSOCKBOX_RUNTIME_SOCKETS=",
+    "VSOCKBOX_RUNTIME_SOCKETS=1",
+    ...(findTool("strace") === undefined
+      ? []
+      : [refusing("io_uring_setup"), refusing("io_uring_setup,io_setup")]),
+  ];
+
+  test.each(RUN_BY)("from pipe to pipe, run by %p", async (runBy) => {
     const input = scratch.file("input");
     const data = randomBytes(16 * 1024 * 1024);
     writeFileSync(input, data);
     const { stdout, status } = await shell(
-      `export VSOCKBOX_RUNTIME_SOCKETS=${value}
+      `vsockbox() { env ${runBy} "$VSOCKBOX" "$@"; }
         vsockbox listen ${address} 2>/dev/null < ${input} | sha256sum & until [ -S ${path} ]; do sleep 0.01; done
         cat ${input} | vsockbox connect ${address} | sha256sum && wait`,
     );

@@ -1,7 +1,8 @@
 /** Standard input and output that are closed, or that nothing can be read from. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { shell, TestAgent } from "../support/binary.ts";
+import { ScratchDirectory, shell, TestAgent } from "../support/binary.ts";
 import { describeWith } from "../support/tools.ts";
+import { EACH_METHOD } from "../support/wake-up-methods.ts";
 
 let agent: TestAgent;
 beforeAll(async () => {
@@ -93,4 +94,32 @@ describeWith(["strace"], "a command that waits for nothing itself", () => {
       expect(await run(line)).toMatchObject({ stdout: "1\n0\n" });
     },
   );
+});
+
+const HAS_URING = EACH_METHOD.some(({ name }) => name === "io_uring");
+
+describeWith(["strace"], "a command that has waited for bytes", () => {
+  const TRACED = "strace -f -e trace=io_setup,exit_group -o $D/trace vsockbox";
+  const READY = "until [ -S $D/s ]; do sleep 0.01; done";
+
+  test.each([
+    [
+      "connect",
+      `vsockbox listen -q unix:$D/s --exec cat & ${READY}
+      { sleep 0.2; echo bytes; } | ${TRACED} connect unix:$D/s; kill $!; wait`,
+    ],
+    [
+      "listen",
+      `{ sleep 0.2; echo bytes; } | ${TRACED} listen -q unix:$D/s & ${READY}
+      vsockbox connect -n unix:$D/s; wait`,
+    ],
+    ["exec", `{ sleep 0.2; echo bytes; } | ${TRACED} exec "$A" -- cat`],
+  ])("uses no asynchronous I/O, which would delay its exit: %s", async (_, line) => {
+    using scratch = new ScratchDirectory();
+    const result = await run(
+      `D=${scratch.path}; ${line}
+      for call in exit_group io_setup; do grep -c "$call(" $D/trace; done`,
+    );
+    expect(result).toMatchObject({ stdout: `bytes\n1\n${HAS_URING ? 0 : 1}\n` });
+  });
 });

@@ -88,7 +88,7 @@ const DRIVEN: readonly (readonly [pattern: string, test: string])[] = [
   ],
   ["{ffi/netlink,net/netlink-request}.ts", "tests/unit/net/netlink-request.test.ts"],
   ["ffi/notify.ts", "tests/unit/process/service/notify.test.ts"],
-  ["ffi/aio-poll.ts", "tests/unit/io/output-reader.test.ts"],
+  ["ffi/{aio,uring}-poll.ts", "tests/unit/io/wake-up-event.test.ts"],
   ["ffi/packet-ring.ts", "tests/vm/monitor.ts"],
   ["ffi/inotify.ts", "tests/unit/vfs/watch/tree-watch.test.ts"],
   ["ffi/{c-path,file-calls,file-facts}.ts", "tests/unit/vfs/server/directory-session.test.ts"],

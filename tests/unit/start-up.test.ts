@@ -28,10 +28,10 @@ const bytesOf = (files: readonly string[]) =>
 /** The files that start a command, the most modules, and the most bytes of their text. */
 const LIMITS: [string[], number, number][] = [
   [["main.ts"], 24, 80_000],
-  [["main.ts", "commands/run/exec.ts"], 132, 556_000],
-  [["main.ts", "commands/bytes/connect.ts"], 70, 270_000],
-  [["main.ts", "commands/files/ls.ts"], 127, 532_000],
-  [["main.ts", "commands/files/cp.ts"], 162, 696_000],
+  [["main.ts", "commands/run/exec.ts"], 132, 565_000],
+  [["main.ts", "commands/bytes/connect.ts"], 70, 279_000],
+  [["main.ts", "commands/files/ls.ts"], 127, 541_000],
+  [["main.ts", "commands/files/cp.ts"], 162, 705_000],
 ];
 
 describe("at its start", () => {

@@ -1,4 +1,4 @@
-/** The watch of descriptors on real pipes, with the kernel's events and with a timer. */
+/** The watch of descriptors on real pipes, with each method of the kernel and with a timer. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { EPOLLHUP, EPOLLIN, EPOLLOUT } from "../../../src/ffi/epoll.ts";
 import {
@@ -10,6 +10,7 @@ import {
 } from "../../../src/ffi/socket.ts";
 import { DescriptorWatch } from "../../../src/io/descriptor-watch.ts";
 import { eventually } from "../../support/eventually.ts";
+import { EACH_METHOD } from "../../support/wake-up-methods.ts";
 
 const open = new Set<number>();
 afterEach(() => {
@@ -28,10 +29,10 @@ function newPipe() {
   return pipe;
 }
 
-describe.each([false, true])("with a timer: %p", (usesTimer) => {
+describe.each(EACH_METHOD)("by $name", ({ methods }) => {
   test("nothing is reported before add has returned, nor after close", async () => {
-    const watch = new DescriptorWatch(usesTimer);
-    expect(watch.hasEvents).toBe(!usesTimer);
+    const watch = new DescriptorWatch(methods);
+    expect(watch.hasEvents).toBe(methods.length > 0);
     const { read, write } = newPipe();
     writeDescriptor(write, Uint8Array.of(1));
     let calls = 0;
@@ -49,7 +50,7 @@ describe.each([false, true])("with a timer: %p", (usesTimer) => {
   });
 
   test("want reports anew what is true already", async () => {
-    const watch = new DescriptorWatch(usesTimer);
+    const watch = new DescriptorWatch(methods);
     const { read, write } = newPipe();
     writeDescriptor(write, Uint8Array.of(1));
     const reported: number[] = [];
@@ -67,7 +68,7 @@ describe.each([false, true])("with a timer: %p", (usesTimer) => {
   });
 
   test("the end of a pipe is reported", async () => {
-    const watch = new DescriptorWatch(usesTimer);
+    const watch = new DescriptorWatch(methods);
     const { read, write } = newPipe();
     let events = 0;
     const watched = watch.add(read, EPOLLIN, (happened) => {
@@ -80,7 +81,7 @@ describe.each([false, true])("with a timer: %p", (usesTimer) => {
   });
 
   test("a handler may close another descriptor that has an event of the same round", async () => {
-    const watch = new DescriptorWatch(usesTimer);
+    const watch = new DescriptorWatch(methods);
     const pipes = [newPipe(), newPipe()];
     let calls = 0;
     const watched = pipes.map(({ read }) =>
@@ -96,7 +97,7 @@ describe.each([false, true])("with a timer: %p", (usesTimer) => {
   });
 
   test("many bytes pass between two pipes, with and without lingering", async () => {
-    const watch = new DescriptorWatch(usesTimer);
+    const watch = new DescriptorWatch(methods);
     using _linger = watch.linger();
     const { read, write } = newPipe();
     let received = 0;

@@ -5,6 +5,7 @@ import { closeDescriptor, openPipe, PIPE_BYTES, writeDescriptor } from "../../..
 import { DescriptorWatch } from "../../../src/io/descriptor-watch.ts";
 import { BatchingReader, openOutput } from "../../../src/io/output-reader.ts";
 import { PipeReader, PipeWriter } from "../../../src/io/pipe.ts";
+import { EACH_METHOD } from "../../support/wake-up-methods.ts";
 
 const open: number[] = [];
 afterEach(() => {
@@ -106,10 +107,10 @@ describe("BatchingReader", () => {
   });
 });
 
-test.each([false, true])("openOutput if the kernel reports no events: %p", async (usesTimer) => {
+test.each(EACH_METHOD)("openOutput by $name", async ({ methods }) => {
   const pipe = openPipe();
-  const reader = openOutput(pipe.read, new DescriptorWatch(usesTimer));
-  expect(reader instanceof PipeReader).toBe(usesTimer);
+  const reader = openOutput(pipe.read, new DescriptorWatch(methods));
+  expect(reader instanceof PipeReader).toBe(methods.length === 0);
   writeDescriptor(pipe.write, Buffer.from("bytes"));
   closeDescriptor(pipe.write);
   expect(Buffer.from((await reader.read()) ?? []).toString()).toBe("bytes");

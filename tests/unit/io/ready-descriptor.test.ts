@@ -1,4 +1,4 @@
-/** Waiting for pipes, with the kernel's events and with a timer. */
+/** Waiting for pipes, with each method of the kernel and with a timer. */
 import { afterEach, describe, expect, test } from "bun:test";
 import {
   closeDescriptor,
@@ -9,6 +9,7 @@ import {
 } from "../../../src/ffi/socket.ts";
 import { DescriptorWatch } from "../../../src/io/descriptor-watch.ts";
 import { ReadyDescriptor, writabilityOf } from "../../../src/io/ready-descriptor.ts";
+import { EACH_METHOD } from "../../support/wake-up-methods.ts";
 
 const open: number[] = [];
 afterEach(() => {
@@ -44,9 +45,9 @@ test.each([
   expect(writabilityOf(events)).toBe(expected);
 });
 
-describe.each([false, true])("ReadyDescriptor with a timer: %p", (usesTimer) => {
+describe.each(EACH_METHOD)("ReadyDescriptor by $name", ({ methods }) => {
   test("writable resolves when there is space again, for each of several", async () => {
-    const watch = new DescriptorWatch(usesTimer);
+    const watch = new DescriptorWatch(methods);
     const pipes = Array.from({ length: 10 }, fullPipe);
     const writers = pipes.map(({ write }) => new ReadyDescriptor(write, watch));
     const waits = writers.map((writer) => writer.writable());
@@ -56,7 +57,7 @@ describe.each([false, true])("ReadyDescriptor with a timer: %p", (usesTimer) => 
   });
 
   test("close ends waits, and the descriptor can be waited for again", async () => {
-    const watch = new DescriptorWatch(usesTimer);
+    const watch = new DescriptorWatch(methods);
     const { read, write } = fullPipe();
     const first = new ReadyDescriptor(write, watch);
     const wait = first.writable();
@@ -79,7 +80,7 @@ describe.each([false, true])("ReadyDescriptor with a timer: %p", (usesTimer) => 
 
   test("readable resolves for each byte and for the end, with a pause in between", async () => {
     const { read, write } = newPipe();
-    const ready = new ReadyDescriptor(read, new DescriptorWatch(usesTimer));
+    const ready = new ReadyDescriptor(read, new DescriptorWatch(methods));
     for (let round = 0; round < 20; round++) {
       const wait = ready.readable();
       writeDescriptor(write, Uint8Array.of(round));
@@ -88,7 +89,7 @@ describe.each([false, true])("ReadyDescriptor with a timer: %p", (usesTimer) => 
       // An event that comes while no one waits is not lost.
       if (round % 3 === 0) {
         writeDescriptor(write, Uint8Array.of(round));
-        await Bun.sleep(usesTimer ? 2 : 0);
+        await Bun.sleep(methods.length === 0 ? 2 : 0);
         await ready.readable();
         expect(readDescriptor(read, BUFFER)).toBe(1);
       }

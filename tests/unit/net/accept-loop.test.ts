@@ -1,4 +1,4 @@
-/** Accepting on a real socket, with the kernel's events and with a timer. */
+/** Accepting on a real socket, with each method of the kernel and with a timer. */
 import { describe, expect, test } from "bun:test";
 import { closeDescriptor } from "../../../src/ffi/socket.ts";
 import { AcceptLoop } from "../../../src/net/accept-loop.ts";
@@ -7,17 +7,15 @@ import { DescriptorWatch } from "../../../src/io/descriptor-watch.ts";
 import { eventually } from "../../support/eventually.ts";
 import { ScratchDirectory } from "../../support/scratch-directory.ts";
 import { connectUnix } from "../../support/raw-vmm.ts";
+import { EACH_METHOD } from "../../support/wake-up-methods.ts";
 
-describe.each([
-  ["by events", false],
-  ["by a timer", true],
-])("%s", (_, usesTimer) => {
+describe.each(EACH_METHOD)("by $name", ({ methods }) => {
   test("all connections are accepted, more than one round of them, in two bursts", async () => {
     using scratch = new ScratchDirectory();
     const path = scratch.file("s");
     const { fd } = openUnixListener({ kind: "unix", path });
     let accepted = 0;
-    const watch = new DescriptorWatch(usesTimer);
+    const watch = new DescriptorWatch(methods);
     const loop = new AcceptLoop({
       fd,
       address: path,
@@ -46,7 +44,7 @@ describe.each([
     const loop = new AcceptLoop({
       fd,
       address: path,
-      watch: new DescriptorWatch(usesTimer),
+      watch: new DescriptorWatch(methods),
       onAccept(connection) {
         accepted.push(connection);
         loop.close();
