@@ -3,7 +3,7 @@ import { FFIType } from "bun:ffi";
 import { ERRNO, systemError } from "./errno.ts";
 import { IoVector } from "./iovec.ts";
 import { cString, lastErrno, libc, openLibc, ptr } from "./libc.ts";
-import { MS_NODEV, MS_NOSUID, MS_RDONLY } from "./mount.ts";
+import { makeMountReadOnly, MS_NODEV, MS_NOSUID } from "./mount.ts";
 import { closeDescriptor } from "./socket.ts";
 
 /** In a table of its own, since most commands do without it. */
@@ -17,6 +17,8 @@ const O_NONBLOCK = 0o4000;
 const O_CLOEXEC = 0o2000000;
 const MNT_DETACH = 2;
 const UMOUNT_NOFOLLOW = 8;
+/** Of each mount. */
+const FLAGS = MS_NOSUID | MS_NODEV;
 
 /** Settings of {@link mountFuse}. */
 export interface FuseMount {
@@ -26,6 +28,10 @@ export interface FuseMount {
   source: string;
   /** The type there, `fuse.…`. */
   type: string;
+  /**
+   * Whether the kernel refuses changes through this mount. Those through another mount of the file system
+   * are the caller's to refuse.
+   */
   isReadOnly: boolean;
   /** Whether users other than this one may use the mount. */
   isShared: boolean;
@@ -58,16 +64,22 @@ export function mountFuse(settings: FuseMount): number {
     settings.type,
     mountData(fd, settings),
   ].map(cString) as [Uint8Array, Uint8Array, Uint8Array, Uint8Array];
-  const flags = MS_NOSUID | MS_NODEV | (settings.isReadOnly ? MS_RDONLY : 0);
-  const result = libc().mount(ptr(source), ptr(target), ptr(type), BigInt(flags), ptr(data));
-  if (result === 0) return fd;
-  const errno = lastErrno();
+  const result = libc().mount(ptr(source), ptr(target), ptr(type), BigInt(FLAGS), ptr(data));
+  const errno = result === 0 ? limitMount(settings) : lastErrno();
+  if (errno === 0) return fd;
   closeDescriptor(fd);
   const isRefused = errno === ERRNO.EPERM || errno === ERRNO.EACCES;
   throw systemError(errno, {
     ...{ operation: "mount", address: settings.target },
     ...(isRefused ? { hint: "mounting needs root, or the capability CAP_SYS_ADMIN" } : {}),
   });
+}
+
+/** Makes the mount read-only, not its file system; returns 0, or the errno after it was unmounted. */
+function limitMount({ target, isReadOnly }: FuseMount): number {
+  const errno = isReadOnly ? makeMountReadOnly(target, FLAGS) : 0;
+  if (errno !== 0) unmount(target, true);
+  return errno;
 }
 
 /** Options of the file system, Documentation/filesystems/fuse.rst. */

@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { FEATURES } from "../../src/protocols/agent/hello.ts";
+import { WAKE_WORD } from "../../src/vfs/mount/wake-word.ts";
 import {
   BINARY,
   eventually,
@@ -124,8 +125,12 @@ suite(named("a directory that both sides use"), () => {
     await eventually("no file", async () => (await mounted.run("cat f")).status !== 0);
   });
 
-  test("wakes watches of the guest for changes on the host", async () => {
-    await using mounted = await MountedExport.start();
+  test.each([
+    ["", {}],
+    ["that is read-only ", { mountArgs: ["--read-only"] }],
+    ["of a read-only export ", { exportArgs: ["--read-only"] }],
+  ])("%swakes watches of the guest for changes on the host", async (_, options) => {
+    await using mounted = await MountedExport.start(options);
     fs.mkdirSync(mounted.file("d"));
     fs.writeFileSync(mounted.file("d/f"), "old");
     const script = join(import.meta.dir, "../support/watch-once.ts");
@@ -156,7 +161,40 @@ suite(named("a directory that both sides use"), () => {
       const { stdout, stderr } = await mounted.run("cat f; touch new; rm -f f");
       expect(stdout).toBe("data");
       expect(stderr.match(/Read-only file system/g)?.length).toBe(2);
+      const mounts = await mounted.output(`grep ' ${mounted.target} ' /proc/self/mounts`, "/");
+      expect(mounts).toContain(" fuse.vsockbox ro,nosuid,nodev");
     }
+  });
+
+  test("refuses changes through another mount of a read-only one", async () => {
+    await using mounted = await MountedExport.start({ mountArgs: ["--read-only"] });
+    fs.writeFileSync(mounted.file("f"), "data");
+    const other = mounted.scratch.file("other");
+    fs.mkdirSync(other);
+    await mounted.output(`mount --bind ${mounted.target} ${other}`, "/");
+    await mounted.output(`mount -o remount,bind,rw ${other}`, "/");
+    const lines = ["cat f", "touch -d 2020-01-01 f", "echo x >> f", "rm -f f", "mkdir d", "mv f g"];
+    const { stdout, stderr } = await mounted.run(lines.join("; "), other);
+    expect(stdout).toBe("data");
+    expect(stderr.match(/Read-only file system/g)?.length).toBe(lines.length - 1);
+    expect(fs.readdirSync(mounted.source)).toEqual(["f"]);
+    expect(fs.readFileSync(mounted.file("f"), "utf8")).toBe("data");
+  });
+
+  test("sets no times of files that a link of the host leads to", async () => {
+    await using mounted = await MountedExport.start();
+    const outside = mounted.scratch.file("outside");
+    fs.mkdirSync(outside);
+    fs.writeFileSync(join(outside, "f"), "");
+    fs.utimesSync(join(outside, "f"), 1, 1);
+    const woken = `${mounted.target}\\0link/f\\0f\\0`;
+    fs.symlinkSync(outside, mounted.file("link"));
+    fs.writeFileSync(mounted.file("f"), "");
+    fs.utimesSync(mounted.file("f"), 1, 1);
+    // The words of the process that wakes watches; this one is not the mount's, and may change files.
+    await mounted.output(`printf '${woken}' | $VSOCKBOX ${WAKE_WORD}`, "/");
+    expect(fs.statSync(join(outside, "f")).mtimeMs).toBe(1000);
+    expect(fs.statSync(mounted.file("f")).mtimeMs).toBeGreaterThan(1000);
   });
 
   test("reports what it has mounted as JSON", async () => {

@@ -77,7 +77,7 @@ function isLost(thrown: unknown): boolean {
 }
 
 /** Whether anything is to be changed. A process that wakes watches changes nothing. */
-function hasChanges({ mode, uid, gid, size, atime, mtime }: FuseChanges): boolean {
+export function hasChanges({ mode, uid, gid, size, atime, mtime }: FuseChanges): boolean {
   return [mode, uid, gid, size, atime, mtime].some((value) => value !== undefined);
 }
 

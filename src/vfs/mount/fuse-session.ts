@@ -22,6 +22,7 @@ import {
 } from "../../protocols/fuse/request.ts";
 import { RemoteError } from "../client/remote-files.ts";
 import { policyForKernel } from "./cache-policy.ts";
+import { isChange, needsWriting } from "./changing-operations.ts";
 import { dispatch, type HostOperation } from "./dispatch.ts";
 import type { ReplyBody, Call, MountState } from "./mount-state.ts";
 import type { Of } from "./name-operations.ts";
@@ -62,19 +63,6 @@ const OVERHEAD_BYTES = 4096;
 const REPLY_BYTES = 256 * 1024;
 /** EPROTO, for a kernel that is too old. */
 const EPROTO = 71;
-
-/** Operations that change a file, or the names of the directory that they are for. */
-const CHANGES: ReadonlySet<HostOperation["op"]> = new Set([
-  ...([
-    "setAttributes",
-    "symlink",
-    "makeNode",
-    "makeDirectory",
-    "unlink",
-    "removeDirectory",
-  ] as const),
-  ...(["rename", "link", "create", "write", "fallocate", "copyFileRange", "setXattr"] as const),
-]);
 
 /** What a process that wakes watches is let change. */
 const NO_CHANGES: FuseChanges = {
@@ -266,12 +254,14 @@ export class FuseSession {
   ): Promise<void> {
     const call: Call = { node, uid, gid, isAnswered: false };
     this.#pending.set(unique, call);
-    const isChange = CHANGES.has(operation.op);
+    const changes = isChange(operation);
     try {
+      // The kernel refuses changes through the mount, but not through another one of the same file system.
+      if (this.#state.isReadOnly && needsWriting(operation)) throw new RemoteError(ERRNO.EROFS);
       // Before and after: a list that is read meanwhile may have either.
-      if (isChange) this.#dropSnapshots(node, operation);
+      if (changes) this.#dropSnapshots(node, operation);
       const answer = await dispatch(this.#state, call, operation);
-      if (isChange) this.#dropSnapshots(node, operation);
+      if (changes) this.#dropSnapshots(node, operation);
       if (!call.isAnswered) this.#answer(unique, answer);
     } catch (thrown) {
       if (!(thrown instanceof RemoteError)) this.#onDefect(thrown);

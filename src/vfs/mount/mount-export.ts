@@ -89,7 +89,7 @@ export class MountedExport {
     });
     this.#state = {
       ...{ files: opened.files, nodes, handles: new HandleTable(), policy, snapshots },
-      hasXattrs: settings.hasXattrs,
+      ...{ hasXattrs: settings.hasXattrs, isReadOnly: this.isReadOnly },
     };
     const descriptor = new FuseDescriptor(fd);
     const ready = new ReadyDescriptor(fd);
@@ -107,7 +107,7 @@ export class MountedExport {
     this.#invalidation = new Invalidation(this.#state.nodes, {
       notify: (bytes) => session.notify(bytes),
       onNode: (node) => snapshots.changed(node),
-      ...(this.isReadOnly ? {} : { onChange: (path: Uint8Array) => watches.wake(path) }),
+      onChange: (path) => watches.wake(path),
     });
     this.started = session.started;
     this.ended = session.run().then(() => {

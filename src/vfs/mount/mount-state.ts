@@ -30,6 +30,8 @@ export interface MountState {
   policy: CachePolicy;
   /** Lists of directories whose names are looked up one after the other. */
   readonly snapshots: DirectorySnapshots;
+  /** Whether every change is refused. */
+  readonly isReadOnly: boolean;
   /** Whether extended attributes of users are passed on. */
   readonly hasXattrs: boolean;
 }

@@ -1,7 +1,8 @@
 /**
  * Wakes inotify watches of the guest when files change on the host. The kernel raises events for system
  * calls in the guest alone, so a process of its own sets the times of what has changed; the mount answers
- * these requests itself, and the host gets none of them.
+ * these requests itself, and the host gets none of them. On a read-only mount it does so through a mount of
+ * its own of the same file system: watches are those of files, whichever mount they are reached by.
  *
  * It is a process, not a thread: a thread of this program that waits for its own mount would keep the
  * mount, and itself, alive for ever if the program is killed.
@@ -16,19 +17,18 @@ const GATHER_MS = 20;
 /** Pause between two processes, in milliseconds. */
 const PAUSE_MS = 200;
 
-const SLASH = Uint8Array.of(0x2f);
 const NUL = Uint8Array.of(0);
 
 /** The paths to wake watches of, and the process that does it. */
 export class WakeWatches {
-  readonly #root: Uint8Array;
+  readonly #target: Uint8Array;
   #paths = new Map<string, Uint8Array>();
   #isBusy = false;
   #child: Bun.Subprocess | undefined;
 
   /** @param target the absolute path of the mount. */
   constructor(target: string) {
-    this.#root = new TextEncoder().encode(target);
+    this.#target = new TextEncoder().encode(target);
   }
 
   /** Whether a process is ours: its changes of times are not the host's. */
@@ -48,7 +48,7 @@ export class WakeWatches {
   async #run(): Promise<void> {
     const paths = [...this.#paths.values()];
     this.#paths = new Map();
-    const input = Buffer.concat(paths.flatMap((path) => [this.#root, SLASH, path, NUL]));
+    const input = Buffer.concat([this.#target, ...paths].flatMap((path) => [path, NUL]));
     try {
       const [program, ...words] = runningCommand();
       this.#child = Bun.spawn([program, ...words, WAKE_WORD], {

@@ -48,7 +48,10 @@ async function start(
     files: () => files,
     path: (directory) => nodes.path(directory),
   });
-  state = { files, nodes, handles: new HandleTable(), policy, snapshots, hasXattrs: false };
+  state = {
+    ...{ files, nodes, handles: new HandleTable(), policy, snapshots },
+    ...{ hasXattrs: false, isReadOnly: false },
+  };
   const onDefect = (thrown: unknown) => defects.push(thrown);
   const session = new FuseSession({
     ...{ state, device: kernel, onDefect, isWaking: (pid) => pid === WAKING },

@@ -58,7 +58,7 @@ beforeEach(async () => {
   const handles = new HandleTable();
   state = {
     ...{ files: before, nodes, handles, policy: cachePolicy("none"), snapshots },
-    hasXattrs: false,
+    ...{ hasXattrs: false, isReadOnly: false },
   };
 });
 
