@@ -152,6 +152,29 @@ suite(named("a directory that both sides use"), () => {
     await reading;
   });
 
+  test("has files, FIFOs and sockets that poll(2) reports at once", async () => {
+    await using mounted = await MountedExport.start();
+    const script = `
+import os, select, socket
+def polled(fd):
+    poll = select.poll()
+    poll.register(fd, select.POLLIN | select.POLLOUT)
+    return [events for _, events in poll.poll(60000)]
+print(polled(os.open("f", os.O_RDWR | os.O_CREAT)) == [select.POLLIN | select.POLLOUT])
+os.mkfifo("fifo")
+fifo = os.open("fifo", os.O_RDWR)
+print(polled(fifo) == [select.POLLOUT])
+os.write(fifo, b"x")
+print(polled(fifo) == [select.POLLIN | select.POLLOUT])
+server = socket.socket(socket.AF_UNIX)
+server.bind("socket")
+server.listen()
+client = socket.socket(socket.AF_UNIX)
+client.connect("socket")
+print(polled(server.fileno()) == [select.POLLIN])`;
+    expect(await mounted.output(`python3 -c '${script}'`)).toBe("True\n".repeat(4));
+  });
+
   test("is read-only if either side wants it", async () => {
     for (const options of [{ exportArgs: ["--read-only"] }, { mountArgs: ["--read-only"] }]) {
       await using mounted = await MountedExport.exportOnly(options);
@@ -396,6 +419,50 @@ suite(named("a directory that the host shares into a running guest"), () => {
       const { status } = await mounted.run(`grep -q ' ${place} ' /proc/self/mounts`, "/");
       return status !== 0;
     });
+  });
+
+  test.each([
+    ["ends", "SIGTERM"],
+    ["is killed", "SIGKILL"],
+  ] as const)("is mounted again after its agent %s, with --reconnect", async (_, signal) => {
+    await using mounted = await MountedExport.exportOnly();
+    const socket = mounted.scratch.file("agent.sock");
+    const place = mounted.scratch.file("work");
+    const { through } = mounted.namespace;
+    const words = ["agent", "--listen", `unix:${socket}`];
+    await using first = new Running(words, { through });
+    await first.says("listening on");
+    fs.writeFileSync(mounted.file("f"), "data");
+    const shared = ["share", mounted.source, `unix:${socket}:${place}`, "--reconnect"];
+    await using share = new Running(shared);
+    await eventually("it is mounted", async () => {
+      return (await mounted.run(`cat ${place}/f`, "/")).stdout === "data";
+    });
+    first.process.kill(signal);
+    await share.says("mounting again");
+    await using second = new Running(words, { through });
+    await second.says("listening on");
+    await eventually("it is mounted again", async () => {
+      return (await mounted.run(`cat ${place}/f`, "/")).stdout === "data";
+    });
+    await mounted.output(`umount ${place}`, "/");
+    expect(await share.process.exited).toBe(0);
+  });
+
+  test("is not mounted again without --reconnect", async () => {
+    await using mounted = await MountedExport.exportOnly();
+    const socket = mounted.scratch.file("agent.sock");
+    const place = mounted.scratch.file("work");
+    await using agent = new Running(["agent", "--listen", `unix:${socket}`], {
+      through: mounted.namespace.through,
+    });
+    await agent.says("listening on");
+    await using share = new Running(["share", mounted.source, `unix:${socket}:${place}`]);
+    await eventually("it is mounted", async () => {
+      return (await mounted.run(`grep -q ' ${place} ' /proc/self/mounts`, "/")).status === 0;
+    });
+    agent.process.kill("SIGKILL");
+    expect(await share.process.exited).not.toBe(0);
   });
 
   test("is refused where it cannot be, with the guest's reason", async () => {

@@ -30,6 +30,12 @@ const MAX_LINE_BYTES = 64 * 1024;
 type Child = Bun.Subprocess<"ignore", "pipe", "ignore">;
 
 /**
+ * Mounts whose connections have ended, by their paths: each unmounts what is there, so that the next mount
+ * at the path waits for it.
+ */
+const ending = new Map<string, Promise<unknown>>();
+
+/**
  * Serves a request to mount until the channel or the mount ends.
  *
  * @throws {VsockboxError} why it was not mounted.
@@ -39,7 +45,7 @@ export async function serveMount(
   request: MountOperation,
   stopping: AbortSignal,
 ): Promise<JsonObject> {
-  const path = targetOf(request);
+  const path = await freePath(request);
   const [own, childs] = openSocketPair();
   let child: Child;
   try {
@@ -50,6 +56,7 @@ export async function serveMount(
   const stream = await adoptDescriptor(own);
   using _stop = onAbort(stopping, () => stream.abort());
   const joined = joinChannel(channel, stream);
+  void joined.then(() => noteEnding(path, child.exited));
   try {
     await reportMounted(channel, child, path);
     await child.exited;
@@ -60,8 +67,19 @@ export async function serveMount(
   return {};
 }
 
-/** @throws {VsockboxError} if the path cannot be an argument, or the directory cannot be made. */
-function targetOf({ path }: MountOperation): string {
+function noteEnding(path: string, exited: Promise<unknown>): void {
+  ending.set(path, exited);
+  void exited.then(() => {
+    if (ending.get(path) === exited) ending.delete(path);
+  });
+}
+
+/**
+ * Returns the path to mount at, once a former mount there has ended.
+ *
+ * @throws {VsockboxError} if the path cannot be an argument, or the directory cannot be made.
+ */
+async function freePath({ path }: MountOperation): Promise<string> {
   const text = decodeUtf8(path);
   if (text === undefined) {
     throw new VsockboxError({
@@ -69,6 +87,7 @@ function targetOf({ path }: MountOperation): string {
       message: "the path is not UTF-8",
     });
   }
+  await ending.get(text);
   try {
     mkdirSync(text, { recursive: true });
   } catch (thrown) {

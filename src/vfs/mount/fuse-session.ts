@@ -26,6 +26,7 @@ import { isChange, needsWriting } from "./changing-operations.ts";
 import { dispatch, type HostOperation } from "./dispatch.ts";
 import type { ReplyBody, Call, MountState } from "./mount-state.ts";
 import type { Of } from "./name-operations.ts";
+import { RequestBuffers } from "./request-buffers.ts";
 
 /** The kernel's end of a session. Counts are bytes, or an errno as a negative number. */
 export interface FuseDevice {
@@ -89,8 +90,7 @@ export class FuseSession {
   readonly #interruptMs: number;
   readonly #reply = new FuseReply(REPLY_BYTES);
   readonly #pending = new Map<number, Call>();
-  readonly #freeBuffers: Uint8Array[] = [];
-  readonly #bufferBytes: number;
+  readonly #buffers: RequestBuffers;
   readonly #started = Promise.withResolvers<void>();
   readonly #ended = Promise.withResolvers<void>();
   #isPaused = false;
@@ -112,7 +112,7 @@ export class FuseSession {
       readsAttributes: true,
       mapsDirectIo: policy.isDirect,
     };
-    this.#bufferBytes = OVERHEAD_BYTES + Math.max(maxTransfer, OVERHEAD_BYTES);
+    this.#buffers = new RequestBuffers(OVERHEAD_BYTES + Math.max(maxTransfer, OVERHEAD_BYTES));
   }
 
   /** Resolves when the kernel has begun the session. */
@@ -168,10 +168,10 @@ export class FuseSession {
   }
 
   #readOne(): Came {
-    const buffer = this.#freeBuffers.pop() ?? new Uint8Array(this.#bufferBytes);
+    const buffer = this.#buffers.acquire();
     const length = this.#device.read(buffer);
     if (length > 0) return this.#receive(buffer, length);
-    this.#freeBuffers.push(buffer);
+    this.#buffers.release(buffer);
     switch (-length) {
       // ENOENT: the request was interrupted before it was read.
       case ERRNO.EINTR:
@@ -192,7 +192,7 @@ export class FuseSession {
       isLarge ? buffer.subarray(0, length) : buffer.slice(0, length),
     );
     const isKept = isLarge && request?.operation.op === "write";
-    if (!isKept) this.#freeBuffers.push(buffer);
+    if (!isKept) this.#buffers.release(buffer);
     if (request !== undefined) this.#begin(request, isKept ? buffer : undefined);
     return request?.operation.op ?? "again";
   }
@@ -269,7 +269,7 @@ export class FuseSession {
       if (!call.isAnswered) this.#fail(unique, errno);
     } finally {
       this.#pending.delete(unique);
-      if (buffer !== undefined) this.#freeBuffers.push(buffer);
+      if (buffer !== undefined) this.#buffers.release(buffer);
       if (this.#isPaused) this.#turn();
     }
   }
