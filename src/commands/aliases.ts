@@ -16,6 +16,7 @@ const INIT_NAME = "init";
 /** First words of a command that make it another command. */
 const SUB_COMMANDS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   bench: { serve: "bench serve", run: "bench run" },
+  export: { status: "export status" },
   "hybrid-proxy": {
     bridge: "bridge",
     status: "hybrid-proxy status",

@@ -42,6 +42,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: "hybrid-proxy status", load: () => import("./host/status.ts") },
   { name: "hybrid-proxy capture", load: () => import("./host/capture.ts") },
   { name: "export", load: () => import("./host/export.ts") },
+  { name: "export status", load: () => import("./host/export-status.ts") },
   { name: "install", load: () => import("./image/install.ts") },
   { name: "initramfs", load: () => import("./image/initramfs.ts") },
   { name: "completion", load: () => import("./image/completion.ts") },

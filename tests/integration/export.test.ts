@@ -14,6 +14,7 @@ import { join } from "node:path";
 import { ERRNO } from "../../src/ffi/errno.ts";
 import { encodeMap } from "../../src/protocols/vfs/cbor.ts";
 import { encodeVfsRequest } from "../../src/protocols/vfs/requests.ts";
+import type { ExportStatus } from "../../src/vfs/server/export-status.ts";
 import { eventually, Running, ScratchDirectory, vsockbox } from "../support/binary.ts";
 import { expectShape, shapeOf } from "../support/json-shapes.ts";
 import { RawVfsClient, VfsTestClient } from "../support/vfs-client.ts";
@@ -402,6 +403,36 @@ describe("the command", () => {
     await own.stderrDone;
     expect(own.stderr).toContain("has opened");
     expect(own.stderr).not.toContain("warning");
+  });
+
+  test("shows the state of what runs", async () => {
+    const path = scratch.file("shown");
+    const words = ["export", root, "--listen", `hybrid:${path}`, "--as", "shown"];
+    await using own = new Running(words);
+    await own.says("listening on");
+    using guest = await VfsTestClient.open(`${path}_5001`);
+    await guest.ask({ op: "open", path: pathBytes(""), flags: FLAGS.directory });
+    const shown = await vsockbox(["export", "status", path, "--json"]);
+    expect(shown).toMatchObject({ status: 0, stderr: "" });
+    const state = JSON.parse(shown.stdout) as ExportStatus;
+    expectShape(state, shapeOf("export status"));
+    expect(state).toMatchObject({
+      ...{ pid: own.process.pid, addresses: [`hybrid:${path}:5001`], open_files: 1 },
+      ...{ exports: [{ name: "shown", path: root }], connections_open: 1, read_only: false },
+      connections: [{ export: "shown", dialect: "vsockbox", open_files: 1 }],
+    });
+    expect(statSync(`${path}_5001.export`).mode & 0o777).toBe(0o600);
+    for (const name of [`${path}_5001`, `${path}_5001.export`]) {
+      const { stdout } = await vsockbox(["export", "status", name]);
+      expect(stdout).toContain(`process ${own.process.pid}, up `);
+      expect(stdout).toContain("export       shown: ");
+    }
+    const all = await vsockbox(["export", "status", "--json"]);
+    expect(all.stdout).toContain(`"pid":${own.process.pid},`);
+    own.process.kill("SIGTERM");
+    await own.process.exited;
+    expect(existsSync(`${path}_5001.export`)).toBe(false);
+    expect(await vsockbox(["export", "status", path])).toMatchObject({ status: 69 });
   });
 
   test("serves metrics", async () => {

@@ -124,12 +124,14 @@ suite(named("a directory that both sides use"), () => {
     fs.rmSync(mounted.file("f"));
     await eventually("no file", async () => (await mounted.run("cat f")).status !== 0);
   });
+});
 
+suite(named("changes on the host, and refused ones of the guest"), () => {
   test.each([
-    ["", {}],
-    ["that is read-only ", { mountArgs: ["--read-only"] }],
-    ["of a read-only export ", { exportArgs: ["--read-only"] }],
-  ])("%swakes watches of the guest for changes on the host", async (_, options) => {
+    ["a mount", {}],
+    ["a read-only mount", { mountArgs: ["--read-only"] }],
+    ["a mount of a read-only export", { exportArgs: ["--read-only"] }],
+  ])("wake watches of %s", async (_, options) => {
     await using mounted = await MountedExport.start(options);
     fs.mkdirSync(mounted.file("d"));
     fs.writeFileSync(mounted.file("d/f"), "old");
@@ -175,7 +177,7 @@ print(polled(server.fileno()) == [select.POLLIN])`;
     expect(await mounted.output(`python3 -c '${script}'`)).toBe("True\n".repeat(4));
   });
 
-  test("is read-only if either side wants it", async () => {
+  test("make a mount read-only if either side wants it", async () => {
     for (const options of [{ exportArgs: ["--read-only"] }, { mountArgs: ["--read-only"] }]) {
       await using mounted = await MountedExport.exportOnly(options);
       fs.writeFileSync(mounted.file("f"), "data");
@@ -189,7 +191,7 @@ print(polled(server.fileno()) == [select.POLLIN])`;
     }
   });
 
-  test("refuses changes through another mount of a read-only one", async () => {
+  test("are refused through another mount of a read-only one", async () => {
     await using mounted = await MountedExport.start({ mountArgs: ["--read-only"] });
     fs.writeFileSync(mounted.file("f"), "data");
     const other = mounted.scratch.file("other");
@@ -204,7 +206,7 @@ print(polled(server.fileno()) == [select.POLLIN])`;
     expect(fs.readFileSync(mounted.file("f"), "utf8")).toBe("data");
   });
 
-  test("sets no times of files that a link of the host leads to", async () => {
+  test("set no times of files that a link of the host leads to", async () => {
     await using mounted = await MountedExport.start();
     const outside = mounted.scratch.file("outside");
     fs.mkdirSync(outside);
@@ -220,7 +222,7 @@ print(polled(server.fileno()) == [select.POLLIN])`;
     expect(fs.statSync(mounted.file("f")).mtimeMs).toBeGreaterThan(1000);
   });
 
-  test("reports what it has mounted as JSON", async () => {
+  test("begin with a report of what is mounted, as JSON", async () => {
     await using mounted = await MountedExport.exportOnly();
     const line = await mounted.startMount(["--json", "--export", "src"]);
     expect(JSON.parse(line)).toEqual({
@@ -421,6 +423,40 @@ suite(named("a directory that the host shares into a running guest"), () => {
     });
   });
 
+  test("is refused where it cannot be, with the guest's reason", async () => {
+    await using mounted = await MountedExport.exportOnly();
+    const socket = mounted.scratch.file("agent.sock");
+    await using agent = new Running(["agent", "--listen", `unix:${socket}`], {
+      through: mounted.namespace.through,
+    });
+    await agent.says("listening on");
+    fs.writeFileSync(mounted.scratch.file("file"), "");
+    const file = await vsockbox([
+      ...["share", mounted.source, `unix:${socket}:${mounted.scratch.file("file")}`],
+    ]);
+    expect(file.stderr).toContain("cannot create directory");
+    expect(file.status).toBe(74);
+    const none = await vsockbox(["share", mounted.file("none"), `unix:${socket}:/mnt`]);
+    expect(none.stderr).toContain("cannot open directory");
+    const local = await vsockbox(["share", mounted.source, "/mnt"]);
+    expect(local.stderr).toContain("does not name a guest");
+  });
+
+  test("needs an agent that can mount", async () => {
+    using scratch = new ScratchDirectory();
+    const path = scratch.file("old.sock");
+    const features = FEATURES.filter((feature) => feature !== "mount");
+    using _old = hostileAgent(path, (channel) => channel.finish({}), { features });
+    expect(await vsockbox(["share", scratch.path, `unix:${path}:/work`])).toMatchObject({
+      status: 69,
+      stderr:
+        "vsockbox: cannot mount /work: this agent cannot mount directories of the host (EOPNOTSUPP)\n" +
+        "  hint: run a newer `vsockbox agent` in the guest\n",
+    });
+  });
+});
+
+suite(named("a shared directory"), () => {
   test.each([
     ["ends", "SIGTERM"],
     ["is killed", "SIGKILL"],
@@ -463,38 +499,6 @@ suite(named("a directory that the host shares into a running guest"), () => {
     });
     agent.process.kill("SIGKILL");
     expect(await share.process.exited).not.toBe(0);
-  });
-
-  test("is refused where it cannot be, with the guest's reason", async () => {
-    await using mounted = await MountedExport.exportOnly();
-    const socket = mounted.scratch.file("agent.sock");
-    await using agent = new Running(["agent", "--listen", `unix:${socket}`], {
-      through: mounted.namespace.through,
-    });
-    await agent.says("listening on");
-    fs.writeFileSync(mounted.scratch.file("file"), "");
-    const file = await vsockbox([
-      ...["share", mounted.source, `unix:${socket}:${mounted.scratch.file("file")}`],
-    ]);
-    expect(file.stderr).toContain("cannot create directory");
-    expect(file.status).toBe(74);
-    const none = await vsockbox(["share", mounted.file("none"), `unix:${socket}:/mnt`]);
-    expect(none.stderr).toContain("cannot open directory");
-    const local = await vsockbox(["share", mounted.source, "/mnt"]);
-    expect(local.stderr).toContain("does not name a guest");
-  });
-
-  test("needs an agent that can mount", async () => {
-    using scratch = new ScratchDirectory();
-    const path = scratch.file("old.sock");
-    const features = FEATURES.filter((feature) => feature !== "mount");
-    using _old = hostileAgent(path, (channel) => channel.finish({}), { features });
-    expect(await vsockbox(["share", scratch.path, `unix:${path}:/work`])).toMatchObject({
-      status: 69,
-      stderr:
-        "vsockbox: cannot mount /work: this agent cannot mount directories of the host (EOPNOTSUPP)\n" +
-        "  hint: run a newer `vsockbox agent` in the guest\n",
-    });
   });
 });
 

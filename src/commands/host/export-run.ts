@@ -16,6 +16,8 @@ import { type Metric, encodeMetrics } from "../../protocols/prometheus/text.ts";
 import { countOf } from "../../text/count.ts";
 import { formatEndpoint } from "../../text/endpoint.ts";
 import { printJson } from "../../ui/report.ts";
+import { exportControlPath, serveExportControl } from "../../vfs/server/export-control.ts";
+import { exportStatus } from "../../vfs/server/export-status.ts";
 import { ExportedDirectory } from "../../vfs/server/exported-directory.ts";
 import { type ConnectionEvent, FileServer } from "../../vfs/server/file-server.ts";
 import { HiddenNames } from "../../vfs/server/hidden-names.ts";
@@ -40,6 +42,7 @@ export async function runExport(args: ExportValues): Promise<number> {
   try {
     const listening = listenAll(args, server, log);
     using _metrics = await startMetrics(args, server, log);
+    using _control = startControl({ args, server, listening, names, log });
     using _pidFile = await pidFileOf(args, () => server.close());
     announce(args, listening, names, log);
     const signal = await ended.promise;
@@ -172,6 +175,35 @@ function report(event: ConnectionEvent, json: boolean, log: Log): void {
       if (json) printJson({ event: "refused", peer: event.peer, reason: event.reason });
       log.warn(`${event.peer} was refused: ${event.reason}`);
       return;
+  }
+}
+
+/** What the control socket answers from. */
+interface Controlled {
+  args: ExportValues;
+  server: FileServer;
+  listening: readonly SocketAddress[];
+  names: ReadonlyMap<string, string>;
+  log: Log;
+}
+
+/** Without a control socket `export status` does not find this export; all else goes on. */
+function startControl({ args, server, listening, names, log }: Controlled): Disposable | undefined {
+  const runDirectory =
+    process.env["XDG_RUNTIME_DIR"] ?? (process.getuid?.() === 0 ? "/run" : undefined);
+  const path = exportControlPath(listening, { pid: process.pid, runDirectory });
+  const facts = {
+    addresses: listening.map((address) => formatAddress(address)),
+    exports: [...names].map(([name, directory]) => ({ name, path: directory })),
+    ...{ read_only: args.readOnly, sinceMs: performance.now() },
+  };
+  try {
+    if (path === undefined) return undefined;
+    const http = serveExportControl(resolve(path), () => exportStatus(server, facts));
+    return { [Symbol.dispose]: () => http.close() };
+  } catch (thrown) {
+    log.warn(`cannot create the control socket: ${toVsockboxError(thrown).reason}`);
+    return undefined;
   }
 }
 

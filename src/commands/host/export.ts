@@ -104,6 +104,10 @@ export const command = defineCommand({
       explanation: "Two directories, whose new files belong to one user",
     },
     {
+      command: "vsockbox export ~/project --listen hybrid:/run/vm4.vsock --metrics :9464",
+      explanation: "With metrics; `vsockbox export status` shows connections and open files",
+    },
+    {
       command: "vsockbox export work --mount-point /workspace",
       explanation: "For the daemon of a guest of the Go package",
     },

@@ -1,4 +1,7 @@
-/** One HTTP request to the control socket of a VM of `hybrid-proxy`: src/protocols/hybrid/control.ts. */
+/**
+ * One HTTP request to the control socket of a VM of `hybrid-proxy` (src/protocols/hybrid/control.ts), or of
+ * an export.
+ */
 import { type Operation } from "../../operations.ts";
 import { lstatSync } from "node:fs";
 import { toVsockboxError, VsockboxError } from "../../errors.ts";
@@ -22,6 +25,8 @@ export interface ControlRequest {
   path: "/status" | "/capture" | `/packets/lost?stream=${string}`;
   method?: "GET" | "PUT" | "DELETE";
   body?: string;
+  /** The command whose process is asked, for hints (default: hybrid-proxy). */
+  service?: "hybrid-proxy" | "export";
   /** For connecting and the whole response, in milliseconds (default: 5,000). */
   timeoutMs?: number;
 }
@@ -35,7 +40,7 @@ export interface ControlRequest {
  * the error of the response.
  */
 export async function requestControl(control: string, request: ControlRequest): Promise<unknown> {
-  const { operation, timeoutMs = ANSWER_MS } = request;
+  const { operation, timeoutMs = ANSWER_MS, service = "hybrid-proxy" } = request;
   const deadline = performance.now() + timeoutMs;
   let response: HttpResponse;
   try {
@@ -46,7 +51,7 @@ export async function requestControl(control: string, request: ControlRequest): 
         timeoutError: () =>
           new VsockboxError({
             ...{ code: "TIMEOUT", operation, address: control, message: "no response" },
-            hint: "`vsockbox hybrid-proxy status` without a path asks all that run",
+            hint: `\`vsockbox ${service} status\` without a path asks all that run`,
           }),
         onGiveUp: (reason) => stream.abort(reason),
       });

@@ -36,7 +36,7 @@ import { AnswerBuffer } from "./answer-buffer.ts";
 import type { ExportedFiles, FileSession } from "./file-session.ts";
 import { GoSession } from "./go-session.ts";
 import { NoteQueue } from "./note-queue.ts";
-import type { ServerCounters } from "./server-counters.ts";
+import type { ConnectionCounters } from "./server-counters.ts";
 
 /** Options of {@link serveVfsConnection}. */
 export interface ConnectionOptions {
@@ -46,14 +46,23 @@ export interface ConnectionOptions {
   readonly serverId: Uint8Array;
   /** Mount point of guests of the Go dialect; undefined: the path of their first Getattr. */
   readonly mountPoint?: string | undefined;
-  readonly counters: ServerCounters;
-  /** Called with the dialect and the export once they are known. */
-  readonly onOpen?: ((name: string, isGo: boolean) => void) | undefined;
+  /** Those of this connection. */
+  readonly counters: ConnectionCounters;
+  /** Called with the export, the dialect and the open files once they are known. */
+  readonly onOpen?:
+    ((name: string, isGo: boolean, session: Pick<FileSession, "openFiles">) => void) | undefined;
 }
 
 /** Requests, and their time in milliseconds, after which other connections have their turn. */
 const TURN_REQUESTS = 256;
 const TURN_MS = 10;
+
+/** In place of the files of a server without exports. */
+const NO_FILES: FileSession = {
+  openFiles: 0,
+  handle: () => ({ errno: ERRNO.ENOENT }),
+  close: () => undefined,
+};
 
 /**
  * Serves a connection until the guest closes it.
@@ -139,9 +148,9 @@ class Connection implements Disposable {
   #beginGo(): GoSession {
     const [name, files] = this.#find("") ?? ["", undefined];
     this.#session = files?.open(true);
-    const session = this.#session ?? { handle: () => ({ errno: ERRNO.ENOENT }), close: () => {} };
+    const session = this.#session ?? NO_FILES;
     this.#go = new GoSession(session, this.#options.mountPoint);
-    this.#options.onOpen?.(name, true);
+    this.#options.onOpen?.(name, true, session);
     return this.#go;
   }
 
@@ -174,7 +183,7 @@ class Connection implements Disposable {
     const root = await session.handle({ op: "getattr", path: new Uint8Array(0) });
     if (root.stat === undefined) return root.errno;
     this.#files = files;
-    this.#options.onOpen?.(name, false);
+    this.#options.onOpen?.(name, false, session);
     return encodeWelcome({
       version: Math.min(VFS_VERSION, hello.version),
       features: files.features,
@@ -235,6 +244,7 @@ class Connection implements Disposable {
 
   async #answerLater(id: number, answer: Promise<VfsResponse>): Promise<void> {
     this.#pending++;
+    this.#options.counters.inFlight = this.#pending;
     try {
       const response = await answer.catch(() => ({ errno: ERRNO.EIO }));
       await this.#stream.write(encodeResponse(id, response));
@@ -242,6 +252,7 @@ class Connection implements Disposable {
       // The connection has ended.
     } finally {
       this.#pending--;
+      this.#options.counters.inFlight = this.#pending;
       this.#onAnswered?.();
     }
   }

@@ -47,6 +47,10 @@ export class DirectorySession implements FileSession {
     this.#own = own;
   }
 
+  get openFiles(): number {
+    return this.#context.handles.size;
+  }
+
   handle(request: VfsRequest): VfsResponse | Promise<VfsResponse> {
     const answer = this.#handle(request);
     if (!(answer instanceof Promise) && answer.errno === 0) {

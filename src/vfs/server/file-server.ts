@@ -8,9 +8,14 @@ import { formatAddress, type SocketAddress } from "../../net/address.ts";
 import type { AllowedCids } from "../../net/allow-cid.ts";
 import { listen, type Listener } from "../../net/listen.ts";
 import { serveVfsConnection } from "./connection.ts";
-import type { ExportedFiles } from "./file-session.ts";
-import { GuestConnections } from "./guest-connections.ts";
-import { newCounters, type ServerCounters } from "./server-counters.ts";
+import type { ExportedFiles, FileSession } from "./file-session.ts";
+import { type ConnectionLimits, GuestConnections } from "./guest-connections.ts";
+import {
+  addCounters,
+  type ConnectionCounters,
+  newCounters,
+  type ServerCounters,
+} from "./server-counters.ts";
 
 /** Connections at once, unless the caller wants another limit. */
 export const MAX_CONNECTIONS = 64;
@@ -32,6 +37,16 @@ export type ConnectionEvent =
   | { readonly kind: "closed"; readonly peer: string; readonly error: VsockboxError | undefined }
   | { readonly kind: "refused"; readonly peer: string; readonly reason: string };
 
+/** A connection that is served. */
+export interface ServedConnection {
+  readonly peer: string;
+  /** When it was accepted, of performance.now(), in milliseconds. */
+  readonly sinceMs: number;
+  readonly counters: Readonly<ConnectionCounters>;
+  /** Undefined until the guest has opened an export. */
+  opened: { readonly name: string; readonly isGo: boolean; readonly openFiles: number } | undefined;
+}
+
 /** Options of {@link FileServer}. */
 export interface FileServerOptions {
   /** By their names; the first one is for guests that name none. Closed with the server. */
@@ -44,6 +59,15 @@ export interface FileServerOptions {
   readonly onEvent?: ((event: ConnectionEvent) => void) | undefined;
 }
 
+function openedBy(name: string, isGo: boolean, session: Pick<FileSession, "openFiles">) {
+  return {
+    ...{ name, isGo },
+    get openFiles() {
+      return session.openFiles;
+    },
+  };
+}
+
 /** Returns the guest of a peer: a Unix socket has the guests of its VM, and their CIDs are not known. */
 function guestOf(peer: Peer, listening: SocketAddress): string {
   return peer.kind === "vsock" ? formatPeerHost(peer) : formatAddress(listening);
@@ -54,11 +78,14 @@ export class FileServer {
   readonly #options: FileServerOptions;
   readonly #serverId = randomBytes(SERVER_ID_BYTES);
   readonly #streams = new Map<SocketStream, Promise<void>>();
-  readonly #limits: { readonly most: number; readonly mostOfGuest: number };
+  readonly #served = new Map<SocketStream, ServedConnection>();
+  readonly #limits: ConnectionLimits;
   readonly #places: GuestConnections<SocketStream>;
   readonly #listeners: Listener[] = [];
   #closing: Promise<void> | undefined;
-  readonly counters: ServerCounters = newCounters();
+  /** Of connections that have ended. */
+  readonly #ended: ConnectionCounters = newCounters();
+  #connections = 0;
 
   constructor(options: FileServerOptions) {
     this.#options = options;
@@ -71,6 +98,23 @@ export class FileServer {
   /** Connections that are open. */
   get connections(): number {
     return this.#streams.size;
+  }
+
+  /** The connections that are open. */
+  get served(): readonly ServedConnection[] {
+    return [...this.#served.values()];
+  }
+
+  /** The most connections, of all guests and of one. */
+  get limits(): ConnectionLimits {
+    return this.#limits;
+  }
+
+  /** What all connections have served, as it is now. */
+  get counters(): ServerCounters {
+    const total = { ...this.#ended, connections: this.#connections };
+    for (const { counters } of this.#served.values()) addCounters(total, counters);
+    return total;
   }
 
   /**
@@ -109,7 +153,7 @@ export class FileServer {
       stream.abort();
       return;
     }
-    this.counters.connections++;
+    this.#connections++;
     this.#streams.set(stream, this.#serve(stream));
   }
 
@@ -126,14 +170,20 @@ export class FileServer {
   async #serve(stream: SocketStream): Promise<void> {
     const { exports, mountPoint, onEvent } = this.#options;
     const peer = formatPeerHost(stream.peer);
+    const counters = newCounters();
+    const served: ServedConnection = {
+      ...{ peer, sinceMs: performance.now(), counters, opened: undefined },
+    };
+    this.#served.set(stream, served);
     let error: VsockboxError | undefined;
     try {
       await serveVfsConnection(stream, {
         exports,
         mountPoint,
         serverId: this.#serverId,
-        counters: this.counters,
-        onOpen: (name, isGo) => {
+        counters,
+        onOpen: (name, isGo, session) => {
+          served.opened = openedBy(name, isGo, session);
           this.#places.opened(stream);
           onEvent?.({ kind: "opened", peer, name, isGo });
         },
@@ -145,6 +195,8 @@ export class FileServer {
     } finally {
       this.#places.remove(stream);
       this.#streams.delete(stream);
+      this.#served.delete(stream);
+      addCounters(this.#ended, { ...counters, inFlight: 0 });
     }
     onEvent?.({ kind: "closed", peer, error });
   }

@@ -8,6 +8,8 @@ import type { VfsResponse } from "../../protocols/vfs/responses.ts";
 
 /** Answers of one connection. Handles belong to it and are closed with it. */
 export interface FileSession {
+  /** Number of open files. */
+  readonly openFiles: number;
   /** Returns the answer; it throws for defects alone. Byte strings of the request are valid until then. */
   handle(request: VfsRequest): VfsResponse | Promise<VfsResponse>;
   /**

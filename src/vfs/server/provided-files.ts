@@ -164,6 +164,10 @@ class ProvidedSession implements FileSession {
     this.#options = options;
   }
 
+  get openFiles(): number {
+    return this.#handles.size;
+  }
+
   async handle(request: VfsRequest): Promise<VfsResponse> {
     try {
       return await this.#answer(request);

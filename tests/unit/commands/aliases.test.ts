@@ -19,6 +19,11 @@ test.each([
   expect(aliasedCommand(name)).toBe(command);
 });
 
+test("export status is a command, and a directory of that name is not", () => {
+  expect(subCommand("export", "status")).toBe("export status");
+  expect(subCommand("export", "./status")).toBeUndefined();
+});
+
 test("hybrid-proxy bridge, status and capture are commands of their own", () => {
   expect(subCommand("hybrid-proxy", "bridge")).toBe("bridge");
   expect(subCommand("hybrid-proxy", "status")).toBe("hybrid-proxy status");

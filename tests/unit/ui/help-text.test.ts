@@ -144,6 +144,8 @@ test.each([
   ["connect", "vsockbox connect [OPTIONS] ADDRESS [PORT]"],
   ["initramfs", "vsockbox initramfs [OPTIONS] -o FILE [-- ARG...]"],
   ["ls", "vsockbox ls [OPTIONS] TARGET:PATH..."],
+  ["export", "vsockbox export [OPTIONS] DIR..."],
+  ["export status", "vsockbox export status [OPTIONS] [PATH...]"],
   ["hybrid-proxy status", "vsockbox hybrid-proxy status [OPTIONS] [PATH...]"],
   ["shell-client", "vsockbox shell-client [OPTIONS] [TARGET] [COMMAND [ARG...]]"],
 ])("the usage line of %s is what a person types", (name, line) => {

@@ -20,7 +20,7 @@ describe("the names of exports", () => {
 });
 
 test("metrics have each counter by its name", () => {
-  const counters = { requests: 1, readBytes: 2, writtenBytes: 3, connections: 4 };
+  const counters = { requests: 1, readBytes: 2, writtenBytes: 3, connections: 4, inFlight: 0 };
   const values = exportMetrics({ counters, connections: 5 }).map(({ name, type, samples }) => [
     name.replace("vsockbox_export_", ""),
     type,
