@@ -124,6 +124,43 @@ suite(named("a directory that both sides use"), () => {
     fs.rmSync(mounted.file("f"));
     await eventually("no file", async () => (await mounted.run("cat f")).status !== 0);
   });
+
+  test("has files, FIFOs and sockets that poll(2) reports at once", async () => {
+    await using mounted = await MountedExport.start();
+    const script = `
+import os, select, socket
+def polled(fd):
+    poll = select.poll()
+    poll.register(fd, select.POLLIN | select.POLLOUT)
+    return [events for _, events in poll.poll(60000)]
+print(polled(os.open("f", os.O_RDWR | os.O_CREAT)) == [select.POLLIN | select.POLLOUT])
+os.mkfifo("fifo")
+fifo = os.open("fifo", os.O_RDWR)
+print(polled(fifo) == [select.POLLOUT])
+os.write(fifo, b"x")
+print(polled(fifo) == [select.POLLIN | select.POLLOUT])
+server = socket.socket(socket.AF_UNIX)
+server.bind("socket")
+server.listen()
+client = socket.socket(socket.AF_UNIX)
+client.connect("socket")
+print(polled(server.fileno()) == [select.POLLIN])`;
+    expect(await mounted.output(`python3 -c '${script}'`)).toBe("True\n".repeat(4));
+  });
+
+  test("reports what it has mounted as JSON", async () => {
+    await using mounted = await MountedExport.exportOnly();
+    const line = await mounted.startMount(["--json", "--export", "src"]);
+    expect(JSON.parse(line)).toEqual({
+      ...{ mounted: mounted.target, address: mounted.address, export: "src" },
+      ...{ read_only: false, dialect: "vsockbox" },
+    });
+    const mounts = await mounted.output(`grep ' ${mounted.target} ' /proc/self/mounts`, "/");
+    expect(mounts).toStartWith(
+      `${mounted.address} ${mounted.target} fuse.vsockbox rw,nosuid,nodev`,
+    );
+    expect(mounts).toContain("default_permissions,allow_other");
+  });
 });
 
 suite(named("changes on the host, and refused ones of the guest"), () => {
@@ -152,29 +189,6 @@ suite(named("changes on the host, and refused ones of the guest"), () => {
     await eventually("an event for a new file", () => / new\n/.test(seen));
     watcher.kill();
     await reading;
-  });
-
-  test("has files, FIFOs and sockets that poll(2) reports at once", async () => {
-    await using mounted = await MountedExport.start();
-    const script = `
-import os, select, socket
-def polled(fd):
-    poll = select.poll()
-    poll.register(fd, select.POLLIN | select.POLLOUT)
-    return [events for _, events in poll.poll(60000)]
-print(polled(os.open("f", os.O_RDWR | os.O_CREAT)) == [select.POLLIN | select.POLLOUT])
-os.mkfifo("fifo")
-fifo = os.open("fifo", os.O_RDWR)
-print(polled(fifo) == [select.POLLOUT])
-os.write(fifo, b"x")
-print(polled(fifo) == [select.POLLIN | select.POLLOUT])
-server = socket.socket(socket.AF_UNIX)
-server.bind("socket")
-server.listen()
-client = socket.socket(socket.AF_UNIX)
-client.connect("socket")
-print(polled(server.fileno()) == [select.POLLIN])`;
-    expect(await mounted.output(`python3 -c '${script}'`)).toBe("True\n".repeat(4));
   });
 
   test("make a mount read-only if either side wants it", async () => {
@@ -220,20 +234,6 @@ print(polled(server.fileno()) == [select.POLLIN])`;
     await mounted.output(`printf '${woken}' | $VSOCKBOX ${WAKE_WORD}`, "/");
     expect(fs.statSync(join(outside, "f")).mtimeMs).toBe(1000);
     expect(fs.statSync(mounted.file("f")).mtimeMs).toBeGreaterThan(1000);
-  });
-
-  test("begin with a report of what is mounted, as JSON", async () => {
-    await using mounted = await MountedExport.exportOnly();
-    const line = await mounted.startMount(["--json", "--export", "src"]);
-    expect(JSON.parse(line)).toEqual({
-      ...{ mounted: mounted.target, address: mounted.address, export: "src" },
-      ...{ read_only: false, dialect: "vsockbox" },
-    });
-    const mounts = await mounted.output(`grep ' ${mounted.target} ' /proc/self/mounts`, "/");
-    expect(mounts).toStartWith(
-      `${mounted.address} ${mounted.target} fuse.vsockbox rw,nosuid,nodev`,
-    );
-    expect(mounts).toContain("default_permissions,allow_other");
   });
 });
 
