@@ -82,10 +82,8 @@ function answered(found: readonly Asked[]): ExportStatus[] {
 
 /** Whether an export has a socket of this name: that of an address, its VM's, or the control socket. */
 export function hasSocket(status: Pick<ExportStatus, "addresses">, path: string): boolean {
-  const names = [`unix:${path}`, `hybrid:${path}:${VFS_PORT}`];
-  return status.addresses.some(
-    (address) => names.includes(address) || bound(address) === path || address === path,
-  );
+  const names = new Set([path, `unix:${path}`, `hybrid:${path}:${VFS_PORT}`]);
+  return status.addresses.some((address) => names.has(address) || bound(address) === path);
 }
 
 /** The socket that `hybrid:PATH:PORT` stands for. */

@@ -23,7 +23,7 @@ export function exportControlPath(
   addresses: readonly SocketAddress[],
   { pid, runDirectory }: { pid: number; runDirectory: string | undefined },
 ): string | undefined {
-  const [beside] = addresses.map(socketPathOf).filter((path) => path !== undefined);
+  const beside = addresses.map(socketPathOf).find((path) => path !== undefined);
   const inRunDirectory =
     runDirectory === undefined ? undefined : join(runDirectory, `vsockbox-${pid}`);
   return [beside, inRunDirectory]

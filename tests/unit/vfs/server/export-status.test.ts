@@ -16,14 +16,22 @@ const counters = (requests: number, inFlight: number) => ({
 });
 
 function status(): ExportStatus {
-  const connections = [
-    { opened: { name: "src", isGo: false, openFiles: 2 }, counters: counters(3, 1) },
-    { opened: { name: "src", isGo: true, openFiles: 5 }, counters: counters(4, 2) },
-    { opened: undefined, counters: counters(0, 0) },
-  ];
+  const accepted = { peer: "vsock:3", sinceMs: performance.now() };
   return exportStatus(
     {
-      served: connections.map((one) => ({ peer: "vsock:3", sinceMs: performance.now(), ...one })),
+      served: [
+        {
+          ...accepted,
+          opened: { name: "src", isGo: false, openFiles: 2 },
+          counters: counters(3, 1),
+        },
+        {
+          ...accepted,
+          opened: { name: "src", isGo: true, openFiles: 5 },
+          counters: counters(4, 2),
+        },
+        { ...accepted, opened: undefined, counters: counters(0, 0) },
+      ],
       counters: { ...counters(9, 3), connections: 8 },
       limits: { most: 64, mostOfGuest: 16 },
     },
