@@ -66,10 +66,6 @@ export interface Pong {
 
 /** Options of {@link AgentClient.attach}. */
 export interface AttachOptions {
-  /** Reads the kept output only, without attaching to its input. */
-  logs?: boolean;
-  /** With `logs`: waits for further output. */
-  follow?: boolean;
   /** Offset of the first byte of output; undefined: the oldest one that is kept. */
   offset?: number | undefined;
   /** Passes the end of this side's input on; without it the session's input stays open. */
@@ -215,11 +211,11 @@ export class AgentClient implements ChannelOpener, AsyncDisposable {
     return detachedCommandOf(await channel.result);
   }
 
-  /** Attaches to a detached session, or reads its output. */
+  /** Attaches to a detached session. */
   attach(id: string, options: AttachOptions): RemoteCommand {
-    const { logs = false, follow = false, halfClose = false, offset, tty } = options;
-    const channel = this.open({ op: logs ? "logs" : "attach", id, follow, halfClose, offset, tty });
-    return new RemoteCommand({ channel, sent: undefined, input: !logs, close: () => this.close() });
+    const { halfClose = false, offset, tty } = options;
+    const channel = this.open({ op: "attach", id, halfClose, offset, tty });
+    return new RemoteCommand({ channel, sent: undefined, input: true, close: () => this.close() });
   }
 
   /**

@@ -13,12 +13,14 @@ import {
   decodeExecControl,
   type GetOperation,
   type KillOperation,
+  type LogsOperation,
   type PutOperation,
   type WatchOperation,
 } from "../../protocols/agent/channel-requests.ts";
 import type { ExecOperation } from "../../protocols/agent/exec-request.ts";
 import type { JsonObject } from "../../protocols/agent/json-fields.ts";
 import { encodeConnectionRecord } from "../../protocols/agent/connection-records.ts";
+import { encodeOutputTime } from "../../protocols/agent/output-records.ts";
 import { encodeMetricRecord } from "../../protocols/agent/metric-records.ts";
 import type { Metric } from "../../protocols/prometheus/text.ts";
 import type { ExitStatus } from "../../process/exit-status.ts";
@@ -31,10 +33,11 @@ import type { ConnectionList } from "./connection-list.ts";
 import { confine } from "./command-context.ts";
 import { startStatus } from "./go-request.ts";
 import { receiveExecRequest } from "./exec-request.ts";
-import type { DetachedSessions } from "./detached-sessions.ts";
+import type { DetachedSession, DetachedSessions } from "./detached-sessions.ts";
 import { runFileRequest } from "./file-requests.ts";
 import { guestInfo } from "./guest-info.ts";
 import type { MemoryBudget } from "../channel/memory-budget.ts";
+import type { OutputLog } from "./output-log.ts";
 import { requestText } from "./request-text.ts";
 import { serveMount } from "./mount-request.ts";
 import { ServedCommand } from "./running-command.ts";
@@ -110,8 +113,9 @@ export class ChannelRequests {
       case "exec":
         return this.#exec(channel, request);
       case "attach":
-      case "logs":
         return this.#attach(channel, request);
+      case "logs":
+        return sendOutput(channel, detached.find(request.id), request);
       case "kill":
         return this.#kill(request);
       case "sessions":
@@ -200,36 +204,13 @@ export class ChannelRequests {
     return await first.promise;
   }
 
-  async #attach(channel: Channel, request: AttachOperation): Promise<JsonObject> {
+  #attach(channel: Channel, request: AttachOperation): Promise<JsonObject> {
     const session = this.#services.detached.find(request.id);
-    const { log, command } = session;
-    let offset = Math.max(request.offset ?? log.begin, 0);
-    const joined = request.op === "attach";
-    channel.control({ begin: log.begin, end: log.end, tty: session.tty });
-    if (joined) {
-      channel.onControl = (value) => command.control(decodeExecControl(value));
-      if (request.tty !== undefined) command.control({ kind: "resize", size: request.tty });
-      void feed(channel, command, true, request.halfClose);
-    }
-    // Without this the loop would wait at the end of the log for a peer that has closed the channel.
-    void channel.peerClosed.then(() => log.wake());
-    let dropped = 0;
-    while (!channel.isClosed) {
-      const piece = log.read(offset);
-      if (piece === undefined) {
-        if (session.exit !== undefined || (!joined && !request.follow)) break;
-        await log.changed;
-        continue;
-      }
-      if (piece.offset > offset) {
-        dropped += piece.offset - offset;
-        channel.control({ dropped: piece.offset - offset });
-      }
-      await channel.send(piece.stream, piece.bytes);
-      offset = piece.offset + piece.bytes.length;
-    }
-    const exit = session.exit === undefined ? {} : exitResult(session.exit);
-    return { ...exit, offset, dropped };
+    const { command } = session;
+    channel.onControl = (value) => command.control(decodeExecControl(value));
+    if (request.tty !== undefined) command.control({ kind: "resize", size: request.tty });
+    void feed(channel, command, true, request.halfClose);
+    return sendOutput(channel, session, { offset: request.offset, follow: true });
   }
 
   async #kill(request: KillOperation): Promise<JsonObject> {
@@ -357,6 +338,54 @@ async function feed(
   } catch {
     // The channel has failed, which its other users report.
   }
+}
+
+/** What is sent of a session's output. */
+type SentOutput = Pick<LogsOperation, "offset" | "follow"> & Partial<LogsOperation>;
+
+/** Sends a session's output from where the request begins. */
+async function sendOutput(
+  channel: Channel,
+  session: DetachedSession,
+  request: SentOutput,
+): Promise<JsonObject> {
+  const { log } = session;
+  let offset = firstOffset(log, request);
+  channel.control({ begin: log.begin, end: log.end, tty: session.tty });
+  // Without this the loop would wait at the end of the log for a peer that has closed the channel.
+  void channel.peerClosed.then(() => log.wake());
+  let dropped = 0;
+  let sentTimeMs = Number.NaN;
+  while (!channel.isClosed) {
+    // Without times whole pieces are sent: fewer and larger frames.
+    const piece = request.timestamps === true ? log.readTimed(offset) : log.read(offset);
+    if (piece === undefined) {
+      if (session.exit !== undefined || !request.follow) break;
+      await log.changed;
+      continue;
+    }
+    if (piece.offset > offset) {
+      dropped += piece.offset - offset;
+      channel.control({ dropped: piece.offset - offset });
+    }
+    if ("timeMs" in piece && piece.timeMs !== sentTimeMs) {
+      sentTimeMs = piece.timeMs;
+      await channel.sendRecord(encodeOutputTime(sentTimeMs));
+    }
+    await channel.send(piece.stream, piece.bytes);
+    offset = piece.offset + piece.bytes.length;
+  }
+  const exit = session.exit === undefined ? {} : exitResult(session.exit);
+  return { ...exit, offset, dropped };
+}
+
+/** Returns the offset of the first byte that a request asks for: the last one of its beginnings. */
+function firstOffset(log: OutputLog, { offset, tail, sinceMs }: SentOutput): number {
+  return Math.max(
+    offset ?? log.begin,
+    tail === undefined ? 0 : log.offsetOfLastLines(tail),
+    sinceMs === undefined ? 0 : log.offsetSince(Date.now() - sinceMs),
+  );
 }
 
 async function receiveFiles(channel: Channel, request: PutOperation): Promise<JsonObject> {

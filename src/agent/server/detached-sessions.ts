@@ -16,7 +16,7 @@ const MAX_ENDED = 64;
 const MAX_SHOWN_COMMAND = 500;
 
 /** A detached command. */
-class DetachedSession {
+export class DetachedSession {
   readonly id = randomBytes(4).toString("hex");
   readonly startedAt = Date.now();
   readonly command: ServedCommand;

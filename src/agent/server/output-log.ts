@@ -2,6 +2,7 @@
 
 import type { Stream } from "../../protocols/agent/channel-frames.ts";
 import type { BudgetShare, MemoryBudget } from "../channel/memory-budget.ts";
+import { OutputTimes } from "./output-times.ts";
 
 /** A piece of output. */
 export interface LogPiece {
@@ -11,6 +12,9 @@ export interface LogPiece {
   bytes: Uint8Array;
 }
 
+/** A piece of output whose bytes were written at about one time, in milliseconds since 1970. */
+export type TimedPiece = LogPiece & { timeMs: number };
+
 /** Small pieces are merged up to this size, in bytes. */
 const MERGE_BYTES = 4096;
 
@@ -18,12 +22,15 @@ const MERGE_BYTES = 4096;
 const PIECE_OVERHEAD_BYTES = 256;
 
 /** A piece, and the memory that it holds though its first bytes may have been dropped. */
-type HeldPiece = LogPiece & { heldBytes: number };
+type HeldPiece = LogPiece & { heldBytes: number; times: OutputTimes };
+
+const LINE_FEED = 0x0a;
 
 /** Output of bounded size; readers wait for its changes. */
 export class OutputLog {
   readonly #maxBytes: number;
   readonly #share: BudgetShare | undefined;
+  readonly #now: () => number;
   readonly #pieces: HeldPiece[] = [];
   #end = 0;
   #heldBytes = 0;
@@ -32,9 +39,11 @@ export class OutputLog {
   /**
    * @param maxBytes limit of the kept bytes; the oldest are dropped.
    * @param budget limit of all buffers; the log shrinks if others need the memory.
+   * @param now the clock, in milliseconds since 1970.
    */
-  constructor(maxBytes: number, budget?: MemoryBudget) {
+  constructor(maxBytes: number, budget?: MemoryBudget, now: () => number = Date.now) {
     this.#maxBytes = maxBytes;
+    this.#now = now;
     this.#share = budget?.share((bytes) => this.#shrinkTo(bytes));
   }
 
@@ -61,11 +70,13 @@ export class OutputLog {
       merged.set(last.bytes);
       merged.set(bytes, last.bytes.length);
       last.bytes = merged;
-      this.#hold(last, merged.length + PIECE_OVERHEAD_BYTES);
+      last.times.add(this.#end, this.#now());
+      this.#hold(last);
     } else {
-      const piece = { offset: this.#end, stream, bytes: bytes.slice(), heldBytes: 0 };
+      const times = new OutputTimes(this.#end, this.#now());
+      const piece = { offset: this.#end, stream, bytes: bytes.slice(), heldBytes: 0, times };
       this.#pieces.push(piece);
-      this.#hold(piece, bytes.length + PIECE_OVERHEAD_BYTES);
+      this.#hold(piece);
     }
     this.#end += bytes.length;
     this.#dropOldest();
@@ -79,7 +90,9 @@ export class OutputLog {
     this.#wake();
   }
 
-  #hold(piece: HeldPiece, heldBytes: number): void {
+  /** Counts the memory of a piece whose bytes are all kept. */
+  #hold(piece: HeldPiece): void {
+    const heldBytes = memoryOf(piece);
     this.#heldBytes += heldBytes - piece.heldBytes;
     piece.heldBytes = heldBytes;
   }
@@ -93,7 +106,7 @@ export class OutputLog {
       else {
         first.offset += excess;
         first.bytes = first.bytes.subarray(excess);
-        const isMostlyDropped = first.heldBytes > 2 * (first.bytes.length + PIECE_OVERHEAD_BYTES);
+        const isMostlyDropped = first.heldBytes > 2 * memoryOf(first);
         if (isMostlyDropped) this.#compactFirst();
       }
     }
@@ -109,7 +122,7 @@ export class OutputLog {
     const [first] = this.#pieces;
     if (first === undefined) return;
     first.bytes = first.bytes.slice();
-    this.#hold(first, first.bytes.length + PIECE_OVERHEAD_BYTES);
+    this.#hold(first);
   }
 
   #dropFirst(): boolean {
@@ -136,7 +149,41 @@ export class OutputLog {
 
   /** Returns the piece at `offset`, or the oldest one if that has been dropped; undefined at the end. */
   read(offset: number): LogPiece | undefined {
-    return this.#at(offset);
+    const piece = this.#at(offset);
+    return piece && { offset: piece.offset, stream: piece.stream, bytes: piece.bytes };
+  }
+
+  /** Returns the piece at `offset` as {@link read} does, up to the first byte of another time. */
+  readTimed(offset: number): TimedPiece | undefined {
+    const piece = this.#at(offset);
+    if (piece === undefined) return undefined;
+    const { timeMs, endOffset } = piece.times.at(piece.offset);
+    const bytes = piece.bytes.subarray(0, endOffset - piece.offset);
+    return { offset: piece.offset, stream: piece.stream, bytes, timeMs };
+  }
+
+  /** Returns the offset of the first kept byte that was written at `timeMs` or later, else the end. */
+  offsetSince(timeMs: number): number {
+    for (const { offset, times } of this.#pieces) {
+      const found = times.firstSince(timeMs);
+      if (found !== undefined) return Math.max(found, offset);
+    }
+    return this.#end;
+  }
+
+  /** Returns the offset at which the last `count` lines begin, of both streams together. */
+  offsetOfLastLines(count: number): number {
+    if (count === 0) return this.#end;
+    // The line feed at the very end ends the last line.
+    let left = this.#pieces.at(-1)?.bytes.at(-1) === LINE_FEED ? count + 1 : count;
+    for (const { offset, bytes } of this.#pieces.toReversed()) {
+      for (let at = bytes.lastIndexOf(LINE_FEED); at !== -1; ) {
+        if (--left === 0) return offset + at + 1;
+        // A negative index would count from the end.
+        at = at === 0 ? -1 : bytes.lastIndexOf(LINE_FEED, at - 1);
+      }
+    }
+    return this.begin;
   }
 
   /** Resolves {@link changed}, so that waiting readers check again. */
@@ -144,7 +191,7 @@ export class OutputLog {
     this.#wake();
   }
 
-  #at(offset: number): LogPiece | undefined {
+  #at(offset: number): (LogPiece & { times: OutputTimes }) | undefined {
     if (offset >= this.#end) return undefined;
     let low = 0;
     let high = this.#pieces.length - 1;
@@ -160,6 +207,7 @@ export class OutputLog {
       offset: begin,
       stream: piece.stream,
       bytes: piece.bytes.subarray(begin - piece.offset),
+      times: piece.times,
     };
   }
 
@@ -168,4 +216,9 @@ export class OutputLog {
     this.#changed = Promise.withResolvers();
     changed.resolve();
   }
+}
+
+/** Memory of a piece of which nothing has been dropped, in bytes. */
+function memoryOf({ bytes, times }: LogPiece & { times: OutputTimes }): number {
+  return bytes.length + PIECE_OVERHEAD_BYTES + times.heldBytes;
 }

@@ -6,7 +6,7 @@ import { VsockboxError } from "../../errors.ts";
 import { onEndingSignal } from "../../process/signals.ts";
 import { standardInput, StandardOutput } from "../../io/stdio.ts";
 import { terminalSize } from "../../process/raw-terminal.ts";
-import { field, textField } from "../../protocols/agent/json-fields.ts";
+import { field, type JsonObject, textField } from "../../protocols/agent/json-fields.ts";
 import { say } from "../../ui/report.ts";
 import { agentArguments, targetArgument, agentTarget } from "../shared/target.ts";
 import { assertTerminal, asTerminal, joinTerminal } from "../shared/remote-terminal.ts";
@@ -87,15 +87,17 @@ async function joinPipes(remote: RemoteCommand, id: string, noInput: boolean): P
   }
 }
 
+/** Reports output that is not kept any more, of which an agent sends the number of bytes. */
+export function reportDropped(value: JsonObject): void {
+  const dropped = field(value, "dropped");
+  if (typeof dropped !== "number") return;
+  const verb = dropped === 1 ? "was" : "were";
+  say(`vsockbox: ${countOf(dropped, "byte")} of older output ${verb} dropped`);
+}
+
 /** Prints a session's output, and reports lost parts of it. */
-export async function printOutput(remote: RemoteCommand): Promise<void> {
-  remote.channel.onControl = (value) => {
-    const dropped = field(value, "dropped");
-    if (typeof dropped === "number")
-      say(
-        `vsockbox: ${countOf(dropped, "byte")} of older output ${dropped === 1 ? "was" : "were"} dropped`,
-      );
-  };
+async function printOutput(remote: RemoteCommand): Promise<void> {
+  remote.channel.onControl = reportDropped;
   const outputs = { stdout: new StandardOutput(1), stderr: new StandardOutput(2) };
   for await (const { stream, bytes } of remote) await outputs[stream].write(bytes);
 }

@@ -19,18 +19,32 @@ import {
 } from "./exec-request.ts";
 import type { TerminalSize } from "./messages.ts";
 
-/** Attaches to a detached session, or reads its output. */
+/** Attaches to a detached session. */
 export interface AttachOperation {
-  op: "attach" | "logs";
+  op: "attach";
   id: string;
   /** Offset in its output at which to begin, in bytes; undefined: the oldest byte that is kept. */
   offset: number | undefined;
-  /** `logs`: continue with future output. */
-  follow: boolean;
-  /** `attach`: the End of the client's input ends the session's input. */
+  /** The End of the client's input ends the session's input. */
   halfClose: boolean;
-  /** `attach`: the size of the terminal that joins. */
+  /** The size of the terminal that joins. */
   tty: TerminalSize | undefined;
+}
+
+/** Reads the output of a detached session: of several beginnings, the last one counts. */
+export interface LogsOperation {
+  op: "logs";
+  id: string;
+  /** As in {@link AttachOperation}. */
+  offset: number | undefined;
+  /** Continue with future output. */
+  follow: boolean;
+  /** Begin so many lines before the end. Feature `log-parts`, as the next two. */
+  tail: number | undefined;
+  /** Begin with the first byte that is not older than this, in milliseconds. */
+  sinceMs: number | undefined;
+  /** Send a record with the time ahead of output: output-records.ts. */
+  timestamps: boolean;
 }
 
 /** Ends a detached session, or sends it a signal. */
@@ -118,6 +132,7 @@ export interface EndpointOperation {
 export type ChannelRequest =
   | ExecOperation
   | AttachOperation
+  | LogsOperation
   | KillOperation
   | PutOperation
   | GetOperation
@@ -173,14 +188,22 @@ export function decodeChannelRequest(object: JsonObject): ChannelRequest {
     case "exec":
       return decodeExecOperation(object);
     case "attach":
+      return {
+        op,
+        id: required(what, object, "id"),
+        offset: integerField(what, object, "offset", Number.MAX_SAFE_INTEGER),
+        halfClose: readFlag(what, object, "halfClose"),
+        tty: readTerminalSize(what, object),
+      };
     case "logs":
       return {
         op,
         id: required(what, object, "id"),
         offset: integerField(what, object, "offset", Number.MAX_SAFE_INTEGER),
         follow: readFlag(what, object, "follow"),
-        halfClose: readFlag(what, object, "halfClose"),
-        tty: readTerminalSize(what, object),
+        tail: integerField(what, object, "tail", Number.MAX_SAFE_INTEGER),
+        sinceMs: integerField(what, object, "sinceMs", Number.MAX_SAFE_INTEGER),
+        timestamps: readFlag(what, object, "timestamps"),
       };
     case "kill":
       return {

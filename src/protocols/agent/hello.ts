@@ -30,6 +30,9 @@ export const REMOVE_BENEATH_FEATURE = "remove-beneath";
 /** The feature of an agent that mounts a directory of the host. */
 export const MOUNT_FEATURE = "mount";
 
+/** The feature of an agent that sends a part of the output of a session, with times: output-records.ts. */
+export const LOG_PARTS_FEATURE = "log-parts";
+
 /** Counts incompatible changes of what follows a Hello. */
 export const PROTOCOL_VERSION = 1;
 
@@ -62,6 +65,7 @@ export const FEATURES = [
   WATCH_FEATURE,
   REMOVE_BENEATH_FEATURE,
   MOUNT_FEATURE,
+  LOG_PARTS_FEATURE,
 ] as const;
 
 /** The Hello of either side. */
