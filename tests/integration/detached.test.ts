@@ -1,6 +1,17 @@
 /** Detached sessions: exec --detach, ps, logs, attach, kill. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { eventually, processesWith, Running, TestAgent, vsockbox } from "../support/binary.ts";
+import { writeFileSync } from "node:fs";
+import { FEATURES } from "../../src/protocols/agent/hello.ts";
+import {
+  BINARY,
+  eventually,
+  processesWith,
+  Running,
+  ScratchDirectory,
+  TestAgent,
+  vsockbox,
+} from "../support/binary.ts";
+import { hostileAgent } from "../support/hostile-agent.ts";
 
 let agent: TestAgent;
 beforeAll(async () => {
@@ -84,12 +95,100 @@ describe("logs", () => {
     expect(logs.stdout.length).toBeLessThanOrEqual(100_000);
   });
 
+  const lines = (text: string) => text.split("\n").filter((line) => line !== "");
+
+  test("--tail, --since and --timestamps select lines and print their times", async () => {
+    const script = "seq 1 30; echo err >&2; until [ -e go ]; do sleep 0.05; done; echo late";
+    using scratch = new ScratchDirectory();
+    const id = await detach(["--cwd", scratch.path], ["sh", "-c", script]);
+    await eventually("it has written", async () =>
+      (await vsockbox(["logs", agent.address, id])).stderr.includes("err"),
+    );
+    const middleMs = Date.now();
+    writeFileSync(scratch.file("go"), "");
+    await ended(id);
+
+    const tail = await vsockbox(["logs", "--tail", "3", agent.address, id]);
+    expect(tail).toEqual({ status: 0, stdout: "30\nlate\n", stderr: "err\n" });
+    const none = await vsockbox(["logs", "--tail", "0", agent.address, id]);
+    expect(none).toEqual({ status: 0, stdout: "", stderr: "" });
+    const followed = await vsockbox(["logs", "--follow", "--tail=1", agent.address, id]);
+    expect(followed.stdout).toBe("late\n");
+
+    const now = await vsockbox(["logs", "--since", "0", agent.address, id]);
+    expect(now).toEqual({ status: 0, stdout: "", stderr: "" });
+    const all = await vsockbox(["logs", "--since", "1h", agent.address, id]);
+    expect(lines(all.stdout)).toHaveLength(31);
+
+    const timed = await vsockbox(["logs", "--timestamps", agent.address, id]);
+    const times = lines(timed.stdout).map((line) => {
+      const [, time = "", text] = /^(\d{4}-\d\d-\d\dT[\d:.]{12}Z) (.*)$/.exec(line) ?? [];
+      return { timeMs: Date.parse(time), text };
+    });
+    expect(times.map(({ text }) => text).slice(-2)).toEqual(["30", "late"]);
+    const [before, after] = times.slice(-2);
+    expect(before?.timeMs).toBeLessThanOrEqual(middleMs);
+    expect(after?.timeMs).toBeGreaterThanOrEqual(middleMs - 10);
+  });
+
+  test.each([["--tail=2"], ["--since=1m"], ["--timestamps"]])(
+    "%s of an agent that cannot do it is an error",
+    async (option) => {
+      using scratch = new ScratchDirectory();
+      const path = scratch.file("old.sock");
+      const features = FEATURES.filter((feature) => feature !== "log-parts");
+      using _old = hostileAgent(path, (channel) => channel.finish({ offset: 0 }), { features });
+      expect(await vsockbox(["logs", option, `unix:${path}`, "build"])).toMatchObject({
+        status: 69,
+        stderr:
+          "vsockbox: cannot read output of build: this agent cannot select lines or send times of output (EOPNOTSUPP)\n" +
+          "  hint: run a newer `vsockbox agent` in the guest\n",
+      });
+      expect(await vsockbox(["logs", `unix:${path}`, "build"])).toMatchObject({ status: 0 });
+    },
+  );
+
+  test("an agent that sends an invalid time is an error", async () => {
+    using scratch = new ScratchDirectory();
+    const path = scratch.file("hostile.sock");
+    using _hostile = hostileAgent(path, (channel) => {
+      void channel.sendRecord({ timeMs: 1e300 });
+    });
+    expect(await vsockbox(["logs", "--timestamps", `unix:${path}`, "x"])).toMatchObject({
+      status: 65,
+      stdout: "",
+    });
+  });
+
   test("an unknown id is an error", async () => {
     const result = await vsockbox(["logs", agent.address, "nobody"]);
     expect(result).toMatchObject({
       status: 78,
       stderr: expect.stringContaining("no such session"),
     });
+  });
+});
+
+describe("ps", () => {
+  test("-q prints ids alone, for kill; --all adds those that have ended", async () => {
+    await using own = await TestAgent.start();
+    const start = async (...command: string[]) =>
+      (await vsockbox(["exec", "-d", own.address, "--", ...command])).stdout.trim();
+    const old = await start("true");
+    const state = async () => (await vsockbox(["ps", own.address])).stdout;
+    await eventually("the first has ended", async () => (await state()).includes("ended (0)"));
+    const ids = [await start("sleep", "83.25"), await start("sleep", "83.25")];
+    const quiet = await vsockbox(["ps", "-q", own.address]);
+    expect(quiet).toEqual({ status: 0, stdout: `${ids.join("\n")}\n`, stderr: "" });
+    const all = await vsockbox(["ps", "-aq", own.address]);
+    expect(all.stdout).toBe(`${[old, ...ids].join("\n")}\n`);
+    expect((await vsockbox(["ps", "-a", own.address])).stdout).toContain(old);
+
+    const line = '"$V" kill "$T" $("$V" ps -q "$T")';
+    const kill = Bun.spawnSync(["sh", "-c", line], { env: { V: BINARY, T: own.address } });
+    expect([kill.exitCode, kill.stderr.toString()]).toEqual([0, ""]);
+    expect(processesWith("sleep 83.25")).toEqual([]);
+    expect(await vsockbox(["ps", "-q", own.address])).toMatchObject({ status: 0, stdout: "" });
   });
 });
 

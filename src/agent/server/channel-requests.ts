@@ -37,7 +37,7 @@ import type { DetachedSession, DetachedSessions } from "./detached-sessions.ts";
 import { runFileRequest } from "./file-requests.ts";
 import { guestInfo } from "./guest-info.ts";
 import type { MemoryBudget } from "../channel/memory-budget.ts";
-import type { OutputLog } from "./output-log.ts";
+import type { LogPiece, OutputLog, TimedPiece } from "./output-log.ts";
 import { requestText } from "./request-text.ts";
 import { serveMount } from "./mount-request.ts";
 import { ServedCommand } from "./running-command.ts";
@@ -343,6 +343,9 @@ async function feed(
 /** What is sent of a session's output. */
 type SentOutput = Pick<LogsOperation, "offset" | "follow"> & Partial<LogsOperation>;
 
+/** A piece of output, with its time if that is sent too. */
+type Piece = LogPiece & Partial<TimedPiece>;
+
 /** Sends a session's output from where the request begins. */
 async function sendOutput(
   channel: Channel,
@@ -355,10 +358,11 @@ async function sendOutput(
   // Without this the loop would wait at the end of the log for a peer that has closed the channel.
   void channel.peerClosed.then(() => log.wake());
   let dropped = 0;
-  let sentTimeMs = Number.NaN;
+  let sentTimeMs: number | undefined;
   while (!channel.isClosed) {
     // Without times whole pieces are sent: fewer and larger frames.
-    const piece = request.timestamps === true ? log.readTimed(offset) : log.read(offset);
+    const piece: Piece | undefined =
+      request.timestamps === true ? log.readTimed(offset) : log.read(offset);
     if (piece === undefined) {
       if (session.exit !== undefined || !request.follow) break;
       await log.changed;
@@ -368,7 +372,7 @@ async function sendOutput(
       dropped += piece.offset - offset;
       channel.control({ dropped: piece.offset - offset });
     }
-    if ("timeMs" in piece && piece.timeMs !== sentTimeMs) {
+    if (piece.timeMs !== undefined && piece.timeMs !== sentTimeMs) {
       sentTimeMs = piece.timeMs;
       await channel.sendRecord(encodeOutputTime(sentTimeMs));
     }

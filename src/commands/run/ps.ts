@@ -4,6 +4,7 @@ import { AgentClient } from "../../agent/client/agent-client.ts";
 import { showPath } from "../../files/bytes-path.ts";
 import { numberField, textField } from "../../protocols/agent/json-fields.ts";
 import { print, printJson } from "../../ui/report.ts";
+import { flag } from "../../ui/argument.ts";
 import { table } from "../../text/table.ts";
 import { formatUptime } from "../../text/units.ts";
 import { jsonArgument } from "../shared/connect-options.ts";
@@ -16,18 +17,29 @@ export const command = defineCommand({
   summary: "List an agent's detached sessions",
   args: {
     ...targetArgument,
+    quiet: flag({
+      short: "q",
+      summary: "Print only ids, one a line: of running sessions, with --all of all of them",
+    }),
+    all: flag({ short: "a", summary: "With --quiet: also sessions that have ended, as in the list" }),
     ...agentArguments,
     ...jsonArgument,
   },
+  conflicts: { quiet: ["json"] },
   examples: [
     { command: "vsockbox ps 3", explanation: "Running ones, and the last that ended" },
     { command: "vsockbox ps web --json", explanation: "A JSON object a session" },
+    { command: "vsockbox kill 3 $(vsockbox ps -q 3)", explanation: "End all that run" },
   ],
   async run(args) {
     const { address, options } = agentTarget(args, args.target);
     await using client = await AgentClient.connect(address, options);
     const { sessions } = await client.request({ op: "sessions" });
     const list: unknown[] = Array.isArray(sessions) ? sessions : [];
+    if (args.quiet) {
+      for (const id of sessionIds(list, args.all)) print(id);
+      return 0;
+    }
     if (args.json) {
       for (const session of list) printJson(sessionJson(session));
       return 0;
@@ -44,3 +56,10 @@ export const command = defineCommand({
     return 0;
   },
 });
+
+/** Returns the ids of sessions as scripts get them: of those that run, or of all. */
+export function sessionIds(sessions: readonly unknown[], isAll: boolean): string[] {
+  return sessions
+    .filter((session) => isAll || textField(session, "state") === "running")
+    .map((session) => textField(session, "id", ""));
+}

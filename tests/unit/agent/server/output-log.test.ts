@@ -194,3 +194,72 @@ describe("OutputLog", () => {
     ]);
   });
 });
+
+describe("a part of the output", () => {
+  function logOf(...pieces: [timeMs: number, stream: 1 | 2, text: string][]): OutputLog {
+    let nowMs = 0;
+    const log = new OutputLog(1000, undefined, () => nowMs);
+    for (const [timeMs, stream, text] of pieces) {
+      nowMs = timeMs;
+      log.append(stream, bytes(text));
+    }
+    return log;
+  }
+
+  test("has the time of each write, of pieces that were merged too", () => {
+    const log = logOf([100, 1, "one\n"], [105, 1, "same\n"], [900, 1, "two\n"], [900, 2, "err\n"]);
+    const pieces: [number, string][] = [];
+    for (let piece = log.readTimed(1); piece !== undefined; ) {
+      pieces.push([piece.timeMs, Buffer.from(piece.bytes).toString()]);
+      piece = log.readTimed(piece.offset + piece.bytes.length);
+    }
+    expect(pieces).toEqual([
+      [100, "ne\nsame\n"],
+      [900, "two\n"],
+      [900, "err\n"],
+    ]);
+    expect(Object.keys(log.read(0) ?? {}).sort()).toEqual(["bytes", "offset", "stream"]);
+    expect(log.heldBytes).toBe(log.end + 2 * 256 + 16);
+  });
+
+  test.each([
+    [0, 0],
+    [100, 0],
+    [101, 4],
+    [900, 4],
+    [901, 12],
+  ])("since %d ms begins at %d", (sinceMs, offset) => {
+    const log = logOf([100, 1, "one\n"], [900, 1, "two\n"], [900, 2, "err\n"]);
+    expect(log.offsetSince(sinceMs)).toBe(offset);
+  });
+
+  test("since a time begins with what is still kept", () => {
+    let nowMs = 5;
+    const log = new OutputLog(10, undefined, () => nowMs);
+    log.append(1, bytes("0123456789"));
+    nowMs = 50;
+    log.append(1, bytes("abc"));
+    expect([log.offsetSince(0), log.offsetSince(6), log.offsetSince(51)]).toEqual([3, 10, 13]);
+  });
+
+  test.each([
+    [0, ""],
+    [1, "d\n"],
+    [2, "c\nd\n"],
+    [3, "b\nc\nd\n"],
+    [4, "\nb\nc\nd\n"],
+    [5, "a\n\nb\nc\nd\n"],
+    [9, "a\n\nb\nc\nd\n"],
+  ])("of the last %d lines is %j", (count, expected) => {
+    const log = logOf([1, 1, "a\n\nb"], [1, 2, "\nc\n"], [1, 1, "d\n"]);
+    const text = readAll(log, log.offsetOfLastLines(count)).text;
+    expect(text.replaceAll(/[12]:| /g, "")).toBe(expected);
+  });
+
+  test("of the last lines counts one without an end, and one that begins with a line feed", () => {
+    const log = logOf([1, 1, "\na\nb"]);
+    const offsets = [1, 2, 3, 4].map((count) => log.offsetOfLastLines(count));
+    expect(offsets).toEqual([3, 1, 0, 0]);
+    expect(new OutputLog(10).offsetOfLastLines(3)).toBe(0);
+  });
+});
