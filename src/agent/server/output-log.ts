@@ -177,7 +177,7 @@ export class OutputLog {
     // The line feed at the very end ends the last line.
     let left = this.#pieces.at(-1)?.bytes.at(-1) === LINE_FEED ? count + 1 : count;
     for (const { offset, bytes } of this.#pieces.toReversed()) {
-      for (let at = bytes.lastIndexOf(LINE_FEED); at !== -1; ) {
+      for (let at = bytes.lastIndexOf(LINE_FEED); at !== -1;) {
         if (--left === 0) return offset + at + 1;
         // A negative index would count from the end.
         at = at === 0 ? -1 : bytes.lastIndexOf(LINE_FEED, at - 1);

@@ -21,7 +21,10 @@ export const command = defineCommand({
       short: "q",
       summary: "Print only ids, one a line: of running sessions, with --all of all of them",
     }),
-    all: flag({ short: "a", summary: "With --quiet: also sessions that have ended, as in the list" }),
+    all: flag({
+      short: "a",
+      summary: "With --quiet: also sessions that have ended, as in the list",
+    }),
     ...agentArguments,
     ...jsonArgument,
   },

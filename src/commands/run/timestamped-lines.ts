@@ -14,7 +14,7 @@ export class TimestampedLines {
   push(stream: "stdout" | "stderr", bytes: Uint8Array, timeMs: number): Uint8Array {
     const prefix = Buffer.from(`${new Date(timeMs).toISOString()} `);
     const parts: Uint8Array[] = [];
-    for (let begin = 0; begin < bytes.length; ) {
+    for (let begin = 0; begin < bytes.length;) {
       const lineFeed = bytes.indexOf(LINE_FEED, begin);
       const end = lineFeed === -1 ? bytes.length : lineFeed + 1;
       if (!this.#isWithinLine[stream]) parts.push(prefix);

@@ -209,7 +209,7 @@ describe("a part of the output", () => {
   test("has the time of each write, of pieces that were merged too", () => {
     const log = logOf([100, 1, "one\n"], [105, 1, "same\n"], [900, 1, "two\n"], [900, 2, "err\n"]);
     const pieces: [number, string][] = [];
-    for (let piece = log.readTimed(1); piece !== undefined; ) {
+    for (let piece = log.readTimed(1); piece !== undefined;) {
       pieces.push([piece.timeMs, Buffer.from(piece.bytes).toString()]);
       piece = log.readTimed(piece.offset + piece.bytes.length);
     }

@@ -11,10 +11,13 @@ describe("the time of output", () => {
     }
   });
 
-  test.each([[{}], [{ timeMs: "1" }], [{ timeMs: -1 }], [{ timeMs: 1.5 }], [{ timeMs: 8.64e15 + 2 }]])(
-    "%j is refused",
-    (record) => {
-      expect(() => decodeOutputTime(record)).toThrow("output time");
-    },
-  );
+  test.each([
+    [{}],
+    [{ timeMs: "1" }],
+    [{ timeMs: -1 }],
+    [{ timeMs: 1.5 }],
+    [{ timeMs: 8.64e15 + 2 }],
+  ])("%j is refused", (record) => {
+    expect(() => decodeOutputTime(record)).toThrow("output time");
+  });
 });
