@@ -69,6 +69,27 @@ describe("what fails first decides the status, and the others are done", () => {
     expect([refused.status, reports(refused.stderr).length]).toEqual([69, 1]);
   });
 
+  test("rm -i asks nothing without a terminal, and removes nothing", async () => {
+    const refused = await vsockbox(["rm", "-i", at("a")], { stdin: "y\n" });
+    expect(refused).toMatchObject({
+      status: 64,
+      stdout: "",
+      stderr: expect.stringContaining("--interactive needs a terminal"),
+    });
+    expect(await vsockbox(["rm", "-if", at("a")])).toMatchObject({ status: 64 });
+    expect(there()).toEqual(["a", "b", "d"]);
+  });
+
+  test("rm -R and cp -R are rm -r and cp -r", async () => {
+    mkdirSync(scratch.file("t/d/e"));
+    expect(await vsockbox(["cp", "-R", at("d"), scratch.file("t/copy")])).toMatchObject({
+      status: 0,
+    });
+    expect(readdirSync(scratch.file("t/copy"))).toEqual(["e"]);
+    expect(await vsockbox(["rm", "-Rf", at("copy"), at("d")])).toMatchObject({ status: 0 });
+    expect(there()).toEqual(["a", "b"]);
+  });
+
   test("cp: several sources need a directory, and two failing ones are two reports", async () => {
     const result = await vsockbox(["cp", at("a"), at("b"), scratch.file("t/new")]);
     expect([result.status, reports(result.stderr).length]).toEqual([73, 2]);

@@ -1,5 +1,6 @@
 /** On a real terminal: tmux types and reads the screen. */
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
 import { eventually, processesWith, ScratchDirectory, TestAgent } from "../support/binary.ts";
 import { Screen } from "../support/screen.ts";
 import { describeWith } from "../support/tools.ts";
@@ -110,6 +111,24 @@ describeWith(["tmux"], "on a terminal", () => {
     await Bun.write(scratch.file("short"), "its content\n");
     type(`clear; vsockbox cp $A:${scratch.file("short")} -; echo status $?`, "Enter");
     await shows(/^its content\nstatus 0/m);
+  });
+
+  test("rm -i asks before each path, and Ctrl-C leaves the rest alone", async () => {
+    const files = ["one", "two", "three", "four"].map((name) => scratch.file(name));
+    for (const file of files) await Bun.write(file, "");
+    const words = files.map((file) => `$A:${file}`).join(" ");
+    type(`clear; vsockbox rm -i ${words}; echo status $?`, "Enter");
+    await shows(/Remove unix:\S*\n?\S*one\?/);
+    type("y");
+    await shows(/Remove unix:\S*\n?\S*two\?/);
+    expect(existsSync(scratch.file("one"))).toBe(false);
+    type("n");
+    await shows(/Remove unix:\S*\n?\S*three\?/);
+    type("C-c");
+    await shows("status 130");
+    expect(files.map((file) => existsSync(file))).toEqual([false, true, true, true]);
+    type("echo typed", "Enter");
+    await shows(/^typed/m);
   });
 
   describeWith(["less", "vim.tiny"], "shell", () => {

@@ -110,18 +110,21 @@ export class OutputLog {
         if (isMostlyDropped) this.#compactFirst();
       }
     }
-    const limitBytes = 2 * this.#maxBytes + PIECE_OVERHEAD_BYTES;
+    // The times of the newest piece must not displace its bytes.
+    const timesBytes = this.#pieces.at(-1)?.times.heldBytes ?? 0;
+    const limitBytes = 2 * this.#maxBytes + PIECE_OVERHEAD_BYTES + timesBytes;
     if (this.#heldBytes > limitBytes) this.#compactFirst();
     // Pieces of a few bytes hold much more memory than their bytes.
     while (this.#heldBytes > limitBytes && this.#dropFirst());
     while (this.#share?.resize(this.#heldBytes) === false && this.#dropFirst());
   }
 
-  /** Frees the dropped bytes of the oldest piece, the only one that can have some. */
+  /** Frees the dropped bytes of the oldest piece, the only one that can have some, and their times. */
   #compactFirst(): void {
     const [first] = this.#pieces;
     if (first === undefined) return;
     first.bytes = first.bytes.slice();
+    first.times.dropBefore(first.offset);
     this.#hold(first);
   }
 

@@ -1,10 +1,11 @@
 /** `vsockbox cat`: files of a guest on standard output. */
+import type { AgentClient } from "../../agent/client/agent-client.ts";
 import { resolveHome } from "../../agent/client/home-path.ts";
 import { mayUseGoFrames } from "../../agent/client/handshake.ts";
-import { readOldFile } from "../../agent/client/go-files.ts";
 import { StandardOutput } from "../../io/stdio.ts";
 import { readAddress } from "../shared/address-kind.ts";
 import { receiveArguments } from "../shared/connect-options.ts";
+import { expandOperand } from "./expand-pattern.ts";
 import { pathsArgument, remotePaths } from "./file-command.ts";
 import { AgentClients, forEachOperand } from "../shared/operands.ts";
 import { agentArguments, agentTarget } from "../shared/target.ts";
@@ -22,6 +23,10 @@ export const command = defineCommand({
   examples: [
     { command: "vsockbox cat 3:/etc/os-release", explanation: "One file" },
     { command: "vsockbox cat 3:/var/log/a 3:/var/log/b", explanation: "One after the other" },
+    {
+      command: "vsockbox cat '3:/sys/class/net/*/address'",
+      explanation: "The guest expands the pattern; quote it from your own shell",
+    },
   ],
   async run(args) {
     const output = new StandardOutput(1);
@@ -29,19 +34,25 @@ export const command = defineCommand({
     const maximum = args.maxSize;
     let printed = 0;
     await using clients = new AgentClients(args);
-    return await forEachOperand(operands, async ({ target, path }) => {
+    const print = async (client: AgentClient, path: Uint8Array) => {
+      const maxBytes = maximum === undefined ? undefined : maximum - printed;
+      for await (const bytes of client.read(path, { maxBytes })) {
+        printed += bytes.length;
+        await output.write(bytes);
+      }
+    };
+    return await forEachOperand(operands, async (operand) => {
+      const { target, path } = operand;
       try {
         const client = await clients.get(target);
-        const maxBytes = maximum === undefined ? undefined : maximum - printed;
-        const resolved = await resolveHome(client, path);
-        for await (const bytes of client.read(resolved, { maxBytes })) {
-          printed += bytes.length;
-          await output.write(bytes);
-        }
+        const files = await expandOperand(client, operand);
+        return await forEachOperand(files, (file) => print(client, file.path));
       } catch (thrown) {
         const { address, options } = agentTarget(args, readAddress(target));
         if (!mayUseGoFrames(thrown, options)) throw thrown;
+        const { readOldFile } = await import("../../agent/client/go-files.ts");
         await output.write(await readOldFile(address, options, await resolveHome(undefined, path)));
+        return 0;
       }
     });
   },

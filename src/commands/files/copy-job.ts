@@ -7,14 +7,12 @@
  *   `copy-go-agent.ts`      agents that have only the Go agent's frames
  */
 import { transferFlags, type TransferOptions } from "../../agent/client/file-transfer.ts";
-import { downloadOldFile } from "../../agent/client/go-copy.ts";
 import { readHomePath, resolveHome } from "../../agent/client/home-path.ts";
 import { relayFiles } from "../../agent/transfer/file-relay.ts";
 import { type TransferProgress, TransferSummary } from "../../agent/transfer/transfer.ts";
-import { EXIT_STATUS, reasonOf, toVsockboxError, VsockboxError } from "../../errors.ts";
+import { EXIT_STATUS, reasonOf, toVsockboxError } from "../../errors.ts";
 import { baseName, bytesPath, joinPath, showPath } from "../../files/bytes-path.ts";
 import { hasWildcard } from "../../files/glob.ts";
-import { readOldFile } from "../../agent/client/go-files.ts";
 import { treeBytes } from "../../files/tree-size.ts";
 import { abortError, onAbort } from "../../io/deadline.ts";
 import { requiredStandardInput, StandardOutput } from "../../io/stdio.ts";
@@ -32,7 +30,7 @@ import {
   type RemoteOperand,
   typedName,
 } from "./copy-destination.ts";
-import { type LocalOperand, uploadToGoAgent } from "./copy-go-agent.ts";
+import type { LocalOperand } from "./copy-go-agent.ts";
 import { usage } from "./copy-usage.ts";
 
 /** Copies the sources of one command line, and counts what was copied. */
@@ -129,19 +127,10 @@ export class CopyJob implements AsyncDisposable {
     if (!hasWildcard(given.path)) return [source];
     const client = await this.#connections.client(source.target);
     if (client === undefined) return [source];
-    const matches: Operand[] = [];
-    for await (const path of client.glob(source.path)) matches.push({ ...source, path });
-    if (matches.length > 0) return matches;
-    // A file may have this name literally.
-    const literal = await this.#remoteStat({ ...source }).catch(() => undefined);
-    if (literal !== undefined) return [source];
-    throw new VsockboxError({
-      code: "IO",
-      operation: "copy",
-      address: `${source.target}:${showPath(source.path)}`,
-      message: "nothing matches the pattern",
-      errno: "ENOENT",
-    });
+    const shown = `${source.target}:${showPath(source.path)}`;
+    const { expandPattern } = await import("./expand-pattern.ts");
+    const matches = await expandPattern(client, source.path, shown);
+    return matches.map((path) => ({ ...source, path }));
   }
 
   /** Returns the operand with `~` resolved to the home directory. */
@@ -165,6 +154,7 @@ export class CopyJob implements AsyncDisposable {
   async #upload(source: LocalOperand, destination: RemoteOperand, many: boolean): Promise<void> {
     const client = await this.#connections.client(destination.target);
     if (client === undefined) {
+      const { uploadToGoAgent } = await import("./copy-go-agent.ts");
       const target = this.#connections.target(destination.target);
       return this.#addFile(await uploadToGoAgent(target, source, destination.path));
     }
@@ -189,6 +179,7 @@ export class CopyJob implements AsyncDisposable {
         local: joinPath(place.directory, place.name),
         maxBytes: this.#remaining,
       };
+      const { downloadOldFile } = await import("../../agent/client/go-copy.ts");
       return this.#addFile(await downloadOldFile(address, options, copy));
     }
     const onProgress = this.#onProgress(showPath(baseName(source.path)));
@@ -227,6 +218,7 @@ export class CopyJob implements AsyncDisposable {
     const output = new StandardOutput(1);
     if (client === undefined) {
       const { address, options } = this.#connections.target(source.target);
+      const { readOldFile } = await import("../../agent/client/go-files.ts");
       await output.write(await readOldFile(address, options, source.path));
       return;
     }

@@ -10,6 +10,7 @@ import { copyArguments } from "./copy-arguments.ts";
 import { CopyJob } from "./copy-job.ts";
 import { checkTargets, parseOperand } from "../shared/target.ts";
 import { reportTransfer, withResumeHint } from "../shared/transfer-report.ts";
+import { withRecursiveLetter } from "./recursive-letter.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
 
 export const command = defineCommand({
@@ -17,6 +18,7 @@ export const command = defineCommand({
   group: "Files",
   summary: "Copy files and directories to, from and between guests",
   args: copyArguments,
+  rewrite: withRecursiveLetter,
   examples: [
     {
       command: "vsockbox cp app.tar 3:/tmp/",

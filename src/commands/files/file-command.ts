@@ -33,18 +33,26 @@ export function remotePaths(command: string, words: readonly string[]): RemotePa
  * Calls `action` for each `TARGET:PATH` of the positional `paths`, in order. One that fails does not
  * hold up the others.
  *
+ * @param options `expands`: patterns stand for the files that match them in the guest.
  * @returns the exit status: of the first failure, else 0.
  */
 export async function forEachPath(
   command: string,
   args: PathValues,
   action: (client: AgentClient, path: Uint8Array, shown: string) => Promise<void>,
+  { expands = false }: { expands?: boolean } = {},
 ): Promise<number> {
   const paths = remotePaths(command, args.paths);
   await using clients = new AgentClients(args);
   const work = async ({ target, path, shown }: RemotePath) => {
     const client = await clients.get(target);
-    await action(client, await resolveHome(client, path), shown);
+    if (!expands) return await action(client, await resolveHome(client, path), shown);
+    // Loaded only here: most of these commands have no patterns.
+    const { expandOperand } = await import("./expand-pattern.ts");
+    const matches = await expandOperand(client, { target, path, shown });
+    const act = (match: { path: Uint8Array; shown: string }) =>
+      action(client, match.path, match.shown);
+    return await forEachOperand(matches, act, { json: args.json === true });
   };
   return await forEachOperand(paths, work, { json: args.json === true });
 }

@@ -1,15 +1,17 @@
 /** `vsockbox ls`: lists directories of a guest. */
 import { entryJson } from "../shared/json-shapes.ts";
+import type { AgentClient } from "../../agent/client/agent-client.ts";
 import { resolveHome } from "../../agent/client/home-path.ts";
 import { mayUseGoFrames } from "../../agent/client/handshake.ts";
-import { listOldDirectory } from "../../agent/client/go-files.ts";
 import { showPath } from "../../files/bytes-path.ts";
+import { hasWildcard } from "../../files/glob.ts";
 import { goFileKind, unixMode } from "../../protocols/agent/file-messages.ts";
-import type { JsonObject } from "../../protocols/agent/json-fields.ts";
+import { type JsonObject, textField } from "../../protocols/agent/json-fields.ts";
 import { encodePath } from "../../protocols/agent/paths.ts";
 import { print, printJson, writeAll } from "../../ui/report.ts";
 import { readAddress } from "../shared/address-kind.ts";
 import { jsonArgument } from "../shared/connect-options.ts";
+import type { ExpandedPath } from "./expand-pattern.ts";
 import { pathsArgument, type RemotePath, remotePaths } from "./file-command.ts";
 import { longLine } from "./file-lines.ts";
 import { AgentClients, forEachOperand } from "../shared/operands.ts";
@@ -35,26 +37,36 @@ export const command = defineCommand({
   examples: [
     { command: "vsockbox ls 3:/etc", explanation: "Names, one a line" },
     { command: "vsockbox ls -la web:/srv", explanation: "With mode, owner, size and time" },
+    { command: "vsockbox ls -l '3:/dev/tty*'", explanation: "The guest expands the pattern" },
     { command: "vsockbox ls --json 3:/var/log", explanation: "A JSON object a file" },
   ],
   async run(args) {
     const operands = remotePaths("ls", args.paths);
     await using clients = new AgentClients(args);
     let isFirst = true;
-    const list = async ({ target, path, shown }: RemotePath) => {
-      const show = lister(args, shown);
-      if (operands.length > 1 && !args.json) {
+    const begin = (shown: string, isTitled: boolean) => {
+      if (isTitled && !args.json) {
         if (!isFirst) print("");
         print(`${shown}:`);
       }
       isFirst = false;
+      return lister(args, shown);
+    };
+    const listOne = async (client: AgentClient, { path, shown, isTitled }: ListedPath) => {
+      const show = begin(shown, isTitled);
+      for await (const { name, facts } of client.list(path)) show(name, facts);
+    };
+    const list = async (operand: RemotePath) => {
+      const { target, path, shown } = operand;
+      const isTitled = operands.length > 1;
+      let client: AgentClient;
       try {
-        const client = await clients.get(target);
-        const resolved = await resolveHome(client, path);
-        for await (const { name, facts } of client.list(resolved)) show(name, facts);
+        client = await clients.get(target);
       } catch (thrown) {
         const { address, options } = agentTarget(args, readAddress(target));
+        const show = begin(shown, isTitled);
         if (!mayUseGoFrames(thrown, options)) throw thrown;
+        const { listOldDirectory } = await import("../../agent/client/go-files.ts");
         const directory = await resolveHome(undefined, path);
         const files = await listOldDirectory(address, options, directory);
         for (const { name, size, mode, is_dir: isDirectory } of files) {
@@ -62,11 +74,43 @@ export const command = defineCommand({
           const bytes = Buffer.from(name);
           show(bytes, { name: encodePath(bytes), type, size, mode: unixMode(mode) });
         }
+        return 0;
       }
+      if (!hasWildcard(path)) {
+        const resolved = await resolveHome(client, path);
+        await listOne(client, { path: resolved, shown, isTitled });
+        return 0;
+      }
+      const { expandOperand } = await import("./expand-pattern.ts");
+      const matches = await expandOperand(client, operand);
+      const listed = await inOrder(client, matches, isTitled);
+      return await forEachOperand(listed, (match) => listOne(client, match), { json: args.json });
     };
     return await forEachOperand(operands, list, { json: args.json });
   },
 });
+
+/** A path to be listed, and whether its name is printed above. */
+type ListedPath = ExpandedPath & { isTitled: boolean };
+
+/** The matches of a pattern as ls(1) lists them: first the files, then each directory with its name. */
+async function inOrder(
+  client: AgentClient,
+  matches: readonly ExpandedPath[],
+  isTitled: boolean,
+): Promise<ListedPath[]> {
+  const files: ListedPath[] = [];
+  const directories: ListedPath[] = [];
+  for (const match of matches) {
+    const request = { op: "stat", path: match.path, follow: true } as const;
+    // A link that leads nowhere is listed itself.
+    const facts = await client.request(request).catch(() => undefined);
+    const isDirectory = facts !== undefined && textField(facts, "type") === "directory";
+    if (isDirectory) directories.push({ ...match, isTitled: isTitled || matches.length > 1 });
+    else files.push({ ...match, isTitled: false });
+  }
+  return [...files, ...directories];
+}
 
 const LINE_FEED = Buffer.from("\n");
 

@@ -1,11 +1,13 @@
 /** `vsockbox rm`: removes files of a guest. */
 import { failuresJson } from "../shared/json-shapes.ts";
 import { FileFailures } from "../../agent/transfer/file-failures.ts";
-import { VsockboxError } from "../../errors.ts";
+import { commandLineError, VsockboxError } from "../../errors.ts";
 import { showPath } from "../../files/bytes-path.ts";
 import { field } from "../../protocols/agent/json-fields.ts";
 import { printJson } from "../../ui/report.ts";
 import { jsonArgument } from "../shared/connect-options.ts";
+import { canPrompt } from "../shared/can-prompt.ts";
+import { withRecursiveLetter } from "./recursive-letter.ts";
 import { forEachPath, pathsArgument } from "./file-command.ts";
 import { agentArguments } from "../shared/target.ts";
 import { printErrors } from "../shared/transfer-report.ts";
@@ -20,16 +22,28 @@ export const command = defineCommand({
     ...pathsArgument,
     recursive: flag({ short: "r", summary: "Remove directories with their contents" }),
     force: flag({ short: "f", summary: "Ignore paths that do not exist" }),
+    interactive: flag({
+      short: "i",
+      summary: "Ask on the terminal before each path; with --recursive once for a whole tree",
+    }),
     ...agentArguments,
     ...jsonArgument,
   },
+  conflicts: { interactive: ["force", "json"] },
+  rewrite: withRecursiveLetter,
   examples: [
     { command: "vsockbox rm 3:/tmp/app.tar", explanation: "A file" },
     { command: "vsockbox rm -rf web:/srv/old", explanation: "A tree, if it is there" },
+    { command: "vsockbox rm -i 3:/tmp/a 3:/tmp/b", explanation: "Asks before each" },
   ],
-  run: (args) =>
-    forEachPath("rm", args, async (client, path, shown) => {
-      const recursive = args.recursive;
+  async run(args) {
+    if (args.interactive) assertPromptTerminal();
+    return await forEachPath("rm", args, async (client, path, shown) => {
+      const { recursive } = args;
+      if (args.interactive) {
+        const { confirmRemoval } = await import("./confirm-removal.ts");
+        if (!(await confirmRemoval(client, path, shown))) return;
+      }
       const result = await client.request({
         op: "remove",
         path,
@@ -46,8 +60,19 @@ export const command = defineCommand({
         printJson({ path: shown, removed, ...failuresJson(failures) });
       }
       if (errorCount > 0) throw notRemoved(path, errorCount);
-    }),
+    });
+  },
 });
+
+/** @throws {VsockboxError} USAGE if no question can be asked. */
+function assertPromptTerminal(): void {
+  if (canPrompt()) return;
+  throw commandLineError(
+    "rm",
+    "--interactive needs a terminal as standard input and output",
+    "without it, paths are removed at once",
+  );
+}
 
 function notRemoved(path: Uint8Array, count: number): VsockboxError {
   return new VsockboxError({

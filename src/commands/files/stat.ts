@@ -1,5 +1,6 @@
 /** `vsockbox stat`: the facts of a guest's files. */
 import { fileJson } from "../shared/json-shapes.ts";
+import type { AgentClient } from "../../agent/client/agent-client.ts";
 import { numberField, textField } from "../../protocols/agent/json-fields.ts";
 import { print, printJson } from "../../ui/report.ts";
 import { formatBytes } from "../../text/units.ts";
@@ -25,8 +26,8 @@ export const command = defineCommand({
     { command: "vsockbox stat 3:/etc/passwd", explanation: "For people" },
     { command: "vsockbox stat --json --dereference 3:/etc/localtime", explanation: "For programs" },
   ],
-  run: (args) =>
-    forEachPath("stat", args, async (client, path, shown) => {
+  run: (args) => {
+    const show = async (client: AgentClient, path: Uint8Array, shown: string) => {
       const facts = await client.request({ op: "stat", path, follow: args.dereference });
       if (args.json) return printJson(fileJson(facts, { path: shown }));
       const size = numberField(facts, "size");
@@ -34,5 +35,7 @@ export const command = defineCommand({
       print(`  ${textField(facts, "type")}, ${countOf(size, "byte")} (${formatBytes(size)})`);
       print(`  ${modeLetters(facts)}, owner ${textField(facts, "uid")}:${textField(facts, "gid")}`);
       print(`  modified ${fileTime(facts)}`);
-    }),
+    };
+    return forEachPath("stat", args, show, { expands: true });
+  },
 });

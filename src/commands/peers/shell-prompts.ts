@@ -1,17 +1,13 @@
 /** shell-client without arguments: which VM, and what to do there. */
-import { autocomplete, intro, isCancel, outro, path, select, text } from "@clack/prompts";
+import { autocomplete, intro, outro, path, select, text } from "@clack/prompts";
 import { basename, join } from "node:path";
 import { findVms } from "../../config/discover.ts";
 import { resolveAddress } from "../../config/profiles.ts";
-import { reasonOf } from "../../errors.ts";
+import { reasonOf, VsockboxError } from "../../errors.ts";
 import { quoteArgument } from "../../protocols/agent/shell-quote.ts";
-import { readAfterStop } from "../../process/raw-terminal.ts";
-import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
-import { sayBlock, writeAll } from "../../ui/report.ts";
+import { sayBlock } from "../../ui/report.ts";
+import { answerOf, promptSession } from "../shared/prompts.ts";
 import type { ShellJob } from "./shell-job.ts";
-
-/** Thrown if the user cancels a prompt. */
-const CANCELLED = Symbol("cancelled");
 
 /** Stands for an address that is in no list. */
 const OTHER = "";
@@ -22,8 +18,7 @@ const OTHER = "";
  * @returns undefined if the user cancelled.
  */
 export async function askForJob(defaultPort: number): Promise<ShellJob | undefined> {
-  using _reading = readAfterStop();
-  using _cursor = showCursorAtSignals();
+  using _session = promptSession();
   try {
     intro("vsock-shell");
     const name = await askForVm(defaultPort);
@@ -34,33 +29,11 @@ export async function askForJob(defaultPort: number): Promise<ShellJob | undefin
     outro("The same without questions:");
     // Without a frame around it: it is there to be copied.
     sayBlock(`${line}\n`);
-    // The last prompt keeps the terminal's input until its key is dealt with.
-    await Bun.sleep(0);
     return job;
   } catch (thrown) {
-    if (thrown === CANCELLED) return undefined;
+    if (thrown instanceof VsockboxError && thrown.code === "ABORTED") return undefined;
     throw thrown;
   }
-}
-
-/** The prompts hide the cursor, and bring it back at their own end alone. */
-function showCursorAtSignals(): Disposable {
-  const show = () => writeAll(1, Buffer.from("\u001B[?25h"));
-  const stop = () => {
-    show();
-    process.kill(process.pid, "SIGSTOP");
-  };
-  process.on("SIGTSTP", stop);
-  const ending = onEndingSignal((signal) => {
-    show();
-    process.exit(statusOfSignal(signal));
-  });
-  return {
-    [Symbol.dispose]() {
-      process.off("SIGTSTP", stop);
-      ending[Symbol.dispose]();
-    },
-  };
 }
 
 async function askForVm(defaultPort: number): Promise<string> {
@@ -72,12 +45,12 @@ async function askForVm(defaultPort: number): Promise<string> {
   const message = "Which VM?";
   const chosen =
     found.length > 10
-      ? await answer(autocomplete({ message, options, maxItems: 10 }))
+      ? await answerOf(autocomplete({ message, options, maxItems: 10 }))
       : found.length === 0
         ? OTHER
-        : await answer(select({ message, options }));
+        : await answerOf(select({ message, options }));
   if (chosen !== OTHER) return chosen;
-  return answer(
+  return answerOf(
     text({
       message: "Its CID or address",
       placeholder: "3",
@@ -101,7 +74,7 @@ async function askForTask(
 ): Promise<{ job: ShellJob; words: string[] }> {
   const address = resolveAddress(name, defaultPort);
   const job: ShellJob = { name, address, transfer: undefined, command: undefined };
-  const task = await answer(
+  const task = await answerOf(
     select({
       message: "What?",
       options: [
@@ -114,12 +87,12 @@ async function askForTask(
   );
   switch (task) {
     case "command": {
-      const command = await answer(text({ message: "The command", validate: required }));
+      const command = await answerOf(text({ message: "The command", validate: required }));
       return { job: { ...job, command }, words: [name, command] };
     }
     case "upload": {
-      const local = await answer(path({ message: "Which file", validate: required }));
-      const remote = await answer(
+      const local = await answerOf(path({ message: "Which file", validate: required }));
+      const remote = await answerOf(
         text({
           message: "Where it goes",
           initialValue: join("/tmp", basename(local)),
@@ -129,10 +102,10 @@ async function askForTask(
       return withTransfer(job, "upload", local, remote);
     }
     case "download": {
-      const remote = await answer(
+      const remote = await answerOf(
         text({ message: "Which file of the VM", placeholder: "/etc/hostname", validate: required }),
       );
-      const directory = await answer(
+      const directory = await answerOf(
         path({ message: "Into which directory", directory: true, initialValue: process.cwd() }),
       );
       return withTransfer(job, "download", join(directory, basename(remote)), remote);
@@ -156,11 +129,4 @@ function withTransfer(
 
 function required(value: string | undefined): string | undefined {
   return value === undefined || value === "" ? "It is empty." : undefined;
-}
-
-/** Returns the answer of a prompt; throws if the user cancels it. */
-async function answer<T>(prompt: Promise<T | symbol>): Promise<Exclude<T, symbol>> {
-  const value = await prompt;
-  if (isCancel(value)) throw CANCELLED;
-  return value as Exclude<T, symbol>;
 }

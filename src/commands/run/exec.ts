@@ -6,8 +6,6 @@ import { STATUS_BROKEN_PIPE, STATUS_TIMED_OUT } from "../../process/exit-status.
 import { isBrokenPipe, standardInput, StandardOutput } from "../../io/stdio.ts";
 import { say } from "../../ui/report.ts";
 import { ExecControl } from "./exec-control.ts";
-import { detachCommand } from "./exec-detach.ts";
-import { runOnMany } from "./exec-many.ts";
 import { eventOutput, type ExecOutput } from "../shared/json-output.ts";
 import { formatDuration } from "../../text/units.ts";
 import { readAddress } from "../shared/address-kind.ts";
@@ -65,6 +63,7 @@ export const command = defineCommand({
     const names = splitTargets(args.target);
     const [name] = names;
     if (args.detach) {
+      const { detachCommand } = await import("./exec-detach.ts");
       return detachCommand(args, names, request);
     }
     if (args.tty) {
@@ -72,15 +71,12 @@ export const command = defineCommand({
       if (args.json) throw usage("--tty cannot be used with --json");
       if (args.noStdin) throw usage("--tty cannot be used with --no-stdin");
       if (names.length > 1) throw usage("--tty needs a single target");
-      // A detached command on a terminal may have both.
-      if (args.json) throw usage("--tty cannot be used with --json");
-      if (args.noStdin) throw usage("--tty cannot be used with --no-stdin");
       return runOnTerminal(agentTarget(args, readAddress(name)), request);
     }
     const timeoutMs = args.timeout || undefined;
-    return names.length > 1
-      ? runOnMany(args, names, request, timeoutMs)
-      : runOnOne(args, name, request, timeoutMs);
+    if (names.length === 1) return runOnOne(args, name, request, timeoutMs);
+    const { runOnMany } = await import("./exec-many.ts");
+    return runOnMany(args, names, request, timeoutMs);
   },
 });
 

@@ -233,6 +233,19 @@ describe("a part of the output", () => {
     expect(log.offsetSince(sinceMs)).toBe(offset);
   });
 
+  test("has times that displace no bytes", () => {
+    for (const length of [20, 50, 500]) {
+      let nowMs = 0;
+      const log = new OutputLog(1000, undefined, () => (nowMs += 1000));
+      for (let end = 0; end < 10_000; end += length) log.append(1, Buffer.alloc(length));
+      expect([length, log.end - log.begin]).toEqual([length, 1000]);
+    }
+    let nowMs = 0;
+    const log = new OutputLog(1000, undefined, () => (nowMs += 1000));
+    for (let index = 0; index < 1000; index++) log.append(1, bytes("x"));
+    expect([log.begin, log.end]).toEqual([0, 1000]);
+  });
+
   test("since a time begins with what is still kept", () => {
     let nowMs = 5;
     const log = new OutputLog(10, undefined, () => nowMs);
