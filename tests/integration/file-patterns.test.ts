@@ -52,9 +52,7 @@ describe("ls", () => {
   test("lists files first, then each directory under its name", async () => {
     const { status, stdout } = await vsockbox(["ls", at("[a-d]*")]);
     expect(status).toBe(0);
-    expect(stdout).toBe(
-      `${path("a.log")}\n${path("b.log")}\n\n${at("d1")}:\nx\n\n${at("d2")}:\n`,
-    );
+    expect(stdout).toBe(`${path("a.log")}\n${path("b.log")}\n\n${at("d1")}:\nx\n\n${at("d2")}:\n`);
   });
 
   test("lists the content of a single match", async () => {

@@ -40,7 +40,10 @@ export class OutputTimes {
 
   /** Drops the entries of bytes before `offset` alone. */
   dropBefore(offset: number): void {
-    const count = Math.max(0, this.#offsets.findLastIndex((begin) => begin <= offset));
+    const count = Math.max(
+      0,
+      this.#offsets.findLastIndex((begin) => begin <= offset),
+    );
     this.#offsets.splice(0, count);
     this.#times.splice(0, count);
   }

@@ -130,7 +130,8 @@ export class CopyJob implements AsyncDisposable {
     const shown = `${source.target}:${showPath(source.path)}`;
     const { expandPattern } = await import("./expand-pattern.ts");
     const matches = await expandPattern(client, source.path, shown);
-    return matches.map((path) => ({ ...source, path }));
+    const { target } = source;
+    return matches.map((path) => ({ kind: "remote", target, path }));
   }
 
   /** Returns the operand with `~` resolved to the home directory. */
