@@ -5,6 +5,7 @@ import {
   PacketHeader,
 } from "../../src/protocols/virtio-vsock/packet.ts";
 import { RX, type TestGuest, TX } from "./raw-vmm.ts";
+import type { DriverRing } from "./vhost.ts";
 
 const NEXT = 1;
 const WRITE = 2;
@@ -31,9 +32,14 @@ const SEND_BYTES = 256 * 1024;
 const BUFFERS = 32;
 export const BUFFER_BYTES = 8192;
 
+/** The parts of a guest that its driver uses. */
+export type DriverGuest = Pick<TestGuest, "bytes" | "data" | "kick" | "view"> & {
+  readonly rings: readonly [rx: DriverRing, tx: DriverRing, ...others: DriverRing[]];
+};
+
 /** Sends and receives packets. */
-export class VsockDriver {
-  readonly guest: TestGuest;
+export class VsockDriver<Guest extends DriverGuest = TestGuest> {
+  readonly guest: Guest;
   readonly guestCid: number;
   /** How many buffers the device has. */
   posted = 0;
@@ -42,7 +48,7 @@ export class VsockDriver {
   #seenUsed: number;
   readonly #buffers: number;
 
-  constructor(guest: TestGuest, guestCid: number) {
+  constructor(guest: Guest, guestCid: number) {
     this.guest = guest;
     this.guestCid = guestCid;
     this.#seenUsed = guest.rings[RX].usedIndex;

@@ -40,8 +40,6 @@ export abstract class HostConnection {
   nextQueued: HostConnection | undefined;
   /** Whether it is in the send queue. */
   isQueued = false;
-  /** Whether it waits outside of the send queue for the VM's rate. */
-  isHeld = false;
   /** Called once the guest has answered the host's REQUEST. */
   onOpened: (() => void) | undefined;
   /** Called once its socket is closed. */

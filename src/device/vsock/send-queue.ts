@@ -11,7 +11,7 @@ import type { HostConnection } from "./host-connection.ts";
 export class SendQueue {
   #first: HostConnection | undefined;
   #last: HostConnection | undefined;
-  readonly #held: HostConnection[] = [];
+  readonly #held = new Set<HostConnection>();
   #holdsData = false;
 
   /** The next connection; undefined if no connection has a packet that may be sent now. */
@@ -30,17 +30,14 @@ export class SendQueue {
   push(connection: HostConnection): void {
     const { vsock } = connection;
     if (connection.isQueued || vsock.pending === 0) return;
-    if (this.#holdsData && vsock.pendingBesidesData === 0) return this.#hold(connection);
+    if (this.#holdsData && vsock.pendingBesidesData === 0) {
+      this.#held.add(connection);
+      return;
+    }
     connection.isQueued = true;
     if (this.#last === undefined) this.#first = connection;
     else this.#last.nextQueued = connection;
     this.#last = connection;
-  }
-
-  #hold(connection: HostConnection): void {
-    if (connection.isHeld) return;
-    connection.isHeld = true;
-    this.#held.push(connection);
   }
 
   /** Whether data waits, since the guest has been sent as much as its rate allows. */
@@ -50,12 +47,9 @@ export class SendQueue {
 
   set holdsData(holds: boolean) {
     this.#holdsData = holds;
-    if (holds || this.#held.length === 0) return;
-    for (const connection of this.#held) {
-      connection.isHeld = false;
-      this.push(connection);
-    }
-    this.#held.length = 0;
+    if (holds) return;
+    for (const connection of this.#held) this.push(connection);
+    this.#held.clear();
   }
 
   /** Removes the first connection. */
@@ -84,7 +78,6 @@ export class SendQueue {
   /** Removes all connections. */
   clear(): void {
     while (this.#first !== undefined) this.shift();
-    for (const connection of this.#held) connection.isHeld = false;
-    this.#held.length = 0;
+    this.#held.clear();
   }
 }

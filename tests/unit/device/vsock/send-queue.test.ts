@@ -63,6 +63,22 @@ test.each([
   expect(ports(queue)).toEqual(expected);
 });
 
+test("data is queued unless it is held", () => {
+  const queue = new SendQueue();
+  const data = withPending(1, Pending.Data);
+  queue.push(data);
+  expect([queue.holdsData, queue.first]).toEqual([false, data]);
+});
+
+test("nothing is shifted from an empty queue", () => {
+  const queue = new SendQueue();
+  queue.shift();
+  for (const connection of three()) queue.push(connection);
+  expect(ports(queue)).toEqual([1, 2, 3]);
+  queue.shift();
+  expect([queue.length, queue.first]).toEqual([0, undefined]);
+});
+
 test("while data is held, connections with other packets are queued", () => {
   const queue = new SendQueue();
   const [data, both] = [
@@ -72,11 +88,10 @@ test("while data is held, connections with other packets are queued", () => {
   queue.holdsData = true;
   for (const connection of [data, data, both]) queue.push(connection);
   expect([queue.length, queue.first]).toEqual([1, both]);
-  expect([data.isHeld, data.isQueued, both.isHeld]).toEqual([true, false, false]);
+  expect([data.isQueued, both.isQueued]).toEqual([false, true]);
   queue.holdsData = true;
   expect(queue.length).toBe(1);
   queue.holdsData = false;
-  expect(data.isHeld).toBe(false);
   expect(ports(queue)).toEqual([2, 1]);
   queue.holdsData = false;
   expect(queue.length).toBe(0);
@@ -89,7 +104,7 @@ test("an emptied queue has neither queued nor held connections", () => {
   queue.push(queued);
   queue.push(held);
   queue.clear();
-  expect([queued.isQueued, held.isHeld, queue.length]).toEqual([false, false, 0]);
+  expect([queued.isQueued, queue.length]).toEqual([false, 0]);
   queue.holdsData = false;
   expect(queue.first).toBeUndefined();
 });

@@ -33,6 +33,14 @@ describe("a token bucket", () => {
     expect([bucket.isOpen, bucket.opensAt]).toEqual([false, 1001]);
   });
 
+  test("keeps its tokens when the clock goes back", () => {
+    const bucket = new TokenBucket(1000, 500, 5000);
+    bucket.refill(1000);
+    expect([bucket.isOpen, bucket.opensAt]).toEqual([true, 5000]);
+    bucket.consume(499);
+    expect(bucket.isOpen).toBe(true);
+  });
+
   test("holds no more than its burst, however long nothing was used", () => {
     const bucket = new TokenBucket(1000, 500, 0);
     bucket.refill(1e9);
