@@ -135,8 +135,9 @@ describe("a read of the socket without bytes", () => {
     const { vsock } = connection;
     attach();
     vsock.onReadable();
-    const rx = { vector: () => ({ bytes: 10, readv: () => count }) } as unknown as RxBuffers;
-    expect(connection.fill(rx, new PacketHeader(), 7)).toBe(0);
+    const rx = () =>
+      ({ vector: () => ({ bytes: 10, readv: () => count }) }) as unknown as RxBuffers;
+    expect(connection.fill(rx(), new PacketHeader(), 7)).toBe(0);
     const { state, pending, hostEnded, hostReadShutdown } = vsock;
     return { state, pending, hostEnded, hostReadShutdown };
   }

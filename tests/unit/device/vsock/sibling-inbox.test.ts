@@ -141,8 +141,9 @@ function unreadInbox() {
     const packet = { header, bytes, copyTo: () => {} } as unknown as TxPacket;
     return inbox.deliver(packet, () => undefined, now);
   };
-  const read = (bytes: number) =>
-    inbox.fill({ bytes, write: () => {}, put: () => {} } as unknown as RxBuffers);
+  const buffersOf = (bytes: number) =>
+    ({ bytes, write: () => {}, put: () => {} }) as unknown as RxBuffers;
+  const read = (bytes: number) => inbox.fill(buffersOf(bytes));
   /** Queues packets that cost so many bytes together. */
   const queue = (bytes: number) => {
     const each = 64 * 1024;
