@@ -42,6 +42,9 @@ export const KINDS: readonly { info: RegExp; heldBy: string }[] = [
   { info: /^json$/, heldBy: "tests/unit/docs.test.ts" },
   { info: /^ssh-config$/, heldBy: "tests/integration/docs.test.ts" },
   { info: /^yaml$/, heldBy: "tests/unit/docs.test.ts" },
+  { info: /^yaml (?:github|gitlab)$/, heldBy: "tests/integration/docs.test.ts" },
+  { info: /^xml$/, heldBy: "tests/integration/docs.test.ts" },
+  { info: /^systemd [\w@-]+\.(?:service|socket)$/, heldBy: "tests/integration/docs.test.ts" },
   // Diagrams, layouts of bytes, contents of files: no commands.
   { info: /^text$/, heldBy: "tests/unit/docs.test.ts" },
 ];
