@@ -24,6 +24,14 @@ export function temporaryName(): Uint8Array {
   return Buffer.from(`.vsockbox-${randomBytes(RANDOM_BYTES).toString("hex")}.tmp`);
 }
 
+/** What is known of a {@link PendingFile}. */
+interface PendingFacts {
+  /** Undefined: it has none. */
+  name?: Uint8Array | undefined;
+  isPart?: boolean;
+  hasMode?: boolean;
+}
+
 /** An unfinished file; its descriptor is open for reading and writing. */
 export class PendingFile {
   readonly fd: number;
@@ -31,26 +39,35 @@ export class PendingFile {
   #name: Uint8Array | undefined;
   /** Whether a later transfer can find it by its name. */
   readonly #isPart: boolean;
+  /** Whether it has the mode that it was created for; else its owner's alone until it gets another one. */
+  readonly hasMode: boolean;
 
   private constructor(
     directory: DirectoryHandle,
     fd: number,
-    name: Uint8Array | undefined,
-    isPart: boolean,
+    { name, isPart = false, hasMode = false }: PendingFacts = {},
   ) {
     this.#directory = directory;
     this.fd = fd;
     this.#name = name;
     this.#isPart = isPart;
+    this.hasMode = hasMode;
   }
 
-  /** Makes an empty file. */
-  static create(directory: DirectoryHandle): PendingFile {
-    const unnamed = createUnnamed(directory);
-    if (unnamed !== undefined) return new PendingFile(directory, unnamed, undefined, false);
+  /**
+   * Makes an empty file.
+   *
+   * @param mode its final permission bits, of which the umask clears some. They are used, as
+   * {@link hasMode} reports, if no other process can open the file before it is complete.
+   */
+  static create(directory: DirectoryHandle, mode?: number): PendingFile {
+    const unnamed = createUnnamed(directory, mode ?? PART_MODE);
+    if (unnamed !== undefined) {
+      return new PendingFile(directory, unnamed, { hasMode: mode !== undefined });
+    }
     const name = temporaryName();
     const fd = directory.openFile(name, O_RDWR | O_CREAT | O_EXCL, PART_MODE);
-    return new PendingFile(directory, fd, name, false);
+    return new PendingFile(directory, fd, { name });
   }
 
   /** Makes an empty file that a later transfer of the same name finds. */
@@ -64,8 +81,8 @@ export class PendingFile {
       // File systems without modes or owners cannot show whose a file is.
       if (!isFindable) return file;
       const name = formatPartName(part);
-      file.#giveName(name, false);
-      return new PendingFile(directory, file.fd, name, true);
+      file.#giveName(name, false, false);
+      return new PendingFile(directory, file.fd, { name, isPart: true });
     } catch (thrown) {
       // A file of the user's may have just that name.
       if (reasonOf(thrown).errno === "EEXIST") return file;
@@ -85,7 +102,7 @@ export class PendingFile {
       return undefined;
     }
     const isOwn = isOwnPart(statDescriptor(fd), part, process.geteuid?.() ?? 0);
-    if (isOwn && lock(fd)) return new PendingFile(directory, fd, name, true);
+    if (isOwn && lock(fd)) return new PendingFile(directory, fd, { name, isPart: true });
     closeSync(fd);
     return undefined;
   }
@@ -93,25 +110,34 @@ export class PendingFile {
   /**
    * Links the file to its name. With `replace` it replaces a file of that name, else it fails with EEXIST.
    * The descriptor stays open.
+   *
+   * @param isTaken whether a file of that name was there: saves the attempt to do without a second name.
    */
-  giveName(name: Uint8Array, replace: boolean): void {
-    this.#giveName(name, replace);
+  giveName(name: Uint8Array, replace: boolean, isTaken = false): void {
+    this.#giveName(name, replace, isTaken);
     this.#name = undefined;
   }
 
-  #giveName(name: Uint8Array, replace: boolean): void {
+  #giveName(name: Uint8Array, replace: boolean, isTaken: boolean): void {
     if (this.#name === undefined) {
-      try {
-        return this.#directory.linkDescriptor(this.fd, name);
-      } catch (thrown) {
-        if (!replace || reasonOf(thrown).errno !== "EEXIST") throw thrown;
-      }
+      if (!(replace && isTaken) && this.#linkAs(name, replace)) return;
       const temporary = temporaryName();
       this.#directory.linkDescriptor(this.fd, temporary);
       this.#name = temporary;
     }
     if (replace) this.#directory.rename(this.#name, this.#directory, name);
     else this.#directory.renameNew(this.#name, this.#directory, name);
+  }
+
+  /** Returns false if the name is taken and may be replaced. */
+  #linkAs(name: Uint8Array, replace: boolean): boolean {
+    try {
+      this.#directory.linkDescriptor(this.fd, name);
+      return true;
+    } catch (thrown) {
+      if (!replace || reasonOf(thrown).errno !== "EEXIST") throw thrown;
+      return false;
+    }
   }
 
   /** Closes the file, and removes it unless a later transfer can continue it and `keep` is set. */
@@ -173,11 +199,11 @@ export class PartFiles {
 /** errno of open(2) if the file system, or the kernel, has no O_TMPFILE. */
 const NO_TMPFILE = new Set(["EOPNOTSUPP", "EISDIR", "EINVAL", "ENOENT"]);
 
-function createUnnamed(directory: DirectoryHandle): number | undefined {
+function createUnnamed(directory: DirectoryHandle, mode: number): number | undefined {
   // Without /proc it could not get a name later.
   if (withoutUnnamed.has(directory) || descriptorPath(0) === undefined) return undefined;
   try {
-    return directory.openFile(SELF, O_TMPFILE | O_RDWR, PART_MODE);
+    return directory.openFile(SELF, O_TMPFILE | O_RDWR, mode);
   } catch (thrown) {
     if (!NO_TMPFILE.has(reasonOf(thrown).errno ?? "")) throw thrown;
     withoutUnnamed.add(directory);

@@ -48,6 +48,8 @@ export interface IncomingPlace {
   directory: DirectoryHandle;
   /** The file's path, for messages. */
   shown: () => BytesPath;
+  /** Whether this transfer has made the directory, so that only its own entries are in it. */
+  isNew?: boolean;
   /** Unfinished files in the directory; undefined without `resume`. */
   parts?: PartFiles | undefined;
 }
@@ -79,7 +81,9 @@ export class IncomingFile {
     this.#place = place;
     this.#record = record;
     this.#options = options;
-    this.#existing = place.directory.find(record.name);
+    // A name that a sender repeats in a directory that it has made is replaced without a look at it.
+    const isFirst = place.isNew === true && !options.keep && !options.resume;
+    this.#existing = isFirst ? undefined : place.directory.find(record.name);
     const kind = this.#existing === undefined ? "file" : fileKind(this.#existing);
     if (kind !== "file" && kind !== "link") {
       throw occupied(this.shown, `it is a ${kindInWords(kind)}`);
@@ -163,12 +167,25 @@ export class IncomingFile {
     if (this.#pending === undefined) {
       this.#pending = this.#options.resume
         ? PendingFile.createPart(directory, name)
-        : PendingFile.create(directory);
+        : PendingFile.create(directory, this.#initialMode);
     } else {
       ftruncateSync(this.#pending.fd, offset);
       if (this.#hash !== undefined) await hashRange(this.#pending.fd, offset, this.#hash);
     }
     this.#offset = offset;
+  }
+
+  /** The mode of a new file, less the umask; undefined if its status is applied when it is complete. */
+  get #initialMode(): number | undefined {
+    return this.#options.preserve || this.#replaced !== undefined
+      ? undefined
+      : this.#record.mode & 0o777;
+  }
+
+  /** The facts of a file whose content is replaced. */
+  get #replaced(): InodeStatus | undefined {
+    const existing = this.#existing;
+    return existing !== undefined && fileKind(existing) === "file" ? existing : undefined;
   }
 
   /** Writes the next bytes. */
@@ -243,7 +260,7 @@ export class IncomingFile {
     const { name } = this.#record;
     try {
       // Not by rename(2), which would replace a file that another program has created in the meantime.
-      pending.giveName(name, this.#options.exclusive !== true);
+      pending.giveName(name, this.#options.exclusive !== true, this.#existing !== undefined);
     } catch (thrown) {
       if (reasonOf(thrown).errno === "EEXIST") throw fileExistsError(this.shown);
       throw thrown;
@@ -254,18 +271,17 @@ export class IncomingFile {
   }
 
   #applyStatus(fd: number): void {
-    const own = statDescriptor(fd);
-    const existing = this.#existing;
-    const isReplaced = existing !== undefined && fileKind(existing) === "file";
+    const replaced = this.#replaced;
     if (this.#options.preserve) {
-      const owners = { now: own, kept: isReplaced ? existing : own };
+      const own = statDescriptor(fd);
+      const owners = { now: own, kept: replaced ?? own };
       preserveStatus(fd, this.#record, owners, this.#options.trustsOwner !== false);
     } else if (this.#whole !== undefined) {
       // Its content is the same, and its attributes are kept.
-    } else if (isReplaced) {
-      changeOwner(fd, existing, own);
-      fchmodSync(fd, replacedMode(existing));
-    } else {
+    } else if (replaced !== undefined) {
+      changeOwner(fd, replaced, statDescriptor(fd));
+      fchmodSync(fd, replacedMode(replaced));
+    } else if (this.#pending?.hasMode !== true) {
       fchmodSync(fd, this.#record.mode & 0o777 & ~process.umask());
     }
   }

@@ -16,7 +16,7 @@
  * the transfer.
  */
 import { fchmodSync } from "node:fs";
-import { VsockboxError } from "../../errors.ts";
+import { reasonOf, VsockboxError } from "../../errors.ts";
 import { statDescriptor } from "../../ffi/directory-calls.ts";
 import { type BytesPath, bytesPath, showPath } from "../../files/bytes-path.ts";
 import type { DirectoryHandle } from "../../files/directory-handle.ts";
@@ -231,19 +231,15 @@ export class TreeReceiver {
     const { depth } = stack;
     const shown = () => stack.shown(record.name);
     await this.#guard(shown, () => {
-      const existing = stack.top.find(record.name);
       // Accessible to others from the start, in case the transfer ends before the mode is applied.
-      if (existing === undefined) {
-        stack.top.makeDirectory(
-          record.name,
-          this.#options.preserve ? 0o700 : (record.mode & 0o777) | 0o700,
-        );
-      } else if (fileKind(existing) === "link") throw occupied(shown(), "it is a symbolic link");
-      else if (fileKind(existing) !== "directory") {
-        throw occupied(shown(), "it is not a directory");
-      }
+      const mode = this.#options.preserve ? 0o700 : (record.mode & 0o777) | 0o700;
+      const isNew = isMade(() => stack.top.makeDirectory(record.name, mode));
+      const existing = isNew ? undefined : stack.top.find(record.name);
+      const kind = existing === undefined ? "directory" : fileKind(existing);
+      if (kind === "link") throw occupied(shown(), "it is a symbolic link");
+      if (kind !== "directory") throw occupied(shown(), "it is not a directory");
       const handle = stack.top.openDirectory(record.name);
-      const status = { ...record, isNew: existing === undefined };
+      const status = { ...record, isNew };
       stack.enter(handle, record.name, this.#newDirectory(status));
       this.summary.directories++;
     });
@@ -269,12 +265,12 @@ export class TreeReceiver {
 
   #applyStatus(fd: number, status: ReceivedDirectory["status"]): void {
     if (status === undefined) return;
-    const own = statDescriptor(fd);
     if (this.#options.preserve) {
+      const own = statDescriptor(fd);
       preserveStatus(fd, status, { now: own, kept: own }, this.#options.trustsOwner !== false);
-    } else if (status.isNew) {
-      // A directory inherits the set-group-ID bit.
-      const inherited = own.mode & S_ISGID;
+    } else if (status.isNew && (status.mode & OWNER_BITS) !== OWNER_BITS) {
+      // It was made with more rights than it keeps. A directory inherits the set-group-ID bit.
+      const inherited = statDescriptor(fd).mode & S_ISGID;
       fchmodSync(fd, (status.mode & 0o777 & ~process.umask()) | inherited);
     }
   }
@@ -289,7 +285,8 @@ export class TreeReceiver {
       const stack = this.#stack;
       const shown = () => stack.shown(record.name);
       await this.#guard(shown, () => {
-        const place = { directory: stack.top, shown, parts: stack.state.parts };
+        const { status, parts } = stack.state;
+        const place = { directory: stack.top, shown, parts, isNew: status?.isNew === true };
         this.#file = new IncomingFile(place, record, this.#options);
       });
     }
@@ -371,16 +368,21 @@ export class TreeReceiver {
     const shown = () => stack.shown(record.name);
     await this.#guard(shown, () => {
       const { top } = stack;
-      const existing = top.find(record.name);
-      if (existing !== undefined && fileKind(existing) === "directory") {
-        throw occupied(shown(), "it is a directory");
+      const target = bytesPath(record.target);
+      if (isMade(() => top.makeLink(target, record.name))) {
+        this.#preserveLink(top, record.name, record);
+      } else {
+        const existing = top.find(record.name);
+        if (existing !== undefined && fileKind(existing) === "directory") {
+          throw occupied(shown(), "it is a directory");
+        }
+        if (this.#options.keep) return;
+        if (this.#options.exclusive) throw fileExistsError(shown());
+        const name = temporaryName();
+        top.makeLink(target, name);
+        this.#preserveLink(top, name, record);
+        top.rename(name, top, record.name);
       }
-      if (existing !== undefined && this.#options.keep) return;
-      if (existing !== undefined && this.#options.exclusive) throw fileExistsError(shown());
-      const name = existing === undefined ? record.name : temporaryName();
-      top.makeLink(bytesPath(record.target), name);
-      this.#preserveLink(top, name, record);
-      if (existing !== undefined) top.rename(name, top, record.name);
       this.summary.links++;
     });
   }
@@ -396,6 +398,19 @@ export class TreeReceiver {
 }
 
 const S_ISGID = 0o2000;
+/** What the owner of a directory needs to put files into it. */
+const OWNER_BITS = 0o700;
+
+/** Makes an entry; returns false if its name is taken. */
+function isMade(make: () => void): boolean {
+  try {
+    make();
+    return true;
+  } catch (thrown) {
+    if (reasonOf(thrown).errno !== "EEXIST") throw thrown;
+    return false;
+  }
+}
 
 const NO_NAME = new Uint8Array(0);
 
