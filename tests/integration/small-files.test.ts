@@ -79,4 +79,16 @@ describeWith(["strace", "pgrep"], "each of many small files costs", () => {
       agent: perFile(few.agent, many.agent, MORE),
     }).toEqual(expected);
   });
+
+  test.each(["cp $D/tree/sub/* $A:$D/to", "cp $A:$D/tree/sub/\\* $D/to"])(
+    "no message of its own: %s",
+    async (words) => {
+      const few = await callsOf(FEW, `vsockbox ${words}`);
+      const many = await callsOf(FEW + MORE, `vsockbox ${words}`);
+      for (const end of ["client", "agent"] as const) {
+        const { sendto = 0, write = 0 } = perFile(few[end], many[end], MORE);
+        expect({ end, sendto, write }).toEqual({ end, sendto: 0, write: 0 });
+      }
+    },
+  );
 });

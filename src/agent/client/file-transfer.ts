@@ -68,22 +68,75 @@ export async function uploadFiles(
   { directory, name }: UploadDestination,
   options: UploadOptions,
 ): Promise<TransferSummary> {
-  const flags = transferFlags(options);
-  const channel = opener.open({ op: "put", path: directory, ...flags });
-  return cancellable(channel, options.signal, async () => {
-    const { recursive = false, onProgress, selects } = options;
-    const sender = new TreeSender(channel, { ...flags, recursive, onProgress, selects });
+  using upload = new Upload(opener, directory, options);
+  try {
+    await upload.send(source, name);
+    return await upload.finish();
+  } catch (thrown) {
+    upload.fail(thrown);
+    throw thrown;
+  }
+}
+
+/** An upload of any number of sources into one directory, on one channel: no round trip for each. */
+export class Upload implements Disposable {
+  readonly #channel: Channel;
+  readonly #sender: TreeSender;
+  readonly #watch: Disposable;
+
+  /** @param options as those of {@link uploadFiles}. */
+  constructor(opener: ChannelOpener, directory: Uint8Array, options: UploadOptions) {
+    const flags = transferFlags(options);
+    const { recursive = false, onProgress, selects, signal } = options;
+    const channel = opener.open({ op: "put", path: directory, ...flags });
+    this.#channel = channel;
+    this.#sender = new TreeSender(channel, { ...flags, recursive, onProgress, selects });
+    this.#watch = onAbort(signal, () => {
+      if (signal !== undefined) channel.cancel(abortError(signal, "copy"));
+    });
+  }
+
+  /**
+   * Sends a source; resolves before the guest has written it.
+   *
+   * @param name undefined: the name of the source.
+   * @throws {VsockboxError} the agent's error, or an error of the source, after which others can be sent if
+   * {@link isOpen} is still true.
+   */
+  async send(source: Uint8Array | ByteSource, name: Uint8Array | undefined): Promise<void> {
     try {
-      await sendSource(sender, channel, source, name);
+      await sendSource(this.#sender, this.#channel, source, name);
     } catch (thrown) {
       // The agent's error is more specific.
-      if (channel.isClosed) await channel.result;
+      if (this.#channel.isClosed) await this.#channel.result;
       throw thrown;
     }
-    channel.end();
-    addReceiverSummary(sender.summary, await channel.result);
-    return sender.summary;
-  });
+  }
+
+  /** Whether another source can be sent. */
+  get isOpen(): boolean {
+    return !this.#channel.isClosed && this.#sender.isBetweenSources;
+  }
+
+  /**
+   * Waits until the guest has written everything.
+   *
+   * @throws {VsockboxError} the agent's error; errors of single files are in the summary.
+   */
+  async finish(): Promise<TransferSummary> {
+    this.#channel.end();
+    addReceiverSummary(this.#sender.summary, await this.#channel.result);
+    return this.#sender.summary;
+  }
+
+  /** Ends an upload that has failed. */
+  fail(thrown: unknown): void {
+    this.#channel.fail(toVsockboxError(thrown, "copy"));
+  }
+
+  [Symbol.dispose](): void {
+    this.#watch[Symbol.dispose]();
+  }
 }
 
 async function sendSource(
@@ -125,12 +178,34 @@ export async function downloadFiles(
   { directory, name }: DownloadDestination,
   options: TransferOptions,
 ): Promise<TransferSummary> {
-  const flags = transferFlags(options);
+  return receiveFiles(openDownload(opener, remote, name, options), { directory, name }, options);
+}
+
+/** Asks for a file or tree of the guest, which {@link receiveFiles} then receives. */
+export function openDownload(
+  opener: ChannelOpener,
+  remote: Uint8Array,
+  name: Uint8Array,
+  options: TransferOptions,
+): Channel {
+  const { recursive = false } = options;
+  return opener.open({ op: "get", path: remote, name, recursive, ...transferFlags(options) });
+}
+
+/**
+ * Receives what {@link openDownload} has asked for, with the same options.
+ *
+ * @throws {VsockboxError} as {@link uploadFiles}.
+ */
+export function receiveFiles(
+  channel: Channel,
+  { directory, name }: DownloadDestination,
+  options: TransferOptions,
+): Promise<TransferSummary> {
   const { recursive = false, onProgress, exclusive, sync, maxBytes } = options;
-  const channel = opener.open({ op: "get", path: remote, name, recursive, ...flags });
   return cancellable(channel, options.signal, async () => {
     const receiver = new TreeReceiver(channel, {
-      ...flags,
+      ...transferFlags(options),
       recursive,
       exclusive,
       sync,

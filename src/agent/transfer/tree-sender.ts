@@ -89,6 +89,7 @@ export class TreeSender {
   readonly #channel: Channel;
   readonly #options: TreeSenderOptions;
   readonly #offers: ResumeOffer[] = [];
+  #isInTree = false;
   #offerWaiter: PromiseWithResolvers<void> | undefined;
 
   constructor(channel: Channel, options: TreeSenderOptions) {
@@ -174,6 +175,11 @@ export class TreeSender {
     this.summary.files++;
   }
 
+  /** Whether another source can be sent; false after one that has failed in the middle of its tree. */
+  get isBetweenSources(): boolean {
+    return !this.#isInTree;
+  }
+
   #record(record: TreeRecord): Promise<void> {
     return this.#channel.sendRecord(encodeTreeRecord(record));
   }
@@ -198,8 +204,10 @@ export class TreeSender {
       return this.#skip(() => shown, name, thrown);
     }
     using stack = new DirectoryStack(root, shown, cursor);
+    this.#isInTree = true;
     await this.#recordDirectory(name, root.status());
     while (await this.#step(stack));
+    this.#isInTree = false;
   }
 
   async #recordDirectory(name: Uint8Array, status: InodeStatus): Promise<void> {

@@ -4,9 +4,17 @@
  *
  *   `copy-destination.ts`   the name of each source at the destination
  *   `copy-connections.ts`   one connection for each target
+ *   `upload-together.ts`, `downloads-ahead.ts`   several sources without a round trip for each
  *   `copy-go-agent.ts`      agents that have only the Go agent's frames
  */
-import { transferFlags, type TransferOptions } from "../../agent/client/file-transfer.ts";
+import type { Channel } from "../../agent/channel/channel.ts";
+import type { AgentClient } from "../../agent/client/agent-client.ts";
+import {
+  openDownload,
+  receiveFiles,
+  transferFlags,
+  type TransferOptions,
+} from "../../agent/client/file-transfer.ts";
 import { readHomePath, resolveHome } from "../../agent/client/home-path.ts";
 import { relayFiles } from "../../agent/transfer/file-relay.ts";
 import { type TransferProgress, TransferSummary } from "../../agent/transfer/transfer.ts";
@@ -32,6 +40,8 @@ import {
 } from "./copy-destination.ts";
 import type { LocalOperand } from "./copy-go-agent.ts";
 import { usage } from "./copy-usage.ts";
+import { type Download, DownloadsAhead, downloadsOf } from "./downloads-ahead.ts";
+import { uploadTogether } from "./upload-together.ts";
 
 /** Copies the sources of one command line, and counts what was copied. */
 export class CopyJob implements AsyncDisposable {
@@ -41,6 +51,9 @@ export class CopyJob implements AsyncDisposable {
   readonly #maxBytes: number | undefined;
   readonly #connections: CopyConnections;
   readonly #total = new TransferSummary();
+  /** What is requested of guests ahead of its turn. */
+  #downloads: ReadonlyMap<Operand & { kind: "remote" }, Download> = new Map();
+  readonly #ahead = new Map<AgentClient, DownloadsAhead>();
   /** The exit status of the first source that failed; 0 if none did. */
   #status = 0;
 
@@ -83,7 +96,9 @@ export class CopyJob implements AsyncDisposable {
     this.#countAhead(sources);
     const place = destination.kind === "remote" ? await this.#fromHome(destination) : destination;
     const many = given.length > 1 || sources.length > 1;
-    for (const source of sources) {
+    const areUploaded = place.kind === "remote" && (await this.#uploadTogether(sources, place));
+    if (place.kind === "local" && many) this.#downloads = downloadsOf(sources);
+    for (const source of areUploaded ? [] : sources) {
       await this.#each(many, () => this.#copy(source, place, many));
     }
     return { summary: this.#total, status: this.#status };
@@ -152,6 +167,32 @@ export class CopyJob implements AsyncDisposable {
     return this.#upload(source, destination, many);
   }
 
+  /** Uploads several sources at once; returns false if they have to be copied one by one. */
+  async #uploadTogether(sources: readonly Operand[], destination: RemoteOperand): Promise<boolean> {
+    const local = sources.filter((source) => source.kind === "local");
+    if (sources.length < 2 || local.length < sources.length) return false;
+    const client = await this.#connections.client(destination.target);
+    if (client === undefined) return false;
+    const status = await this.#destinationStatus(destination);
+    const many = local.map((source) => {
+      const named = { path: source.path, name: () => localName(source) };
+      const place = () => remoteDestination(destination, status, named, true);
+      return { path: source.path, destination: place };
+    });
+    let onProgress: ((progress: TransferProgress) => void) | undefined;
+    const result = await uploadTogether(client, many, {
+      ...this.#options,
+      onProgress: (progress) => onProgress?.(progress),
+      onSource: (path) => {
+        onProgress = this.#onProgress(showPath(baseName(path)));
+      },
+    });
+    if (result === undefined) return false;
+    this.#total.add(result.summary);
+    this.#status ||= result.status;
+    return true;
+  }
+
   async #upload(source: LocalOperand, destination: RemoteOperand, many: boolean): Promise<void> {
     const client = await this.#connections.client(destination.target);
     if (client === undefined) {
@@ -184,9 +225,22 @@ export class CopyJob implements AsyncDisposable {
       return this.#addFile(await downloadOldFile(address, options, copy));
     }
     const onProgress = this.#onProgress(showPath(baseName(source.path)));
-    const options = { ...this.#options, onProgress };
-    const limited = { ...options, maxBytes: this.#remaining };
-    this.#total.add(await client.download(source.path, place.directory, place.name, limited));
+    const options = { ...this.#options, onProgress, maxBytes: this.#remaining };
+    const channel = this.#openDownload(client, source, place.name);
+    this.#total.add(await receiveFiles(channel, place, options));
+  }
+
+  #openDownload(client: AgentClient, source: RemoteOperand, name: Uint8Array): Channel {
+    const download = this.#downloads.get(source);
+    if (download === undefined) return openDownload(client, source.path, name, this.#options);
+    let ahead = this.#ahead.get(client);
+    if (ahead === undefined) {
+      const own = [...this.#downloads].filter(([{ target }]) => target === source.target);
+      const downloads = own.map(([, planned]) => planned);
+      ahead = new DownloadsAhead(client, downloads, this.#options);
+      this.#ahead.set(client, ahead);
+    }
+    return ahead.next(download);
   }
 
   /** Copies from guest to guest; the bytes pass through this process, without a local file. */
@@ -259,11 +313,18 @@ export class CopyJob implements AsyncDisposable {
     source: NamedSource | undefined,
     many: boolean,
   ): Promise<CopyDestination> {
-    const status = await this.#remoteStat(destination).catch((thrown: unknown) => {
+    const status = await this.#destinationStatus(destination);
+    return remoteDestination(destination, status, source, many);
+  }
+
+  /** Returns undefined if the destination does not exist. */
+  async #destinationStatus(destination: RemoteOperand): Promise<JsonObject | undefined> {
+    try {
+      return await this.#remoteStat(destination);
+    } catch (thrown) {
       if (reasonOf(thrown).errno === "ENOENT") return undefined;
       throw thrown;
-    });
-    return remoteDestination(destination, status, source, many);
+    }
   }
 
   async #remoteStat(operand: RemoteOperand): Promise<JsonObject> {
