@@ -70,4 +70,11 @@ export {
 } from "./library/file-export.ts";
 export type { IdPair } from "./vfs/server/owner-map.ts";
 export type { FilesProvider, ProvidedFile } from "./vfs/server/provided-files.ts";
+export {
+  memoryFiles,
+  type MemoryFilesOptions,
+  overlayFiles,
+  type OverlayOptions,
+} from "./library/file-providers.ts";
+export type { WritableFiles } from "./vfs/server/overlay-files.ts";
 export { getLocalCid } from "./library/local-cid.ts";

@@ -79,8 +79,8 @@ export class MountedExport implements AsyncDisposable {
   }
 
   /** Starts the mount; resolves with the line that it prints when files can be used. */
-  async startMount(args: readonly string[] = []): Promise<string> {
-    const words = ["mount", this.address, this.target, ...args];
+  async startMount(args: readonly string[] = [], address = this.address): Promise<string> {
+    const words = ["mount", address, this.target, ...args];
     this.#mount = this.#run(words, this.namespace.through);
     const reader = this.mount.process.stdout.getReader();
     const { value, done } = await reader.read();

@@ -60,6 +60,8 @@ export interface FilesProvider {
   rename?(from: string, to: string): Awaitable<void>;
   setMode?(path: string, mode: number): Awaitable<void>;
   setTime?(path: string, mtimeMs: number): Awaitable<void>;
+  /** Called when the export is closed. */
+  close?(): void;
 }
 
 const TYPES = {
@@ -149,7 +151,9 @@ export class ProvidedFiles implements ExportedFiles {
     return new ProvidedSession(this.#provider, this.#options);
   }
 
-  close(): void {}
+  close(): void {
+    this.#provider.close?.();
+  }
 }
 
 /** One connection. */
@@ -326,6 +330,7 @@ class ProvidedSession implements FileSession {
   }
 
   async #remove(path: string, isDirectory: boolean): Promise<VfsResponse> {
+    if (path === "") throw new Refusal(ERRNO.EBUSY);
     const { type } = await this.#stat(path);
     if (isDirectory !== (type === "directory")) {
       throw new Refusal(isDirectory ? ERRNO.ENOTDIR : ERRNO.EISDIR);
@@ -339,6 +344,7 @@ class ProvidedSession implements FileSession {
 
   async #rename({ path, newPath, flags }: VfsRequestOf<"rename">): Promise<VfsResponse> {
     const [from, to] = [textOf(path), textOf(newPath)];
+    if (from === "" || to === "") throw new Refusal(ERRNO.EBUSY);
     if (flags > RenameFlag.NoReplace) throw new Refusal(ERRNO.EINVAL);
     if (flags === RenameFlag.NoReplace && (await this.#provider.stat(to)) !== undefined) {
       throw new Refusal(ERRNO.EEXIST);

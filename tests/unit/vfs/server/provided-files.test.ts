@@ -193,7 +193,8 @@ describe("provided files", () => {
   });
 
   test("answer ENOSYS for what the program does not have", async () => {
-    const ask = sessionOf({ stat: (path) => ({ type: path === "" ? "directory" : "file" }) });
+    const isDirectory = (path: string) => path === "" || path === "directory";
+    const ask = sessionOf({ stat: (path) => ({ type: isDirectory(path) ? "directory" : "file" }) });
     const { handle = 0 } = await ask({ op: "open", path: a, flags: FLAGS.readWrite });
     for (const request of [
       { op: "read", handle, offset: 0, size: 1 },
@@ -201,7 +202,7 @@ describe("provided files", () => {
       { op: "setAttributes", path: a, mode: 0 },
       { op: "mkdir", path: b, mode: 0o755 },
       { op: "unlink", path: a },
-      { op: "rmdir", path: pathBytes("") },
+      { op: "rmdir", path: pathBytes("directory") },
       { op: "rename", path: a, newPath: b, flags: 0 },
       { op: "statfs" },
       { op: "link", path: a, newPath: b },
@@ -213,6 +214,18 @@ describe("provided files", () => {
       (await ask({ op: "flush", handle })).errno,
       (await ask({ op: "fsync", handle, flags: 0 })).errno,
     ]).toEqual([0, 0]);
+  });
+
+  test("have a root that is neither removed nor renamed", async () => {
+    const ask = sessionOf(memory());
+    const root = pathBytes("");
+    for (const request of [
+      { op: "rmdir", path: root },
+      { op: "rename", path: root, newPath: a, flags: 0 },
+      { op: "rename", path: a, newPath: root, flags: 0 },
+    ] as const) {
+      expect((await ask(request)).errno).toBe(ERRNO.EBUSY);
+    }
   });
 
   test("fail as the program does", async () => {
