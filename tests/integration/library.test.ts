@@ -34,6 +34,7 @@ const PRINTED = [
   /^create \/tmp\/vsockbox-watched\/src\/main\.ts\n$/,
   /^127\.0\.0\.1:PORT\n$/,
   /^0 true\n$/,
+  /^\[ "settings" \]\n$/,
   /^200 http:\/\/localhost\/shout\?x=1 HELLO\n\[ "UNAVAILABLE", "ENOENT" \]\n$/,
   /^one\ntwo, too\n$/,
   /^hello\nand back\n$/,
