@@ -62,6 +62,44 @@ test("each promise of docs/security.md names a test that exists", () => {
   }
 });
 
+test("each promise of docs/comparison.md names a test that exists", () => {
+  const rows = rowsOf(read("docs/comparison.md"), "held by");
+  expect(rows.length).toBeGreaterThan(8);
+  for (const row of rows) {
+    expectTests(row);
+    expect([row, row.includes('.ts: "')]).toEqual([row, true]);
+  }
+});
+
+test("each cell of docs/comparison.md has a test of ours or a source", () => {
+  const page = read("docs/comparison.md");
+  const sources = new Set(
+    [...page.matchAll(/^\[([\w-]+)\]: https:\/\/\S+$/gm)].map(([, name]) => name),
+  );
+  const tests = new Set(rowsOf(page, "held by").map((row) => row.split("|")[1]?.trim()));
+  const rows = rowsOf(page, "ports");
+  expect(rows).toHaveLength(11);
+  for (const row of rows) {
+    const [tool, ...cells] = row.split("|").slice(1, -1);
+    expect([row, cells.length]).toEqual([row, 5]);
+    for (const cell of cells) {
+      const isOurs = tool?.trim() === "vsockbox";
+      const pattern = isOurs ? /\(test (\d+)\)/g : /\[([\w-]+)\]/g;
+      const references = [...cell.matchAll(pattern)].map(([, reference]) => reference ?? "");
+      const known = references.filter((name) => (isOurs ? tests.has(name) : sources.has(name)));
+      expect([cell, known]).toEqual([cell, references]);
+      expect([cell, references.length > 0]).toEqual([cell, true]);
+    }
+  }
+  for (const name of sources) expect(page).toContain(`[${name}]`);
+});
+
+test("each gap of docs/limits.md names what to do instead", () => {
+  const gaps = read("docs/limits.md").match(/^- .*$/gm) ?? [];
+  expect(gaps.length).toBeGreaterThan(10);
+  for (const gap of gaps) expect(gap).toMatch(/[.)] Instead: \S.*\.$/);
+});
+
 test("each file and directory that CONTRIBUTING.md names exists", () => {
   const names = [
     ...read("CONTRIBUTING.md").matchAll(/`((?:src|tests|packaging|docs|bench)\/[^`\s*]*)`/g),
