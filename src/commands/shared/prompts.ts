@@ -15,7 +15,13 @@ export function promptSession(): Disposable {
 
 /** The prompts hide the cursor, and bring it back at their own end alone. */
 function showCursorAtSignals(): Disposable {
-  const show = () => writeAll(1, Buffer.from("\u001B[?25h"));
+  const show = () => {
+    try {
+      writeAll(1, Buffer.from("\u001B[?25h"));
+    } catch {
+      // The terminal was hung up. What follows the signal must happen all the same.
+    }
+  };
   const stop = () => {
     show();
     process.kill(process.pid, "SIGSTOP");
@@ -33,13 +39,30 @@ function showCursorAtSignals(): Disposable {
   };
 }
 
+/** Rejects when the terminal is hung up without a signal to this process. The prompts wait on for keys. */
+function hangUp(): { hungUp: Promise<never>; [Symbol.dispose](): void } {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const onEnd = () => {
+    reject(new VsockboxError({ code: "ABORTED", operation: "continue", message: "no terminal" }));
+  };
+  const events = ["end", "close", "error"] as const;
+  for (const event of events) process.stdin.on(event, onEnd);
+  return {
+    hungUp: promise,
+    [Symbol.dispose]() {
+      for (const event of events) process.stdin.off(event, onEnd);
+    },
+  };
+}
+
 /**
  * Returns the answer of a prompt.
  *
- * @throws {VsockboxError} ABORTED if the user cancels it.
+ * @throws {VsockboxError} ABORTED if the user cancels it, or the terminal is hung up.
  */
 export async function answerOf<T>(prompt: Promise<T | symbol>): Promise<Exclude<T, symbol>> {
-  const value = await prompt;
+  using terminal = hangUp();
+  const value = await Promise.race([prompt, terminal.hungUp]);
   // The prompt keeps the terminal's input until its key is dealt with.
   await Bun.sleep(0);
   if (isCancel(value)) {
