@@ -1,7 +1,7 @@
 /** Two connected, non-blocking Unix sockets, for code that works on descriptors in an event loop. */
 import { acceptSocket, closeDescriptor, openSocket, startConnect } from "../../src/ffi/socket.ts";
 import { AF_UNIX, encodeUnixName } from "../../src/ffi/sockaddr.ts";
-import { SOCK_STREAM } from "../../src/ffi/socket.ts";
+import { SOCK_SEQPACKET, SOCK_STREAM } from "../../src/ffi/socket.ts";
 import { openListener } from "../../src/net/listen.ts";
 import type { EventLoop } from "../../src/io/event-loop.ts";
 
@@ -13,10 +13,11 @@ export class SocketPair implements Disposable {
   readonly far: number;
   readonly #closed = new Set<number>();
 
-  constructor() {
+  /** @param seqpacket keeps the boundaries of records. */
+  constructor({ seqpacket = false } = {}) {
     const path = `@vsockbox-test-${process.pid}-${count++}`;
-    const listener = openListener({ kind: "unix", path });
-    this.near = openSocket(AF_UNIX, SOCK_STREAM, path);
+    const listener = openListener({ kind: "unix", path }, seqpacket);
+    this.near = openSocket(AF_UNIX, seqpacket ? SOCK_SEQPACKET : SOCK_STREAM, path);
     startConnect(this.near, encodeUnixName(path));
     const call = { operation: "accept on", address: path } as const;
     this.far = acceptSocket(listener.fd, call) ?? -1;
