@@ -61,7 +61,8 @@ describe("the next chain", () => {
     other.offer(0);
     expect(() => other.buffers.peek(other.queue)).toThrow("44 bytes is too short for a packet");
     offerPieces([20, 24], 8);
-    buffers.vector(1, 1);
+    // Chains are read only as far as they are needed.
+    expect(buffers.vector(1, 2).bytes).toBe(1);
     expect(() => buffers.vector(100, 2)).toThrow("44 bytes is too short for a packet");
   });
 
@@ -94,6 +95,7 @@ describe("the capacity for one readv(2)", () => {
     ["a limit of chains", 1000, 3, 300],
     ["a limit of bytes", 250, 10, 250],
     ["what the guest has offered", 1000, 10, 500],
+    ["one byte", 1, 10, 1],
     ["no bytes", 0, 10, 0],
   ])("is up to %s", (_, length, chains, expected) => {
     const { queue, buffers, offer } = rxQueue();
@@ -173,6 +175,17 @@ describe("a packet", () => {
     // The source port is in bytes 16 to 19, the payload behind byte 44.
     expect(at(0, 20).slice(16)).toEqual([4, 3, 2, 1]);
     expect([at(1, 26).slice(24), at(2, 1)]).toEqual([[7, 8], [9]]);
+  });
+
+  test("has no byte of its header after a piece that is too short for it", () => {
+    const { guest, queue, buffers, offerPieces, put } = rxQueue();
+    offerPieces([20, 60]);
+    buffers.peek(queue);
+    put(0);
+    // The operation is in bytes 30 and 31.
+    const opIn = (piece: number, offset: number) =>
+      guest.view.getUint16(guest.data + piece * 256 + offset, true);
+    expect([opIn(0, 30), opIn(1, 10)]).toEqual([0, Op.Rw]);
   });
 
   test("of another guest is copied from any offset", () => {

@@ -75,6 +75,20 @@ test("a header on its own is a packet without payload", () => {
   expect([read(), packet.bytes, packet.header.srcPort]).toEqual([true, 0, 1024]);
 });
 
+test("a header in a short piece and a long one is read from both", () => {
+  const { guest, driver, packet, read } = guestWithDriver();
+  driver.send({ ...FIELDS, payload: PAYLOAD });
+  const [, ring] = guest.rings;
+  const begin = Number(guest.view.getBigUint64(ring.addresses.descriptors, true));
+  // Its first 20 bytes are somewhere else.
+  const first = guest.data + 0x8_0000;
+  guest.bytes.copyWithin(first, begin, begin + 20);
+  ring.describe(0, { address: first, length: 20, flags: 1, next: 1 });
+  ring.describe(1, { address: begin + 20, length: 60 });
+  expect(read()).toBe(true);
+  expect(packet.header).toMatchObject({ ...FIELDS, srcCid: GUEST_CID, dstCid: 2, len: 10 });
+});
+
 test.each([1, 43])("a chain of %d bytes is not a packet", (length) => {
   const { driver, packet, read } = guestWithDriver();
   driver.sendBytes(new Uint8Array(length).fill(1));
