@@ -28,6 +28,7 @@ export const ERRNO = {
   EPIPE: 32,
   ERANGE: 34,
   ENOSYS: 38,
+  ENAMETOOLONG: 36,
   ENOTEMPTY: 39,
   ELOOP: 40,
   ENODATA: 61,

@@ -35,6 +35,11 @@ export class MountedExport implements AsyncDisposable {
     mkdirSync(this.target);
   }
 
+  /** Makes the directories and the namespace for a host that a test starts at {@link address}. */
+  static async withoutHost(): Promise<MountedExport> {
+    return new MountedExport(await MountNamespace.make(), []);
+  }
+
   /** Starts the export alone. */
   static async exportOnly({ exportArgs = [] }: MountedOptions = {}): Promise<MountedExport> {
     const made = new MountedExport(await MountNamespace.make(), exportArgs);

@@ -1,5 +1,6 @@
 /** Clients of an export: one that sends bytes as they are, and one of the dialect of two of ours. */
 import { connect, type Socket } from "node:net";
+import { goField, goMap, type GoValue } from "./go-cbor.ts";
 import { decodeMap } from "../../src/protocols/vfs/cbor.ts";
 import type { CborMap } from "../../src/protocols/vfs/cbor-values.ts";
 import { VfsFrameReader } from "../../src/protocols/vfs/frame.ts";
@@ -125,41 +126,12 @@ export class VfsTestClient implements Disposable {
   }
 }
 
-type GoValue = number | bigint | string | Uint8Array;
-
-/** CBOR's head of an item (RFC 8949, section 3). */
-function head(major: number, value: number | bigint): Buffer {
-  const number = BigInt(value);
-  const first = major << 5;
-  if (number < 24n) return Buffer.from([first | Number(number)]);
-  const sizes = [1, 2, 4, 8] as const;
-  const index = sizes.findIndex((size) => number < 1n << BigInt(8 * size));
-  const bytes = Buffer.alloc(8);
-  bytes.writeBigUInt64BE(number);
-  return Buffer.concat([
-    Buffer.from([first | (24 + index)]),
-    bytes.subarray(8 - (sizes[index] ?? 8)),
-  ]);
-}
-
-function item(value: GoValue): Buffer {
-  if (typeof value === "string") {
-    const bytes = Buffer.from(value);
-    return Buffer.concat([head(3, bytes.length), bytes]);
-  }
-  if (value instanceof Uint8Array) return Buffer.concat([head(2, value.length), value]);
-  return value < 0 ? head(1, -1n - BigInt(value)) : head(0, value);
-}
-
 /**
  * Returns the payload of a request as the Go guest writes it: its fields in the order of its structure,
  * without those that are zero.
  */
 export function goRequest(op: number, fields: Readonly<Record<string, GoValue>> = {}): Buffer {
   const order = ["path", "new_path", "fh", "off", "sz", "data", "flags", "mode", "uid", "gid"];
-  const isZero = (value: GoValue | undefined) =>
-    value === undefined || value === 0 || value === "" || (value as Uint8Array).length === 0;
-  const present = order.filter((key) => !isZero(fields[key]));
-  const pairs = present.flatMap((key) => [item(key), item(fields[key] ?? 0)]);
-  return Buffer.concat([head(5, present.length + 1), item("op"), item(op), ...pairs]);
+  const present = order.flatMap((key) => goField(key, fields[key]));
+  return goMap([["op", op], ...present]);
 }

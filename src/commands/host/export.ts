@@ -47,7 +47,7 @@ const ARGUMENTS = {
   xattr: flag({ heading: ACCESS, summary: "Serve extended attributes `user.*`" }),
   mountPoint: option(word("PATH"), {
     heading: ACCESS,
-    defaultText: "the first path that it asks for",
+    defaultText: "what its first request shows",
     summary: "Where a guest of the Go package has mounted it, as that sends whole paths",
   }),
   mapUid: list(ID_PAIR, {

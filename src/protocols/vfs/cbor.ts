@@ -5,7 +5,7 @@
  * allocated: nesting, the count of items, and lengths above the bytes that follow. Byte strings are
  * views of the frame, not copies.
  */
-import { decode, encode, Token, Tokenizer, Type } from "cborg";
+import { decode, encode, type EncodeOptions, Token, Tokenizer, Type } from "cborg";
 import { VsockboxError } from "../../errors.ts";
 import { type CborMap, type Encodable, readText } from "./cbor-values.ts";
 import { decodeFlatMap } from "./flat-map.ts";
@@ -112,6 +112,9 @@ export function decodeMap(payload: Uint8Array, maxItems: number = MAX_ITEMS): Cb
   return value as CborMap;
 }
 
+/** Nested maps have the order of their fields as well. */
+const NESTED: EncodeOptions = { ignoreUndefinedProperties: true, mapSorter: () => 0 };
+
 /** Items that are written here, or encoded already. */
 type FlatValue = number | bigint | boolean | Uint8Array | { readonly encoded: Uint8Array };
 
@@ -156,7 +159,7 @@ function flatten(value: Encodable): FlatValue {
   if (value instanceof Uint8Array || typeof value === "boolean") return value;
   if (typeof value === "number" && Number.isSafeInteger(value)) return value;
   if (typeof value === "bigint" && value >= 0n) return value;
-  return { encoded: encode(value, { ignoreUndefinedProperties: true }) };
+  return { encoded: encode(value, NESTED) };
 }
 
 /** Bytes of a head with an argument. */

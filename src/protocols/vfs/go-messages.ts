@@ -3,7 +3,7 @@
  * and keys that are absent when they are zero.
  */
 import { decodeMap } from "./cbor.ts";
-import type { CborMap, CborValue, Encodable } from "./cbor-values.ts";
+import { type CborMap, type CborValue, type Encodable, INVALID_TEXT } from "./cbor-values.ts";
 import { bytes, booleanAt, integerIn, RefusedField, text, u32, u64 } from "./fields.ts";
 import { encodeVfsFrame } from "./frame.ts";
 import { GO_OPERATIONS, type GoOperation, MAX_FRAME_BYTES } from "./operations.ts";
@@ -15,6 +15,9 @@ const MAX_PATH_LENGTH = 2 * 4096;
 const MAX_ENTRIES = 200_000;
 /** Keys and values of an entry, itself, and the rest of the message, at most. */
 const ITEMS_OF_ENTRY = 16;
+
+/** Largest listing that is read, in bytes: so many entries with names of 100 bytes. */
+export const MAX_LISTING_BYTES = 32 * 1024 * 1024;
 
 const ENOSYS = 38;
 const ERRNO_MAX = 4095;
@@ -31,7 +34,7 @@ export interface GoRequest {
   data: Uint8Array;
   /** Linux's flags of open(2), O_LARGEFILE included. */
   flags: number;
-  /** A Unix mode. */
+  /** A Unix mode; that of a guest of ours has Go's special bits as well. */
   mode: number;
 }
 
@@ -166,13 +169,7 @@ function encodeStat({ size, mode, mtime, isDirectory, ino }: GoStat): {
 function encodeEntry({ name, isDirectory, mode, size, ino }: GoEntry): {
   readonly [key: string]: Encodable | undefined;
 } {
-  return {
-    name,
-    is_dir: isDirectory ? true : undefined,
-    mode: omitZero(mode),
-    size: omitZero(size),
-    ino: omitZero(ino),
-  };
+  return { name, is_dir: isDirectory, mode, size, ino: omitZero(ino) };
 }
 
 const ERR = integerIn("err", 0, -ERRNO_MAX);
@@ -221,14 +218,20 @@ function readStat(value: CborValue): GoStat {
 function readEntries(value: CborValue): GoEntry[] {
   if (!Array.isArray(value)) throw new RefusedField("entries is not a list");
   const list: readonly CborValue[] = value;
-  return list.map((entry) => {
-    const map = asMap(entry, "an entry");
-    return {
-      name: NAME.read(map.get(NAME.key)),
+  return list.map((entry) => asMap(entry, "an entry")).flatMap(readEntry);
+}
+
+/** An entry; none for a name that is not UTF-8, which no request could contain. */
+function readEntry(map: CborMap): GoEntry[] {
+  const name = map.get(NAME.key);
+  if (name === INVALID_TEXT) return [];
+  return [
+    {
+      name: NAME.read(name),
       isDirectory: readOr(map, IS_DIRECTORY, false),
       mode: readOr(map, MODE, 0),
       size: readOr(map, STAT_SIZE, 0),
       ino: readOr(map, INODE, 0n),
-    };
-  });
+    },
+  ];
 }

@@ -2,7 +2,7 @@
  * Modes and inode numbers of the Go dialect: answers have the bits of Go's `fs.FileMode`, requests those
  * of Unix.
  */
-import { FileType, SpecialBit, typeOfMode } from "./file-numbers.ts";
+import { FileType, PERMISSION_BITS, SpecialBit, typeOfMode } from "./file-numbers.ts";
 
 const PERMISSIONS = 0o777;
 
@@ -35,6 +35,8 @@ const SPECIAL = [
   [SpecialBit.Sticky, GO_STICKY],
 ] as const;
 
+const ALL_SPECIAL = SpecialBit.SetUserId | SpecialBit.SetGroupId | SpecialBit.Sticky;
+
 const ALL_TYPES = GO_DIRECTORY + GO_SYMLINK + GO_DEVICE + GO_PIPE + GO_SOCKET + GO_CHARACTER;
 
 function masked(value: number, mask: number): number {
@@ -50,6 +52,14 @@ export function goType(mode: number): number {
 export function toGoMode(mode: number): number {
   const special = SPECIAL.filter(([unix]) => (mode & unix) !== 0);
   return special.reduce((sum, [, go]) => sum + go, goType(mode) + (mode & PERMISSIONS));
+}
+
+/**
+ * Returns permission bits as a request has them. The Go server knows the special bits as Go's alone, that of
+ * vsockbox as those of Unix alone, and each ignores the others.
+ */
+export function toGoRequestMode(mode: number): number {
+  return (mode & PERMISSION_BITS) + toGoMode(mode & ALL_SPECIAL);
 }
 
 /** Returns a mode of Go as a Unix mode with its type; what has no type is a regular file. */
@@ -71,10 +81,25 @@ function fnv1a(bytes: Iterable<number>): bigint {
   return hash < 2n ? hash + 2n : hash;
 }
 
-/** Returns the inode number of a file: FNV-1a over its device and inode, never 0 or 1. */
+/** Bits of a minor number that are below the major number in `st_dev` of stat(2). */
+const LOW_MINOR_BITS = 0xffn;
+const U32 = 0xffff_ffffn;
+
+/** Returns `st_dev` of a device, as stat(2) has it on 64 bits: linux/kdev_t.h, `new_encode_dev`. */
+function statDevice(dev: bigint): bigint {
+  const major = dev >> 32n;
+  const minor = dev & U32;
+  return (minor & LOW_MINOR_BITS) | (major << 8n) | ((minor & ~LOW_MINOR_BITS) << 12n);
+}
+
+/**
+ * Returns the inode number of a file: FNV-1a over its device and inode, never 0 or 1.
+ *
+ * @param dev its major number in the upper 32 bits, its minor number in the lower ones.
+ */
 export function goInode(dev: bigint, ino: bigint): bigint {
   const bytes = new DataView(new ArrayBuffer(16));
-  bytes.setBigUint64(0, dev);
+  bytes.setBigUint64(0, statDevice(dev));
   bytes.setBigUint64(8, ino);
   return fnv1a(new Uint8Array(bytes.buffer));
 }

@@ -8,8 +8,9 @@ import {
   encodeGoRequest,
   type GoRequest,
   type GoResponse,
+  MAX_LISTING_BYTES,
 } from "../../protocols/vfs/go-messages.ts";
-import type { GoOperation } from "../../protocols/vfs/operations.ts";
+import { type GoOperation, MAX_FRAME_BYTES } from "../../protocols/vfs/operations.ts";
 import { readFrame } from "./read-frame.ts";
 import { RemoteError } from "./remote-files.ts";
 
@@ -48,6 +49,8 @@ export class GoConnection {
     if (this.#isLost) throw new RemoteError(this.#lostErrno);
     try {
       await this.#stream.write(encodeGoRequest(request));
+      // A whole directory is one frame.
+      this.#reader.limit(request.op === "readdir" ? MAX_LISTING_BYTES : MAX_FRAME_BYTES);
       const response = decodeGoResponse(await readFrame(this.#stream, this.#reader));
       if (response.errno === 0) return response;
       throw new RemoteError(response.errno);

@@ -9,12 +9,11 @@ import {
   direntType,
   FileType,
   OpenFlag,
-  PERMISSION_BITS,
   RenameFlag,
   typeOfMode,
 } from "../../protocols/vfs/file-numbers.ts";
 import type { GoRequest, GoResponse, GoStat } from "../../protocols/vfs/go-messages.ts";
-import { fromGoMode, goPathInode } from "../../protocols/vfs/go-mode.ts";
+import { fromGoMode, goPathInode, toGoRequestMode } from "../../protocols/vfs/go-mode.ts";
 import type { GoOperation } from "../../protocols/vfs/operations.ts";
 import {
   RemoteError,
@@ -34,6 +33,7 @@ const MAX_TRANSFER_BYTES = 131_072;
 const SECTOR_BYTES = 512;
 const BLOCK_BYTES = 4096;
 const NAME_MAX = 255;
+const SLASH = 0x2f;
 
 const fatalText = new TextDecoder("utf-8", { fatal: true });
 const EMPTY = new Uint8Array(0);
@@ -50,6 +50,8 @@ export class GoFiles implements RemoteFiles {
   readonly maxWriteBytes = MAX_TRANSFER_BYTES;
   readonly #ask: AskGo;
   readonly #root: string;
+  /** Where the last writes of open files end, by their handles. */
+  readonly #ends = new Map<number, number>();
 
   /** @param root where the server expects the files: the mount point of its own guest. */
   constructor(ask: AskGo, root: string) {
@@ -59,6 +61,10 @@ export class GoFiles implements RemoteFiles {
 
   #path(path: Uint8Array): string {
     if (path.length === 0) return this.#root;
+    // The server would answer EIO.
+    if (path.length - path.lastIndexOf(SLASH) - 1 > NAME_MAX) {
+      throw new RemoteError(ERRNO.ENAMETOOLONG);
+    }
     try {
       return `${this.#root === "/" ? "" : this.#root}/${fatalText.decode(path)}`;
     } catch {
@@ -88,18 +94,37 @@ export class GoFiles implements RemoteFiles {
     }
   }
 
-  async getStatus({ path }: RemoteTarget): Promise<RemoteStatus> {
-    // A handle does not help: a file that was removed cannot be reached.
-    if (path === undefined) throw new RemoteError(ERRNO.ENOENT);
-    const { stat } = await this.#ask({ op: "getattr", path: this.#path(path) });
-    return this.#statusOf(path, stat);
+  async getStatus({ path, handle, known }: RemoteTarget): Promise<RemoteStatus> {
+    if (path !== undefined) {
+      const { stat } = await this.#ask({ op: "getattr", path: this.#path(path) });
+      return this.#statusOf(path, stat);
+    }
+    // The server does not find a removed file, but an open one is still written and read.
+    if (handle === undefined || known === undefined) throw new RemoteError(ERRNO.ENOENT);
+    return { ...known, nlink: 0, size: await this.#sizeOf(handle, known.size) };
+  }
+
+  /** The size of an open file that had this size before: it can only have grown. */
+  async #sizeOf(handle: number, sizeBefore: number): Promise<number> {
+    let size = Math.max(sizeBefore, this.#ends.get(handle) ?? 0);
+    try {
+      for (;;) {
+        const { length } = await this.read(handle, size, MAX_TRANSFER_BYTES);
+        size += length;
+        if (length < MAX_TRANSFER_BYTES) return size;
+      }
+    } catch (thrown) {
+      // It is open for writing alone.
+      if (thrown instanceof RemoteError && thrown.errno === ERRNO.EIO) return size;
+      throw thrown;
+    }
   }
 
   async setStatus({ path, handle }: RemoteTarget, changes: RemoteChanges): Promise<RemoteStatus> {
     if (path === undefined) throw new RemoteError(ERRNO.ENOENT);
     const { mode, size } = changes;
     if (mode !== undefined) {
-      await this.#ask({ op: "setattr", path: this.#path(path), mode: mode & PERMISSION_BITS });
+      await this.#ask({ op: "setattr", path: this.#path(path), mode: toGoRequestMode(mode) });
     }
     if (size !== undefined) await this.#resize(path, handle, size);
     return this.getStatus({ path, handle: undefined });
@@ -111,13 +136,18 @@ export class GoFiles implements RemoteFiles {
     if (size === before.size) return;
     if (size === 0) {
       const { handle: emptied } = await this.#ask({
-        ...{ op: "create", path: this.#path(path), mode: before.mode & PERMISSION_BITS },
+        ...{ op: "create", path: this.#path(path), mode: toGoRequestMode(before.mode) },
       });
       await this.#ask({ op: "release", handle: emptied ?? 0 });
       return;
     }
-    if (size < before.size || handle === undefined) throw new RemoteError(ERRNO.EOPNOTSUPP);
-    await this.#write({ handle, offset: size - 1, path }, Uint8Array.of(0));
+    if (size < before.size) throw new RemoteError(ERRNO.EOPNOTSUPP);
+    const own = handle === undefined ? await this.open(path, OpenFlag.WriteOnly) : undefined;
+    try {
+      await this.write(own?.handle ?? handle ?? 0, size - 1, Uint8Array.of(0));
+    } finally {
+      if (own !== undefined) await this.release(own.handle);
+    }
   }
 
   readLink(): Promise<Uint8Array> {
@@ -137,7 +167,7 @@ export class GoFiles implements RemoteFiles {
 
   async makeDirectory(path: Uint8Array, mode: number): Promise<RemoteStatus> {
     const { stat } = await this.#ask({
-      ...{ op: "mkdir", path: this.#path(path), mode: mode & PERMISSION_BITS },
+      ...{ op: "mkdir", path: this.#path(path), mode: toGoRequestMode(mode) },
     });
     return this.#statusOf(path, stat);
   }
@@ -147,7 +177,7 @@ export class GoFiles implements RemoteFiles {
   }
 
   async removeDirectory(path: Uint8Array): Promise<void> {
-    await this.#ask({ op: "rmdir", path: this.#path(path) });
+    await asNotEmpty(this.#ask({ op: "rmdir", path: this.#path(path) }));
   }
 
   async rename(from: Uint8Array, to: Uint8Array, flags: number): Promise<void> {
@@ -155,7 +185,8 @@ export class GoFiles implements RemoteFiles {
     if (flags === RenameFlag.NoReplace && (await this.#exists(to))) {
       throw new RemoteError(ERRNO.EEXIST);
     }
-    await this.#ask({ op: "rename", path: this.#path(from), newPath: this.#path(to) });
+    const renaming = { op: "rename", path: this.#path(from), newPath: this.#path(to) } as const;
+    await asNotEmpty(this.#ask(renaming));
   }
 
   link(): Promise<RemoteStatus> {
@@ -178,7 +209,7 @@ export class GoFiles implements RemoteFiles {
     if ((flags & OpenFlag.Exclusive) !== 0 && (await this.#exists(path)))
       throw new RemoteError(ERRNO.EEXIST);
     const { handle, stat } = await this.#ask({
-      ...{ op: "create", path: this.#path(path), mode: mode & PERMISSION_BITS },
+      ...{ op: "create", path: this.#path(path), mode: toGoRequestMode(mode) },
     });
     return { handle: handle ?? 0, status: this.#statusOf(path, stat) };
   }
@@ -189,21 +220,15 @@ export class GoFiles implements RemoteFiles {
     return data;
   }
 
-  write(handle: number, offset: number, data: Uint8Array): Promise<number> {
-    return this.#write({ handle, offset, path: EMPTY }, data);
-  }
-
-  async #write(
-    { handle, offset, path }: { handle: number; offset: number; path: Uint8Array },
-    data: Uint8Array,
-  ): Promise<number> {
-    const { written = 0 } = await this.#ask({
-      ...{ op: "write", handle, offset, data, path: path.length === 0 ? "" : this.#path(path) },
-    });
-    return Math.min(written, data.length);
+  async write(handle: number, offset: number, data: Uint8Array): Promise<number> {
+    const { written = 0 } = await this.#ask({ op: "write", handle, offset, data });
+    const count = Math.min(written, data.length);
+    this.#ends.set(handle, Math.max(this.#ends.get(handle) ?? 0, offset + count));
+    return count;
   }
 
   async release(handle: number): Promise<void> {
+    this.#ends.delete(handle);
     await this.#ask({ op: "release", handle });
   }
 
@@ -256,6 +281,16 @@ export class GoFiles implements RemoteFiles {
 
   removeXattr(): Promise<void> {
     return refuse(ERRNO.EOPNOTSUPP);
+  }
+}
+
+/** The Go server answers ENOTEMPTY as EEXIST, which these operations have for no other reason. */
+async function asNotEmpty(answer: Promise<unknown>): Promise<void> {
+  try {
+    await answer;
+  } catch (thrown) {
+    const isNotEmpty = thrown instanceof RemoteError && thrown.errno === ERRNO.EEXIST;
+    throw isNotEmpty ? new RemoteError(ERRNO.ENOTEMPTY) : thrown;
   }
 }
 

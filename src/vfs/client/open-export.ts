@@ -16,7 +16,7 @@ import { errnoMessage, errnoName } from "../../system-errors.ts";
 import { GoConnection } from "./go-connection.ts";
 import { GoFiles } from "./go-files.ts";
 import { readFrame } from "./read-frame.ts";
-import type { RemoteFiles, RemoteStatus } from "./remote-files.ts";
+import { RemoteError, type RemoteFiles, type RemoteStatus } from "./remote-files.ts";
 import { VfsConnection } from "./vfs-connection.ts";
 import { VfsFiles } from "./vfs-files.ts";
 
@@ -114,12 +114,30 @@ function refused({ stream, name }: ExportOptions, errno: number): VsockboxError 
   });
 }
 
+async function goRootStatus(options: ExportOptions, files: GoFiles): Promise<RemoteStatus> {
+  try {
+    return await files.getStatus({ path: new Uint8Array(0), handle: undefined });
+  } catch (thrown) {
+    if (!(thrown instanceof RemoteError)) throw thrown;
+    const { errno } = thrown;
+    const isMissing = errno === ERRNO.ENOENT;
+    throw new VsockboxError({
+      code: "UNAVAILABLE",
+      operation: "open the export of",
+      address: formatPeer(options.stream.peer),
+      message: isMissing ? `the Go server has no ${options.goRoot}` : errnoMessage(errno),
+      errno: errnoName(errno),
+      ...(isMissing ? { hint: "--go-root is where its own guest mounts, such as /workspace" } : {}),
+    });
+  }
+}
+
 async function openGo(options: ExportOptions, reader: VfsFrameReader): Promise<OpenedExport> {
   const { stream, lostErrno, goRoot } = options;
   const connection = new GoConnection(stream, reader, lostErrno);
   const files = new GoFiles((request) => connection.ask(request), goRoot);
   // The first request of a Go guest is for its root.
-  const root = await files.getStatus({ path: new Uint8Array(0), handle: undefined });
+  const root = await goRootStatus(options, files);
   return {
     ...{ files, root, isReadOnly: false, dialect: "go", hasNotes: false },
     lost: connection.lost,

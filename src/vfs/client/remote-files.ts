@@ -52,6 +52,8 @@ export interface RemotePage {
 export interface RemoteTarget {
   path: Uint8Array | undefined;
   handle: number | undefined;
+  /** What was last known of the open file, for a peer that finds files by their paths alone. */
+  known?: RemoteStatus | undefined;
 }
 
 /** An open file. */

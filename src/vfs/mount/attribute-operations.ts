@@ -68,7 +68,8 @@ export async function getAttributes(
 }
 
 function byHandle(state: MountState, node: Node, file: { remote: number | undefined }) {
-  return state.files.getStatus({ path: state.nodes.path(node), handle: file.remote });
+  const [path, known] = [state.nodes.path(node), node.reported];
+  return state.files.getStatus({ path, handle: file.remote, known });
 }
 
 /** Whether a file is no longer at its path. */

@@ -44,7 +44,7 @@ export interface ConnectionOptions {
   readonly exports: ReadonlyMap<string, ExportedFiles>;
   /** Random for each start of the server. */
   readonly serverId: Uint8Array;
-  /** Mount point of guests of the Go dialect; undefined: the path of their first Getattr. */
+  /** Mount point of guests of the Go dialect; undefined: what their first request shows. */
   readonly mountPoint?: string | undefined;
   /** Those of this connection. */
   readonly counters: ConnectionCounters;

@@ -51,7 +51,7 @@ export interface ServedConnection {
 export interface FileServerOptions {
   /** By their names; the first one is for guests that name none. Closed with the server. */
   readonly exports: ReadonlyMap<string, ExportedFiles>;
-  /** Mount point of guests of the Go dialect; undefined: the path of their first Getattr. */
+  /** Mount point of guests of the Go dialect; undefined: what their first request shows. */
   readonly mountPoint?: string | undefined;
   readonly maxConnections?: number | undefined;
   /** Of one guest: of a CID, or of a Unix socket that guests connect to. */

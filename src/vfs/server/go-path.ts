@@ -1,5 +1,8 @@
 /** Paths of the Go dialect: absolute in the guest, with the mount point in front. */
 
+import { posix } from "node:path";
+import type { GoOperation } from "../../protocols/vfs/operations.ts";
+
 /** Where a path of a guest lies. */
 export type GoPlace =
   /** Below the root of the export. */
@@ -13,6 +16,25 @@ export function normalisePath(path: string): string | undefined {
   if (!path.startsWith("/")) return undefined;
   const names = path.split("/").filter((name) => name !== "" && name !== ".");
   return names.includes("..") ? undefined : `/${names.join("/")}`;
+}
+
+/**
+ * Returns the mount point that the first request of a guest shows: the kernel knows the root alone, so that
+ * it asks for the root itself, or for a name in it.
+ *
+ * @returns undefined if the request shows none.
+ */
+export function shownMountPoint(op: GoOperation, path: string): string | undefined {
+  const normal = normalisePath(path);
+  switch (op) {
+    case "getattr":
+    case "readdir":
+      return normal;
+    case "lookup":
+      return normal === undefined ? undefined : posix.dirname(normal);
+    default:
+      return undefined;
+  }
 }
 
 /**

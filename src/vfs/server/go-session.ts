@@ -21,7 +21,7 @@ import { MAX_IO_BYTES } from "../../protocols/vfs/operations.ts";
 import type { VfsRequest } from "../../protocols/vfs/requests.ts";
 import type { VfsResponse } from "../../protocols/vfs/responses.ts";
 import type { FileSession } from "./file-session.ts";
-import { type GoPlace, normalisePath, placeOf } from "./go-path.ts";
+import { type GoPlace, normalisePath, placeOf, shownMountPoint } from "./go-path.ts";
 import { GO_CREATE_FLAGS, goOpenFlags } from "./open-flags.ts";
 
 const ROOT_INODE = 1n;
@@ -36,7 +36,7 @@ export class GoSession {
   readonly #session: FileSession;
   #mountPoint: string | undefined;
 
-  /** @param mountPoint in the guest; undefined: the path of its first Getattr. */
+  /** @param mountPoint in the guest; undefined: what its first request shows. */
   constructor(session: FileSession, mountPoint: string | undefined) {
     this.#session = session;
     this.#mountPoint = mountPoint === undefined ? undefined : normalisePath(mountPoint);
@@ -82,7 +82,7 @@ export class GoSession {
   }
 
   async #onPath(request: GoRequest): Promise<GoResponse> {
-    if (request.op === "getattr") this.#mountPoint ??= normalisePath(request.path);
+    this.#mountPoint ??= shownMountPoint(request.op, request.path);
     const place = this.#placeOf(request.path);
     if (place.kind === "outside") return NOT_FOUND;
     if (place.kind === "parent") return onParent(request, place.child);
@@ -136,8 +136,7 @@ export class GoSession {
   }
 
   async #rename(path: Uint8Array, target: GoPlace): Promise<GoResponse> {
-    if (target.kind === "outside") return NOT_FOUND;
-    if (target.kind === "parent") return { errno: ERRNO.EACCES };
+    if (target.kind !== "inside") return NOT_FOUND;
     return only(await this.#ask({ op: "rename", path, newPath: checkPath(target.path), flags: 0 }));
   }
 
@@ -194,6 +193,8 @@ function only({ errno, stat, data, written, handle }: VfsResponse): GoResponse {
   return { errno, stat: stat === undefined ? undefined : goStat(stat), data, written, handle };
 }
 
+const now = (): number => Math.floor(Date.now() / 1000);
+
 /** Directories above the mount point are made up, and have the next one as their only entry. */
 function onParent({ op, path }: GoRequest, child: string): GoResponse {
   const normal = normalisePath(path) ?? "/";
@@ -202,13 +203,13 @@ function onParent({ op, path }: GoRequest, child: string): GoResponse {
   switch (op) {
     case "lookup":
     case "getattr":
-      return { errno: 0, stat: { size: 0, mode, mtime: 0, isDirectory: true, ino } };
+      return { errno: 0, stat: { size: 0, mode, mtime: now(), isDirectory: true, ino } };
     case "readdir": {
       const below = normal === "/" ? `/${child}` : `${normal}/${child}`;
       const entry = { name: child, isDirectory: true, mode: goType(FileType.Directory), size: 0 };
       return { errno: 0, entries: [{ ...entry, ino: goPathInode(below, true) }] };
     }
     default:
-      return { errno: ERRNO.EACCES };
+      return NOT_FOUND;
   }
 }

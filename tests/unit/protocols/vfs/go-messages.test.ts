@@ -112,8 +112,38 @@ describe("answers of the Go dialect", () => {
     );
     const entry = { name: "a", isDirectory: false, mode: 0, size: 0, ino: 0n };
     expect(mapOf(encodeGoResponse({ errno: 0, entries: [entry] })).get("entries")).toEqual([
-      new Map([["name", "a"]]),
+      new Map<string, string | number | boolean>([
+        ["name", "a"],
+        ["is_dir", false],
+        ["mode", 0],
+        ["size", 0],
+      ]),
     ]);
+  });
+
+  test("have the bytes of the Go server", () => {
+    const hex = (response: GoResponse) =>
+      Buffer.from(encodeGoResponse(response).subarray(4)).toString("hex");
+    const facts = {
+      ...{ size: 4096, mode: 2 ** 31 + 0o755, mtime: 0x6b0a_ffef, isDirectory: true },
+      ino: 0x0a78_a08d_a0cf_1145n,
+    };
+    expect(hex({ errno: 0, stat: facts })).toBe(
+      "a263657272006473746174a56473697a65191000646d6f64651a800001ed656d74696d651a6b0affef6669735f646972f563696e6f1b0a78a08da0cf1145",
+    );
+    const entry = { name: "f", isDirectory: false, mode: 0, size: 5, ino: 0n };
+    expect(hex({ errno: 0, entries: [entry] })).toBe(
+      "a2636572720067656e747269657381a4646e616d6561666669735f646972f4646d6f6465006473697a6505",
+    );
+    expect(hex({ errno: 2 })).toBe("a16365727221");
+  });
+
+  test("lack the entries whose names are not UTF-8", () => {
+    const bytes = Buffer.from(
+      "a2636572720067656e747269657382a1646e616d656162a1646e616d6562c328",
+      "hex",
+    );
+    expect(decodeGoResponse(bytes).entries?.map(({ name }) => name)).toEqual(["b"]);
   });
 
   test("have a large directory in one frame", () => {

@@ -5,6 +5,7 @@ import {
   goPathInode,
   goType,
   toGoMode,
+  toGoRequestMode,
 } from "../../../../src/protocols/vfs/go-mode.ts";
 
 describe("modes of Go", () => {
@@ -37,4 +38,12 @@ test("inodes of Go are FNV-1a", () => {
   expect(goPathInode("", false)).toBe(0xaf63_db4c_8601_ead9n);
   expect(goInode(0n, 0n)).toBe(0x8820_1fb9_60ff_6465n);
   expect(goInode(1n, 2n)).not.toBe(goInode(2n, 1n));
+  // The device as stat(2) has it: the major number 259 is within the minor number 0x1234.
+  expect(goInode((259n << 32n) | 0x1234n, 77n)).toBe(0x0c84_6bbb_2698_766fn);
+});
+
+test("modes of requests have the special bits twice, and no type", () => {
+  expect(toGoRequestMode(0o100_644)).toBe(0o644);
+  expect(toGoRequestMode(0o4711)).toBe(0o4711 + 2 ** 23);
+  expect(toGoRequestMode(0o040_000 | 0o3777)).toBe(0o3777 + 2 ** 22 + 2 ** 20);
 });

@@ -15,6 +15,7 @@ import { ScratchDirectory } from "../../../support/scratch-directory.ts";
 const [ENOENT, EIO, EEXIST, EPERM, EINVAL, ENOSYS, EILSEQ, EOPNOTSUPP, ENOTCONN] = [
   2, 5, 17, 1, 22, 38, 84, 95, 107,
 ];
+const [ENAMETOOLONG, ENOTEMPTY] = [36, 39];
 const HELLO = 200;
 const bytes = (text: string) => new TextEncoder().encode(text);
 /** A write of `ab`, as the host gets it. */
@@ -387,6 +388,16 @@ describe("files of a Go server", () => {
     expect(opened.root).toMatchObject({ ino: 98n, mode: 0o040755, nlink: 2 });
   });
 
+  test("must have the root", async () => {
+    const refusing = (err: number) =>
+      connect((request) => ({ err: request.get("op") === HELLO ? -ENOSYS : err }));
+    await expect(refusing(-ENOENT)).rejects.toMatchObject({
+      ...{ code: "UNAVAILABLE", errno: "ENOENT", reason: "the Go server has no /workspace" },
+      hint: expect.stringContaining("--go-root"),
+    });
+    await expect(refusing(-EIO)).rejects.toMatchObject({ code: "UNAVAILABLE", errno: "EIO" });
+  });
+
   test("have absolute paths, Unix modes in requests and Go's in answers", async () => {
     const { files } = await connectGo(() => ({ stat: GO_FILE, fh: 7 }));
     const status = await files.getStatus({ path, handle: 3 });
@@ -399,7 +410,8 @@ describe("files of a Go server", () => {
     await files.rename(path, bytes("x"), 0);
     expect(sent()).toEqual([
       { op: 1, path: "/workspace/d/f" },
-      { op: 6, path: "/workspace/d/f", mode: 0o1755 },
+      // The sticky bit as Unix and as Go have it: each server knows one of them.
+      { op: 6, path: "/workspace/d/f", mode: 0o1755 + 2 ** 20 },
       { op: 5, path: "/workspace/d/f", mode: 0o640 },
       { op: 7, path: "/workspace/d/f" },
       { op: 8, path: "/workspace/d/f" },
@@ -452,7 +464,7 @@ describe("files of a Go server", () => {
   });
 
   test("are emptied by creating them, and grow by a byte at their end", async () => {
-    const { files } = await connectGo((request) =>
+    const { host, files } = await connectGo((request) =>
       request.get("op") === 4 ? { written: 1 } : { stat: GO_FILE, fh: 7 },
     );
     const resize = (size: number, handle?: number) =>
@@ -464,7 +476,56 @@ describe("files of a Go server", () => {
     await resize(10, 7);
     expect(sent().at(-2)).toMatchObject({ op: 4, fh: 7, off: 9, data: Uint8Array.of(0) });
     expect(await errnoOf(resize(2, 7))).toBe(EOPNOTSUPP);
-    expect(await errnoOf(resize(10))).toBe(EOPNOTSUPP);
+    host.requests.length = 0;
+    await resize(10);
+    expect(sent().slice(1, 4)).toMatchObject([
+      { op: 10, flags: 1 },
+      { op: 4, fh: 7, off: 9 },
+      { op: 11, fh: 7 },
+    ]);
+  });
+
+  test("report what is not empty as such, and refuse long names themselves", async () => {
+    const { host, files } = await connectGo(() => ({ err: -EEXIST }));
+    expect(await errnoOf(files.removeDirectory(path))).toBe(ENOTEMPTY);
+    expect(await errnoOf(files.rename(path, bytes("x"), 0))).toBe(ENOTEMPTY);
+    expect(await errnoOf(files.makeDirectory(path, 0o755, owner))).toBe(EEXIST);
+    host.requests.length = 0;
+    expect(await errnoOf(files.unlink(bytes(`d/${"x".repeat(256)}`)))).toBe(ENAMETOOLONG);
+    expect(sent()).toEqual([]);
+    expect(await errnoOf(files.unlink(bytes(`d/${"x".repeat(255)}`)))).toBe(EEXIST);
+  });
+
+  test("that were removed have the facts that were known, and grow by what was written", async () => {
+    const content = bytes("abcdefg");
+    let isReadable = true;
+    const { files } = await connectGo((request) => {
+      const offset = Number(request.get("off") ?? 0);
+      if (request.get("op") === 3)
+        return isReadable ? { data: content.subarray(offset) } : { err: -EIO };
+      return { written: 2 };
+    });
+    const known = { ...STAT, size: 3, nlink: 1 };
+    const target = { path: undefined, handle: 7, known };
+    expect(await files.getStatus(target)).toEqual({ ...known, nlink: 0, size: 7 });
+    isReadable = false;
+    expect((await files.getStatus(target)).size).toBe(3);
+    await files.write(7, 10, bytes("ab"));
+    expect((await files.getStatus(target)).size).toBe(12);
+    await files.release(7);
+    expect((await files.getStatus(target)).size).toBe(3);
+    expect(await errnoOf(files.getStatus({ ...target, handle: undefined }))).toBe(ENOENT);
+    expect(await errnoOf(files.getStatus({ ...target, known: undefined }))).toBe(ENOENT);
+  });
+
+  test("are listed in frames above the limit of others", async () => {
+    const entries = Array.from({ length: 600 }, (_, index) => ({
+      name: `${"x".repeat(8000)}${index}`,
+    }));
+    const { opened, files } = await connectGo(() => ({ entries }));
+    expect((await files.list(0, path, 0n)).entries.length).toBe(600);
+    expect(await errnoOf(files.getStatus({ path, handle: undefined }))).toBe(ENOTCONN);
+    expect((await opened.lost).code).toBe("TRANSPORT");
   });
 
   test("are listed whole, without facts", async () => {

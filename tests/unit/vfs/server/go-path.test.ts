@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { normalisePath, placeOf } from "../../../../src/vfs/server/go-path.ts";
+import { normalisePath, placeOf, shownMountPoint } from "../../../../src/vfs/server/go-path.ts";
 
 const place = (path: string, mountPoint = "/mnt/work") => {
   const found = placeOf(path, mountPoint);
@@ -34,5 +34,21 @@ describe("a path of the Go dialect", () => {
 
   test("lies below a mount point that is the root", () => {
     expect([place("/", "/"), place("/a/b", "/")]).toEqual(["inside ", "inside a/b"]);
+  });
+});
+
+describe("the mount point of a guest", () => {
+  test.each([
+    ["getattr", "/mnt/work/", "/mnt/work"],
+    ["readdir", "/mnt/work", "/mnt/work"],
+    ["lookup", "/mnt/work/a", "/mnt/work"],
+    ["lookup", "/a", "/"],
+    ["lookup", "/", "/"],
+    ["getattr", "mnt", undefined],
+    ["lookup", "/mnt/../a", undefined],
+    ["open", "/mnt/work", undefined],
+    ["create", "/mnt/work/a", undefined],
+  ] as const)("with %s of %p is %p", (op, path, mountPoint) => {
+    expect(shownMountPoint(op, path)).toBe(mountPoint);
   });
 });
