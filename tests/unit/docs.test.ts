@@ -208,7 +208,9 @@ describe.each(documentPages())("%s", (page) => {
     for (const { info, text } of examples) {
       if (info === "yaml profiles") expect(parseProfiles(text, page).size).toBeGreaterThan(0);
       if (info === "yaml devices") expect(vmsFromYaml(text, page).length).toBeGreaterThan(0);
-      if (info === "json") for (const line of text.trim().split("\n")) JSON.parse(line);
+      // A file, or a line for each object.
+      const objects = text.startsWith("{\n") ? [text] : text.trim().split("\n");
+      if (info === "json") for (const object of objects) JSON.parse(object);
     }
   });
 });
