@@ -183,16 +183,14 @@ test("one session and one round trip are counted in the singular", async () => {
 describe("the end of an agent", () => {
   test("--grace lets sessions finish and prints their number", async () => {
     await using agent = await TestAgent.start(["--grace", "20"]);
-    const command = vsockbox([
-      "exec",
-      agent.address,
-      "--",
-      "sh",
-      "-c",
-      "sleep 0.84; echo finished",
-    ]);
-    await eventually("it runs", () => processesWith("sleep 0.84").length > 2);
+    using scratch = new ScratchDirectory();
+    const [up, go] = [scratch.file("up"), scratch.file("go")];
+    const line = `: > ${up}; while [ ! -e ${go} ]; do sleep 0.1; done; echo finished`;
+    const command = vsockbox(["exec", agent.address, "--", "sh", "-c", line]);
+    await eventually("it runs", () => existsSync(up));
     agent.running.process.kill("SIGTERM");
+    await agent.running.says("ending 1 session");
+    writeFileSync(go, "");
     expect(await command).toMatchObject({ status: 0, stdout: "finished\n" });
     expect(await agent.running.process.exited).toBe(0);
     expect(agent.running.stderr).toContain("1 finished, 0 cancelled");

@@ -8,7 +8,7 @@ import {
   FrameType,
 } from "../../src/protocols/agent/frame.ts";
 import { json, RawPeer, text } from "../support/raw-peer.ts";
-import { eventually, processesWith, TestAgent, vsockbox } from "../support/binary.ts";
+import { eventually, processesWith, Running, TestAgent, vsockbox } from "../support/binary.ts";
 
 let agent: TestAgent;
 beforeAll(async () => {
@@ -283,9 +283,11 @@ describe("garbage", () => {
 
 test("a connection beyond --max-sessions is refused with a reason", async () => {
   await using small = await TestAgent.start(["--max-sessions", "1"]);
-  const first = vsockbox(["exec", small.address, "-n", "--", "sleep", "3.2173"]);
-  await eventually("the first runs", () => processesWith("sleep 3.2173").length > 0);
+  await using first = new Running(["exec", small.address, "--", "sh", "-c", "echo up; cat"]);
+  const output = first.process.stdout.getReader();
+  expect(new TextDecoder().decode((await output.read()).value)).toBe("up\n");
   const second = await vsockbox(["exec", small.address, "-n", "--", "true"]);
   expect(second).toMatchObject({ status: 77, stderr: expect.stringContaining("--max-sessions") });
-  expect((await first).status).toBe(0);
+  await first.process.stdin.end();
+  expect(await first.process.exited).toBe(0);
 });
