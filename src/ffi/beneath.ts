@@ -6,7 +6,7 @@
  */
 import { FFIType } from "bun:ffi";
 import { constants } from "node:fs";
-import { PathBuffer } from "./c-path.ts";
+import { PATH_BYTES, PathBuffer } from "./c-path.ts";
 import { ERRNO } from "./errno.ts";
 import { lastErrno, libc, openLibc, ptr } from "./libc.ts";
 
@@ -57,19 +57,45 @@ function calls() {
 const how = new Uint32Array(new ArrayBuffer(OPEN_HOW_BYTES));
 const path = new PathBuffer();
 const SELF = Uint8Array.of(0x2e);
+const SLASH = 0x2f;
+
+/** How a path is opened. */
+interface OpenHow {
+  flags: number;
+  mode?: number;
+  links: LinkResolution;
+}
 
 /**
- * Opens a path below a directory; an empty path is the directory. O_NOFOLLOW and O_PATH together open a
+ * Opens a path below a directory, one longer than PATH_MAX in parts; an empty path is the directory. O_NOFOLLOW and O_PATH together open a
  * link itself at the end of the path.
  *
  * @param directory descriptor, which may be an O_PATH one.
  * @param relative names with slashes between, without `..`.
  * @returns a descriptor that the caller closes, or the errno as a negative number.
  */
-export function openBeneath(
+export function openBeneath(directory: number, relative: Uint8Array, options: OpenHow): number {
+  let at = directory;
+  let rest = relative;
+  while (rest.length >= PATH_BYTES) {
+    // The part's directory would become the root of links.
+    const slash = options.links === "inside" ? -1 : rest.lastIndexOf(SLASH, PATH_BYTES - 1);
+    const how = { flags: O_PATH | O_DIRECTORY, links: options.links };
+    const fd = slash > 0 ? openPart(at, rest.subarray(0, slash), how) : -ERRNO.ENAMETOOLONG;
+    if (at !== directory) libc().close(at);
+    if (fd < 0) return fd;
+    at = fd;
+    rest = rest.subarray(slash + 1);
+  }
+  const fd = openPart(at, rest, options);
+  if (at !== directory) libc().close(at);
+  return fd;
+}
+
+function openPart(
   directory: number,
   relative: Uint8Array,
-  { flags, mode = 0, links }: { flags: number; mode?: number; links: LinkResolution },
+  { flags, mode = 0, links }: OpenHow,
 ): number {
   const from = relative.length === 0 ? SELF : relative;
   if (!hasOpenat2) return openByComponents(directory, from, flags, mode);
@@ -89,8 +115,6 @@ export function openBeneath(
     return openByComponents(directory, from, flags, mode);
   }
 }
-
-const SLASH = 0x2f;
 
 /** Without openat2(2): no link is followed. Exported for its test. */
 export function openByComponents(

@@ -3,7 +3,7 @@ import type { Pointer } from "bun:ffi";
 import { ptr } from "./libc.ts";
 
 /** PATH_MAX of linux/limits.h, with the NUL. */
-const PATH_BYTES = 4096;
+export const PATH_BYTES = 4096;
 
 /** One path argument at a time. */
 export class PathBuffer {

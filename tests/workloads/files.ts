@@ -55,7 +55,7 @@ export const HOLES: Workload = {
   run: holes,
 };
 
-const VERSIONS = 300;
+const VERSIONS = 150;
 
 /** Each reader opens whole versions alone, and never an older one than before. */
 async function replacedFiles(place: WorkPlace): Promise<void> {

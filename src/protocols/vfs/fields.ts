@@ -8,8 +8,12 @@ export const EINVAL = 22;
 const ENAMETOOLONG = 36;
 const EILSEQ = 84;
 
-/** PATH_MAX and NAME_MAX, linux/limits.h; XATTR_NAME_MAX is NAME_MAX as well. */
-const PATH_MAX = 4096;
+/**
+ * Bytes of a path. It may exceed PATH_MAX, since a program reaches a file below such a path by names relative
+ * to a directory that it is in.
+ */
+export const MAX_PATH_BYTES = 65_536;
+/** NAME_MAX, linux/limits.h; XATTR_NAME_MAX is the same. */
 const NAME_MAX = 255;
 
 /** A request whose frame is whole and whose content is refused: its answer is `errno`. */
@@ -87,11 +91,11 @@ export function u64(key: string) {
   return required(key, read, (value) => value);
 }
 
-/** Bytes up to a size. */
-export function bytes(key: string, maxBytes: number) {
+/** Bytes up to a size. @param errno of longer ones. */
+export function bytes(key: string, maxBytes: number, errno: number = EINVAL) {
   const read = (value: CborValue): Uint8Array => {
     if (!(value instanceof Uint8Array)) throw new RefusedField(`${key} is not a byte string`);
-    if (value.length > maxBytes) throw new RefusedField(`${key} exceeds ${maxBytes} bytes`);
+    if (value.length > maxBytes) throw new RefusedField(`${key} exceeds ${maxBytes} bytes`, errno);
     return value;
   };
   return required(key, read, (value) => value);
@@ -145,7 +149,7 @@ function isDots(bytesOfPath: Uint8Array, begin: number, end: number): boolean {
  */
 export function checkPath(relative: Uint8Array): Uint8Array {
   if (relative.length === 0) return relative;
-  if (relative.length >= PATH_MAX) throw new RefusedField("a path is too long", ENAMETOOLONG);
+  if (relative.length > MAX_PATH_BYTES) throw new RefusedField("a path is too long", ENAMETOOLONG);
   for (let begin = 0; begin <= relative.length;) {
     const slash = relative.indexOf(SLASH, begin);
     const end = slash === -1 ? relative.length : slash;
@@ -160,7 +164,7 @@ export function checkPath(relative: Uint8Array): Uint8Array {
 
 /** A path below the root: see {@link checkPath}. */
 export function pathField(key: string) {
-  const field = bytes(key, PATH_MAX);
+  const field = bytes(key, MAX_PATH_BYTES, ENAMETOOLONG);
   return required(key, (value) => checkPath(field.read(value)), field.write);
 }
 

@@ -8,6 +8,7 @@ import {
   atPath,
   type Call,
   isMissing,
+  isStale,
   isUnchanged,
   type MountState,
   nodeOf,
@@ -17,6 +18,9 @@ import type { Node } from "./node-table.ts";
 
 /** Offsets and sizes above this are not exact as numbers; no file system here has such files. */
 export const MAX_FILE_BYTES = Number.MAX_SAFE_INTEGER;
+
+/** A program that asks for attributes is likely to read next: O_RDONLY. */
+const READ_ONLY = 0;
 
 /** Extended attributes that are passed on. */
 const USER_PREFIX = new TextEncoder().encode("user.");
@@ -53,6 +57,9 @@ export async function getAttributes(
   const named = handle === undefined ? undefined : state.handles.file(handle);
   const file = named?.remote === undefined ? undefined : named;
   if (file !== undefined) return attributesAnswer(state, node, await byHandle(state, node, file));
+  const facts = state.retries.takeFacts(call.pid, node, state.files);
+  if (facts !== undefined) return attributesAnswer(state, node, facts);
+  const place = node.lastPlace;
   try {
     const status = await atPath(state, node, undefined, (path) =>
       state.files.getStatus({ path, handle: undefined }),
@@ -62,7 +69,10 @@ export async function getAttributes(
   } catch (thrown) {
     if (isMissing(thrown)) state.nodes.lost(node);
     const opened = state.handles.anyFile(node);
-    if (opened === undefined || !isLost(thrown)) throw thrown;
+    if (opened === undefined || !isLost(thrown)) {
+      if (isStale(thrown)) state.retries.refused(call.pid, place, READ_ONLY);
+      throw thrown;
+    }
     return attributesAnswer(state, node, await byHandle(state, node, opened));
   }
 }
@@ -74,7 +84,7 @@ function byHandle(state: MountState, node: Node, file: { remote: number | undefi
 
 /** Whether a file is no longer at its path. */
 function isLost(thrown: unknown): boolean {
-  return isMissing(thrown) || (thrown instanceof RemoteError && thrown.errno === ERRNO.ESTALE);
+  return isMissing(thrown) || isStale(thrown);
 }
 
 /** Whether anything is to be changed. A process that wakes watches changes nothing. */

@@ -2,7 +2,7 @@
 import { ERRNO } from "../../ffi/errno.ts";
 import { OpenedFlag } from "../../protocols/fuse/constants.ts";
 import { OPEN_SYNC, OpenFlag } from "../../protocols/vfs/file-numbers.ts";
-import { RemoteError, type RemoteStatus } from "../client/remote-files.ts";
+import { RemoteError, type RemoteOpened, type RemoteStatus } from "../client/remote-files.ts";
 import { MAX_FILE_BYTES } from "./attribute-operations.ts";
 import type { OpenFile } from "./handle-table.ts";
 import {
@@ -11,6 +11,7 @@ import {
   type Call,
   countedEntry,
   fileOf,
+  isStale,
   isUnchanged,
   type MountState,
   nodeOf,
@@ -49,18 +50,41 @@ function openedFlags({ policy }: MountState, node: Node, status: RemoteStatus | 
 export async function open(state: MountState, call: Call, flags: number): Promise<ReplyBody> {
   const node = nodeOf(state, call.node);
   const sent = hostFlags(flags, state.policy.usesWriteback) & ~(Create | Exclusive);
-  const opened = await atPath(state, node, undefined, (path) => state.files.open(path, sent));
-  const { handle, status } = opened;
-  const isOther = status !== undefined && !state.nodes.isSame(node, status);
-  if (call.isAnswered || isOther) void state.files.release(handle).catch(ignore);
-  if (isOther) {
-    state.nodes.lost(node);
-    throw new RemoteError(ERRNO.ESTALE);
-  }
+  const ahead = state.retries.take(call.pid, node, sent, state.files);
+  const { handle, status } = ahead ?? (await openSame(state, call, node, sent));
+  if (call.isAnswered) void state.files.release(handle).catch(ignore);
   const file = () => state.handles.addFile(node, handle, sent & KEPT);
   return (reply) => {
     reply.opened(file().id, openedFlags(state, node, status));
   };
+}
+
+/**
+ * Opens the node's file.
+ *
+ * @throws {RemoteError} ESTALE if its path leads to another file, after which the kernel looks the name up again.
+ */
+async function openSame(
+  state: MountState,
+  call: Call,
+  node: Node,
+  flags: number,
+): Promise<RemoteOpened> {
+  const { files } = state;
+  const place = node.lastPlace;
+  try {
+    const opened = await atPath(state, node, undefined, (path) => files.open(path, flags));
+    const { handle, status } = opened;
+    if (status === undefined || state.nodes.isSame(node, status)) return opened;
+    void files.release(handle).catch(ignore);
+    state.nodes.lost(node);
+    throw new RemoteError(ERRNO.ESTALE);
+  } catch (thrown) {
+    // To open a file at its lookup must not change it.
+    const isHarmless = (flags & Truncate) === 0;
+    if (isStale(thrown) && isHarmless) state.retries.refused(call.pid, place, flags);
+    throw thrown;
+  }
 }
 
 /** CREATE: finds or makes a file, and opens it. */

@@ -248,11 +248,11 @@ export class FuseSession {
   }
 
   async #serve(
-    { unique, node, uid, gid }: FuseRequest,
+    { unique, node, uid, gid, pid }: FuseRequest,
     operation: HostOperation,
     buffer: Uint8Array | undefined,
   ): Promise<void> {
-    const call: Call = { node, uid, gid, isAnswered: false };
+    const call: Call = { node, uid, gid, pid, isAnswered: false };
     this.#pending.set(unique, call);
     const changes = isChange(operation);
     try {

@@ -17,6 +17,7 @@ import { type CacheMode, type CachePolicy, cachePolicy } from "./cache-policy.ts
 import { DirectorySnapshots } from "./directory-snapshots.ts";
 import { FuseSession } from "./fuse-session.ts";
 import { Invalidation } from "./invalidation.ts";
+import { StaleRetries } from "./stale-retries.ts";
 import { WakeWatches } from "./wake-watches.ts";
 import { HandleTable } from "./handle-table.ts";
 import type { MountState } from "./mount-state.ts";
@@ -89,6 +90,7 @@ export class MountedExport {
     });
     this.#state = {
       ...{ files: opened.files, nodes, handles: new HandleTable(), policy, snapshots },
+      retries: new StaleRetries(),
       ...{ hasXattrs: settings.hasXattrs, isReadOnly: this.isReadOnly },
     };
     const descriptor = new FuseDescriptor(fd);

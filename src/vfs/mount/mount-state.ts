@@ -6,6 +6,7 @@ import type { CachePolicy } from "./cache-policy.ts";
 import type { DirectorySnapshots } from "./directory-snapshots.ts";
 import type { HandleTable, OpenFile } from "./handle-table.ts";
 import type { Node, NodeTable } from "./node-table.ts";
+import type { StaleRetries } from "./stale-retries.ts";
 
 /** A request while it is served. */
 export interface Call {
@@ -13,6 +14,8 @@ export interface Call {
   readonly node: number;
   readonly uid: number;
   readonly gid: number;
+  /** The thread that waits for the answer; 0 for one of a PID namespace that this process does not see. */
+  readonly pid: number;
   /** Whether the kernel has its answer already, after an interrupt: what was opened is closed again. */
   isAnswered: boolean;
 }
@@ -32,6 +35,7 @@ export interface MountState {
   readonly snapshots: DirectorySnapshots;
   /** Whether every change is refused. */
   readonly isReadOnly: boolean;
+  readonly retries: StaleRetries;
   /** Whether extended attributes of users are passed on. */
   readonly hasXattrs: boolean;
 }
@@ -103,6 +107,11 @@ export async function atPath<T>(
       if (now === undefined || Buffer.compare(now, path) === 0) throw thrown;
     }
   }
+}
+
+/** Whether a file is no longer the one at its path. */
+export function isStale(thrown: unknown): boolean {
+  return thrown instanceof RemoteError && thrown.errno === ERRNO.ESTALE;
 }
 
 /** How long the kernel may use an entry. */

@@ -13,6 +13,7 @@ import {
   nodeOf,
   validity,
 } from "./mount-state.ts";
+import { openAhead } from "./open-ahead.ts";
 
 /** The operation with this name. */
 export type Of<Op extends FuseOperation["op"]> = Extract<FuseOperation, { op: Op }>;
@@ -20,6 +21,8 @@ export type Of<Op extends FuseOperation["op"]> = Extract<FuseOperation, { op: Op
 /** LOOKUP. */
 export async function lookUp(state: MountState, call: Call, name: Uint8Array): Promise<ReplyBody> {
   const parent = nodeOf(state, call.node);
+  const ahead = await openAhead(state, call, parent, name);
+  if (ahead !== undefined) return ahead;
   const known = state.snapshots.find(parent, name);
   if (known?.status !== undefined) {
     return entryAnswer(state, parent, name, known.status, known.ageMs);

@@ -34,6 +34,8 @@ export interface Node {
   readonly type: number;
   /** The last one is where the file was found most recently. */
   readonly places: Place[];
+  /** The place that was found last, also if the file is there no longer. */
+  lastPlace: Place | undefined;
   /** Names below a directory that are known, by {@link nameKey}. */
   readonly children: Map<string, Node>;
   /** How often the kernel was told of the node. */
@@ -80,6 +82,7 @@ export class NodeTable {
   #makeNode(id: number, { ino, dev, birth, mode }: RemoteStatus): Node {
     const node: Node = {
       ...{ id, generation: 0, ino, dev, birth, type: typeOfMode(mode), places: [] },
+      lastPlace: undefined,
       ...{ children: new Map(), lookups: 0, handles: new Set() },
       ...{ reported: undefined, hasOldPages: false, path: undefined, pathEpoch: -1 },
     };
@@ -153,7 +156,9 @@ export class NodeTable {
     // A host that has a directory below itself: it stays without a path.
     if (node === this.root || isWithin(parent, node)) return;
     // The caller's bytes are a view of a buffer that is read into again.
-    node.places.push({ parent, name: name.slice() });
+    const place = { parent, name: name.slice() };
+    node.places.push(place);
+    node.lastPlace = place;
     parent.children.set(nameKey(name), node);
     this.#byIdentity.set(identityKey(node), node);
     this.#forgetPaths(node);

@@ -1,5 +1,6 @@
 /** Changes of an exported directory for all its connections: one watcher, while there is a subscriber. */
 import { toVsockboxError, type VsockboxError } from "../../errors.ts";
+import { MAX_PATH_BYTES } from "../../protocols/vfs/fields.ts";
 import type { DirectoryHandle } from "../../files/directory-handle.ts";
 import type { WatchEvent } from "../watch/file-change.ts";
 import { TreeWatch } from "../watch/tree-watch.ts";
@@ -20,6 +21,7 @@ const OVERFLOW: VfsChange = { kind: "overflow", path: new Uint8Array(0) };
 export function changeOf(event: WatchEvent): VfsChange {
   if (event.kind === "overflow") return OVERFLOW;
   const { kind, path, from } = event;
+  if (path.length > MAX_PATH_BYTES || (from?.length ?? 0) > MAX_PATH_BYTES) return OVERFLOW;
   if (kind !== "rename") return { kind: NOTE_KINDS[kind], path };
   return from === undefined
     ? { kind: "created", path }

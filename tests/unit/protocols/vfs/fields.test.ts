@@ -6,6 +6,7 @@ import {
   cText,
   booleanAt,
   integerIn,
+  pathField,
   RefusedField,
   text,
   texts,
@@ -60,10 +61,15 @@ describe("a path below the root", () => {
     expect(check(path)).toBe(22);
   });
 
-  test("is shorter than PATH_MAX, of names up to NAME_MAX", () => {
-    const long = Array.from({ length: 2048 }, () => "a").join("/");
-    expect([long.length, check(long)]).toEqual([4095, 0]);
-    expect(check(`${long}a`)).toBe(36);
+  test("is of 64 KiB at most, of names up to NAME_MAX", () => {
+    const long = `${Array.from({ length: 32_768 }, () => "a").join("/")}a`;
+    expect([long.length, check(long)]).toEqual([65_536, 0]);
+    const { read } = pathField("path");
+    expect(errnoOf(() => read(Buffer.from(long)))).toBe(0);
+    for (const tooLong of [`${long}a`, `${long}/${long}`]) {
+      expect(check(tooLong)).toBe(36);
+      expect(errnoOf(() => read(Buffer.from(tooLong)))).toBe(36);
+    }
     expect(check("x".repeat(256))).toBe(36);
     expect(check(`a/${"x".repeat(256)}`)).toBe(36);
   });

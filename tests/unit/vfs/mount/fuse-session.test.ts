@@ -10,6 +10,7 @@ import { FuseSession } from "../../../../src/vfs/mount/fuse-session.ts";
 import { HandleTable } from "../../../../src/vfs/mount/handle-table.ts";
 import type { MountState } from "../../../../src/vfs/mount/mount-state.ts";
 import { NodeTable } from "../../../../src/vfs/mount/node-table.ts";
+import { StaleRetries } from "../../../../src/vfs/mount/stale-retries.ts";
 import { eventually } from "../../../support/eventually.ts";
 import { FakeKernel, type KernelAnswer } from "../../../support/fake-kernel.ts";
 import { layOut, readStruct, sizeOf, z } from "../../../support/fuse-structs.ts";
@@ -21,6 +22,8 @@ const [EPERM, ENOENT, EINTR, EIO, EBADF, EINVAL, ENOTTY, EFBIG, ENOSYS, ESTALE] 
 ];
 /** The process that wakes watches. */
 const WAKING = 99;
+/** How long second attempts are expected: no test waits for it, in milliseconds. */
+const RETRY_MS = 600_000;
 const ATTRIBUTES = sizeOf("fuse_entry_out");
 const ENTRY = ATTRIBUTES + sizeOf("fuse_attr");
 
@@ -29,6 +32,7 @@ let root: string;
 let files: LocalFiles;
 let kernel: FakeKernel;
 let state: MountState;
+let retries: StaleRetries;
 let defects: unknown[];
 let ended: Promise<void>;
 
@@ -48,8 +52,9 @@ async function start(
     files: () => files,
     path: (directory) => nodes.path(directory),
   });
+  retries = new StaleRetries({ expectedMs: RETRY_MS, keptMs: RETRY_MS });
   state = {
-    ...{ files, nodes, handles: new HandleTable(), policy, snapshots },
+    ...{ files, nodes, handles: new HandleTable(), policy, snapshots, retries },
     ...{ hasXattrs: false, isReadOnly: false },
   };
   const onDefect = (thrown: unknown) => defects.push(thrown);
@@ -92,6 +97,10 @@ const lookup = async (name: string, parent = 1) =>
 const nodeOf = async (name: string, parent = 1) => (await lookup(name, parent))["nodeid"] ?? 0;
 const getattr = (node: number) =>
   kernel.ask(FuseOpcode.GetAttributes, [layOut("fuse_getattr_in", {})], node);
+const openBy = (pid: number, node: number, flags = 0) =>
+  kernel.ask(FuseOpcode.Open, [layOut("fuse_open_in", { flags })], node, pid);
+const lookupBy = async (pid: number, name: string) =>
+  entryOf(await ok(kernel.ask(FuseOpcode.Lookup, [z(name)], 1, pid)))["nodeid"] ?? 0;
 const open = async (node: number, flags = 0) => {
   const body = await ok(kernel.ask(FuseOpcode.Open, [layOut("fuse_open_in", { flags })], node));
   return readStruct("fuse_open_out", body);
@@ -640,5 +649,111 @@ describe("a session", () => {
     gate.resolve();
     const errnos = await Promise.all(answers.map(errnoOf));
     expect(new Set(errnos)).toEqual(new Set([ENOENT]));
+  });
+});
+
+describe("a file that is replaced all the time", () => {
+  const [THREAD, OTHER] = [20, 21];
+  let version = 0;
+  /** Renames a new file over it, on the host. */
+  const replace = () => {
+    fs.writeFileSync(join(root, "new"), `version ${++version}`);
+    fs.renameSync(join(root, "new"), join(root, "f"));
+  };
+  const facts = (node: number, pid: number) =>
+    kernel.ask(FuseOpcode.GetAttributes, [layOut("fuse_getattr_in", {})], node, pid);
+  const content = async (opened: Uint8Array) => {
+    const { fh = 0 } = readStruct("fuse_open_out", opened);
+    return text(await ok(read(fh, 0, 100)));
+  };
+
+  beforeEach(() => {
+    version = 0;
+    replace();
+  });
+
+  test("is opened at the second attempt", async () => {
+    const first = await lookupBy(THREAD, "f");
+    replace();
+    expect(await errnoOf(openBy(THREAD, first))).toBe(ESTALE);
+    expect(await errnoOf(openBy(THREAD, first))).toBe(ESTALE);
+    const second = await lookupBy(THREAD, "f");
+    replace();
+    expect(await content(await ok(openBy(THREAD, second)))).toBe("version 2");
+    expect(retries.size).toBe(0);
+    // What has been used is not used again.
+    expect(await errnoOf(openBy(THREAD, second))).toBe(ESTALE);
+  });
+
+  test("is opened at the second attempt if this mount replaces it", async () => {
+    const first = await lookupBy(THREAD, "f");
+    fs.writeFileSync(join(root, "other"), "other");
+    await lookup("other");
+    await ok(rename("other", "f"));
+    expect(await errnoOf(openBy(THREAD, first))).toBe(ESTALE);
+    // The kernel looks it up twice if it has become another node.
+    await lookupBy(THREAD, "f");
+    replace();
+    const second = await lookupBy(THREAD, "f");
+    replace();
+    expect(await content(await ok(openBy(THREAD, second)))).toBe("version 2");
+    expect(files.calls.filter((call) => call === "release")).toHaveLength(1);
+  });
+
+  test("has attributes at the second attempt, then is opened", async () => {
+    const first = await lookupBy(THREAD, "f");
+    replace();
+    expect(await errnoOf(facts(first, THREAD))).toBe(ESTALE);
+    const second = await lookupBy(THREAD, "f");
+    replace();
+    const body = await ok(facts(second, THREAD));
+    expect(readStruct("fuse_attr", body, 16)["size"]).toBe("version 2".length);
+    expect(await content(await ok(openBy(THREAD, second)))).toBe("version 2");
+    expect(await errnoOf(facts(second, THREAD))).toBe(0);
+  });
+
+  test("has old attributes once", async () => {
+    const first = await lookupBy(THREAD, "f");
+    replace();
+    expect(await errnoOf(facts(first, THREAD))).toBe(ESTALE);
+    const second = await lookupBy(THREAD, "f");
+    await ok(facts(second, THREAD));
+    replace();
+    expect(await errnoOf(facts(second, THREAD))).toBe(ESTALE);
+    await lookupBy(THREAD, "f");
+    expect(files.calls.filter((call) => call === "release")).toHaveLength(1);
+  });
+
+  test("is looked up without opening it by other threads, by other names, and to be truncated", async () => {
+    fs.writeFileSync(join(root, "g"), "");
+    const first = await lookupBy(THREAD, "f");
+    replace();
+    expect(await errnoOf(openBy(THREAD, first, 0o1002))).toBe(ESTALE);
+    expect(await errnoOf(openBy(THREAD, first, 0o1002))).toBe(ESTALE);
+    await lookupBy(THREAD, "f");
+    const before = await lookupBy(THREAD, "f");
+    replace();
+    expect(await errnoOf(openBy(THREAD, before))).toBe(ESTALE);
+    const opens = () => files.calls.filter((call) => call.startsWith("open ")).length;
+    const count = opens();
+    await lookupBy(OTHER, "f");
+    await lookupBy(THREAD, "g");
+    expect(opens()).toBe(count);
+    const node = await lookupBy(THREAD, "f");
+    expect(opens()).toBe(count + 1);
+    expect(await errnoOf(openBy(OTHER, node))).toBe(0);
+    // With other flags it is opened anew.
+    expect(await errnoOf(openBy(THREAD, node, 2))).toBe(0);
+    expect(opens()).toBe(count + 3);
+  });
+
+  test("is found if it cannot be opened", async () => {
+    const first = await lookupBy(THREAD, "f");
+    replace();
+    expect(await errnoOf(openBy(THREAD, first))).toBe(ESTALE);
+    files.before = (call) => {
+      if (call.startsWith("open ")) throw new RemoteError(EPERM);
+    };
+    expect(await lookupBy(THREAD, "f")).toBeGreaterThan(first);
   });
 });

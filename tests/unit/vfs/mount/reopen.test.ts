@@ -9,6 +9,7 @@ import { HandleTable, type OpenFile } from "../../../../src/vfs/mount/handle-tab
 import type { MountState } from "../../../../src/vfs/mount/mount-state.ts";
 import { NodeTable } from "../../../../src/vfs/mount/node-table.ts";
 import { switchConnection } from "../../../../src/vfs/mount/reopen.ts";
+import { StaleRetries } from "../../../../src/vfs/mount/stale-retries.ts";
 import { eventually } from "../../../support/eventually.ts";
 import { LocalFiles } from "../../../support/local-files.ts";
 import { ScratchDirectory } from "../../../support/scratch-directory.ts";
@@ -58,6 +59,7 @@ beforeEach(async () => {
   const handles = new HandleTable();
   state = {
     ...{ files: before, nodes, handles, policy: cachePolicy("none"), snapshots },
+    retries: new StaleRetries(),
     ...{ hasXattrs: false, isReadOnly: false },
   };
 });

@@ -22,3 +22,17 @@ test("a rename has its old path first", () => {
     path,
   });
 });
+
+test("a path that no request may have is reported as lost changes", () => {
+  const long = Buffer.alloc(65_537, "a");
+  const overflow = { kind: "overflow" };
+  expect(changeOf({ kind: "modify", path: long, from: undefined, isDirectory })).toMatchObject(
+    overflow,
+  );
+  expect(changeOf({ kind: "rename", path, from: long, isDirectory })).toMatchObject(overflow);
+  const longest = long.subarray(1);
+  expect(changeOf({ kind: "modify", path: longest, from: undefined, isDirectory })).toEqual({
+    kind: "modified",
+    path: longest,
+  });
+});
