@@ -50,15 +50,19 @@ process.env["VSOCKBOX_NO_VSOCK"] = "1";
 for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
 
 const root = mkdtempSync(join(tmpdir(), "vfs-workloads-"));
-const [exported, target, home] = ["exported", "target", "home"].map((name) => join(root, name));
 const reasons: string[] = [];
 try {
-  process.exitCode = await main(`${exported}`, `${target}`, `${home}`);
+  process.exitCode = await main();
 } finally {
   rmSync(root, { recursive: true, force: true });
 }
 
-async function main(exported: string, target: string, home: string): Promise<number> {
+async function main(): Promise<number> {
+  const [exported, target, home] = [
+    join(root, "exported"),
+    join(root, "target"),
+    join(root, "home"),
+  ];
   for (const directory of [exported, target, home]) mkdirSync(directory);
   compilePrograms(exported);
   await using side: MountedSide =

@@ -80,8 +80,8 @@ export function openBeneath(directory: number, relative: Uint8Array, options: Op
   while (rest.length >= PATH_BYTES) {
     // The part's directory would become the root of links.
     const slash = options.links === "inside" ? -1 : rest.lastIndexOf(SLASH, PATH_BYTES - 1);
-    const how = { flags: O_PATH | O_DIRECTORY, links: options.links };
-    const fd = slash > 0 ? openPart(at, rest.subarray(0, slash), how) : -ERRNO.ENAMETOOLONG;
+    const part = { flags: O_PATH | O_DIRECTORY, links: options.links };
+    const fd = slash > 0 ? openPart(at, rest.subarray(0, slash), part) : -ERRNO.ENAMETOOLONG;
     if (at !== directory) libc().close(at);
     if (fd < 0) return fd;
     at = fd;

@@ -78,7 +78,7 @@ function namesOf(directory: string): string {
   return names.map((name) => name.toString("hex")).join("\n");
 }
 
-async function names(place: WorkPlace): Promise<void> {
+async function anyNames(place: WorkPlace): Promise<void> {
   const expected = NAMES.map((name) => name.toString("hex"))
     .toSorted()
     .join("\n");
@@ -115,7 +115,7 @@ async function names(place: WorkPlace): Promise<void> {
 export const NAMES_OF_ANY_BYTES: Workload = {
   name: "names with spaces, newlines, bytes that are not UTF-8",
   programs: ["tar", "find"],
-  run: names,
+  run: anyNames,
 };
 
 /** Directories in each other, with names of 200 bytes: 8,000 bytes in all. */
