@@ -2,6 +2,7 @@
  * VM profiles: names for addresses, kept in `~/.config/vsockbox/config.yaml`.
  *
  * ```yaml
+ * default: web
  * vms:
  *   build:
  *     address: hybrid:/run/build.vsock
@@ -66,10 +67,55 @@ function bad(path: string, message: string, line?: number): VsockboxError {
  * @throws {VsockboxError} CONFIG, naming the file, the line and the key.
  */
 export function parseProfiles(text: string, path: string): Map<string, Profile> {
+  return parseConfiguration(text, path).profiles;
+}
+
+/** The content of the file. */
+export interface Configuration {
+  profiles: Map<string, Profile>;
+  /** The target of commands that name none, as it is written: an address or the name of a profile. */
+  defaultTarget: string | undefined;
+}
+
+/**
+ * Returns the whole content of a configuration text.
+ *
+ * @throws {VsockboxError} as {@link parseProfiles}.
+ */
+export function parseConfiguration(text: string, path: string): Configuration {
   const document = parseYamlTree(text, (message, line) => bad(path, message, line));
-  if (isNull(document)) return new Map();
+  if (isNull(document)) return { profiles: new Map(), defaultTarget: undefined };
   if (document.kind !== "map") throw bad(path, "the document is not a map", document.line);
-  checkKeys(document, ["vms"], path, "");
+  checkKeys(document, ["vms", "default"], path, "");
+  const profiles = readProfiles(document, path);
+  return { profiles, defaultTarget: readDefault(document, profiles, path) };
+}
+
+function readDefault(
+  document: YamlMap,
+  profiles: ReadonlyMap<string, Profile>,
+  path: string,
+): string | undefined {
+  const entry = entryOf(document, "default");
+  if (entry === undefined || isNull(entry.value)) return undefined;
+  const { value: node, line } = entry;
+  // A CID is a number in YAML.
+  const isNumber = node.kind === "scalar" && typeof node.value === "number";
+  const text = isNumber ? node.source : node.kind === "scalar" ? node.value : undefined;
+  if (typeof text !== "string") throw bad(path, "default is not a string", line);
+  let address: Address;
+  try {
+    address = parseAddress(text);
+  } catch (thrown) {
+    throw bad(path, `default: ${reasonOf(thrown).message}`, line);
+  }
+  if (address.kind === "profile" && !profiles.has(address.name)) {
+    throw bad(path, `default: ${JSON.stringify(address.name)} is not one of vms`, line);
+  }
+  return text;
+}
+
+function readProfiles(document: YamlMap, path: string): Map<string, Profile> {
   const vms = entryOf(document, "vms");
   if (vms === undefined || isNull(vms.value)) return new Map();
   if (vms.value.kind !== "map") throw bad(path, "vms is not a map", vms.line);
@@ -151,16 +197,26 @@ function fromHome(path: string | undefined): string | undefined {
  *
  * @throws {VsockboxError} CONFIG.
  */
-export function loadProfiles(path: string = configPath()): Map<string, Profile> {
+export function loadProfiles(path?: string): Map<string, Profile> {
+  return loadConfiguration(path).profiles;
+}
+
+/**
+ * The content of the configuration; empty if there is no file.
+ *
+ * @throws {VsockboxError} CONFIG.
+ */
+export function loadConfiguration(path: string = configPath()): Configuration {
+  const none = { profiles: new Map(), defaultTarget: undefined };
   let text: string;
   try {
     text = readFileSync(path, "utf8");
   } catch (thrown) {
     const error = reasonOf(thrown);
-    if (error.errno === "ENOENT" || error.errno === "ENOTDIR") return new Map();
+    if (error.errno === "ENOENT" || error.errno === "ENOTDIR") return none;
     throw bad(path, error.message);
   }
-  return parseProfiles(text, path);
+  return parseConfiguration(text, path);
 }
 
 /**

@@ -20,6 +20,18 @@ import type { ValueKind } from "./value-kind.ts";
 /** The heading of arguments without one of their own. */
 export const DEFAULT_HEADING = "Options";
 
+/** Stands for an operand that the command line does not have. */
+export interface OperandFallback {
+  /** Whether a word after `--` is meant as the operand, if the command line of a program follows it. */
+  accepts(word: string): boolean;
+  /**
+   * Returns the operand; undefined: it is missing.
+   *
+   * @throws {VsockboxError} CONFIG.
+   */
+  word(): string | undefined;
+}
+
 /** An option or operand, and how its value is read. */
 export interface Argument<T> {
   readonly type: "flag" | "option" | "operand" | "command-line";
@@ -35,6 +47,8 @@ export interface Argument<T> {
   readonly mayBeEmpty: boolean;
   /** The option that stands for an operand: with it, the words after `--` do not fill the operand. */
   readonly replacedBy: string | undefined;
+  /** Of the first operand: what stands for it if there are too few words. */
+  readonly fallback: OperandFallback | undefined;
   /** What applies without it, as help shows it. */
   readonly defaultText: string | undefined;
   /** The heading under which help lists it. */
@@ -87,6 +101,7 @@ const PLAIN = {
   isRequired: false,
   mayBeEmpty: false,
   replacedBy: undefined,
+  fallback: undefined,
   defaultText: undefined,
   heading: DEFAULT_HEADING,
   choices: undefined,
@@ -147,6 +162,7 @@ interface OperandSettings extends Described {
   mayBeEmpty?: boolean;
   /** The name of the option that stands for the operand. */
   replacedBy?: string;
+  fallback?: OperandFallback;
 }
 
 /** An operand; required unless it is optional or has a default. */

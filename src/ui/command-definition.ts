@@ -22,6 +22,12 @@ export interface Example {
   explanation: string;
 }
 
+/** What questions need of their command. */
+export interface AskingCommand {
+  readonly name: string;
+  parse(words: readonly string[]): unknown;
+}
+
 /** What {@link defineCommand} reads. */
 export interface CommandSettings<A extends Arguments> extends Rules<keyof A & string> {
   name: string;
@@ -32,6 +38,8 @@ export interface CommandSettings<A extends Arguments> extends Rules<keyof A & st
   examples: readonly Example[];
   /** Changes words of another program's users into ours, before anything is parsed. */
   rewrite?(words: readonly string[]): readonly string[];
+  /** Asks for what is missing, on a terminal alone; returns the words with the answers. */
+  ask?(words: readonly string[], command: AskingCommand): Promise<readonly string[]>;
   /** Runs the command; returns the exit status. */
   run(args: ArgumentValues<A>): Promise<number>;
 }
@@ -86,5 +94,9 @@ export function defineCommand<const A extends Arguments>(
   settings: CommandSettings<A>,
 ): DefinedCommand<A> {
   const parse = (words: readonly string[]) => parseWords(settings, words);
-  return { ...settings, parse, run: (words) => settings.run(parse(words)) };
+  const run = async (given: readonly string[]) => {
+    const words = await settings.ask?.(given, { name: settings.name, parse });
+    return settings.run(parse(words ?? given));
+  };
+  return { ...settings, parse, run };
 }

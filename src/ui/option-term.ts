@@ -41,6 +41,7 @@ const HELP: ListedArgument = {
     isRequired: false,
     mayBeEmpty: false,
     replacedBy: undefined,
+    fallback: undefined,
     defaultText: undefined,
     heading: DEFAULT_HEADING,
     choices: undefined,

@@ -165,6 +165,8 @@ function addOperands(command: Parsed, given: Map<string, string[]>, sorted: Sort
   const line = entries.find(([, { type }]) => type === "command-line");
   const words = [...sorted.operands];
   const rest = [...sorted.rest];
+  const fallback = fallbackWord(command, sorted);
+  if (fallback !== undefined) words.unshift(fallback);
   if (sorted.isTerminated) {
     // A word after `--` is never an option: first the operands that are missing, then the rest.
     const expected = operands.filter(([, { replacedBy }]) => !given.has(replacedBy ?? ""));
@@ -186,6 +188,27 @@ function addOperands(command: Parsed, given: Map<string, string[]>, sorted: Sort
     given.set(name, [...(given.get(name) ?? []), word]);
   }
   if (line !== undefined && rest.length > 0) given.set(line[0], rest);
+}
+
+/**
+ * Returns what stands for the first operand, if the command line has too few words for it to be there.
+ *
+ * @throws {VsockboxError} USAGE if the command line of a program has taken its place.
+ */
+function fallbackWord(command: Parsed, { operands, rest }: SortedWords): string | undefined {
+  const entries = Object.entries(command.args);
+  const required = entries.filter(([, { type, isRequired }]) => type === "operand" && isRequired);
+  const [first] = required;
+  const fallback = first?.[1].fallback;
+  if (first === undefined || fallback === undefined) return undefined;
+  const hasCommandLine = entries.some(([, { type }]) => type === "command-line");
+  const count = hasCommandLine ? operands.length : operands.length + rest.length;
+  if (count >= required.length) return undefined;
+  const [candidate] = hasCommandLine ? rest : [];
+  if (candidate !== undefined && fallback.accepts(candidate)) return undefined;
+  const word = fallback.word();
+  if (word === undefined && candidate !== undefined) throw missing(command, ...first);
+  return word;
 }
 
 function checkRules(command: Parsed, given: ReadonlyMap<string, readonly string[]>): void {

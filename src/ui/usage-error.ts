@@ -1,5 +1,5 @@
 /** Errors about a command line, from the command's definition. */
-import { commandLineError, type VsockboxError } from "../errors.ts";
+import { commandLineError, VsockboxError } from "../errors.ts";
 import { closest } from "../text/closest.ts";
 import { type Argument, type Arguments, kebabCase, shownName } from "./argument.ts";
 import { shownOption, usageLine } from "./usage-line.ts";
@@ -23,11 +23,22 @@ export function usageError(
   return commandLineError(command.name, message, hint);
 }
 
+/** An argument that the command line does not have. */
+export class MissingArgumentError extends VsockboxError {
+  /** Its name in the command's definition. */
+  readonly argumentName: string;
+
+  constructor(argumentName: string, { code, operation, message, reason, hint }: VsockboxError) {
+    super({ code, operation, text: message, message: reason, hint });
+    this.argumentName = argumentName;
+  }
+}
+
 /** Returns the error about an argument that is required, by its name in the definition. */
 export function missing(command: Named, name: string, argument: Argument<unknown>): VsockboxError {
   const shown =
     argument.type === "option" ? shownOption(name, argument) : shownName(name, argument);
-  return usageError(command, `${shown} is missing`);
+  return new MissingArgumentError(name, usageError(command, `${shown} is missing`));
 }
 
 /**

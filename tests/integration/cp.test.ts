@@ -15,6 +15,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { expectShape, shapeOf } from "../support/json-shapes.ts";
 import { leavePart, partOf, partSize, unnamedBytes } from "../support/unfinished.ts";
 import {
   eventually,
@@ -98,6 +99,77 @@ describe("cp of files", () => {
   test("files of /proc, whose size is 0", async () => {
     await ok(["cp", `${agent.address}:/proc/version`, local("version")]);
     expect(text(local("version"))).toBe(readFileSync("/proc/version", "utf8"));
+  });
+
+  test("--list names each file, and --dry-run copies nothing", async () => {
+    mkdirSync(local("tree/d"), { recursive: true });
+    writeFileSync(local("tree/a"), "a");
+    writeFileSync(local("tree/d/b"), "b");
+    const up = [
+      `${local("tree/a")} -> ${remote("tree/a")}`,
+      `${local("tree/d/b")} -> ${remote("tree/d/b")}`,
+    ];
+    const linesOf = (output: string) =>
+      output
+        .split("\n")
+        .filter((line) => line !== "")
+        .toSorted();
+    const args = [local("tree"), remote()];
+    expect(linesOf(await ok(["cp", "-r", "--dry-run", ...args]))).toEqual(up);
+    expect(readdirSync(there)).toEqual([]);
+    expect(linesOf(await ok(["cp", "-r", "--list", ...args]))).toEqual(up);
+    expect(readdirSync(join(there, "tree")).sort()).toEqual(["a", "d"]);
+
+    const down = [remote("tree"), local("back")];
+    const downLines = [
+      `${remote("tree/a")} -> ${local("back/a")}`,
+      `${remote("tree/d/b")} -> ${local("back/d/b")}`,
+    ];
+    expect(linesOf(await ok(["cp", "-r", "--dry-run", ...down]))).toEqual(downLines);
+    expect(existsSync(local("back"))).toBe(false);
+    expect(linesOf(await ok(["cp", "-r", "--list", ...down]))).toEqual(downLines);
+    // What is there already is not copied again.
+    expect(await ok(["cp", "-r", "--resume", "--list", remote("tree/."), local("back")])).toBe("");
+
+    const relay = [remote("tree/a"), remote("copy")];
+    const relayLine = `${relay.join(" -> ")}\n`;
+    expect(await ok(["cp", "--dry-run", ...relay])).toBe(relayLine);
+    expect(existsSync(join(there, "copy"))).toBe(false);
+    expect(await ok(["cp", "--list", ...relay])).toBe(relayLine);
+    expect(await ok(["cp", "--dry-run", "-", remote("in")], "x")).toBe(
+      `standard input -> ${remote("in")}\n`,
+    );
+    expect(await ok(["cp", "--dry-run", remote("copy"), "-"])).toBe(
+      `${remote("copy")} -> standard output\n`,
+    );
+  });
+
+  test("--dry-run --json has an object a file, and refuses what a copy would refuse", async () => {
+    writeFileSync(local("a"), "a");
+    mkdirSync(local("d"));
+    const json = await ok(["cp", "--dry-run", "--json", local("a"), remote()]);
+    const object = JSON.parse(json) as object;
+    expectShape(object, shapeOf("cp --dry-run"));
+    expect(object).toEqual({ source: local("a"), destination: remote("a") });
+    const directory = await vsockbox(["cp", "--dry-run", local("d"), remote()]);
+    expect(directory).toMatchObject({ status: 64, stdout: "" });
+    expect(directory.stderr).toContain("it is a directory");
+    const missing = await vsockbox(["cp", "--dry-run", local("a"), local("none"), remote()]);
+    expect(missing).toMatchObject({ status: 74, stdout: `${local("a")} -> ${remote("a")}\n` });
+    const nowhere = await vsockbox(["cp", "--dry-run", local("a"), remote("no/")]);
+    expect(nowhere).toMatchObject({ status: 73, stdout: "" });
+    expect(await vsockbox(["cp", "--dry-run", "--resume", local("a"), remote()])).toMatchObject({
+      status: 64,
+    });
+  });
+
+  test("-a copies a tree with its modes and times", async () => {
+    mkdirSync(local("tree"));
+    writeFileSync(local("tree/a"), "a", { mode: 0o640 });
+    utimesSync(local("tree/a"), 1000, 1000);
+    await ok(["cp", "-a", local("tree"), remote()]);
+    const { mode, mtimeMs } = statSync(join(there, "tree/a"));
+    expect([mode & 0o777, mtimeMs]).toEqual([0o640, 1_000_000]);
   });
 
   test("a pattern is expanded by the agent", async () => {

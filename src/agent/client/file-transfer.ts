@@ -5,6 +5,7 @@ import { abortError, onAbort } from "../../io/deadline.ts";
 import type { ByteSource } from "../../io/pump.ts";
 import type { TransferFlags } from "../../protocols/agent/channel-requests.ts";
 import { badField, type JsonObject, integerField } from "../../protocols/agent/json-fields.ts";
+import type { TreeRecord } from "../../protocols/agent/tree-records.ts";
 import type { Channel } from "../channel/channel.ts";
 import { IncomingStream } from "../transfer/incoming-stream.ts";
 import {
@@ -20,6 +21,8 @@ import { type ChannelOpener, readerStopped } from "./channel-opener.ts";
 export interface TransferOptions extends Partial<TransferFlags> {
   recursive?: boolean;
   onProgress?: ((progress: TransferProgress) => void) | undefined;
+  /** Called for each record that was sent or obeyed. */
+  onRecord?: ((record: TreeRecord) => void) | undefined;
   /** Of a download: an existing file is not replaced. */
   exclusive?: boolean;
   /** Of a download: the bytes are synchronised to the disk before a file gets its name. */
@@ -87,10 +90,11 @@ export class Upload implements Disposable {
   /** @param options as those of {@link uploadFiles}. */
   constructor(opener: ChannelOpener, directory: Uint8Array, options: UploadOptions) {
     const flags = transferFlags(options);
-    const { recursive = false, onProgress, selects, signal } = options;
+    const { recursive = false, onProgress, onRecord, selects, signal } = options;
     const channel = opener.open({ op: "put", path: directory, ...flags });
     this.#channel = channel;
-    this.#sender = new TreeSender(channel, { ...flags, recursive, onProgress, selects });
+    const reports = { onProgress, onRecord };
+    this.#sender = new TreeSender(channel, { ...flags, recursive, ...reports, selects });
     this.#watch = onAbort(signal, () => {
       if (signal !== undefined) channel.cancel(abortError(signal, "copy"));
     });
@@ -202,7 +206,7 @@ export function receiveFiles(
   { directory, name }: DownloadDestination,
   options: TransferOptions,
 ): Promise<TransferSummary> {
-  const { recursive = false, onProgress, exclusive, sync, maxBytes } = options;
+  const { recursive = false, onProgress, onRecord, exclusive, sync, maxBytes } = options;
   return cancellable(channel, options.signal, async () => {
     const receiver = new TreeReceiver(channel, {
       ...transferFlags(options),
@@ -213,6 +217,7 @@ export function receiveFiles(
       trustsOwner: options.preserveOwner ?? false,
       expected: name,
       onProgress,
+      onRecord,
     });
     await receiver.receive(openDestinationDirectory(directory), directory);
     await channel.result;

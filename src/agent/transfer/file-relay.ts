@@ -24,6 +24,8 @@ export interface RelayOptions {
   maxBytes?: number | undefined;
   signal: AbortSignal;
   onProgress: (progress: TransferProgress) => void;
+  /** Called for each record after it was passed on. */
+  onRecord?: ((record: TreeRecord) => void) | undefined;
 }
 
 /**
@@ -34,7 +36,7 @@ export interface RelayOptions {
 export async function relayFiles(
   get: Channel,
   put: Channel,
-  { requested, maxBytes, signal, onProgress }: RelayOptions,
+  { requested, maxBytes, signal, onProgress, onRecord }: RelayOptions,
 ): Promise<TransferSummary> {
   const cancel = (reason: VsockboxError) => {
     get.cancel(reason);
@@ -67,6 +69,7 @@ export async function relayFiles(
         if (record.kind === "hole") limit.add(record.bytes);
         await put.sendRecord(encodeTreeRecord(record));
         count(summary, record);
+        onRecord?.(record);
       }
       onProgress(summary);
     }

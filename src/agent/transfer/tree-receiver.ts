@@ -57,6 +57,8 @@ export interface TreeReceiverOptions extends IncomingFileOptions {
   /** Limit of all received bytes, holes included; undefined: none. */
   maxBytes?: number | undefined;
   onProgress?: ((progress: TransferProgress) => void) | undefined;
+  /** Called for each record after it was obeyed; not for the rest of a file that could not be written. */
+  onRecord?: ((record: TreeRecord) => void) | undefined;
 }
 
 /** State of a directory that is being received. */
@@ -121,7 +123,12 @@ export class TreeReceiver {
         if (item.kind === "data") {
           if (item.stream !== FILE_STREAM) throw bad(`unexpected bytes on stream ${item.stream}`);
           await this.#onData(item.bytes);
-        } else await this.#onRecord(decodeTreeRecord(item.value));
+        } else {
+          const record = decodeTreeRecord(item.value);
+          const isSkipped = this.#skipsFile;
+          await this.#onRecord(record);
+          if (!isSkipped) this.#options.onRecord?.(record);
+        }
       }
       this.#noteUnread(undefined);
       if (this.#file !== undefined || directories.depth > 0 || this.#skippedDepth > 0) {

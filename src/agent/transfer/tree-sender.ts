@@ -67,6 +67,8 @@ export interface TreeSenderOptions extends TransferFlags {
   /** Whether an entry below the root of a tree is sent, by its path from there; undefined: all are. */
   selects?: ((path: BytesPath) => boolean) | undefined;
   onProgress?: ((progress: TransferProgress) => void) | undefined;
+  /** Called for each record after it was sent. */
+  onRecord?: ((record: TreeRecord) => void) | undefined;
 }
 
 /** Position in a directory that is being sent. */
@@ -180,8 +182,9 @@ export class TreeSender {
     return !this.#isInTree;
   }
 
-  #record(record: TreeRecord): Promise<void> {
-    return this.#channel.sendRecord(encodeTreeRecord(record));
+  async #record(record: TreeRecord): Promise<void> {
+    await this.#channel.sendRecord(encodeTreeRecord(record));
+    this.#options.onRecord?.(record);
   }
 
   #advance(bytes: number): void {

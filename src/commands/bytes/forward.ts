@@ -15,9 +15,10 @@ import {
 } from "./forwards.ts";
 import {
   agentArguments,
-  targetArgument,
+  usualTargetArgument,
   type AgentTarget,
   agentTarget,
+  askForTarget,
   shownTarget,
 } from "../shared/target.ts";
 import { flag, list } from "../../ui/argument.ts";
@@ -29,7 +30,7 @@ export const command = defineCommand({
   group: "Ports and bytes",
   summary: "Forward TCP ports and Unix sockets to and from a guest",
   args: {
-    ...targetArgument,
+    ...usualTargetArgument,
     local: list(word("[BIND:]PORT:HOST:PORT"), {
       short: "L",
       summary:
@@ -63,6 +64,7 @@ export const command = defineCommand({
       explanation: "On a port that the kernel chooses; the ready line shows it",
     },
   ],
+  ask: askForTarget,
   async run(args) {
     const interrupt = new AbortController();
     const target = agentTarget(args, args.target, interrupt.signal);

@@ -11,7 +11,10 @@ import {
 import { print, printJson } from "../../ui/report.ts";
 import { formatBytes, formatUptime } from "../../text/units.ts";
 import { jsonArgument } from "../shared/connect-options.ts";
-import { agentArguments, targetArgument, agentTarget } from "../shared/target.ts";
+import { readAddress } from "../shared/address-kind.ts";
+import { inEachTarget } from "../shared/each-target.ts";
+import { agentArguments, agentTarget, type AgentValues } from "../shared/target.ts";
+import { splitTargets, targetListArgument } from "../shared/target-list.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
 import { countOf } from "../../text/count.ts";
 
@@ -20,23 +23,36 @@ export const command = defineCommand({
   group: "Diagnostics",
   summary: "Show an agent's version, kernel, load and memory",
   args: {
-    ...targetArgument,
+    ...targetListArgument,
     ...agentArguments,
     ...jsonArgument,
   },
   examples: [
     { command: "vsockbox info 3", explanation: "For people" },
     { command: "vsockbox info web --json", explanation: "For programs" },
+    { command: "vsockbox info 3,4,web", explanation: "Of several guests" },
   ],
   async run(args) {
-    const { address, options } = agentTarget(args, args.target);
-    await using client = await AgentClient.connect(address, options);
-    const info = await client.request({ op: "info" });
-    if (args.json) printJson(infoJson(info));
-    else for (const line of lines(info)) print(line);
-    return 0;
+    const names = splitTargets("info", args.target);
+    const { json } = args;
+    const show = async (name: string) => {
+      const info = await readInfo(args, name);
+      if (names.length > 1) {
+        if (json) printJson({ target: name, info: infoJson(info) });
+        else for (const line of [`${name}:`, ...lines(info).map((own) => `  ${own}`)]) print(line);
+      } else if (json) printJson(infoJson(info));
+      else for (const line of lines(info)) print(line);
+      return 0;
+    };
+    return names.length > 1 ? inEachTarget(names, show, { json }) : show(names[0]);
   },
 });
+
+async function readInfo(args: AgentValues, name: string): Promise<JsonObject> {
+  const { address, options } = agentTarget(args, readAddress(name));
+  await using client = await AgentClient.connect(address, options);
+  return await client.request({ op: "info" });
+}
 
 function lines(info: JsonObject): string[] {
   const machine = (field(info, "machine") ?? {}) as JsonObject;

@@ -1,15 +1,10 @@
 /** `vsockbox vms`: the configured VMs, and whether their agents answer. */
-import { AgentClient } from "../../agent/client/agent-client.ts";
-import { OldAgentError } from "../../agent/client/handshake.ts";
-import { EXEC_PORT } from "../../agent/ports.ts";
-import { configPath, loadProfiles, type Profile } from "../../config/profiles.ts";
-import { parseSocketOwners } from "../../config/socket-owners.ts";
-import { readToken } from "../../config/token.ts";
-import { reasonOf } from "../../errors.ts";
-import { formatAddress, withDefaultPort } from "../../net/address.ts";
+import { configPath, loadProfiles } from "../../config/profiles.ts";
+import { formatAddress } from "../../net/address.ts";
 import { print, printJson, say } from "../../ui/report.ts";
 import { table } from "../../text/table.ts";
 import { jsonArgument } from "../shared/connect-options.ts";
+import { vmState } from "../shared/vm-state.ts";
 import { option } from "../../ui/argument.ts";
 import { DURATION } from "../../ui/value-kind.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
@@ -31,7 +26,7 @@ export const command = defineCommand({
     const profiles = [...loadProfiles()];
     const vms = await Promise.all(
       profiles.map(async ([name, profile]) => {
-        const { state, detail } = await stateOf(profile, timeoutMs);
+        const { state, detail } = await vmState(profile, timeoutMs);
         return { name, address: formatAddress(profile.address), state, detail };
       }),
     );
@@ -46,25 +41,3 @@ export const command = defineCommand({
     return 0;
   },
 });
-
-/** `ready`: a vsockbox agent answers; `agent`: another one; `down`: none; `refused`: this host is refused. */
-async function stateOf(
-  { address, tokenFile, socketOwner }: Profile,
-  timeoutMs: number,
-): Promise<{ state: string; detail: string }> {
-  try {
-    const token = tokenFile === undefined ? undefined : readToken(tokenFile);
-    const target = withDefaultPort(address, EXEC_PORT);
-    const socketOwners =
-      socketOwner === undefined ? undefined : parseSocketOwners(socketOwner, "socket_owner");
-    const client = await AgentClient.connect(target, { timeoutMs, token, socketOwners });
-    const { version } = client.hello;
-    await client.close();
-    return { state: "ready", detail: version };
-  } catch (thrown) {
-    if (thrown instanceof OldAgentError) return { state: "agent", detail: "no vsockbox agent" };
-    const { errno, message } = reasonOf(thrown);
-    const refused = Reflect.get(Object(thrown), "code") === "REFUSED";
-    return { state: refused ? "refused" : "down", detail: errno ?? message };
-  }
-}

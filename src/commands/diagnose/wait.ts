@@ -13,17 +13,21 @@ import {
   jsonArgument,
   socketOwnerArgument,
   socketOwners,
-  stepPrinter,
+  targetStepPrinter,
   verboseArgument,
 } from "../shared/connect-options.ts";
-import { targetArgument, tokenArguments, tokenOptions } from "../shared/target.ts";
+import { readAddress } from "../shared/address-kind.ts";
+import { inEachTarget } from "../shared/each-target.ts";
+import { tokenArguments, tokenOptions } from "../shared/target.ts";
+import { splitTargets, targetListArgument } from "../shared/target-list.ts";
+import type { JsonObject } from "../../protocols/agent/json-fields.ts";
 import { flag, option, type ArgumentValues } from "../../ui/argument.ts";
 import { DURATION } from "../../ui/value-kind.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
 import { countOf } from "../../text/count.ts";
 
 const ARGUMENTS = {
-  ...targetArgument,
+  ...targetListArgument,
   timeout: option(DURATION, {
     default: 60_000,
     summary: "Stop with status 75 after this long",
@@ -51,6 +55,7 @@ export const command = defineCommand({
   conflicts: { agent: ["connectOnly"], tokenFile: ["connectOnly"] },
   examples: [
     { command: "vsockbox wait 3", explanation: "Until port 5002 of the VM with CID 3 answers" },
+    { command: "vsockbox wait 3,4,web", explanation: "Until all of them are ready" },
     {
       command:
         "vsockbox wait hybrid:/run/vm4.vsock --timeout 30 && vsockbox exec hybrid:/run/vm4.vsock -- id",
@@ -62,44 +67,56 @@ export const command = defineCommand({
     },
   ],
   async run(args) {
-    const given = args.target.address;
-    const target = withDefaultPort(given, provesToken(args) ? EXEC_PORT : READY_PORT);
-    const proof = proofOf(args, given);
-    const timeoutMs = args.timeout;
+    const names = splitTargets("wait", args.target);
     const interrupt = new AbortController();
     let status: number | undefined;
     using _signals = onEndingSignal((signal) => {
       status = statusOfSignal(signal);
       interrupt.abort();
     });
-    using line = new StatusLine(!args.quiet && !args.verbose);
-    const onStep = args.verbose ? stepPrinter() : undefined;
-    const begin = performance.now();
-    try {
-      const attempts = await waitUntilReady(
-        {
-          target,
-          proof,
-          owners: socketOwners(args, args.target.text),
-          onStep,
-          ...tokenOptions(args, args.target.text),
-        },
-        timeoutMs,
-        interrupt.signal,
-        line,
-      );
-      const waitedMs = Math.round(performance.now() - begin);
-      line.clear();
-      if (args.json) {
-        printJson({ ready: true, address: formatAddress(target), attempts, waited_ms: waitedMs });
+    const isSeveral = names.length > 1;
+    using line = new StatusLine(!args.quiet && !args.verbose && !isSeveral);
+    const wait = async (name: string) => {
+      try {
+        const result = await waitForTarget(args, name, interrupt.signal, line);
+        if (args.json) printJson(isSeveral ? { target: name, ...result } : result);
+        return 0;
+      } catch (thrown) {
+        if (status !== undefined) return status;
+        throw thrown;
       }
-      return 0;
-    } catch (thrown) {
-      if (status !== undefined) return status;
-      throw thrown;
-    }
+    };
+    const { json } = args;
+    return await (isSeveral ? inEachTarget(names, wait, { json }) : wait(names[0]));
   },
 });
+
+/** Waits for one agent; returns the object of `--json`. */
+async function waitForTarget(
+  args: Values,
+  name: string,
+  signal: AbortSignal,
+  line: StatusLine,
+): Promise<JsonObject> {
+  const { address: given } = readAddress(name);
+  const target = withDefaultPort(given, provesToken(args) ? EXEC_PORT : READY_PORT);
+  const begin = performance.now();
+  const attempts = await waitUntilReady(
+    {
+      target,
+      proof: proofOf(args, given),
+      owners: socketOwners(args, name),
+      onStep: args.verbose ? targetStepPrinter(name) : undefined,
+      ...tokenOptions(args, name),
+    },
+    args.timeout,
+    signal,
+    line,
+  );
+  const waitedMs = Math.round(performance.now() - begin);
+  line.clear();
+  return { ready: true, address: formatAddress(target), attempts, waited_ms: waitedMs };
+}
 
 function proofOf(args: Values, given: SocketAddress): ReadyProof {
   if (args.agent || provesToken(args)) return "hello";

@@ -52,8 +52,12 @@ export class CopyConnections implements AsyncDisposable {
 
   /** Refuses options that whole-file frames cannot carry, instead of ignoring them. */
   #refuseForOld(error: OldAgentError): void {
-    const { recursive, preserve, resume, checksum, noClobber } = this.#args;
-    const asked = { recursive, preserve, resume, checksum, "no-clobber": noClobber };
+    const { recursive, preserve, resume, checksum, noClobber, list, dryRun } = this.#args;
+    const asked = {
+      ...{ recursive, preserve, resume, checksum, list },
+      "no-clobber": noClobber,
+      "dry-run": dryRun,
+    };
     const impossible = Object.entries(asked).find(([, isOn]) => isOn)?.[0];
     if (impossible === undefined) return;
     throw new VsockboxError({

@@ -25,6 +25,7 @@ import { treeBytes } from "../../files/tree-size.ts";
 import { abortError, onAbort } from "../../io/deadline.ts";
 import { requiredStandardInput, StandardOutput } from "../../io/stdio.ts";
 import type { JsonObject } from "../../protocols/agent/json-fields.ts";
+import type { TreeRecord } from "../../protocols/agent/tree-records.ts";
 import type { ProgressLine } from "../../ui/progress.ts";
 import type { Operand } from "../shared/target.ts";
 import type { CopyValues } from "./copy-arguments.ts";
@@ -39,9 +40,16 @@ import {
   typedName,
 } from "./copy-destination.ts";
 import type { LocalOperand } from "./copy-go-agent.ts";
+import type { CopiedFile } from "./copy-listing.ts";
 import { usage } from "./copy-usage.ts";
 import { type Download, DownloadsAhead, downloadsOf } from "./downloads-ahead.ts";
 import { uploadTogether } from "./upload-together.ts";
+
+/** Receives each file that is copied or, with `isDryRun`, would be. */
+export interface CopyReport {
+  isDryRun: boolean;
+  onFile: ((file: CopiedFile) => void) | undefined;
+}
 
 /** Copies the sources of one command line, and counts what was copied. */
 export class CopyJob implements AsyncDisposable {
@@ -50,6 +58,7 @@ export class CopyJob implements AsyncDisposable {
   readonly #options: TransferOptions;
   readonly #maxBytes: number | undefined;
   readonly #connections: CopyConnections;
+  readonly #report: CopyReport;
   readonly #total = new TransferSummary();
   /** What is requested of guests ahead of its turn. */
   #downloads: ReadonlyMap<Operand & { kind: "remote" }, Download> = new Map();
@@ -57,7 +66,13 @@ export class CopyJob implements AsyncDisposable {
   /** The exit status of the first source that failed; 0 if none did. */
   #status = 0;
 
-  constructor(args: CopyValues, progress: ProgressLine, signal: AbortSignal) {
+  constructor(
+    args: CopyValues,
+    progress: ProgressLine,
+    signal: AbortSignal,
+    report: CopyReport = { isDryRun: false, onFile: undefined },
+  ) {
+    this.#report = report;
     this.#connections = new CopyConnections(args, signal);
     this.#progress = progress;
     this.#signal = signal;
@@ -96,8 +111,11 @@ export class CopyJob implements AsyncDisposable {
     this.#countAhead(sources);
     const place = destination.kind === "remote" ? await this.#fromHome(destination) : destination;
     const many = given.length > 1 || sources.length > 1;
-    const areUploaded = place.kind === "remote" && (await this.#uploadTogether(sources, place));
-    if (place.kind === "local" && many) this.#downloads = downloadsOf(sources);
+    // A list names the files of one source after the other.
+    const isTogether = this.#report.onFile === undefined;
+    const areUploaded =
+      isTogether && place.kind === "remote" && (await this.#uploadTogether(sources, place));
+    if (isTogether && place.kind === "local" && many) this.#downloads = downloadsOf(sources);
     for (const source of areUploaded ? [] : sources) {
       await this.#each(many, () => this.#copy(source, place, many));
     }
@@ -158,6 +176,7 @@ export class CopyJob implements AsyncDisposable {
   }
 
   async #copy(source: Operand, destination: Operand, many: boolean): Promise<void> {
+    if (this.#report.isDryRun) return this.#plan(source, destination, many);
     if (destination.kind === "stream") return this.#toStandardOutput(source);
     if (destination.kind === "local") {
       if (source.kind !== "remote") throw usage("neither side is in a guest");
@@ -193,6 +212,49 @@ export class CopyJob implements AsyncDisposable {
     return true;
   }
 
+  /** Reports what a source would be copied to. */
+  async #plan(source: Operand, destination: Operand, many: boolean): Promise<void> {
+    const place =
+      destination.kind === "remote"
+        ? await this.#remotePlace(destination, namedSource(source), many)
+        : destination.kind === "local" && source.kind === "remote"
+          ? localDestination(destination.path, source, many)
+          : undefined;
+    const ends = {
+      source: shownPath(source),
+      destination:
+        place === undefined
+          ? Buffer.from(STANDARD_OUTPUT)
+          : shownPath(withPath(destination, joinPath(place.directory, place.name))),
+    };
+    const { copiedBelow } = await import("./copy-listing.ts");
+    for (const path of await this.#filesOf(source)) this.#report.onFile?.(copiedBelow(ends, path));
+  }
+
+  async #filesOf(source: Operand): Promise<readonly Uint8Array[]> {
+    if (source.kind === "stream") return [Buffer.alloc(0)];
+    const { localFiles, guestFiles } = await import("./copy-plan.ts");
+    const isRecursive = this.#options.recursive ?? false;
+    if (source.kind === "local") return localFiles(source.path, isRecursive);
+    const client = await this.#connections.client(source.target);
+    return client === undefined ? [] : guestFiles(client, source.path, isRecursive);
+  }
+
+  /** Returns what reports the files of a transfer; undefined if they need not be reported. */
+  async #onRecord(
+    source: Operand,
+    destination: Operand,
+    place: CopyDestination,
+  ): Promise<((record: TreeRecord) => void) | undefined> {
+    const { onFile } = this.#report;
+    if (onFile === undefined) return undefined;
+    const path = joinPath(place.directory, place.name);
+    const ends = { source: shownPath(source), destination: shownPath(withPath(destination, path)) };
+    const { CopyListing } = await import("./copy-listing.ts");
+    const listing = new CopyListing(ends, onFile);
+    return (record) => listing.push(record);
+  }
+
   async #upload(source: LocalOperand, destination: RemoteOperand, many: boolean): Promise<void> {
     const client = await this.#connections.client(destination.target);
     if (client === undefined) {
@@ -200,14 +262,13 @@ export class CopyJob implements AsyncDisposable {
       const target = this.#connections.target(destination.target);
       return this.#addFile(await uploadToGoAgent(target, source, destination.path));
     }
-    const name =
-      source.kind === "stream" ? undefined : { path: source.path, name: () => localName(source) };
-    const place = await this.#remotePlace(destination, name, many);
+    const place = await this.#remotePlace(destination, namedSource(source), many);
     const local = source.kind === "stream" ? requiredStandardInput() : source.path;
     const onProgress = this.#onProgress(
       source.kind === "stream" ? "standard input" : showPath(baseName(source.path)),
     );
-    const options = { ...this.#options, onProgress };
+    const onRecord = await this.#onRecord(source, destination, place);
+    const options = { ...this.#options, onProgress, onRecord };
     this.#total.add(await client.upload(local, place.directory, place.name, options));
   }
 
@@ -225,7 +286,8 @@ export class CopyJob implements AsyncDisposable {
       return this.#addFile(await downloadOldFile(address, options, copy));
     }
     const onProgress = this.#onProgress(showPath(baseName(source.path)));
-    const options = { ...this.#options, onProgress, maxBytes: this.#remaining };
+    const onRecord = await this.#onRecord(source, { kind: "local", path: destination }, place);
+    const options = { ...this.#options, onProgress, onRecord, maxBytes: this.#remaining };
     const channel = this.#openDownload(client, source, place.name);
     this.#total.add(await receiveFiles(channel, place, options));
   }
@@ -252,19 +314,19 @@ export class CopyJob implements AsyncDisposable {
     if (from === undefined || to === undefined) {
       throw usage("one of the agents is too old for copies from guest to guest");
     }
-    const named = { path: source.path, name: () => typedName(source) };
-    const place = await this.#remotePlace(destination, named, many);
+    const place = await this.#remotePlace(destination, namedSource(source), many);
     const flags = transferFlags(this.#options);
     const recursive = this.#options.recursive ?? false;
     const { name, directory } = place;
+    // Before the channels are open: nothing of theirs may arrive before it is read.
+    const onRecord = await this.#onRecord(source, destination, place);
     const get = from.open({ op: "get", path: source.path, name, recursive, ...flags });
     const put = to.open({ op: "put", path: directory, ...flags });
     const onProgress = this.#onProgress(showPath(baseName(source.path)));
     const requested = { name, recursive };
     const maxBytes = this.#remaining;
-    this.#total.add(
-      await relayFiles(get, put, { requested, maxBytes, signal: this.#signal, onProgress }),
-    );
+    const options = { requested, maxBytes, signal: this.#signal, onProgress, onRecord };
+    this.#total.add(await relayFiles(get, put, options));
   }
 
   async #toStandardOutput(source: Operand): Promise<void> {
@@ -341,4 +403,25 @@ export class CopyJob implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#connections[Symbol.asyncDispose]();
   }
+}
+
+const STANDARD_INPUT = "standard input";
+const STANDARD_OUTPUT = "standard output";
+
+/** Returns a source with the name that it gets in a directory; undefined: standard input has none. */
+function namedSource(source: Operand): NamedSource | undefined {
+  if (source.kind === "stream") return undefined;
+  const name = () => (source.kind === "local" ? localName(source) : typedName(source));
+  return { path: source.path, name };
+}
+
+/** Returns a path with its target, as reports of files have it. */
+function shownPath(operand: Operand): Uint8Array {
+  if (operand.kind === "stream") return Buffer.from(STANDARD_INPUT);
+  if (operand.kind === "local") return operand.path;
+  return Buffer.concat([Buffer.from(`${operand.target}:`), operand.path]);
+}
+
+function withPath(operand: Operand, path: Uint8Array): Operand {
+  return operand.kind === "stream" ? operand : { ...operand, path };
 }

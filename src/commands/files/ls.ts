@@ -16,11 +16,23 @@ import { pathsArgument, type RemotePath, remotePaths } from "./file-command.ts";
 import { longLine } from "./file-lines.ts";
 import { AgentClients, forEachOperand } from "../shared/operands.ts";
 import { agentArguments, agentTarget } from "../shared/target.ts";
-import { flag, type ArgumentValues } from "../../ui/argument.ts";
+import { flag, operands, type ArgumentValues } from "../../ui/argument.ts";
+import { word } from "../../ui/value-kind.ts";
+import { useDefaultTarget } from "../../config/default-target.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
 
+/** Returns the working directory of the usual target, if there is one. */
+function usualDirectory(): string | undefined {
+  const target = useDefaultTarget();
+  return target === undefined ? undefined : `${target}:`;
+}
+
 const ARGUMENTS = {
-  ...pathsArgument,
+  paths: operands(word("PATH"), {
+    valueName: "TARGET:PATH...",
+    summary: pathsArgument.paths.summary,
+    fallback: { accepts: () => false, word: usualDirectory },
+  }),
   long: flag({ short: "l", summary: "Also print mode, owner, size and time" }),
   all: flag({ short: "a", summary: "Include names that begin with a dot" }),
   ...agentArguments,
@@ -41,7 +53,7 @@ export const command = defineCommand({
     { command: "vsockbox ls --json 3:/var/log", explanation: "A JSON object a file" },
   ],
   async run(args) {
-    const operands = remotePaths("ls", args.paths);
+    const paths = remotePaths("ls", args.paths);
     await using clients = new AgentClients(args);
     let isFirst = true;
     const begin = (shown: string, isTitled: boolean) => {
@@ -58,7 +70,7 @@ export const command = defineCommand({
     };
     const list = async (operand: RemotePath) => {
       const { target, path, shown } = operand;
-      const isTitled = operands.length > 1;
+      const isTitled = paths.length > 1;
       let client: AgentClient;
       try {
         client = await clients.get(target);
@@ -86,7 +98,7 @@ export const command = defineCommand({
       const listed = await inOrder(client, matches, isTitled);
       return await forEachOperand(listed, (match) => listOne(client, match), { json: args.json });
     };
-    return await forEachOperand(operands, list, { json: args.json });
+    return await forEachOperand(paths, list, { json: args.json });
   },
 });
 

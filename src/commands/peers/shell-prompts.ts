@@ -1,16 +1,12 @@
 /** shell-client without arguments: which VM, and what to do there. */
-import { autocomplete, intro, outro, path, select, text } from "@clack/prompts";
+import { intro, outro, path, select, text } from "@clack/prompts";
 import { basename, join } from "node:path";
-import { findVms } from "../../config/discover.ts";
 import { resolveAddress } from "../../config/profiles.ts";
-import { reasonOf, VsockboxError } from "../../errors.ts";
-import { quoteArgument } from "../../protocols/agent/shell-quote.ts";
+import { VsockboxError } from "../../errors.ts";
 import { sayBlock } from "../../ui/report.ts";
 import { answerOf, promptSession } from "../shared/prompts.ts";
+import { askForVm, commandText } from "../shared/target-prompt.ts";
 import type { ShellJob } from "./shell-job.ts";
-
-/** Stands for an address that is in no list. */
-const OTHER = "";
 
 /**
  * Asks, and shows the command line that does the same.
@@ -23,9 +19,7 @@ export async function askForJob(defaultPort: number): Promise<ShellJob | undefin
     intro("vsock-shell");
     const name = await askForVm(defaultPort);
     const { job, words } = await askForTask(name, defaultPort);
-    const line = ["vsockbox", "shell-client", ...words]
-      .map((word) => quoteArgument(Buffer.from(word)))
-      .join(" ");
+    const line = commandText(["vsockbox", "shell-client", ...words]);
     outro("The same without questions:");
     // Without a frame around it: it is there to be copied.
     sayBlock(`${line}\n`);
@@ -33,38 +27,6 @@ export async function askForJob(defaultPort: number): Promise<ShellJob | undefin
   } catch (thrown) {
     if (thrown instanceof VsockboxError && thrown.code === "ABORTED") return undefined;
     throw thrown;
-  }
-}
-
-async function askForVm(defaultPort: number): Promise<string> {
-  const found = findVms();
-  const options = [
-    ...found.map(({ address, detail }) => ({ value: address, label: address, hint: detail })),
-    { value: OTHER, label: "another one", hint: "a CID, or any address" },
-  ];
-  const message = "Which VM?";
-  const chosen =
-    found.length > 10
-      ? await answerOf(autocomplete({ message, options, maxItems: 10 }))
-      : found.length === 0
-        ? OTHER
-        : await answerOf(select({ message, options }));
-  if (chosen !== OTHER) return chosen;
-  return answerOf(
-    text({
-      message: "Its CID or address",
-      placeholder: "3",
-      validate: (value) => problemWith(value ?? "", defaultPort),
-    }),
-  );
-}
-
-function problemWith(address: string, defaultPort: number): string | undefined {
-  try {
-    resolveAddress(address, defaultPort);
-    return undefined;
-  } catch (thrown) {
-    return reasonOf(thrown).message;
   }
 }
 

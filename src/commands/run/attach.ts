@@ -8,7 +8,7 @@ import { standardInput, StandardOutput } from "../../io/stdio.ts";
 import { terminalSize } from "../../process/raw-terminal.ts";
 import { field, type JsonObject, textField } from "../../protocols/agent/json-fields.ts";
 import { say } from "../../ui/report.ts";
-import { agentArguments, targetArgument, agentTarget } from "../shared/target.ts";
+import { agentArguments, usualTargetArgument, agentTarget } from "../shared/target.ts";
 import { assertTerminal, asTerminal, joinTerminal } from "../shared/remote-terminal.ts";
 import { flag, option, operand } from "../../ui/argument.ts";
 import { word, integer } from "../../ui/value-kind.ts";
@@ -28,7 +28,7 @@ export const command = defineCommand({
   group: "Run commands",
   summary: "Connect this terminal to a detached session",
   args: {
-    ...targetArgument,
+    ...usualTargetArgument,
     id: operand(word("ID"), { summary: "Id or name of the session, as `vsockbox ps` shows it" }),
     ...offsetArgument,
     noStdin: flag({

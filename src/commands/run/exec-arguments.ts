@@ -1,5 +1,7 @@
 /** The options of `vsockbox exec`, and those that it shares with `vsockbox shell`. */
 import { SANDBOX_WORDS } from "../../process/sandbox/sandbox-options.ts";
+import { TARGET_DEFAULT, useDefaultTarget } from "../../config/default-target.ts";
+import { namesTargets } from "../shared/target-list.ts";
 import { agentArguments } from "../shared/target.ts";
 import {
   flag,
@@ -31,7 +33,10 @@ export const userArgument = {
 /** The arguments of `vsockbox exec`. */
 export const execArguments = {
   target: operand(word("TARGET"), {
-    summary: "The agent's address, or the name of a profile; several with commas between",
+    summary:
+      "The agent's address, or the name of a profile; several with commas between; USER@ in front is --user",
+    defaultText: TARGET_DEFAULT,
+    fallback: { accepts: namesTargets, word: useDefaultTarget },
   }),
   shell: option(anyWord("LINE"), {
     short: "c",

@@ -1,5 +1,4 @@
 /** `vsockbox exec`: runs a command in the guest as if it were a local one. */
-import { existsSync } from "node:fs";
 import type { CommandToRun } from "../../agent/client/remote-command.ts";
 import { commandLineError, VsockboxError } from "../../errors.ts";
 import { STATUS_BROKEN_PIPE, STATUS_TIMED_OUT } from "../../process/exit-status.ts";
@@ -12,8 +11,8 @@ import { readAddress } from "../shared/address-kind.ts";
 import { execArguments, type ExecValues } from "./exec-arguments.ts";
 import { execRequest } from "./exec-request.ts";
 import { runCommand } from "./exec-run.ts";
-import { agentTarget } from "../shared/target.ts";
-import { runOnTerminal } from "../shared/remote-terminal.ts";
+import { agentTarget, askForTarget } from "../shared/target.ts";
+import { commonUser, splitTargets, splitUser } from "../shared/target-list.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
 
 export const command = defineCommand({
@@ -40,6 +39,10 @@ export const command = defineCommand({
       command: "tar c src | vsockbox exec 3 --user build --cwd /work -- tar x",
       explanation: "Input, output and errors are streams of any size",
     },
+    {
+      command: "vsockbox exec build@web -- make test",
+      explanation: "As the user build of the guest, with a profile as the target",
+    },
     { command: "vsockbox exec -t 3 -- top", explanation: "On a terminal; `~.` ends the session" },
     {
       command: "vsockbox exec 3,4,web -- uptime",
@@ -58,10 +61,15 @@ export const command = defineCommand({
       explanation: "A failed start: 127 not found, 126 not executable, 125 anything else",
     },
   ],
-  async run(args) {
+  // Without a command there is nothing to be run in the target.
+  ask: (words, command) =>
+    words.length === 0 ? Promise.resolve(words) : askForTarget(words, command),
+  async run(given) {
+    const targets = splitTargets("exec", given.target).map(splitUser);
+    const args = { ...given, user: commonUser("exec", given.user, targets) };
     const request = execRequest(args);
-    const names = splitTargets(args.target);
-    const [name] = names;
+    const names = targets.map(({ target }) => target);
+    const [name = ""] = names;
     if (args.detach) {
       const { detachCommand } = await import("./exec-detach.ts");
       return detachCommand(args, names, request);
@@ -71,6 +79,7 @@ export const command = defineCommand({
       if (args.json) throw usage("--tty cannot be used with --json");
       if (args.noStdin) throw usage("--tty cannot be used with --no-stdin");
       if (names.length > 1) throw usage("--tty needs a single target");
+      const { runOnTerminal } = await import("../shared/remote-terminal.ts");
       return runOnTerminal(agentTarget(args, readAddress(name)), request);
     }
     const timeoutMs = args.timeout || undefined;
@@ -110,15 +119,6 @@ async function runOnOne(
 
 function outOfTime(args: ExecValues): string {
   return `vsockbox: the command was ended: it ran longer than --timeout ${formatDuration(args.timeout ?? 0)}`;
-}
-
-/** An address, or several with commas between; a socket's path may itself have commas. */
-function splitTargets(text: string): [string, ...string[]] {
-  const path = text.replace(/^(?:unix|hybrid):/, "");
-  const [first = "", ...more] = existsSync(path) ? [text] : text.split(",");
-  const names: [string, ...string[]] = [first, ...more];
-  if (names.includes("")) throw usage(`${JSON.stringify(text)} has an empty target`);
-  return names;
 }
 
 function usage(message: string): VsockboxError {

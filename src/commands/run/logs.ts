@@ -9,7 +9,7 @@ import { printJson } from "../../ui/report.ts";
 import { offsetArgument, reportDropped } from "./attach.ts";
 import { TimestampedLines } from "./timestamped-lines.ts";
 import { forEachOperand } from "../shared/operands.ts";
-import { agentArguments, targetArgument, agentTarget } from "../shared/target.ts";
+import { agentArguments, usualTargetArgument, agentTarget } from "../shared/target.ts";
 import { flag, operands, option } from "../../ui/argument.ts";
 import { DURATION, integer, word } from "../../ui/value-kind.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
@@ -19,7 +19,7 @@ export const command = defineCommand({
   group: "Run commands",
   summary: "Print the output of detached sessions",
   args: {
-    ...targetArgument,
+    ...usualTargetArgument,
     ids: operands(word("ID"), {
       valueName: "ID...",
       summary: "Ids or names of sessions, as `vsockbox ps` shows them",

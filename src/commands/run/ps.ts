@@ -8,7 +8,7 @@ import { flag } from "../../ui/argument.ts";
 import { table } from "../../text/table.ts";
 import { formatUptime } from "../../text/units.ts";
 import { jsonArgument } from "../shared/connect-options.ts";
-import { agentArguments, targetArgument, agentTarget } from "../shared/target.ts";
+import { agentArguments, usualTargetArgument, agentTarget } from "../shared/target.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
 
 export const command = defineCommand({
@@ -16,7 +16,7 @@ export const command = defineCommand({
   group: "Run commands",
   summary: "List an agent's detached sessions",
   args: {
-    ...targetArgument,
+    ...usualTargetArgument,
     quiet: flag({
       short: "q",
       summary: "Print only ids, one a line: of running sessions, with --all of all of them",

@@ -1,4 +1,5 @@
 /** Arguments and habits that several commands share. */
+import { originOfTarget } from "../../config/default-target.ts";
 import { profileOf } from "../../config/profiles.ts";
 import { parseSocketOwners, SOCKET_OWNER_VARIABLE } from "../../config/socket-owners.ts";
 import { readAllowedCids, withLocal, type AllowedCids } from "../../net/allow-cid.ts";
@@ -77,6 +78,17 @@ export function stepPrinter(): (step: string) => void {
   return (step) => say(`vsockbox: ${(performance.now() - begin).toFixed(1)} ms: ${step}`);
 }
 
+/**
+ * Returns a function as {@link stepPrinter} does, once it has printed the setting that the target is from,
+ * if the command line does not have it.
+ */
+export function targetStepPrinter(target: string | undefined): (step: string) => void {
+  const print = stepPrinter();
+  const origin = originOfTarget(target);
+  if (origin !== undefined) print(`the target is ${target}, from ${origin}`);
+  return print;
+}
+
 /** Reads {@link dialArguments} for a target as it was written. */
 export function dialOptions(
   args: ArgumentValues<typeof dialArguments>,
@@ -87,7 +99,7 @@ export function dialOptions(
     signal,
     socketOwners: socketOwners(args, target),
     timeoutMs: args.connectTimeout,
-    onStep: args.verbose ? stepPrinter() : undefined,
+    onStep: args.verbose ? targetStepPrinter(target) : undefined,
   };
 }
 

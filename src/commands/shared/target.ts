@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import type { AgentDialOptions } from "../../agent/client/handshake.ts";
 import { DEFAULT_KEEPALIVE_MS, KEEPALIVE_MISSES } from "../../agent/channel/peer-liveness.ts";
 import { EXEC_PORT } from "../../agent/ports.ts";
+import { TARGET_DEFAULT, useDefaultTarget } from "../../config/default-target.ts";
 import { profileOf } from "../../config/profiles.ts";
 import { readToken } from "../../config/token.ts";
 import { commandLineError, invalidValue, VsockboxError } from "../../errors.ts";
@@ -15,7 +16,14 @@ import {
 } from "../../net/address.ts";
 import { ADDRESS, type WrittenAddress, readAddress } from "./address-kind.ts";
 import { CONNECTION, dialArguments, dialOptions } from "./connect-options.ts";
-import { flag, option, type ArgumentValues, operand } from "../../ui/argument.ts";
+import {
+  flag,
+  option,
+  type ArgumentValues,
+  operand,
+  type OperandFallback,
+} from "../../ui/argument.ts";
+import type { AskingCommand } from "../../ui/command-definition.ts";
 import { FILE_OR_NONE, DURATION } from "../../ui/value-kind.ts";
 
 /** Names the token file of all agents that have none in their profile. */
@@ -25,6 +33,50 @@ const TOKEN_FILE_VARIABLE = "VSOCKBOX_TOKEN_FILE";
 export const targetArgument = {
   target: operand(ADDRESS, { summary: "The agent's address, or the name of a profile" }),
 };
+
+/** Stands for a target that the command line does not have. */
+const targetFallback: OperandFallback = { accepts: isTarget, word: useDefaultTarget };
+
+/** The operand of a command for one agent, which the user may have set once and for all. */
+export const usualTargetArgument = {
+  target: operand(ADDRESS, {
+    summary: "The agent's address, or the name of a profile",
+    defaultText: TARGET_DEFAULT,
+    fallback: targetFallback,
+  }),
+};
+
+/**
+ * Asks for the target of a command that has none, on a terminal: see `withAskedTarget`.
+ *
+ * @throws {VsockboxError} ABORTED if the user cancels.
+ */
+export async function askForTarget(
+  words: readonly string[],
+  command: AskingCommand,
+): Promise<readonly string[]> {
+  if (!process.stdout.isTTY) return words;
+  const { withAskedTarget } = await import("./ask-target.ts");
+  return await withAskedTarget(words, command);
+}
+
+/** As {@link askForTarget}, for paths of `cp` that begin with a colon. */
+export async function askForPathTarget(words: readonly string[]): Promise<readonly string[]> {
+  if (!process.stdout.isTTY) return words;
+  const { withAskedPathTarget } = await import("./ask-target.ts");
+  return await withAskedPathTarget(words);
+}
+
+/** Whether a word is an address or the name of a profile that exists. */
+function isTarget(text: string): boolean {
+  try {
+    readAddress(text);
+    return true;
+  } catch (thrown) {
+    if (thrown instanceof VsockboxError) return false;
+    throw thrown;
+  }
+}
 
 /** The options that {@link tokenOptions} reads. */
 export const tokenArguments = {
@@ -119,7 +171,7 @@ const SPELLED_OUT =
 const PLAIN = /^([A-Za-z0-9_.-]+(?::\d+(?=:))?):([^]*)$/;
 
 /**
- * Reads `TARGET:PATH`, `PATH` or `-`. As with scp, a word with a slash before its first colon is a
+ * Reads `TARGET:PATH`, `:PATH` in the usual target if there is one, `PATH` or `-`. As with scp, a word with a slash before its first colon is a
  * local path.
  *
  * @param word as bytes: a path need not be UTF-8.
@@ -129,6 +181,9 @@ export function parseOperand(word: Uint8Array): Operand {
   // Latin-1 keeps every byte apart.
   const text = Buffer.from(word).toString("latin1");
   if (text === "-") return { kind: "stream" };
+  const usual = text.startsWith(":") ? useDefaultTarget() : undefined;
+  if (usual !== undefined)
+    return { kind: "remote", target: usual, path: pathOrHere(text.slice(1)) };
   const match = SPELLED_OUT.exec(text) ?? PLAIN.exec(text);
   if (match === null) return { kind: "local", path: word };
   const [, target = "", path = ""] = match;
@@ -136,8 +191,13 @@ export function parseOperand(word: Uint8Array): Operand {
   return {
     kind: "remote",
     target: Buffer.from(target, "latin1").toString(),
-    path: Buffer.from(path === "" ? "." : path, "latin1"),
+    path: pathOrHere(path),
   };
+}
+
+/** Returns a path in Latin-1 as bytes; the empty one is the working directory. */
+function pathOrHere(path: string): Uint8Array {
+  return Buffer.from(path === "" ? "." : path, "latin1");
 }
 
 /** The error for `unix:/run/x.sock` and the like, of which `unix` alone is not a target. */

@@ -5,6 +5,7 @@ import { VsockboxError } from "../../../src/errors.ts";
 import { formatAddress } from "../../../src/net/address.ts";
 import {
   configPath,
+  parseConfiguration,
   parseProfiles,
   profileOf,
   resolveAddress,
@@ -30,6 +31,22 @@ describe("profiles", () => {
   });
 
   test.each([
+    ["default: web\nvms:\n  web:\n    address: 3\n", "web"],
+    ["default: web:5000\nvms:\n  web:\n    address: 3\n", "web:5000"],
+    ["default: 3\n", "3"],
+    ["default: hybrid:/run/vm4.vsock\n", "hybrid:/run/vm4.vsock"],
+    ["default:\n", undefined],
+    ["vms:\n", undefined],
+  ])("%j has the default %p", (text, expected) => {
+    expect(parseConfiguration(text, "config.yaml").defaultTarget).toBe(expected);
+  });
+
+  test.each([
+    ["default: [3]\n", "config.yaml, line 1: default is not a string"],
+    ["default: true\n", "default is not a string"],
+    ["vms:\ndefault: web\n", 'config.yaml, line 2: default: "web" is not one of vms'],
+    ["default: 'vsock:x'\n", "config.yaml, line 1: default: "],
+    ["default: 3\ndefault: 4\n", "line 2: default appears twice"],
     ["vms: [1]", "config.yaml, line 1: vms is not a map"],
     ["- x", "config.yaml, line 1: the document is not a map"],
     ["vms:\n  web: 3", "config.yaml, line 2: vms.web has no address"],

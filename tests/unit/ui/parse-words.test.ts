@@ -6,6 +6,7 @@ import { command as exec } from "../../../src/commands/run/exec.ts";
 import { command as kill } from "../../../src/commands/run/kill.ts";
 import {
   type Arguments,
+  commandLine,
   flag,
   kebabCase,
   list,
@@ -276,4 +277,53 @@ test("several operands may be left out if they are optional", () => {
   });
   expect(command.parse([])).toEqual({ paths: [] });
   expect(command.parse(["a", "--", "-b"])).toEqual({ paths: ["a", "-b"] });
+});
+
+describe("what stands for a missing first operand", () => {
+  let usual: string | undefined;
+  const fallback = { accepts: (text: string) => text === "known", word: () => usual };
+  const target = operand(word("TARGET"), { summary: "Where", fallback });
+  const common = {
+    group: "Diagnostics",
+    summary: "Do nothing",
+    examples: [],
+    run: () => Promise.resolve(0),
+  } as const;
+  const one = defineCommand({ ...common, name: "one", args: { target } });
+  const two = defineCommand({
+    ...common,
+    name: "two",
+    args: { target, ids: operands(word("ID"), { summary: "Which" }) },
+  });
+  const run = defineCommand({
+    ...common,
+    name: "run",
+    args: { target, words: commandLine({ valueName: "COMMAND", summary: "What" }) },
+  });
+
+  test("is used if there are fewer words than operands", () => {
+    usual = "usual";
+    expect(one.parse([])).toEqual({ target: "usual" });
+    expect(one.parse(["given"])).toEqual({ target: "given" });
+    expect(one.parse(["--", "given"])).toEqual({ target: "given" });
+    expect(two.parse(["id"])).toEqual({ target: "usual", ids: ["id"] });
+    expect(two.parse(["given", "id"])).toEqual({ target: "given", ids: ["id"] });
+    expect(() => two.parse([])).toThrow("ID is missing");
+  });
+
+  test("is used before a program that is not accepted as the operand", () => {
+    usual = "usual";
+    expect(run.parse(["--", "ls", "-l"])).toEqual({ target: "usual", words: ["ls", "-l"] });
+    expect(run.parse(["--", "known", "ls"])).toEqual({ target: "known", words: ["ls"] });
+    expect(run.parse(["given", "--", "ls"])).toEqual({ target: "given", words: ["ls"] });
+    expect(run.parse([])).toEqual({ target: "usual", words: [] });
+  });
+
+  test("is missing if there is none, and a program does not become the operand", () => {
+    usual = undefined;
+    expect(() => one.parse([])).toThrow("one: TARGET is missing");
+    expect(() => two.parse(["id"])).toThrow("two: ID is missing");
+    expect(() => run.parse(["--", "ls"])).toThrow("run: TARGET is missing");
+    expect(run.parse(["--", "known", "ls"])).toEqual({ target: "known", words: ["ls"] });
+  });
 });
