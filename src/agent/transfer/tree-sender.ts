@@ -305,6 +305,7 @@ export class TreeSender {
         const onBytes = (count: number) => this.#advance(count);
         const options = { size, blocks: status.blocks, checksum, onBytes };
         await new OutgoingFile(this.#channel, fd, options).send(from, shown);
+        this.#options.onRecord?.({ kind: "end", sha256: undefined, error: undefined });
       }
       this.summary.files++;
     } catch (thrown) {
