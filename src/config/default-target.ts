@@ -34,7 +34,7 @@ let used: DefaultTarget | undefined;
  * @throws {VsockboxError} CONFIG as {@link defaultTarget}.
  */
 export function useDefaultTarget(): string | undefined {
-  used ??= defaultTarget();
+  used = defaultTarget();
   return used?.text;
 }
 

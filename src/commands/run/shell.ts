@@ -11,16 +11,16 @@ import { runOnTerminal } from "../shared/remote-terminal.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
 
 /** An address, with the user in front of it if there is one. */
-const USER_ADDRESS: ValueKind<UserTarget> = {
+const USER_ADDRESS: ValueKind<UserTarget & { text: string }> = {
   valueName: "TARGET",
   expected: "an address such as 3, build@3 or hybrid:/run/vm.vsock",
   parse(text) {
     const parsed = splitUser(text);
     // Its errors are more precise.
     readAddress(parsed.target);
-    return parsed;
+    return { ...parsed, text };
   },
-  format: ({ user, target }) => (user === undefined ? target : `${user}@${target}`),
+  format: ({ text }) => text,
 };
 
 export const command = defineCommand({

@@ -293,7 +293,7 @@ describe("what stands for a missing first operand", () => {
   const two = defineCommand({
     ...common,
     name: "two",
-    args: { target, ids: operands(word("ID"), { summary: "Which" }) },
+    args: { target, ids: operands(word("ID"), { valueName: "ID...", summary: "Which" }) },
   });
   const run = defineCommand({
     ...common,
