@@ -19,7 +19,8 @@ export function splitDestination(word: Uint8Array): Uint8Array[] {
     if (!namesTargets(parts[count - 1] ?? "")) break;
     const last = Buffer.from(parts.slice(count).join(COMMA), "latin1");
     const parsed = parseOperand(last);
-    if (parsed.kind !== "remote" || !namesTargets(parsed.target)) continue;
+    if (parsed.kind !== "remote" || parsed.target.includes(COMMA)) continue;
+    if (!namesTargets(parsed.target)) continue;
     if (existsSync(Buffer.from(word))) break;
     const firsts = parts.slice(0, count).map((target) => {
       return Buffer.concat([Buffer.from(`${target}:`, "latin1"), parsed.path]);
