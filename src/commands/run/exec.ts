@@ -62,8 +62,7 @@ export const command = defineCommand({
     },
   ],
   // Without a command there is nothing to be run in the target.
-  ask: (words, command) =>
-    words.length === 0 ? Promise.resolve(words) : askForTarget(words, command),
+  ask: (words, exec) => (words.length === 0 ? Promise.resolve(words) : askForTarget(words, exec)),
   async run(given) {
     const targets = splitTargets("exec", given.target).map(splitUser);
     const args = { ...given, user: commonUser("exec", given.user, targets) };
