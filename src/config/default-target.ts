@@ -2,7 +2,7 @@
 import { configPath, loadConfiguration } from "./profiles.ts";
 
 /** Names the target of commands that name none; wins over `default:` of the profiles. */
-export const TARGET_VARIABLE = "VSOCKBOX_TARGET";
+const TARGET_VARIABLE = "VSOCKBOX_TARGET";
 
 /** The settings as help names them. */
 export const TARGET_DEFAULT = `${TARGET_VARIABLE}, or \`default\` of the profiles`;

@@ -61,15 +61,6 @@ function bad(path: string, message: string, line?: number): VsockboxError {
   });
 }
 
-/**
- * Returns the profiles of a configuration text.
- *
- * @throws {VsockboxError} CONFIG, naming the file, the line and the key.
- */
-export function parseProfiles(text: string, path: string): Map<string, Profile> {
-  return parseConfiguration(text, path).profiles;
-}
-
 /** The content of the file. */
 export interface Configuration {
   profiles: Map<string, Profile>;
@@ -80,7 +71,7 @@ export interface Configuration {
 /**
  * Returns the whole content of a configuration text.
  *
- * @throws {VsockboxError} as {@link parseProfiles}.
+ * @throws {VsockboxError} CONFIG, naming the file, the line and the key.
  */
 export function parseConfiguration(text: string, path: string): Configuration {
   const document = parseYamlTree(text, (message, line) => bad(path, message, line));

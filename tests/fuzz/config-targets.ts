@@ -3,7 +3,7 @@ import { parseYamlTree, type YamlNode } from "../../src/config/yaml-tree.ts";
 import { VsockboxError } from "../../src/errors.ts";
 import { configYaml } from "../../src/device/config/print-config.ts";
 import { vmsFromYaml } from "../../src/device/config/device-config.ts";
-import { parseProfiles } from "../../src/config/profiles.ts";
+import { parseConfiguration } from "../../src/config/profiles.ts";
 import { ElfFile } from "../../src/elf/elf-file.ts";
 import { parseElfHead } from "../../src/elf/elf-head.ts";
 import {
@@ -63,7 +63,7 @@ const PROFILES: Target = {
   ].map(bytes),
   codes: ["CONFIG", "USAGE"],
   run(input) {
-    for (const [name, profile] of parseProfiles(text(input), "config.yaml")) {
+    for (const [name, profile] of parseConfiguration(text(input), "config.yaml").profiles) {
       demand(name !== "", "a profile has a name");
       const { address } = profile;
       demand(

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { parseProfiles } from "../../src/config/profiles.ts";
+import { parseConfiguration } from "../../src/config/profiles.ts";
 import { vmsFromYaml } from "../../src/device/config/device-config.ts";
 import { EXIT_STATUS } from "../../src/errors.ts";
 import { sourceFiles } from "../support/imports.ts";
@@ -206,7 +206,8 @@ describe.each(documentPages())("%s", (page) => {
 
   test("has configurations that can be read", () => {
     for (const { info, text } of examples) {
-      if (info === "yaml profiles") expect(parseProfiles(text, page).size).toBeGreaterThan(0);
+      if (info === "yaml profiles")
+        expect(parseConfiguration(text, page).profiles.size).toBeGreaterThan(0);
       if (info === "yaml devices") expect(vmsFromYaml(text, page).length).toBeGreaterThan(0);
       // A file, or a line for each object.
       const objects = text.startsWith("{\n") ? [text] : text.trim().split("\n");

@@ -21,8 +21,6 @@ import { type ChannelOpener, readerStopped } from "./channel-opener.ts";
 export interface TransferOptions extends Partial<TransferFlags> {
   recursive?: boolean;
   onProgress?: ((progress: TransferProgress) => void) | undefined;
-  /** Called for each record that was sent or obeyed. */
-  onRecord?: ((record: TreeRecord) => void) | undefined;
   /** Of a download: an existing file is not replaced. */
   exclusive?: boolean;
   /** Of a download: the bytes are synchronised to the disk before a file gets its name. */
@@ -39,6 +37,8 @@ export interface TransferOptions extends Partial<TransferFlags> {
 export interface UploadOptions extends TransferOptions {
   /** Whether an entry of a tree is sent, by its path from there: see `TreeSenderOptions`. */
   selects?: ((path: BytesPath) => boolean) | undefined;
+  /** Called for each record that was sent. */
+  onRecord?: ((record: TreeRecord) => void) | undefined;
 }
 
 /** Destination of an upload: a name in an existing directory of the guest. */
@@ -204,7 +204,7 @@ export function openDownload(
 export function receiveFiles(
   channel: Channel,
   { directory, name }: DownloadDestination,
-  options: TransferOptions,
+  options: TransferOptions & Pick<UploadOptions, "onRecord">,
 ): Promise<TransferSummary> {
   const { recursive = false, onProgress, onRecord, exclusive, sync, maxBytes } = options;
   return cancellable(channel, options.signal, async () => {

@@ -73,7 +73,7 @@ export function socketOwners(
 }
 
 /** Returns a function that prints each step with the time since this call. */
-export function stepPrinter(): (step: string) => void {
+function stepPrinter(): (step: string) => void {
   const begin = performance.now();
   return (step) => say(`vsockbox: ${(performance.now() - begin).toFixed(1)} ms: ${step}`);
 }

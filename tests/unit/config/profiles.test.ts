@@ -6,7 +6,6 @@ import { formatAddress } from "../../../src/net/address.ts";
 import {
   configPath,
   parseConfiguration,
-  parseProfiles,
   profileOf,
   resolveAddress,
 } from "../../../src/config/profiles.ts";
@@ -14,7 +13,7 @@ import { ScratchDirectory } from "../../support/scratch-directory.ts";
 
 const read = (text: string) =>
   Object.fromEntries(
-    [...parseProfiles(text, "config.yaml")].map(([name, { address }]) => [
+    [...parseConfiguration(text, "config.yaml").profiles].map(([name, { address }]) => [
       name,
       formatAddress(address),
     ]),
@@ -84,7 +83,9 @@ describe("profiles", () => {
   test("have users of sockets as names or uids", () => {
     const text =
       "vms:\n  a:\n    address: 3\n    socket_owner: fc\n  b:\n    address: 4\n    socket_owner: 123\n";
-    const owners = [...parseProfiles(text, "").values()].map(({ socketOwner }) => socketOwner);
+    const owners = [...parseConfiguration(text, "").profiles.values()].map(
+      ({ socketOwner }) => socketOwner,
+    );
     expect(owners).toEqual(["fc", "123"]);
   });
 
