@@ -325,6 +325,14 @@ export function setNonBlocking(fd: number): void {
   });
 }
 
+/**
+ * Sets O_NONBLOCK on a new pipe or terminal, which has no other flag that could get lost: saves the call
+ * that reads them.
+ */
+export function setNewNonBlocking(fd: number): void {
+  check(libc().fcntl(fd, F_SETFL, O_NONBLOCK), { operation: "set the flags of a descriptor" });
+}
+
 /** Another descriptor for the same open file, close-on-exec. */
 export function duplicateDescriptor(fd: number): number {
   return check(libc().fcntl(fd, F_DUPFD_CLOEXEC, 0), { operation: "copy a descriptor" });

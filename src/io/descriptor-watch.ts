@@ -48,14 +48,18 @@ export class WatchedDescriptor {
   readonly token: number;
   readonly handler: ReadinessHandler;
   readonly #watch: DescriptorWatch;
-  #events = 0;
+  #events: number;
 
   /** Made by {@link DescriptorWatch.add}. */
-  constructor(watch: DescriptorWatch, fd: number, token: number, handler: ReadinessHandler) {
+  constructor(
+    watch: DescriptorWatch,
+    { fd, token, events, handler }: Pick<WatchedDescriptor, "fd" | "token" | "events" | "handler">,
+  ) {
     this.#watch = watch;
     this.fd = fd;
     this.token = token;
     this.handler = handler;
+    this.#events = events;
   }
 
   /** The events that are reported. EPOLLHUP and EPOLLERR always are. */
@@ -127,10 +131,12 @@ export class DescriptorWatch {
    * @throws {VsockboxError} IO: EPERM for one that cannot be polled, EEXIST for one that is watched.
    */
   add(fd: number, events: number, handler: ReadinessHandler): WatchedDescriptor {
-    const watched = new WatchedDescriptor(this, fd, this.#freeToken(), handler);
-    this.#epoll.add(fd, EPOLLET, watched.token);
-    this.#watched.set(watched.token, watched);
-    if (events !== 0) watched.want(events);
+    const token = this.#freeToken();
+    const watched = new WatchedDescriptor(this, { fd, token, events, handler });
+    this.#epoll.add(fd, events | EPOLLET, token);
+    this.#watched.set(token, watched);
+    this.#count(0, events);
+    if (events !== 0) this.#wakeSoon();
     return watched;
   }
 

@@ -16,7 +16,7 @@ import {
   pollDescriptor,
   POLLIN,
   readDescriptor,
-  setNonBlocking,
+  setNewNonBlocking,
 } from "../ffi/socket.ts";
 import { borrowBuffer, returnBuffer } from "./buffer-pool.ts";
 import { nextTurn } from "./fair-turns.ts";
@@ -71,7 +71,7 @@ export class BatchingReader implements OutputReader {
   #sinceTurnBytes = 0;
 
   constructor(fd: number, watch: DescriptorWatch = descriptorWatch()) {
-    setNonBlocking(fd);
+    setNewNonBlocking(fd);
     this.#fd = fd;
     this.#ready = new ReadyDescriptor(fd, watch);
   }

@@ -9,7 +9,7 @@ import {
   PIPE_BYTES,
   pollDescriptor,
   POLLIN,
-  setNonBlocking,
+  setNewNonBlocking,
   writeDescriptor,
 } from "../ffi/socket.ts";
 import type { ByteSink, ByteSource } from "./pump.ts";
@@ -22,7 +22,7 @@ export class PipeReader implements ByteSource {
   #closed = false;
 
   constructor(fd: number) {
-    setNonBlocking(fd);
+    setNewNonBlocking(fd);
     this.#fd = fd;
     this.#reader = Bun.file(fd).stream().getReader() as ReadableStreamDefaultReader<Uint8Array>;
   }
@@ -74,7 +74,7 @@ export class PipeWriter implements ByteSink {
   #closed = false;
 
   constructor(fd: number) {
-    setNonBlocking(fd);
+    setNewNonBlocking(fd);
     this.#fd = fd;
     this.#ready = new ReadyDescriptor(fd);
   }

@@ -79,7 +79,10 @@ export class ReadyDescriptor {
   }
 
   #want(event: number): void {
-    this.#watched ??= this.#watch.add(this.#fd, 0, (events) => this.#onEvents(events));
+    if (this.#watched === undefined) {
+      this.#watched = this.#watch.add(this.#fd, event, (events) => this.#onEvents(events));
+      return;
+    }
     // An event that stays wanted is reported when there is something new: no system call.
     if ((this.#watched.events & event) === 0) this.#watched.want(this.#watched.events | event);
   }
