@@ -127,7 +127,9 @@ async function copyTo(
   }
   // A file that was written to standard output is not counted as a copy.
   const isUncounted = isQuiet || operands.at(-1)?.kind === "stream";
-  return firstStatus || reportTransfer(summary, seconds, isUncounted);
+  // The errors of files are printed whatever the status.
+  const ownStatus = reportTransfer(summary, seconds, isUncounted);
+  return firstStatus || ownStatus;
 }
 
 /** Returns the destinations of the last word, which may have several targets with commas between. */
