@@ -19,6 +19,7 @@ import {
   vsockbox,
 } from "../support/binary.ts";
 import { isAtRest, openEnds, returnsTo } from "../support/at-rest.ts";
+import { standsStill } from "../support/process-state.ts";
 import { OwnTerminal } from "../support/own-terminal.ts";
 import { expectShape, shapeOf } from "../support/json-shapes.ts";
 
@@ -360,7 +361,9 @@ describe("a server of bench", () => {
     await using server = await serving();
     const open = () =>
       Number(Bun.spawnSync(["sh", "-c", `ls /proc/${server.pid}/fd | wc -l`]).stdout.toString());
-    const before = open();
+    // A server that has served one has opened what it waits with.
+    expect((await run("--test", "upload", "--bytes", "1000")).status).toBe(0);
+    const before = await standsStill("its descriptors", open);
     const request = encodeBenchRequest(upload);
     for (let length = 0; length <= REQUEST_BYTES; length += 8) {
       const { socket } = await peer(request.subarray(0, length));
