@@ -1,16 +1,15 @@
 /** Explains why a listener on a Unix socket closes each connection without an answer. */
 import { VsockboxError } from "../errors.ts";
-import type { RecognisedService } from "../protocols/recognise-service.ts";
 import { formatAddress, type UnixAddress } from "./address.ts";
 import { DEFAULT_CONNECT_TIMEOUT_MS, dial, type DialOptions } from "./dial.ts";
-import { WrongServiceError } from "./wrong-service.ts";
+import { type ServiceName, WrongServiceError } from "./wrong-service.ts";
 
 /** Limit for the answer to CONNECT, in milliseconds: a guest that listens answers at once. */
 const PROBE_TIMEOUT_MS = 1000;
 
 /** The service that was meant. */
 export interface ExpectedService {
-  service: RecognisedService;
+  service: ServiceName;
   /** Its port in a guest. */
   port: number;
   /** Whether it may have carried out a request before it closed the connection. */

@@ -3,11 +3,15 @@ import { VsockboxError } from "../errors.ts";
 import type { RecognisedService } from "../protocols/recognise-service.ts";
 import { formatAddress, type SocketAddress } from "./address.ts";
 
+/** A service that may be meant. An export sends nothing to the clients of others. */
+export type ServiceName = RecognisedService | "export";
+
 /** The services in words, with their article. */
-const NAMES: Readonly<Record<RecognisedService, string>> = {
+const NAMES: Readonly<Record<ServiceName, string>> = {
   agent: "a vsockbox agent",
   "vsock-shell": "a vsock-shell server",
   bench: "`vsockbox bench serve`",
+  export: "`vsockbox export`",
   hybrid: "a VMM's vsock socket",
   ssh: "an SSH server",
   http: "a web server",
@@ -22,12 +26,12 @@ export class WrongServiceError extends VsockboxError {
   /** The service that answers. */
   readonly service: RecognisedService;
   /** The expected service. */
-  readonly expected: RecognisedService;
+  readonly expected: ServiceName;
 
   constructor(
     target: SocketAddress,
     service: RecognisedService,
-    expected: RecognisedService,
+    expected: ServiceName,
     cause?: unknown,
   ) {
     super({

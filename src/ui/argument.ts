@@ -248,8 +248,15 @@ export function kebabCase(name: string): string {
   return name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
-/** Returns an argument as errors name it: `--timeout`, or the first word of an operand, such as `SRC`. */
+/** A word of an operand that may be absent, such as `[SOURCE] `. */
+const OPTIONAL_WORD = /\[[A-Z]+\] /g;
+
+/**
+ * Returns an argument as errors name it: `--timeout`, or the first word of an operand that must be there,
+ * such as `SRC`.
+ */
 export function shownName(name: string, { type, valueName }: Argument<unknown>): string {
   if (type === "flag" || type === "option") return `--${kebabCase(name)}`;
-  return /[A-Z:]+/.exec(valueName ?? "")?.[0] ?? kebabCase(name).toUpperCase();
+  const words = (valueName ?? "").replaceAll(OPTIONAL_WORD, "");
+  return /[A-Z:]+/.exec(words)?.[0] ?? kebabCase(name).toUpperCase();
 }

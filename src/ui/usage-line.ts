@@ -25,6 +25,8 @@ export function shownOption(name: string, { short, valueName }: Argument<unknown
 function shownOperand(name: string, argument: Argument<unknown>): string {
   const shown = argument.valueName ?? shownName(name, argument);
   if (argument.type === "command-line") return shown.startsWith("[") ? shown : `-- ${shown}`;
-  const repeated = argument.isRepeatable && !shown.includes("...") ? `${shown}...` : shown;
+  // A name of several words is complete.
+  const isComplete = /\.\.\.| /.test(shown);
+  const repeated = argument.isRepeatable && !isComplete ? `${shown}...` : shown;
   return argument.isRequired ? repeated : `[${repeated}]`;
 }

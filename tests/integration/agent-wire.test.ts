@@ -220,6 +220,9 @@ describe("garbage", () => {
       encodeFrame(FrameType.Exit, Uint8Array.of(0, 0, 0, 0)),
       "no session begins with",
     ],
+    // Without its payload, which may never come: a Hello of another protocol.
+    ["the header of type 0", Uint8Array.of(0, 0, 0, 0x22, 0xa4), "no session begins with"],
+    ["the header of type 200", Uint8Array.of(200, 0, 0, 0, 9, 1), "no session begins with"],
   ])("%s gets an error frame and a close", async (_, bytes, message) => {
     const frames = await new RawPeer(agent.path).send(bytes).frames();
     expect(text(frames, FrameType.Stderr)).toContain(message);

@@ -467,6 +467,10 @@ describe("the command", () => {
     [["a/x", "b/x"], "two exports have the name x"],
     [["a", "--as", "b", "--as", "c"], "--as is given 2 times for 1 directory"],
     [["a", "--hide", "b/c"], 'invalid value "b/c" for --hide'],
+    // All values are checked before a directory is opened.
+    [["none", "--as", "a/b"], 'invalid value "a/b" for --as: expected a name of at most 255'],
+    [["none", "--metrics", "x"], 'invalid value "x" for --metrics: expected HOST:PORT'],
+    [["none", "--map-gid", "1:2", "--map-gid", "1:3"], "--map-gid has the guest's id 1 more"],
     [["a", "--mount-point", "b"], 'invalid value "b" for --mount-point'],
     [
       ["a", "--map-uid", "1:2", "--map-uid", "1:3"],

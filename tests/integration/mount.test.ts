@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import * as fs from "node:fs";
 import { join } from "node:path";
+import { homeOf, systemUsers } from "../../src/process/users.ts";
 import { FEATURES } from "../../src/protocols/agent/hello.ts";
 import { WAKE_WORD } from "../../src/vfs/mount/wake-word.ts";
 import {
@@ -150,7 +151,8 @@ print(polled(server.fileno()) == [select.POLLIN])`;
 
   test("reports what it has mounted as JSON", async () => {
     await using mounted = await MountedExport.exportOnly();
-    const line = await mounted.startMount(["--json", "--export", "src"]);
+    // Without a name it is the first export, whose name the host sends.
+    const line = await mounted.startMount(["--json"]);
     expect(JSON.parse(line)).toEqual({
       ...{ mounted: mounted.target, address: mounted.address, export: "src" },
       ...{ read_only: false, dialect: "vsockbox" },
@@ -369,6 +371,130 @@ suite(named("a mount in the background"), () => {
     expect(await mounted.isMounted()).toBe(false);
   });
 
+  test("is refused on a mount, also for the helper, and for a directory that leads there", async () => {
+    await using mounted = await MountedExport.start();
+    fs.symlinkSync(mounted.target, mounted.scratch.file("link"));
+    const helper = mounted.scratch.file("mount.vsockbox");
+    fs.symlinkSync(BINARY, helper);
+    const words = (target: string) => `mount ${mounted.address} ${target}`;
+    const commands = [
+      `$VSOCKBOX ${words(mounted.target)}`,
+      `$VSOCKBOX ${words(mounted.scratch.file("link"))} --daemon`,
+      `${helper} ${mounted.address} ${mounted.target} -o ro`,
+    ];
+    // A stopped mount answers nothing.
+    for (const signal of ["SIGCONT", "SIGSTOP"] as const) {
+      mounted.mount.process.kill(signal);
+      for (const command of signal === "SIGSTOP" ? commands.slice(0, 1) : commands) {
+        expect(await mounted.run(command, "/")).toEqual({
+          status: 73,
+          stdout: "",
+          stderr:
+            `vsockbox: cannot mount ${mounted.target}: ${mounted.address} (fuse.vsockbox) is mounted there already (EBUSY)\n` +
+            `  hint: end that mount first: vsockbox umount ${mounted.target}\n`,
+        });
+      }
+    }
+    mounted.mount.process.kill("SIGCONT");
+    const count = await mounted.output(`grep -c ' ${mounted.target} ' /proc/self/mounts`, "/");
+    expect(count).toBe("1\n");
+  });
+
+  test("is refused if the directory becomes a mount while it waits for the host", async () => {
+    await using mounted = await MountedExport.exportOnly();
+    const socket = mounted.scratch.file("late.sock");
+    const waiting = mounted.run(`$VSOCKBOX mount unix:${socket} ${mounted.target} --wait 60s`, "/");
+    await mounted.startMount();
+    await using late = new Running(["export", mounted.source, "--listen", `unix:${socket}`]);
+    await late.says("listening on");
+    expect(await waiting).toMatchObject({
+      status: 73,
+      stderr: expect.stringContaining("is mounted there already"),
+    });
+  });
+
+  test("names what answers in place of an export, at once", async () => {
+    await using mounted = await MountedExport.exportOnly();
+    const socket = mounted.scratch.file("agent.sock");
+    await using agent = new Running(["agent", "--listen", `unix:${socket}`]);
+    await agent.says("listening on");
+    const mount = (address: string, ...options: string[]) =>
+      mounted.run(`$VSOCKBOX mount ${address} ${mounted.target} ${options.join(" ")}`, "/");
+    // It does not wait for the time-out: that is an error of its own.
+    expect(await mount(`unix:${socket}`, "--connect-timeout", "99s")).toEqual({
+      status: 65,
+      stdout: "",
+      stderr:
+        `vsockbox: cannot connect to unix:${socket}: a vsockbox agent answers there, not \`vsockbox export\`\n` +
+        "  hint: `vsockbox export` listens on port 5001 unless --listen has another address; " +
+        `through an agent, its host mounts: \`vsockbox share DIR unix:${socket}:/PATH\`\n`,
+    });
+    const silent = mounted.scratch.file("silent.sock");
+    await using listener = new Running(["listen", "-k", `unix:${silent}`]);
+    await listener.says("listening on");
+    expect(await mount(`unix:${silent}`, "--connect-timeout", "200ms")).toMatchObject({
+      status: 75,
+      stderr: expect.stringContaining("has not answered as an export within 0.2 s"),
+    });
+    const vmm = mounted.scratch.file("vmm");
+    await using bridge = new Running([
+      ...["bridge", "--uds-path", vmm, "--to", `unix:${vmm}-guest`],
+    ]);
+    await bridge.says("listening on");
+    const guest = `unix:${vmm}-guest_5001`;
+    await using inGuest = new Running(["export", mounted.source, "--listen", guest]);
+    await inGuest.says("listening on");
+    expect(await mount(`unix:${vmm}`)).toMatchObject({
+      status: 65,
+      stderr: expect.stringContaining(`hint: its address is hybrid:${vmm}:5001`),
+    });
+  });
+
+  test("finds the name of an export after the path of a socket", async () => {
+    await using mounted = await MountedExport.exportOnly({ exportArgs: [] });
+    const mount = (source: string) =>
+      mounted.run(`$VSOCKBOX mount ${source} ${mounted.target} --daemon`, "/");
+    expect(await mount(`${mounted.address}/src`)).toMatchObject({ status: 0 });
+    await mounted.output(`$VSOCKBOX umount ${mounted.target}`, "/");
+    expect(await mount(`${mounted.address}/other`)).toMatchObject({
+      status: 69,
+      stderr: expect.stringContaining('it does not export "other"'),
+    });
+    const none = `unix:${mounted.scratch.file("none.sock")}`;
+    expect(await mount(`${none}/src`)).toMatchObject({
+      status: 69,
+      stderr: expect.stringContaining(
+        `hint: if src is the name of an export, write ${none} and --export src\n`,
+      ),
+    });
+  });
+
+  test.each([
+    [["--type", "ext4"], 'invalid value "ext4" for --type: expected a type such as fuse.vsockbox'],
+    [["--type", "fuse."], 'invalid value "fuse." for --type'],
+    [["--options", "ro,huh"], 'invalid value "huh" for --options'],
+    [["--export", "a/b"], 'invalid value "a/b" for --export'],
+    [["--go-root", "work"], 'invalid value "work" for --go-root: expected an absolute path'],
+    [["--cache", "much"], 'invalid value "much" for --cache'],
+  ])("checks %p before it connects", async (options, message) => {
+    using scratch = new ScratchDirectory();
+    const log = scratch.file("log");
+    const words = ["mount", "unix:/nonexistent/x.sock", scratch.path, "--log-file", log];
+    expect(await vsockbox([...words, ...options])).toMatchObject({
+      status: 64,
+      stderr: expect.stringContaining(message),
+    });
+    expect(fs.existsSync(log)).toBe(false);
+  });
+
+  test("without words names the directory", async () => {
+    expect(await vsockbox(["mount"])).toMatchObject({
+      status: 64,
+      stderr:
+        "vsockbox: mount: DIR is missing\n  hint: usage: vsockbox mount [OPTIONS] [SOURCE] DIR\n",
+    });
+  });
+
   test("waits longer than other services for its host", async () => {
     await using mounted = await MountedExport.exportOnly();
     await mounted.killHost();
@@ -423,6 +549,25 @@ suite(named("a directory that the host shares into a running guest"), () => {
     });
   });
 
+  test("is mounted at a path below the home directory of the agent's user", async () => {
+    await using mounted = await MountedExport.exportOnly();
+    const socket = mounted.scratch.file("agent.sock");
+    await using agent = new Running(["agent", "--listen", `unix:${socket}`], {
+      through: mounted.namespace.through,
+    });
+    await agent.says("listening on");
+    const home = homeOf(undefined, systemUsers());
+    const place = mounted.scratch.file("of-home");
+    // Up to the root and down again: nothing is made in the home directory itself.
+    const path = `~/${"../".repeat(home.split("/").length - 1)}${place.slice(1)}`;
+    await using share = new Running(["share", mounted.source, `unix:${socket}:${path}`]);
+    const reader = share.process.stdout.getReader();
+    expect(new TextDecoder().decode((await reader.read()).value)).toStartWith("mounted ");
+    expect(await mounted.output(`grep -c ' ${place} ' /proc/self/mounts`, "/")).toBe("1\n");
+    share.process.kill("SIGINT");
+    expect(await share.process.exited).toBe(0);
+  });
+
   test("is refused where it cannot be, with the guest's reason", async () => {
     await using mounted = await MountedExport.exportOnly();
     const socket = mounted.scratch.file("agent.sock");
@@ -436,8 +581,24 @@ suite(named("a directory that the host shares into a running guest"), () => {
     ]);
     expect(file.stderr).toContain("cannot create directory");
     expect(file.status).toBe(74);
+    await mounted.startMount();
+    const twice = await vsockbox(["share", mounted.source, `unix:${socket}:${mounted.target}`]);
+    expect(twice).toEqual({
+      status: 73,
+      stdout: "",
+      stderr:
+        `vsockbox: cannot mount ${mounted.target}: ${mounted.address} (fuse.vsockbox) is mounted there already (EBUSY)\n` +
+        `  hint: end that mount first in the guest: vsockbox umount ${mounted.target}\n`,
+    });
     const none = await vsockbox(["share", mounted.file("none"), `unix:${socket}:/mnt`]);
     expect(none.stderr).toContain("cannot open directory");
+    // The address and its options are checked before the directory is opened.
+    const target = `unix:${socket}:/mnt`;
+    for (const words of [["none-such:/mnt"], [target, "--token-file", mounted.file("no")]]) {
+      const wrong = await vsockbox(["share", mounted.file("none"), ...words]);
+      expect(wrong.status).toBe(78);
+      expect(wrong.stderr).not.toContain("cannot open directory");
+    }
     const local = await vsockbox(["share", mounted.source, "/mnt"]);
     expect(local.stderr).toContain("does not name a guest");
   });

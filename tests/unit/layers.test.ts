@@ -55,7 +55,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "process/service": ["ffi", "io", "files", "process"],
   config: ["net", "process"],
   // The services and their clients.
-  "vfs/client": ["ffi", "io", "protocols"],
+  "vfs/client": ["ffi", "io", "net", "protocols"],
   "vfs/mount": ["ffi", "io", "process", "protocols", "vfs/client"],
   "vfs/watch": ["ffi", "files", "io"],
   "vfs/server": ["ffi", "files", "io", "net", "protocols", "vfs/watch"],

@@ -185,6 +185,7 @@ const BESIDE: ReadonlySet<string> = new Set([
   "commands/empty-values",
   "commands/report-hints",
   "commands/short-options",
+  "commands/value-checks",
   "device/delivery",
   "protocols/vsock-shell/server-refusal",
 ]);

@@ -2,7 +2,14 @@
 import { VsockboxError } from "../../errors.ts";
 import type { SocketStream } from "../../io/stream.ts";
 import { RECOGNISED_BYTES } from "../../protocols/recognise-service.ts";
-import { encodeFrame, type Frame, FrameDecoder, FrameType } from "../../protocols/agent/frame.ts";
+import {
+  beginsSession,
+  encodeFrame,
+  type Frame,
+  FrameDecoder,
+  FrameType,
+  NoSessionError,
+} from "../../protocols/agent/frame.ts";
 import type { FrameExchange } from "./frame-exchange.ts";
 import type { BudgetShare } from "./memory-budget.ts";
 
@@ -14,13 +21,23 @@ export class FrameConnection implements FrameExchange {
   readonly #share: BudgetShare | undefined;
   #unread: Frame | undefined;
   #head = new Uint8Array(0);
+  /** Whether the first frame may have any type, or has come in. */
+  #hasBegun: boolean;
 
-  /** @param options `share` accounts for the incomplete frame; undefined: not limited. */
+  /**
+   * @param options `share` accounts for the incomplete frame; undefined: not limited. `isAgent` refuses the
+   * header of a first frame with which no session begins, since its payload may never come.
+   */
   constructor(
     stream: SocketStream,
-    options: { maxFrameBytes?: number; share?: BudgetShare | undefined } = {},
+    options: {
+      maxFrameBytes?: number;
+      share?: BudgetShare | undefined;
+      isAgent?: boolean;
+    } = {},
   ) {
     this.stream = stream;
+    this.#hasBegun = options.isAgent !== true;
     this.#share = options.share;
     this.#decoder = new FrameDecoder(options);
     this.#frames = this.#read();
@@ -29,14 +46,15 @@ export class FrameConnection implements FrameExchange {
   /**
    * Returns the next frame, or piece of a data frame; undefined at EOF.
    *
-   * @throws {VsockboxError} BAD_DATA for a frame above the limit; TRANSPORT if the connection
-   * breaks or ends inside a frame.
+   * @throws {VsockboxError} BAD_DATA for a frame above the limit, and NoSessionError; TRANSPORT if the
+   * connection breaks or ends inside a frame.
    */
   async next(): Promise<Frame | undefined> {
     const unread = this.#unread;
     this.#unread = undefined;
     if (unread !== undefined) return unread;
     const { value, done } = await this.#frames.next();
+    this.#hasBegun = true;
     return done ? undefined : value;
   }
 
@@ -46,6 +64,7 @@ export class FrameConnection implements FrameExchange {
         this.#head = Buffer.concat([this.#head, chunk.subarray(0, RECOGNISED_BYTES)]);
       }
       yield* this.#decoder.push(chunk);
+      if (!this.#hasBegun) this.#checkFirst();
       if (this.#share?.resize(this.#decoder.heldBytes) === false) {
         throw new VsockboxError({
           code: "REFUSED",
@@ -57,6 +76,11 @@ export class FrameConnection implements FrameExchange {
     }
     this.#decoder.finish();
     return undefined;
+  }
+
+  #checkFirst(): void {
+    const type = this.#decoder.pendingType;
+    if (type !== undefined && !beginsSession(type)) throw new NoSessionError(type);
   }
 
   /** The first bytes of the peer, by which its service can be recognised. */

@@ -275,7 +275,11 @@ async function serve(
     maxFrameBytes,
   };
   const share = services.budget.share();
-  const connection = new FrameConnection(stream, { maxFrameBytes: firstFrameLimit(policy), share });
+  const connection = new FrameConnection(stream, {
+    maxFrameBytes: firstFrameLimit(policy),
+    share,
+    isAgent: true,
+  });
   const handshakeTimeoutMs = options.handshakeTimeoutMs ?? DEFAULT_HANDSHAKE_TIMEOUT_MS;
   const peer = formatPeer(stream.peer);
   try {

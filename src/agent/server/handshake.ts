@@ -10,6 +10,7 @@ import {
   FrameType,
   isGoRequestType,
   MAX_UNAUTHENTICATED_FRAME_BYTES,
+  NoSessionError,
 } from "../../protocols/agent/frame.ts";
 import { decodeHello, type Hello } from "../../protocols/agent/hello.ts";
 import { encodeExecResponse } from "../../protocols/agent/messages.ts";
@@ -89,7 +90,9 @@ async function readFirstFrame(
   try {
     return await connection.next();
   } catch (thrown) {
-    const isRequest = thrown instanceof FrameTooLargeError && thrown.frameType !== FrameType.Hello;
+    const isRequest =
+      thrown instanceof NoSessionError ||
+      (thrown instanceof FrameTooLargeError && thrown.frameType !== FrameType.Hello);
     if (token === undefined || !isRequest) throw thrown;
     return refuseRequest(connection, thrown.frameType);
   }

@@ -12,6 +12,7 @@ import { adoptDescriptor } from "../../io/adopt-descriptor.ts";
 import { onAbort } from "../../io/deadline.ts";
 import type { SocketStream } from "../../io/stream.ts";
 import { decodeUtf8 } from "../../process/environment.ts";
+import { mountPointPath, refuseSecondMount } from "../../process/fuse-mounts.ts";
 import { runningCommand } from "../../process/self.ts";
 import type { MountOperation } from "../../protocols/agent/channel-requests.ts";
 import { field, type JsonObject } from "../../protocols/agent/json-fields.ts";
@@ -88,12 +89,25 @@ async function freePath({ path }: MountOperation): Promise<string> {
     });
   }
   await ending.get(text);
+  refuseMounted(text);
   try {
     mkdirSync(text, { recursive: true });
   } catch (thrown) {
     throw toVsockboxError(thrown, "create directory");
   }
   return text;
+}
+
+/** Refuses a directory that is a mount, without asking its file system, for which the agent must not wait. */
+function refuseMounted(path: string): void {
+  let target;
+  try {
+    target = mountPointPath(path);
+  } catch {
+    // The directory above it is missing as well.
+    return;
+  }
+  refuseSecondMount(target, " in the guest");
 }
 
 function start(path: string, { readOnly, cache }: MountOperation, descriptor: number): Child {

@@ -1,7 +1,12 @@
 /** One connection of the agent: the first frame of its session selects channels or a mode. */
-import { VsockboxError } from "../../errors.ts";
 import { onAbort } from "../../io/deadline.ts";
-import { type Frame, frameName, FrameType, isGoRequestType } from "../../protocols/agent/frame.ts";
+import {
+  type Frame,
+  frameName,
+  FrameType,
+  isGoRequestType,
+  NoSessionError,
+} from "../../protocols/agent/frame.ts";
 import { ChannelConnection } from "../channel/channel-connection.ts";
 import { ChannelRequests, type AgentServices } from "./channel-requests.ts";
 import { runExecSession } from "./go-exec.ts";
@@ -48,12 +53,7 @@ async function serveMode(
 ): Promise<void> {
   using _listed = services.connections.begin(connection.stream, frameName(type));
   if (!isGoRequestType(type)) {
-    throw new VsockboxError({
-      code: "BAD_DATA",
-      operation: "serve",
-      message: `no session begins with a frame of ${frameName(type)}`,
-      hint: "does the other end speak the agent protocol?",
-    });
+    throw new NoSessionError(type);
   }
   switch (type) {
     case FrameType.Exec:

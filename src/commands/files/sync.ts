@@ -14,6 +14,7 @@ import { print, printJson, say } from "../../ui/report.ts";
 import { DURATION, word } from "../../ui/value-kind.ts";
 import { readAddress } from "../shared/address-kind.ts";
 import { jsonArgument } from "../shared/connect-options.ts";
+import { EXCLUDED_NAME } from "../shared/name-kinds.ts";
 import { transferJson } from "../shared/json-shapes.ts";
 import {
   agentArguments,
@@ -43,7 +44,7 @@ const ARGUMENTS = {
   watch: flag({ summary: "Continue, and mirror each change, until Ctrl-C" }),
   delete: flag({ summary: "Remove from DST what SRC does not have" }),
   checksum: flag({ summary: "Compare the content of all files, in place of size and time" }),
-  exclude: list(word("PATTERN"), {
+  exclude: list(EXCLUDED_NAME, {
     summary: "Leave out names that match, on both sides, such as .git or '*.tmp'",
   }),
   debounce: option(DURATION, {
@@ -64,6 +65,7 @@ export const command = defineCommand({
   summary: "Mirror a directory into or out of a guest",
   args: ARGUMENTS,
   conflicts: { dryRun: ["watch"] },
+  requires: { debounce: ["watch"] },
   examples: [
     { command: "vsockbox sync . 3:/work", explanation: "Copies what differs in size or time" },
     {

@@ -11,8 +11,8 @@ import { printableJson } from "../../text/printable.ts";
 import { type ArgumentValues, flag, list } from "../../ui/argument.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
 import { say } from "../../ui/report.ts";
-import { word } from "../../ui/value-kind.ts";
 import { jsonArgument } from "../shared/connect-options.ts";
+import { EXCLUDED_NAME } from "../shared/name-kinds.ts";
 import { AgentClients, forEachOperand } from "../shared/operands.ts";
 import { agentArguments } from "../shared/target.ts";
 import { pathsArgument, type RemotePath, remotePaths } from "./file-command.ts";
@@ -21,7 +21,7 @@ import { changeJson, changeLine, readyJson, type WatchedOperand } from "./watch-
 const ARGUMENTS = {
   ...pathsArgument,
   recursive: flag({ short: "r", summary: "Also watch the directories below, new ones included" }),
-  exclude: list(word("PATTERN"), {
+  exclude: list(EXCLUDED_NAME, {
     summary: "Leave out files and directories whose name matches, such as .git or '*.tmp'",
   }),
   once: flag({ summary: "End after the first change" }),

@@ -1,5 +1,6 @@
 /** Options of mount(8) and fstab(5), as its `-o` has them. */
 import { invalidValue } from "../../errors.ts";
+import { EXPORT_NAME_RULE, isExportName } from "../../protocols/vfs/export-name.ts";
 import { CACHE_MODES, type CacheMode } from "../../vfs/mount/cache-policy.ts";
 
 /** What `-o` may set; undefined: the option of the command line counts. */
@@ -33,7 +34,7 @@ const FLAGS: Readonly<Record<string, FstabOptions>> = {
 /**
  * Reads a list of options with commas between; the last of several counts.
  *
- * @throws {VsockboxError} USAGE for an option that is not known.
+ * @throws {VsockboxError} USAGE for an option that is not known, or a name that no export can have.
  */
 export function readFstabOptions(text: string): FstabOptions {
   const found: FstabOptions = {};
@@ -48,7 +49,10 @@ function readOption(word: string): FstabOptions {
   if (IGNORED.has(name) || name.startsWith("x-")) return {};
   const flag = value === undefined && Object.hasOwn(FLAGS, name) ? FLAGS[name] : undefined;
   if (flag !== undefined) return flag;
-  if (name === "export" && value !== undefined) return { exportName: value };
+  if (name === "export" && value !== undefined) {
+    if (isExportName(value)) return { exportName: value };
+    throw invalidValue({ value: word, name: "--options", message: `expected ${EXPORT_NAME_RULE}` });
+  }
   const mode = name === "cache" ? CACHE_MODES.find((one) => one === value) : undefined;
   if (mode !== undefined) return { cache: mode };
   throw invalidValue({

@@ -2,28 +2,33 @@
 import { realpathSync, statSync } from "node:fs";
 import { commandLineError, toVsockboxError, VsockboxError } from "../../errors.ts";
 import { ERRNO } from "../../ffi/errno.ts";
+import { VFS_PORT } from "../../agent/ports.ts";
 import { MOUNT_DESCRIPTOR_VARIABLE } from "../../agent/server/mount-request.ts";
 import { adoptDescriptor } from "../../io/adopt-descriptor.ts";
+import type { SocketStream } from "../../io/stream.ts";
 import { formatAddress } from "../../net/address.ts";
 import type { DialOptions } from "../../net/dial.ts";
 import { dial } from "../../net/dial.ts";
 import { dialWithRetry } from "../../net/dial-with-retry.ts";
+import { explainSilentClose } from "../../net/silent-close.ts";
+import { WrongServiceError } from "../../net/wrong-service.ts";
 import { reportReady } from "../../process/service/daemon.ts";
 import { type Log, openLog } from "../../process/service/log.ts";
 import { notifyReady, notifyStopping, takeNotifySocket } from "../../process/service/notify.ts";
+import { mountPointPath, refuseSecondMount } from "../../process/fuse-mounts.ts";
 import { runningCommand } from "../../process/self.ts";
 import { onEndingSignal, SERVICE_ENDING_SIGNALS, statusOfSignal } from "../../process/signals.ts";
 import type { VfsNote } from "../../protocols/vfs/responses.ts";
 import { countOf } from "../../text/count.ts";
+import { shellWord } from "../../text/shell-word.ts";
 import { print, printJson } from "../../ui/report.ts";
-import { openExport, type OpenedExport } from "../../vfs/client/open-export.ts";
+import { ClosedExportError, openExport, type OpenedExport } from "../../vfs/client/open-export.ts";
 import { MountedExport, type MountSettings } from "../../vfs/mount/mount-export.ts";
-import { shellWord } from "../../diagnose/shell-words.ts";
 import { dialOptions } from "../shared/connect-options.ts";
 import { pidFileOf } from "../shared/service.ts";
 import type { MountValues } from "./mount-arguments.ts";
-import { type FstabOptions, readFstabOptions } from "./mount-options.ts";
-import { type MountSource, readMountSource } from "./mount-source.ts";
+import type { FstabOptions } from "./mount-options.ts";
+import { exportNameHint, type MountSource, readMountSource } from "./mount-source.ts";
 
 /** How long a mount that is in use may stay after a signal, in milliseconds. */
 const DETACHED_MS = 1000;
@@ -81,7 +86,7 @@ function planOf(args: MountValues): Plan {
   const directory = second ?? first;
   const written = second === undefined ? undefined : first;
   const source = readMountSource(written);
-  const fstab = readFstabOptions(args.options ?? "");
+  const fstab = args.options ?? {};
   const name = args.export ?? fstab.exportName;
   if (name !== undefined && source.name !== "" && name !== source.name) {
     throw commandLineError("mount", "the source and --export name two exports", USAGE_HINT);
@@ -97,12 +102,16 @@ function planOf(args: MountValues): Plan {
 
 const USAGE_HINT = "write vsockbox mount [SOURCE] DIR";
 
-/** @throws {VsockboxError} if it is not a directory. */
+/** @throws {VsockboxError} CANNOT_CREATE if it is not a directory, or a FUSE mount already. */
 function targetOf(directory: string): string {
   try {
+    // Before the file system is asked: its process may be stopped.
+    refuseSecondMount(mountPointPath(directory));
     const target = realpathSync(directory);
+    refuseSecondMount(target);
     if (statSync(target).isDirectory()) return target;
   } catch (thrown) {
+    if (thrown instanceof VsockboxError) throw thrown;
     const { reason, errno } = toVsockboxError(thrown, "mount");
     throw new VsockboxError({
       ...{ code: "CANNOT_CREATE", operation: "mount", address: directory },
@@ -174,40 +183,59 @@ interface Opening {
 }
 
 async function open({ args, plan, reconnects, waitMs, onNote }: Opening): Promise<OpenedExport> {
-  const { target, dialOptions: dialing } = plan;
+  const { target } = plan;
   const { address, name } = plan.source;
   const given = givenDescriptor();
-  const stream =
-    given !== undefined
-      ? await adoptDescriptor(given)
-      : waitMs === 0
-        ? await dial(address, dialing)
-        : (
-            await dialWithRetry(address, {
-              ...dialing,
-              timeoutMs: waitMs,
-              giveUp: (last) => last,
-            })
-          ).stream;
-  return await openExport({
-    ...{ stream, name, timeoutMs: args.connectTimeout, goRoot: args.goRoot ?? target },
-    lostErrno: reconnects ? ERRNO.EIO : ERRNO.ENOTCONN,
-    wantsNotes: (plan.fstab.cache ?? args.cache) !== "always",
-    onNote,
-  });
+  const stream = given === undefined ? await connect(plan, waitMs) : await adoptDescriptor(given);
+  try {
+    return await openExport({
+      ...{ stream, name, timeoutMs: args.connectTimeout, goRoot: args.goRoot ?? target },
+      address: given === undefined ? address : undefined,
+      lostErrno: reconnects ? ERRNO.EIO : ERRNO.ENOTCONN,
+      wantsNotes: (plan.fstab.cache ?? args.cache) !== "always",
+      onNote,
+    });
+  } catch (thrown) {
+    throw thrown instanceof ClosedExportError ? await explainClosed(thrown, plan) : thrown;
+  }
+}
+
+/** The socket of a VMM closes each connection that does not begin as its protocol does. */
+async function explainClosed(closed: ClosedExportError, plan: Plan): Promise<VsockboxError> {
+  const { address } = plan.source;
+  if (address.kind !== "unix") return closed;
+  const expected = { service: "export", port: VFS_PORT, mayHaveServed: false } as const;
+  const explained = await explainSilentClose(address, expected, plan.dialOptions);
+  return explained instanceof WrongServiceError ? explained : closed;
+}
+
+/** @throws {VsockboxError} as `dial`; the hint explains a source that may contain the name of an export. */
+async function connect(plan: Plan, waitMs: number): Promise<SocketStream> {
+  const { source, dialOptions: dialing } = plan;
+  try {
+    if (waitMs === 0) return await dial(source.address, dialing);
+    const retry = { ...dialing, timeoutMs: waitMs, giveUp: (last: VsockboxError) => last };
+    return (await dialWithRetry(source.address, retry)).stream;
+  } catch (thrown) {
+    const error = toVsockboxError(thrown, "connect");
+    const isMissing = error.errno === "ENOENT" || error.errno === "ENOTDIR";
+    const hint = isMissing ? exportNameHint(plan.shownSource) : undefined;
+    throw hint === undefined ? error : error.withHint(hint);
+  }
 }
 
 function report(args: MountValues, { source, target }: Plan, mounted: MountedExport): void {
   const { opened, isReadOnly } = mounted;
   const address = formatAddress(source.address);
+  const exported = opened.name ?? source.name;
   if (args.json) {
     printJson({
-      ...{ mounted: target, address, export: source.name || null },
+      ...{ mounted: target, address, export: exported || null },
       ...{ read_only: isReadOnly, dialect: opened.dialect },
     });
     return;
   }
-  const name = source.name === "" ? "" : `${source.name} of `;
+  const name = exported === "" ? "" : `${exported} of `;
   print(`mounted ${name}${address} on ${target}${isReadOnly ? ", read-only" : ""}`);
 }
 

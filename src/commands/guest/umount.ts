@@ -1,15 +1,12 @@
 /** `vsockbox umount`: ends a mount of `vsockbox mount`. */
-import { readFileSync, realpathSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
 import { toVsockboxError, VsockboxError } from "../../errors.ts";
 import { ERRNO, systemError } from "../../ffi/errno.ts";
 import { unmount } from "../../ffi/fuse.ts";
-import { parseMountInfo } from "../../protocols/procfs/mount-info.ts";
+import { fuseMountAt, mountPointPath, readMounts } from "../../process/fuse-mounts.ts";
+import { mountAt } from "../../protocols/procfs/mount-info.ts";
 import { flag, operands } from "../../ui/argument.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
 import { DIRECTORY } from "../../ui/value-kind.ts";
-
-const MOUNTS = "/proc/self/mountinfo";
 
 export const command = defineCommand({
   name: "umount",
@@ -29,34 +26,23 @@ export const command = defineCommand({
   },
 });
 
-/** Returns the path of a mount point without asking its file system, whose host may be lost. */
 function pathOf(directory: string): string {
-  const trimmed = directory.replace(/\/+$/, "");
   try {
-    const parent = realpathSync(dirname(trimmed));
-    return join(parent, basename(trimmed));
+    return mountPointPath(directory);
   } catch (thrown) {
     throw toVsockboxError(thrown, "unmount");
   }
 }
 
-/** Returns the type of what is mounted at a path, the last mount of several; undefined without /proc. */
-function typeAt(path: string): string | undefined {
-  try {
-    const mounts = parseMountInfo(readFileSync(MOUNTS, "utf8"));
-    return mounts.findLast((mount) => mount.path === path)?.type ?? "";
-  } catch {
-    return undefined;
-  }
-}
-
 function end(directory: string, isLazy: boolean): void {
   const path = pathOf(directory);
-  const type = typeAt(path);
-  if (type !== undefined && !type.startsWith("fuse.")) {
+  const mounts = readMounts();
+  if (mounts !== undefined && fuseMountAt(mounts, path) === undefined) {
+    const type = mountAt(mounts, path)?.type;
     throw new VsockboxError({
       ...{ code: "IO", operation: "unmount", address: directory },
-      message: type === "" ? "it is not mounted" : `it is a mount of ${type}, not of vsockbox`,
+      message:
+        type === undefined ? "it is not mounted" : `it is a mount of ${type}, not of vsockbox`,
     });
   }
   const errno = unmount(path, false);

@@ -1,9 +1,8 @@
 /** An export from its start to its end. */
 import { basename, resolve } from "node:path";
 import { VFS_PORT } from "../../agent/ports.ts";
-import { commandLineError, invalidValue, toVsockboxError } from "../../errors.ts";
+import { commandLineError, toVsockboxError } from "../../errors.ts";
 import { formatAddress, type SocketAddress, withDefaultPort } from "../../net/address.ts";
-import { parseHttpAddress } from "../../net/http.ts";
 import { reportReady } from "../../process/service/daemon.ts";
 import { type Log, openLog } from "../../process/service/log.ts";
 import { notifyReady, notifyStopping, takeNotifySocket } from "../../process/service/notify.ts";
@@ -13,6 +12,7 @@ import {
   SERVICE_ENDING_SIGNALS,
 } from "../../process/signals.ts";
 import { type Metric, encodeMetrics } from "../../protocols/prometheus/text.ts";
+import { EXPORT_NAME_RULE, isExportName } from "../../protocols/vfs/export-name.ts";
 import { countOf } from "../../text/count.ts";
 import { formatEndpoint } from "../../text/endpoint.ts";
 import { printJson } from "../../ui/report.ts";
@@ -31,6 +31,7 @@ import type { ExportValues } from "./export.ts";
 export async function runExport(args: ExportValues): Promise<number> {
   takeNotifySocket();
   const names = exportNames(args.directories, args.as);
+  const owners = ownerMap(args);
   const log = openLog({
     tag: "export",
     path: args.logFile,
@@ -38,7 +39,7 @@ export async function runExport(args: ExportValues): Promise<number> {
   });
   const ended = Promise.withResolvers<EndingSignal>();
   using _signals = onEndingSignal((signal) => ended.resolve(signal), SERVICE_ENDING_SIGNALS);
-  const server = startServer(args, names, log);
+  const server = startServer({ args, names, owners }, log);
   try {
     const listening = listenAll(args, server, log);
     using _metrics = await startMetrics(args, server, log);
@@ -54,10 +55,13 @@ export async function runExport(args: ExportValues): Promise<number> {
   }
 }
 
+const NAMING_HINT = "name the exports with --as, once for each directory";
+
 /**
  * Names the exports: those of `--as` in turn, then the directories' own.
  *
- * @throws {VsockboxError} USAGE if there are more names than directories, or one twice.
+ * @throws {VsockboxError} USAGE if there are more names than directories, one twice, or a directory whose
+ * own name cannot be that of an export.
  */
 export function exportNames(
   directories: readonly string[],
@@ -73,25 +77,41 @@ export function exportNames(
   for (const [index, directory] of directories.entries()) {
     const path = resolve(directory);
     const name = given[index] ?? (basename(path) || "root");
+    if (!isExportName(name)) {
+      const message = `the name of ${path} cannot name an export: expected ${EXPORT_NAME_RULE}`;
+      throw commandLineError("export", message, NAMING_HINT);
+    }
     if (names.has(name)) {
-      const hint = "name the exports with --as, once for each directory";
-      throw commandLineError("export", `two exports have the name ${name}`, hint);
+      throw commandLineError("export", `two exports have the name ${name}`, NAMING_HINT);
     }
     names.set(name, path);
   }
   return names;
 }
 
-function startServer(args: ExportValues, names: ReadonlyMap<string, string>, log: Log): FileServer {
+/** @throws {VsockboxError} USAGE for an id that is mapped twice. */
+function ownerMap(args: ExportValues): OwnerMap {
+  return new OwnerMap({
+    users: checkIdPairs("--map-uid", args.mapUid),
+    groups: checkIdPairs("--map-gid", args.mapGid),
+    squash: args.squash,
+  });
+}
+
+/** What is exported. */
+interface Plan {
+  args: ExportValues;
+  /** Paths by the names of the exports. */
+  names: ReadonlyMap<string, string>;
+  owners: OwnerMap;
+}
+
+function startServer({ args, names, owners }: Plan, log: Log): FileServer {
   const policy = {
     isReadOnly: args.readOnly,
     hasXattr: args.xattr,
-    hidden: new HiddenNames(args.hide.map(checkPattern)),
-    owners: new OwnerMap({
-      users: checkIdPairs("--map-uid", args.mapUid),
-      groups: checkIdPairs("--map-gid", args.mapGid),
-      squash: args.squash,
-    }),
+    hidden: new HiddenNames(args.hide),
+    owners,
     maxOpenFiles: args.maxOpenFiles,
     onWatchFailure: (error: Error) =>
       log.warn(`guests are not notified of changes: ${error.message}`),
@@ -100,23 +120,11 @@ function startServer(args: ExportValues, names: ReadonlyMap<string, string>, log
   for (const [name, path] of names) exports.set(name, ExportedDirectory.open(path, policy));
   return new FileServer({
     exports,
-    mountPoint: checkMountPoint(args.mountPoint),
+    mountPoint: args.mountPoint,
     maxConnections: args.maxConnections,
     maxGuestConnections: args.maxGuestConnections,
     onEvent: (event) => report(event, args.json, log),
   });
-}
-
-export function checkPattern(pattern: string): string {
-  if (!pattern.includes("/")) return pattern;
-  const message = "expected a name without a slash";
-  const hint = "a renamed directory would reveal what is in it; hide names, such as .env or *.pem";
-  throw invalidValue({ value: pattern, name: "--hide", message, hint });
-}
-
-function checkMountPoint(path: string | undefined): string | undefined {
-  if (path === undefined || path.startsWith("/")) return path;
-  throw invalidValue({ value: path, name: "--mount-point", message: "expected an absolute path" });
 }
 
 function listenAll(args: ExportValues, server: FileServer, log: Log): SocketAddress[] {
@@ -223,17 +231,16 @@ export function exportMetrics(server: Pick<FileServer, "counters" | "connections
   ];
 }
 
-/** @throws {VsockboxError} USAGE, CANNOT_CREATE. */
+/** @throws {VsockboxError} CANNOT_CREATE. */
 async function startMetrics(
   { metrics }: ExportValues,
   server: FileServer,
   log: Log,
 ): Promise<Disposable | undefined> {
   if (metrics === undefined) return undefined;
-  const endpoint = parseHttpAddress(metrics, "metrics");
   const { METRICS_PATH, serveMetrics } = await import("../../net/metrics-server.ts");
   try {
-    const http = serveMetrics(endpoint, () => encodeMetrics(exportMetrics(server)));
+    const http = serveMetrics(metrics, () => encodeMetrics(exportMetrics(server)));
     log.info(`metrics are at ${METRICS_PATH} on ${formatEndpoint(http.endpoint)}`);
     return { [Symbol.dispose]: () => http.close() };
   } catch (thrown) {

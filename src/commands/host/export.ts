@@ -5,9 +5,11 @@ import { DEFAULT_MAX_OPEN_FILES } from "../../vfs/server/exported-directory.ts";
 import { MAX_CONNECTIONS, MAX_GUEST_CONNECTIONS } from "../../vfs/server/file-server.ts";
 import { ADDRESS } from "../shared/address-kind.ts";
 import { allowArguments, jsonArgument, LIMITS_GROUP } from "../shared/connect-options.ts";
+import { EXPORT_NAME, HIDDEN_NAME } from "../shared/name-kinds.ts";
+import { httpAddress } from "../shared/http-address.ts";
 import { runService, serviceArguments } from "../shared/service.ts";
 import { flag, list, operands, option, type ArgumentValues } from "../../ui/argument.ts";
-import { DIRECTORY, integer, type ValueKind, word } from "../../ui/value-kind.ts";
+import { ABSOLUTE_PATH, DIRECTORY, integer, type ValueKind } from "../../ui/value-kind.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
 
 const ID_PAIR: ValueKind<IdPair> = {
@@ -30,7 +32,7 @@ const OWNERS = "Owners";
 
 const ARGUMENTS = {
   directories: operands(DIRECTORY, { valueName: "DIR", summary: "Directories to export" }),
-  as: list(word("NAME"), {
+  as: list(EXPORT_NAME, {
     defaultText: "the directory's own",
     summary: "Name of the export, for each directory in turn; guests that name none get the first",
   }),
@@ -40,12 +42,12 @@ const ARGUMENTS = {
   }),
   ...allowArguments,
   readOnly: flag({ heading: ACCESS, summary: "Refuse every change" }),
-  hide: list(word("PATTERN"), {
+  hide: list(HIDDEN_NAME, {
     heading: ACCESS,
     summary: "Hide files and directories with such a name, at every depth; wildcards as in a shell",
   }),
   xattr: flag({ heading: ACCESS, summary: "Serve extended attributes `user.*`" }),
-  mountPoint: option(word("PATH"), {
+  mountPoint: option(ABSOLUTE_PATH, {
     heading: ACCESS,
     defaultText: "what its first request shows",
     summary: "Where a guest of the Go package has mounted it, as that sends whole paths",
@@ -74,7 +76,7 @@ const ARGUMENTS = {
     default: MAX_GUEST_CONNECTIONS,
     summary: "Those of one CID, or of one Unix socket",
   }),
-  metrics: option(word("ADDRESS"), {
+  metrics: option(httpAddress("metrics"), {
     summary: "Serve metrics for Prometheus on 127.0.0.1:9464, :9464 or unix:PATH",
   }),
   quiet: flag({ short: "q", summary: "Log nothing but errors" }),

@@ -1,4 +1,5 @@
 /** A shared directory from its first mount in the guest to its last. */
+import { resolveHome } from "../../agent/client/home-path.ts";
 import { mountInGuest } from "../../agent/client/mounted-directory.ts";
 import { toVsockboxError, type VsockboxError } from "../../errors.ts";
 import { closeDescriptor } from "../../ffi/socket.ts";
@@ -13,8 +14,8 @@ import { FileServer } from "../../vfs/server/file-server.ts";
 import { HiddenNames } from "../../vfs/server/hidden-names.ts";
 import { OwnerMap } from "../../vfs/server/owner-map.ts";
 import { AgentClients } from "../shared/operands.ts";
-import { remoteOperand } from "../shared/target.ts";
-import { checkPattern } from "./export-run.ts";
+import { readAddress } from "../shared/address-kind.ts";
+import { agentTarget, remoteOperand } from "../shared/target.ts";
 import type { ShareValues } from "./share.ts";
 
 /** Pauses between attempts to mount again. */
@@ -36,6 +37,8 @@ export async function runShare(args: ShareValues): Promise<number> {
     signalStatus = statusOfSignal(signal);
     ending.abort();
   });
+  // The address and its options are checked before the directory is opened.
+  agentTarget(args, readAddress(placeOf(args).target));
   const server = serverOf(args);
   let mounts = 0;
   try {
@@ -49,11 +52,15 @@ export async function runShare(args: ShareValues): Promise<number> {
   }
 }
 
+function placeOf({ place }: ShareValues) {
+  return remoteOperand("share", new TextEncoder().encode(place));
+}
+
 function serverOf(args: ShareValues): FileServer {
   const files = ExportedDirectory.open(args.directory, {
     isReadOnly: args.readOnly,
     hasXattr: false,
-    hidden: new HiddenNames(args.hide.map(checkPattern)),
+    hidden: new HiddenNames(args.hide),
     owners: new OwnerMap({ users: [], groups: [], squash: undefined }),
   });
   return new FileServer({ exports: new Map([["share", files]]) });
@@ -96,9 +103,10 @@ async function mountOnce(
   { args, server, ending }: Sharing,
   onMounted: () => void,
 ): Promise<VsockboxError | undefined> {
-  const { target, path } = remoteOperand("share", new TextEncoder().encode(args.place));
+  const { target, path: written } = placeOf(args);
   await using clients = new AgentClients(args, ending);
   const client = await clients.get(target);
+  const path = await resolveHome(client, written);
   const request = { path, readOnly: args.readOnly, cache: args.cache };
   const [served, joined] = await streamPair();
   server.accept(served, target);

@@ -4,6 +4,7 @@ import { defineCommand } from "../../ui/command-definition.ts";
 import { choice, DIRECTORY, word } from "../../ui/value-kind.ts";
 import { CACHE_MODES } from "../../vfs/mount/cache-policy.ts";
 import { jsonArgument } from "../shared/connect-options.ts";
+import { HIDDEN_NAME } from "../shared/name-kinds.ts";
 import { agentArguments } from "../shared/target.ts";
 
 const ARGUMENTS = {
@@ -14,7 +15,7 @@ const ARGUMENTS = {
       "A guest with an agent, and where to mount in it; the directory is made if it is missing",
   }),
   readOnly: flag({ summary: "Allow no changes by the guest" }),
-  hide: list(word("PATTERN"), {
+  hide: list(HIDDEN_NAME, {
     summary: "Hide files and directories with such a name, at every depth",
   }),
   cache: option(choice(CACHE_MODES), {

@@ -1,7 +1,7 @@
 /** Kernel modules: which are loaded, built in, or can be loaded, and by which commands. */
 import { MODULE_DIRECTORY } from "../../initramfs/modules.ts";
 import { type ModuleIndex, moduleName, parseModuleIndex } from "../../initramfs/module-index.ts";
-import { shellWord } from "../shell-words.ts";
+import { shellWord } from "../../text/shell-word.ts";
 import type { KernelFacts } from "./kernel.ts";
 import type { SystemFiles } from "./system-files.ts";
 

@@ -6,7 +6,7 @@ import { printable } from "../../text/printable.ts";
 import { formatBytes } from "../../text/units.ts";
 import { TARGET, VERSION } from "../../version.ts";
 import { type Finding, info, ok, type Remedy, warning } from "../finding.ts";
-import { shellWord } from "../shell-words.ts";
+import { shellWord } from "../../text/shell-word.ts";
 import type { AgentFacts, LimitFacts, TargetFacts } from "../target/target-facts.ts";
 import { upgradeCommand } from "./greeting.ts";
 import { judgeSilence } from "./silence.ts";

@@ -1,7 +1,8 @@
 /** Judges the way to a target: its address, its socket, and the connection. */
 import { CID_LOCAL, formatAddress, type SocketAddress } from "../../net/address.ts";
 import { error, type Finding, ok, type Remedy } from "../finding.ts";
-import { asRoot, shellWord } from "../shell-words.ts";
+import { shellWord } from "../../text/shell-word.ts";
+import { asRoot } from "../as-root.ts";
 import type { TargetFacts } from "../target/target-facts.ts";
 import { programName } from "../process-name.ts";
 import { judgeGreeting } from "./greeting.ts";

@@ -4,7 +4,7 @@ import { type DeviceNode, type DevicePath, MISC_MAJOR } from "../facts/devices.t
 import type { ModuleStatus } from "../facts/modules.ts";
 import type { VsockFacts } from "../facts/system-facts.ts";
 import { type Finding, info, ok, warning } from "../finding.ts";
-import { asRoot } from "../shell-words.ts";
+import { asRoot } from "../as-root.ts";
 
 /** What a node is for, and the mode that systemd's rules give it. */
 const PURPOSE: Readonly<Record<DevicePath, { use: string; mode: string }>> = {

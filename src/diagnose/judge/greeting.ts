@@ -4,7 +4,7 @@ import { formatAddress, type SocketAddress } from "../../net/address.ts";
 import type { RefusalReason } from "../../agent/client/handshake.ts";
 import type { RecognisedService } from "../../protocols/recognise-service.ts";
 import { error, type Finding, type Remedy, warning } from "../finding.ts";
-import { shellWord } from "../shell-words.ts";
+import { shellWord } from "../../text/shell-word.ts";
 import type { TargetFacts } from "../target/target-facts.ts";
 import { judgeSilence } from "./silence.ts";
 

@@ -3,7 +3,7 @@ import type { KernelVersion } from "../facts/kernel.ts";
 import { MODULE_OPTIONS } from "../facts/modules.ts";
 import type { VsockFacts } from "../facts/system-facts.ts";
 import { error, type Finding, info, ok, type Remedy, warning } from "../finding.ts";
-import { asRoot } from "../shell-words.ts";
+import { asRoot } from "../as-root.ts";
 
 /** What AF_VSOCK lacks before a version. */
 const ADDITIONS: readonly { since: KernelVersion; lacks: string }[] = [

@@ -1,7 +1,7 @@
 /** Judges the sysctls of vsock: which sockets and VMs this network namespace reaches. */
 import type { VsockFacts } from "../facts/system-facts.ts";
 import { type Finding, info, ok, warning } from "../finding.ts";
-import { asRoot } from "../shell-words.ts";
+import { asRoot } from "../as-root.ts";
 
 /** Judges the network namespace; kernels before 7.0 have nothing to judge. */
 export function judgeNamespace({ namespace, uid, virtio }: VsockFacts): Finding[] {

@@ -4,7 +4,7 @@ import type { NeighbourFacts } from "../facts/system-facts.ts";
 import { error, type Finding, ok, warning } from "../finding.ts";
 import { countOf } from "../../text/count.ts";
 import { programName } from "../process-name.ts";
-import { shellWord } from "../shell-words.ts";
+import { shellWord } from "../../text/shell-word.ts";
 
 /** Judges all sockets and profiles. */
 export function judgeNeighbours(facts: NeighbourFacts): Finding[] {

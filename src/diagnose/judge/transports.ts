@@ -7,7 +7,7 @@ import { CID_HOST, CID_LOCAL, type VsockAddress } from "../../net/address.ts";
 import type { ModuleStatus, ModuleName } from "../facts/modules.ts";
 import type { VsockFacts } from "../facts/system-facts.ts";
 import { error, type Finding, info, ok, type Remedy } from "../finding.ts";
-import { asRoot } from "../shell-words.ts";
+import { asRoot } from "../as-root.ts";
 
 /** A direction, and the modules of which one suffices; the first is the one that is recommended. */
 const TRANSPORTS = {

@@ -34,6 +34,22 @@ export function parseMountInfo(text: string): MountInfo[] {
   });
 }
 
+/**
+ * Returns the mount whose root a path is; undefined if it is a file or directory within one. Of several
+ * mounts at a path, and of one that a later mount above it hides, the visible one counts.
+ *
+ * @param mounts in the order of their making.
+ * @param path absolute, without symbolic links.
+ */
+export function mountAt(mounts: readonly MountInfo[], path: string): MountInfo | undefined {
+  const visible = mounts.findLast((mount) => contains(mount.path, path));
+  return visible?.path === path ? visible : undefined;
+}
+
+function contains(directory: string, path: string): boolean {
+  return path === directory || path.startsWith(directory === "/" ? "/" : `${directory}/`);
+}
+
 /** Spaces, tabs, line feeds and backslashes are octal there. */
 function unescapePath(path: string): string {
   return path.replaceAll(/\\([0-7]{3})/g, (_, octal: string) =>

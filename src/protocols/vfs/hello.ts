@@ -5,19 +5,19 @@
  */
 import type { FileStat } from "../../file-stat.ts";
 import type { CborMap, CborValue } from "./cbor-values.ts";
+import { MAX_EXPORT_NAME_LENGTH } from "./export-name.ts";
 import { packStat, unpackStat } from "./file-stat.ts";
 import { bytes, booleanAt, integerIn, RefusedField, text, texts, u32 } from "./fields.ts";
 import { encodeVfsFrame } from "./frame.ts";
 import { HELLO, VFS_VERSION } from "./operations.ts";
 
-const MAX_NAME_LENGTH = 255;
 const MAX_FEATURES = 64;
 const MAX_FEATURE_LENGTH = 64;
 const MAX_SERVER_ID_BYTES = 64;
 const ERRNO_MAX = 4095;
 
 const VERSION = integerIn("version", 0xffff);
-const NAME = text("name", MAX_NAME_LENGTH);
+const NAME = text("name", MAX_EXPORT_NAME_LENGTH);
 const FEATURES = texts("features", MAX_FEATURES, MAX_FEATURE_LENGTH);
 const ERR = integerIn("err", 0, -ERRNO_MAX);
 const MAX_READ = u32("max_read");
@@ -37,6 +37,8 @@ export interface VfsHello {
 /** The server's answer to a Hello. */
 export interface VfsWelcome {
   version: number;
+  /** Name of the opened export; undefined from a server that does not send it. */
+  name: string | undefined;
   features: readonly string[];
   /** Largest read and write, in bytes. */
   maxReadBytes: number;
@@ -78,6 +80,7 @@ export function encodeWelcome(welcome: VfsWelcome): Uint8Array {
   return encodeVfsFrame({
     err: 0,
     version: welcome.version,
+    name: welcome.name,
     features: welcome.features,
     max_read: welcome.maxReadBytes,
     max_write: welcome.maxWriteBytes,
@@ -105,6 +108,7 @@ export function readWelcome(map: CborMap): VfsWelcome | { readonly errno: number
   const at = (field: { readonly key: string }): CborValue => map.get(field.key);
   const welcome = {
     version: VERSION.read(at(VERSION)),
+    name: map.has(NAME.key) ? NAME.read(at(NAME)) : undefined,
     features: FEATURES.read(at(FEATURES)),
     maxReadBytes: MAX_READ.read(at(MAX_READ)),
     maxWriteBytes: MAX_WRITE.read(at(MAX_WRITE)),

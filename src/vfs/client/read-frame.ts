@@ -7,10 +7,15 @@ import type { VfsFrameReader } from "../../protocols/vfs/frame.ts";
 /**
  * Returns the payload of the next frame.
  *
+ * @param onChunk called with what is read, before it is decoded.
  * @throws {VsockboxError} TRANSPORT if the connection ends before, BAD_DATA if the frame is too large, or
  * more than one frame has come.
  */
-export async function readFrame(stream: SocketStream, reader: VfsFrameReader): Promise<Uint8Array> {
+export async function readFrame(
+  stream: SocketStream,
+  reader: VfsFrameReader,
+  onChunk: (chunk: Uint8Array) => void = () => undefined,
+): Promise<Uint8Array> {
   for (;;) {
     const chunk = await stream.read();
     if (chunk === undefined) {
@@ -21,6 +26,7 @@ export async function readFrame(stream: SocketStream, reader: VfsFrameReader): P
         message: "the host has closed the connection",
       });
     }
+    onChunk(chunk);
     const [payload, extra] = [...reader.push(chunk)];
     if (payload === undefined) continue;
     if (extra === undefined && reader.isAtBoundary) return payload;

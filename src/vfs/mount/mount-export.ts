@@ -11,6 +11,7 @@ import { FuseDescriptor, mountFuse } from "../../ffi/fuse.ts";
 import { closeDescriptor } from "../../ffi/socket.ts";
 import { type Backoff, backoffDelay, delay } from "../../io/deadline.ts";
 import { ReadyDescriptor } from "../../io/ready-descriptor.ts";
+import { refuseSecondMount } from "../../process/fuse-mounts.ts";
 import type { VfsNote } from "../../protocols/vfs/responses.ts";
 import type { OpenedExport } from "../client/open-export.ts";
 import { type CacheMode, type CachePolicy, cachePolicy } from "./cache-policy.ts";
@@ -122,7 +123,8 @@ export class MountedExport {
   /**
    * Connects to the host and mounts.
    *
-   * @throws {VsockboxError} of the connection, of /dev/fuse or of mount(2).
+   * @throws {VsockboxError} of the connection, of /dev/fuse or of mount(2); CANNOT_CREATE if the directory
+   * has become a mount meanwhile.
    */
   static async start(settings: MountSettings): Promise<MountedExport> {
     const notes: VfsNote[] = [];
@@ -131,6 +133,7 @@ export class MountedExport {
     };
     const opened = await settings.open((one) => note(one));
     try {
+      refuseSecondMount(settings.target);
       const fd = mountFuse({
         ...settings,
         isReadOnly: settings.isReadOnly || opened.isReadOnly,

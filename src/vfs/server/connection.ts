@@ -186,6 +186,7 @@ class Connection implements Disposable {
     this.#options.onOpen?.(name, false, session);
     return encodeWelcome({
       version: Math.min(VFS_VERSION, hello.version),
+      name,
       features: files.features,
       maxReadBytes: MAX_IO_BYTES,
       maxWriteBytes: MAX_IO_BYTES,

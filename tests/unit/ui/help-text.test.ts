@@ -146,6 +146,8 @@ test.each([
   ["ls", "vsockbox ls [OPTIONS] TARGET:PATH..."],
   ["export", "vsockbox export [OPTIONS] DIR..."],
   ["export status", "vsockbox export status [OPTIONS] [PATH...]"],
+  ["mv", "vsockbox mv [OPTIONS] TARGET:SRC... TARGET:DST"],
+  ["mount", "vsockbox mount [OPTIONS] [SOURCE] DIR"],
   ["hybrid-proxy status", "vsockbox hybrid-proxy status [OPTIONS] [PATH...]"],
   ["shell-client", "vsockbox shell-client [OPTIONS] [TARGET] [COMMAND [ARG...]]"],
 ])("the usage line of %s is what a person types", (name, line) => {

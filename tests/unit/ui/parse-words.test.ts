@@ -72,6 +72,20 @@ describe("the values of a command line", () => {
   });
 });
 
+test.each([
+  ["SRC... DST", "SRC"],
+  ["TARGET:PATH...", "TARGET:PATH"],
+  ["[SOURCE] DIR", "DIR"],
+])(
+  "an operand shown as %s is missing by the name of its first required word",
+  (valueName, name) => {
+    const args = { places: operands(word("PLACE"), { valueName, summary: "Where" }) };
+    const command = { ...sample, args, name: "sample", conflicts: {}, requires: {} };
+    const defined = defineCommand({ ...command, run: () => Promise.resolve(0) });
+    expect(() => defined.parse([])).toThrow(`sample: ${name} is missing`);
+  },
+);
+
 describe("a wrong command line", () => {
   test.each([
     [["3", "--timeout", "abc"], 'invalid value "abc" for --timeout: expected a duration such as'],

@@ -15,14 +15,21 @@ describe("options of fstab", () => {
     expect(readFstabOptions(text)).toEqual(expected);
   });
 
-  test.each(["cache=maybe", "ro=1", "unknown", "export", "cache", "__proto__", "constructor"])(
-    "%s is refused",
-    (text) => {
-      expect(() => readFstabOptions(`ro,${text}`)).toThrow(
-        `invalid value ${JSON.stringify(text)} for --options`,
-      );
-    },
-  );
+  test.each([
+    "cache=maybe",
+    "ro=1",
+    "unknown",
+    "export",
+    "export=",
+    "export=a/b",
+    "cache",
+    "__proto__",
+    "constructor",
+  ])("%s is refused", (text) => {
+    expect(() => readFstabOptions(`ro,${text}`)).toThrow(
+      `invalid value ${JSON.stringify(text)} for --options`,
+    );
+  });
 });
 
 describe("words of mount(8)", () => {

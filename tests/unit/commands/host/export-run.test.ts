@@ -11,6 +11,14 @@ describe("the names of exports", () => {
     expect([...exportNames(["/"], [])]).toEqual([["root", "/"]]);
   });
 
+  test("fit into an address", () => {
+    expect(() => exportNames(["/a/x\ny"], [])).toThrow(
+      "cannot name an export: expected a name of at most 255 characters, without slashes",
+    );
+    expect([...exportNames(["/a/x\ny"], ["z"]).keys()]).toEqual(["z"]);
+    expect([...exportNames(["/a/my data"], []).keys()]).toEqual(["my data"]);
+  });
+
   test("are different", () => {
     expect(() => exportNames(["/a/x", "/b/x"], [])).toThrow("two exports have the name x");
     expect(() => exportNames(["/a/x", "/b/y"], ["y"])).toThrow("two exports have the name y");

@@ -123,6 +123,17 @@ describe("FrameDecoder", () => {
     expect(process.memoryUsage.rss() - before).toBeLessThan(64 * 1024 * 1024);
   });
 
+  test("names the type of a frame as soon as its header has come in", () => {
+    const decoder = new FrameDecoder();
+    const bytes = encodeRawFrame(99, new Uint8Array(3));
+    expect([...decoder.push(bytes.subarray(0, 4))]).toEqual([]);
+    expect(decoder.pendingType).toBeUndefined();
+    expect([...decoder.push(bytes.subarray(4, 6))]).toEqual([]);
+    expect(decoder.pendingType as number).toBe(99);
+    expect([...decoder.push(bytes.subarray(6))]).toHaveLength(1);
+    expect(decoder.pendingType).toBeUndefined();
+  });
+
   test("hands data frames on piece by piece", () => {
     const decoder = new FrameDecoder();
     const bytes = encodeFrame(FrameType.Stdout, new Uint8Array(10));

@@ -20,6 +20,7 @@ const root: FileStat = {
 const welcome: VfsWelcome = {
   ...{
     version: 1,
+    name: "src",
     features: ["notify"],
     maxReadBytes: 1 << 20,
     maxWriteBytes: 1 << 19,
@@ -60,6 +61,15 @@ describe("a Hello", () => {
 describe("the answer to a Hello", () => {
   test("comes back", () => {
     expect(readWelcome(mapOf(encodeWelcome(welcome)))).toEqual(welcome);
+  });
+
+  test("has no name from an older server, and no bytes in place of one", () => {
+    const answer = encodeWelcome({ ...welcome, name: undefined });
+    expect(mapOf(answer).has("name")).toBe(false);
+    expect(readWelcome(mapOf(answer))).toEqual({ ...welcome, name: undefined });
+    const fields = Object.fromEntries(mapOf(answer)) as Record<string, never>;
+    const wrong = decodeMap(encodeMap({ ...fields, name: Uint8Array.of(1) }));
+    expect(() => readWelcome(wrong)).toThrow("name is not text");
   });
 
   test("may be a refusal, also a Go server's", () => {

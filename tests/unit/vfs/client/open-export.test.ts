@@ -1,12 +1,19 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { VsockboxError } from "../../../../src/errors.ts";
 import { dial } from "../../../../src/net/dial.ts";
+import { WrongServiceError } from "../../../../src/net/wrong-service.ts";
+import { encodeFrame, FrameType } from "../../../../src/protocols/agent/frame.ts";
 import type { CborMap } from "../../../../src/protocols/vfs/cbor-values.ts";
 import { EntryPacker } from "../../../../src/protocols/vfs/entries.ts";
 import { packStat } from "../../../../src/protocols/vfs/file-stat.ts";
 import { encodeVfsFrame } from "../../../../src/protocols/vfs/frame.ts";
+import { encodeVfsHello } from "../../../../src/protocols/vfs/hello.ts";
 import type { VfsNote } from "../../../../src/protocols/vfs/responses.ts";
-import { openExport, type OpenedExport } from "../../../../src/vfs/client/open-export.ts";
+import {
+  ClosedExportError,
+  openExport,
+  type OpenedExport,
+} from "../../../../src/vfs/client/open-export.ts";
 import { joinSmall } from "../../../../src/vfs/client/vfs-connection.ts";
 import { RemoteError, type RemoteStatus } from "../../../../src/vfs/client/remote-files.ts";
 import { type AnswerFields, type OnRequest, RawVfsHost } from "../../../support/raw-vfs-host.ts";
@@ -44,21 +51,24 @@ afterEach(async () => {
 });
 
 interface Settings {
+  /** Whether it is known what was connected to (default: it is). */
+  hasAddress?: boolean;
   name?: string;
   timeoutMs?: number;
   wantsNotes?: boolean;
   onNote?: (note: VfsNote) => void;
 }
 
-async function connect(onRequest: OnRequest, settings: Settings = {}) {
+async function connect(onRequest: OnRequest, { hasAddress = true, ...settings }: Settings = {}) {
   const scratch = new ScratchDirectory();
   const host = await RawVfsHost.listen(scratch.file("host.sock"), onRequest);
   open.push({ scratch, host });
-  const stream = await dial({ kind: "unix", path: host.path });
+  const address = { kind: "unix", path: host.path } as const;
+  const stream = await dial(address);
   const opened = await openExport({
     ...{ stream, name: "", timeoutMs: 5000, goRoot: "/workspace", lostErrno: ENOTCONN },
     ...{ wantsNotes: true, onNote: () => undefined },
-    ...settings,
+    ...{ ...settings, address: hasAddress ? address : undefined },
   });
   return { host, opened, files: opened.files };
 }
@@ -95,6 +105,7 @@ describe("a Hello", () => {
       ...{ op: HELLO, version: 1, name: "src", features: ["notify"] },
     });
     expect(opened).toMatchObject({ isReadOnly: true, dialect: "vsockbox", root: STAT });
+    expect(opened.name).toBeUndefined();
     expect([opened.files.maxReadBytes, opened.files.maxWriteBytes]).toEqual([1000, 500]);
   });
 
@@ -127,9 +138,46 @@ describe("a Hello", () => {
       socket.destroy();
       return undefined;
     });
-    expect(await closing.catch((error: VsockboxError) => error.code)).toBe("TRANSPORT");
+    const closed = await closing.catch((error: unknown) => error);
+    expect(closed).toBeInstanceOf(ClosedExportError);
+    expect((closed as VsockboxError).code).toBe("UNAVAILABLE");
     const silent = connect(() => undefined, { timeoutMs: 1 });
-    expect(await silent.catch((error: VsockboxError) => error.code)).toBe("TIMEOUT");
+    expect(await silent.catch((error: unknown) => error)).toMatchObject({
+      code: "TIMEOUT",
+      address: expect.stringMatching(/^unix:.*host.sock$/),
+      reason: "what listens there has not answered as an export within 0.001 s",
+    });
+  });
+
+  test("through a connection of another process keeps its own error", async () => {
+    const close: OnRequest = (_, socket) => void socket.destroy();
+    const closing = connect(close, { hasAddress: false });
+    expect(await closing.catch((error: VsockboxError) => error.code)).toBe("TRANSPORT");
+    const other = connect(() => bytes("SSH-2.0-x\r\n"), { hasAddress: false });
+    expect(await other.catch((error: unknown) => error)).not.toBeInstanceOf(WrongServiceError);
+  });
+
+  test.each([
+    ["ssh", bytes("SSH-2.0-x\r\n")],
+    ["http", bytes("HTTP/1.1 400 Bad Request\r\n")],
+    ["agent", encodeFrame(FrameType.Stderr, bytes("vsockbox agent: no"))],
+    ["echo", encodeVfsHello({ name: "", features: ["notify"] })],
+  ])("answered by another service is an error that names it: %s", async (service, answer) => {
+    const thrown = await connect(() => answer).catch((error: unknown) => error);
+    expect(thrown).toBeInstanceOf(WrongServiceError);
+    expect(thrown).toMatchObject({ service, expected: "export", code: "BAD_DATA" });
+  });
+
+  test.each([
+    // Shorter than the length of a frame, or than the frame.
+    ["text", bytes("$ ")],
+    ["echo", encodeVfsHello({ name: "", features: ["notify"] }).subarray(0, 20)],
+  ])("answered by a part of a frame names the service as well: %s", async (service, answer) => {
+    const failed = connect((_, socket) => {
+      socket.end(answer);
+      return undefined;
+    });
+    expect(await failed.catch((error: unknown) => error)).toMatchObject({ service });
   });
 });
 

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { asRoot, shellWord } from "../../../src/diagnose/shell-words.ts";
+import { shellWord } from "../../../src/text/shell-word.ts";
 
 test.each([
   "/run/a.vsock",
@@ -21,8 +21,4 @@ test.each([
 test("plain words stay as they are", () => {
   expect(shellWord("hybrid:/run/vm_4.vsock:5000")).toBe("hybrid:/run/vm_4.vsock:5000");
   expect(shellWord("it's")).toBe("'it'\\''s'");
-});
-
-test("root needs no sudo", () => {
-  expect([asRoot("a", 0), asRoot("a", 1)]).toEqual(["a", "sudo a"]);
 });
