@@ -14,6 +14,7 @@ import { isAdmitted, openListener } from "../net/listen.ts";
 import { BenchServer } from "./server.ts";
 import type { ServedTest } from "./server-test.ts";
 import { formatAmount } from "./units.ts";
+import type { ServerResult } from "../protocols/bench/control.ts";
 import { nextTurn } from "../io/fair-turns.ts";
 
 /** Longest wait of one round of the loop, in milliseconds: a signal is delayed by at most this long. */
@@ -114,13 +115,36 @@ export class BenchService {
   }
 }
 
+/** Bytes of all streams of a test. */
+function totals({ streams }: ServerResult): { received: number; sent: number } {
+  return {
+    received: streams.reduce((sum, { receivedBytes }) => sum + receivedBytes, 0),
+    sent: streams.reduce((sum, { sentBytes }) => sum + sentBytes, 0),
+  };
+}
+
+/** Returns the object about a test that `bench serve --json` prints; null for what was not measured. */
+export function servedJson({ request, peer, result, connects, error }: ServedTest) {
+  const sums = result === undefined ? undefined : totals(result);
+  const isConnects = request.test === "connects";
+  return {
+    event: "served",
+    ...{ peer, test: request.test, streams: request.streams },
+    completed: result !== undefined,
+    duration_ms: result === undefined ? null : result.elapsedUs / 1000,
+    received_bytes: sums?.received ?? null,
+    sent_bytes: sums?.sent ?? null,
+    connections: result === undefined || !isConnects ? null : connects,
+    reason: error?.reason ?? null,
+  };
+}
+
 /** Returns the line about a test for the log. */
 export function servedLine({ request, peer, result, connects, error }: ServedTest): string {
   const { test, streams } = request;
   const what = `${peer}: ${test} of ${streams === 1 ? "1 stream" : `${streams} streams`}`;
   if (result === undefined) return `${what} was not completed${reasonOf(error)}`;
-  const received = result.streams.reduce((sum, { receivedBytes }) => sum + receivedBytes, 0);
-  const sent = result.streams.reduce((sum, { sentBytes }) => sum + sentBytes, 0);
+  const { received, sent } = totals(result);
   const counts =
     test === "connects"
       ? `${connects} connections`

@@ -29,8 +29,14 @@ export type FileContent = Uint8Array | AsyncIterable<Uint8Array>;
 /** Mode of directories that are made for a file. */
 const PARENT_MODE = 0o755;
 
+/** Options of {@link writeFileAtomically}. */
+export interface AtomicWriteOptions {
+  /** Makes missing directories above the file, with mode 0755 (default: that is an error). */
+  makesParents?: boolean;
+}
+
 /**
- * Replaces or makes the file at `path`. Missing parent directories are made with 0755. The bytes go
+ * Replaces or makes the file at `path`. The bytes go
  * to a file without a name in the same directory, which gets the name when they are all on the disk; if
  * that fails, the old file stands as it was.
  *
@@ -46,9 +52,10 @@ export async function writeFileAtomically(
   path: string,
   content: FileContent,
   mode: number,
+  { makesParents = false }: AtomicWriteOptions = {},
 ): Promise<void> {
   const bytes = bytesPath(path);
-  openParent(parentOf(bytes)).close();
+  if (makesParents) openParent(parentOf(bytes)).close();
   using resolved = resolvePath(bytes, true);
   const { name, status } = resolved;
   const isRegular = status === undefined || fileKind(status) === "file";

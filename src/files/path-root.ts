@@ -1,8 +1,9 @@
 /** Opens paths of a peer, optionally all of them below one directory. */
-import { closeSync, constants, openSync, readlinkSync, statSync } from "node:fs";
+import { closeSync, constants, openSync, readlinkSync } from "node:fs";
 import { reasonOf, VsockboxError } from "../errors.ts";
 import { realPathOf } from "../ffi/real-path.ts";
 import { type BytesPath, bytesPath, descriptorPath, joinPath, showPath } from "./bytes-path.ts";
+import { assertDirectory } from "./local-directory.ts";
 
 /** open(2): only to name the file, not to read it. x86-64 and arm64. */
 const O_PATH = 0o10000000;
@@ -26,7 +27,7 @@ export class PathRoot {
 
   /**
    * @param root a directory; undefined: no limit.
-   * @throws {VsockboxError} CONFIG if it is not a directory, or /proc is missing.
+   * @throws {VsockboxError} IO if it is not a directory, CONFIG if /proc is missing.
    */
   constructor(root?: string) {
     this.#root = root === undefined ? undefined : realDirectory(root);
@@ -92,20 +93,12 @@ function isBelow(root: BytesPath, opened: BytesPath | undefined): boolean {
 }
 
 function realDirectory(root: string): BytesPath {
-  const fail = (message: string): never => {
+  if (descriptorPath(0) === undefined) {
     throw new VsockboxError({
-      code: "CONFIG",
-      operation: "use root directory",
-      address: root,
-      message,
+      ...{ code: "CONFIG", operation: "use root directory", address: root },
+      message: "that needs /proc",
     });
-  };
-  if (descriptorPath(0) === undefined) fail("that needs /proc");
-  try {
-    if (!statSync(root).isDirectory()) fail("it is not a directory");
-    return bytesPath(realPathOf(Buffer.from(root)));
-  } catch (thrown) {
-    if (thrown instanceof VsockboxError) throw thrown;
-    return fail(reasonOf(thrown).message);
   }
+  assertDirectory(root);
+  return bytesPath(realPathOf(Buffer.from(root)));
 }

@@ -51,7 +51,7 @@ export interface DirectoryExportOptions {
 /**
  * Opens a directory of the host to export it. Guests never leave it, whatever links it has.
  *
- * @throws {VsockboxError} CONFIG if it cannot be opened.
+ * @throws {VsockboxError} IO if it cannot be opened.
  */
 export function exportDirectory(path: string, options: DirectoryExportOptions = {}): FileExport {
   const { readOnly = false, hide = [], users, groups, squash, xattr = false } = options;

@@ -118,6 +118,40 @@ describe("bench over a Unix socket", () => {
     );
   });
 
+  test("is reported by the server as JSON", async () => {
+    await using server = await serving("--json");
+    expect(await run("--test", "upload", "--bytes", "1MiB")).toMatchObject({ status: 0 });
+    expect(await run("--test", "connects", "--count", "3")).toMatchObject({ status: 0 });
+    const { socket } = await peer(encodeBenchRequest(upload));
+    socket.destroy();
+    await server.says("was not completed");
+    server.process.kill("SIGTERM");
+    await server.process.exited;
+    const [listening, ...served] = objects({
+      stdout: await new Response(server.process.stdout).text(),
+    });
+    expectShape(listening, shapeOf("bench serve, when it listens"));
+    expect(listening).toMatchObject({ event: "listening", address });
+    for (const one of served) expectShape(one, shapeOf("bench serve"));
+    const common = { event: "served", peer: "unix", streams: 1 };
+    expect(served as unknown[]).toMatchObject([
+      { ...common, test: "upload", completed: true, received_bytes: 2 ** 20, connections: null },
+      { ...common, test: "connects", completed: true, connections: 3, reason: null },
+      { ...common, completed: false, duration_ms: null, reason: expect.any(String) },
+    ]);
+  });
+
+  test.each([
+    [["--test", "upload", "--count", "9"], "--count has no effect on --test upload"],
+    [["--test", "connects", "--rate", "9"], "--rate has no effect on --test connects"],
+    [["--test", "both", "--bytes", "1", "--duration", "1"], "--duration has no effect on"],
+  ])("refuses %p, which the test ignores", async (words, message) => {
+    expect(await run(...words)).toMatchObject({
+      status: 64,
+      stderr: expect.stringContaining(`vsockbox: bench run: ${message}`),
+    });
+  });
+
   test.each([1, 3])("--bytes is that of each of %d streams, exactly", async (streams) => {
     await using _server = await serving();
     const bytes = 3_000_001;

@@ -495,7 +495,7 @@ describe("the command", () => {
       "--listen",
       `unix:${scratch.file("no.sock")}`,
     ]);
-    expect([status, stderr]).toEqual([78, expect.stringContaining("cannot open directory")]);
+    expect([status, stderr]).toEqual([74, expect.stringContaining("cannot open directory")]);
     expect(existsSync(scratch.file("no.sock"))).toBe(false);
   });
 });

@@ -285,7 +285,7 @@ describe("refusals name the reason and the remedy", () => {
     [["-o", "x", "--base", "/bin/true"], 64, "--base requires --overlay"],
     [["-o", "x", "--modules", "ext4"], 64, "--kernel-modules DIR, which is missing"],
     [["-o", "x", "--loopback"], 64, "--kernel-modules DIR, which is missing"],
-    [["-o", "x", "--kernel-modules", "/nowhere"], 69, "no modules.dep"],
+    [["-o", "x", "--kernel-modules", "/nowhere"], 74, "cannot open directory /nowhere: no such"],
     [["-o", "x", "--overlay", "--command", "listen"], 64, "are for an init"],
     [["-o", "x", "--command", ""], 64, 'invalid value "" for --command'],
     [["-o", "x", "--command", "nonsense"], 64, "not a command of vsockbox"],

@@ -149,7 +149,9 @@ describe("the object of", () => {
   test("listen --exec, as soon as it listens", async () => {
     const address = `unix:${directory}/listen`;
     await using listener = new Running(["listen", "--json", "--exec", "cat", address]);
-    expect(await firstObjects(listener)).toEqual([{ listening: address }]);
+    const [object] = await firstObjects(listener);
+    expectShape(object, shapeOf("listen --exec"));
+    expect(object).toEqual({ listening: address });
   });
 
   test("install, with and without an installation", async () => {

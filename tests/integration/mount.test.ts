@@ -14,6 +14,7 @@ import {
   vsockbox,
 } from "../support/binary.ts";
 import { hostileAgent } from "../support/hostile-agent.ts";
+import { expectShape, shapeOf } from "../support/json-shapes.ts";
 import { MountedExport } from "../support/mounted-export.ts";
 import { NO_MOUNTS } from "../support/mount-namespace.ts";
 
@@ -268,6 +269,26 @@ suite(named("the end of a mount"), () => {
     const again = await mounted.run(`$VSOCKBOX umount ${mounted.target}`, "/");
     expect(again.stderr).toContain("it is not mounted");
     expect(again.status).toBe(74);
+    // Each of several directories is tried, and the first failure decides.
+    await mounted.startMount();
+    const busy = mounted.spawn("sleep 100");
+    const both = `$VSOCKBOX umount --json --lazy ${mounted.source} ${mounted.target}`;
+    await eventually("it is in use", async () => {
+      const { status } = await mounted.run(`$VSOCKBOX umount ${mounted.target}`, "/");
+      if (status === 0) await mounted.startMount();
+      return status === 74;
+    });
+    const objects = await mounted.run(both, "/");
+    expect(objects.status).toBe(74);
+    const [failed, done] = objects.stdout
+      .trimEnd()
+      .split("\n")
+      .map((line): unknown => JSON.parse(line));
+    expect(failed).toMatchObject({ error: { code: "IO", message: expect.any(String) } });
+    expectShape(done, shapeOf("umount"));
+    expect(done).toEqual({ unmounted: mounted.target, detached: true });
+    busy.kill();
+    await busy.exited;
     const other = await mounted.run("$VSOCKBOX umount /proc", "/");
     expect(other.stderr).toContain("it is a mount of proc, not of vsockbox");
   });

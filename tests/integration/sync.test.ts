@@ -292,6 +292,7 @@ describe("sync out of a guest", () => {
     const source = `${agent.address}:${mirror.source}`;
     const args = ["sync", "--watch", "--delete", "--debounce", "20ms"];
     await using running = new Running([...args, source, mirror.destination]);
+    await running.says(`vsockbox: watching ${source} (3 directories)\n`);
     await running.says("vsockbox: 3 files");
     mkdirSync(join(mirror.source, "new/er"), { recursive: true });
     writeFileSync(join(mirror.source, "new/er/file"), "new");
@@ -304,11 +305,23 @@ describe("sync out of a guest", () => {
   });
 });
 
+/** The objects that a command prints, as they come. */
+async function* objectsOf({ process }: Running): AsyncGenerator<unknown, undefined, undefined> {
+  let text = "";
+  for await (const chunk of process.stdout.pipeThrough(new TextDecoderStream())) {
+    const lines = (text + chunk).split("\n");
+    text = lines.pop() ?? "";
+    for (const line of lines) yield JSON.parse(line);
+  }
+  return undefined;
+}
+
 describe("sync --watch", () => {
   test("mirrors each change until Ctrl-C", async () => {
     using mirror = new Mirror();
     const args = ["sync", "--watch", "--delete", "--debounce", "20ms"];
     await using running = new Running([...args, mirror.source, mirror.target]);
+    await running.says(`vsockbox: watching ${mirror.source} (3 directories)\n`);
     const isMirrored = () => eventually("both sides are equal", () => mirror.isEqual());
     await running.says("vsockbox: 3 files");
     expect(mirror.isEqual()).toBe(true);
@@ -329,12 +342,15 @@ describe("sync --watch", () => {
   test("keeps what is removed without --delete, and prints an object a change", async () => {
     using mirror = new Mirror();
     await using running = new Running(["sync", "--watch", "--json", mirror.source, mirror.target]);
-    const lines = running.process.stdout.pipeThrough(new TextDecoderStream()).getReader();
-    expect(JSON.parse((await lines.read()).value ?? "")).toMatchObject({ files: 3 });
+    const objects = objectsOf(running);
+    const armed = (await objects.next()).value;
+    expectShape(armed, shapeOf("sync --watch, when it is armed"));
+    expect(armed).toMatchObject({ event: "ready", path: mirror.source, directories: 3 });
+    expect((await objects.next()).value).toMatchObject({ event: "synced", files: 3 });
     rmSync(join(mirror.source, "d"), { recursive: true });
-    expect(JSON.parse((await lines.read()).value ?? "")).toMatchObject({ files: 0, removed: 0 });
+    expect((await objects.next()).value).toMatchObject({ files: 0, removed: 0 });
     writeFileSync(join(mirror.source, "e"), "e");
-    expect(JSON.parse((await lines.read()).value ?? "")).toMatchObject({ files: 1, removed: 0 });
+    expect((await objects.next()).value).toMatchObject({ files: 1, removed: 0 });
     expect(existsSync(join(mirror.destination, "d/deep/b"))).toBe(true);
   });
 

@@ -49,7 +49,7 @@ async function perform(type: FileMode, payload: Uint8Array): Promise<FileRespons
   switch (type) {
     case FrameType.WriteFile: {
       const { path, content, mode } = decodeWriteFileRequest(payload);
-      await writeFileAtomically(path, content, mode);
+      await writeFileAtomically(path, content, mode, { makesParents: true });
       return {};
     }
     case FrameType.ReadFile:

@@ -6,7 +6,6 @@ import { plot } from "../../bench/plot.ts";
 import { headLine, intervalLine, noteLines, resultLines } from "../../bench/report.ts";
 import { resultJson } from "../../bench/result-json.ts";
 import { toVsockboxError } from "../../errors.ts";
-import { writeFileAtomically } from "../../files/atomic-write.ts";
 import { formatAddress, withDefaultPort } from "../../net/address.ts";
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
 import {
@@ -15,6 +14,7 @@ import {
   MAX_MESSAGE_BYTES,
   MAX_STREAMS,
 } from "../../protocols/bench/request.ts";
+import { formatDuration } from "../../text/units.ts";
 import { type ArgumentValues, list, operand, option } from "../../ui/argument.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
 import { print, printJson } from "../../ui/report.ts";
@@ -28,6 +28,8 @@ import {
 } from "../../ui/value-kind.ts";
 import { ADDRESS } from "../shared/address-kind.ts";
 import { dialArguments, dialOptions, jsonArgument } from "../shared/connect-options.ts";
+import { checkOutputFile, writeOutputFile } from "../shared/output-file.ts";
+import { checkBenchOptions } from "./bench-options.ts";
 
 const DEFAULT_DURATION_MS = 2000;
 /** The wire has whole milliseconds, and 0 for none. */
@@ -46,7 +48,7 @@ const ARGUMENTS = {
     summary: "Measure this: bytes in one or both directions, round trips, or connects",
   }),
   duration: option(durationOfAtLeast(MIN_DURATION_MS), {
-    default: DEFAULT_DURATION_MS,
+    defaultText: formatDuration(DEFAULT_DURATION_MS),
     summary: "Duration of each test",
   }),
   bytes: option(sizeBetween(1, MOST_BYTES), {
@@ -65,7 +67,7 @@ const ARGUMENTS = {
       "Send so many messages a second for round trips, and count latency from when each is due",
   }),
   warmUp: option(DURATION, {
-    default: DEFAULT_WARM_UP_MS,
+    defaultText: formatDuration(DEFAULT_WARM_UP_MS),
     summary: "Do not count the round trips of this time at the beginning",
   }),
   interval: option(DURATION, {
@@ -97,6 +99,8 @@ export const command = defineCommand({
     },
   ],
   async run(args) {
+    const plans = plansOf(args);
+    if (args.plot !== undefined) checkOutputFile(args.plot);
     const { text } = args.address;
     const address = withDefaultPort(args.address.address, BENCH_PORT);
     const interrupt = new AbortController();
@@ -107,7 +111,7 @@ export const command = defineCommand({
     });
     const { signal } = interrupt;
     const report = new Report(formatAddress(address), args.json);
-    for (const plan of plansOf(args)) {
+    for (const plan of plans) {
       if (signal.aborted) break;
       const intervals = new IntervalMeter(intervalOf(args), (before, after) =>
         print(intervalLine(plan.test, before, after)),
@@ -127,18 +131,20 @@ export const command = defineCommand({
   },
 });
 
+/** @throws {VsockboxError} USAGE for an option without an effect. */
 function plansOf(args: Values): TestPlan[] {
   const tests =
     args.test.length === 0 ? BENCH_TESTS : BENCH_TESTS.filter((test) => args.test.includes(test));
+  checkBenchOptions(tests, args);
   return tests.map((test) => ({
     test,
     streams: args.streams,
     messageBytes: args.messageSize ?? defaultMessageBytes(test),
-    durationMs: args.duration,
+    durationMs: args.duration ?? DEFAULT_DURATION_MS,
     limitBytes: args.bytes,
     limitCount: args.count,
     rate: test === "latency" ? args.rate : undefined,
-    warmUpMs: args.warmUp,
+    warmUpMs: args.warmUp ?? DEFAULT_WARM_UP_MS,
   }));
 }
 
@@ -176,6 +182,6 @@ class Report {
     if (!this.#json) for (const line of noteLines(this.#results)) print(line);
     if (plotFile === undefined || this.#results.length === 0) return;
     const svg = plot(this.#results, `vsockbox bench run ${this.#address}`);
-    await writeFileAtomically(plotFile, new TextEncoder().encode(svg), PLOT_MODE);
+    await writeOutputFile(plotFile, new TextEncoder().encode(svg), PLOT_MODE);
   }
 }

@@ -1,11 +1,12 @@
 /** `vsockbox bench serve`: the end with which `vsockbox bench run` measures. */
 import { BENCH_PORT } from "../../bench/plan.ts";
-import { BenchService, servedLine } from "../../bench/serve.ts";
+import { BenchService, servedJson, servedLine } from "../../bench/serve.ts";
 import { ANY, formatAddress, withDefaultPort } from "../../net/address.ts";
 import { RefusalLog } from "../../net/refusal-log.ts";
 import { openLog } from "../../process/service/log.ts";
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
 import { flag, operand, option } from "../../ui/argument.ts";
+import { printJson } from "../../ui/report.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
 import { durationOfAtLeast, integer } from "../../ui/value-kind.ts";
 import { ADDRESS } from "../shared/address-kind.ts";
@@ -26,6 +27,7 @@ export const command = defineCommand({
     }),
     once: flag({ summary: "Exit after the first client has finished a test" }),
     quiet: flag({ short: "q", summary: "Print nothing but warnings" }),
+    json: flag({ summary: "Also print an object of JSON for the address, and for each test" }),
     maxClients: option(integer(1, MOST_CLIENTS), {
       heading: LIMITS_GROUP,
       default: 1,
@@ -61,6 +63,7 @@ export const command = defineCommand({
       maxDurationMs: args.maxDuration,
       onServed(served) {
         log.info(servedLine(served));
+        if (args.json) printJson(servedJson(served));
         if (args.once && served.result !== undefined) service.stop();
       },
       onRefusal: (peer) => refusals.note(peer, "not in --allow-cid"),
@@ -70,7 +73,9 @@ export const command = defineCommand({
       status = statusOfSignal(signal);
       service.stop();
     });
-    log.info(`listening on ${formatAddress(service.address)}`);
+    const listening = formatAddress(service.address);
+    log.info(`listening on ${listening}`);
+    if (args.json) printJson({ event: "listening", address: listening });
     await service.run();
     return status;
   },

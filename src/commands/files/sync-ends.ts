@@ -6,6 +6,10 @@ import type { SyncScope } from "./sync-trees.ts";
 
 /** Changes of a source, until the watch is closed. */
 export interface SourceWatch {
+  /** Number of watched directories, at the beginning. */
+  readonly directories: number;
+  /** Number of directories that may not be read. */
+  readonly unreadable: number;
   /** Returns the changes, with paths relative to the source. */
   events(): AsyncGenerator<WatchEvent, void, undefined>;
   close(): void;

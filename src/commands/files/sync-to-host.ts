@@ -128,6 +128,8 @@ export class SyncToHost implements SyncEnds {
     const prefix = source.at(-1) === SLASH ? source.length : source.length + 1;
     const relative = (path: Uint8Array) => bytesPath(path.subarray(prefix));
     return {
+      directories: watch.directories,
+      unreadable: watch.unreadable,
       close: () => watch.close(),
       async *events() {
         for await (const event of watch.events()) {

@@ -1,10 +1,11 @@
 /** Reads the two trees of a mirror: one here, one in a guest. */
 import { constants } from "node:fs";
 import type { AgentClient } from "../../agent/client/agent-client.ts";
-import { reasonOf, VsockboxError } from "../../errors.ts";
+import { reasonOf } from "../../errors.ts";
 import type { InodeStatus } from "../../ffi/directory-calls.ts";
-import { type BytesPath, joinPath, showPath } from "../../files/bytes-path.ts";
+import { type BytesPath, joinPath } from "../../files/bytes-path.ts";
 import { DirectoryHandle } from "../../files/directory-handle.ts";
+import { directoryError } from "../../files/local-directory.ts";
 import { type FileKind, fileKind, inodeFacts } from "../../files/facts.ts";
 import {
   badField,
@@ -134,15 +135,7 @@ function openLocalRoot(root: BytesPath): DirectoryHandle {
   try {
     return DirectoryHandle.open(root);
   } catch (thrown) {
-    const { errno, message } = reasonOf(thrown);
-    throw new VsockboxError({
-      code: "IO",
-      operation: "read",
-      address: showPath(root),
-      message: errno === "ENOTDIR" ? "it is not a directory" : message,
-      errno,
-      hint: errno === "ENOTDIR" ? "`vsockbox cp` copies single files" : undefined,
-    });
+    throw directoryError(root, reasonOf(thrown), { cause: thrown });
   }
 }
 

@@ -10,6 +10,8 @@ export interface MirrorOptions {
   shown: string;
   /** Arms the watch of the source. */
   watchSource: () => Promise<SourceWatch>;
+  /** Called when it is armed: everything that changes from then on is mirrored. */
+  onArmed: (watch: SourceWatch) => void;
   /** How long nothing may change before it is mirrored, in milliseconds. */
   debounceMs: number;
   /** Fires to end the watch. */
@@ -23,7 +25,7 @@ export interface MirrorOptions {
  * @throws {VsockboxError} as `watchSource`; IO if the source is removed; what `mirror` throws.
  */
 export async function mirrorChanges(
-  { shown, watchSource, debounceMs, signal }: MirrorOptions,
+  { shown, watchSource, onArmed, debounceMs, signal }: MirrorOptions,
   mirror: (paths: readonly string[] | undefined) => Promise<void>,
 ): Promise<void> {
   const watch = await watchSource();
@@ -32,6 +34,7 @@ export async function mirrorChanges(
   const collected = changes.collect(watch);
   collected.catch(() => undefined);
   try {
+    onArmed(watch);
     await mirror(undefined);
     while (await changes.settled()) await mirror(changes.take());
   } finally {

@@ -1,8 +1,9 @@
 /** `vsockbox sync`: makes a directory the mirror of one on the other side, once or whenever it changes. */
 import { AgentClient } from "../../agent/client/agent-client.ts";
 import { resolveHome } from "../../agent/client/home-path.ts";
-import { commandLineError, EXIT_STATUS } from "../../errors.ts";
+import { commandLineError, EXIT_STATUS, toVsockboxError } from "../../errors.ts";
 import { showPath } from "../../files/bytes-path.ts";
+import { assertDirectory } from "../../files/local-directory.ts";
 import { rawWords } from "../../process/raw-arguments.ts";
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
 import { encodePath } from "../../protocols/agent/paths.ts";
@@ -24,10 +25,11 @@ import {
   parseOperand,
 } from "../shared/target.ts";
 import { printErrors } from "../shared/transfer-report.ts";
-import type { SyncEnds } from "./sync-ends.ts";
+import type { SourceWatch, SyncEnds } from "./sync-ends.ts";
 import { type SyncOptions, type SyncResult, syncOnce } from "./sync-job.ts";
 import { syncBytes } from "./sync-trees.ts";
 import { mirrorChanges } from "./sync-watch.ts";
+import { watchedJson, watchedText } from "./watch-lines.ts";
 
 /** Without `--debounce`, in milliseconds. */
 const DEFAULT_DEBOUNCE_MS = 100;
@@ -123,6 +125,7 @@ function readOperands({ source, destination }: Values): Sides {
 
 async function synchronise(args: Values, sides: Sides, signal: AbortSignal): Promise<number> {
   const target = agentTarget(args, readAddress(sides.remote.target), signal);
+  if (sides.isUpload) checkSource(sides.local);
   await using client = await AgentClient.connect(target.address, target.options);
   const { delete: deletes, checksum, exclude, dryRun: isDryRun } = args;
   const options = { deletes, checksum, exclude, isDryRun, signal };
@@ -132,6 +135,7 @@ async function synchronise(args: Values, sides: Sides, signal: AbortSignal): Pro
     {
       shown: args.source,
       watchSource: () => ends.watchSource(),
+      onArmed: (watch) => announce(watch, args),
       debounceMs: args.debounce,
       signal,
     },
@@ -147,6 +151,16 @@ async function synchronise(args: Values, sides: Sides, signal: AbortSignal): Pro
   return 0;
 }
 
+/** @throws {VsockboxError} IO, before anything is connected to. */
+function checkSource(path: Uint8Array): void {
+  try {
+    assertDirectory(path);
+  } catch (thrown) {
+    const error = toVsockboxError(thrown);
+    throw error.errno === "ENOTDIR" ? error.withHint("`vsockbox cp` copies single files") : error;
+  }
+}
+
 async function openEnds(
   client: AgentClient,
   { remote, local, isUpload }: Sides,
@@ -159,6 +173,12 @@ async function openEnds(
   }
   const { SyncToHost } = await import("./sync-to-host.ts");
   return SyncToHost.open(client, { source: path, destination: local }, options);
+}
+
+/** Prints that the watch of the source is armed. */
+function announce(watch: SourceWatch, { source, json, quiet }: Values): void {
+  if (json) printJson({ event: "ready", path: source, ...watchedJson(watch) });
+  else if (!quiet) say(`vsockbox: watching ${source} (${watchedText(watch)})`);
 }
 
 function withoutVanished(result: SyncResult): SyncResult {

@@ -3,6 +3,7 @@ import type { RemoteChange } from "../../agent/client/watched-path.ts";
 import { showPath } from "../../files/bytes-path.ts";
 import type { JsonObject } from "../../protocols/agent/json-fields.ts";
 import { encodePath } from "../../protocols/agent/paths.ts";
+import { countOf } from "../../text/count.ts";
 
 /** A watched path, as the user wrote it. */
 export interface WatchedOperand {
@@ -47,10 +48,24 @@ export function changeJson(change: RemoteChange, { target, path }: WatchedOperan
   };
 }
 
+/** How much an armed watch covers. */
+interface Watched {
+  readonly directories: number;
+  readonly unreadable: number;
+}
+
+/** Returns the numbers of an armed watch as text. */
+export function watchedText({ directories, unreadable }: Watched): string {
+  const skipped = unreadable === 0 ? "" : `, ${unreadable} cannot be read`;
+  return `${countOf(directories, "directory", "directories")}${skipped}`;
+}
+
+/** Returns the numbers of an armed watch as keys of `--json`. */
+export function watchedJson({ directories, unreadable }: Watched) {
+  return { directories, unreadable };
+}
+
 /** Returns the object of `--json` for a watch that is armed. */
-export function readyJson(
-  { directories, unreadable }: { directories: number; unreadable: number },
-  { target, path }: WatchedOperand,
-): JsonObject {
-  return { target, event: "ready", path: encodePath(path), directories, unreadable };
+export function readyJson(watched: Watched, { target, path }: WatchedOperand): JsonObject {
+  return { target, event: "ready", path: encodePath(path), ...watchedJson(watched) };
 }

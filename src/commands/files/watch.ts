@@ -6,7 +6,6 @@ import { isBrokenPipe, StandardOutput } from "../../io/stdio.ts";
 import { STATUS_BROKEN_PIPE } from "../../process/exit-status.ts";
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
 import type { JsonObject } from "../../protocols/agent/json-fields.ts";
-import { countOf } from "../../text/count.ts";
 import { printableJson } from "../../text/printable.ts";
 import { type ArgumentValues, flag, list } from "../../ui/argument.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
@@ -16,7 +15,13 @@ import { EXCLUDED_NAME } from "../shared/name-kinds.ts";
 import { AgentClients, forEachOperand } from "../shared/operands.ts";
 import { agentArguments } from "../shared/target.ts";
 import { pathsArgument, type RemotePath, remotePaths } from "./file-command.ts";
-import { changeJson, changeLine, readyJson, type WatchedOperand } from "./watch-lines.ts";
+import {
+  changeJson,
+  changeLine,
+  readyJson,
+  watchedText,
+  type WatchedOperand,
+} from "./watch-lines.ts";
 
 const ARGUMENTS = {
   ...pathsArgument,
@@ -107,12 +112,8 @@ class ChangeOutput {
   async announce({ watch, operand }: Armed): Promise<void> {
     if (this.#args.json) return this.#writeJson(readyJson(watch, operand));
     if (this.#args.quiet) return;
-    const { directories, unreadable } = watch;
-    const skipped = unreadable === 0 ? "" : `, ${unreadable} cannot be read`;
     const what = `${operand.target}:${showPath(operand.path)}`;
-    say(
-      `vsockbox: watching ${what} (${countOf(directories, "directory", "directories")}${skipped})`,
-    );
+    say(`vsockbox: watching ${what} (${watchedText(watch)})`);
   }
 
   async printChanges({ watch, operand }: Armed): Promise<void> {

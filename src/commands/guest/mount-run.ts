@@ -1,9 +1,10 @@
 /** `vsockbox mount` from the connection to the end of the mount. */
 import { realpathSync, statSync } from "node:fs";
-import { commandLineError, toVsockboxError, VsockboxError } from "../../errors.ts";
+import { commandLineError, reasonOf, toVsockboxError, VsockboxError } from "../../errors.ts";
 import { ERRNO } from "../../ffi/errno.ts";
 import { VFS_PORT } from "../../agent/ports.ts";
 import { MOUNT_DESCRIPTOR_VARIABLE } from "../../agent/server/mount-request.ts";
+import { directoryError, NOT_A_DIRECTORY } from "../../files/local-directory.ts";
 import { adoptDescriptor } from "../../io/adopt-descriptor.ts";
 import type { SocketStream } from "../../io/stream.ts";
 import { formatAddress } from "../../net/address.ts";
@@ -102,7 +103,7 @@ function planOf(args: MountValues): Plan {
 
 const USAGE_HINT = "write vsockbox mount [SOURCE] DIR";
 
-/** @throws {VsockboxError} CANNOT_CREATE if it is not a directory, or a FUSE mount already. */
+/** @throws {VsockboxError} IO if it is not a directory, CANNOT_CREATE if it is a FUSE mount already. */
 function targetOf(directory: string): string {
   try {
     // Before the file system is asked: its process may be stopped.
@@ -112,23 +113,17 @@ function targetOf(directory: string): string {
     if (statSync(target).isDirectory()) return target;
   } catch (thrown) {
     if (thrown instanceof VsockboxError) throw thrown;
-    const { reason, errno } = toVsockboxError(thrown, "mount");
-    throw new VsockboxError({
-      ...{ code: "CANNOT_CREATE", operation: "mount", address: directory },
-      ...{ message: reason, errno, hint: targetHint(errno, directory) },
-    });
+    const reason = reasonOf(thrown);
+    throw directoryError(directory, reason, { hint: targetHint(reason.errno, directory) });
   }
-  throw new VsockboxError({
-    ...{ code: "CANNOT_CREATE", operation: "mount", address: directory },
-    message: "not a directory",
-  });
+  throw directoryError(directory, NOT_A_DIRECTORY);
 }
 
 /** What helps if the directory cannot be used. */
 function targetHint(errno: string | undefined, directory: string): string | undefined {
   if (errno === "ENOENT") return `make it first: mkdir -p ${shellWord(directory)}`;
   if (errno !== "ENOTCONN") return undefined;
-  return `a mount there has lost its process: vsockbox umount ${shellWord(directory)}`;
+  return "a mount above it has lost its process; `vsockbox umount` ends that mount";
 }
 
 function settingsOf(

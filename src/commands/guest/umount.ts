@@ -6,7 +6,10 @@ import { fuseMountAt, mountPointPath, readMounts } from "../../process/fuse-moun
 import { mountAt } from "../../protocols/procfs/mount-info.ts";
 import { flag, operands } from "../../ui/argument.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
+import { printJson } from "../../ui/report.ts";
 import { DIRECTORY } from "../../ui/value-kind.ts";
+import { jsonArgument } from "../shared/connect-options.ts";
+import { forEachOperand } from "../shared/operands.ts";
 
 export const command = defineCommand({
   name: "umount",
@@ -15,15 +18,21 @@ export const command = defineCommand({
   args: {
     directory: operands(DIRECTORY, { valueName: "DIR", summary: "The directory" }),
     lazy: flag({ summary: "Detach it also while files are in use" }),
+    ...jsonArgument,
   },
   examples: [
     { command: "vsockbox umount /work", explanation: "Fails while a program uses it" },
     { command: "vsockbox umount --lazy /work", explanation: "In any case" },
   ],
-  async run({ directory: directories, lazy }) {
-    for (const directory of directories) end(directory, lazy);
-    return 0;
-  },
+  run: ({ directory: directories, lazy, json }) =>
+    forEachOperand(
+      directories,
+      async (directory) => {
+        const detached = end(directory, lazy);
+        if (json) printJson({ unmounted: directory, detached });
+      },
+      { json },
+    ),
 });
 
 function pathOf(directory: string): string {
@@ -34,7 +43,8 @@ function pathOf(directory: string): string {
   }
 }
 
-function end(directory: string, isLazy: boolean): void {
+/** Returns whether it was detached while a program uses it. */
+function end(directory: string, isLazy: boolean): boolean {
   const path = pathOf(directory);
   const mounts = readMounts();
   if (mounts !== undefined && fuseMountAt(mounts, path) === undefined) {
@@ -46,8 +56,9 @@ function end(directory: string, isLazy: boolean): void {
     });
   }
   const errno = unmount(path, false);
-  const result = errno === ERRNO.EBUSY && isLazy ? unmount(path, true) : errno;
-  if (result === 0) return;
+  const isDetached = errno === ERRNO.EBUSY && isLazy;
+  const result = isDetached ? unmount(path, true) : errno;
+  if (result === 0) return isDetached;
   throw systemError(result, {
     ...{ operation: "unmount", address: directory, code: "IO" },
     hint: result === ERRNO.EBUSY ? "a program uses it; --lazy detaches it all the same" : undefined,

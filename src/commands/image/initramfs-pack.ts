@@ -1,9 +1,9 @@
 /** Packing an initramfs: from the options to the file and the summary. */
 import { octalMode } from "../shared/json-shapes.ts";
+import { writeOutputFile } from "../shared/output-file.ts";
 import { lstatSync } from "node:fs";
 import { resolve } from "node:path";
-import { reasonOf, VsockboxError } from "../../errors.ts";
-import { writeFileAtomically } from "../../files/atomic-write.ts";
+import { VsockboxError } from "../../errors.ts";
 import { fileStatus } from "../../initramfs/added-file.ts";
 import type { CpioEntry } from "../../initramfs/cpio.ts";
 import { sharedObjects } from "../../elf/shared-objects.ts";
@@ -54,22 +54,7 @@ async function writeOut(output: string | undefined, content: CountedBytes): Prom
     for await (const piece of content) await stdout.write(piece);
     return stdout.end();
   }
-  try {
-    await writeFileAtomically(output, content, ARCHIVE_MODE);
-  } catch (thrown) {
-    if (thrown instanceof VsockboxError) throw thrown;
-    const { errno, message } = reasonOf(thrown);
-    // Errors of reading name the file that was read.
-    const path: unknown = thrown instanceof Error ? Reflect.get(thrown, "path") : undefined;
-    throw new VsockboxError({
-      code: "CANNOT_CREATE",
-      operation: "write",
-      address: typeof path === "string" ? path : output,
-      message,
-      errno,
-      cause: thrown,
-    });
-  }
+  await writeOutputFile(output, content, ARCHIVE_MODE);
 }
 
 /** Undefined if there is no file, or if writing reports a better error. */

@@ -1,6 +1,7 @@
 /** The options of `vsockbox initramfs`, checked: errors are reported before anything is written. */
 import { isatty } from "node:tty";
 import { commandLineError, invalidValue, VsockboxError } from "../../errors.ts";
+import { assertDirectory } from "../../files/local-directory.ts";
 import { type AddedFile, fileStatus, parseAddedFile } from "../../initramfs/added-file.ts";
 import { busyboxEntries } from "../../initramfs/busybox.ts";
 import { archivePath } from "../../initramfs/executable.ts";
@@ -161,6 +162,7 @@ function mountOf(text: string): InitMount {
 
 function modulesOf(args: InitramfsValues): ModuleFile[] {
   const scratch = args.kernelModules;
+  if (scratch !== undefined) assertDirectory(scratch);
   const named = [...wordsOf(args.modules), ...(args.loopback ? ["vsock_loopback"] : [])];
   if (named.includes("")) throw usage("--modules has an empty name");
   if (scratch === undefined) {

@@ -5,10 +5,11 @@ import {
   reportFailure,
   startDaemon,
 } from "../../process/service/daemon.ts";
-import { writePidFile } from "../../process/service/pid-file.ts";
+import { PID_FILE_OPERATION, writePidFile } from "../../process/service/pid-file.ts";
 import { say } from "../../ui/report.ts";
 import { flag, option, type ArgumentValues } from "../../ui/argument.ts";
 import { FILE } from "../../ui/value-kind.ts";
+import { checkOutputFile } from "./output-file.ts";
 
 /** The heading of options of a process in the background. */
 const SERVICE = "Service options";
@@ -36,10 +37,14 @@ export async function runService(
   serve: () => Promise<number>,
   waitMs = 0,
 ): Promise<number> {
+  const { pidFile } = args;
   if (args.daemon && !isDaemonStart()) {
+    if (pidFile !== undefined) checkOutputFile(pidFile, PID_FILE_OPERATION);
     return goIntoBackground(name, args.logFile, waitMs + DEFAULT_READY_TIMEOUT_MS);
   }
   try {
+    // It is written when the service is ready, which is late for an error.
+    if (pidFile !== undefined) checkOutputFile(pidFile, PID_FILE_OPERATION);
     return await serve();
   } catch (thrown) {
     reportFailure(thrown);

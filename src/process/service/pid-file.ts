@@ -4,7 +4,6 @@ import {
   closeSync,
   fchmodSync,
   fsyncSync,
-  mkdirSync,
   openSync,
   readFileSync,
   renameSync,
@@ -18,24 +17,25 @@ import { resolveTrusted } from "../../files/trusted-path.ts";
 /** All users may read the pid. */
 const PID_FILE_MODE = 0o644;
 
-const OPERATION = "write pid file";
+/** The operation in errors about a pid file. */
+export const PID_FILE_OPERATION = "write pid file";
 
 /**
  * Writes this process's id, to be removed by disposing or at the process's end. The file appears in one
- * piece; missing directories above it are made.
+ * piece. Its directory must exist, as for a log file.
  *
  * @throws {VsockboxError} CANNOT_CREATE; REFUSED for a link of another user, as `resolveTrusted`.
  */
 export function writePidFile(path: string): Disposable {
   const content = `${process.pid}\n`;
-  const target = resolveTrusted(path, { operation: OPERATION });
+  const target = resolveTrusted(path, { operation: PID_FILE_OPERATION });
   try {
     replaceFile(target, content);
   } catch (thrown) {
     const { errno, message } = reasonOf(thrown);
     throw new VsockboxError({
       code: "CANNOT_CREATE",
-      operation: OPERATION,
+      operation: PID_FILE_OPERATION,
       address: path,
       message,
       errno,
@@ -54,7 +54,6 @@ export function writePidFile(path: string): Disposable {
 
 /** rename(2) replaces what has the name, and follows no link that is put there meanwhile. */
 function replaceFile(path: string, content: string): void {
-  mkdirSync(dirname(path), { recursive: true });
   const temporary = join(
     dirname(path),
     `.${basename(path).slice(0, 200)}.${randomBytes(6).toString("hex")}.tmp`,

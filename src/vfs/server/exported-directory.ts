@@ -1,6 +1,7 @@
 /** A directory of this machine as the files of an export. */
 import { bytesPath } from "../../files/bytes-path.ts";
 import { DirectoryHandle } from "../../files/directory-handle.ts";
+import { directoryError } from "../../files/local-directory.ts";
 import { reasonOf, VsockboxError } from "../../errors.ts";
 import type { VfsChange } from "./changes.ts";
 import { ChangeFeed } from "./change-feed.ts";
@@ -45,14 +46,14 @@ export class ExportedDirectory implements ExportedFiles {
   /**
    * Opens a directory by its path, links followed.
    *
-   * @throws {VsockboxError} CONFIG with the errno name.
+   * @throws {VsockboxError} IO, as `directoryError`.
    */
   static open(path: string, options: ExportedDirectoryOptions): ExportedDirectory {
     try {
       const directory = DirectoryHandle.open(bytesPath(path));
       return new ExportedDirectory(directory, bytesPath(path), options);
     } catch (thrown) {
-      throw exportError(path, thrown);
+      throw directoryError(path, reasonOf(thrown), { cause: thrown });
     }
   }
 
@@ -75,16 +76,4 @@ export class ExportedDirectory implements ExportedFiles {
     this.#feed.close();
     this.#directory.close();
   }
-}
-
-function exportError(path: string, thrown: unknown): VsockboxError {
-  const { errno, message } = reasonOf(thrown);
-  return new VsockboxError({
-    code: "CONFIG",
-    operation: "open directory",
-    address: path,
-    message,
-    errno,
-    cause: thrown,
-  });
 }
