@@ -248,15 +248,8 @@ export function kebabCase(name: string): string {
   return name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
-/** A word of an operand that may be absent, such as `[SOURCE] `. */
-const OPTIONAL_WORD = /\[[A-Z]+\] /g;
-
-/**
- * Returns an argument as errors name it: `--timeout`, or the first word of an operand that must be there,
- * such as `SRC`.
- */
+/** Returns an argument as errors name it: `--timeout`, or an operand's first required word, such as `SRC`. */
 export function shownName(name: string, { type, valueName }: Argument<unknown>): string {
   if (type === "flag" || type === "option") return `--${kebabCase(name)}`;
-  const words = (valueName ?? "").replaceAll(OPTIONAL_WORD, "");
-  return /[A-Z:]+/.exec(words)?.[0] ?? kebabCase(name).toUpperCase();
+  return /(?<!\[)\b[A-Z:]+/.exec(valueName ?? "")?.[0] ?? kebabCase(name).toUpperCase();
 }

@@ -25,8 +25,6 @@ export function shownOption(name: string, { short, valueName }: Argument<unknown
 function shownOperand(name: string, argument: Argument<unknown>): string {
   const shown = argument.valueName ?? shownName(name, argument);
   if (argument.type === "command-line") return shown.startsWith("[") ? shown : `-- ${shown}`;
-  // A name of several words is complete.
-  const isComplete = /\.\.\.| /.test(shown);
-  const repeated = argument.isRepeatable && !isComplete ? `${shown}...` : shown;
+  const repeated = argument.isRepeatable && !/\.\.\.| /.test(shown) ? `${shown}...` : shown;
   return argument.isRequired ? repeated : `[${repeated}]`;
 }

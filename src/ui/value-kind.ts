@@ -60,12 +60,6 @@ export const FILE_OR_NONE: ValueKind<string> = { ...anyWord("FILE"), completes: 
 /** A path of a directory. */
 export const DIRECTORY: ValueKind<string> = { ...word("DIR", "a path"), completes: "directory" };
 
-/** A path from the root. */
-export const ABSOLUTE_PATH: ValueKind<string> = {
-  ...word("PATH", "an absolute path"),
-  parse: (given) => (given.startsWith("/") ? given : undefined),
-};
-
 /** A duration, in milliseconds. */
 export const DURATION: ValueKind<number> = {
   valueName: "TIME",

@@ -2,14 +2,7 @@
 import { VsockboxError } from "../../errors.ts";
 import type { SocketStream } from "../../io/stream.ts";
 import { RECOGNISED_BYTES } from "../../protocols/recognise-service.ts";
-import {
-  beginsSession,
-  encodeFrame,
-  type Frame,
-  FrameDecoder,
-  FrameType,
-  NoSessionError,
-} from "../../protocols/agent/frame.ts";
+import { encodeFrame, type Frame, FrameDecoder, FrameType } from "../../protocols/agent/frame.ts";
 import type { FrameExchange } from "./frame-exchange.ts";
 import type { BudgetShare } from "./memory-budget.ts";
 
@@ -21,23 +14,21 @@ export class FrameConnection implements FrameExchange {
   readonly #share: BudgetShare | undefined;
   #unread: Frame | undefined;
   #head = new Uint8Array(0);
-  /** Whether the first frame may have any type, or has come in. */
-  #hasBegun: boolean;
+  /** Checks the type of the first frame, until that has come in. */
+  #checkFirst: ((type: Frame["type"]) => void) | undefined;
 
-  /**
-   * @param options `share` accounts for the incomplete frame; undefined: not limited. `isAgent` refuses the
-   * header of a first frame with which no session begins, since its payload may never come.
-   */
+  /** @param options `share` accounts for the incomplete frame; undefined: not limited. */
   constructor(
     stream: SocketStream,
     options: {
       maxFrameBytes?: number;
       share?: BudgetShare | undefined;
-      isAgent?: boolean;
+      /** Throws for a first frame whose payload is not waited for. */
+      checkFirst?: (type: Frame["type"]) => void;
     } = {},
   ) {
     this.stream = stream;
-    this.#hasBegun = options.isAgent !== true;
+    this.#checkFirst = options.checkFirst;
     this.#share = options.share;
     this.#decoder = new FrameDecoder(options);
     this.#frames = this.#read();
@@ -46,15 +37,15 @@ export class FrameConnection implements FrameExchange {
   /**
    * Returns the next frame, or piece of a data frame; undefined at EOF.
    *
-   * @throws {VsockboxError} BAD_DATA for a frame above the limit, and NoSessionError; TRANSPORT if the
-   * connection breaks or ends inside a frame.
+   * @throws {VsockboxError} BAD_DATA for a frame above the limit; TRANSPORT if the connection
+   * breaks or ends inside a frame; what `checkFirst` throws.
    */
   async next(): Promise<Frame | undefined> {
     const unread = this.#unread;
     this.#unread = undefined;
     if (unread !== undefined) return unread;
     const { value, done } = await this.#frames.next();
-    this.#hasBegun = true;
+    this.#checkFirst = undefined;
     return done ? undefined : value;
   }
 
@@ -64,7 +55,8 @@ export class FrameConnection implements FrameExchange {
         this.#head = Buffer.concat([this.#head, chunk.subarray(0, RECOGNISED_BYTES)]);
       }
       yield* this.#decoder.push(chunk);
-      if (!this.#hasBegun) this.#checkFirst();
+      const type = this.#checkFirst && this.#decoder.pendingType;
+      if (type !== undefined) this.#checkFirst?.(type);
       if (this.#share?.resize(this.#decoder.heldBytes) === false) {
         throw new VsockboxError({
           code: "REFUSED",
@@ -76,11 +68,6 @@ export class FrameConnection implements FrameExchange {
     }
     this.#decoder.finish();
     return undefined;
-  }
-
-  #checkFirst(): void {
-    const type = this.#decoder.pendingType;
-    if (type !== undefined && !beginsSession(type)) throw new NoSessionError(type);
   }
 
   /** The first bytes of the peer, by which its service can be recognised. */

@@ -26,6 +26,7 @@ import { RefusedPool } from "../../net/refused-pool.ts";
 import { onAbort, withDeadline } from "../../io/deadline.ts";
 import { shareInFlight } from "../../io/share-in-flight.ts";
 import type { SocketStream } from "../../io/stream.ts";
+import { checkFirstFrame } from "../../protocols/agent/first-frame.ts";
 import { DEFAULT_MAX_FRAME_BYTES } from "../../protocols/agent/frame.ts";
 import { refusalMessage } from "../../protocols/agent/refused.ts";
 import type { Log } from "../../process/service/log.ts";
@@ -278,7 +279,7 @@ async function serve(
   const connection = new FrameConnection(stream, {
     maxFrameBytes: firstFrameLimit(policy),
     share,
-    isAgent: true,
+    checkFirst: checkFirstFrame,
   });
   const handshakeTimeoutMs = options.handshakeTimeoutMs ?? DEFAULT_HANDSHAKE_TIMEOUT_MS;
   const peer = formatPeer(stream.peer);

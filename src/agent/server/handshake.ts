@@ -10,8 +10,8 @@ import {
   FrameType,
   isGoRequestType,
   MAX_UNAUTHENTICATED_FRAME_BYTES,
-  NoSessionError,
 } from "../../protocols/agent/frame.ts";
+import { NoSessionError } from "../../protocols/agent/first-frame.ts";
 import { decodeHello, type Hello } from "../../protocols/agent/hello.ts";
 import { encodeExecResponse } from "../../protocols/agent/messages.ts";
 import { refusalMessage } from "../../protocols/agent/refused.ts";

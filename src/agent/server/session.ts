@@ -1,12 +1,7 @@
 /** One connection of the agent: the first frame of its session selects channels or a mode. */
 import { onAbort } from "../../io/deadline.ts";
-import {
-  type Frame,
-  frameName,
-  FrameType,
-  isGoRequestType,
-  NoSessionError,
-} from "../../protocols/agent/frame.ts";
+import { type Frame, frameName, FrameType, isGoRequestType } from "../../protocols/agent/frame.ts";
+import { NoSessionError } from "../../protocols/agent/first-frame.ts";
 import { ChannelConnection } from "../channel/channel-connection.ts";
 import { ChannelRequests, type AgentServices } from "./channel-requests.ts";
 import { runExecSession } from "./go-exec.ts";

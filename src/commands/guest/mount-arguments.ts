@@ -3,8 +3,8 @@ import { CACHE_MODES } from "../../vfs/mount/cache-policy.ts";
 import { dialArguments, jsonArgument } from "../shared/connect-options.ts";
 import { serviceArguments } from "../shared/service.ts";
 import { flag, operands, option, type ArgumentValues } from "../../ui/argument.ts";
-import { ABSOLUTE_PATH, choice, DURATION, type ValueKind, word } from "../../ui/value-kind.ts";
-import { EXPORT_NAME } from "../shared/name-kinds.ts";
+import { choice, DURATION, type ValueKind, word } from "../../ui/value-kind.ts";
+import { ABSOLUTE_PATH, EXPORT_NAME } from "../shared/name-kinds.ts";
 import { type FstabOptions, readFstabOptions } from "./mount-options.ts";
 
 const CACHING = "Caching and consistency";

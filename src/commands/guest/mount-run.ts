@@ -28,6 +28,7 @@ import { MountedExport, type MountSettings } from "../../vfs/mount/mount-export.
 import { dialOptions } from "../shared/connect-options.ts";
 import { pidFileOf } from "../shared/service.ts";
 import type { MountValues } from "./mount-arguments.ts";
+import { wrongServiceHint } from "./mount-hints.ts";
 import type { FstabOptions } from "./mount-options.ts";
 import { exportNameHint, type MountSource, readMountSource } from "./mount-source.ts";
 
@@ -191,7 +192,8 @@ async function open({ args, plan, reconnects, waitMs, onNote }: Opening): Promis
       onNote,
     });
   } catch (thrown) {
-    throw thrown instanceof ClosedExportError ? await explainClosed(thrown, plan) : thrown;
+    const error = thrown instanceof ClosedExportError ? await explainClosed(thrown, plan) : thrown;
+    throw error instanceof WrongServiceError ? error.withHint(wrongServiceHint(error)) : error;
   }
 }
 

@@ -5,11 +5,11 @@ import { DEFAULT_MAX_OPEN_FILES } from "../../vfs/server/exported-directory.ts";
 import { MAX_CONNECTIONS, MAX_GUEST_CONNECTIONS } from "../../vfs/server/file-server.ts";
 import { ADDRESS } from "../shared/address-kind.ts";
 import { allowArguments, jsonArgument, LIMITS_GROUP } from "../shared/connect-options.ts";
-import { EXPORT_NAME, HIDDEN_NAME } from "../shared/name-kinds.ts";
+import { ABSOLUTE_PATH, EXPORT_NAME, HIDDEN_NAME } from "../shared/name-kinds.ts";
 import { httpAddress } from "../shared/http-address.ts";
 import { runService, serviceArguments } from "../shared/service.ts";
 import { flag, list, operands, option, type ArgumentValues } from "../../ui/argument.ts";
-import { ABSOLUTE_PATH, DIRECTORY, integer, type ValueKind } from "../../ui/value-kind.ts";
+import { DIRECTORY, integer, type ValueKind } from "../../ui/value-kind.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
 
 const ID_PAIR: ValueKind<IdPair> = {

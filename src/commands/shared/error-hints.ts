@@ -1,8 +1,8 @@
 /** Hints that name options of the command line; the layers below serve the library as well. */
 import { SilentPeerError } from "../../agent/channel/channel-connection.ts";
-import { EXEC_PORT, VFS_PORT } from "../../agent/ports.ts";
+import { EXEC_PORT } from "../../agent/ports.ts";
 import { formatAddress } from "../../net/address.ts";
-import { type ServiceName, WrongServiceError } from "../../net/wrong-service.ts";
+import { WrongServiceError } from "../../net/wrong-service.ts";
 import type { RecognisedService } from "../../protocols/recognise-service.ts";
 import { SocketOwnerError } from "../../net/socket-owner.ts";
 import { SHELL_PORT } from "../../vsock-shell/ports.ts";
@@ -16,14 +16,9 @@ export function commandHint(thrown: unknown): string | undefined {
       ? "the agent or its VM may be stopped or paused; `--keepalive 0` waits for ever"
       : "the agent or its VM may be stopped, paused or overloaded; `--connect-timeout TIME` waits longer";
   }
-  return thrown instanceof WrongServiceError ? serviceHint(thrown) : undefined;
+  const isAgents = thrown instanceof WrongServiceError && thrown.expected !== "export";
+  return isAgents ? serviceHint(thrown) : undefined;
 }
-
-/** Ports of services in a guest that is not the agent. */
-const PORTS: Readonly<Partial<Record<ServiceName, number>>> = {
-  "vsock-shell": SHELL_PORT,
-  export: VFS_PORT,
-};
 
 /** How to reach the service that answers, or the one that was meant. */
 function serviceHint({ target, service, expected }: WrongServiceError): string {
@@ -32,9 +27,9 @@ function serviceHint({ target, service, expected }: WrongServiceError): string {
     return `it is a plain Unix socket, whose address is unix:${target.path}`;
   }
   if (service === "hybrid" && target.kind === "unix") {
-    return `its address is hybrid:${target.path}:${PORTS[expected] ?? EXEC_PORT}`;
+    const port = expected === "vsock-shell" ? SHELL_PORT : EXEC_PORT;
+    return `its address is hybrid:${target.path}:${port}`;
   }
-  if (expected === "export") return exportHint(shown, service);
   if (expected === "bench") return benchHint(shown, service);
   switch (service) {
     case "vsock-shell":
@@ -53,14 +48,6 @@ function serviceHint({ target, service, expected }: WrongServiceError): string {
     case "text":
       return `\`vsockbox connect ${shown}\` shows its bytes; the agent is on port ${EXEC_PORT} unless --listen has another`;
   }
-}
-
-/** How to reach an export, if another service answers. */
-function exportHint(shown: string, service: RecognisedService): string {
-  const port = `\`vsockbox export\` listens on port ${VFS_PORT} unless --listen has another address`;
-  return service === "agent"
-    ? `${port}; through an agent, its host mounts: \`vsockbox share DIR ${shown}:/PATH\``
-    : port;
 }
 
 /** How to start the server that `bench run` needs, if another service answers. */

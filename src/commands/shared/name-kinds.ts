@@ -1,7 +1,13 @@
-/** Names and patterns of names on a command line. */
+/** Names, patterns of names and paths on a command line. */
 import { invalidValue } from "../../errors.ts";
 import { EXPORT_NAME_RULE, isExportName } from "../../protocols/vfs/export-name.ts";
 import { type ValueKind, word } from "../../ui/value-kind.ts";
+
+/** A path from the root. */
+export const ABSOLUTE_PATH: ValueKind<string> = {
+  ...word("PATH", "an absolute path"),
+  parse: (given) => (given.startsWith("/") ? given : undefined),
+};
 
 /** The name of an export. */
 export const EXPORT_NAME: ValueKind<string> = {

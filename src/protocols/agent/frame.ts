@@ -112,11 +112,6 @@ export function isGoRequestType(type: number): type is GoRequestType {
   return GO_REQUEST_NUMBERS.has(type);
 }
 
-/** Returns whether the first frame of a connection may have this type. */
-export function beginsSession(type: number): boolean {
-  return type === FrameType.Hello || isGoRequestType(type);
-}
-
 /** Returns the frame type's name for messages; its number if it has none. */
 export function frameName(type: number): string {
   return NAMES.get(type) ?? `type ${type}`;
@@ -224,7 +219,7 @@ export class FrameDecoder {
     return this.#headerFilled === FRAME_HEADER_BYTES;
   }
 
-  /** The type of a frame whose payload has not come in, or only in part; undefined between two frames. */
+  /** The type of a frame whose payload is not complete; undefined between two frames. */
   get pendingType(): FrameType | UnknownFrameType | undefined {
     return this.isInPayload ? this.#type : undefined;
   }
@@ -359,21 +354,6 @@ export class FrameDecoder {
 
   #tooLarge(maxBytes: number): FrameTooLargeError {
     return new FrameTooLargeError(this.#type, this.#frameBytes, maxBytes);
-  }
-}
-
-/** A frame with which no session begins; its payload may not have been read. */
-export class NoSessionError extends VsockboxError {
-  readonly frameType: FrameType | UnknownFrameType;
-
-  constructor(type: FrameType | UnknownFrameType) {
-    super({
-      code: "BAD_DATA",
-      operation: "serve",
-      message: `no session begins with a frame of ${frameName(type)}`,
-      hint: "does the other end speak the agent protocol?",
-    });
-    this.frameType = type;
   }
 }
 

@@ -2,7 +2,6 @@ import { describe, expect, test } from "bun:test";
 import {
   anyWord,
   choice,
-  ABSOLUTE_PATH,
   DIRECTORY,
   DURATION,
   FILE,
@@ -29,7 +28,6 @@ const KINDS: [string, ValueKind<unknown>, [string, unknown][], string[]][] = [
   ["FILE", FILE, [["/x", "/x"]], [""]],
   ["FILE_OR_NONE", FILE_OR_NONE, [["", ""]], []],
   ["DIRECTORY", DIRECTORY, [["/x", "/x"]], [""]],
-  ["ABSOLUTE_PATH", ABSOLUTE_PATH, [["/x", "/x"]], ["", "x", "./x"]],
   [
     "DURATION",
     DURATION,
