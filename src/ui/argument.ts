@@ -251,5 +251,5 @@ export function kebabCase(name: string): string {
 /** Returns an argument as errors name it: `--timeout`, or an operand's first required word, such as `SRC`. */
 export function shownName(name: string, { type, valueName }: Argument<unknown>): string {
   if (type === "flag" || type === "option") return `--${kebabCase(name)}`;
-  return /(?<!\[)\b[A-Z:]+/.exec(valueName ?? "")?.[0] ?? kebabCase(name).toUpperCase();
+  return /\b[A-Z:]+\b(?!\] )/.exec(valueName ?? "")?.[0] ?? kebabCase(name).toUpperCase();
 }
