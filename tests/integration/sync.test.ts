@@ -16,6 +16,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { reasonOf } from "../../src/errors.ts";
 import { FEATURES } from "../../src/protocols/agent/hello.ts";
 import { eventually, Running, ScratchDirectory, TestAgent, vsockbox } from "../support/binary.ts";
 import { hostileAgent } from "../support/hostile-agent.ts";
@@ -48,7 +49,13 @@ class Mirror implements Disposable {
 
   /** Whether both sides have the same names, kinds, contents, modes and times. */
   isEqual(): boolean {
-    return Bun.deepEquals(listing(this.source), listing(this.destination));
+    try {
+      return Bun.deepEquals(listing(this.source), listing(this.destination));
+    } catch (thrown) {
+      // A name that is removed or renamed while it is listed.
+      if (reasonOf(thrown).errno !== "ENOENT") throw thrown;
+      return false;
+    }
   }
 
   [Symbol.dispose](): void {
