@@ -392,6 +392,31 @@ suite(named("a mount in the background"), () => {
     expect(await mounted.isMounted()).toBe(false);
   });
 
+  test("waits longer than other services for its host", async () => {
+    await using mounted = await MountedExport.exportOnly();
+    await mounted.killHost();
+    const words = `--wait 40s --pid-file ${mounted.scratch.file("pid")} --daemon`;
+    const made = mounted.run(`$VSOCKBOX mount ${mounted.address} ${mounted.target} ${words}`, "/");
+    // Longer than the ten seconds of others.
+    await Bun.sleep(11_000);
+    fs.rmSync(mounted.scratch.file("vfs.sock"));
+    await mounted.startHost();
+    expect(await made).toMatchObject({ status: 0, stderr: "" });
+    await mounted.output(`$VSOCKBOX umount ${mounted.target}`, "/");
+  });
+
+  test("waits for a host that does not listen yet", async () => {
+    await using mounted = await MountedExport.exportOnly();
+    await mounted.killHost();
+    fs.rmSync(mounted.scratch.file("vfs.sock"));
+    const line = mounted.startMount(["--wait", "60s"]);
+    await mounted.startHost();
+    expect(await line).toContain("mounted ");
+    expect(await mounted.output("ls -A")).toBe("");
+  });
+});
+
+suite(named("a mount that is refused"), () => {
   test("is refused on a mount, also for the helper, and for a directory that leads there", async () => {
     await using mounted = await MountedExport.start();
     fs.symlinkSync(mounted.target, mounted.scratch.file("link"));
@@ -434,6 +459,34 @@ suite(named("a mount in the background"), () => {
     });
   });
 
+  test.each([
+    [["--type", "ext4"], 'invalid value "ext4" for --type: expected a type such as fuse.vsockbox'],
+    [["--type", "fuse."], 'invalid value "fuse." for --type'],
+    [["--options", "ro,huh"], 'invalid value "huh" for --options'],
+    [["--export", "a/b"], 'invalid value "a/b" for --export'],
+    [["--go-root", "work"], 'invalid value "work" for --go-root: expected an absolute path'],
+    [["--cache", "much"], 'invalid value "much" for --cache'],
+  ])("checks %p before it connects", async (options, message) => {
+    using scratch = new ScratchDirectory();
+    const log = scratch.file("log");
+    const words = ["mount", "unix:/nonexistent/x.sock", scratch.path, "--log-file", log];
+    expect(await vsockbox([...words, ...options])).toMatchObject({
+      status: 64,
+      stderr: expect.stringContaining(message),
+    });
+    expect(fs.existsSync(log)).toBe(false);
+  });
+
+  test("without words names the directory", async () => {
+    expect(await vsockbox(["mount"])).toMatchObject({
+      status: 64,
+      stderr:
+        "vsockbox: mount: DIR is missing\n  hint: usage: vsockbox mount [OPTIONS] [SOURCE] DIR\n",
+    });
+  });
+});
+
+suite(named("the source of a mount"), () => {
   test("names what answers in place of an export, at once", async () => {
     await using mounted = await MountedExport.exportOnly();
     const socket = mounted.scratch.file("agent.sock");
@@ -488,55 +541,6 @@ suite(named("a mount in the background"), () => {
         `hint: if src is the name of an export, write ${none} and --export src\n`,
       ),
     });
-  });
-
-  test.each([
-    [["--type", "ext4"], 'invalid value "ext4" for --type: expected a type such as fuse.vsockbox'],
-    [["--type", "fuse."], 'invalid value "fuse." for --type'],
-    [["--options", "ro,huh"], 'invalid value "huh" for --options'],
-    [["--export", "a/b"], 'invalid value "a/b" for --export'],
-    [["--go-root", "work"], 'invalid value "work" for --go-root: expected an absolute path'],
-    [["--cache", "much"], 'invalid value "much" for --cache'],
-  ])("checks %p before it connects", async (options, message) => {
-    using scratch = new ScratchDirectory();
-    const log = scratch.file("log");
-    const words = ["mount", "unix:/nonexistent/x.sock", scratch.path, "--log-file", log];
-    expect(await vsockbox([...words, ...options])).toMatchObject({
-      status: 64,
-      stderr: expect.stringContaining(message),
-    });
-    expect(fs.existsSync(log)).toBe(false);
-  });
-
-  test("without words names the directory", async () => {
-    expect(await vsockbox(["mount"])).toMatchObject({
-      status: 64,
-      stderr:
-        "vsockbox: mount: DIR is missing\n  hint: usage: vsockbox mount [OPTIONS] [SOURCE] DIR\n",
-    });
-  });
-
-  test("waits longer than other services for its host", async () => {
-    await using mounted = await MountedExport.exportOnly();
-    await mounted.killHost();
-    const words = `--wait 40s --pid-file ${mounted.scratch.file("pid")} --daemon`;
-    const made = mounted.run(`$VSOCKBOX mount ${mounted.address} ${mounted.target} ${words}`, "/");
-    // Longer than the ten seconds of others.
-    await Bun.sleep(11_000);
-    fs.rmSync(mounted.scratch.file("vfs.sock"));
-    await mounted.startHost();
-    expect(await made).toMatchObject({ status: 0, stderr: "" });
-    await mounted.output(`$VSOCKBOX umount ${mounted.target}`, "/");
-  });
-
-  test("waits for a host that does not listen yet", async () => {
-    await using mounted = await MountedExport.exportOnly();
-    await mounted.killHost();
-    fs.rmSync(mounted.scratch.file("vfs.sock"));
-    const line = mounted.startMount(["--wait", "60s"]);
-    await mounted.startHost();
-    expect(await line).toContain("mounted ");
-    expect(await mounted.output("ls -A")).toBe("");
   });
 });
 

@@ -58,13 +58,21 @@ describe("a log file", () => {
 
 describe("a pid file", () => {
   test("stands until it is disposed", async () => {
-    const path = join(scratch, "run/agent.pid");
+    const path = join(scratch, "agent.pid");
     {
       using _file = writePidFile(path);
       expect(readFileSync(path, "utf8")).toBe(`${process.pid}\n`);
       expect(statSync(path).mode & 0o777).toBe(0o644);
     }
     expect(() => statSync(path)).toThrow("ENOENT");
+  });
+
+  test("makes no directory", () => {
+    const path = join(scratch, "run/agent.pid");
+    expect(() => writePidFile(path)).toThrow(
+      expect.objectContaining({ code: "CANNOT_CREATE", errno: "ENOENT" }),
+    );
+    expect(readdirSync(scratch)).toEqual([]);
   });
 
   test("of a successor is left alone", async () => {
