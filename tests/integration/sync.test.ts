@@ -349,15 +349,15 @@ describe("sync --watch", () => {
   test("keeps what is removed without --delete, and prints an object a change", async () => {
     using mirror = new Mirror();
     await using running = new Running(["sync", "--watch", "--json", mirror.source, mirror.target]);
-    const objects = objectsOf(running);
-    const armed = (await objects.next()).value;
+    const printed = objectsOf(running);
+    const armed = (await printed.next()).value;
     expectShape(armed, shapeOf("sync --watch, when it is armed"));
     expect(armed).toMatchObject({ event: "ready", path: mirror.source, directories: 3 });
-    expect((await objects.next()).value).toMatchObject({ event: "synced", files: 3 });
+    expect((await printed.next()).value).toMatchObject({ event: "synced", files: 3 });
     rmSync(join(mirror.source, "d"), { recursive: true });
-    expect((await objects.next()).value).toMatchObject({ files: 0, removed: 0 });
+    expect((await printed.next()).value).toMatchObject({ files: 0, removed: 0 });
     writeFileSync(join(mirror.source, "e"), "e");
-    expect((await objects.next()).value).toMatchObject({ files: 1, removed: 0 });
+    expect((await printed.next()).value).toMatchObject({ files: 1, removed: 0 });
     expect(existsSync(join(mirror.destination, "d/deep/b"))).toBe(true);
   });
 
