@@ -14,7 +14,7 @@ export class FrameConnection implements FrameExchange {
   readonly #share: BudgetShare | undefined;
   #unread: Frame | undefined;
   #head = new Uint8Array(0);
-  /** Checks the type of the first frame, until that has come in. */
+  /** Until the first frame has come in. */
   #checkFirst: ((type: Frame["type"]) => void) | undefined;
 
   /** @param options `share` accounts for the incomplete frame; undefined: not limited. */
@@ -23,7 +23,7 @@ export class FrameConnection implements FrameExchange {
     options: {
       maxFrameBytes?: number;
       share?: BudgetShare | undefined;
-      /** Throws for a first frame whose payload is not waited for. */
+      /** Throws for the type of a first frame that is refused. */
       checkFirst?: (type: Frame["type"]) => void;
     } = {},
   ) {

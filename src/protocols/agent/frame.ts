@@ -219,7 +219,7 @@ export class FrameDecoder {
     return this.#headerFilled === FRAME_HEADER_BYTES;
   }
 
-  /** The type of a frame whose payload is not complete; undefined between two frames. */
+  /** The type of a frame without its whole payload. */
   get pendingType(): FrameType | UnknownFrameType | undefined {
     return this.isInPayload ? this.#type : undefined;
   }
