@@ -16,8 +16,7 @@ export function commandHint(thrown: unknown): string | undefined {
       ? "the agent or its VM may be stopped or paused; `--keepalive 0` waits for ever"
       : "the agent or its VM may be stopped, paused or overloaded; `--connect-timeout TIME` waits longer";
   }
-  const isAgents = thrown instanceof WrongServiceError && thrown.expected !== "export";
-  return isAgents ? serviceHint(thrown) : undefined;
+  return thrown instanceof WrongServiceError ? serviceHint(thrown) : undefined;
 }
 
 /** How to reach the service that answers, or the one that was meant. */
