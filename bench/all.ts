@@ -5,13 +5,14 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { findVirtiofsd } from "./vfs/shares.ts";
 import { outputOption } from "./write-tables.ts";
 
 const HELP = `Usage: npm run bench -- [OPTIONS]
 
 Builds vsockbox, runs every measurement, and prints tables in Markdown.
 
-  --only NAME       One of them: ${"foundation, agent, shell, connection, peers, hybrid, self-contained"}
+  --only NAME       One of them: ${"foundation, agent, shell, connection, peers, hybrid, vfs, self-contained"}
   --output DIR      Write each table as JSON into this directory as well
   --quick           Small amounts and one round: whether everything works, not how fast it is
   --help            Print this
@@ -44,6 +45,12 @@ const BENCHES: readonly Bench[] = [
   { name: "connection", quick: ["--duration", "200ms", "--rounds", "1"] },
   { name: "peers", quick: MIB, lacks: peerServers },
   { name: "hybrid", quick: ["--quick", "--rounds", "1", "--vmm", "none"], missing: lacking("gcc") },
+  {
+    name: "vfs",
+    quick: ["--quick", "--rounds", "1"],
+    missing: lacking("gcc", "qemu-system-x86_64"),
+    lacks: () => (findVirtiofsd() === undefined ? "virtiofsd not installed" : lacking("git")()),
+  },
   {
     name: "self-contained",
     quick: ["--starts", "3", "--boots", "1", "--vmm", "none"],

@@ -1,5 +1,5 @@
 /** The C programs at the ends of the traffic, compiled at the time of the measurement. */
-import { join } from "node:path";
+import { basename, join } from "node:path";
 
 const DIRECTORY = import.meta.dir;
 
@@ -22,14 +22,18 @@ export function compilePrograms(scratch: string): Programs | undefined {
     return undefined;
   }
   return {
-    load: compile(scratch, "load", ["-static"]),
-    driver: compile(scratch, "vhost-driver", []),
+    load: compileProgram(scratch, join(DIRECTORY, "load.c"), ["-static"]),
+    driver: compileProgram(scratch, join(DIRECTORY, "vhost-driver.c"), []),
   };
 }
 
-function compile(scratch: string, name: string, options: string[]): string {
-  const target = join(scratch, name);
-  const source = join(DIRECTORY, `${name}.c`);
+/**
+ * Compiles a program of C into `scratch`, and returns its path.
+ *
+ * @throws {Error} with gcc's messages if it does not compile.
+ */
+export function compileProgram(scratch: string, source: string, options: string[]): string {
+  const target = join(scratch, basename(source, ".c"));
   const command = ["gcc", "-O2", "-Wall", ...options, "-o", target, source];
   const { exitCode, stderr } = Bun.spawnSync(command, { stderr: "pipe" });
   if (exitCode !== 0) throw new Error(`${command.join(" ")}\n${stderr.toString()}`);

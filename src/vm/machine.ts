@@ -22,6 +22,10 @@ export interface BootOptions {
   vsockDevices?: readonly string[];
   /** QEMU: a Unix socket to be made for its monitor, which speaks QMP. */
   monitor?: string;
+  /** QEMU: further modules to load, with all that they depend on. */
+  modules?: readonly string[];
+  /** QEMU: further arguments, as those of a device; only with {@link vsockDevices}, whose VM has a PCI bus. */
+  qemuArguments?: readonly string[];
   /** QEMU: whether a reboot of the guest starts it anew; without, it ends. */
   reboots?: boolean;
   /** Called once with each stage of the boot: as in "booting Linux 6.1". */

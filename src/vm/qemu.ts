@@ -63,10 +63,12 @@ export function qemuMachine({
   vsockDevices = [],
   monitor,
   reboots = false,
+  modules = [],
+  qemuArguments = [],
   kernel = findKernel(),
 }: BootOptions): GuestKind {
   const setup = {
-    ...{ qemu: findQemu(), kernel, vsockDevices, monitor, reboots },
+    ...{ qemu: findQemu(), kernel, vsockDevices, monitor, reboots, qemuArguments },
     memoryMib: memoryMib ?? DEFAULT_MEMORY_MIB,
     counterKhz: timeStampCounterKhz(readFileSync(CPU_INFO, "utf8")),
   };
@@ -74,7 +76,7 @@ export function qemuMachine({
     kernel,
     parent: tmpdir(),
     controlDevice: CONTROL_DEVICE,
-    modules: vsockDevices.length === 0 ? MODULES : [...MODULES, ...VSOCK_DEVICE_MODULES],
+    modules: [...MODULES, ...(vsockDevices.length === 0 ? [] : VSOCK_DEVICE_MODULES), ...modules],
     attempts: (directory) =>
       ATTEMPTS.map(({ stallMs, countInstructions }) => {
         const command = qemuCommand({ ...setup, directory, countInstructions });
@@ -92,6 +94,7 @@ interface QemuSetup {
   vsockDevices: readonly string[];
   monitor: string | undefined;
   reboots: boolean;
+  qemuArguments: readonly string[];
   /** Of the local time-stamp counter, if it is known. */
   counterKhz: number | undefined;
 }
@@ -123,6 +126,7 @@ function qemuCommand(setup: QemuSetup): [string, ...string[]] {
     ...["-device", "virtserialport,chardev=control"],
     // After the control port, whose number in the guest counts virtio devices.
     ...vsockDeviceArguments(vsockDevices, memoryMib),
+    ...setup.qemuArguments,
     ...["-kernel", setup.kernel.image, "-initrd", join(directory, "initrd")],
     // Its first messages show that it does not hang.
     ...["-append", kernelCommandLine(setup)],
