@@ -186,7 +186,7 @@ describe("sync", () => {
     const missing = await vsockbox(["sync", mirror.scratch.file("none"), mirror.target]);
     expect(missing).toMatchObject({ status: 74 });
     const single = await vsockbox(["sync", join(mirror.source, "a"), mirror.target]);
-    expect(single.stderr).toContain("it is not a directory (ENOTDIR)");
+    expect(single.stderr).toContain("not a directory (ENOTDIR)");
     writeFileSync(mirror.destination, "");
     expect((await mirror.run()).stderr).toContain("is not a directory");
   });
