@@ -45,6 +45,23 @@ describe("a VM of hybrid-proxy", () => {
     expect(yaml("vms:\n  - socket: /s\n    uds_path: /u\n")).toEqual([MINIMAL]);
   });
 
+  test("may have a burst of one byte, and the lowest rate", () => {
+    const words = "socket=/s,uds-path=/u,rate-to-guest=4096,burst=1";
+    expect(vmsFromWords([words])[0]).toMatchObject({ rateToGuest: 4096, burst: 1 });
+    expect(failure(() => vmsFromWords([words.replace("4096", "4095")])).message).toContain("4096");
+    expect(failure(() => vmsFromWords([words.replace("burst=1", "burst=0")])).code).toBe("USAGE");
+  });
+
+  test("has seqpacket listeners with AF_VSOCK only if they are given", () => {
+    const words = "socket=/s,forward-cid=1";
+    expect(vmsFromWords([words])[0]?.backend).toEqual({
+      ...{ kind: "vsock", forwardCid: 1, forwardListen: [] },
+    });
+    expect(vmsFromWords([`${words},forward-listen-seqpacket=7`])[0]?.backend).toEqual({
+      ...{ kind: "vsock", forwardCid: 1, forwardListen: [], forwardListenSeqpacket: [7] },
+    });
+  });
+
   test("may have everything, with either spelling of the keys", () => {
     const full: VmConfig = {
       guestCid: 4,

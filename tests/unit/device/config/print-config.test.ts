@@ -46,6 +46,19 @@ describe("a printed configuration", () => {
 `);
   });
 
+  test.each(["true", "False", "null", "YES", "no", "on", "off", "y", "N"])(
+    "quotes %s, which a reader of YAML may take for another value than text",
+    (word) => {
+      const text = configYaml([{ ...VM, socket: word }]);
+      expect(text).toContain(`socket: "${word}"\n`);
+      expect(vmsFromYaml(text, "vms.yaml")[0]?.socket).toBe(word);
+    },
+  );
+
+  test.each(["truth", "/null", "knock"])("leaves %s as it is", (word) => {
+    expect(configYaml([{ ...VM, socket: word }])).toContain(`socket: ${word}\n`);
+  });
+
   test("has our own keys if they are set", () => {
     const vm: VmConfig = {
       ...VM,

@@ -56,6 +56,9 @@ test.each(["", "66", "1660", "668", "00660", "0o660", "rw"])("%p is not a mode",
 
 test.each([
   ["root", true],
+  ["root\0", false],
+  ["root:kvm\0", false],
+  [":kvm\0", false],
   ["0:0", true],
   [":kvm", true],
   ["root:kvm", true],
