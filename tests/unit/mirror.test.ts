@@ -69,7 +69,6 @@ const DRIVEN: readonly (readonly [pattern: string, test: string])[] = [
   ["device/host/*.ts", "tests/integration/hybrid-sockets.test.ts"],
   ["device/observe/*.ts", "tests/integration/hybrid-observe.test.ts"],
   ["device/serve/*.ts", "tests/integration/hybrid-proxy.test.ts"],
-  ["device/vhost-user/*.ts", "tests/integration/hostile-vmm.test.ts"],
   ["device/vsock/*.ts", "tests/unit/device/device.test.ts"],
   ["device/*.ts", "tests/unit/device/device.test.ts"],
   ["diagnose/{facts/local-cid,target/target-facts}.ts", "tests/integration/doctor.test.ts"],

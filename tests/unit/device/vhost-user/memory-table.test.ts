@@ -1,5 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import { MemoryTable, PieceList } from "../../../../src/device/vhost-user/memory-table.ts";
+import {
+  forEachPair,
+  MemoryTable,
+  PieceList,
+} from "../../../../src/device/vhost-user/memory-table.ts";
 import { bufferRegion, tableOf } from "../../../support/vhost.ts";
 
 const GIB = 2 ** 30;
@@ -94,6 +98,37 @@ describe("regions", () => {
     expect(table.generation).not.toBe(generation);
     expect(table.windowAt(0)).toBe(-1);
     expect(table.windowAt(32)).toBe(0);
+  });
+
+  test("may end at the border of the next one and at the highest address", () => {
+    const size = 0x1000;
+    const table = tableOf(
+      bufferRegion(size, size, { hostAddress: 0 }),
+      bufferRegion(0, size, { hostAddress: 2 ** 53 - 1 - size }),
+    );
+    expect(piecesOf(table, 0, 2 * size)).toEqual([
+      [2 ** 53 - 1 - size, size],
+      [0, size],
+    ]);
+    expect([size - 1, size, 2 * size - 1].map((address) => table.windowAt(address))).toEqual([
+      0, 1, 1,
+    ]);
+    expect([2 * size, size - 1].map((address) => table.windowAt(address))).toEqual([-1, 0]);
+    const eight = Array.from({ length: 8 }, (_, index) => bufferRegion(index * 16, 16));
+    table.replace(eight);
+    expect(table.regions).toEqual(eight);
+  });
+
+  test("are found after a smaller table has replaced the one of the last translation", () => {
+    const table = tableOf(bufferRegion(0, 16), bufferRegion(32, 16));
+    expect(table.windowAt(40)).toBe(1);
+    table.replace([bufferRegion(32, 16, { hostAddress: 500 })]);
+    expect(table.windowAt(40)).toBe(0);
+    expect(table.windowAt(0)).toBe(-1);
+    expect(table.offsetIn(0, 40)).toBe(8);
+    expect(table.dataView(0).byteLength).toBe(16);
+    expect(() => table.dataView(1)).toThrow("window 1 does not exist");
+    expect(piecesOf(table, 40, 8)).toEqual([[508, 8]]);
   });
 
   test("larger than a buffer can be are viewed in parts", () => {
@@ -191,5 +226,127 @@ describe("pieces", () => {
     expect(filled(10, 3)).toEqual([3, [1050, 3]]);
     expect(filled(20, 3)).toEqual([0]);
     expect(filled(4, 8, 1)).toEqual([6, [1004, 6]]);
+  });
+
+  test("are not more than the capacity of their list, which is empty after clear", () => {
+    const pieces = new PieceList(2);
+    expect(pieces.push(100, 1, 2, 3)).toBe(true);
+    expect(pieces.push(200, 4, 5, 6)).toBe(true);
+    expect(pieces.push(300, 7, 8, 9)).toBe(false);
+    const shown = (index: number) => [
+      pieces.address(index),
+      pieces.length(index),
+      pieces.window(index),
+      pieces.offset(index),
+    ];
+    expect([0, 1, 2].map(shown)).toEqual([
+      [100, 1, 2, 3],
+      [200, 4, 5, 6],
+      [0, 0, 0, 0],
+    ]);
+    expect([pieces.count, pieces.bytes]).toEqual([2, 5]);
+    pieces.clear();
+    expect([pieces.count, pieces.bytes]).toEqual([0, 0]);
+  });
+
+  test.each([1, 63, 64, 65, 100])("of %d bytes are copied up to the border", (length) => {
+    const buffer = Uint8Array.from({ length: 300 }, (_, index) => index).buffer;
+    const table = tableOf(bufferRegion(0, 200, { buffer, before: 50 }));
+    const pieces = new PieceList(1);
+    table.translate(200 - length, length, pieces);
+    const into = new Uint8Array(length + 2).fill(0xee);
+    expect(table.read(pieces, 0, into.subarray(1))).toBe(length);
+    const expected = Array.from({ length }, (_, index) => 250 - length + index);
+    expect([...into]).toEqual([0xee, ...expected, 0xee]);
+    expect(table.write(pieces, 0, new Uint8Array(length + 1).fill(0xdd))).toBe(length);
+    const bytes = [...new Uint8Array(buffer, 249 - length, length + 2)];
+    expect(bytes).toEqual([249 - length, ...new Uint8Array(length).fill(0xdd), 250]);
+  });
+
+  test("of an earlier table are not copied", () => {
+    const table = tableOf(bufferRegion(0, 16));
+    const pieces = new PieceList(1);
+    table.translate(0, 16, pieces);
+    table.replace([]);
+    expect(() => table.read(pieces, 0, new Uint8Array(1))).toThrow("the table has changed");
+    expect(table.read(pieces, 0, new Uint8Array(0))).toBe(0);
+  });
+});
+
+describe("two lists", () => {
+  /** Pieces at these addresses; a list that had more before. */
+  function listOf(...parts: [address: number, length: number][]): PieceList {
+    const pieces = new PieceList(8);
+    for (let count = 0; count < 8; count++) pieces.push(9000, 50, 0, 0);
+    pieces.clear();
+    for (const [address, length] of parts) pieces.push(address, length, 0, 0);
+    return pieces;
+  }
+
+  /** The visited parts: target, source, length. */
+  function pairsOf(
+    [source, skip]: [PieceList, number],
+    [target, begin]: [PieceList, number],
+    length: number,
+  ): number[][] {
+    const pairs: number[][] = [];
+    forEachPair(source, skip, target, begin, length, (...pair) => {
+      pairs.push(pair);
+      if (pairs.length > 20) throw new Error("no end");
+    });
+    return pairs;
+  }
+
+  const source = listOf([100, 10], [200, 20]);
+  const target = listOf([1000, 15], [2000, 5], [3000, 40]);
+
+  test.each<[string, number, number, number, number[][]]>([
+    [
+      "all bytes of the shorter list",
+      ...([0, 0, 100] as const),
+      [
+        [1000, 100, 10],
+        [1010, 200, 5],
+        [2000, 205, 5],
+        [3000, 210, 10],
+      ],
+    ],
+    [
+      "a length within pieces of both",
+      ...([0, 0, 12] as const),
+      [
+        [1000, 100, 10],
+        [1010, 200, 2],
+      ],
+    ],
+    ["a length that ends with a piece of the source", 0, 0, 10, [[1000, 100, 10]]],
+    ["no bytes", 0, 0, 0, []],
+    [
+      "bytes after the beginning of both",
+      ...([4, 14, 8] as const),
+      [
+        [1014, 104, 1],
+        [2000, 105, 5],
+        [3000, 200, 2],
+      ],
+    ],
+    ["bytes after whole pieces", 10, 20, 3, [[3000, 200, 3]]],
+    ["bytes within later pieces", 13, 22, 30, [[3002, 203, 17]]],
+    ["no byte after the end of the source", 30, 0, 1, []],
+    ["no byte after the end of the target", 0, 60, 1, []],
+    ["the last byte of both", 29, 59, 9, [[3039, 219, 1]]],
+  ])("are visited at once: %s", (_, skip, begin, length, expected) => {
+    expect(pairsOf([source, skip], [target, begin], length)).toEqual(expected);
+  });
+
+  test("are not visited beyond the end of either", () => {
+    expect(pairsOf([target, 0], [source, 0], 100)).toEqual([
+      [100, 1000, 10],
+      [200, 1010, 5],
+      [205, 2000, 5],
+      [210, 3000, 10],
+    ]);
+    expect(pairsOf([listOf(), 0], [target, 0], 1)).toEqual([]);
+    expect(pairsOf([source, 0], [listOf(), 0], 1)).toEqual([]);
   });
 });

@@ -98,11 +98,170 @@ describe("chains", () => {
   });
 });
 
+describe("a ring's memory", () => {
+  /** A ring whose memory ends with it, and the parts that were viewed. */
+  function countedRing(entries: number, options: Partial<VirtqueueOptions> = {}) {
+    const driver = new DriverRing(new DataView(new ArrayBuffer(BYTES)), entries);
+    const region = bufferRegion(0, driver.end, { buffer: driver.memory.buffer as ArrayBuffer });
+    const views: [number, number][] = [];
+    const view = (offset: number, length: number) => {
+      views.push([offset, length]);
+      return region.view(offset, length);
+    };
+    const counted = { ...region, view };
+    const table = tableOf(counted);
+    views.length = 0;
+    const { addresses } = driver;
+    const make = (change: Partial<typeof addresses> = {}) =>
+      new Virtqueue(table, {
+        ...{ name: "ring", entries, addresses: { ...addresses, ...change }, base: 0 },
+        ...options,
+      });
+    return { driver, table, counted, views, make };
+  }
+
+  test.each([1, 4, 256])("with %d entries is exactly that of its parts", (entries) => {
+    const { driver, views, make } = countedRing(entries);
+    const { descriptors, available, used } = driver.addresses;
+    make();
+    expect(views.toSorted(([a], [b]) => a - b)).toEqual([
+      [descriptors, 16 * entries],
+      [available, 6 + 2 * entries],
+      [used, 4],
+      [used + 4, 8 * entries],
+      [used + 4 + 8 * entries, 2],
+    ]);
+    expect(() => make({ used: used + 4 })).toThrow("in no region");
+    expect(() => make({ used: used + 2 })).toThrow("not aligned");
+    expect(() => make({ descriptors: 2 })).toThrow("not aligned");
+  });
+
+  test("is looked up again after a change of the regions only", () => {
+    const { driver, table, counted, views, make } = countedRing(4);
+    const ring = make();
+    const chain = new Chain(4);
+    const use = () => {
+      driver.describe(0, { address: 0, length: 1 });
+      driver.offer(0);
+      expect(ring.pop(chain)).toBe(true);
+      ring.addUsed(chain.head, 1);
+      expect(ring.shouldSignal()).toBe(true);
+      ring.disableKicks();
+      ring.enableKicks();
+    };
+    expect(views).toHaveLength(5);
+    use();
+    use();
+    expect(views).toHaveLength(5);
+    table.replace([counted]);
+    views.length = 0;
+    use();
+    use();
+    expect(views).toHaveLength(5);
+    expect(driver.usedIndex).toBe(4);
+  });
+
+  test("is that of the present regions", () => {
+    const { driver, table, make } = countedRing(4);
+    const ring = make();
+    driver.offer(0);
+    const other = new DriverRing(new DataView(new ArrayBuffer(BYTES)), 4);
+    other.describe(3, { address: 8, length: 4 });
+    other.offer(3);
+    table.replace([bufferRegion(0, BYTES, { buffer: other.memory.buffer as ArrayBuffer })]);
+    const chain = new Chain(4);
+    expect(ring.pop(chain)).toBe(true);
+    expect(chain.head).toBe(3);
+    ring.addUsed(3, 7);
+    ring.publish();
+    expect([driver.usedIndex, other.usedIndex]).toEqual([0, 1]);
+    expect(other.used(0)).toEqual({ head: 3, length: 7 });
+  });
+});
+
+describe("a chain", () => {
+  test("may be in memory above 2^32, of which a descriptor has two words", () => {
+    const buffer = new ArrayBuffer(BYTES);
+    const driver = new DriverRing(new DataView(buffer), 4);
+    const far = 5 * 2 ** 32;
+    const table = tableOf(
+      bufferRegion(0, BYTES, { buffer }),
+      bufferRegion(far, 0x1000, { hostAddress: 0x7000_0000 }),
+    );
+    const { addresses } = driver;
+    const ring = new Virtqueue(table, { name: "ring", entries: 4, addresses, base: 0 });
+    driver.describe(0, { address: far, length: 8, flags: NEXT, next: 1 });
+    driver.describe(1, { address: far + 0xff0, length: 16, flags: WRITE });
+    driver.offer(0);
+    const chain = new Chain(4);
+    expect(ring.pop(chain)).toBe(true);
+    expect(parts(chain)).toEqual([[[0x7000_0000, 8]], [[0x7000_0ff0, 16]]]);
+    expect(chain.descriptors).toBe(2);
+    driver.describe(2, { address: 2 ** 32, length: 1 });
+    driver.offer(2);
+    expect(() => ring.pop(chain)).toThrow("not all in the guest's memory");
+  });
+
+  test("has as many descriptors as the ring has entries at most", () => {
+    const { driver, ring, chain } = ringOf(4);
+    for (const index of [0, 1, 2, 3]) {
+      const flags = index === 3 ? 0 : NEXT;
+      driver.describe(index, { address: DATA + index, length: 1, flags, next: index + 1 });
+    }
+    driver.offer(0);
+    expect(ring.pop(chain)).toBe(true);
+    expect(chain.descriptors).toBe(4);
+    expect(chain.readable.count).toBe(4);
+  });
+
+  test("is read ahead without being consumed", () => {
+    const { driver, ring, chain } = ringOf(4);
+    for (const head of [2, 0, 3, 1]) {
+      driver.describe(head, { address: DATA, length: 1 + head });
+      driver.offer(head);
+    }
+    const heads = [0, 1, 2, 3].map((ahead) => ring.peek(chain, ahead) && chain.head);
+    expect(heads).toEqual([2, 0, 3, 1]);
+    expect(ring.peek(chain, 4)).toBe(false);
+    expect(ring.lastAvailable).toBe(0);
+    ring.advance();
+    expect(ring.peek(chain)).toBe(true);
+    expect([chain.head, chain.readable.bytes]).toEqual([0, 1]);
+    expect(ring.peek(chain, 3)).toBe(false);
+    expect(ring.lastAvailable).toBe(1);
+  });
+
+  test("is returned with the others when the used ring is full", () => {
+    const { driver, ring } = ringOf(4);
+    for (const head of [0, 1, 2, 3]) ring.addUsed(head, head);
+    expect(driver.usedIndex).toBe(0);
+    ring.addUsed(2, 9);
+    expect(driver.usedIndex).toBe(4);
+    expect(driver.used(4)).toEqual({ head: 2, length: 9 });
+    ring.publish();
+    expect(driver.usedIndex).toBe(5);
+  });
+});
+
 describe("a broken ring is refused", () => {
   type Break = (driver: DriverRing) => void;
   const cases: [string, Break][] = [
     ["the available index is 5 ahead", (driver) => driver.setIndex(5)],
     ["the available index is 65535 ahead", (driver) => driver.setIndex(-1)],
+    [
+      "1 bytes at 0x1ffffffffffff0 are not all in the guest's memory",
+      (driver) => {
+        driver.describe(0, { address: 2 ** 53 - 16, length: 1 });
+        driver.offer(0);
+      },
+    ],
+    [
+      "an address above 2^53",
+      (driver) => {
+        driver.describe(0, { address: 2 ** 53, length: 1 });
+        driver.offer(0);
+      },
+    ],
     ["descriptor 4 in a ring of 4", (driver) => driver.offer(4)],
     [
       "descriptor 65535 in a ring of 4",
@@ -227,6 +386,7 @@ describe("a broken ring is refused", () => {
   test("is refused if its parts are not in memory, or its size is invalid", () => {
     expect(() => ringOf(3)).toThrow("3 entries");
     expect(() => ringOf(0)).toThrow("0 entries");
+    expect(() => ringOf(65_536)).toThrow("65536 entries");
     const far = { descriptors: 0, available: 0x1000, used: BYTES - 8 };
     expect(() => ringOf(4, { addresses: far })).toThrow("in no region");
     const odd = { descriptors: 0, available: 0x1001, used: 0x2000 };
