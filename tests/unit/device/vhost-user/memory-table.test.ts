@@ -4,6 +4,7 @@ import {
   MemoryTable,
   PieceList,
 } from "../../../../src/device/vhost-user/memory-table.ts";
+import { MAX_MEMORY_BYTES } from "../../../../src/protocols/vhost-user/wire.ts";
 import { bufferRegion, tableOf } from "../../../support/vhost.ts";
 
 const GIB = 2 ** 30;
@@ -117,6 +118,21 @@ describe("regions", () => {
     const eight = Array.from({ length: 8 }, (_, index) => bufferRegion(index * 16, 16));
     table.replace(eight);
     expect(table.regions).toEqual(eight);
+  });
+
+  test("have as many bytes in all as a guest may have at most", () => {
+    const view = () => new Uint8Array(0);
+    const half = MAX_MEMORY_BYTES / 2;
+    const region = (guestAddress: number, size: number) => ({
+      ...bufferRegion(guestAddress, 0),
+      size,
+      view,
+    });
+    const first = region(0, half);
+    expect(tableOf(first, region(half, half)).regions).toHaveLength(2);
+    expect(() => tableOf(first, region(half, half + 1))).toThrow(
+      `more than ${MAX_MEMORY_BYTES} bytes`,
+    );
   });
 
   test("are found after a smaller table has replaced the one of the last translation", () => {
@@ -320,6 +336,14 @@ describe("two lists", () => {
       ],
     ],
     ["a length that ends with a piece of the source", 0, 0, 10, [[1000, 100, 10]]],
+    [
+      "a length that ends one byte after it",
+      ...([0, 0, 11] as const),
+      [
+        [1000, 100, 10],
+        [1010, 200, 1],
+      ],
+    ],
     ["no bytes", 0, 0, 0, []],
     [
       "bytes after the beginning of both",

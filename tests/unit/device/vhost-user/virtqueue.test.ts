@@ -189,7 +189,8 @@ describe("a chain", () => {
       bufferRegion(far, 0x1000, { hostAddress: 0x7000_0000 }),
     );
     const { addresses } = driver;
-    const ring = new Virtqueue(table, { name: "ring", entries: 4, addresses, base: 0 });
+    const options = { name: "ring", entries: 4, addresses, base: 0, indirect: true };
+    const ring = new Virtqueue(table, options);
     driver.describe(0, { address: far, length: 8, flags: NEXT, next: 1 });
     driver.describe(1, { address: far + 0xff0, length: 16, flags: WRITE });
     driver.offer(0);
@@ -197,6 +198,11 @@ describe("a chain", () => {
     expect(ring.pop(chain)).toBe(true);
     expect(parts(chain)).toEqual([[[0x7000_0000, 8]], [[0x7000_0ff0, 16]]]);
     expect(chain.descriptors).toBe(2);
+    driver.describe(3, { address: DATA, length: 16, flags: INDIRECT });
+    driver.describe(0, { address: far + 32, length: 4 }, DATA);
+    driver.offer(3);
+    expect(ring.pop(chain)).toBe(true);
+    expect(parts(chain)).toEqual([[[0x7000_0020, 4]], []]);
     driver.describe(2, { address: 2 ** 32, length: 1 });
     driver.offer(2);
     expect(() => ring.pop(chain)).toThrow("not all in the guest's memory");

@@ -1,6 +1,6 @@
 /** The connection of a device with a VMM, over a real socket, in an event loop that the test turns. */
 import { describe, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, fstatSync } from "node:fs";
 import { VmmConnection } from "../../../../src/device/vhost-user/vmm-connection.ts";
 import { openEvent } from "../../../../src/ffi/eventfd.ts";
 import { closeDescriptor, readDescriptor } from "../../../../src/ffi/socket.ts";
@@ -38,11 +38,18 @@ class Recorded implements Disposable {
   readonly events: string[] = [];
   /** The event or action on a queue that fails. */
   failing: string | undefined;
+  /** Called before it fails. */
+  beforeFailure: () => void = () => {};
+  /** The kick descriptors of the queues that have started. */
+  readonly kicks: number[] = [];
   readonly connection = new VmmConnection(
     this.loop,
     {
       onConnected: () => this.#record("connected"),
-      onRing: ({ kind }) => this.#record(kind),
+      onRing: (action) => {
+        if (action.kind === "start") this.kicks.push(action.setup.kick);
+        this.#record(action.kind === "reset" ? "reset" : `${action.kind} ${action.ring}`);
+      },
       onDisconnecting: () => this.#record("disconnecting"),
       onDisconnected: (reason, isFault) => {
         this.#record(`${isFault ? "fault" : "end"}: ${reason}`);
@@ -60,7 +67,9 @@ class Recorded implements Disposable {
 
   #record(event: string): void {
     this.events.push(event);
-    if (event === this.failing) throw new Error(`${event} failed`);
+    if (event !== this.failing) return;
+    this.beforeFailure();
+    throw new Error(`${event} failed`);
   }
 
   /** Rounds until no descriptor has events. */
@@ -105,12 +114,12 @@ function hand(vmm: RawVmm, request: Uint8Array, ...fds: number[]): void {
   for (const fd of fds) closeDescriptor(fd);
 }
 
-/** Starts ring 0, and turns. */
-function startRing(recorded: Recorded, vmm: RawVmm): void {
-  vmm.post("SET_VRING_NUM", encodeVringState(0, 64));
-  vmm.post("SET_VRING_ADDR", encodeVringAddresses(0, addresses(0)));
-  hand(vmm, encodeRequest("SET_VRING_KICK", encodeRingDescriptor(0)), openEvent());
-  vmm.post("SET_VRING_ENABLE", encodeVringState(0, 1));
+/** Starts a ring, and turns. */
+function startRing(recorded: Recorded, vmm: RawVmm, ring = 0): void {
+  vmm.post("SET_VRING_NUM", encodeVringState(ring, 64));
+  vmm.post("SET_VRING_ADDR", encodeVringAddresses(ring, addresses(ring)));
+  hand(vmm, encodeRequest("SET_VRING_KICK", encodeRingDescriptor(ring)), openEvent());
+  vmm.post("SET_VRING_ENABLE", encodeVringState(ring, 1));
   recorded.turn();
 }
 
@@ -213,7 +222,7 @@ describe("the end of a connection", () => {
     expect(recorded.regions).toEqual([]);
     expect(openDescriptors()).toBe(before);
     expect(recorded.events).toEqual([
-      ...["connected", "start", "disconnecting", "stop"],
+      ...["connected", "start 0", "disconnecting", "stop 0"],
       "end: the VMM has disconnected",
     ]);
     const next = recorded.connect();
@@ -331,13 +340,13 @@ describe("an action on a queue that fails", () => {
     const before = openDescriptors();
     const vmm = recorded.negotiate();
     startRing(recorded, vmm);
-    recorded.failing = "kick";
+    recorded.failing = "kick 0";
     // The old descriptor is closed by the action after the one that fails.
     hand(vmm, encodeRequest("SET_VRING_KICK", encodeRingDescriptor(0)), openEvent());
     vmm.awaitEnd();
     expect(recorded.events).toEqual([
-      ...["connected", "start", "kick", "stop"],
-      "fault: the VMM was dropped: kick failed",
+      ...["connected", "start 0", "kick 0", "stop 0"],
+      "fault: the VMM was dropped: kick 0 failed",
     ]);
     vmm.close();
     expect(openDescriptors()).toBe(before);
@@ -348,13 +357,33 @@ describe("an action on a queue that fails", () => {
     const before = openDescriptors();
     const vmm = recorded.negotiate();
     startRing(recorded, vmm);
-    recorded.failing = "stop";
-    expect(() => recorded.connection.drop("the device ends", false)).toThrow("stop failed");
+    recorded.failing = "stop 0";
+    expect(() => recorded.connection.drop("the device ends", false)).toThrow("stop 0 failed");
     expect(recorded.events.at(-1)).toBe("end: the device ends");
     vmm.close();
     expect(openDescriptors()).toBe(before);
     const next = recorded.connect();
     expect(next.ask("GET_FEATURES")).toEqual(encodeU64(DEFAULT_FEATURES));
     next.close();
+  });
+
+  test("does not close the descriptors of earlier actions again", () => {
+    using recorded = new Recorded();
+    const vmm = recorded.negotiate();
+    for (const ring of [0, 1]) startRing(recorded, vmm, ring);
+    const [reused = -1] = recorded.kicks;
+    const opened: number[] = [];
+    recorded.failing = "stop 1";
+    // The number of the first ring's descriptor, which is closed by now, is used again.
+    recorded.beforeFailure = () => {
+      do opened.push(openEvent());
+      while (opened.at(-1) !== reused && opened.length < 1000);
+    };
+    vmm.close();
+    recorded.turn();
+    expect(opened.at(-1)).toBe(reused);
+    expect(recorded.events.at(-1)).toBe("end: the VMM has disconnected");
+    for (const fd of opened) expect(fstatSync(fd).size).toBe(0);
+    for (const fd of opened) closeDescriptor(fd);
   });
 });
