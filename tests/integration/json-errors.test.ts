@@ -38,7 +38,7 @@ describe("an error is printed once as JSON by", () => {
     ["shell-client --json $N -d /a:b", "UNAVAILABLE"],
     ["guest-exec --json $N", "UNAVAILABLE"],
     ["cid --json", "REFUSED"],
-    ["install --json --root /none", "CONFIG"],
+    ["install --json --root /none", "IO"],
     ["forward --json $N", "USAGE"],
     ["kill --json", "USAGE"],
     ["info --json --no-such-option $N", "USAGE"],
