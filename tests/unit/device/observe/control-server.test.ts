@@ -24,7 +24,7 @@ function ask(path: string, method = "GET", body?: string): Promise<Response> {
   return fetch(`http://localhost${path}`, init);
 }
 
-async function jsonOf(asked: Promise<Response>): Promise<[status: number, body: unknown]> {
+async function jsonOf(asked: Promise<Response>): Promise<unknown[]> {
   const response = await asked;
   return [response.status, await response.json()];
 }
