@@ -67,7 +67,6 @@ const DRIVEN: readonly (readonly [pattern: string, test: string])[] = [
   ["device/config/*.ts", "tests/unit/device/config/device-config.test.ts"],
   ["device/confine/*.ts", "tests/integration/hybrid-sandbox.test.ts"],
   ["device/host/*.ts", "tests/integration/hybrid-sockets.test.ts"],
-  ["device/observe/*.ts", "tests/integration/hybrid-observe.test.ts"],
   ["device/serve/*.ts", "tests/integration/hybrid-proxy.test.ts"],
   ["device/vsock/*.ts", "tests/unit/device/device.test.ts"],
   ["device/*.ts", "tests/unit/device/device.test.ts"],

@@ -1,18 +1,8 @@
 /** Records of packets on their way, with an output that completes each write on request. */
 import { expect, test } from "bun:test";
 import { PacketSpool } from "../../../../src/device/observe/packet-spool.ts";
-import { PieceList } from "../../../../src/device/vhost-user/memory-table.ts";
-import {
-  Op,
-  PacketHeader,
-  VIRTIO_VSOCK_HEADER_BYTES,
-} from "../../../../src/protocols/virtio-vsock/packet.ts";
 import { RECORD_BEGIN_BYTES } from "../../../../src/protocols/pcap/vsock-record.ts";
-import { bufferRegion, tableOf } from "../../../support/vhost.ts";
-
-const MEMORY_BYTES = 0x1_0000;
-const memory = new ArrayBuffer(MEMORY_BYTES);
-const table = tableOf(bufferRegion(0, MEMORY_BYTES, { buffer: memory }));
+import { passPacket } from "../../../support/passed-packet.ts";
 
 /** A spool whose writes are noted; each lasts until `complete` or `fail`. */
 function open(payloadBytes = 100) {
@@ -25,16 +15,7 @@ function open(payloadBytes = 100) {
     return write.promise;
   };
   const spool = new PacketSpool({ append }, payloadBytes, (thrown) => failures.push(thrown));
-  const pass = (bytes: number) => {
-    const header = new PacketHeader();
-    header.op = Op.Rw;
-    header.len = bytes;
-    const headerBytes = new Uint8Array(VIRTIO_VSOCK_HEADER_BYTES);
-    header.write(new DataView(headerBytes.buffer), 0);
-    const pieces = new PieceList(4);
-    table.translate(0, VIRTIO_VSOCK_HEADER_BYTES + bytes, pieces);
-    spool.onPacket(header, headerBytes, table, pieces, bytes);
-  };
+  const pass = (bytes: number) => passPacket(spool, bytes);
   const settle = async (end: (write: PromiseWithResolvers<void>) => void) => {
     if (write === undefined) throw new Error("nothing is being written");
     end(write);

@@ -1,70 +1,13 @@
 import { expect, test } from "bun:test";
-import type { VmStatus } from "../../../../src/device/observe/status.ts";
 import { readCaptureFacts, readStatus } from "../../../../src/device/observe/status-reader.ts";
+import { CAPTURE_STATE, VM_STATUS } from "../../../support/vm-status.ts";
 
-const CAPTURE = { file: "/x.pcap", payload_bytes: 256, packets: 1, bytes: 2, packets_lost: 3 };
-
-const STATUS: VmStatus = {
-  guest_cid: 3,
-  socket: "/run/v.socket",
-  uds_path: "/run/v.vsock",
-  vmm_connected: true,
-  driver_ready: false,
-  features: ["version_1", "bit_40"],
-  uptime_seconds: 1.5,
-  limits: { connections: 1023, tx_buffer_bytes: 65_536, queue_entries: 1024 },
-  connections_open: 20,
-  connections_draining: 24,
-  sibling_connections: 21,
-  pending_clients: 22,
-  counters: {
-    opened_by_host: 1,
-    opened_by_guest: 2,
-    refused_by_host: 3,
-    refused_by_guest: 4,
-    resets_to_guest: 5,
-    resets_from_guest: 6,
-    packets_to_guest: 7,
-    packets_from_guest: 8,
-    packets_to_siblings: 9,
-    single_descriptor_to_guest: 20,
-    single_descriptor_from_guest: 21,
-    bytes_to_guest: 10,
-    bytes_from_guest: 11,
-    bytes_lost: 22,
-    credit_starved: 12,
-    interrupts: 13,
-    kicks: 14,
-    vmms_connected: 15,
-    vmms_dropped: 16,
-    clients_dropped: 17,
-    clients_refused: 18,
-    connect_timeouts: 23,
-    capture_packets_lost: 19,
-  },
-  capture: CAPTURE,
-  connections: [
-    {
-      host_port: 2 ** 30,
-      guest_port: 5000,
-      begun_by: "host",
-      type: "stream",
-      state: "host-ended",
-      bytes_to_guest: 1,
-      bytes_from_guest: 2,
-      guest_free_bytes: 3,
-      waiting_bytes: 4,
-      age_seconds: 0.25,
-    },
-  ],
-};
-
-const copy = (): Record<string, never> => JSON.parse(JSON.stringify(STATUS)) as never;
+const copy = (): Record<string, never> => JSON.parse(JSON.stringify(VM_STATUS)) as never;
 
 test("a state is read unchanged, and unknown keys are omitted", () => {
-  expect(readStatus(copy())).toEqual(STATUS);
-  expect(readStatus({ ...copy(), more: { evil: "\u001B[2J" } })).toEqual(STATUS);
-  const { uds_path: _, ...rest } = STATUS;
+  expect(readStatus(copy())).toEqual(VM_STATUS);
+  expect(readStatus({ ...copy(), more: { evil: "\u001B[2J" } })).toEqual(VM_STATUS);
+  const { uds_path: _, ...rest } = VM_STATUS;
   const forward = { ...rest, forward_cid: 1, capture: null };
   expect(readStatus(JSON.parse(JSON.stringify(forward)))).toEqual(forward);
 });
@@ -121,6 +64,53 @@ const WRONG: [path: string, value: unknown][] = [
 ];
 
 test.each(WRONG)("%s may not be %j", (path, value) => {
+  expect(() => readStatus(changed(path, value))).toThrow(
+    expect.objectContaining({ code: "BAD_DATA", operation: "read status" }) as Error,
+  );
+});
+
+test.each([[undefined], [null], [[]], ["x"], [{}], [{ ...CAPTURE_STATE, bytes: -1 }]])(
+  "%j is refused as a capture's state",
+  (value) => {
+    expect(() => readCaptureFacts(value)).toThrow("read status: ");
+  },
+);
+
+/** Every path to a number, text or list at its limits. */
+const AT_LIMITS: [path: string, value: unknown][] = [
+  ["guest_cid", 0],
+  ["guest_cid", 2 ** 32 - 1],
+  ["forward_cid", 2 ** 32 - 1],
+  ["socket", "x".repeat(4096)],
+  ["features", []],
+  ["features", Array.from({ length: 128 }, () => "a".repeat(40))],
+  ["uptime_seconds", 0],
+  ["limits.queue_entries", 0],
+  ["connections_open", Number.MAX_SAFE_INTEGER],
+  ["counters.kicks", 0],
+  ["capture.bytes", 0],
+  ["connections", []],
+  ["connections.0.guest_port", 2 ** 32 - 1],
+  ["connections.0.waiting_bytes", 0],
+  ["connections.0.age_seconds", 0],
+];
+
+/** What is just beyond them. */
+const BEYOND_LIMITS: [path: string, value: unknown, message: string][] = [
+  ["guest_cid", 2 ** 32, "guest_cid is not a whole number from 0 to 4294967295"],
+  ["forward_cid", 2 ** 32, "forward_cid is not a whole number from 0 to 4294967295"],
+  ["socket", "x".repeat(4097), "socket is not a path"],
+  ["features", ["a".repeat(41)], "features has a value that is not a name"],
+  ["features", [""], "features has a value that is not a name"],
+  ["features", Array.from({ length: 129 }, () => "a"), "features is not a list of at most 128"],
+  ["connections_open", 2 ** 53, "connections_open is not a whole number from 0 to"],
+  ["connections.0.host_port", 2 ** 32, "host_port is not a whole number from 0 to 4294967295"],
+  ["connections.0.state", "ended", "state is not one of opening, open, host-ended"],
+  ["connections.0", [], "a connection is not an object"],
+];
+
+/** Returns the state with another value at a path. */
+function changed(path: string, value: unknown): Record<string, never> {
   const status = copy();
   const names = path.split(".");
   const last = names.pop() ?? "";
@@ -129,14 +119,26 @@ test.each(WRONG)("%s may not be %j", (path, value) => {
     status,
   );
   Reflect.set(parent, last, value);
-  expect(() => readStatus(status)).toThrow(
-    expect.objectContaining({ code: "BAD_DATA", operation: "read status" }) as Error,
-  );
+  return status;
+}
+
+test.each(AT_LIMITS)("%s may be at its limit", (path, value) => {
+  const status = changed(path, value);
+  expect<unknown>(readStatus(status)).toEqual(status);
 });
 
-test.each([[undefined], [null], [[]], ["x"], [{}], [{ ...CAPTURE, bytes: -1 }]])(
-  "%j is refused as a capture's state",
-  (value) => {
-    expect(() => readCaptureFacts(value)).toThrow("read status: ");
+test.each(BEYOND_LIMITS)(
+  "%s may not be beyond its limit, and the error names it",
+  (path, value, message) => {
+    expect(() => readStatus(changed(path, value))).toThrow(message);
   },
 );
+
+test.each([null, undefined])("a state without a capture (%p) has none", (capture) => {
+  expect(readStatus({ ...copy(), capture }).capture).toBe(null);
+});
+
+test("names that every object inherits are not fields of a state", () => {
+  const counters = Object.create({ kicks: 5 }) as object;
+  expect(readStatus({ ...copy(), counters }).counters.kicks).toBe(0);
+});
