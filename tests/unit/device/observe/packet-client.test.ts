@@ -4,6 +4,7 @@ import { serveControl } from "../../../../src/device/observe/control-server.ts";
 import { openPackets } from "../../../../src/device/observe/packet-client.ts";
 import type { PacketSource } from "../../../../src/monitor/packet-source.ts";
 import type { HttpServer } from "../../../../src/net/http.ts";
+import { Op } from "../../../../src/protocols/virtio-vsock/packet.ts";
 import { ObservedDevice } from "../../../support/observed-device.ts";
 import { response, serveRaw } from "../../../support/raw-http-service.ts";
 import { VM_STATUS } from "../../../support/vm-status.ts";
@@ -25,6 +26,26 @@ describe("a device that runs", () => {
   afterEach(() => {
     server?.close();
     observed[Symbol.dispose]();
+  });
+
+  test("sends its packets, until the source is stopped", async () => {
+    const { local } = observed;
+    const driver = local.startGuest();
+    driver.post();
+    const source = await openPackets(observed.control, 10);
+    driver.send({ op: Op.Request, srcPort: 700, dstPort: 800 });
+    // The device's loop passes the time to its tap.
+    const turns = setInterval(local.turn, 5);
+    const lengths: number[] = [];
+    for await (const records of source.batches()) {
+      lengths.push(...records.map(({ length }) => length));
+      // The request, and the reset as nothing listens there.
+      if (lengths.length >= 2) source.stop();
+    }
+    clearInterval(turns);
+    expect(lengths).toEqual([32 + 44, 32 + 44]);
+    expect(await source.lost()).toBe(0);
+    source.close();
   });
 
   test("refuses a stream too many, which is not the fault of its version", async () => {
