@@ -23,6 +23,7 @@ function observe(options: ObserverOptions, capture?: string) {
   return {
     ...{ control: observed.control, log: observed.log },
     begin: () => observers.begin(local.loop),
+    end: () => observers.end(),
     async [Symbol.asyncDispose]() {
       await observers.end();
       observed[Symbol.dispose]();
@@ -32,14 +33,12 @@ function observe(options: ObserverOptions, capture?: string) {
 
 const metricsAt = (path: string) => ({ kind: "unix", path }) as const;
 
-test("a device without options has a control socket, and neither a capture nor metrics", async () => {
-  const device = observe({});
-  {
-    await using running = device;
-    running.begin();
-    expect(await requestStatus(running.control)).toMatchObject({ guest_cid: 3, capture: null });
-    expect(device.log).toEqual([]);
-  }
+test("a device without options has a control socket until its end, and neither a capture nor metrics", async () => {
+  await using device = observe({});
+  device.begin();
+  expect(await requestStatus(device.control)).toMatchObject({ guest_cid: 3, capture: null });
+  expect([existsSync(device.control), device.log]).toEqual([true, []]);
+  await device.end();
   expect(existsSync(device.control)).toBe(false);
 });
 
