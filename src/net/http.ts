@@ -101,7 +101,10 @@ function serveUnix(
   const mask = process.umask(0o177);
   let server: Bun.Server<undefined>;
   try {
-    server = Bun.serve({ ...common, unix: path });
+    const options: Bun.Serve.Options<undefined> = { ...common, unix: path };
+    // The runtime ignores a request's own time-out on Unix sockets, whose clients are this user's. Its types
+    // do not have this option beside `unix`.
+    server = Bun.serve(Object.assign(options, { idleTimeout: 0 }));
   } finally {
     process.umask(mask);
   }

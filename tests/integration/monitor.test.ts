@@ -14,6 +14,9 @@ import { type CapturedPacket, readPcap } from "../support/pcap.ts";
 import { TestVmm } from "../support/vmm.ts";
 import { packetBytes, pcapBytes } from "../support/vsock-packets.ts";
 
+/** The runtime closes a connection 10 to 12 s after its last byte unless it is kept open. */
+const SILENCE_MS = 13_000;
+
 let scratch: ScratchDirectory;
 let file: string;
 beforeEach(() => {
@@ -295,6 +298,17 @@ describe("monitor of a device", () => {
       expect(requests).toHaveLength(2);
     },
   );
+
+  test("shows packets also after the VM has sent none for a while", async () => {
+    const guest = await start();
+    watching = new Running(["monitor", `hybrid:${uds}`, "--count", "1"]);
+    await watching.says("capturing from");
+    await Bun.sleep(SILENCE_MS);
+    await connect(guest);
+    expect(await watching.process.exited).toBe(0);
+    await watching.stderrDone;
+    expect(watching.stderr).toContain("1 matched, 0 lost");
+  });
 
   test("writes what the device's own capture has, and is refused beside eight others", async () => {
     const guest = await start();
