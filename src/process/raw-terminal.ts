@@ -11,16 +11,6 @@ export interface Size {
   cols: number;
 }
 
-/** Whether standard input and output are a terminal. */
-export function hasTerminal(): boolean {
-  return process.stdin.isTTY === true && process.stdout.isTTY === true;
-}
-
-/** Whether keys can be read from standard input; output may go elsewhere. */
-export function hasTerminalInput(): boolean {
-  return getTermios(STDIN) !== undefined;
-}
-
 /** The size now of the terminal that one of the standard streams is; 24 x 80 if none is. */
 export function terminalSize(): Size {
   for (const fd of [STDOUT, STDIN, STDERR]) {

@@ -1,6 +1,7 @@
 /** What a command is made of. Parsing, help, completions and man pages come out of the same data. */
 import type { Arguments, ArgumentValues, Rules } from "./argument.ts";
 import { parseWords } from "./parse-words.ts";
+import { MissingArgumentError } from "./usage-error.ts";
 
 /** The groups of the overview, in its order. */
 export const COMMAND_GROUPS = [
@@ -22,12 +23,6 @@ export interface Example {
   explanation: string;
 }
 
-/** What questions need of their command. */
-export interface AskingCommand {
-  readonly name: string;
-  parse(words: readonly string[]): unknown;
-}
-
 /** What {@link defineCommand} reads. */
 export interface CommandSettings<A extends Arguments> extends Rules<keyof A & string> {
   name: string;
@@ -38,8 +33,13 @@ export interface CommandSettings<A extends Arguments> extends Rules<keyof A & st
   examples: readonly Example[];
   /** Changes words of another program's users into ours, before anything is parsed. */
   rewrite?(words: readonly string[]): readonly string[];
-  /** Asks for what is missing, on a terminal alone; returns the words with the answers. */
-  ask?(words: readonly string[], command: AskingCommand): Promise<readonly string[]>;
+  /** Completes the words before they are parsed. */
+  complete?(words: readonly string[]): Promise<readonly string[]>;
+  /** Asks on a terminal for an argument that the words lack; returns them with it. */
+  ask?(
+    words: readonly string[],
+    command: Pick<Command, "name" | "parse">,
+  ): Promise<readonly string[]>;
   /** Runs the command; returns the exit status. */
   run(args: ArgumentValues<A>): Promise<number>;
 }
@@ -95,8 +95,13 @@ export function defineCommand<const A extends Arguments>(
 ): DefinedCommand<A> {
   const parse = (words: readonly string[]) => parseWords(settings, words);
   const run = async (given: readonly string[]) => {
-    const words = await settings.ask?.(given, { name: settings.name, parse });
-    return settings.run(parse(words ?? given));
+    const words = (await settings.complete?.(given)) ?? given;
+    try {
+      return settings.run(parse(words));
+    } catch (thrown) {
+      if (!settings.ask || !(thrown instanceof MissingArgumentError)) throw thrown;
+      return settings.run(parse(await settings.ask(words, { name: settings.name, parse })));
+    }
   };
   return { ...settings, parse, run };
 }

@@ -1,6 +1,6 @@
 /** `vsockbox top`: a live view of VMs and connections of hybrid-proxy, or of an agent's sessions. */
 import { AgentClient } from "../../agent/client/agent-client.ts";
-import { hasTerminal } from "../../process/raw-terminal.ts";
+import { hasTerminal } from "../../process/has-terminal.ts";
 import { type ArgumentValues, flag, list, operand, option } from "../../ui/argument.ts";
 import { defineCommand } from "../../ui/command-definition.ts";
 import { print, printJson } from "../../ui/report.ts";

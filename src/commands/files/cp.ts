@@ -47,7 +47,7 @@ export const command = defineCommand({
     },
   ],
   conflicts: { dryRun: ["resume", "checksum", "noClobber", "list"], list: ["json"] },
-  ask: askForPathTarget,
+  complete: askForPathTarget,
   async run(given) {
     const args = withArchive(given);
     const words = args.paths;

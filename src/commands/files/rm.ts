@@ -6,7 +6,7 @@ import { showPath } from "../../files/bytes-path.ts";
 import { field } from "../../protocols/agent/json-fields.ts";
 import { printJson } from "../../ui/report.ts";
 import { jsonArgument } from "../shared/connect-options.ts";
-import { canPrompt } from "../shared/can-prompt.ts";
+import { hasTerminal } from "../../process/has-terminal.ts";
 import { withRecursiveLetter } from "./recursive-letter.ts";
 import { forEachPath, pathsArgument } from "./file-command.ts";
 import { agentArguments } from "../shared/target.ts";
@@ -66,7 +66,7 @@ export const command = defineCommand({
 
 /** @throws {VsockboxError} USAGE if no question can be asked. */
 function assertPromptTerminal(): void {
-  if (canPrompt()) return;
+  if (hasTerminal()) return;
   throw commandLineError(
     "rm",
     "--interactive needs a terminal as standard input and output",

@@ -11,7 +11,7 @@ import { RefusalLog } from "../../net/refusal-log.ts";
 import type { ByteSource } from "../../io/pump.ts";
 import { STATUS_BROKEN_PIPE, STATUS_TIMED_OUT } from "../../process/exit-status.ts";
 import { rawArguments, rawWords } from "../../process/raw-arguments.ts";
-import { hasTerminal } from "../../process/raw-terminal.ts";
+import { hasTerminal } from "../../process/has-terminal.ts";
 import { onEndingSignal, statusOfSignal } from "../../process/signals.ts";
 import { isBrokenPipe, standardInput, StandardOutput } from "../../io/stdio.ts";
 import { quoteCommand } from "../../protocols/agent/shell-quote.ts";

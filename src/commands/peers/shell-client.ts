@@ -3,7 +3,7 @@ import { resolveAddress } from "../../config/profiles.ts";
 import { commandLineError, VsockboxError } from "../../errors.ts";
 import type { SocketAddress } from "../../net/address.ts";
 import { rawWords } from "../../process/raw-arguments.ts";
-import { hasTerminal } from "../../process/raw-terminal.ts";
+import { hasTerminal } from "../../process/has-terminal.ts";
 import { SHELL_PORT } from "../../vsock-shell/ports.ts";
 import { shellClientArguments, type ShellClientValues } from "./shell-client-arguments.ts";
 import { runShellJob, type ShellJob } from "./shell-job.ts";

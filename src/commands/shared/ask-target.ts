@@ -1,8 +1,8 @@
 /** Asks for a target that the command line does not have, on a terminal alone. */
 import { useDefaultTarget } from "../../config/default-target.ts";
-import type { AskingCommand } from "../../ui/command-definition.ts";
+import type { Command } from "../../ui/command-definition.ts";
 import { MissingArgumentError } from "../../ui/usage-error.ts";
-import { canPrompt } from "./can-prompt.ts";
+import { hasTerminal } from "../../process/has-terminal.ts";
 
 /**
  * Returns the words of a command line with a target in front if they have none and the user has named one.
@@ -11,15 +11,18 @@ import { canPrompt } from "./can-prompt.ts";
  */
 export async function withAskedTarget(
   words: readonly string[],
-  command: AskingCommand,
+  command: Pick<Command, "name" | "parse">,
 ): Promise<readonly string[]> {
-  if (!lacksTarget(words, command) || !canPrompt()) return words;
+  if (!lacksTarget(words, command) || !hasTerminal()) return words;
   const { promptForTarget } = await import("./target-prompt.ts");
   return await promptForTarget(command.name, (target) => [target, ...words]);
 }
 
 /** Whether all that a command line lacks is the operand `target`. */
-export function lacksTarget(words: readonly string[], command: AskingCommand): boolean {
+export function lacksTarget(
+  words: readonly string[],
+  command: Pick<Command, "name" | "parse">,
+): boolean {
   try {
     command.parse(words);
     return false;
@@ -29,14 +32,13 @@ export function lacksTarget(words: readonly string[], command: AskingCommand): b
 }
 
 /**
- * Returns the words of `cp` with a target before paths that begin with a colon, if no other setting has
+ * Returns words of `cp`, of which some begin with a colon, with a target before those, if no other setting has
  * it and the user has named one.
  *
  * @throws {VsockboxError} ABORTED if the user cancels.
  */
 export async function withAskedPathTarget(words: readonly string[]): Promise<readonly string[]> {
-  const needsTarget = words.some((word) => word.startsWith(":"));
-  if (!needsTarget || !canPrompt() || useDefaultTarget() !== undefined) return words;
+  if (!hasTerminal() || useDefaultTarget() !== undefined) return words;
   const { promptForTarget } = await import("./target-prompt.ts");
   return await promptForTarget("cp", (target) => beforeColons(words, target));
 }

@@ -1,16 +1,11 @@
 /** A command in the guest on this terminal, for `exec --tty`, `shell` and `attach`. */
+import { hasTerminalInput } from "../../process/has-terminal.ts";
 import { writeSync } from "node:fs";
 import type { CommandToRun } from "../../agent/client/remote-command.ts";
 import type { RemoteProcess } from "../../agent/client/remote-process.ts";
 import { startCommand } from "../../agent/client/start-command.ts";
 import { EXIT_STATUS, VsockboxError } from "../../errors.ts";
-import {
-  hasTerminalInput,
-  RawTerminal,
-  type Size,
-  terminalModes,
-  terminalSize,
-} from "../../process/raw-terminal.ts";
+import { RawTerminal, type Size, terminalModes, terminalSize } from "../../process/raw-terminal.ts";
 import { onEndingSignal, statusOfSignal, TERMINAL_ENDING_SIGNALS } from "../../process/signals.ts";
 import { StandardOutput } from "../../io/stdio.ts";
 import { ESCAPE_HELP, EscapeFilter } from "../../protocols/terminal/escape.ts";

@@ -23,7 +23,7 @@ import {
   operand,
   type OperandFallback,
 } from "../../ui/argument.ts";
-import type { AskingCommand } from "../../ui/command-definition.ts";
+import type { Command } from "../../ui/command-definition.ts";
 import { FILE_OR_NONE, DURATION } from "../../ui/value-kind.ts";
 
 /** Names the token file of all agents that have none in their profile. */
@@ -53,16 +53,15 @@ export const usualTargetArgument = {
  */
 export async function askForTarget(
   words: readonly string[],
-  command: AskingCommand,
+  command: Pick<Command, "name" | "parse">,
 ): Promise<readonly string[]> {
-  if (!process.stdout.isTTY) return words;
   const { withAskedTarget } = await import("./ask-target.ts");
   return await withAskedTarget(words, command);
 }
 
 /** As {@link askForTarget}, for paths of `cp` that begin with a colon. */
 export async function askForPathTarget(words: readonly string[]): Promise<readonly string[]> {
-  if (!process.stdout.isTTY) return words;
+  if (!words.some((word) => word.startsWith(":"))) return words;
   const { withAskedPathTarget } = await import("./ask-target.ts");
   return await withAskedPathTarget(words);
 }
