@@ -47,19 +47,17 @@ export function parseHttpAddress(text: string, option: string): Endpoint {
 
 /**
  * Serves HTTP. A Unix socket is made with mode 0600; a stale one is replaced, but only one
- * without a listener, and never a file of another kind.
+ * without a listener, and never a file of another kind. Its responses may pause for any time; those on
+ * TCP for ten seconds.
  *
- * @param answer its second argument keeps a connection whose response has pauses of more than ten
- * seconds.
  * @throws {VsockboxError} CANNOT_CREATE.
  */
 export function serveHttp(
   endpoint: Endpoint,
-  answer: (request: Request, keepOpen: () => void) => Response | Promise<Response>,
+  answer: (request: Request) => Response | Promise<Response>,
 ): HttpServer {
   const common = {
-    fetch: (request: Request, server: Bun.Server<undefined>) =>
-      answer(request, () => server.timeout(request, 0)),
+    fetch: answer,
     maxRequestBodySize: MAX_BODY_BYTES,
     development: false,
     error: () => new Response("it failed\n", { status: 500 }),
@@ -92,7 +90,7 @@ export function serveHttp(
 function serveUnix(
   endpoint: Endpoint & { kind: "unix" },
   common: Pick<Bun.Serve.Options<undefined>, "error" | "development"> & {
-    fetch: (request: Request, server: Bun.Server<undefined>) => Response | Promise<Response>;
+    fetch: (request: Request) => Response | Promise<Response>;
     maxRequestBodySize: number;
   },
 ): HttpServer {
@@ -102,8 +100,8 @@ function serveUnix(
   let server: Bun.Server<undefined>;
   try {
     const options: Bun.Serve.Options<undefined> = { ...common, unix: path };
-    // The runtime ignores a request's own time-out on Unix sockets, whose clients are this user's. Its types
-    // do not have this option beside `unix`.
+    // Otherwise the runtime ends a response that pauses, as packets of a VM do. Clients of this socket are
+    // this user's. The runtime's types do not have this option beside `unix`.
     server = Bun.serve(Object.assign(options, { idleTimeout: 0 }));
   } finally {
     process.umask(mask);

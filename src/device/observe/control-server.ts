@@ -33,11 +33,10 @@ export function serveControl(vm: ObservedVm): HttpServer | undefined {
     vm.log.warn("cannot create the control socket: the path would be too long");
     return undefined;
   }
-  return serveHttp({ kind: "unix", path }, async (request, keepOpen) => {
+  return serveHttp({ kind: "unix", path }, async (request) => {
     try {
       const url = new URL(request.url);
       if (request.method === "GET" && url.pathname === "/packets") {
-        keepOpen();
         return streamPackets(vm, url, request.signal);
       }
       return Response.json(await answer(vm, request));
