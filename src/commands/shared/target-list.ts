@@ -1,10 +1,11 @@
 /** Targets with commas between, for commands that do the same in each, and users before them. */
 import { existsSync } from "node:fs";
 import { TARGET_DEFAULT, useDefaultTarget } from "../../config/default-target.ts";
-import { commandLineError, VsockboxError } from "../../errors.ts";
+import { commandLineError } from "../../errors.ts";
 import { operand } from "../../ui/argument.ts";
 import { word } from "../../ui/value-kind.ts";
 import { readAddress } from "./address-kind.ts";
+import { canRead } from "./target.ts";
 
 /** At least one target. */
 export type TargetNames = [string, ...string[]];
@@ -75,11 +76,7 @@ export function commonUser(
 
 /** Whether a word can be read as targets: addresses, or names of profiles that exist. */
 export function namesTargets(text: string): boolean {
-  try {
+  return canRead(() => {
     for (const name of splitTargets("exec", text)) readAddress(splitUser(name).target);
-    return true;
-  } catch (thrown) {
-    if (thrown instanceof VsockboxError) return false;
-    throw thrown;
-  }
+  });
 }

@@ -68,8 +68,13 @@ export async function askForPathTarget(words: readonly string[]): Promise<readon
 
 /** Whether a word is an address or the name of a profile that exists. */
 function isTarget(text: string): boolean {
+  return canRead(() => readAddress(text));
+}
+
+/** Whether a word can be read; anything else than a VsockboxError is thrown on. */
+export function canRead(read: () => void): boolean {
   try {
-    readAddress(text);
+    read();
     return true;
   } catch (thrown) {
     if (thrown instanceof VsockboxError) return false;
