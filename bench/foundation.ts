@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { alone, type BenchRow, compared, thisMachine, versionOf } from "./table.ts";
+import { median } from "./transfer-bench.ts";
 import { outputOption, writeTables } from "./write-tables.ts";
 
 const ROOT = join(import.meta.dir, "..");
@@ -20,8 +21,6 @@ const ROUNDS = options.quick ? 1 : 5;
 
 const scratch = mkdtempSync(join(tmpdir(), "vsockbox-bench-"));
 const rows: BenchRow[] = [];
-
-const median = (values: number[]) => values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0;
 
 function milliseconds(command: [string, ...string[]]): number {
   const begin = performance.now();

@@ -1,17 +1,9 @@
 /** What the benches of transfers share: a file, a raw pump beside them, and the sums. */
-import {
-  closeSync,
-  existsSync,
-  mkdtempSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from "node:fs";
+import { closeSync, existsSync, mkdtempSync, openSync, rmSync, statSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { memoryMib } from "./process-memory.ts";
 import { alone, type BenchRow, compared } from "./table.ts";
 import { outputOption } from "./write-tables.ts";
 
@@ -88,10 +80,7 @@ export class TransferBench implements Disposable {
     while (!existsSync(address.slice("unix:".length))) await Bun.sleep(5);
     return {
       pid: child.pid,
-      peakMib() {
-        const status = readFileSync(`/proc/${child.pid}/status`, "utf8");
-        return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024;
-      },
+      peakMib: () => memoryMib(child.pid, "VmHWM"),
       async [Symbol.asyncDispose]() {
         child.kill();
         await child.exited;

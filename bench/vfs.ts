@@ -2,7 +2,7 @@
  * A directory of the host in a guest under QEMU: `vsockbox export` and `vsockbox mount` beside 9p and
  * virtiofsd, in turns in the same guest in the same run. `bun run bench/vfs.ts --help` shows the options.
  */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -19,6 +19,8 @@ import {
   type Measure,
   thisMachine,
 } from "./table.ts";
+import { memoryMib } from "./process-memory.ts";
+import { median, VSOCKBOX } from "./transfer-bench.ts";
 import { gitRepository, type Step, stepsOf } from "./vfs/steps.ts";
 import { findVirtiofsd, ninepShare, ourShare, type Share, virtiofsShare } from "./vfs/shares.ts";
 import { outputOption, writeTables } from "./write-tables.ts";
@@ -45,11 +47,6 @@ const ROUNDS = Number(values.rounds);
 
 /** Long enough for the slowest step of an emulated guest, in milliseconds. */
 const STEP_MS = 600_000;
-
-function median(numbers: readonly number[]): number {
-  const sorted = numbers.toSorted((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
-}
 
 async function run(guest: Guest, line: string): Promise<string> {
   const { status, stdout, stderr } = await guest.run(line, { timeoutMs: STEP_MS });
@@ -89,17 +86,11 @@ async function measure(guest: Guest, shares: readonly Share[], steps: readonly S
   return seconds;
 }
 
-/** Highest RSS of a process, in MiB. */
-function peakMib(pid: number): number {
-  const status = readFileSync(`/proc/${pid}/status`, "utf8");
-  return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024;
-}
-
 function memoryRows(shares: readonly Share[]): BenchRow[] {
   return shares.flatMap(({ name, server }) =>
     server === undefined
       ? []
-      : [alone(`highest RSS of ${name} on the host`, peakMib(server.pid), "MiB")],
+      : [alone(`highest RSS of ${name} on the host`, memoryMib(server.pid, "VmHWM"), "MiB")],
   );
 }
 
@@ -157,7 +148,7 @@ async function main(): Promise<number> {
   const git = Bun.which("git");
   const programs = { "/bin/files": files, ...(git === null ? {} : { "/bin/git": git }) };
   const guest = await bootGuest({
-    binary: join(import.meta.dir, "../dist/vsockbox"),
+    binary: VSOCKBOX,
     memoryMib: 1024,
     files: Object.entries(programs).map(([path, source]) => ({ path, source, mode: 0o755 })),
     vsockDevices: [device.socket],

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { memoryMib } from "../process-memory.ts";
 import { kept } from "./children.ts";
 
 const VSOCKBOX = join(import.meta.dir, "../../dist/vsockbox");
@@ -121,19 +122,14 @@ export class Device implements AsyncDisposable {
     return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
   }
 
-  #status(name: string): number {
-    const status = readFileSync(`/proc/${this.pid}/status`, "utf8");
-    return Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(status)?.[1]) / 1024;
-  }
-
   /** Highest RSS, in MiB. */
   peakMib(): number {
-    return this.#status("VmHWM");
+    return memoryMib(this.pid, "VmHWM");
   }
 
   /** Memory of its own, without the executable's and the guest's pages, in MiB. */
   anonymousMib(): number {
-    return this.#status("RssAnon");
+    return memoryMib(this.pid, "RssAnon");
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -4,8 +4,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { kept } from "../hybrid/children.ts";
 import { versionOf } from "../table.ts";
-
-const VSOCKBOX = join(import.meta.dir, "../../dist/vsockbox");
+import { VSOCKBOX } from "../transfer-bench.ts";
 
 /** A directory of the host and where the guest mounts it. */
 export interface Share {
