@@ -3,9 +3,8 @@
  * no right but no-new-privs. Whatever no rule allows is denied, even if file modes allow it.
  */
 import { closeSync, openSync } from "node:fs";
-import type { Pointer } from "bun:ffi";
 import { systemError } from "./errno.ts";
-import { lastErrno, libc, ptr } from "./libc.ts";
+import { lastErrno, ptr, systemCall } from "./libc.ts";
 
 /** Numbers of the calls, the same on all processors; asm-generic/unistd.h. */
 const CREATE_RULESET = 444;
@@ -58,14 +57,9 @@ export interface FileRule {
   rights: number;
 }
 
-/** call(2) by number; arguments as whole numbers, addresses among them. */
-function call(number: number, a: number, b: number, c: number, d: number): number {
-  return Number(libc().syscall(number, a, b as Pointer, BigInt(c), BigInt(d)));
-}
-
 /** The version of the kernel's Landlock, from 1; 0 if it has none, or has it disabled. */
 export function landlockVersion(): number {
-  return Math.max(0, call(CREATE_RULESET, 0, 0, VERSION_FLAG, 0));
+  return Math.max(0, systemCall(CREATE_RULESET, 0, 0, VERSION_FLAG, 0));
 }
 
 /**
@@ -112,11 +106,11 @@ function restrict(
     network,
     version >= SCOPES.version ? SCOPES.bits : 0n,
   );
-  const ruleset = call(CREATE_RULESET, ptr(attributes), attributes.byteLength, 0, 0);
+  const ruleset = systemCall(CREATE_RULESET, ptr(attributes), attributes.byteLength, 0, 0);
   if (ruleset < 0) throw systemError(lastErrno(), { operation: "create Landlock rules" });
   try {
     for (const rule of rules) addRule(ruleset, rule, handled);
-    if (call(RESTRICT_SELF, ruleset, 0, 0, 0) < 0) {
+    if (systemCall(RESTRICT_SELF, ruleset, 0, 0, 0) < 0) {
       throw systemError(lastErrno(), { operation: "restrict files by Landlock" });
     }
   } finally {
@@ -136,7 +130,7 @@ function addRule(ruleset: number, { path, rights }: FileRule, handled: bigint): 
     const attributes = new DataView(new ArrayBuffer(12));
     attributes.setBigUint64(0, BigInt(rights) & handled, true);
     attributes.setInt32(8, fd, true);
-    if (call(ADD_RULE, ruleset, PATH_BENEATH, ptr(attributes), 0) < 0) {
+    if (systemCall(ADD_RULE, ruleset, PATH_BENEATH, ptr(attributes), 0) < 0) {
       throw systemError(lastErrno(), { operation: "add a Landlock rule for", address: path });
     }
   } finally {

@@ -129,6 +129,11 @@ export function libc(): Libc {
   return opened;
 }
 
+/** syscall(2); arguments are whole numbers, addresses among them. */
+export function systemCall(number: number, a: number, b: number, c = 0, d = 0): number {
+  return Number(libc().syscall(number, a, b as Pointer, BigInt(c), BigInt(d)));
+}
+
 /**
  * errno of this thread, as it was left by the last libc call. Read it right after that call: any
  * file-system call of the runtime in between overwrites it.

@@ -8,7 +8,7 @@
  */
 import { type Pointer, toArrayBuffer } from "bun:ffi";
 import { openEvent } from "./eventfd.ts";
-import { libc, ptr } from "./libc.ts";
+import { libc, ptr, systemCall } from "./libc.ts";
 import { closeDescriptor } from "./socket.ts";
 
 /** The same on all architectures. */
@@ -58,18 +58,7 @@ const MAP_SHARED = 1;
 const INDEX_BYTES = 4;
 
 /** Where the fields of the rings are in their mapping. */
-interface RingOffsets {
-  sqTail: number;
-  cqHead: number;
-  cqTail: number;
-  cqMask: number;
-  cqes: number;
-}
-
-function call(number: number, first: number, second: number, third: number, fourth = 0): number {
-  const last = BigInt(fourth);
-  return Number(libc().syscall(number, first, second as Pointer, BigInt(third), last));
-}
+type RingOffsets = Record<"sqTail" | "cqHead" | "cqTail" | "cqMask" | "cqes", number>;
 
 /** Maps a part of an io_uring instance; undefined if the kernel refuses, as by RLIMIT_MEMLOCK. */
 function map(fd: number, offset: bigint, bytes: number): DataView | undefined {
@@ -102,7 +91,7 @@ export class UringPoll {
    */
   static open(fd: number): UringPoll | undefined {
     const params = new DataView(new ArrayBuffer(PARAMS_BYTES));
-    const instance = call(SYS_IO_URING_SETUP, ENTRIES, ptr(params), 0);
+    const instance = systemCall(SYS_IO_URING_SETUP, ENTRIES, ptr(params));
     if (instance < 0) return undefined;
     const event = openEvent();
     const poll = prepare(instance, event, fd, params);
@@ -135,7 +124,7 @@ export class UringPoll {
     const { sqTail, cqHead, cqTail } = this.#offsets;
     this.#set(cqHead, this.#get(cqTail));
     this.#set(sqTail, this.#get(sqTail) + 1);
-    return call(SYS_IO_URING_ENTER, this.#instance, 1, 0) === 1;
+    return systemCall(SYS_IO_URING_ENTER, this.#instance, 1) === 1;
   }
 
   /** Whether the last poll that has completed failed, as where io_uring is there without polls. */
@@ -167,8 +156,8 @@ function prepare(
   if ((value(PARAMS.features) & IORING_FEAT_SINGLE_MMAP) === 0) return undefined;
   const cell = new Int32Array(new ArrayBuffer(4));
   cell[0] = event;
-  const registered = call(SYS_IO_URING_REGISTER, instance, IORING_REGISTER_EVENTFD, ptr(cell), 1);
-  if (registered !== 0) return undefined;
+  const error = systemCall(SYS_IO_URING_REGISTER, instance, IORING_REGISTER_EVENTFD, ptr(cell), 1);
+  if (error !== 0) return undefined;
   const ringBytes = Math.max(
     value(PARAMS.sqArray) + value(PARAMS.sqEntries) * INDEX_BYTES,
     value(PARAMS.cqes) + value(PARAMS.cqEntries) * CQE_BYTES,
