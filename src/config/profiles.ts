@@ -193,7 +193,7 @@ export function loadProfiles(path?: string): Map<string, Profile> {
 }
 
 /**
- * The content of the configuration; empty if there is no file.
+ * Returns the content of the configuration; empty without a file.
  *
  * @throws {VsockboxError} CONFIG.
  */

@@ -175,8 +175,8 @@ const SPELLED_OUT =
 const PLAIN = /^([A-Za-z0-9_.-]+(?::\d+(?=:))?):([^]*)$/;
 
 /**
- * Reads `TARGET:PATH`, `:PATH` in the usual target if there is one, `PATH` or `-`. As with scp, a word with a slash before its first colon is a
- * local path.
+ * Reads `TARGET:PATH`, `:PATH` in the default target if there is one, `PATH` or `-`. As with scp, a word with
+ * a slash before its first colon is a local path.
  *
  * @param word as bytes: a path need not be UTF-8.
  * @throws {VsockboxError} USAGE for an address without a path.
